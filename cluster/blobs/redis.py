@@ -1,0 +1,42 @@
+"""Blobs in Redis: one hash a scope, so that a chunk's items are one write, one read and one delete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from cluster.blobs import Ref, address
+from cluster import keys
+
+if TYPE_CHECKING:
+    import redis
+
+
+class RedisBlobs:
+    """A ``BlobStore`` in Redis; a scope expires ``retention_s`` seconds after it was last written to."""
+
+    def __init__(self, client: redis.Redis, retention_s: int) -> None:
+        self._redis = client
+        self._retention_s = retention_s
+
+    def put(self, scope: str, blobs: Sequence[bytes]) -> list[Ref]:
+        """See ``BlobStore.put``."""
+        refs = [address(data) for data in blobs]
+        fields: dict[Any, Any] = {ref.sha256: data for ref, data in zip(refs, blobs, strict=True)}
+        if fields:
+            with self._redis.pipeline(transaction=True) as pipe:
+                pipe.hset(keys.blobs(scope), mapping=fields)
+                pipe.expire(keys.blobs(scope), self._retention_s)
+                pipe.execute()
+        return refs
+
+    def read(self, scope: str, refs: Sequence[Ref]) -> list[bytes | None]:
+        """See ``BlobStore.read``."""
+        if not refs:
+            return []
+        found: Any = self._redis.hmget(keys.blobs(scope), [ref.sha256 for ref in refs])
+        return list(found)
+
+    def drop(self, scope: str) -> None:
+        """See ``BlobStore.drop``."""
+        self._redis.unlink(keys.blobs(scope))

@@ -1,0 +1,87 @@
+"""The table of jobs: the built-in ones, and those other distributions add.
+
+A distribution adds jobs by an entry point in the group ``cluster.jobs`` that names a ``Job``.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from types import MappingProxyType
+
+import tasks.ocr
+import tasks.wordcount
+from aggregators import by_name, counts
+from cluster import errors
+from cluster.job import Format, Job, Option
+from splitters import lines, pictures
+
+GROUP = "cluster.jobs"
+log = logging.getLogger(__name__)
+
+OCR = Job(
+    name="ocr",
+    about="read the text on pictures",
+    split=pictures.split,
+    task=tasks.ocr.read_pages,
+    aggregate=by_name.join,
+    count=pictures.count,
+    formats={
+        "json": Format(by_name.write_json),
+        "jsonl": Format(by_name.write_jsonl),
+        "text-folder": Format(by_name.write_text_folder, folder=True),
+    },
+    options=(
+        Option("lang", str, "eng", "languages as Tesseract names them, joined by +"),
+        Option("max_megapixels", int, 100, "refuse larger pages", minimum=1, maximum=178),
+    ),
+    unavailable=tasks.ocr.unavailable,
+    extra="ocr",
+)
+
+WORDCOUNT = Job(
+    name="wordcount",
+    about="count the words of text files",
+    split=lines.split,
+    task=tasks.wordcount.count_words,
+    aggregate=counts.add,
+    finish=counts.to_dict,
+    count=lines.count,
+    options=(Option("top", int, None, "only the N most frequent words", minimum=1),),
+    unavailable=tasks.wordcount.unavailable,
+)
+
+BUILT_IN = (OCR, WORDCOUNT)
+
+
+@functools.cache
+def jobs() -> Mapping[str, Job]:
+    """Every job by name. A broken one of another distribution is left out with a warning."""
+    table = {job.name: job for job in BUILT_IN}
+    for entry in entry_points(group=GROUP):
+        try:
+            job = entry.load()
+        except Exception as error:  # noqa: BLE001 - somebody else's code must not stop ours
+            log.warning("the job %s of %s cannot be loaded: %s", entry.name, entry.value, error)
+            continue
+        if not isinstance(job, Job):
+            log.warning("the entry point %s names %s, which is no Job", entry.name, entry.value)
+        elif job.name in table:
+            log.warning("the job %s of %s is left out: the name is taken", job.name, entry.value)
+        else:
+            table[job.name] = job
+    return MappingProxyType(table)
+
+
+def get(name: str) -> Job:
+    """The job of that name.
+
+    Raises:
+        errors.UnknownJob: There is none; the message lists those there are.
+    """
+    table = jobs()
+    if name not in table:
+        raise errors.UnknownJob(f"no job {name!r} (there are: {', '.join(table)})")
+    return table[name]

@@ -1,0 +1,101 @@
+"""The command line: one file a command. A command parses, calls one function, prints.
+
+Data goes to stdout, progress and logs to stderr. Exit codes stand in ``cluster.errors``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from cluster import __version__, errors, placement
+
+COMMANDS = ("submit", "status", "result", "cancel", "runs", "jobs", "up", "doctor")
+
+
+class Commands(click.Group):
+    """Loads a command's module only when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which a person meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command, or None."""
+        if name not in COMMANDS:
+            return None
+        placement.check()
+        command: click.Command = importlib.import_module(f"cluster.cli.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One line a command, without loading them all."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, SUMMARIES[name]) for name in COMMANDS])
+
+
+SUMMARIES = {
+    "submit": "Run a job on files and folders and print its result.",
+    "status": "Show how far a run is.",
+    "result": "Print the result of a run that has ended.",
+    "cancel": "Stop a run.",
+    "runs": "List the runs of a cluster.",
+    "jobs": "List the jobs with their parts and options.",
+    "up": "Start a cluster on this machine that others can join.",
+    "doctor": "Show what this machine can run, and why not.",
+}
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="\b\nExamples:\n"
+    "  cluster submit --job ocr ./scans -o texts.json\n"
+    "  cluster up\n"
+    "  CLUSTER_BROKER_URL=redis://… celery -A cluster worker",
+)
+@click.version_option(__version__, prog_name="cluster")
+def commands() -> None:
+    """Pool machines that people already have into one computer."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; every error ends as one sentence and an exit code."""
+    try:
+        code = commands.main(arguments, prog_name="cluster", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(errors.UsageError.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(errors.INTERRUPTED_EXIT_CODE)
+    except errors.ClusterError as error:
+        _say(str(error))
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has gone (`| head`); Python must not complain when it flushes.
+        sys.stdout = None  # type: ignore[assignment]
+        sys.exit(errors.ClusterError.exit_code)
+    except OSError as error:
+        _say(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        sys.exit(errors.ClusterError.exit_code)
+    except Exception as error:
+        if not _is_redis(error):
+            raise
+        _say(f"Redis went away: {error}")
+        sys.exit(errors.BrokerError.exit_code)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(message: Any) -> None:
+    click.echo(f"cluster: {message}", err=True)
+
+
+def _is_redis(error: Exception) -> bool:
+    """Whether it comes from a broken connection; the libraries are loaded by now if it does."""
+    return type(error).__module__.startswith(("redis.", "kombu."))

@@ -1,0 +1,89 @@
+"""``cluster doctor``."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import click
+
+from cluster import __version__, catalog, errors, nodes, redis_client, settings
+from cluster.cli import shared
+from cluster.local import redis_server
+from cluster.nodes import capacity
+
+
+@click.command("doctor", epilog="\b\nExample:\n  cluster doctor --json")
+@shared.broker
+@shared.as_json
+def command(broker: str | None, as_json: bool) -> int:
+    """Show what this machine can run, why not, and which Redis it would use.
+
+    Exits with 0 when it can run at least one job, with 6 when it can run none, with 4 without a Redis.
+    """
+    config = settings.load(broker_url=broker)
+    redis, redis_problem = _redis(config)
+    jobs = [
+        {"name": name, "problem": problem, "to_add": nodes.how_to_add(name) if problem else ""}
+        for name, problem in nodes.abilities().items()
+    ]
+    found: dict[str, Any] = {
+        "version": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": capacity.cores(),
+        "memory_total_bytes": capacity.memory_total_bytes(),
+        "memory_available_bytes": capacity.memory_available_bytes(),
+        "slots": config.slots or capacity.slots(config),
+        "redis": redis,
+        "redis_problem": redis_problem,
+        "jobs": jobs,
+        "engines": {"ocr": _ocr()},
+    }
+    if as_json:
+        shared.print_json(found)
+    else:
+        _print(found)
+    if redis_problem:
+        return errors.BrokerError.exit_code
+    return 0 if any(not job["problem"] for job in jobs) else errors.JobUnavailable.exit_code
+
+
+def _redis(config: settings.Settings) -> tuple[str, str]:
+    """Which Redis would be used, and what is wrong with it."""
+    try:
+        if config.broker_url is not None:
+            url = config.require_broker()
+            redis_client.check(url)
+            return redis_client.masked(url), ""
+        server = redis_server.find()
+    except errors.ClusterError as error:
+        return "", str(error)
+    return f"a private one, {server.path} ({server.origin})", ""
+
+
+def _ocr() -> dict[str, Any] | None:
+    import tasks.ocr
+
+    if catalog.get("ocr").why_unavailable():
+        return None
+    return {"engine": tasks.ocr.engine_name(), "languages": tasks.ocr.languages()}
+
+
+def _print(found: dict[str, Any]) -> None:
+    gib = 2**30
+    click.echo(f"cluster   {found['version']} on Python {found['python']}, {found['system']}")
+    click.echo(
+        f"capacity  {found['slots']} slots: {found['cores']} cores,"
+        f" {found['memory_available_bytes'] / gib:.1f} of {found['memory_total_bytes'] / gib:.1f} GiB memory free"
+    )
+    click.echo(f"redis     {found['redis'] or found['redis_problem']}")
+    for job in found["jobs"]:
+        if not job["problem"]:
+            click.echo(f"job       {job['name']}: yes")
+            continue
+        hint = f"; to add it: {job['to_add']}" if job["to_add"] else ""
+        click.echo(f"job       {job['name']}: no, {job['problem']}{hint}")
+    if found["engines"]["ocr"]:
+        ocr = found["engines"]["ocr"]
+        click.echo(f"ocr       {ocr['engine']}, languages: {', '.join(ocr['languages']) or 'none'}")

@@ -1,0 +1,59 @@
+"""``cluster jobs``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from cluster import catalog, nodes
+from cluster.cli import shared
+from cluster.job import Job
+
+
+@click.command("jobs", epilog="\b\nExample:\n  cluster jobs --json")
+@shared.as_json
+def command(as_json: bool) -> None:
+    """List the jobs with their parts and options, and whether this machine can do them."""
+    found = [_describe(job) for job in catalog.jobs().values()]
+    if as_json:
+        shared.print_json(found)
+        return
+    for job in found:
+        click.echo(f"{job['name']}: {job['about']}")
+        click.echo(f"  parts    {job['split']} → {job['task']} → {job['aggregate']}")
+        for option in job["options"]:
+            default = "" if option["default"] is None else f" (default {option['default']})"
+            click.echo(f"  option   {option['flag']}: {option['help']}{default}")
+        click.echo(f"  formats  {', '.join(job['formats'])}")
+        if job["unavailable"]:
+            click.echo(f"  not on this machine: {job['unavailable']}; to add it: {job['to_add']}")
+
+
+def _describe(job: Job) -> dict[str, Any]:
+    problem = job.why_unavailable()
+    return {
+        "name": job.name,
+        "about": job.about,
+        "split": _path(job.split),
+        "task": _path(job.task),
+        "aggregate": _path(job.aggregate),
+        "options": [
+            {
+                "name": option.name,
+                "flag": option.flag,
+                "type": option.type.__name__,
+                "default": option.default,
+                "help": option.help,
+            }
+            for option in (*job.options, job.chunk_size)
+        ],
+        "formats": job.format_names,
+        "unavailable": problem,
+        "to_add": nodes.how_to_add(job.name) if problem else "",
+    }
+
+
+def _path(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{function.__qualname__}"

@@ -1,0 +1,49 @@
+"""``cluster result``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from cluster import catalog, errors
+from cluster.cli import output as outputs
+from cluster.cli import shared, texts
+from cluster.cli.progress import Progress
+from cluster.runs import parts
+
+
+@click.command(
+    "result",
+    epilog="\b\nExamples:\n"
+    "  cluster result ocr-1a2b3c4d -o texts.json\n"
+    "  cluster result ocr-1a2b3c4d --wait --format text-folder -o texts/",
+)
+@click.argument("run")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the result there, not to stdout.")
+@click.option("--format", "format_name", default="json", show_default=True, help="How to write the result.")
+@click.option("--wait", is_flag=True, help="Wait for the run to end.")
+@shared.broker
+def command(run: str, output: Path | None, format_name: str, wait: bool, broker: str | None) -> int:
+    """Print the result of RUN, which has ended. It is kept for a week."""
+    config, stores = shared.connect(broker)
+    status = stores.ledger.status(run)
+    job = catalog.get(status.job)
+    chosen = outputs.prepare(job, format_name, status.options, output)
+    if wait:
+        with Progress(lambda: stores.ledger.status(run, failures=False)) as progress:
+            while stores.ledger.progress(run).state == "running":
+                progress()
+                time.sleep(0.1)
+        status = stores.ledger.status(run)
+    if status.state == "running":
+        raise errors.RunNotFinished(f"the run {run} is still going on: {texts.items(status)} (see --wait)")
+    if status.state == "cancelled":
+        raise errors.RunCancelled(f"the run {run} was cancelled: {status.error}")
+    if status.state == "failed":
+        raise errors.RunFailed(f"the run {run} failed: {status.error}")
+    outputs.write(chosen, parts.of_run(run, stores, config.max_part_bytes), output)
+    for line in texts.failures(status):
+        click.echo(line, err=True)
+    return errors.ITEMS_MISSING_EXIT_CODE if status.items_failed else 0

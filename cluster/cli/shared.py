@@ -1,0 +1,37 @@
+"""What several commands take: the broker option, JSON output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+import orjson
+
+from cluster import redis_client, runs, settings
+from cluster.runs import Stores
+from cluster.settings import Settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+broker = click.option(
+    "--broker", metavar="URL", help="The cluster's Redis; by default CLUSTER_BROKER_URL.", default=None
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+def connect(broker_url: str | None) -> tuple[Settings, Stores]:
+    """The settings and stores of the cluster that is asked for.
+
+    Raises:
+        errors.BrokerError: None is named, or it does not answer.
+    """
+    config = settings.load(broker_url=broker_url)
+    redis_client.check(config.require_broker())
+    return config, runs.connect(config)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON with a line end."""
+    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))

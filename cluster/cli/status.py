@@ -1,0 +1,27 @@
+"""``cluster status``."""
+
+from __future__ import annotations
+
+import click
+
+from cluster import errors
+from cluster.cli import shared, texts
+
+
+@click.command("status", epilog="\b\nExample:\n  cluster status ocr-1a2b3c4d --json")
+@click.argument("run", required=False)
+@shared.broker
+@shared.as_json
+def command(run: str | None, broker: str | None, as_json: bool) -> None:
+    """Show how far RUN is, by default the latest one."""
+    _, stores = shared.connect(broker)
+    if run is None:
+        latest = stores.ledger.runs(1)
+        if not latest:
+            raise errors.UnknownRun("this cluster has no runs yet")
+        run = latest[0].run
+    status = stores.ledger.status(run)
+    if as_json:
+        shared.print_json(status.model_dump(mode="json"))
+    else:
+        click.echo(texts.status(status))

@@ -1,0 +1,198 @@
+"""``cluster submit``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cluster import catalog, errors, redis_client, session, settings
+from cluster.cli import output, shared, texts
+from cluster.cli.progress import Progress
+from cluster.job import Job, Option
+from cluster.runs import coordinate, parts
+from cluster.session import Session
+from cluster.settings import Settings
+
+
+class Submit(click.Command):
+    """Has the options of the job that ``--job`` names besides its own."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Its own parameters, and those of the job."""
+        job: Job | None = ctx.meta.get("job")
+        extra = [_parameter(option) for option in (*job.options, job.chunk_size)] if job else []
+        return [*super().get_params(ctx), *extra]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Look for the job first: what else may stand there depends on it."""
+        for at, word in enumerate(args):
+            name = word.removeprefix("--job=") if word.startswith("--job=") else None
+            if word in ("--job", "-j") and at + 1 < len(args):
+                name = args[at + 1]
+            if name is not None:
+                ctx.meta["job"] = catalog.get(name)
+        return super().parse_args(ctx, args)
+
+
+@click.command(
+    "submit",
+    cls=Submit,
+    epilog="\b\nExamples:\n"
+    "  cluster submit --job ocr ./scans -o texts.json\n"
+    "  cluster submit --job ocr --lang deu ./scans --format text-folder -o texts/\n"
+    "  cluster submit --job wordcount --top 20 ./books\n"
+    "  cluster submit --job ocr ./scans --broker redis://:password@host:6379/0 --detach\n\n"
+    "Exit codes: 0 all done, 2 wrong use, 3 finished with items missing, 4 no Redis, 5 failed or cancelled,"
+    " 6 this machine cannot do the job, 130 stopped by Ctrl-C.",
+)
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("-j", "--job", "job_name", required=True, metavar="NAME", help="What to do: see `cluster jobs`.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the result there, not to stdout.")
+@click.option("--format", "format_name", default="json", show_default=True, help="How to write the result.")
+@click.option("--detach", is_flag=True, help="Print the run's id and go on in the background.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@click.option("--run", "run", hidden=True, help="Coordinate this run, which stands in the ledger already.")
+@shared.broker
+@click.pass_context
+def command(
+    ctx: click.Context, inputs: tuple[str, ...], job_name: str, output: Path | None, format_name: str,
+    detach: bool, quiet: bool, run: str | None, broker: str | None, **given: Any,
+) -> int:  # fmt: skip
+    """Run a job on files and folders and print its result.
+
+    Without a broker, a private cluster is started on this machine for the time of the run. The
+    options of a job stand in `cluster submit --job NAME --help`.
+    """
+    job = catalog.get(job_name)
+    options = job.check_options({name: value for name, value in given.items() if value is not None})
+    config = settings.load(broker_url=broker)
+    if detach:
+        return _detach(config, job, inputs, options, output, format_name)
+    return _submit(config, job, inputs, options, output, format_name, quiet=quiet, run=run)
+
+
+def _submit(
+    config: Settings, job: Job, inputs: tuple[str, ...], options: dict[str, Any], target: Path | None,
+    format_name: str, *, quiet: bool, run: str | None,
+) -> int:  # fmt: skip
+    chosen = output.prepare(job, format_name, options, target)
+    if run is None:
+        session.first_chunk_read(job, inputs, options).close()  # type: ignore[attr-defined]
+    with _terminable(), session.opened(config, job, options) as opened:
+        if run is None:
+            run, chunks = opened.start(job, inputs, options)
+        else:
+            chunks = job.chunks(inputs, options)
+        try:
+            state = _watch(opened, config, job, run, inputs, chunks, quiet=quiet)
+        except (KeyboardInterrupt, SystemExit):
+            coordinate.cancel(run, opened.stores, "the submitter was stopped")
+            click.echo(
+                f"{run}: cancelled. To keep a run going without this terminal, submit it with --detach"
+                " to a cluster that stays (`cluster up`).",
+                err=True,
+            )
+            raise
+        except Exception as error:
+            coordinate.cancel(run, opened.stores, f"the submitter failed: {error}", "failed")
+            raise
+        return _conclude(opened, run, state, chosen, target)
+
+
+def _watch(
+    opened: Session, config: Settings, job: Job, run: str, inputs: tuple[str, ...], chunks: Iterator[Any],
+    *, quiet: bool,
+) -> str:  # fmt: skip
+    hint = ""
+    if config.broker_url is not None:
+        hint = f"; on a machine that should help: CLUSTER_BROKER_URL={_shown(config)} celery -A cluster worker"
+    ledger = opened.stores.ledger
+    with Progress(lambda: ledger.status(run, failures=False), quiet=quiet, lonely_hint=hint) as progress:
+        return opened.coordinate(job, run, inputs, chunks, progress)
+
+
+def _conclude(opened: Session, run: str, state: str, chosen: Any, target: Path | None) -> int:
+    """Write the result of a run that ended, and say how it went."""
+    status = opened.stores.ledger.status(run)
+    if state == "cancelled":
+        raise errors.RunCancelled(f"the run {run} was cancelled: {status.error}")
+    if state != "done":
+        raise errors.RunFailed(f"the run {run} {state}: {status.error}")
+    output.write(chosen, parts.of_run(run, opened.stores, opened.config.max_part_bytes), target)
+    rate = status.items_settled / max(status.seconds, 0.001)
+    nodes = f"{len(status.nodes)} node{'' if len(status.nodes) == 1 else 's'}"
+    line = f"{run}: {texts.items(status)} in {texts.duration(status.seconds)} ({rate:.1f}/s) on {nodes}"
+    click.echo("\n".join([line, *texts.failures(status)]), err=True)
+    return errors.ITEMS_MISSING_EXIT_CODE if status.items_failed else 0
+
+
+def _detach(
+    config: Settings, job: Job, inputs: tuple[str, ...], options: dict[str, Any], target: Path | None,
+    format_name: str,
+) -> int:  # fmt: skip
+    """Check all that can be checked, open the run, and leave it to a process in the background."""
+    if config.broker_url is None:
+        raise errors.UsageError(
+            "--detach needs a cluster that stays: start one with `cluster up`, or give --broker URL"
+        )
+    if target is not None:
+        output.prepare(job, format_name, options, target)
+    redis_client.check(config.require_broker())
+    with session.opened(config, job, options) as opened:
+        run, chunks = opened.start(job, inputs, options)
+    chunks.close()  # type: ignore[attr-defined]
+    log = config.cache_folder / "runs" / f"{run}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "cluster", "submit", "--job", job.name, "--run", run]
+    for option in (*job.options, job.chunk_size):
+        if options[option.name] is not None:
+            command += [option.flag, str(options[option.name])]
+    command += ["--output", str(target or os.devnull), "--format", format_name if target else "json"]
+    with log.open("ab") as stream:
+        subprocess.Popen(
+            [*command, "--", *inputs],
+            env={**os.environ, "CLUSTER_BROKER_URL": config.require_broker()},
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+    click.echo(run)
+    click.echo(f"follow it with `cluster status {run}`, its log is {log}", err=True)
+    return 0
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM unwind us like Ctrl-C does, so that all we started is ended."""
+
+    def leave(*_: Any) -> None:
+        sys.exit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _parameter(option: Option) -> click.Option:
+    kind: Any = option.type
+    if option.type in (int, float) and (option.minimum is not None or option.maximum is not None):
+        ranged = click.IntRange if option.type is int else click.FloatRange
+        kind = ranged(min=option.minimum, max=option.maximum)  # type: ignore[arg-type]
+    help_text = option.help if option.default is None else f"{option.help}  [default: {option.default}]"
+    return click.Option([option.flag, option.name], type=kind, default=None, help=help_text)
+
+
+def _shown(config: Settings) -> str:
+    return redis_client.masked(config.require_broker())
+

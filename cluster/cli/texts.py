@@ -1,0 +1,52 @@
+"""What people read about runs: one wording for all commands."""
+
+from __future__ import annotations
+
+from cluster.runs.status import Status
+
+MOST_FAILURES = 20
+
+
+def status(found: Status) -> str:
+    """Several lines about a run."""
+    lines = [
+        f"{found.run}: {found.state}{f' ({found.error})' if found.error else ''}",
+        f"  items     {items(found)}",
+        f"  chunks    {found.chunks_settled} of {_total(found.chunks_total)} done",
+        f"  time      {duration(found.seconds)}, since {found.started_at.astimezone():%Y-%m-%d %H:%M:%S}",
+        f"  nodes     {', '.join(f'{node} ({chunks})' for node, chunks in found.nodes.items()) or 'none yet'}",
+    ]
+    if found.retries:
+        lines.append(f"  retries   {found.retries}")
+    return "\n".join(lines + failures(found))
+
+
+def items(found: Status) -> str:
+    """``7 of 9 done, 1 failed``."""
+    failed = f", {found.items_failed} failed" if found.items_failed else ""
+    return f"{found.items_done} of {_total(found.items_total)} done{failed}"
+
+
+def failures(found: Status) -> list[str]:
+    """The missing items, a line each, the first ones of many."""
+    if not found.failures:
+        return []
+    lines = [f"missing ({found.items_failed}):"]
+    lines += [f"  {failure.item}: {failure.reason}" for failure in found.failures[:MOST_FAILURES]]
+    if len(found.failures) > MOST_FAILURES:
+        more = len(found.failures) - MOST_FAILURES
+        lines.append(f"  … and {more} more: cluster status {found.run} --json")
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """``7.3 s``, ``2:05 min``, ``3:20:00 h``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02} h" if hours else f"{minutes}:{second:02} min"
+
+
+def _total(number: int | None) -> str:
+    return "?" if number is None else str(number)

@@ -1,0 +1,71 @@
+"""``cluster up``."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import time
+from typing import Any
+
+import click
+
+from cluster.local import LOOPBACK, LocalCluster
+
+ALL_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+STOP_GRACE_S = 10.0
+
+
+@click.command(
+    "up",
+    epilog="\b\nExamples:\n"
+    "  cluster up                   # for this machine\n"
+    "  cluster up --host 0.0.0.0    # for every machine that reaches this one and knows the password",
+)
+@click.option("--host", default=LOOPBACK, show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of its Redis; 0: any free one.")
+@click.option("--no-worker", is_flag=True, help="Start the Redis only: this machine takes no work.")
+def command(host: str, port: int, no_worker: bool) -> None:
+    """Start a cluster on this machine and keep it until Ctrl-C.
+
+    Prints the line with which another terminal or machine joins. Its Redis has a random password and
+    keeps nothing on disk: with the cluster, its runs are gone.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
+    with LocalCluster(host, port, grace_s=STOP_GRACE_S) as local:
+        if not no_worker:
+            local.start_worker()
+        click.echo(f"export CLUSTER_BROKER_URL={local.url_at(_reachable(host))}")
+        sys.stdout.flush()
+        click.echo(
+            "\nWith this line in another terminal:\n"
+            "  cluster submit --job ocr ./images    runs on this cluster\n"
+            "  celery -A cluster worker             adds a worker\n"
+            "Ctrl-C ends it.",
+            err=True,
+        )
+        if host == LOOPBACK:
+            click.echo("For other machines to join, start it with --host 0.0.0.0.", err=True)
+        try:
+            while True:
+                local.check()
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            click.echo("ending the cluster", err=True)
+
+
+def _leave(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _reachable(host: str) -> str:
+    """The address under which others find a host that listens on all of its addresses."""
+    if host not in ALL_ADDRESSES:
+        return host
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing; asks which address would be used
+        except OSError:
+            return socket.gethostname()
+        return str(probe.getsockname()[0])

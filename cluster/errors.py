@@ -1,0 +1,114 @@
+"""The one tree of errors. The command line prints the message and exits with the class's code.
+
+    ClusterError                    1  anything we did not foresee
+    ├── UsageError                  2  the call is wrong; nothing was started
+    │   ├── UnknownJob
+    │   ├── UnknownRun
+    │   ├── BadSetting
+    │   └── NothingToDo
+    ├── BrokerError                 4  no Redis to talk to
+    │   ├── BrokerUnreachable
+    │   ├── BrokerRefused
+    │   └── NoRedisServer
+    ├── RunError                    5  the run has no result
+    │   ├── RunNotFinished
+    │   ├── RunCancelled
+    │   └── RunFailed
+    ├── JobUnavailable              6  this machine cannot do the job
+    └── BlobError                      bytes in the store are not what they should be
+        ├── BlobMissing
+        └── BlobCorrupt
+
+Besides these, 0 is "all done", 3 is "finished with items missing", 130 is "stopped by Ctrl-C".
+Every class takes its message as the one positional argument, so that it crosses the broker whole.
+"""
+
+from __future__ import annotations
+
+ITEMS_MISSING_EXIT_CODE = 3
+INTERRUPTED_EXIT_CODE = 130
+
+
+class ClusterError(Exception):
+    """Something failed that we did not foresee."""
+
+    exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class UsageError(ClusterError):
+    """The call is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class UnknownJob(UsageError):
+    """No job of that name is in the catalog."""
+
+
+class UnknownRun(UsageError):
+    """No run of that id is known to this cluster; it may have expired."""
+
+
+class BadSetting(UsageError):
+    """A setting has a value that cannot be used."""
+
+
+class NothingToDo(UsageError):
+    """The input holds nothing that the job can work on."""
+
+
+class BrokerError(ClusterError):
+    """There is no Redis to talk to."""
+
+    exit_code = 4
+
+
+class BrokerUnreachable(BrokerError):
+    """No connection to Redis."""
+
+
+class BrokerRefused(BrokerError):
+    """Redis answers but refuses us."""
+
+
+class NoRedisServer(BrokerError):
+    """No Redis program on this machine."""
+
+
+class RunError(ClusterError):
+    """The run has no result."""
+
+    exit_code = 5
+
+
+class RunNotFinished(RunError):
+    """The run is still going on."""
+
+
+class RunCancelled(RunError):
+    """The run was cancelled."""
+
+
+class RunFailed(RunError):
+    """The run could not be finished."""
+
+
+class JobUnavailable(ClusterError):
+    """This machine cannot do the job."""
+
+    exit_code = 6
+
+
+class BlobError(ClusterError):
+    """Bytes in the store are not what they should be."""
+
+
+class BlobMissing(BlobError):
+    """The store does not have these bytes (any more)."""
+
+
+class BlobCorrupt(BlobError):
+    """Bytes read from the store have another size or sha256 than those written."""

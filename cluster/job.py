@@ -1,0 +1,223 @@
+"""A job is three plain functions: a splitter, a task and an aggregator."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from cluster import errors
+from splitters import Chunk, NothingToSplit
+from tasks import Part
+
+Splitter = Callable[..., Iterator[Chunk]]
+Task = Callable[..., Part[Any]]
+Aggregator = Callable[[Iterable[Any]], Any]
+Options = Mapping[str, Any]
+Source = str | Path | Sequence[str | Path]
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a job. It reaches those of the job's functions that have a parameter of its name."""
+
+    name: str
+    type: type[str] | type[int] | type[float] | type[bool]
+    default: Any
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @property
+    def flag(self) -> str:
+        """How it is written on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    def check(self, value: Any) -> Any:
+        """The value as this option's type; None stands for "not given" where that is the default.
+
+        Raises:
+            errors.UsageError: It has another type or is out of range.
+        """
+        if value is None and self.default is None:
+            return None
+        right = isinstance(value, self.type) and (self.type is bool or not isinstance(value, bool))
+        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
+            right = True
+        if not right:
+            raise errors.UsageError(f"{self.flag} is {value!r}; it must be of type {self.type.__name__}")
+        if self.minimum is not None and value < self.minimum:
+            raise errors.UsageError(f"{self.flag} is {value!r}; it must be {self.minimum} or more")
+        if self.maximum is not None and value > self.maximum:
+            raise errors.UsageError(f"{self.flag} is {value!r}; it must be {self.maximum} or less")
+        return value
+
+
+class Format(NamedTuple):
+    """A way to write a result, from its parts as they are read, so that a long result need not be held.
+
+    ``write(parts, out)`` gets a binary stream, or with ``folder`` the path of a folder that exists.
+    """
+
+    write: Callable[[Iterable[Any], Any], None]
+    folder: bool = False
+
+
+class Outcome(NamedTuple):
+    """What a run gives."""
+
+    result: Any
+    failures: Mapping[str, str]
+    """Item name -> why it is missing from the result."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A kind of work: one row of the catalog.
+
+    ``aggregate`` joins parts in any order and grouping into one part; ``finish(part, **options)``
+    turns the last one into the result, where that is another thing.
+    """
+
+    name: str
+    about: str
+    split: Splitter
+    task: Task
+    aggregate: Aggregator
+    finish: Callable[..., Any] | None = None
+    count: Callable[[Sequence[Path]], int] | None = None
+    """How many items a source has, at little cost; shows as the time left."""
+    formats: Mapping[str, Format] = field(default_factory=dict)
+    """Besides ``json``, which every job has, the other ways to write the result; may replace ``json``."""
+    options: tuple[Option, ...] = ()
+    unavailable: Callable[..., str] = lambda: ""
+    """Why this machine cannot do the job, or "". Its parameters are options, None for "any"."""
+    extra: str | None = None
+    """The extra of this distribution that brings what the job needs."""
+
+    def __post_init__(self) -> None:
+        if not self.name.replace("-", "").isalnum() or not self.name.isascii():
+            raise ValueError(f"the job name {self.name!r} must be ASCII letters, digits and '-'")
+        named = set().union(*(_names(part) for part in (self.split, self.task, self.finish) if part))
+        for option in self.options:
+            if option.name not in named:
+                raise ValueError(f"job {self.name}: no part has a parameter {option.name!r}")
+
+    @property
+    def chunk_size(self) -> Option:
+        """The option that says how large a chunk is, in the splitter's unit."""
+        parameter = inspect.signature(self.split).parameters["chunk_size"]
+        return Option(
+            "chunk_size", int, parameter.default, "how large a chunk is, as the splitter counts", minimum=1
+        )
+
+    def check_options(self, given: Options) -> dict[str, Any]:
+        """All options with their values: those given, else the defaults.
+
+        Raises:
+            errors.UsageError: An option is not of this job, or its value cannot be used.
+        """
+        known = {option.name: option for option in (*self.options, self.chunk_size)}
+        for name in given:
+            if name not in known:
+                raise errors.UsageError(f"job {self.name} has no option {name!r} (it has: {', '.join(known)})")
+        return {name: option.check(given.get(name, option.default)) for name, option in known.items()}
+
+    def chunks(self, source: Source, options: Options) -> Iterator[Chunk]:
+        """Cut ``source``, lazily.
+
+        Raises:
+            errors.NothingToDo: Nothing in it for this job.
+            errors.UsageError: A path does not exist, or the chunk size is out of range.
+        """
+        try:
+            yield from self.split(paths(source), **_for(self.split, options))
+        except NothingToSplit as error:
+            raise errors.NothingToDo(str(error)) from None
+        except FileNotFoundError as error:
+            raise errors.UsageError(f"no such file or folder: {error.filename}") from None
+        except ValueError as error:
+            raise errors.UsageError(str(error)) from None
+
+    def run_task(self, chunk: Chunk, options: Options) -> Part[Any]:
+        """Do one chunk, here."""
+        return self.task(chunk, **_for(self.task, options))
+
+    def result(self, parts: Iterable[Any], options: Options) -> Any:
+        """Join ``parts`` and finish."""
+        joined = self.aggregate(parts)
+        return self.finish(joined, **_for(self.finish, options)) if self.finish else joined
+
+    def why_unavailable(self, options: Options | None = None) -> str:
+        """Why this machine cannot do this job (with these options), or ""."""
+        return self.unavailable(**_for(self.unavailable, options or {}))
+
+    def writer(self, name: str, options: Options) -> Format:
+        """The format ``name``; ``json`` writes the whole result where the job brings nothing better.
+
+        Raises:
+            errors.UsageError: The job has no such format.
+        """
+        if name in self.formats:
+            return self.formats[name]
+        if name != "json":
+            known = ", ".join(self.format_names)
+            raise errors.UsageError(f"job {self.name} has no format {name!r} (it has: {known})")
+
+        def write_json(parts: Iterable[Any], out: Any) -> None:
+            flags = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
+            out.write(orjson.dumps(self.result(parts, options), option=flags))
+
+        return Format(write_json)
+
+    @property
+    def format_names(self) -> list[str]:
+        """The formats that ``writer`` knows."""
+        return ["json", *(name for name in self.formats if name != "json")]
+
+    def run_locally(self, source: Source, **options: Any) -> Any:
+        """The job's result on ``source``, in this process, without a broker: what the job means.
+
+        Items that fail are left out; ``outcome_locally`` tells which.
+        """
+        return self.outcome_locally(source, **options).result
+
+    def outcome_locally(self, source: Source, **options: Any) -> Outcome:
+        """Like ``run_locally``, with the failures."""
+        values = self.check_options(options)
+        failures: dict[str, str] = {}
+
+        def parts() -> Iterator[Any]:
+            for chunk in self.chunks(source, values):
+                readable, problems = sift(chunk)
+                failures.update(problems)
+                if readable:
+                    part = self.run_task(readable, values)
+                    failures.update(part.failures)
+                    yield part.value
+
+        return Outcome(self.result(parts(), values), failures)
+
+
+def sift(chunk: Chunk) -> tuple[Chunk, dict[str, str]]:
+    """The items a task can work on, and the reasons of the others."""
+    return [item for item in chunk if not item.problem], {i.name: i.problem for i in chunk if i.problem}
+
+
+def paths(source: Source) -> list[Path]:
+    """The source as a list of paths."""
+    return [Path(source)] if isinstance(source, str | Path) else [Path(path) for path in source]
+
+
+def _names(function: Callable[..., Any]) -> set[str]:
+    return set(inspect.signature(function).parameters)
+
+
+def _for(function: Callable[..., Any], options: Options) -> dict[str, Any]:
+    """Those of the options that the function takes."""
+    names = _names(function)
+    return {name: value for name, value in options.items() if name in names}

@@ -1,0 +1,166 @@
+"""The embedded default: a private Redis and a worker on this machine, gone with whoever started them."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from cluster import errors, redis_client
+from cluster.local import guard, redis_server
+
+LOOPBACK = "127.0.0.1"
+START_TIMEOUT_S = 20.0
+PORT_ATTEMPTS = 5
+WORKER_GRACE_S = 0.5
+LOG_TAIL_LINES = 5
+
+
+class LocalCluster:
+    """A private Redis, and workers when asked for. Use it in a ``with``.
+
+    Its files lie in a temporary folder that only this user can enter. Whatever way this process ends,
+    Redis, workers and folder go: a guard process holds the other end of a pipe from us.
+
+    Args:
+        host: Address that Redis listens on; the loopback one keeps other machines out.
+        port: Its port; 0 for any free one.
+        grace_s: How long a worker may go on with what it does when it is ended.
+
+    Raises:
+        errors.NoRedisServer: None was found, or it does not start.
+    """
+
+    def __init__(self, host: str = LOOPBACK, port: int = 0, grace_s: float = WORKER_GRACE_S) -> None:
+        self._host = host
+        self._port = port
+        self._grace_s = grace_s
+        self._password = secrets.token_urlsafe(24)
+        self._ended: dict[str, int] = {}
+
+    @property
+    def url(self) -> str:
+        """The broker's URL for this machine."""
+        host = LOOPBACK if self._host in ("0.0.0.0", "::") else self._host  # noqa: S104
+        return self.url_at(host)
+
+    def url_at(self, host: str) -> str:
+        """The broker's URL for machines that know this one as ``host``."""
+        return f"redis://:{self._password}@{host}:{self._port}/0"
+
+    def __enter__(self) -> Self:
+        self._folder = Path(tempfile.mkdtemp(prefix="cluster-"))
+        self._guard = subprocess.Popen(
+            [sys.executable, "-S", "-E", guard.__file__, str(self._folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        threading.Thread(target=self._listen, daemon=True).start()
+        try:
+            self._start_redis()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start_worker(self, name: str = "local", queues: Iterable[str] = (), log_level: str = "INFO") -> None:
+        """Start a worker that sizes itself, for the jobs this machine can do or for ``queues`` only."""
+        command = [sys.executable, "-m", "celery", "-A", "cluster", "worker", "-n", f"{name}@%h"]
+        command += ["--loglevel", log_level, "--without-gossip", "--without-mingle"]
+        if queues:
+            command += ["-Q", ",".join(queues)]
+        env = {
+            "CLUSTER_BROKER_URL": self.url,
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONSAFEPATH": "1",
+            # Celery asks root to confirm that it knows; JSON alone is accepted here, so nothing is to confirm.
+            "C_FORCE_ROOT": "1",
+        }
+        self._order("worker", command, env, self._grace_s)
+
+    def check(self) -> None:
+        """See that all we started still runs.
+
+        Raises:
+            errors.BrokerError: The Redis or the worker ended; the message holds the end of its log.
+        """
+        for name, code in self._ended.items():
+            raise errors.BrokerError(f"the {name} on this machine ended with code {code}:\n{self._tail(name)}")
+        if self._guard.poll() is not None:
+            raise errors.BrokerError("the guard of the cluster on this machine was killed")
+
+    def stop(self) -> None:
+        """End all, and wait until it is gone; may be called again."""
+        guard_process = self._guard
+        if guard_process.stdin and not guard_process.stdin.closed:
+            try:
+                guard_process.stdin.close()
+            except BrokenPipeError:
+                pass
+        guard_process.wait()
+
+    def _start_redis(self) -> None:
+        server = redis_server.find()
+        wanted = self._port
+        for _ in range(PORT_ATTEMPTS):
+            self._port = wanted or redis_server.free_port(self._host)
+            config = redis_server.write_config(
+                self._folder, self._host, self._port, self._password, durable=False
+            )
+            self._ended.pop("redis", None)
+            self._order("redis", [server.path, str(config)], {}, 2.0)
+            if self._wait_for_redis():
+                return
+            if wanted:
+                break
+        raise errors.NoRedisServer(
+            f"{server.path} did not start on {self._host}:{self._port}:\n{self._tail('redis')}"
+        )
+
+    def _wait_for_redis(self) -> bool:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline and "redis" not in self._ended:
+            try:
+                redis_client.check(self.url)
+            except errors.BrokerUnreachable:
+                time.sleep(0.01)
+            except errors.BrokerRefused:
+                return False  # somebody else's Redis has the port
+            else:
+                return True
+        return False
+
+    def _order(self, name: str, command: list[str], env: dict[str, str], grace_s: float) -> None:
+        order = {"name": name, "command": command, "env": env, "grace_s": grace_s}
+        assert self._guard.stdin is not None  # noqa: S101 - we made it a pipe
+        self._guard.stdin.write(json.dumps(order) + os.linesep)
+        self._guard.stdin.flush()
+
+    def _listen(self) -> None:
+        assert self._guard.stdout is not None  # noqa: S101 - we made it a pipe
+        for line in self._guard.stdout:
+            told = json.loads(line)
+            self._ended[told["name"]] = told["exit_code"]
+
+    def _tail(self, name: str) -> str:
+        try:
+            text = (self._folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return "(no log)"
+        return "\n".join(text.strip().splitlines()[-LOG_TAIL_LINES:])

@@ -1,0 +1,100 @@
+"""Start programs and end them with whoever started us: ``python guard.py FOLDER``.
+
+Each line on stdin is a JSON object {"name", "command", "env", "grace_s"}: a program to start, its output
+going to FOLDER/<name>.log. When stdin ends, because its other end closed it or died in whatever way, all
+are ended in the opposite order, SIGTERM first, SIGKILL after the grace, and FOLDER is removed. A
+program that ends by itself is told on stdout as {"name", "exit_code"}.
+
+Uses the standard library alone, and imports nothing of ours, so as to start in a few milliseconds.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PR_SET_PDEATHSIG = 1
+
+
+class Program(NamedTuple):
+    """A program we started; it leads a process group of its own."""
+
+    name: str
+    process: "subprocess.Popen[bytes]"
+    grace_s: float
+
+
+def main() -> None:
+    """Start what stdin says, until it ends."""
+    folder = Path(sys.argv[1])
+    # Ctrl-C and hang-ups are for the one who started us; it tells us by closing stdin.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    programs: list[Program] = []
+    try:
+        for line in sys.stdin:
+            program = start(folder, json.loads(line))
+            programs.append(program)
+            threading.Thread(target=watch, args=(program,), daemon=True).start()
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for program in reversed(programs):
+            end(program)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def start(folder: Path, order: dict[str, Any]) -> Program:
+    """Start one program in a session of its own."""
+    with (folder / f"{order['name']}.log").open("ab") as log:
+        process = subprocess.Popen(  # noqa: S603
+            order["command"],
+            env={**os.environ, **order.get("env", {})},
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+        )
+    return Program(order["name"], process, order.get("grace_s", 5.0))
+
+
+def die_with_parent() -> None:
+    """In the child: the kernel kills it if even this guard is killed."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def watch(program: Program) -> None:
+    """Tell when the program ends."""
+    code = program.process.wait()
+    with contextlib.suppress(OSError, ValueError):
+        print(json.dumps({"name": program.name, "exit_code": code}), flush=True)
+
+
+def end(program: Program) -> None:
+    """End the program and all of its group."""
+    signal_group(program, signal.SIGTERM)
+    deadline = time.monotonic() + program.grace_s
+    while program.process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    signal_group(program, signal.SIGKILL)
+    program.process.wait()
+
+
+def signal_group(program: Program, number: int) -> None:
+    """Send a signal to the program's process group, if there is one left."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(program.process.pid, number)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""What a machine brings: its capacity, the jobs it can do, and how its worker is set up."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from cluster import catalog, errors, redis_client
+from cluster.nodes import capacity
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from cluster.settings import Settings
+
+NICE = 10
+log = logging.getLogger(__name__)
+
+
+def prepare(app: Celery, config: Settings) -> None:
+    """Have every worker of ``app`` size itself and take the jobs it can do, unless told otherwise by flags."""
+    from celery import signals
+
+    @signals.celeryd_init.connect(weak=False)
+    def size(conf: Any = None, options: Any = None, **_: Any) -> None:
+        _demand_broker(config)
+        conf.worker_concurrency = config.slots or capacity.slots(config)
+        _choose_queues(conf)
+
+    @signals.worker_init.connect(weak=False)
+    def be_nice(**_: Any) -> None:
+        if hasattr(os, "nice"):
+            os.nice(NICE)
+
+
+def abilities() -> dict[str, str]:
+    """Job -> why this machine cannot do it, "" where it can."""
+    return {name: job.why_unavailable() for name, job in catalog.jobs().items()}
+
+
+def how_to_add(job: str) -> str:
+    """What to type so that this machine can do ``job``, or "" where we cannot know."""
+    extra = catalog.get(job).extra
+    return f'{sys.executable} -m pip install "cluster[{extra}]"' if extra else ""
+
+
+def _choose_queues(conf: Any) -> None:
+    from kombu import Queue
+
+    from cluster.runs.celery_tasks import queue
+
+    able = abilities()
+    for job, problem in able.items():
+        if problem:
+            hint = how_to_add(job)
+            log.warning("this node leaves out the job %s: %s%s", job, problem, hint and f"; to add it: {hint}")
+    conf.task_queues = [Queue(queue(job), routing_key=queue(job)) for job, why in able.items() if not why]
+
+
+def _demand_broker(config: Settings) -> None:
+    """A worker that cannot reach its broker says so at once, in one sentence."""
+    try:
+        redis_client.check(config.require_broker())
+    except errors.ClusterError as error:
+        raise SystemExit(f"cluster: {error}") from None

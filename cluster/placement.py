@@ -1,0 +1,32 @@
+"""See that `tasks`, `splitters` and `aggregators` are ours.
+
+Their names are common ones, and Celery puts the working directory first on the path: started in a
+folder with a `tasks.py`, a worker would run that instead.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from cluster import errors
+
+PACKAGES = ("tasks", "splitters", "aggregators")
+
+
+def check() -> None:
+    """Compare where each package would come from with where this one came from.
+
+    Raises:
+        errors.UsageError: Another one is in front; the message names both paths.
+    """
+    ours = Path(__file__).resolve().parent.parent
+    for name in PACKAGES:
+        spec = find_spec(name)
+        found = Path(spec.origin).resolve() if spec and spec.origin else None
+        expected = ours / name / "__init__.py"
+        if found != expected:
+            raise errors.UsageError(
+                f"the package {name!r} would come from {found or 'nowhere'} and not from {expected}:"
+                " start in another folder, or rename what is there"
+            )

@@ -1,0 +1,33 @@
+"""One run's life: ledger (its state in Redis), publish, map and fold (on the nodes), results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from cluster.blobs import BlobStore
+    from cluster.runs.ledger import Ledger
+    from cluster.settings import Settings
+
+FAN_IN = 16
+"""How many neighbouring folds are folded into one of the next level."""
+
+
+class Stores(NamedTuple):
+    """Where a run is kept: its ledger and its bytes."""
+
+    ledger: Ledger
+    blobs: BlobStore
+
+
+def connect(settings: Settings) -> Stores:
+    """The stores that the settings name; connects on first use.
+
+    Raises:
+        errors.BrokerError: No broker is set.
+    """
+    from cluster import blobs, redis_client
+    from cluster.runs.ledger import Ledger
+
+    client = redis_client.connect(settings.require_broker())
+    return Stores(Ledger(client, settings.retention_s), blobs.connect(settings, client))

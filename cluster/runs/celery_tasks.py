@@ -1,0 +1,126 @@
+"""The Celery tasks of a job: ``cluster.<job>`` does one chunk, ``cluster.<job>.fold`` joins parts.
+
+They only translate: a message becomes a call of ``map_chunk`` or ``fold``, its answer becomes a retry,
+a next message or the end. Both are on the job's queue, which the nodes that can do the job consume.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import TYPE_CHECKING, Any
+
+import redis
+from celery import Celery, Task, chord
+from celery.exceptions import Ignore, Reject, TimeLimitExceeded
+from pydantic import ValidationError
+
+from cluster import runs
+from cluster.runs import Stores, fold, map_chunk
+from cluster.wire import FoldMessage, MapMessage
+
+if TYPE_CHECKING:
+    from cluster.job import Job
+    from cluster.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def queue(job: str) -> str:
+    """The queue of a job's messages."""
+    return f"cluster.{job}"
+
+
+def add(app: Celery, job: Job, config: Settings) -> None:
+    """Register the two tasks of ``job``."""
+    stores = functools.cache(functools.partial(runs.connect, config))
+
+    @app.task(
+        bind=True, name=f"cluster.{job.name}", queue=queue(job.name), base=_map_base(stores), max_retries=None
+    )
+    def map_task(self: Task, message: Any) -> int:
+        parsed = _parse(MapMessage, message)
+        try:
+            ended = map_chunk.run(parsed, job, stores(), config, self.request.hostname)
+        except redis.RedisError as error:
+            raise _hand_back(error) from error
+        if isinstance(ended, map_chunk.TryAgain):
+            raise self.retry(countdown=ended.delay_s, exc=None)
+        log.info("run %s, chunk %s: %s", parsed.run, parsed.chunk, ended)
+        return parsed.chunk
+
+    @app.task(
+        bind=True, name=f"cluster.{job.name}.fold", queue=queue(job.name), max_retries=config.max_attempts - 1
+    )
+    def fold_task(self: Task, message: Any) -> None:
+        parsed = _parse(FoldMessage, message)
+        try:
+            ended = fold.run(parsed, job, stores(), config)
+        except redis.RedisError as error:
+            raise _hand_back(error) from error
+        except Exception as error:
+            if self.request.retries < self.max_retries:
+                log.warning("run %s: joining parts failed, trying again: %s", parsed.run, error)
+                raise self.retry(countdown=config.retry_delay_s) from error
+            reason = f"joining parts failed: {type(error).__name__}: {error}"
+            log.exception("run %s: %s", parsed.run, reason)
+            stores().ledger.stop(parsed.run, "failed", reason[: map_chunk.MAX_REASON_CHARS])
+            return
+        if isinstance(ended, FoldMessage):
+            publish_fold(app, job.name, ended)
+            ended = "folded now"
+        log.info("run %s, fold %s:%s: %s", parsed.run, parsed.level, parsed.number, ended)
+
+
+def publish_window(app: Celery, job: str, run: str, window: int, chunks: range) -> None:
+    """Publish a chord: a message for each chunk, and as its body the fold of their parts.
+
+    Raises:
+        kombu.exceptions.OperationalError: Redis does not take it; some messages may have been sent.
+    """
+    task, body = app.tasks[f"cluster.{job}"], app.tasks[f"cluster.{job}.fold"]
+    header = [
+        task.s(MapMessage(run=run, chunk=chunk, window=window).model_dump()).set(task_id=f"{run}.{chunk}")
+        for chunk in chunks
+    ]
+    message = FoldMessage(run=run, level=0, number=window)
+    # Immutable: what the headers return is not needed, the ledger has the parts.
+    chord(header, app=app)(body.si(message.model_dump()).set(task_id=f"{run}.fold.0.{window}"))
+
+
+def publish_fold(app: Celery, job: str, message: FoldMessage) -> None:
+    """Publish the fold of a family of folds, or again that of a window."""
+    app.tasks[f"cluster.{job}.fold"].apply_async(
+        (message.model_dump(),), task_id=f"{message.run}.fold.{message.level}.{message.number}"
+    )
+
+
+def _parse(kind: Any, message: Any) -> Any:
+    """The message, checked. What is not one of ours is dropped with a line in the log."""
+    try:
+        return kind.model_validate(message)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        log.error("a message is refused: %s: %s", ".".join(map(str, problem["loc"])), problem["msg"])  # noqa: TRY400
+        raise Ignore from None
+
+
+def _hand_back(error: Exception) -> Reject:
+    """Redis is away: the message goes back, nothing was changed."""
+    log.error("Redis is away, the message goes back to the queue: %s", error)
+    return Reject(str(error), requeue=True)
+
+
+def _map_base(stores: functools._lru_cache_wrapper[Stores]) -> type[Task]:
+    class MapTask(Task):  # type: ignore[misc]
+        """Hears of chunks whose process was ended for running past the hard time limit."""
+
+        abstract = True
+
+        def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+            if isinstance(exc, TimeLimitExceeded):
+                message = MapMessage.model_validate(args[0])
+                reason = f"took longer than {self.app.conf.task_time_limit} s and could not be interrupted"
+                map_chunk.give_up(message, stores(), reason, "")
+
+    return MapTask

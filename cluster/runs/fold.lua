@@ -1,0 +1,33 @@
+-- Commit a fold and take away what it joined; the first one wins. The last window's fold ends the run.
+-- Returns "folded now", "family complete" (all siblings are there: fold them), "folded", or the run's state.
+-- KEYS: run, run:windows, run:parts:W, run:folds
+-- ARGV: level, number, entry, fan_in, retention_s
+local state = redis.call('HGET', KEYS[1], 'state')
+if not state then return 'unknown' end
+if state ~= 'running' then return state end
+local level, number, fan_in = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4])
+if level == 0 then
+  -- A window's row goes with its fold, so a late second fold finds none, also after it was folded upwards.
+  if redis.call('HDEL', KEYS[2], number) == 0 then return 'folded' end
+  redis.call('UNLINK', KEYS[3])
+  redis.call('HINCRBY', KEYS[1], 'windows_folded', 1)
+else
+  local first = (level - 1) .. ':' .. number * fan_in
+  if redis.call('HEXISTS', KEYS[4], first) == 0 then return 'folded' end
+  for child = number * fan_in, (number + 1) * fan_in - 1 do
+    redis.call('HDEL', KEYS[4], (level - 1) .. ':' .. child)
+  end
+end
+redis.call('HSET', KEYS[4], level .. ':' .. number, ARGV[3])
+redis.call('EXPIRE', KEYS[4], ARGV[5])
+local run = redis.call('HMGET', KEYS[1], 'windows_folded', 'windows_total')
+if run[2] and run[1] == run[2] then
+  local now = redis.call('TIME')
+  redis.call('HSET', KEYS[1], 'state', 'done', 'finished_at', now[1] .. '.' .. string.format('%06d', now[2]))
+  return 'folded now'
+end
+local eldest = number - number % fan_in
+for sibling = eldest, eldest + fan_in - 1 do
+  if redis.call('HEXISTS', KEYS[4], level .. ':' .. sibling) == 0 then return 'folded now' end
+end
+return 'family complete'

@@ -1,0 +1,100 @@
+"""What is known of a run, as people and scripts see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+State = Literal["running", "done", "failed", "cancelled"]
+
+
+class Failure(BaseModel):
+    """An item that is missing from the result, and why."""
+
+    item: str
+    reason: str
+
+
+class Status(BaseModel):
+    """One run at one moment. ``model_dump(mode="json")`` is what ``cluster status --json`` prints."""
+
+    run: str
+    job: str
+    state: State
+    items_total: int | None
+    """None while the input is still being counted."""
+    items_done: int
+    items_failed: int
+    failures: list[Failure]
+    """In the order of their names; empty where they were not asked for."""
+    chunks_total: int | None
+    """None while the input is still being split."""
+    chunks_published: int
+    chunks_settled: int
+    chunks_running: int
+    """Started on some node and not settled."""
+    duplicates: int
+    """Chunks that came a second time and were dropped."""
+    retries: int
+    nodes: dict[str, int]
+    """Node -> chunks it committed."""
+    options: dict[str, Any]
+    submitter: str
+    error: str | None
+    """Why the run failed or who cancelled it."""
+    started_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def items_settled(self) -> int:
+        """Done or failed."""
+        return self.items_done + self.items_failed
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been running, or ran."""
+        return ((self.finished_at or datetime.now(UTC)) - self.started_at).total_seconds()
+
+
+def from_ledger(
+    run: str, fields: Mapping[str, str], failures: Mapping[str, str], nodes: Mapping[str, int],
+    *, failed: int, running: int,
+) -> Status:  # fmt: skip
+    """Build it from the run's hash and its neighbours (see ``keys``)."""
+    import orjson
+
+    def number(name: str) -> int:
+        return int(fields.get(name, 0))
+
+    def maybe(name: str) -> int | None:
+        return int(fields[name]) if fields.get(name) else None
+
+    def moment(name: str) -> datetime | None:
+        return datetime.fromtimestamp(float(fields[name]), UTC) if fields.get(name) else None
+
+    return Status.model_validate(
+        {
+            "run": run,
+            "job": fields["job"],
+            "state": fields["state"],
+            "items_total": maybe("items_total"),
+            "items_done": max(0, number("items_settled") - failed),
+            "items_failed": failed,
+            "failures": [Failure(item=item, reason=failures[item]) for item in sorted(failures)],
+            "chunks_total": maybe("chunks_total"),
+            "chunks_published": number("chunks_published"),
+            "chunks_settled": number("chunks_settled"),
+            "chunks_running": running,
+            "duplicates": number("duplicates"),
+            "retries": number("retries"),
+            "nodes": dict(nodes),
+            "options": orjson.loads(fields["options"]),
+            "submitter": fields.get("submitter", ""),
+            "error": fields.get("error") or None,
+            "started_at": moment("started_at"),
+            "finished_at": moment("finished_at"),
+        }
+    )

@@ -1,0 +1,107 @@
+"""A cluster to work with: the one the settings name, or a private one on this machine."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+from cluster import errors, redis_client, runs
+from cluster.job import Job, Source
+from cluster.runs import Stores
+from cluster.runs.coordinate import Coordinator
+from cluster.settings import Settings
+from splitters import Chunk
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a submitter needs of a cluster; the web page and the command line use the same."""
+
+    config: Settings
+    stores: Stores
+    app: Celery
+    check: Callable[[], None]
+    """Raises ``errors.BrokerError`` when a private cluster has lost its Redis or its worker."""
+
+    def start(self, job: Job, source: Source, options: Mapping[str, Any]) -> tuple[str, Iterator[Chunk]]:
+        """Open a run once its input gave a first chunk; gives its id and all its chunks.
+
+        Raises:
+            errors.UsageError: The input is missing or empty; nothing was started.
+        """
+        chunks = first_chunk_read(job, source, options)
+        run = f"{job.name}-{secrets.token_hex(4)}"
+        self.stores.ledger.create(run, job.name, options, f"{socket.gethostname()}:{os.getpid()}")
+        return run, chunks
+
+    def coordinate(
+        self, job: Job, run: str, source: Source, chunks: Iterator[Chunk], on_wait: Callable[[], None]
+    ) -> str:
+        """Bring the run to its end; gives the state it ended in. ``on_wait`` is called while waiting."""
+
+        def wait() -> None:
+            self.check()
+            on_wait()
+
+        coordinator = Coordinator(self.app, job, run, self.stores, self.config, wait)
+        coordinator.count_ahead(source)
+        return coordinator.coordinate(chunks)
+
+
+@contextmanager
+def opened(config: Settings, job: Job, options: Mapping[str, Any]) -> Iterator[Session]:
+    """A session on the cluster of ``config.broker_url``; without one, on a private one for this ``job``.
+
+    Raises:
+        errors.BrokerError: The cluster does not answer, or none can be started.
+        errors.JobUnavailable: It would be a private one, and this machine cannot do the job.
+    """
+    if config.broker_url is not None:
+        redis_client.check(config.require_broker())
+        yield _session(config, lambda: None)
+        return
+    from cluster.local import LocalCluster
+    from cluster.runs.celery_tasks import queue
+
+    demand(job, options)
+    with LocalCluster() as local:
+        local.start_worker(queues=[queue(job.name)])
+        yield _session(config.model_copy(update={"broker_url": SecretStr(local.url)}), local.check)
+
+
+def demand(job: Job, options: Mapping[str, Any]) -> None:
+    """See that this machine can do the job with these options.
+
+    Raises:
+        errors.JobUnavailable: It cannot; the message says why, and what to type.
+    """
+    from cluster import nodes
+
+    problem = job.why_unavailable(options)
+    if problem:
+        engine_problem = job.why_unavailable()
+        hint = f"; to add it: {nodes.how_to_add(job.name)}" if engine_problem else ""
+        raise errors.JobUnavailable(f"this machine cannot do the job {job.name}: {problem}{hint}")
+
+
+def first_chunk_read(job: Job, source: Source, options: Mapping[str, Any]) -> Iterator[Chunk]:
+    """The chunks of ``source``, the first of them read already, so that a wrong input is known now."""
+    chunks = job.chunks(source, options)
+    return chain([next(chunks)], chunks)
+
+
+def _session(config: Settings, check: Callable[[], None]) -> Session:
+    from cluster import celery_app
+
+    return Session(config, runs.connect(config), celery_app.build(config), check)

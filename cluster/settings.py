@@ -1,0 +1,145 @@
+"""Every setting, and the only reader of the environment and of the config file.
+
+A setting ``broker_url`` comes from the variable ``CLUSTER_BROKER_URL``, else from the line
+``broker_url = "…"`` of the file that ``CLUSTER_CONFIG`` names, by default
+``~/.config/cluster/config.toml``, else it is the default below.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from cluster import errors
+
+DEFAULT_CONFIG = "~/.config/cluster/config.toml"
+MiB = 2**20
+
+
+class Settings(BaseSettings):
+    """All settings with their units and limits. Secrets are masked in ``repr`` and logs."""
+
+    model_config = SettingsConfigDict(env_prefix="CLUSTER_", extra="ignore", frozen=True)
+
+    broker_url: SecretStr | None = None
+    """Redis as ``redis://[:password@]host[:port][/db]`` or ``rediss://…``; none: a private one is started."""
+
+    blob_url: str | None = None
+    """Where the bytes of chunks and parts lie: any fsspec URL all nodes reach; none: the broker's Redis."""
+
+    window_bytes: int = Field(64 * MiB, ge=1)
+    """Input of one run that may lie in the store at a time, in bytes; one chunk is always let through."""
+
+    window_chunks: int = Field(512, ge=2)
+    """Chunks of one run that may be published and not done at a time."""
+
+    fold_chunks: int = Field(32, ge=2, le=10_000)
+    """How many chunks one chord joins: their parts are folded into one by its body."""
+
+    inline_part_bytes: int = Field(64 * 1024, ge=0)
+    """Parts up to this size stand in the ledger itself, larger ones in the blob store."""
+
+    max_part_bytes: int = Field(256 * MiB, ge=1, le=512 * MiB)
+    """A part may have this size before it is compressed; a larger one fails its chunk."""
+
+    max_attempts: int = Field(4, ge=1)
+    """How often a chunk is started before it is set aside."""
+
+    retry_delay_s: float = Field(1.0, ge=0)
+    """Wait before a failed chunk's second attempt; doubled for each further one, up to a minute."""
+
+    chunk_time_limit_s: int = Field(600, ge=1)
+    """A chunk that runs longer is stopped and counts as failed."""
+
+    retention_s: int = Field(7 * 24 * 3600, ge=60)
+    """How long a run is kept in Redis after it was last worked on."""
+
+    slots: int | None = Field(None, ge=1)
+    """Slots of this node; none: sized from its cores and memory."""
+
+    slot_memory_bytes: int = Field(400 * MiB, ge=1)
+    """Memory to plan for each slot."""
+
+    reserve_memory_bytes: int = Field(512 * MiB, ge=0)
+    """Memory of this machine to leave to its owner."""
+
+    cache_dir: Path = Path("~/.cache/cluster")
+    """Where this machine keeps logs of detached runs."""
+
+    @property
+    def cache_folder(self) -> Path:
+        """``cache_dir`` with ``~`` resolved."""
+        return self.cache_dir.expanduser()
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], **sources: PydanticBaseSettingsSource
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, then the file."""
+        file = Path(os.environ.get("CLUSTER_CONFIG", DEFAULT_CONFIG)).expanduser()
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=file)
+        return (sources["init_settings"], sources["env_settings"], toml)
+
+    def require_broker(self) -> str:
+        """The broker's URL.
+
+        Raises:
+            errors.BrokerError: None is set.
+        """
+        if self.broker_url is None:
+            raise errors.BrokerError(
+                "no cluster to talk to: set CLUSTER_BROKER_URL or give --broker URL"
+                " (`cluster up` starts one and prints its URL)"
+            )
+        return self.broker_url.get_secret_value()
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings; ``overrides`` that are not None win.
+
+    Raises:
+        errors.BadSetting: A value cannot be used; the message names the setting, the value, the form.
+    """
+    try:
+        settings = Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        problems = "; ".join(_describe(problem) for problem in error.errors())
+        raise errors.BadSetting(problems) from None
+    except (OSError, ValueError) as error:
+        config = os.environ.get("CLUSTER_CONFIG", DEFAULT_CONFIG)
+        raise errors.BadSetting(f"the config file {config} cannot be read: {error}") from None
+    _check_broker(settings)
+    return settings
+
+
+@functools.cache
+def current() -> Settings:
+    """The settings of this process, read once. A command line may ``replace`` them before first use."""
+    return load()
+
+
+def _describe(problem: Any) -> str:
+    name = "_".join(map(str, problem["loc"]))
+    value = "***" if "url" in name else repr(problem["input"])
+    return f"CLUSTER_{name.upper()} is {value}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+
+
+def _check_broker(settings: Settings) -> None:
+    if settings.broker_url is None:
+        return
+    scheme, _, rest = settings.broker_url.get_secret_value().partition("://")
+    if scheme not in ("redis", "rediss") or not rest:
+        raise errors.BadSetting(
+            f"the broker URL starts with {scheme + '://' if rest else 'no scheme'!r};"
+            " it must be redis://[:password@]host[:port][/db] or rediss://…"
+        )
