@@ -27,7 +27,7 @@ def build(config: Settings | None = None) -> Celery:
 
     config = config or settings.current()
     url = config.broker_url.get_secret_value() if config.broker_url else NO_BROKER
-    app = Celery("cluster", broker=url, backend=url, set_as_current=True)
+    app = Celery("cluster", broker=url, backend=f"cluster.chord_backend.ChordBackend+{url}")
     app.conf.update(
         # What comes from other machines is JSON, never code.
         task_serializer="json",

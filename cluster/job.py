@@ -111,9 +111,7 @@ class Job:
     def chunk_size(self) -> Option:
         """The option that says how large a chunk is, in the splitter's unit."""
         parameter = inspect.signature(self.split).parameters["chunk_size"]
-        return Option(
-            "chunk_size", int, parameter.default, "how large a chunk is, as the splitter counts", minimum=1
-        )
+        return Option("chunk_size", int, parameter.default, "how large a chunk is, as the splitter counts", minimum=1)
 
     def check_options(self, given: Options) -> dict[str, Any]:
         """All options with their values: those given, else the defaults.

@@ -57,8 +57,7 @@ def translated(url: str) -> Iterator[None]:
         raise errors.BrokerRefused(f"Redis at {masked(url)} refuses the user or password: {error}") from None
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
         raise errors.BrokerUnreachable(
-            f"no Redis answers at {masked(url)} ({str(error).rstrip('.')});"
-            " check the address, and that it is started"
+            f"no Redis answers at {masked(url)} ({str(error).rstrip('.')}); check the address, and that it is started"
         ) from None
     except redis.exceptions.OutOfMemoryError:
         raise errors.BrokerRefused(f"Redis at {masked(url)} is full (its maxmemory)") from None

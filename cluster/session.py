@@ -34,16 +34,11 @@ class Session:
     check: Callable[[], None]
     """Raises ``errors.BrokerError`` when a private cluster has lost its Redis or its worker."""
 
-    def start(self, job: Job, source: Source, options: Mapping[str, Any]) -> tuple[str, Iterator[Chunk]]:
-        """Open a run once its input gave a first chunk; gives its id and all its chunks.
-
-        Raises:
-            errors.UsageError: The input is missing or empty; nothing was started.
-        """
-        chunks = first_chunk_read(job, source, options)
+    def start(self, job: Job, options: Mapping[str, Any]) -> str:
+        """Open a run; gives its id."""
         run = f"{job.name}-{secrets.token_hex(4)}"
         self.stores.ledger.create(run, job.name, options, f"{socket.gethostname()}:{os.getpid()}")
-        return run, chunks
+        return run
 
     def coordinate(
         self, job: Job, run: str, source: Source, chunks: Iterator[Chunk], on_wait: Callable[[], None]
@@ -96,7 +91,11 @@ def demand(job: Job, options: Mapping[str, Any]) -> None:
 
 
 def first_chunk_read(job: Job, source: Source, options: Mapping[str, Any]) -> Iterator[Chunk]:
-    """The chunks of ``source``, the first of them read already, so that a wrong input is known now."""
+    """The chunks of ``source``, the first of them read already, so that a wrong input is known now.
+
+    Raises:
+        errors.UsageError: The input is missing or empty.
+    """
     chunks = job.chunks(source, options)
     return chain([next(chunks)], chunks)
 

@@ -83,12 +83,17 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], **sources: PydanticBaseSettingsSource
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments first, then the environment, then the file."""
         file = Path(os.environ.get("CLUSTER_CONFIG", DEFAULT_CONFIG)).expanduser()
         toml = TomlConfigSettingsSource(settings_cls, toml_file=file)
-        return (sources["init_settings"], sources["env_settings"], toml)
+        return (init_settings, env_settings, toml)
 
     def require_broker(self) -> str:
         """The broker's URL.

@@ -73,7 +73,7 @@ class ChunkEntry(BaseModel):
             names, refs, last = unpack(data)
             return cls(names=names, refs=refs, last=last)
         except (TypeError, ValueError) as error:
-            raise BadMessage(f"a chunk's entry cannot be read: {error}") from None
+            raise BadMessage(f"what the ledger holds of this chunk cannot be read: {error}") from None
 
 
 def pack(value: Any, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:
@@ -108,7 +108,9 @@ def unpack(data: bytes, max_bytes: int = DEFAULT_MAX_BYTES) -> Any:
             body = zstandard.ZstdDecompressor().decompress(body)
         elif kind != RAW:
             raise BadMessage("a packed value starts with an unknown byte")
-        return msgpack.unpackb(body, strict_map_key=False, max_buffer_size=max_bytes)
+        if len(body) > max_bytes:
+            raise BadMessage(f"a packed value has {len(body):,} bytes; the limit is {max_bytes:,}")
+        return msgpack.unpackb(body, strict_map_key=False)
     except BadMessage:
         raise
     except (zstandard.ZstdError, msgpack.UnpackException, ValueError, TypeError) as error:

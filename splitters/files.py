@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from splitters import MAX_ITEM_BYTES, Item
 
-
 NO_FILE = "not a file, or a folder that cannot be listed"
 """The reason under which anything is reported that has no bytes to read."""
 

@@ -10,7 +10,7 @@ import functools
 import io
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,6 +106,8 @@ def _engine(lang: str) -> Engine:
 def _tesserocr_engine(lang: str) -> Engine:
     import tesserocr
 
+    if hasattr(tesserocr, "set_leptonica_log_level"):  # it prints to stderr what it then copes with
+        tesserocr.set_leptonica_log_level(tesserocr.LeptLogLevel.NONE)
     api = tesserocr.PyTessBaseAPI(path=str(_model_folder()), lang=lang)
 
     def read(page: Image.Image, dpi: int) -> str:
@@ -224,7 +226,7 @@ def _plain(picture: Image.Image) -> Image.Image:
     return upright.convert("L" if upright.mode in ("1", "L") else "RGB")
 
 
-def _dpi(info: dict[str, Any]) -> int:
+def _dpi(info: Mapping[Any, Any]) -> int:
     """The resolution a file claims, or 0 where it claims none that can be true."""
     try:
         dpi = round(float(info["dpi"][0]))

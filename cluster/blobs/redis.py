@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from cluster.blobs import Ref, address
 from cluster import keys
+from cluster.blobs import Ref, address
 
 if TYPE_CHECKING:
     import redis

@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # Whoever read our output has gone (`| head`); Python must not complain when it flushes.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         sys.exit(errors.ClusterError.exit_code)
     except OSError as error:
         _say(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")

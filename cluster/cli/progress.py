@@ -13,6 +13,7 @@ from cluster.runs.status import Status
 
 LIVE_EVERY_S = 0.25
 PLAIN_EVERY_S = 5.0
+UNCHANGED_EVERY_S = 60.0
 LONELY_AFTER_S = 4.0
 """If no node has taken a chunk for so long, say so."""
 
@@ -63,10 +64,17 @@ class Progress:
 
 
 class PlainView:
-    """Lines, for logs and pipes."""
+    """Lines, for logs and pipes; one that says nothing new only once a minute."""
+
+    def __init__(self) -> None:
+        self._last, self._last_at = "", 0.0
 
     def show(self, status: Status, line: str) -> None:
         """See ``View.show``."""
+        now = time.monotonic()
+        if line == self._last and now - self._last_at < UNCHANGED_EVERY_S:
+            return
+        self._last, self._last_at = line, now
         print(f"{status.run}: {line}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
@@ -81,7 +89,11 @@ class LiveView:
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bar
 
-        columns = (TextColumn("{task.fields[run]}"), BarColumn(bar_width=30), TextColumn("{task.description}"))
+        columns = (
+            TextColumn("{task.fields[run]}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.description}"),
+        )
         self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
         self._task: Any = None
 
@@ -90,9 +102,7 @@ class LiveView:
         if self._task is None:
             self._bar.start()
             self._task = self._bar.add_task("", run=status.run)
-        self._bar.update(
-            self._task, completed=status.items_settled, total=status.items_total, description=line
-        )
+        self._bar.update(self._task, completed=status.items_settled, total=status.items_total, description=line)
 
     def close(self) -> None:
         """See ``View.close``."""

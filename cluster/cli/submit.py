@@ -61,9 +61,8 @@ class Submit(click.Command):
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @click.option("--run", "run", hidden=True, help="Coordinate this run, which stands in the ledger already.")
 @shared.broker
-@click.pass_context
 def command(
-    ctx: click.Context, inputs: tuple[str, ...], job_name: str, output: Path | None, format_name: str,
+    inputs: tuple[str, ...], job_name: str, output: Path | None, format_name: str,
     detach: bool, quiet: bool, run: str | None, broker: str | None, **given: Any,
 ) -> int:  # fmt: skip
     """Run a job on files and folders and print its result.
@@ -84,13 +83,9 @@ def _submit(
     format_name: str, *, quiet: bool, run: str | None,
 ) -> int:  # fmt: skip
     chosen = output.prepare(job, format_name, options, target)
-    if run is None:
-        session.first_chunk_read(job, inputs, options).close()  # type: ignore[attr-defined]
+    chunks = session.first_chunk_read(job, inputs, options)
     with _terminable(), session.opened(config, job, options) as opened:
-        if run is None:
-            run, chunks = opened.start(job, inputs, options)
-        else:
-            chunks = job.chunks(inputs, options)
+        run = run or opened.start(job, options)
         try:
             state = _watch(opened, config, job, run, inputs, chunks, quiet=quiet)
         except (KeyboardInterrupt, SystemExit):
@@ -145,10 +140,9 @@ def _detach(
         )
     if target is not None:
         output.prepare(job, format_name, options, target)
-    redis_client.check(config.require_broker())
+    session.first_chunk_read(job, inputs, options)
     with session.opened(config, job, options) as opened:
-        run, chunks = opened.start(job, inputs, options)
-    chunks.close()  # type: ignore[attr-defined]
+        run = opened.start(job, options)
     log = config.cache_folder / "runs" / f"{run}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "cluster", "submit", "--job", job.name, "--run", run]
@@ -195,4 +189,3 @@ def _parameter(option: Option) -> click.Option:
 
 def _shown(config: Settings) -> str:
     return redis_client.masked(config.require_broker())
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -21,7 +22,8 @@ from cluster.local import guard, redis_server
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT_S = 20.0
 PORT_ATTEMPTS = 5
-WORKER_GRACE_S = 0.5
+WORKER_GRACE_S = 0.0
+"""The worker of a run that is over is idle, and its Redis goes with it: there is nothing to hand back."""
 LOG_TAIL_LINES = 5
 
 
@@ -109,10 +111,8 @@ class LocalCluster:
         """End all, and wait until it is gone; may be called again."""
         guard_process = self._guard
         if guard_process.stdin and not guard_process.stdin.closed:
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 guard_process.stdin.close()
-            except BrokenPipeError:
-                pass
         guard_process.wait()
 
     def _start_redis(self) -> None:
@@ -120,18 +120,14 @@ class LocalCluster:
         wanted = self._port
         for _ in range(PORT_ATTEMPTS):
             self._port = wanted or redis_server.free_port(self._host)
-            config = redis_server.write_config(
-                self._folder, self._host, self._port, self._password, durable=False
-            )
+            config = redis_server.write_config(self._folder, self._host, self._port, self._password, durable=False)
             self._ended.pop("redis", None)
             self._order("redis", [server.path, str(config)], {}, 2.0)
             if self._wait_for_redis():
                 return
             if wanted:
                 break
-        raise errors.NoRedisServer(
-            f"{server.path} did not start on {self._host}:{self._port}:\n{self._tail('redis')}"
-        )
+        raise errors.NoRedisServer(f"{server.path} did not start on {self._host}:{self._port}:\n{self._tail('redis')}")
 
     def _wait_for_redis(self) -> bool:
         deadline = time.monotonic() + START_TIMEOUT_S

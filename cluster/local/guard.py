@@ -55,7 +55,7 @@ def main() -> None:
 def start(folder: Path, order: dict[str, Any]) -> Program:
     """Start one program in a session of its own."""
     with (folder / f"{order['name']}.log").open("ab") as log:
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(
             order["command"],
             env={**os.environ, **order.get("env", {})},
             cwd=folder,
@@ -63,7 +63,7 @@ def start(folder: Path, order: dict[str, Any]) -> Program:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
     return Program(order["name"], process, order.get("grace_s", 5.0))
 

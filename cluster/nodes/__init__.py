@@ -47,7 +47,7 @@ def how_to_add(job: str) -> str:
 
 
 def _choose_queues(conf: Any) -> None:
-    from kombu import Queue
+    from kombu.entity import Queue
 
     from cluster.runs.celery_tasks import queue
 

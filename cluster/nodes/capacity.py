@@ -21,10 +21,7 @@ def slots(config: Settings) -> int:
 
 def cores() -> int:
     """Cores this process may use: its affinity, and the CPU quota of its cgroup rounded up."""
-    if hasattr(os, "sched_getaffinity"):
-        usable = len(os.sched_getaffinity(0))
-    else:
-        usable = os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _cpu_quota()
     return max(1, min(usable, math.ceil(quota)) if quota else usable)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis
 from celery import Celery, Task, chord
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cluster.job import Job
     from cluster.settings import Settings
 
+Message = TypeVar("Message", MapMessage, FoldMessage)
 log = logging.getLogger(__name__)
 
 
@@ -35,9 +36,7 @@ def add(app: Celery, job: Job, config: Settings) -> None:
     """Register the two tasks of ``job``."""
     stores = functools.cache(functools.partial(runs.connect, config))
 
-    @app.task(
-        bind=True, name=f"cluster.{job.name}", queue=queue(job.name), base=_map_base(stores), max_retries=None
-    )
+    @app.task(bind=True, name=f"cluster.{job.name}", queue=queue(job.name), base=_map_base(stores), max_retries=None)
     def map_task(self: Task, message: Any) -> int:
         parsed = _parse(MapMessage, message)
         try:
@@ -49,9 +48,7 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         log.info("run %s, chunk %s: %s", parsed.run, parsed.chunk, ended)
         return parsed.chunk
 
-    @app.task(
-        bind=True, name=f"cluster.{job.name}.fold", queue=queue(job.name), max_retries=config.max_attempts - 1
-    )
+    @app.task(bind=True, name=f"cluster.{job.name}.fold", queue=queue(job.name), max_retries=config.max_attempts - 1)
     def fold_task(self: Task, message: Any) -> None:
         parsed = _parse(FoldMessage, message)
         try:
@@ -95,7 +92,7 @@ def publish_fold(app: Celery, job: str, message: FoldMessage) -> None:
     )
 
 
-def _parse(kind: Any, message: Any) -> Any:
+def _parse(kind: type[Message], message: Any) -> Message:
     """The message, checked. What is not one of ours is dropped with a line in the log."""
     try:
         return kind.model_validate(message)

@@ -87,8 +87,7 @@ class Coordinator:
                     return False
                 self._upload(readable)
             if self._window and (
-                len(self._window) >= self._fold_chunks()
-                or time.monotonic() - self._opened_at > WINDOW_OPEN_S
+                len(self._window) >= self._fold_chunks() or time.monotonic() - self._opened_at > WINDOW_OPEN_S
             ):
                 self._flush()
         return True

@@ -51,9 +51,7 @@ def run(message: FoldMessage, job: Job, stores: Stores, config: Settings) -> Fol
     return state
 
 
-def _load(
-    message: FoldMessage, entries: Mapping[str, bytes], stores: Stores, config: Settings
-) -> Iterator[Any]:
+def _load(message: FoldMessage, entries: Mapping[str, bytes], stores: Stores, config: Settings) -> Iterator[Any]:
     for name, entry in entries.items():
         if entry != parts.NOTHING:
             yield parts.load(stores.blobs, _scope(message, name), entry, config.max_part_bytes)

@@ -67,8 +67,9 @@ class Ledger:
 
     def create(self, run: str, job: str, options: Mapping[str, Any], submitter: str) -> None:
         """Open a run; its state is "running" from now on."""
-        seconds, micros = self._time()
-        fields = {
+        now: Any = self._redis.time()
+        seconds, micros = now
+        fields: dict[Any, Any] = {
             "job": job,
             "options": orjson.dumps(options),
             "state": "running",
@@ -104,7 +105,7 @@ class Ledger:
     def fail_items(self, run: str, failures: Mapping[str, str], items: int) -> None:
         """Enter items that could not even be read; they were in no chunk."""
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hset(keys.run(run, "failures"), mapping=dict(failures))
+            pipe.hset(keys.run(run, "failures"), mapping=_fields(failures))
             pipe.expire(keys.run(run, "failures"), self._retention_s)
             pipe.hincrby(keys.run(run), "items_settled", items)
             pipe.execute()
@@ -115,7 +116,7 @@ class Ledger:
 
     def end_split(self, run: str, *, chunks: int, windows: int, items: int) -> str:
         """The input is read to its end; gives the run's state."""
-        return self._call("end_split", [keys.run(run)], [chunks, windows, items]).decode()
+        return self._word("end_split", [keys.run(run)], [chunks, windows, items])
 
     def progress(self, run: str) -> Progress:
         """How far the run is.
@@ -142,9 +143,7 @@ class Ledger:
         Returns:
             Whether this call did it, and the state the run is in now ("unknown" for no such run).
         """
-        was_running, now = self._call(
-            "stop", [keys.run(run), keys.run(run, "claims")], [state, error]
-        )
+        was_running, now = self._call("stop", [keys.run(run), keys.run(run, "claims")], [state, error])
         return bool(was_running), now.decode()
 
     def unsettled(self, run: str) -> Iterator[int]:
@@ -209,9 +208,7 @@ class Ledger:
             return FoldInputs(state)
         found = {name.decode(): entry for name, entry in zip(answer[3::2], answer[4::2], strict=True)}
         ordered = sorted(found, key=lambda name: int(name.rpartition(":")[2]))
-        return FoldInputs(
-            state, answer[1].decode(), orjson.loads(answer[2]), {name: found[name] for name in ordered}
-        )
+        return FoldInputs(state, answer[1].decode(), orjson.loads(answer[2]), {name: found[name] for name in ordered})
 
     def commit_fold(self, run: str, level: int, number: int, entry: bytes) -> str:
         """Hand in a fold; its inputs go. The last window's fold ends the run.
@@ -221,11 +218,11 @@ class Ledger:
             or why it was dropped: "folded", "unknown", or the state of a run that is over.
         """
         window = number if level == 0 else -1
-        return self._call(
+        return self._word(
             "fold",
             [keys.run(run), keys.run(run, "windows"), keys.parts(run, window), keys.run(run, "folds")],
             [level, number, entry, FAN_IN, self._retention_s],
-        ).decode()
+        )
 
     # For whoever asks
 
@@ -256,8 +253,9 @@ class Ledger:
 
     def runs(self, most: int) -> list[Status]:
         """The latest runs, newest first, at most so many, without their failures."""
-        found = []
-        for name in self._redis.zrevrange(keys.RUNS, 0, -1):
+        found: list[Status] = []
+        names: Any = self._redis.zrevrange(keys.RUNS, 0, -1)
+        for name in names:
             if len(found) == most:
                 break
             try:
@@ -276,7 +274,7 @@ class Ledger:
         self, run: str, chunk: int, window: int, part: bytes, entry: ChunkEntry,
         failures: Mapping[str, str], node: str,
     ) -> str:  # fmt: skip
-        return self._call(
+        return self._word(
             "settle",
             [
                 *(keys.run(run, name) for name in ("", "done", "claims", "chunks")),
@@ -287,11 +285,10 @@ class Ledger:
                 chunk, part, entry.items, entry.size_bytes, node, self._retention_s,
                 *(word for pair in failures.items() for word in pair),
             ],
-        ).decode()  # fmt: skip
+        )  # fmt: skip
 
-    def _time(self) -> tuple[int, int]:
-        now: Any = self._redis.time()
-        return now
+    def _word(self, name: str, keys_: list[str], arguments: list[Any]) -> str:
+        return str(self._call(name, keys_, arguments), "ascii")
 
     def _call(self, name: str, keys_: list[str], arguments: list[Any]) -> Any:
         return self._script(name)(keys=keys_, args=arguments)
@@ -302,3 +299,8 @@ class Ledger:
             self._scripts[name] = self._redis.register_script(text)
         script: Callable[..., Any] = self._scripts[name]
         return script
+
+
+def _fields(table: Mapping[str, str]) -> dict[Any, Any]:
+    """For redis-py, whose type of a hash's fields no dict of strings fits."""
+    return dict(table)

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import redis
+
 from cluster import blobs, errors, keys, wire
 from cluster.blobs import Ref
 from cluster.job import Job
@@ -44,22 +46,24 @@ def run(message: MapMessage, job: Job, stores: Stores, config: Settings, node: s
     if claim.state == "exhausted":
         last = claim.last_claim.rpartition(" ")[2]
         reason = f"the chunk was started {claim.attempt} times and never ended, last on {last}"
-        return _set_aside(message, stores, ChunkEntry.unpack(claim.entry), reason, node)
+        return _set_aside(message, stores, claim, reason, node)
     if claim.state != "claimed":
         return claim.state
-    entry = ChunkEntry.unpack(claim.entry)
     try:
+        entry = ChunkEntry.unpack(claim.entry)
         if claim.job != job.name:
             raise wire.BadMessage(f"the run is of job {claim.job!r}, the message of {job.name!r}")
         part = _work(message, job, stores, entry, claim.options)
         packed = wire.pack(part.value, config.max_part_bytes)
+        failures = {str(name): str(reason)[:MAX_REASON_CHARS] for name, reason in part.failures.items()}
     except wire.BadMessage as error:  # will not get better
-        return _set_aside(message, stores, entry, str(error), node)
+        return _set_aside(message, stores, claim, str(error), node)
+    except redis.RedisError:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever a job raises is one failed attempt
-        return _failed(message, stores, config, claim, entry, error, node)
+        return _failed(message, stores, config, claim, error, node)
     scope = keys.parts_scope(message.run, message.window)
     placed = parts.place(stores.blobs, scope, packed, config.inline_part_bytes)
-    failures = {name: str(reason)[:MAX_REASON_CHARS] for name, reason in part.failures.items()}
     state = stores.ledger.commit(message.run, message.chunk, message.window, placed, entry, failures, node)
     if state in ("settled now", "settled"):
         stores.blobs.drop(keys.input_scope(message.run, message.chunk))
@@ -71,12 +75,10 @@ def give_up(message: MapMessage, stores: Stores, reason: str, node: str) -> str:
     claim = stores.ledger.claim(message.run, message.chunk, node, max_attempts=0)
     if claim.state != "exhausted":
         return claim.state
-    return _set_aside(message, stores, ChunkEntry.unpack(claim.entry), reason, node)
+    return _set_aside(message, stores, claim, reason, node)
 
 
-def _work(
-    message: MapMessage, job: Job, stores: Stores, entry: ChunkEntry, options: Mapping[str, Any]
-) -> Part[Any]:
+def _work(message: MapMessage, job: Job, stores: Stores, entry: ChunkEntry, options: Mapping[str, Any]) -> Part[Any]:
     """Fetch, verify, do. Items whose bytes are wrong or gone are reported, never used."""
     scope = keys.input_scope(message.run, message.chunk)
     fetched = blobs.get(stores.blobs, scope, [Ref(*ref) for ref in entry.refs])
@@ -93,23 +95,26 @@ def _work(
 
 
 def _failed(
-    message: MapMessage, stores: Stores, config: Settings, claim: Claim, entry: ChunkEntry,
-    error: Exception, node: str,
-) -> TryAgain | str:  # fmt: skip
+    message: MapMessage, stores: Stores, config: Settings, claim: Claim, error: Exception, node: str
+) -> TryAgain | str:
     reason = f"{type(error).__name__}: {error}"[:MAX_REASON_CHARS]
     log.warning(
         "run %s, chunk %s, attempt %s of %s on %s failed: %s",
         message.run, message.chunk, claim.attempt, config.max_attempts, node, reason,
     )  # fmt: skip
     if claim.attempt >= config.max_attempts:
-        return _set_aside(message, stores, entry, reason, node)
+        return _set_aside(message, stores, claim, reason, node)
     stores.ledger.count_retry(message.run)
     delay_s = min(MAX_RETRY_DELAY_S, config.retry_delay_s * 2.0 ** (claim.attempt - 1))
     return TryAgain(delay_s, reason)
 
 
-def _set_aside(message: MapMessage, stores: Stores, entry: ChunkEntry, reason: str, node: str) -> str:
+def _set_aside(message: MapMessage, stores: Stores, claim: Claim, reason: str, node: str) -> str:
     log.error("run %s, chunk %s is set aside: %s", message.run, message.chunk, reason)
+    try:
+        entry = ChunkEntry.unpack(claim.entry)
+    except wire.BadMessage:  # then the chunk itself is the one thing that can be named
+        entry = ChunkEntry(names=[f"chunk {message.chunk}"], refs=[], last=[True])
     state = stores.ledger.set_aside(message.run, message.chunk, message.window, entry, reason, node)
     if state in ("settled now", "settled"):
         stores.blobs.drop(keys.input_scope(message.run, message.chunk))

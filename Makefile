@@ -1,0 +1,50 @@
+# Everything a person or CI types. `make help` lists it.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+EXAMPLES := deploy/examples/images
+
+.PHONY: help run test check fix bench examples clean
+.DEFAULT_GOAL := help
+
+help:  ## Show the recipes.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "cluster needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+
+# A stamp for each set of packages, so that a second call installs nothing.
+$(VENV)/.ocr: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ocr]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,test,check]'
+	@touch $@ $(VENV)/.ocr
+
+run: $(VENV)/.ocr  ## Read the text on the example pictures.
+	$(BIN)/cluster submit --job ocr $(EXAMPLES)
+
+test: $(VENV)/.test  ## Run all tests but the long ones.
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.test  ## Run the linters and the type checker.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fix: $(VENV)/.test  ## Format, and mend what the linter can.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.test  ## Run the benchmarks (about 10 minutes).
+	$(BIN)/python -m tests.benchmarks
+
+examples: $(VENV)/.ocr  ## Draw the example pictures again.
+	$(BIN)/python deploy/examples/draw_images.py $(EXAMPLES)
+
+clean:  ## Remove what the recipes made.
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
