@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
@@ -71,6 +72,9 @@ def unavailable(*, lang: str | None = None) -> str:
         return "neither tesserocr nor pytesseract with a tesseract program is installed"
     if lang is None:
         return ""
+    for name in lang.split("+"):
+        if not re.fullmatch(r"[\w-]+(/[\w-]+)?", name):
+            return f"{name!r} is no name of a language (languages are written eng or deu+eng)"
     folder = _model_folder()
     missing = [name for name in lang.split("+") if not (folder / f"{name}.traineddata").is_file()]
     if not missing:

@@ -1,0 +1,37 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster import runs, settings
+from cluster.runs import Stores
+from tests.kit.programs import JOBS, RedisServer
+
+# The catalog is read once in a process: the test jobs must be on the path before.
+sys.path.insert(0, str(JOBS))
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("CLUSTER_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("CLUSTER_CONFIG", os.devnull)
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis for all tests that leave it as usable as they found it."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
+@pytest.fixture
+def stores(redis_url: str) -> Stores:
+    return runs.connect(settings.load(broker_url=redis_url))

@@ -1,0 +1,63 @@
+"""A job that misbehaves on request, known to every worker that has this folder on its path."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from aggregators import by_name
+from cluster.job import Job, Option
+from splitters import Chunk, files
+from tasks import Part
+
+
+def split(source: Sequence[Path], *, chunk_size: int = 1) -> Iterator[Chunk]:
+    """So many files a chunk."""
+    chunk: Chunk = []
+    for found in files.walk(source):
+        chunk.append(files.read(found))
+        if len(chunk) == chunk_size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def measure(chunk: Chunk, *, seconds: float = 0.0, trace: str = "") -> Part[dict[str, str]]:
+    """Give each item's length. What its bytes say may make it misbehave first.
+
+    Each call appends a line to the file ``trace``, so that a test can count them.
+    """
+    for item in chunk:
+        if trace:
+            with Path(trace).open("a") as stream:
+                stream.write(f"{item.name} {os.getpid()}\n")
+        starts = Path(trace).read_text().count(f"{item.name} ") if trace else 1
+        if item.data.startswith(b"fail once") and starts < 2:
+            raise RuntimeError("asked to fail once")
+        if item.data.startswith(b"fail always"):
+            raise RuntimeError("asked to fail always")
+        if item.data.startswith(b"kill always"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if item.data.startswith(b"kill once") and starts < 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if item.data.startswith(b"sleep long"):
+            time.sleep(600)
+    time.sleep(seconds)
+    if any(item.data.startswith(b"no part") for item in chunk):
+        return Part({"it": object()})  # type: ignore[dict-item]
+    refused = {item.name: "asked to refuse" for item in chunk if item.data.startswith(b"refuse")}
+    return Part({item.name: str(len(item.data)) for item in chunk if item.name not in refused}, refused)
+
+
+MEASURE = Job(
+    name="measure",
+    about="measure files",
+    split=split,
+    task=measure,
+    aggregate=by_name.join,
+    options=(Option("seconds", float, 0.0, "seconds a chunk"), Option("trace", str, "", "file of calls")),
+)

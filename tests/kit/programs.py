@@ -1,0 +1,163 @@
+"""Real programs for tests: a private Redis, workers, the command line. Loopback only, ended by process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+import pytest
+
+from cluster import errors, redis_client
+from cluster.local import redis_server
+from tests.kit.waiting import wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+JOBS = ROOT / "tests" / "kit" / "jobs"
+DATA = ROOT.parent / "shared" / "data"
+MARK = "CLUSTER_TEST_MARK"
+LOOPBACK = "127.0.0.1"
+
+
+def find_redis() -> str:
+    """The program; without one the test is skipped on a laptop and fails on CI."""
+    try:
+        return redis_server.find().path
+    except errors.NoRedisServer as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's environment without our settings, with the test jobs and ``more``."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("CLUSTER_")}
+    return {**ours, "PYTHONPATH": str(JOBS), "CLUSTER_CONFIG": os.devnull, "C_FORCE_ROOT": "1", **more}
+
+
+class RedisServer:
+    """A Redis of our own on a free port, with a password."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self._folder = folder
+        self._arguments = arguments
+        self.port = redis_server.free_port(LOOPBACK)
+        self.url = f"redis://:secret@{LOOPBACK}:{self.port}/0"
+
+    def __enter__(self) -> Self:
+        self._folder.mkdir(exist_ok=True)
+        config = redis_server.write_config(self._folder, LOOPBACK, self.port, "secret", durable=False)
+        with (self._folder / "redis.log").open("ab") as log:
+            command = [find_redis(), str(config), *self._arguments]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        wait_until("Redis answers", self._answers)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def _answers(self) -> bool:
+        try:
+            redis_client.check(self.url)
+        except errors.BrokerUnreachable:
+            return False
+        return True
+
+
+class Worker:
+    """A real ``celery -A cluster worker``, with its children in a session of their own."""
+
+    def __init__(self, name: str, url: str, folder: Path, *flags: str, **settings: str) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        self._command = [sys.executable, "-m", "celery", "-A", "cluster", "worker", "-n", f"{name}@test"]
+        self._command += ["--loglevel", "INFO", *flags]
+        self._environment = environment(CLUSTER_BROKER_URL=url, **settings)
+        self._folder = folder
+
+    def start(self) -> Self:
+        """Start it without waiting."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command,
+                cwd=self._folder,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        return self
+
+    def wait_until_ready(self) -> Self:
+        """It takes work from now on."""
+        wait_until(f"{self.name} is ready", lambda: " ready." in self.text() or self.process.poll() is not None)
+        assert self.process.poll() is None, self.text()
+        return self
+
+    def text(self) -> str:
+        """What it has logged."""
+        return self.log.read_text(errors="replace")
+
+    def __enter__(self) -> Self:
+        return self.start().wait_until_ready()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """End it and its children as a power cut would."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def cluster(*arguments: str | Path, timeout_s: float = 60, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "cluster", *map(str, arguments)],
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def start_cluster(*arguments: str | Path, **settings: str) -> subprocess.Popen[str]:
+    """Start the command line; read its ``stdout`` and ``stderr`` while it runs."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "cluster", *map(str, arguments)],
+        env=environment(**settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def mark() -> dict[str, str]:
+    """A setting that all processes started with it hand on to their children."""
+    return {MARK: uuid.uuid4().hex}
+
+
+def marked(setting: Mapping[str, str]) -> list[psutil.Process]:
+    """The living processes that carry the mark."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == setting[MARK] and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found

@@ -1,0 +1,73 @@
+"""Walking files and folders."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from splitters import files
+
+
+def names(*source: Path) -> list[str]:
+    return [found.name for found in files.walk(source)]
+
+
+def put(root: Path, *relative: str) -> Path:
+    for name in relative:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return root
+
+
+def test_a_file_is_named_by_its_path_in_the_given_folder(tmp_path: Path) -> None:
+    root = put(tmp_path / "scans", "b.txt", "a/c.txt", "a/b/d.txt")
+    assert names(root) == ["a/b/d.txt", "a/c.txt", "b.txt"]
+
+
+def test_a_file_given_by_itself_has_its_own_name(tmp_path: Path) -> None:
+    root = put(tmp_path, "scans/a.txt")
+    assert names(root / "scans" / "a.txt") == ["a.txt"]
+
+
+def test_names_in_two_folders_are_told_apart_only_where_they_meet(tmp_path: Path) -> None:
+    put(tmp_path, "x/same.txt", "x/one.txt", "y/same.txt", "z/x/same.txt")
+    given = (tmp_path / "x", tmp_path / "y", tmp_path / "z" / "x")
+    assert names(*given) == ["one.txt", "x/same.txt", "y/same.txt", "x~2/same.txt"]
+
+
+def test_two_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    put(tmp_path, "x/same.txt", "y/same.txt")
+    assert names(tmp_path / "x" / "same.txt", tmp_path / "y" / "same.txt") == ["x/same.txt", "y/same.txt"]
+
+
+def test_a_file_is_met_once_however_often_it_is_given(tmp_path: Path) -> None:
+    root = put(tmp_path / "scans", "a.txt", "sub/b.txt")
+    assert names(root, root / "sub", root / "a.txt", root) == ["a.txt", "sub/b.txt"]
+
+
+def test_hidden_files_and_linked_folders_are_passed_over(tmp_path: Path) -> None:
+    root = put(tmp_path / "scans", "a.txt", ".hidden", ".git/config")
+    (root / "loop").symlink_to(root)
+    assert names(root) == ["a.txt"]
+
+
+def test_a_missing_path_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        names(tmp_path / "nowhere")
+
+
+def test_what_cannot_be_read_is_an_item_with_a_problem(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    gone = files.Found("gone.txt", tmp_path / "gone.txt")
+    assert files.read(files.Found("pipe", tmp_path / "pipe")).problem == files.NO_FILE
+    assert "No such file" in files.read(gone).problem
+
+
+def test_a_file_over_the_limit_is_not_read(tmp_path: Path) -> None:
+    large = tmp_path / "large"
+    with large.open("wb") as stream:
+        stream.truncate(files.MAX_ITEM_BYTES + 1)
+    assert "over the limit" in files.read(files.Found("large", large)).problem

@@ -1,0 +1,66 @@
+"""Jobs and the catalog."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster import catalog, errors
+from cluster.job import Option
+
+
+def test_options_not_given_have_their_defaults() -> None:
+    assert catalog.get("ocr").check_options({"lang": "deu"}) == {"lang": "deu", "max_megapixels": 100, "chunk_size": 4}
+
+
+@pytest.mark.parametrize("given", [{"nonsense": 1}, {"lang": 3}, {"max_megapixels": 0}, {"max_megapixels": "9"}])
+def test_an_option_that_cannot_be_used_is_an_error(given: dict[str, Any]) -> None:
+    with pytest.raises(errors.UsageError):
+        catalog.get("ocr").check_options(given)
+
+
+def test_an_option_that_no_part_takes_is_a_mistake_in_the_job() -> None:
+    with pytest.raises(ValueError, match="no part has a parameter 'nonsense'"):
+        dataclasses.replace(catalog.OCR, options=(Option("nonsense", str, "", "reaches nobody"),))
+
+
+def test_an_unknown_job_names_those_there_are() -> None:
+    with pytest.raises(errors.UnknownJob, match="ocr, wordcount"):
+        catalog.get("nonsense")
+
+
+def test_a_job_of_another_distribution_is_in_the_catalog_and_a_broken_one_is_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    catalog.jobs.cache_clear()
+    assert catalog.get("measure").about == "measure files"
+    assert "the job broken of cluster_testjobs:NOT_THERE cannot be loaded" in caplog.text
+
+
+def test_run_locally_leaves_out_what_fails_and_the_outcome_names_it(tmp_path: Path) -> None:
+    (tmp_path / "good.txt").write_text("four")
+    (tmp_path / "bad.txt").write_text("refuse")
+    (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere")
+    job = catalog.get("measure")
+    assert job.run_locally(tmp_path) == {"good.txt": "4"}
+    assert dict(job.outcome_locally(tmp_path).failures) == {
+        "bad.txt": "asked to refuse",
+        "gone.txt": "cannot be read: No such file or directory",
+    }
+
+
+def test_a_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(errors.UsageError, match="nowhere"):
+        catalog.get("wordcount").run_locally(tmp_path / "nowhere")
+
+
+def test_words_are_what_split_gives_on_the_text_decoded_with_errors_replaced(tmp_path: Path) -> None:
+    text = "ein Wort \xfc\u2003zwei\x1cdrei\x85vier \ufeffBOM\r\n".encode() + b"\xff\xfe inval\xc3 id\n\xe2\x82\n" * 50
+    (tmp_path / "text.txt").write_bytes(text)
+    words = text.decode(errors="replace").split()
+    expected = {word: words.count(word) for word in words}
+    for chunk_size in (1, 7, 64, 10_000):
+        assert catalog.get("wordcount").run_locally(tmp_path, chunk_size=chunk_size) == expected

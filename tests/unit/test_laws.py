@@ -1,0 +1,76 @@
+"""Laws that every job of the catalog keeps; a new job is tested by being listed."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster import catalog, wire
+from cluster.job import Job, sift
+from splitters import Chunk
+from tests.kit import inputs
+
+
+@pytest.fixture(params=[job.name for job in catalog.BUILT_IN])
+def job(request: pytest.FixtureRequest) -> Job:
+    found = catalog.get(request.param)
+    if found.why_unavailable():
+        pytest.skip(found.why_unavailable())
+    return found
+
+
+@pytest.fixture
+def source(job: Job, tmp_path: Path) -> Path:
+    return inputs.small(job.name, tmp_path)
+
+
+def chunks(job: Job, source: Path) -> list[Chunk]:
+    options = job.check_options({"chunk_size": inputs.CHUNK_SIZE[job.name]})
+    return [sift(chunk)[0] for chunk in job.chunks(source, options)]
+
+
+def values(job: Job, source: Path) -> list[Any]:
+    return [job.run_task(chunk, job.check_options({})).value for chunk in chunks(job, source)]
+
+
+def test_it_is_right_on_a_small_input(job: Job, source: Path) -> None:
+    assert job.run_locally(source) == inputs.EXPECTED[job.name]
+
+
+def test_the_input_gives_several_chunks_and_the_same_ones_again(job: Job, source: Path) -> None:
+    assert len(chunks(job, source)) > 2
+    assert chunks(job, source) == chunks(job, source)
+
+
+def test_a_part_travels_whole(job: Job, source: Path) -> None:
+    for value in values(job, source):
+        assert wire.unpack(wire.pack(value)) == value
+
+
+def test_a_task_run_twice_gives_an_equal_part(job: Job, source: Path) -> None:
+    assert values(job, source) == values(job, source)
+
+
+def test_parts_in_any_order_and_grouping_give_the_same(job: Job, source: Path) -> None:
+    parts = values(job, source)
+    options = job.check_options({})
+    expected = job.result(parts, options)
+    chance = random.Random(1)
+    for _ in range(10):
+        chance.shuffle(parts)
+        at = chance.randrange(len(parts) + 1)
+        grouped = [job.aggregate(iter(parts[:at])), job.aggregate(iter(parts[at:]))]
+        assert job.result(iter(grouped), options) == expected
+
+
+def test_no_parts_at_all_give_an_empty_result(job: Job) -> None:
+    assert job.result([], job.check_options({})) == {}
+
+
+def test_the_number_of_items_is_known_beforehand(job: Job, source: Path) -> None:
+    assert job.count is not None
+    found = chunks(job, source)
+    assert job.count([source]) == sum(item.last for chunk in found for item in chunk)

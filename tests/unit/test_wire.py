@@ -1,0 +1,96 @@
+"""What travels between machines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from cluster import wire
+from cluster.wire import ChunkEntry, FoldMessage, MapMessage
+
+SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False)
+VALUES = st.recursive(
+    SCALARS | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(0, 99), inner),
+)
+
+
+@given(VALUES)
+def test_a_value_comes_back_as_it_was(value: Any) -> None:
+    assert wire.unpack(wire.pack(value)) == value
+
+
+def test_long_values_are_compressed() -> None:
+    assert len(wire.pack("word " * 10_000)) < 1_000
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, 2**80, [1, lambda: 0]])
+def test_what_cannot_travel_is_refused(value: Any) -> None:
+    with pytest.raises(wire.BadMessage, match="cannot be packed"):
+        wire.pack(value)
+
+
+def test_a_value_over_the_limit_is_refused_on_both_sides() -> None:
+    packed = wire.pack("x" * 10_000)
+    with pytest.raises(wire.BadMessage, match="the limit is 5,000"):
+        wire.pack("x" * 10_000, max_bytes=5_000)
+    with pytest.raises(wire.BadMessage, match="the limit is 5,000"):
+        wire.unpack(packed, max_bytes=5_000)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\7nonsense",
+        b"\0\xc1",
+        b"\0\x92\x01",
+        b"\1not zstd",
+        b"\1" + zstandard.ZstdCompressor().compress(b"\x93"),
+        b"\1" + zstandard.ZstdCompressor(write_content_size=False).compress(b"\xc0"),
+    ],
+)
+def test_damaged_bytes_are_refused(data: bytes) -> None:
+    with pytest.raises(wire.BadMessage):
+        wire.unpack(data)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        [],
+        {},
+        {"run": "ocr-1", "chunk": 0},
+        {"run": "ocr-1", "chunk": -1, "window": 0},
+        {"run": "ocr-1", "chunk": "0", "window": 0},
+        {"run": "ocr-1", "chunk": 2**40, "window": 0},
+        {"run": "../../etc", "chunk": 0, "window": 0},
+        {"run": "ocr-1", "chunk": 0, "window": 0, "more": 1},
+    ],
+)
+def test_a_message_of_another_shape_is_refused(message: Any) -> None:
+    with pytest.raises(ValidationError):
+        MapMessage.model_validate(message)
+
+
+def test_messages_come_back_as_they_were() -> None:
+    for message in (MapMessage(run="ocr-1", chunk=3, window=1), FoldMessage(run="ocr-1", level=0, number=1)):
+        assert type(message).model_validate(message.model_dump()) == message
+
+
+def test_a_chunk_entry_comes_back_as_it_was() -> None:
+    entry = ChunkEntry(names=["a", "ü"], refs=[("0" * 64, 3), ("1" * 64, 4)], last=[True, False])
+    assert ChunkEntry.unpack(entry.pack()) == entry
+    assert (entry.items, entry.size_bytes) == (1, 7)
+
+
+@pytest.mark.parametrize("value", [None, [], [["a"], [["0", "many"]], [True]]])
+def test_a_damaged_chunk_entry_is_refused(value: Any) -> None:
+    with pytest.raises(wire.BadMessage):
+        ChunkEntry.unpack(wire.pack(value))
