@@ -46,7 +46,7 @@ def build(config: Settings | None = None) -> Celery:
         worker_enable_remote_control=True,
         task_time_limit=config.chunk_time_limit_s + 30,
         task_soft_time_limit=config.chunk_time_limit_s,
-        task_default_queue="cluster",
+        task_routes=celery_tasks.routes(catalog.jobs()),
         task_create_missing_queues=True,
         # A Redis that goes away is waited for.
         broker_connection_retry_on_startup=True,

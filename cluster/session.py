@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import redis
 from pydantic import SecretStr
 
 from cluster import errors, redis_client, runs
@@ -51,7 +52,11 @@ class Session:
 
         coordinator = Coordinator(self.app, job, run, self.stores, self.config, wait)
         coordinator.count_ahead(source)
-        return coordinator.coordinate(chunks)
+        try:
+            return coordinator.coordinate(chunks)
+        except redis.RedisError:
+            self.check()  # where it is ours, we know better why it is away
+            raise
 
 
 @contextmanager
@@ -62,9 +67,11 @@ def opened(config: Settings, job: Job, options: Mapping[str, Any]) -> Iterator[S
         errors.BrokerError: The cluster does not answer, or none can be started.
         errors.JobUnavailable: It would be a private one, and this machine cannot do the job.
     """
+    from cluster import celery_app
+
     if config.broker_url is not None:
         redis_client.check(config.require_broker())
-        yield _session(config, lambda: None)
+        yield Session(config, runs.connect(config), celery_app.build(config), lambda: None)
         return
     from cluster.local import LocalCluster
     from cluster.runs.celery_tasks import queue
@@ -72,7 +79,10 @@ def opened(config: Settings, job: Job, options: Mapping[str, Any]) -> Iterator[S
     demand(job, options)
     with LocalCluster() as local:
         local.start_worker(queues=[queue(job.name)])
-        yield _session(config.model_copy(update={"broker_url": SecretStr(local.url)}), local.check)
+        private = config.model_copy(update={"broker_url": SecretStr(local.url)})
+        # A private Redis that does not answer is dead; nobody will start it again.
+        stores = runs.connect(private, patient=False)
+        yield Session(private, stores, celery_app.build(private), local.check)
 
 
 def demand(job: Job, options: Mapping[str, Any]) -> None:
@@ -98,9 +108,3 @@ def first_chunk_read(job: Job, source: Source, options: Mapping[str, Any]) -> It
     """
     chunks = job.chunks(source, options)
     return chain([next(chunks)], chunks)
-
-
-def _session(config: Settings, check: Callable[[], None]) -> Session:
-    from cluster import celery_app
-
-    return Session(config, runs.connect(config), celery_app.build(config), check)

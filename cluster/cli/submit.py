@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import redis
 
 from cluster import catalog, errors, redis_client, session, settings
 from cluster.cli import output, shared, texts
@@ -97,7 +99,8 @@ def _submit(
             )
             raise
         except Exception as error:
-            coordinate.cancel(run, opened.stores, f"the submitter failed: {error}", "failed")
+            with contextlib.suppress(redis.RedisError):
+                coordinate.cancel(run, opened.stores, f"the submitter failed: {error}", "failed")
             raise
         return _conclude(opened, run, state, chosen, target)
 

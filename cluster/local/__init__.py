@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -68,7 +69,8 @@ class LocalCluster:
             text=True,
             start_new_session=True,
         )
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         try:
             self._start_redis()
         except BaseException:
@@ -109,11 +111,14 @@ class LocalCluster:
 
     def stop(self) -> None:
         """End all, and wait until it is gone; may be called again."""
-        guard_process = self._guard
-        if guard_process.stdin and not guard_process.stdin.closed:
-            with contextlib.suppress(BrokenPipeError):
-                guard_process.stdin.close()
-        guard_process.wait()
+        assert self._guard.stdin is not None  # noqa: S101 - we made these pipes
+        assert self._guard.stdout is not None  # noqa: S101
+        with contextlib.suppress(BrokenPipeError):
+            self._guard.stdin.close()
+        self._guard.wait()
+        self._listener.join()  # it reads to the end of the guard's output
+        self._guard.stdout.close()
+        shutil.rmtree(self._folder, ignore_errors=True)  # where the guard was killed, it could not
 
     def _start_redis(self) -> None:
         server = redis_server.find()

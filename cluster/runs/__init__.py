@@ -20,8 +20,12 @@ class Stores(NamedTuple):
     blobs: BlobStore
 
 
-def connect(settings: Settings) -> Stores:
+def connect(settings: Settings, *, patient: bool = True) -> Stores:
     """The stores that the settings name; connects on first use.
+
+    Args:
+        settings: Name the broker and the blob store.
+        patient: Wait for a Redis that is away, as ``redis_client.connect`` does.
 
     Raises:
         errors.BrokerError: No broker is set.
@@ -29,5 +33,5 @@ def connect(settings: Settings) -> Stores:
     from cluster import blobs, redis_client
     from cluster.runs.ledger import Ledger
 
-    client = redis_client.connect(settings.require_broker())
+    client = redis_client.connect(settings.require_broker(), patient=patient)
     return Stores(Ledger(client, settings.retention_s), blobs.connect(settings, client))

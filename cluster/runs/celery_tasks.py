@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis
@@ -32,11 +33,16 @@ def queue(job: str) -> str:
     return f"cluster.{job}"
 
 
+def routes(jobs: Iterable[str]) -> dict[str, dict[str, str]]:
+    """For Celery: which queue the tasks of each job use."""
+    return {f"cluster.{job}{part}": {"queue": queue(job)} for job in jobs for part in ("", ".fold")}
+
+
 def add(app: Celery, job: Job, config: Settings) -> None:
     """Register the two tasks of ``job``."""
     stores = functools.cache(functools.partial(runs.connect, config))
 
-    @app.task(bind=True, name=f"cluster.{job.name}", queue=queue(job.name), base=_map_base(stores), max_retries=None)
+    @app.task(bind=True, shared=False, name=f"cluster.{job.name}", base=_map_base(stores), max_retries=None)
     def map_task(self: Task, message: Any) -> int:
         parsed = _parse(MapMessage, message)
         try:
@@ -48,7 +54,7 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         log.info("run %s, chunk %s: %s", parsed.run, parsed.chunk, ended)
         return parsed.chunk
 
-    @app.task(bind=True, name=f"cluster.{job.name}.fold", queue=queue(job.name), max_retries=config.max_attempts - 1)
+    @app.task(bind=True, shared=False, name=f"cluster.{job.name}.fold", max_retries=config.max_attempts - 1)
     def fold_task(self: Task, message: Any) -> None:
         parsed = _parse(FoldMessage, message)
         try:

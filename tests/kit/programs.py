@@ -151,12 +151,13 @@ def mark() -> dict[str, str]:
     return {MARK: uuid.uuid4().hex}
 
 
-def marked(setting: Mapping[str, str]) -> list[psutil.Process]:
-    """The living processes that carry the mark."""
+def marked(setting: Mapping[str, str], folder: Path) -> list[psutil.Process]:
+    """The living processes that carry the mark, or work in the folder: Redis overwrites its environment."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK) == setting[MARK] and process.status() != psutil.STATUS_ZOMBIE:
+            ours = process.environ().get(MARK) == setting[MARK] or process.cwd().startswith(str(folder))
+            if ours and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.Error:
             continue

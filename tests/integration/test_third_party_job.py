@@ -1,0 +1,81 @@
+"""A job that another distribution brings, installed as a person installs it, run by the real command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.kit.programs import ROOT, cluster, find_redis
+
+PACKAGE = ROOT / "deploy" / "examples" / "linecount"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with the example in it, installed without the network."""
+    for needed in ("pip", "hatchling"):
+        if not find_spec(needed) and not os.environ.get("CI"):
+            pytest.skip(f"{needed} is not installed (it comes with `make test`)")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-index"]
+    command += ["--no-deps", "--no-build-isolation", "--target", str(folder), str(PACKAGE)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 0, done.stderr
+    return str(folder)
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    folder = tmp_path / "texts"
+    (folder / "more").mkdir(parents=True)
+    poem = "".join(f"verse {number}, größer\n\n" for number in range(500))
+    (folder / "long.txt").write_text(poem + "and no newline at the end", encoding="utf-8")
+    (folder / "empty.txt").write_bytes(b"")
+    (folder / "more" / "windows.txt").write_bytes(b"one\r\n\r\ntwo\r\n")
+    (folder / "more" / "latin.txt").write_bytes(b"caf\xe9\n\n\xe9\n")
+    return folder
+
+
+def counted_by_hand(folder: Path, min_length: int) -> dict[str, int]:
+    """What the job promises, on whole files."""
+    counts = {}
+    for path in folder.rglob("*.txt"):
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as stream:
+            lines = [line.removesuffix("\n").removesuffix("\r") for line in stream]
+        counts[path.relative_to(folder).as_posix()] = sum(len(line) >= min_length for line in lines)
+    return counts
+
+
+def test_the_job_of_another_distribution_is_listed(installed: str) -> None:
+    listed = cluster("jobs", "--json", PYTHONPATH=installed)
+    assert listed.returncode == 0, listed.stderr
+    jobs = {job["name"]: job for job in orjson.loads(listed.stdout)}
+    assert {"ocr", "wordcount", "linecount"} <= set(jobs)
+    parts = [jobs["linecount"][part] for part in ("split", "task", "aggregate")]
+    assert parts == ["splitters.lines.split", "linecount.count_lines", "linecount.add"]
+    assert not jobs["linecount"]["unavailable"]
+    assert [option["flag"] for option in jobs["linecount"]["options"]] == ["--min-length", "--chunk-size"]
+
+
+@pytest.mark.parametrize("min_length", [0, 1, 16])
+def test_a_job_of_another_distribution_runs(installed: str, texts: Path, min_length: int) -> None:
+    find_redis()
+    done = cluster(
+        "submit", "--job", "linecount", "--min-length", str(min_length), "--chunk-size", "256", texts,
+        PYTHONPATH=installed,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert orjson.loads(done.stdout) == counted_by_hand(texts, min_length)
+
+
+def test_an_option_of_another_distributions_job_is_checked(installed: str, texts: Path) -> None:
+    refused = cluster("submit", "--job", "linecount", "--min-length", "-1", texts, PYTHONPATH=installed)
+    assert refused.returncode == 2
+    assert "--min-length" in refused.stderr
+    assert not refused.stdout
