@@ -38,7 +38,7 @@ OCR = Job(
         Option("max_megapixels", int, 100, "refuse larger pages", minimum=1, maximum=178),
     ),
     unavailable=tasks.ocr.unavailable,
-    extra="ocr",
+    install="cluster[ocr]",
 )
 
 WORDCOUNT = Job(

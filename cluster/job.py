@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from cluster import errors
+from cluster import errors, wire
 from splitters import Chunk, NothingToSplit
 from tasks import Part
 
@@ -18,6 +18,12 @@ Splitter = Callable[..., Iterator[Chunk]]
 Task = Callable[..., Part[Any]]
 Aggregator = Callable[[Iterable[Any]], Any]
 Options = Mapping[str, Any]
+RESERVED = frozenset(
+    {"chunk_size", "job", "job_name", "output", "format", "format_name", "detach", "quiet", "run", "broker", "inputs"}
+    | {"help", "chunk", "source"}
+)
+"""Names that no option of a job may have: `cluster submit` and the parts themselves use them."""
+
 Source = str | Path | Sequence[str | Path]
 
 
@@ -81,6 +87,9 @@ class Job:
 
     ``aggregate`` joins parts in any order and grouping into one part; ``finish(part, **options)``
     turns the last one into the result, where that is another thing.
+
+    An item that fails is missing from what its task gives. Where one item is cut into several chunks, the
+    others still count, so the result holds what could be done of it, and the failure is reported beside.
     """
 
     name: str
@@ -96,16 +105,23 @@ class Job:
     options: tuple[Option, ...] = ()
     unavailable: Callable[..., str] = lambda: ""
     """Why this machine cannot do the job, or "". Its parameters are options, None for "any"."""
-    extra: str | None = None
-    """The extra of this distribution that brings what the job needs."""
+    install: str = ""
+    """What pip is to install where the job is unavailable, as ``cluster[ocr]``."""
 
     def __post_init__(self) -> None:
         if not self.name.replace("-", "").isalnum() or not self.name.isascii():
             raise ValueError(f"the job name {self.name!r} must be ASCII letters, digits and '-'")
+        size = inspect.signature(self.split).parameters.get("chunk_size")
+        if size is None or not isinstance(size.default, int):
+            raise ValueError(f"job {self.name}: its splitter needs a parameter chunk_size with a number as default")
         named = set().union(*(_names(part) for part in (self.split, self.task, self.finish) if part))
+        taken = set(RESERVED)
         for option in self.options:
             if option.name not in named:
                 raise ValueError(f"job {self.name}: no part has a parameter {option.name!r}")
+            if option.name in taken:
+                raise ValueError(f"job {self.name}: the option name {option.name!r} is taken")
+            taken.add(option.name)
 
     @property
     def chunk_size(self) -> Option:
@@ -152,7 +168,10 @@ class Job:
 
     def why_unavailable(self, options: Options | None = None) -> str:
         """Why this machine cannot do this job (with these options), or ""."""
-        return self.unavailable(**_for(self.unavailable, options or {}))
+        try:
+            return self.unavailable(**_for(self.unavailable, options or {}))
+        except Exception as error:  # noqa: BLE001 - a job's own mistake must not keep a node from the others
+            return f"whether it can be done cannot be told: {type(error).__name__}: {error}"
 
     def writer(self, name: str, options: Options) -> Format:
         """The format ``name``; ``json`` writes the whole result where the job brings nothing better.
@@ -196,7 +215,7 @@ class Job:
                 if readable:
                     part = self.run_task(readable, values)
                     failures.update(part.failures)
-                    yield part.value
+                    yield wire.unpack(wire.pack(part.value))  # as it comes from a node: no tuples, say
 
         return Outcome(self.result(parts(), values), failures)
 

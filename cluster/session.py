@@ -96,7 +96,8 @@ def demand(job: Job, options: Mapping[str, Any]) -> None:
     problem = job.why_unavailable(options)
     if problem:
         engine_problem = job.why_unavailable()
-        hint = f"; to add it: {nodes.how_to_add(job.name)}" if engine_problem else ""
+        to_add = nodes.how_to_add(job.name) if engine_problem else ""
+        hint = f"; to add it: {to_add}" if to_add else ""
         raise errors.JobUnavailable(f"this machine cannot do the job {job.name}: {problem}{hint}")
 
 

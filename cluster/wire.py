@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 RUN_PATTERN = r"^[a-zA-Z0-9-]{1,64}$"
 COMPRESS_FROM_BYTES = 512
-DEFAULT_MAX_BYTES = 64 * 2**20
+DEFAULT_MAX_BYTES = 256 * 2**20
 RAW, ZSTD = b"\0", b"\1"
 
 

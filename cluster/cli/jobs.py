@@ -28,7 +28,8 @@ def command(as_json: bool) -> None:
             click.echo(f"  option   {option['flag']}: {option['help']}{default}")
         click.echo(f"  formats  {', '.join(job['formats'])}")
         if job["unavailable"]:
-            click.echo(f"  not on this machine: {job['unavailable']}; to add it: {job['to_add']}")
+            hint = f"; to add it: {job['to_add']}" if job["to_add"] else ""
+            click.echo(f"  not on this machine: {job['unavailable']}{hint}")
 
 
 def _describe(job: Job) -> dict[str, Any]:

@@ -150,8 +150,11 @@ def _detach(
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "cluster", "submit", "--job", job.name, "--run", run]
     for option in (*job.options, job.chunk_size):
-        if options[option.name] is not None:
-            command += [option.flag, str(options[option.name])]
+        value = options[option.name]
+        if option.type is bool:
+            command.append(option.flag if value else f"--no-{option.flag[2:]}")
+        elif value is not None:
+            command += [option.flag, str(value)]
     command += ["--output", str(target or os.devnull), "--format", format_name if target else "json"]
     with log.open("ab") as stream:
         subprocess.Popen(
@@ -182,11 +185,13 @@ def _terminable() -> Iterator[None]:
 
 
 def _parameter(option: Option) -> click.Option:
+    help_text = option.help if option.default is None else f"{option.help}  [default: {option.default}]"
+    if option.type is bool:
+        return click.Option([f"{option.flag}/--no-{option.flag[2:]}", option.name], default=None, help=help_text)
     kind: Any = option.type
     if option.type in (int, float) and (option.minimum is not None or option.maximum is not None):
         ranged = click.IntRange if option.type is int else click.FloatRange
         kind = ranged(min=option.minimum, max=option.maximum)  # type: ignore[arg-type]
-    help_text = option.help if option.default is None else f"{option.help}  [default: {option.default}]"
     return click.Option([option.flag, option.name], type=kind, default=None, help=help_text)
 
 

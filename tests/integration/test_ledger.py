@@ -171,7 +171,7 @@ def test_bytes_that_were_tampered_with_are_named_and_never_used(
 ) -> None:
     run = Run(stores)
     scope = keys.blobs(keys.input_scope(run.run, 1))
-    [(sha256, data)] = client.hgetall(scope).items()  # type: ignore[union-attr]
+    [(sha256, data)] = client.hgetall(scope).items()
     if damage == "lose":
         client.hdel(scope, sha256)
     else:
@@ -264,7 +264,7 @@ def test_every_key_of_a_run_expires(stores: Stores, client: redis.Redis) -> None
         run.do(1)
     ttls = {key: client.ttl(key) for key in client.scan_iter(f"*{run.run}*")}
     assert ttls
-    assert all(ttl > 0 for ttl in ttls.values()), ttls  # type: ignore[operator]
+    assert all(ttl > 0 for ttl in ttls.values()), ttls
 
 
 def test_an_unknown_run_is_an_error(stores: Stores) -> None:

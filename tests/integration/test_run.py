@@ -237,7 +237,9 @@ def test_ctrl_c_cancels_the_run_and_says_how_to_keep_it(broker: str, tmp_path: P
 def test_a_detached_run_goes_on_by_itself(broker: str, tmp_path: Path) -> None:
     source = texts(tmp_path / "in", 20)
     cache = {"CLUSTER_CACHE_DIR": str(tmp_path / "cache")}
-    done = cluster("submit", "--job", "measure", "--seconds", "0.1", "--detach", source, "--broker", broker, **cache)
+    done = cluster(
+        "submit", "--job", "measure", "--seconds", "0.1", "--detach", source, "--broker", broker, settings=cache
+    )
     assert done.returncode == 0, done.stderr
     run = done.stdout.strip()
     early = cluster("result", run, "--broker", broker)
@@ -257,7 +259,7 @@ def test_windows_keep_what_is_on_its_way_within_limits(broker: str, tmp_path: Pa
     limits = {"CLUSTER_WINDOW_CHUNKS": "6", "CLUSTER_FOLD_CHUNKS": "4"}
     most = 0
     arguments = ("submit", "--job", "measure", "--seconds", "0.05", source, "--broker", broker)
-    with start_cluster(*arguments, **limits) as submit:
+    with start_cluster(*arguments, settings=limits) as submit:
         run = wait_until("the run has begun", lambda: begun(stores))
         while submit.poll() is None:
             found = stores.ledger.status(run)
@@ -274,7 +276,7 @@ def test_blobs_may_lie_in_a_shared_folder(redis_url: str, tmp_path: Path) -> Non
     place = {"CLUSTER_BLOB_URL": f"file://{tmp_path}/blobs", "CLUSTER_INLINE_PART_BYTES": "0"}
     # This node alone knows where the blobs are, so it alone may take the run's chunks.
     with Worker("files", f"{redis_url[:-1]}3", tmp_path, "-c", "2", **place):
-        done = cluster("submit", "--job", "measure", source, "--broker", f"{redis_url[:-1]}3", **place)
+        done = cluster("submit", "--job", "measure", source, "--broker", f"{redis_url[:-1]}3", settings=place)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == catalog.get("measure").run_locally(source)
     left = [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]

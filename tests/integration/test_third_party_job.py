@@ -53,7 +53,7 @@ def counted_by_hand(folder: Path, min_length: int) -> dict[str, int]:
 
 
 def test_the_job_of_another_distribution_is_listed(installed: str) -> None:
-    listed = cluster("jobs", "--json", PYTHONPATH=installed)
+    listed = cluster("jobs", "--json", settings={"PYTHONPATH": installed})
     assert listed.returncode == 0, listed.stderr
     jobs = {job["name"]: job for job in orjson.loads(listed.stdout)}
     assert {"ocr", "wordcount", "linecount"} <= set(jobs)
@@ -68,14 +68,14 @@ def test_a_job_of_another_distribution_runs(installed: str, texts: Path, min_len
     find_redis()
     done = cluster(
         "submit", "--job", "linecount", "--min-length", str(min_length), "--chunk-size", "256", texts,
-        PYTHONPATH=installed,
+        settings={"PYTHONPATH": installed},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert orjson.loads(done.stdout) == counted_by_hand(texts, min_length)
 
 
 def test_an_option_of_another_distributions_job_is_checked(installed: str, texts: Path) -> None:
-    refused = cluster("submit", "--job", "linecount", "--min-length", "-1", texts, PYTHONPATH=installed)
+    refused = cluster("submit", "--job", "linecount", "--min-length", "-1", texts, settings={"PYTHONPATH": installed})
     assert refused.returncode == 2
     assert "--min-length" in refused.stderr
     assert not refused.stdout

@@ -24,6 +24,7 @@ JOBS = ROOT / "tests" / "kit" / "jobs"
 DATA = ROOT.parent / "shared" / "data"
 MARK = "CLUSTER_TEST_MARK"
 LOOPBACK = "127.0.0.1"
+NONE: Mapping[str, str] = {}
 
 
 def find_redis() -> str:
@@ -123,7 +124,9 @@ class Worker:
         self.process.wait()
 
 
-def cluster(*arguments: str | Path, timeout_s: float = 60, **settings: str) -> subprocess.CompletedProcess[str]:
+def cluster(
+    *arguments: str | Path, timeout_s: float = 60, settings: Mapping[str, str] = NONE
+) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end."""
     return subprocess.run(
         [sys.executable, "-m", "cluster", *map(str, arguments)],
@@ -135,7 +138,7 @@ def cluster(*arguments: str | Path, timeout_s: float = 60, **settings: str) -> s
     )
 
 
-def start_cluster(*arguments: str | Path, **settings: str) -> subprocess.Popen[str]:
+def start_cluster(*arguments: str | Path, settings: Mapping[str, str] = NONE) -> subprocess.Popen[str]:
     """Start the command line; read its ``stdout`` and ``stderr`` while it runs."""
     return subprocess.Popen(
         [sys.executable, "-m", "cluster", *map(str, arguments)],

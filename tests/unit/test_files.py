@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from splitters import files
+from splitters import MAX_ITEM_BYTES, files
 
 
 def names(*source: Path) -> list[str]:
@@ -69,5 +69,5 @@ def test_what_cannot_be_read_is_an_item_with_a_problem(tmp_path: Path) -> None:
 def test_a_file_over_the_limit_is_not_read(tmp_path: Path) -> None:
     large = tmp_path / "large"
     with large.open("wb") as stream:
-        stream.truncate(files.MAX_ITEM_BYTES + 1)
+        stream.truncate(MAX_ITEM_BYTES + 1)
     assert "over the limit" in files.read(files.Found("large", large)).problem

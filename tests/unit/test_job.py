@@ -10,6 +10,8 @@ import pytest
 
 from cluster import catalog, errors
 from cluster.job import Option
+from splitters import Chunk
+from tasks import Part
 
 
 def test_options_not_given_have_their_defaults() -> None:
@@ -25,6 +27,37 @@ def test_an_option_that_cannot_be_used_is_an_error(given: dict[str, Any]) -> Non
 def test_an_option_that_no_part_takes_is_a_mistake_in_the_job() -> None:
     with pytest.raises(ValueError, match="no part has a parameter 'nonsense'"):
         dataclasses.replace(catalog.OCR, options=(Option("nonsense", str, "", "reaches nobody"),))
+
+
+@pytest.mark.parametrize("name", ["output", "chunk_size", "lang"])
+def test_an_option_name_that_is_taken_is_a_mistake_in_the_job(name: str) -> None:
+    def task(chunk: Chunk, *, output: int = 0, chunk_size: int = 0, lang: str = "") -> Part[None]:
+        return Part(None)
+
+    options = (Option("lang", str, "", ""), Option(name, str, "", ""))
+    with pytest.raises(ValueError, match="is taken"):
+        dataclasses.replace(catalog.OCR, task=task, options=options)
+
+
+def test_a_splitter_without_a_chunk_size_is_a_mistake_in_the_job() -> None:
+    with pytest.raises(ValueError, match="chunk_size"):
+        dataclasses.replace(catalog.WORDCOUNT, split=lambda source: iter(()))
+
+
+def test_a_job_that_cannot_tell_whether_it_is_available_is_not() -> None:
+    def unavailable() -> str:
+        raise RuntimeError("no licence")
+
+    job = dataclasses.replace(catalog.WORDCOUNT, unavailable=unavailable)
+    assert "no licence" in job.why_unavailable()
+
+
+def test_run_locally_gives_what_travelled(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("x")
+    job = dataclasses.replace(
+        catalog.WORDCOUNT, task=lambda chunk: Part((1, 2)), aggregate=list, finish=None, options=()
+    )
+    assert job.run_locally(tmp_path) == [[1, 2]]
 
 
 def test_an_unknown_job_names_those_there_are() -> None:
