@@ -29,7 +29,7 @@ MiB = 2**20
 class Settings(BaseSettings):
     """All settings with their units and limits. Secrets are masked in ``repr`` and logs."""
 
-    model_config = SettingsConfigDict(env_prefix="CLUSTER_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="CLUSTER_", extra="ignore", frozen=True, env_ignore_empty=True)
 
     broker_url: SecretStr | None = None
     """Redis as ``redis://[:password@]host[:port][/db]`` or ``rediss://…``; none: a private one is started."""
@@ -59,7 +59,10 @@ class Settings(BaseSettings):
     """Wait before a failed chunk's second attempt; doubled for each further one, up to a minute."""
 
     chunk_time_limit_s: int = Field(600, ge=1)
-    """A chunk that runs longer is stopped and counts as failed."""
+    """Of runs submitted here: a chunk that runs longer is interrupted; that attempt has failed."""
+
+    chunk_time_grace_s: int = Field(30, ge=1)
+    """A chunk that cannot be interrupted ends with its process so much later, and is set aside."""
 
     retention_s: int = Field(7 * 24 * 3600, ge=60)
     """How long a run is kept in Redis after it was last worked on."""

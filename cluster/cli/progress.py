@@ -58,7 +58,7 @@ class Progress:
             return
         self._next = now + self._every_s
         status = self._status()
-        lonely = not status.nodes and not status.chunks_running and now - self._began > LONELY_AFTER_S
+        lonely = not status.chunks_settled and not status.chunks_running and now - self._began > LONELY_AFTER_S
         line = f"waiting for a node{self._hint}" if lonely and self._hint else _line(status)
         self._view.show(status, line)
 

@@ -49,6 +49,10 @@ def add(app: Celery, job: Job, config: Settings) -> None:
             ended = map_chunk.run(parsed, job, stores(), config, self.request.hostname)
         except redis.RedisError as error:
             raise _hand_back(error) from error
+        except Exception as error:
+            # Ours, or a time limit that struck at a bad moment. The claim counts as an attempt, so this ends.
+            log.exception("run %s, chunk %s", parsed.run, parsed.chunk)
+            raise self.retry(countdown=config.retry_delay_s, exc=None) from error
         if isinstance(ended, map_chunk.TryAgain):
             raise self.retry(countdown=ended.delay_s, exc=None)
         log.info("run %s, chunk %s: %s", parsed.run, parsed.chunk, ended)
@@ -123,7 +127,7 @@ def _map_base(stores: functools._lru_cache_wrapper[Stores]) -> type[Task]:
         def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
             if isinstance(exc, TimeLimitExceeded):
                 message = MapMessage.model_validate(args[0])
-                reason = f"took longer than {self.app.conf.task_time_limit} s and could not be interrupted"
+                reason = f"took longer than {exc.args[0]} s and could not be interrupted"
                 map_chunk.give_up(message, stores(), reason, "")
 
     return MapTask

@@ -14,6 +14,6 @@ local claim = redis.call('HGET', KEYS[3], ARGV[1])
 local attempt = 1
 if claim then attempt = tonumber(string.match(claim, '^%d+')) + 1 end
 local now = redis.call('TIME')
-if attempt > tonumber(ARGV[3]) then return {'exhausted', attempt - 1, entry, claim} end
+if attempt > tonumber(ARGV[3]) then return {'exhausted', attempt - 1, entry, claim or ''} end
 redis.call('HSET', KEYS[3], ARGV[1], attempt .. ' ' .. now[1] .. ' ' .. ARGV[2])
 return {'claimed', attempt, entry, run[2], run[3]}

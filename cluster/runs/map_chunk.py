@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import redis
+from billiard.exceptions import SoftTimeLimitExceeded
 
 from cluster import blobs, errors, keys, wire
 from cluster.blobs import Ref
@@ -98,6 +99,8 @@ def _failed(
     message: MapMessage, stores: Stores, config: Settings, claim: Claim, error: Exception, node: str
 ) -> TryAgain | str:
     reason = f"{type(error).__name__}: {error}"[:MAX_REASON_CHARS]
+    if isinstance(error, SoftTimeLimitExceeded):
+        reason = "took longer than its time limit (CLUSTER_CHUNK_TIME_LIMIT_S where it was submitted)"
     log.warning(
         "run %s, chunk %s, attempt %s of %s on %s failed: %s",
         message.run, message.chunk, claim.attempt, config.max_attempts, node, reason,

@@ -22,10 +22,7 @@ from tests.kit.waiting import wait_until
 def workers(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Worker]]:
     """Two nodes of two slots each."""
     folder = tmp_path_factory.mktemp("workers")
-    found = [
-        Worker(name, redis_url, folder, "-c", "2", CLUSTER_RETRY_DELAY_S="0.1", CLUSTER_CHUNK_TIME_LIMIT_S="20")
-        for name in ("one", "two")
-    ]
+    found = [Worker(name, redis_url, folder, "-c", "2", CLUSTER_RETRY_DELAY_S="0.1") for name in ("one", "two")]
     try:
         for worker in found:
             worker.start()
@@ -155,6 +152,20 @@ def test_a_chunk_that_kills_every_process_is_set_aside(broker: str, tmp_path: Pa
     assert done.returncode == 3, done.stderr
     assert sorted(json.loads(done.stdout)) == ["000.txt", "001.txt"]
     assert "deadly.txt: the chunk was started 4 times and never ended" in done.stderr
+
+
+def test_a_chunk_that_takes_too_long_is_ended_and_set_aside(redis_url: str, tmp_path: Path) -> None:
+    source = texts(tmp_path / "in", 2)
+    (source / "long.txt").write_text("sleep long")
+    (source / "deaf.txt").write_text("sleep deaf")
+    url = f"{redis_url[:-1]}4"
+    limits = {"CLUSTER_CHUNK_TIME_LIMIT_S": "1", "CLUSTER_CHUNK_TIME_GRACE_S": "1"}
+    with Worker("hasty", url, tmp_path, "-c", "2", CLUSTER_MAX_ATTEMPTS="2"):
+        done = cluster("submit", "--job", "measure", source, "--broker", url, settings=limits)
+    assert done.returncode == 3, done.stderr
+    assert sorted(json.loads(done.stdout)) == ["000.txt", "001.txt"]
+    assert "long.txt: took longer than its time limit" in done.stderr
+    assert "deaf.txt: took longer than 2 s and could not be interrupted" in done.stderr
 
 
 def test_a_part_that_cannot_travel_fails_its_chunk_alone(broker: str, tmp_path: Path) -> None:
