@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from cluster import nodes
 from cluster.local import LOOPBACK, LocalCluster
 
 ALL_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
@@ -45,6 +46,9 @@ def command(host: str, port: int, no_worker: bool) -> None:
             "Ctrl-C ends it.",
             err=True,
         )
+        for job, problem in nodes.abilities().items():
+            if problem and not no_worker:
+                click.echo(nodes.left_out(job, problem), err=True)
         if host == LOOPBACK:
             click.echo("For other machines to join, start it with --host 0.0.0.0.", err=True)
         try:

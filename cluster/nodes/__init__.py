@@ -53,6 +53,12 @@ def how_to_add(job: str) -> str:
     return f'{sys.executable} -m pip install "{wanted}"' if wanted else ""
 
 
+def left_out(job: str, problem: str) -> str:
+    """The sentence about a job that this machine cannot do."""
+    hint = how_to_add(job)
+    return f"this node leaves out the job {job}: {problem}{f'; to add it: {hint}' if hint else ''}"
+
+
 def _choose_queues(conf: Any) -> None:
     from kombu.entity import Queue
 
@@ -61,6 +67,5 @@ def _choose_queues(conf: Any) -> None:
     able = abilities()
     for job, problem in able.items():
         if problem:
-            hint = how_to_add(job)
-            log.warning("this node leaves out the job %s: %s%s", job, problem, hint and f"; to add it: {hint}")
+            log.warning(left_out(job, problem))
     conf.task_queues = [Queue(queue(job), routing_key=queue(job)) for job, why in able.items() if not why]

@@ -78,10 +78,18 @@ class RedisServer:
 class Worker:
     """A real ``celery -A cluster worker``, with its children in a session of their own."""
 
-    def __init__(self, name: str, url: str, folder: Path, *flags: str, **settings: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        folder: Path,
+        *flags: str,
+        python: str | Path = sys.executable,
+        **settings: str,
+    ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
-        self._command = [sys.executable, "-m", "celery", "-A", "cluster", "worker", "-n", f"{name}@test"]
+        self._command = [str(python), "-m", "celery", "-A", "cluster", "worker", "-n", f"{name}@test"]
         self._command += ["--loglevel", "INFO", *flags]
         self._environment = environment(CLUSTER_BROKER_URL=url, **settings)
         self._folder = folder
