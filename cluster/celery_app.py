@@ -15,8 +15,12 @@ NO_BROKER = "redis://cluster-broker-url-is-not-set.invalid:6379/0"
 """So that `celery -A cluster worker` without a broker names what is missing."""
 
 
-def build(config: Settings | None = None) -> Celery:
+def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
     """An app for the broker of ``config``, by default that of this process's settings.
+
+    Args:
+        config: Names the broker and the limits.
+        patient: Wait some two minutes for a Redis that is away when publishing; else a second.
 
     Raises:
         errors.UsageError: Another package is in the place of one of ours, or a setting is wrong.
@@ -51,6 +55,12 @@ def build(config: Settings | None = None) -> Celery:
         # A Redis that goes away is waited for.
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        task_publish_retry_policy={
+            "max_retries": 60 if patient else 3,
+            "interval_start": 0,
+            "interval_step": 0.2,
+            "interval_max": 2,
+        },
         broker_transport_options={
             "socket_timeout": 30,
             "socket_connect_timeout": 5,

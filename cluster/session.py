@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -71,7 +71,8 @@ def opened(config: Settings, job: Job, options: Mapping[str, Any]) -> Iterator[S
 
     if config.broker_url is not None:
         redis_client.check(config.require_broker())
-        yield Session(config, runs.connect(config), celery_app.build(config), lambda: None)
+        with closing(celery_app.build(config)) as app:
+            yield Session(config, runs.connect(config), app, lambda: None)
         return
     from cluster.local import LocalCluster
     from cluster.runs.celery_tasks import queue
@@ -82,7 +83,8 @@ def opened(config: Settings, job: Job, options: Mapping[str, Any]) -> Iterator[S
         private = config.model_copy(update={"broker_url": SecretStr(local.url)})
         # A private Redis that does not answer is dead; nobody will start it again.
         stores = runs.connect(private, patient=False)
-        yield Session(private, stores, celery_app.build(private), local.check)
+        with closing(celery_app.build(private, patient=False)) as app:
+            yield Session(private, stores, app, local.check)
 
 
 def demand(job: Job, options: Mapping[str, Any]) -> None:

@@ -47,10 +47,10 @@ def walk(source: Sequence[Path], suffixes: Collection[str] = ()) -> Iterator[Fou
                 taken = given_files[relative.as_posix()] or any(
                     os.path.lexists(other / relative) for other in folders if other != root
                 )
-                yield Found(f"{label}/{relative.as_posix()}" if taken else relative.as_posix(), path)
+                yield Found(_text(f"{label}/{relative.as_posix()}" if taken else relative.as_posix()), path)
         else:
             taken = given_files[root.name] > 1 or any(os.path.lexists(f / root.name) for f in folders)
-            yield Found(f"{label}/{root.name}" if taken else root.name, root)
+            yield Found(_text(f"{label}/{root.name}" if taken else root.name), root)
 
 
 def read(found: Found) -> Item:
@@ -74,6 +74,11 @@ def cannot_read(error: OSError) -> str:
 def too_large(size_bytes: int) -> str:
     """The reason under which a file over the limit is reported."""
     return f"{size_bytes:,} bytes is over the limit of {MAX_ITEM_BYTES:,}"
+
+
+def _text(name: str) -> str:
+    """The name with bytes that are no UTF-8 written as ``\\xff``: names travel as text."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _distinct(source: Sequence[Path]) -> list[Path]:

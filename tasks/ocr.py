@@ -96,7 +96,7 @@ def engine_name() -> str:
     return "tesserocr" if find_spec("tesserocr") else "pytesseract"
 
 
-@functools.cache
+@functools.lru_cache(maxsize=2)
 def _engine(lang: str) -> Engine:
     """The engine with the model of ``lang`` loaded: once in a process, as that costs 0.1 s and 50 MB."""
     problem = unavailable(lang=lang)

@@ -42,9 +42,14 @@ def main() -> None:
     programs: list[Program] = []
     try:
         for line in sys.stdin:
-            program = start(folder, json.loads(line))
-            programs.append(program)
-            threading.Thread(target=watch, args=(program,), daemon=True).start()
+            order = json.loads(line)
+            try:
+                programs.append(start(folder, order))
+            except OSError as error:
+                (folder / f"{order['name']}.log").write_text(str(error), encoding="utf-8")
+                tell(order["name"], 127)
+            else:
+                threading.Thread(target=watch, args=(programs[-1],), daemon=True).start()
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         for program in reversed(programs):
@@ -75,9 +80,13 @@ def die_with_parent() -> None:
 
 def watch(program: Program) -> None:
     """Tell when the program ends."""
-    code = program.process.wait()
+    tell(program.name, program.process.wait())
+
+
+def tell(name: str, code: int) -> None:
+    """Say on stdout that a program ended; whoever listens may be gone."""
     with contextlib.suppress(OSError, ValueError):
-        print(json.dumps({"name": program.name, "exit_code": code}), flush=True)
+        print(json.dumps({"name": name, "exit_code": code}), flush=True)
 
 
 def end(program: Program) -> None:

@@ -82,6 +82,7 @@ class Ledger:
             pipe.hset(keys.run(run), mapping=fields)
             pipe.expire(keys.run(run), self._retention_s)
             pipe.zadd(keys.RUNS, {run: seconds})
+            pipe.expire(keys.RUNS, 2 * self._retention_s)
             pipe.zremrangebyscore(keys.RUNS, "-inf", seconds - 2 * self._retention_s)
             pipe.execute()
 

@@ -54,6 +54,13 @@ def test_hidden_files_and_linked_folders_are_passed_over(tmp_path: Path) -> None
     assert names(root) == ["a.txt"]
 
 
+def test_a_name_that_is_no_utf8_travels_as_text(tmp_path: Path) -> None:
+    for name in (b"a\xff.txt", b"a\xfe.txt", b"line\nbreak.txt"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_text("x")
+    assert names(tmp_path) == ["a\\xfe.txt", "a\\xff.txt", "line\nbreak.txt"]
+    assert [files.read(found).problem for found in files.walk([tmp_path])] == ["", "", ""]
+
+
 def test_a_missing_path_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         names(tmp_path / "nowhere")
