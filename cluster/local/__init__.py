@@ -92,6 +92,8 @@ class LocalCluster:
         env = {
             "CLUSTER_BROKER_URL": self.url,
             "PYTHONUNBUFFERED": "1",
+            # The worker starts in another folder, and must find the jobs that this process finds.
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path[1:] if path),
             "PYTHONSAFEPATH": "1",
             # Celery asks root to confirm that it knows; JSON alone is accepted here, so nothing is to confirm.
             "C_FORCE_ROOT": "1",

@@ -15,7 +15,7 @@ import pytest
 
 from cluster import catalog, errors, redis_client
 from cluster.local import LocalCluster
-from tests.kit.programs import cluster, find_redis, mark, marked, start_cluster
+from tests.kit.programs import JOBS, cluster, find_redis, mark, marked, start_cluster
 from tests.kit.waiting import wait_until
 
 
@@ -85,6 +85,13 @@ def test_a_run_leaves_nothing_behind_when_it_is_done(place: Place, tmp_path: Pat
     assert "Exception" not in done.stderr
     assert place.processes == []
     assert place.files == []
+
+
+def test_the_worker_finds_the_jobs_that_its_owner_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(JOBS.parent)
+    source = texts(tmp_path, 3)
+    done = cluster("submit", "--job", "measure", source, settings={"PYTHONPATH": JOBS.name})
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_run_leaves_nothing_behind_on_an_error(place: Place, tmp_path: Path) -> None:
