@@ -22,15 +22,15 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 @click.command(epilog="Exit codes: 0 all right, 1 a wrong answer, a failed run or a limit exceeded.")
 @click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)), metavar="[ocr|wordcount|many-files]...")
 @click.option("--small", is_flag=True, help="Sizes that end within seconds, to see that the benchmarks work.")
-@click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Run each case so often.")
+@click.option("--repeat", type=click.IntRange(min=1), help="Run each case so often.  [default: 3, small 1]")
 @click.option("--files", type=click.IntRange(min=100), help="How many files many-files has.")
 @click.option("--json", "target", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures there.")
 @click.pass_context
 def main(
-    ctx: click.Context, names: tuple[str, ...], small: bool, repeat: int, files: int | None, target: Path | None
+    ctx: click.Context, names: tuple[str, ...], small: bool, repeat: int | None, files: int | None, target: Path | None
 ) -> None:
     """Run the benchmarks, all without NAMES, and print what they took."""
-    options = Options(small=small, repeat=repeat, files=files)
+    options = Options(small=small, repeat=repeat or (1 if small else 3), files=files)
     done: list[Case] = []
     click.echo(report.head())
     for name in names or BENCHMARKS:

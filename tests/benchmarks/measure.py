@@ -14,6 +14,8 @@ from tests.benchmarks.sampling import Sampler
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 3600.0
+EXPECTED = {"submitter", "redis", "guard", "worker", "child"}
+"""The kinds of process that a run on a private cluster has."""
 LAST_LINE = re.compile(r"^\S+: (\d+) of \d+ done in ([\d:.]+) (?:s|min|h) \(", re.MULTILINE)
 
 
@@ -50,7 +52,7 @@ def submit(job: str, sources: list[Path], output: Path, *options: str) -> Measur
     Settings in the environment stand, so that one can be tried out, but no cluster is taken from there.
 
     Raises:
-        Failed: The exit code is not 0, or the last line says nothing of items and seconds.
+        Failed: The exit code is not 0, the last line says nothing of items and seconds, or a process escaped.
     """
     output.unlink(missing_ok=True)
     environment = {name: value for name, value in os.environ.items() if name != "CLUSTER_BROKER_URL"}
@@ -75,6 +77,9 @@ def submit(job: str, sources: list[Path], output: Path, *options: str) -> Measur
     last = LAST_LINE.search(told)
     if process.returncode or last is None:
         raise Failed(f"{' '.join(command)} ended with code {process.returncode}:\n{told}")
+    unseen = EXPECTED - sampler.processes().keys()
+    if unseen:  # a limit on what was not measured would hold for nothing
+        raise Failed(f"these processes were not seen: {', '.join(sorted(unseen))}")
     return Measured(
         wall_s=wall_s,
         result_s=output.stat().st_mtime - started_at,

@@ -28,7 +28,7 @@ class RedisProbe:
         try:
             client = self._client or _connect(folder)
             found: Any = client.info()
-        except (OSError, KeyError, redis.RedisError):
+        except (OSError, KeyError, ValueError, redis.RedisError):
             return  # it is not there yet, or no more
         self._client = client
         self.used_peak_bytes = found["used_memory_peak"]

@@ -78,10 +78,9 @@ class Sampler:
                 lines[process.pid] = process.cmdline()
                 if not lines[process.pid]:  # a zombie
                     continue
-                kind = self._kind(process, lines)
+                kind = self._kinds[process.pid] = self._kind(process, lines)
                 self._rss_bytes[process.pid] = max(_peak_rss_bytes(process), self._rss_bytes.get(process.pid, 0))
                 self._cpu_s[process.pid] = sum(process.cpu_times()[:2])
-                self._kinds[process.pid] = kind
             except psutil.Error:
                 continue
             if kind == "guard":
@@ -89,7 +88,9 @@ class Sampler:
 
     def _kind(self, process: psutil.Process, lines: dict[int, list[str]]) -> str:
         """What a process is, by its command line and its parent's; a parent comes before its children."""
-        line = lines[process.pid]
+        line, before = lines[process.pid], self._kinds.get(process.pid)
+        if before in ("worker", "child"):  # at the end a child may outlive its parent
+            return before
         if process == self._root:
             return "submitter"
         if guard.__file__ in line:
