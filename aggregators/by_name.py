@@ -8,6 +8,8 @@ from typing import BinaryIO
 
 import orjson
 
+DRAFT_NAME = ".cluster-draft.part"
+
 
 def join(parts: Iterable[dict[str, str]]) -> dict[str, str]:
     """One mapping with the entries of all parts, in the order they come. Holds all of them.
@@ -43,15 +45,24 @@ def write_text_folder(parts: Iterable[dict[str, str]], folder: Path) -> None:
     A file is there whole or not at all; one that is there already is replaced.
 
     Raises:
-        ValueError: A name points outside the folder; nothing is written for it or after it.
+        ValueError: Some could not be written (a name points outside the folder, or is too long for it);
+            all others were.
     """
+    problems = []
     for part in parts:
         for name, text in part.items():
             relative = PurePosixPath(name)
-            if relative.is_absolute() or ".." in relative.parts or "\\" in name:
-                raise ValueError(f"the item name {name!r} points outside the output folder")
+            if relative.is_absolute() or ".." in relative.parts:
+                problems.append(f"{name!r} points outside the output folder")
+                continue
             path = folder / f"{relative}.txt"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_name(f".{path.name}.part")
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(path)
+            draft = path.with_name(DRAFT_NAME)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                draft.write_text(text, encoding="utf-8")
+                draft.replace(path)
+            except OSError as error:
+                draft.unlink(missing_ok=True)
+                problems.append(f"{name!r}: {error.strerror}")
+    if problems:
+        raise ValueError("; ".join(problems))

@@ -6,6 +6,7 @@ import sys
 from array import array
 from collections.abc import Iterable, Mapping
 from heapq import nsmallest
+from operator import itemgetter
 from typing import TypedDict
 
 
@@ -42,10 +43,10 @@ def to_dict(counts: Counts, *, top: int | None = None) -> dict[str, int]:
 
     Words of equal count stand in the order of their characters when ``top`` is given.
     """
-    table = _table([counts])
+    entries = zip(*_columns(counts), strict=True)
     if top is not None:
-        return dict(nsmallest(top, table.items(), key=lambda entry: (-entry[1], entry[0])))
-    return dict(sorted(table.items(), key=lambda entry: entry[1], reverse=True))
+        return dict(nsmallest(top, entries, key=lambda entry: (-entry[1], entry[0])))
+    return dict(sorted(entries, key=itemgetter(1), reverse=True))
 
 
 def _table(parts: Iterable[Counts]) -> dict[str, int]:

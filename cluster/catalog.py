@@ -35,7 +35,14 @@ OCR = Job(
     },
     options=(
         Option("lang", str, "eng", "languages as Tesseract names them, joined by +"),
-        Option("max_megapixels", int, 100, "refuse larger pages", minimum=1, maximum=178),
+        Option(
+            "max_megapixels",
+            int,
+            64,
+            "refuse larger pages; one takes up to 16 bytes of memory a pixel",
+            minimum=1,
+            maximum=178,
+        ),
     ),
     unavailable=tasks.ocr.unavailable,
     install="cluster[ocr]",

@@ -56,6 +56,10 @@ class Option:
             right = True
         if not right:
             raise errors.UsageError(f"{self.flag} is {value!r}; it must be of type {self.type.__name__}")
+        if isinstance(value, str) and not _is_text(value):
+            raise errors.UsageError(f"{self.flag} is {value!r}; it must be text in UTF-8")
+        if isinstance(value, int | float) and not abs(value) < 2**63:  # neither too large nor NaN
+            raise errors.UsageError(f"{self.flag} is {value!r}; it must be a number below 2**63")
         if self.minimum is not None and value < self.minimum:
             raise errors.UsageError(f"{self.flag} is {value!r}; it must be {self.minimum} or more")
         if self.maximum is not None and value > self.maximum:
@@ -154,6 +158,8 @@ class Job:
             raise errors.NothingToDo(str(error)) from None
         except FileNotFoundError as error:
             raise errors.UsageError(f"no such file or folder: {error.filename}") from None
+        except OSError as error:
+            raise errors.UsageError(f"{error.filename}: {error.strerror}") from None
         except ValueError as error:
             raise errors.UsageError(str(error)) from None
 
@@ -226,8 +232,23 @@ def sift(chunk: Chunk) -> tuple[Chunk, dict[str, str]]:
 
 
 def paths(source: Source) -> list[Path]:
-    """The source as a list of paths."""
-    return [Path(source)] if isinstance(source, str | Path) else [Path(path) for path in source]
+    """The source as a list of paths.
+
+    Raises:
+        errors.UsageError: One is empty; as a path it would mean the current folder.
+    """
+    given = [source] if isinstance(source, str | Path) else list(source)
+    if "" in given:
+        raise errors.UsageError("a path is empty")
+    return [Path(path) for path in given]
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _names(function: Callable[..., Any]) -> set[str]:

@@ -6,7 +6,7 @@
 | cluster:run:R               | hash   | manifest, state and counters of run R (fields: ledger.py) |
 | cluster:run:R:done          | bitmap | bit i: chunk i is settled, that is committed or set aside |
 | cluster:run:R:chunks        | hash   | chunk -> its items and where their bytes lie; until it is settled |
-| cluster:run:R:claims        | hash   | chunk -> "attempts, when, node" of its last start; until it is settled |
+| cluster:run:R:claims        | hash   | chunk or "fold level:number" -> "attempts when node", its last start |
 | cluster:run:R:windows       | hash   | window -> "first chunk, number of chunks" |
 | cluster:run:R:parts:W       | hash   | chunk -> its part; only until window W is folded |
 | cluster:run:R:folds         | hash   | "level:number" -> the part that a fold gave; these together are the result |

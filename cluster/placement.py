@@ -6,12 +6,20 @@ folder with a `tasks.py`, a worker would run that instead.
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 from cluster import errors
 
 PACKAGES = ("tasks", "splitters", "aggregators")
+
+
+def for_child() -> dict[str, str]:
+    """Variables with which a Python that is started in any folder finds the packages that this one finds."""
+    own = sys.path if sys.flags.safe_path else sys.path[1:]  # the first is the folder of what was started
+    return {"PYTHONPATH": os.pathsep.join(path for path in own if path), "PYTHONSAFEPATH": "1"}
 
 
 def check() -> None:

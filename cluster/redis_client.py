@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import ExponentialBackoff
@@ -63,15 +63,10 @@ def translated(url: str) -> Iterator[None]:
         raise errors.BrokerRefused(f"Redis at {masked(url)} is full (its maxmemory)") from None
     except redis.ResponseError as error:
         raise errors.BrokerRefused(f"Redis at {masked(url)} refuses: {error}") from None
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise errors.BadSetting(f"the broker URL {masked(url)} cannot be used: {error}") from None
 
 
 def masked(url: str) -> str:
     """The URL without its password, for messages and logs."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url
-    user, _, _ = parts.netloc.rpartition("@")
-    name = user.partition(":")[0]
-    return url.replace(user + "@", f"{name}:***@" if ":" in user else f"{name}@", 1)
+    return re.sub(r"://([^:@]*):.*@", r"://\1:***@", url)

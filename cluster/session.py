@@ -15,7 +15,7 @@ import redis
 from pydantic import SecretStr
 
 from cluster import errors, redis_client, runs
-from cluster.job import Job, Source
+from cluster.job import Job, Source, paths
 from cluster.runs import Stores
 from cluster.runs.coordinate import Coordinator
 from cluster.settings import Settings
@@ -110,4 +110,7 @@ def first_chunk_read(job: Job, source: Source, options: Mapping[str, Any]) -> It
         errors.UsageError: The input is missing or empty.
     """
     chunks = job.chunks(source, options)
-    return chain([next(chunks)], chunks)
+    first = next(chunks, None)
+    if first is None:
+        raise errors.NothingToDo(f"nothing for the job {job.name} in {', '.join(map(str, paths(source)))}")
+    return chain([first], chunks)

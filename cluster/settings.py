@@ -34,8 +34,9 @@ class Settings(BaseSettings):
     broker_url: SecretStr | None = None
     """Redis as ``redis://[:password@]host[:port][/db]`` or ``rediss://…``; none: a private one is started."""
 
-    blob_url: str | None = None
-    """Where the bytes of chunks and parts lie: any fsspec URL all nodes reach; none: the broker's Redis."""
+    blob_url: str | None = Field(None, pattern="^[a-z0-9+.-]+://")
+    """Where the bytes of chunks and parts lie: any fsspec URL that all nodes reach, and on all the same; what
+    a run leaves there (its result, large) is yours to delete. None: the broker's Redis."""
 
     window_bytes: int = Field(64 * MiB, ge=1)
     """Input of one run that may lie in the store at a time, in bytes; one chunk is always let through."""
@@ -64,7 +65,7 @@ class Settings(BaseSettings):
     chunk_time_grace_s: int = Field(30, ge=1)
     """A chunk that cannot be interrupted ends with its process so much later, and is set aside."""
 
-    retention_s: int = Field(7 * 24 * 3600, ge=60)
+    retention_s: int = Field(7 * 24 * 3600, ge=3600)
     """How long a run is kept in Redis after it was last worked on."""
 
     slots: int | None = Field(None, ge=1)
@@ -132,7 +133,7 @@ def load(**overrides: Any) -> Settings:
 
 @functools.cache
 def current() -> Settings:
-    """The settings of this process, read once. A command line may ``replace`` them before first use."""
+    """The settings of this process, read once."""
     return load()
 
 

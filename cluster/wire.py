@@ -25,7 +25,6 @@ class MapMessage(BaseModel):
 
     run: str = Field(pattern=RUN_PATTERN)
     chunk: int = Field(ge=0, lt=2**31)
-    window: int = Field(ge=0, lt=2**31)
 
 
 class FoldMessage(BaseModel):
@@ -47,6 +46,7 @@ class ChunkEntry(BaseModel):
     refs: list[tuple[str, int]]
     last: list[bool]
     """Which items count as done with this chunk: see ``splitters.Item.last``."""
+    window: int
 
     @property
     def items(self) -> int:
@@ -60,7 +60,7 @@ class ChunkEntry(BaseModel):
 
     def pack(self) -> bytes:
         """As kept in the ledger."""
-        return pack([self.names, self.refs, self.last])
+        return pack([self.names, self.refs, self.last, self.window])
 
     @classmethod
     def unpack(cls, data: bytes) -> ChunkEntry:
@@ -70,8 +70,8 @@ class ChunkEntry(BaseModel):
             BadMessage: It was not written by ``pack``.
         """
         try:
-            names, refs, last = unpack(data)
-            return cls(names=names, refs=refs, last=last)
+            names, refs, last, window = unpack(data)
+            return cls(names=names, refs=refs, last=last, window=window)
         except (TypeError, ValueError) as error:
             raise BadMessage(f"what the ledger holds of this chunk cannot be read: {error}") from None
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,22 +37,23 @@ def walk(source: Sequence[Path], suffixes: Collection[str] = ()) -> Iterator[Fou
     by its name. Where two roots hold the same name, each gets its root's folder in front.
 
     Raises:
-        FileNotFoundError: A given root does not exist.
+        OSError: A given root does not exist, or cannot be reached.
     """
     roots = _distinct(source)
     folders = [root for root in roots if root.is_dir()]
     given_files = Counter(root.name for root in roots if not root.is_dir())
-    for root, label in zip(roots, _labels(roots), strict=True):
+    shared = _shared_tops(folders, given_files)
+    for root, label in zip(roots, _labels(roots, folders, given_files), strict=True):
         if root.is_dir():
             for path in _files_below(root, suffixes):
                 relative = path.relative_to(root)
-                taken = given_files[relative.as_posix()] or any(
-                    os.path.lexists(other / relative) for other in folders if other != root
+                taken = relative.parts[0] in shared and (
+                    given_files[relative.as_posix()] > 0
+                    or any(os.path.lexists(other / relative) for other in folders if other != root)
                 )
                 yield Found(_text(f"{label}/{relative.as_posix()}" if taken else relative.as_posix()), path)
         else:
-            taken = given_files[root.name] > 1 or any(os.path.lexists(f / root.name) for f in folders)
-            yield Found(_text(f"{label}/{root.name}" if taken else root.name), root)
+            yield Found(_text(f"{label}/{root.name}" if root.name in shared else root.name), root)
 
 
 def read(found: Found) -> Item:
@@ -85,19 +88,42 @@ def _distinct(source: Sequence[Path]) -> list[Path]:
     """The roots without those that another root holds already; links resolved for the comparison."""
     kept: dict[Path, Path] = {}
     for root in source:
-        kept.setdefault(root.resolve(strict=True), root)
+        try:
+            kept.setdefault(root.resolve(strict=True), root)
+        except RuntimeError:  # a link to itself, until Python 3.13
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(root)) from None
     return [root for real, root in kept.items() if not any(parent in kept for parent in real.parents)]
 
 
-def _labels(roots: Sequence[Path]) -> list[str]:
-    """A folder's name for each root, told apart as ``scans``, ``scans~2`` where two are alike."""
-    names = [(root if root.is_dir() else root.parent).resolve().name or "root" for root in roots]
-    places = {root if root.is_dir() else root.parent: name for root, name in zip(roots, names, strict=True)}
-    seen: Counter[str] = Counter()
-    labels = {}
-    for place, name in places.items():
-        seen[name] += 1
-        labels[place] = name if seen[name] == 1 else f"{name}~{seen[name]}"
+def _shared_tops(folders: Sequence[Path], given_files: Mapping[str, int]) -> set[str]:
+    """Names that stand at the top of more than one root: only below these can two files have one name."""
+    seen = set(given_files)
+    shared = {name for name, number in given_files.items() if number > 1}
+    for folder in folders if len(folders) + len(given_files) > 1 else ():
+        try:
+            names = {entry.name for entry in folder.iterdir()}
+        except OSError:
+            continue  # read() will report it
+        shared |= seen & names
+        seen |= names
+    return shared
+
+
+def _labels(roots: Sequence[Path], folders: Sequence[Path], given_files: Collection[str]) -> list[str]:
+    """What to put before a shared name: the folder's name, ``scans~2`` where that is taken.
+
+    A label is the top-level name of nothing in any root, so no labelled name can be another's plain one.
+    """
+    labels: dict[Path, str] = {}
+    for root in roots:
+        place = root if root.is_dir() else root.parent
+        name = place.resolve().name or "root"
+        for number in count(1):
+            label = name if number == 1 else f"{name}~{number}"
+            free = label not in given_files and not any(os.path.lexists(folder / label) for folder in folders)
+            if place in labels or (free and label not in labels.values()):
+                labels.setdefault(place, label)
+                break
     return [labels[root if root.is_dir() else root.parent] for root in roots]
 
 

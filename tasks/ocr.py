@@ -27,10 +27,11 @@ Engine = Callable[["Image.Image", int], str]
 
 MODEL_FOLDER = "TESSDATA_PREFIX"
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
+MAX_SIDE_PIXELS = 32_767
 SANE_DPI = range(70, 2401)  # outside it Tesseract guesses from the text, as it does without one
 
 
-def read_pages(chunk: Chunk, *, lang: str = "eng", max_megapixels: int = 100) -> Part[dict[str, str]]:
+def read_pages(chunk: Chunk, *, lang: str = "eng", max_megapixels: int = 64) -> Part[dict[str, str]]:
     r"""Read each picture's text; the pages of a multi-page TIFF are joined by form feeds (``\f``).
 
     Args:
@@ -50,10 +51,17 @@ def read_pages(chunk: Chunk, *, lang: str = "eng", max_megapixels: int = 100) ->
     for item in chunk:
         try:
             pages = _pages(item.data, max_megapixels * 1_000_000)
-            texts[item.name] = "\f".join(engine(page, dpi) for page, dpi in pages)
+            texts[item.name] = "\f".join(_read(engine, page, dpi) for page, dpi in pages)
         except UnreadablePicture as error:
             failures[item.name] = str(error)
     return Part(texts, failures)
+
+
+def _read(engine: Engine, page: Image.Image, dpi: int) -> str:
+    try:
+        return engine(page, dpi)
+    except RuntimeError as error:  # also pytesseract's TesseractError
+        raise UnreadablePicture(f"the engine cannot read it: {error}") from None
 
 
 class UnreadablePicture(ValueError):
@@ -71,7 +79,7 @@ def unavailable(*, lang: str | None = None) -> str:
     if not find_spec("tesserocr") and not (find_spec("pytesseract") and _program()):
         return "neither tesserocr nor pytesseract with a tesseract program is installed"
     if lang is None:
-        return ""
+        return "" if languages() else f"no Tesseract data in {_model_folder()} (set {MODEL_FOLDER})"
     for name in lang.split("+"):
         if not re.fullmatch(r"[\w-]+(/[\w-]+)?", name):
             return f"{name!r} is no name of a language (languages are written eng or deu+eng)"
@@ -187,6 +195,8 @@ def _pages(data: bytes, max_pixels: int) -> Iterator[tuple[Image.Image, int]]:
             # In the other formats further frames are animations and thumbnails, not pages.
             for number in range(picture.n_frames if isinstance(picture, TiffImageFile) else 1):
                 picture.seek(number)
+                if max(picture.size) > MAX_SIDE_PIXELS:
+                    raise UnreadablePicture(f"{picture.width} x {picture.height} pixels is too long for Tesseract")
                 pixels = picture.width * picture.height
                 if pixels > max_pixels:
                     raise UnreadablePicture(
@@ -224,9 +234,10 @@ def _plain(picture: Image.Image) -> Image.Image:
     if upright.mode in ("I", "F"):  # 16 bits a pixel and more: keep the high ones
         return upright.point(lambda value: value / 256).convert("L")
     if upright.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in upright.info:
-        opaque = upright.convert("RGBA")
-        white = Image.new("RGBA", opaque.size, "white")
-        return Image.alpha_composite(white, opaque).convert("RGB")
+        opaque = upright if upright.mode == "RGBA" else upright.convert("RGBA")
+        white = Image.new("RGB", opaque.size, "white")
+        white.paste(opaque, mask=opaque)  # the alpha band; holds two pictures, where alpha_composite holds four
+        return white
     return upright.convert("L" if upright.mode in ("1", "L") else "RGB")
 
 

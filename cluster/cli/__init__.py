@@ -87,7 +87,8 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if not _is_redis(error):
             raise
-        _say(f"Redis went away: {error}")
+        full = "OutOfMemory" in type(error).__name__ or "maxmemory" in str(error)
+        _say("Redis is full (its maxmemory)" if full else f"Redis went away: {error}")
         sys.exit(errors.BrokerError.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 

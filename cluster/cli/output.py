@@ -32,8 +32,12 @@ def prepare(job: Job, name: str, options: Mapping[str, Any], output: Path | None
     place = output if output.is_dir() else output.parent
     if not place.is_dir():
         raise errors.UsageError(f"-o {output}: there is no folder {place}")
-    if not os.access(place, os.W_OK):
-        raise errors.UsageError(f"-o {output}: the folder {place} cannot be written to")
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+        output.exists()
+    except OSError as error:
+        raise errors.UsageError(f"-o {output}: {error.strerror}") from None
     return chosen
 
 
@@ -61,13 +65,15 @@ def _write_file(chosen: Format, parts: Iterable[Any], output: Path) -> None:
         with output.open("wb") as stream:
             chosen.write(parts, stream)
         return
-    handle, draft = tempfile.mkstemp(prefix=f".{output.name}.", suffix=".part", dir=output.parent)
+    output = output.resolve()  # what a link points to is replaced, not the link
+    handle, draft = tempfile.mkstemp(prefix=".cluster-", suffix=".part", dir=output.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
             chosen.write(parts, stream)
         umask = os.umask(0)
         os.umask(umask)
-        Path(draft).chmod(0o666 & ~umask)  # mkstemp gives the owner alone a right to read
+        # mkstemp gives the owner alone a right to read
+        Path(draft).chmod(output.stat().st_mode & 0o777 if output.exists() else 0o666 & ~umask)
         Path(draft).replace(output)
     except BaseException:
         Path(draft).unlink(missing_ok=True)

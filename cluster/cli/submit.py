@@ -15,7 +15,7 @@ from typing import Any
 import click
 import redis
 
-from cluster import catalog, errors, redis_client, session, settings
+from cluster import catalog, errors, placement, redis_client, runs, session, settings
 from cluster.cli import output, shared, texts
 from cluster.cli.progress import Progress
 from cluster.job import Job, Option
@@ -35,10 +35,14 @@ class Submit(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Look for the job first: what else may stand there depends on it."""
-        for at, word in enumerate(args):
-            name = word.removeprefix("--job=") if word.startswith("--job=") else None
-            if word in ("--job", "-j") and at + 1 < len(args):
-                name = args[at + 1]
+        for word, following in zip(args, [*args[1:], None], strict=True):
+            name = None
+            if word in ("--job", "-j"):
+                name = following
+            elif word.startswith("--job="):
+                name = word.removeprefix("--job=")
+            elif word.startswith("-j") and not word.startswith("--"):
+                name = word[2:]
             if name is not None:
                 ctx.meta["job"] = catalog.get(name)
         return super().parse_args(ctx, args)
@@ -77,7 +81,12 @@ def command(
     config = settings.load(broker_url=broker)
     if detach:
         return _detach(config, job, inputs, options, output, format_name)
-    return _submit(config, job, inputs, options, output, format_name, quiet=quiet, run=run)
+    try:
+        return _submit(config, job, inputs, options, output, format_name, quiet=quiet, run=run)
+    except errors.ClusterError as error:
+        if run is not None:  # nobody else will ever end it
+            coordinate.cancel(run, runs.connect(config), f"its background process failed: {error}", "failed")
+        raise
 
 
 def _submit(
@@ -141,47 +150,61 @@ def _detach(
         raise errors.UsageError(
             "--detach needs a cluster that stays: start one with `cluster up`, or give --broker URL"
         )
-    if target is not None:
+    if target is None:
+        job.writer(format_name, options)
+    else:
         output.prepare(job, format_name, options, target)
     session.first_chunk_read(job, inputs, options)
+    logs = config.cache_folder / "runs"
+    logs.mkdir(parents=True, exist_ok=True)
     with session.opened(config, job, options) as opened:
         run = opened.start(job, options)
-    log = config.cache_folder / "runs" / f"{run}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _spawn(config, job, run, inputs, options, logs / f"{run}.log", target, format_name)
+        except BaseException:
+            coordinate.cancel(run, opened.stores, "it could not be left to the background", "failed")
+            raise
+    click.echo(run)
+    click.echo(f"follow it with `cluster status {run}`, its log is {logs / run}.log", err=True)
+    return 0
+
+
+def _spawn(
+    config: Settings, job: Job, run: str, inputs: tuple[str, ...], options: dict[str, Any], log: Path,
+    target: Path | None, format_name: str,
+) -> None:  # fmt: skip
     command = [sys.executable, "-m", "cluster", "submit", "--job", job.name, "--run", run]
     for option in (*job.options, job.chunk_size):
         value = options[option.name]
         if option.type is bool:
             command.append(option.flag if value else f"--no-{option.flag[2:]}")
         elif value is not None:
-            command += [option.flag, str(value)]
+            command.append(f"{option.flag}={value}")
     command += ["--output", str(target or os.devnull), "--format", format_name if target else "json"]
     with log.open("ab") as stream:
         subprocess.Popen(
             [*command, "--", *inputs],
-            env={**os.environ, "CLUSTER_BROKER_URL": config.require_broker()},
+            env={**os.environ, **placement.for_child(), "CLUSTER_BROKER_URL": config.require_broker()},
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,
             start_new_session=True,
         )
-    click.echo(run)
-    click.echo(f"follow it with `cluster status {run}`, its log is {log}", err=True)
-    return 0
 
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM unwind us like Ctrl-C does, so that all we started is ended."""
+    """Let SIGTERM and a closed terminal unwind us like Ctrl-C does, so that all we started is ended."""
 
-    def leave(*_: Any) -> None:
-        sys.exit(128 + signal.SIGTERM)
+    def leave(number: int, _: Any) -> None:
+        sys.exit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _parameter(option: Option) -> click.Option:

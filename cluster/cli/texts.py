@@ -32,11 +32,16 @@ def failures(found: Status) -> list[str]:
     if not found.failures:
         return []
     lines = [f"missing ({found.items_failed}):"]
-    lines += [f"  {failure.item}: {failure.reason}" for failure in found.failures[:MOST_FAILURES]]
+    lines += [f"  {plain(failure.item)}: {plain(failure.reason)}" for failure in found.failures[:MOST_FAILURES]]
     if len(found.failures) > MOST_FAILURES:
         more = len(found.failures) - MOST_FAILURES
         lines.append(f"  … and {more} more: cluster status {found.run} --json")
     return lines
+
+
+def plain(text: str) -> str:
+    """Text from elsewhere on one line, unable to steer a terminal."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def duration(seconds: float) -> str:

@@ -13,7 +13,7 @@ import click
 from cluster import nodes
 from cluster.local import LOOPBACK, LocalCluster
 
-ALL_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - compared with, not bound to
 STOP_GRACE_S = 10.0
 
 
@@ -23,7 +23,7 @@ STOP_GRACE_S = 10.0
     "  cluster up                   # for this machine\n"
     "  cluster up --host 0.0.0.0    # for every machine that reaches this one and knows the password",
 )
-@click.option("--host", default=LOOPBACK, show_default=True, help="Address to listen on.")
+@click.option("--host", default=LOOPBACK, show_default=True, help="IPv4 address or name to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of its Redis; 0: any free one.")
 @click.option("--no-worker", is_flag=True, help="Start the Redis only: this machine takes no work.")
 def command(host: str, port: int, no_worker: bool) -> None:
@@ -65,7 +65,7 @@ def _leave(*_: Any) -> None:
 
 def _reachable(host: str) -> str:
     """The address under which others find a host that listens on all of its addresses."""
-    if host not in ALL_ADDRESSES:
+    if host != ALL_ADDRESSES:
         return host
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cluster import errors, redis_client
+from cluster import errors, placement, redis_client
 from cluster.local import guard, redis_server
 
 LOOPBACK = "127.0.0.1"
@@ -53,7 +53,7 @@ class LocalCluster:
     @property
     def url(self) -> str:
         """The broker's URL for this machine."""
-        host = LOOPBACK if self._host in ("0.0.0.0", "::") else self._host  # noqa: S104
+        host = LOOPBACK if self._host == "0.0.0.0" else self._host  # noqa: S104
         return self.url_at(host)
 
     def url_at(self, host: str) -> str:
@@ -92,9 +92,8 @@ class LocalCluster:
         env = {
             "CLUSTER_BROKER_URL": self.url,
             "PYTHONUNBUFFERED": "1",
-            # The worker starts in another folder, and must find the jobs that this process finds.
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path[1:] if path),
-            "PYTHONSAFEPATH": "1",
+            **placement.for_child(),
+            "TMPDIR": str(self._folder),  # what the worker leaves there goes with the folder
             # Celery asks root to confirm that it knows; JSON alone is accepted here, so nothing is to confirm.
             "C_FORCE_ROOT": "1",
         }

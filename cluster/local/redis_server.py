@@ -59,7 +59,7 @@ def write_config(folder: Path, host: str, port: int, password: str, *, durable: 
         f"bind {host}",
         f"port {port}",
         f"requirepass {password}",
-        f"dir {folder}",
+        f'dir "{folder}"',
         'save ""',
         f"appendonly {'yes' if durable else 'no'}",
         "maxmemory-policy noeviction",

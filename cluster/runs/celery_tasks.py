@@ -42,11 +42,11 @@ def add(app: Celery, job: Job, config: Settings) -> None:
     """Register the two tasks of ``job``."""
     stores = functools.cache(functools.partial(runs.connect, config))
 
-    @app.task(bind=True, shared=False, name=f"cluster.{job.name}", base=_map_base(stores), max_retries=None)
+    @app.task(bind=True, shared=False, name=f"cluster.{job.name}", base=_map_base(job.name, stores), max_retries=None)
     def map_task(self: Task, message: Any) -> int:
         parsed = _parse(MapMessage, message)
         try:
-            ended = map_chunk.run(parsed, job, stores(), config, self.request.hostname)
+            ended = map_chunk.run(parsed, job, stores(), config, self.request.hostname, again=_again(self))
         except redis.RedisError as error:
             raise _hand_back(error) from error
         except Exception as error:
@@ -58,11 +58,17 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         log.info("run %s, chunk %s: %s", parsed.run, parsed.chunk, ended)
         return parsed.chunk
 
-    @app.task(bind=True, shared=False, name=f"cluster.{job.name}.fold", max_retries=config.max_attempts - 1)
+    @app.task(
+        bind=True,
+        shared=False,
+        name=f"cluster.{job.name}.fold",
+        base=_fold_base(stores),
+        max_retries=config.max_attempts - 1,
+    )
     def fold_task(self: Task, message: Any) -> None:
         parsed = _parse(FoldMessage, message)
         try:
-            ended = fold.run(parsed, job, stores(), config)
+            ended = fold.run(parsed, job, stores(), config, again=_again(self))
         except redis.RedisError as error:
             raise _hand_back(error) from error
         except Exception as error:
@@ -86,10 +92,7 @@ def publish_window(app: Celery, job: str, run: str, window: int, chunks: range) 
         kombu.exceptions.OperationalError: Redis does not take it; some messages may have been sent.
     """
     task, body = app.tasks[f"cluster.{job}"], app.tasks[f"cluster.{job}.fold"]
-    header = [
-        task.s(MapMessage(run=run, chunk=chunk, window=window).model_dump()).set(task_id=f"{run}.{chunk}")
-        for chunk in chunks
-    ]
+    header = [task.s(MapMessage(run=run, chunk=chunk).model_dump()).set(task_id=f"{run}.{chunk}") for chunk in chunks]
     message = FoldMessage(run=run, level=0, number=window)
     # Immutable: what the headers return is not needed, the ledger has the parts.
     chord(header, app=app)(body.si(message.model_dump()).set(task_id=f"{run}.fold.0.{window}"))
@@ -112,13 +115,18 @@ def _parse(kind: type[Message], message: Any) -> Message:
         raise Ignore from None
 
 
+def _again(task: Task) -> bool:
+    """Whether an earlier start of this message is known to have failed: it raised, or died with its process."""
+    return bool(task.request.retries or (task.request.delivery_info or {}).get("redelivered"))
+
+
 def _hand_back(error: Exception) -> Reject:
-    """Redis is away: the message goes back, nothing was changed."""
+    """Redis is away: the message goes back; the start that it cut short counts as an attempt."""
     log.error("Redis is away, the message goes back to the queue: %s", error)
     return Reject(str(error), requeue=True)
 
 
-def _map_base(stores: functools._lru_cache_wrapper[Stores]) -> type[Task]:
+def _map_base(job: str, stores: functools._lru_cache_wrapper[Stores]) -> type[Task]:
     class MapTask(Task):  # type: ignore[misc]
         """Hears of chunks whose process was ended for running past the hard time limit."""
 
@@ -128,6 +136,21 @@ def _map_base(stores: functools._lru_cache_wrapper[Stores]) -> type[Task]:
             if isinstance(exc, TimeLimitExceeded):
                 message = MapMessage.model_validate(args[0])
                 reason = f"took longer than {exc.args[0]} s and could not be interrupted"
-                map_chunk.give_up(message, stores(), reason, "")
+                map_chunk.give_up(message, job, stores(), reason, "")
 
     return MapTask
+
+
+def _fold_base(stores: functools._lru_cache_wrapper[Stores]) -> type[Task]:
+    class FoldTask(Task):  # type: ignore[misc]
+        """Hears of folds whose process was ended for running past the hard time limit."""
+
+        abstract = True
+
+        def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+            if isinstance(exc, TimeLimitExceeded):
+                message = FoldMessage.model_validate(args[0])
+                reason = f"joining parts took longer than {exc.args[0]} s and could not be interrupted"
+                stores().ledger.stop(message.run, "failed", reason)
+
+    return FoldTask

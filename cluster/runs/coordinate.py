@@ -25,7 +25,9 @@ WINDOW_OPEN_S = 0.25
 """A window is published when it is full or has been open for so long, for a slow source."""
 TOUCH_S = 60.0
 STALLED_S = 5.0
-"""Windows that are complete and not folded for so long have lost their chord's body: it is sent again."""
+"""Windows that are complete and not folded for so long may have lost their chord's body: it is sent again."""
+MOST_STALLED_S = 60.0
+"""The body may only be waiting behind other work: it is sent again ever more seldom, down to this."""
 
 log = logging.getLogger(__name__)
 
@@ -52,14 +54,15 @@ class Coordinator:
         """Publish all chunks, wait for the end; gives the state the run ended in.
 
         Raises:
-            errors.UnknownRun: The run vanished from Redis.
+            errors.RunFailed: The run vanished from Redis.
             redis.RedisError, kombu.exceptions.OperationalError: Redis stayed away.
         """
-        if self._publish_all(chunks):
-            self._flush()
-            self._ledger.end_split(self._run, chunks=self._chunks, windows=self._windows, items=self._items)
-        else:
-            for at in range(len(self._window)):  # uploaded, and nobody will ask for it
+        try:
+            if self._publish_all(chunks):
+                self._flush()
+                self._ledger.end_split(self._run, chunks=self._chunks, windows=self._windows, items=self._items)
+        finally:
+            for at in range(len(self._window)):  # uploaded, not entered: nobody will ask for it
                 self._blobs.drop(keys.input_scope(self._run, self._chunks + at))
         return self._see_through()
 
@@ -100,6 +103,7 @@ class Coordinator:
         index = self._chunks + len(self._window)
         refs = self._blobs.put(keys.input_scope(self._run, index), [item.data for item in chunk])
         entry = ChunkEntry(
+            window=self._windows,
             names=[item.name for item in chunk],
             refs=[(ref.sha256, ref.size_bytes) for ref in refs],
             last=[item.last for item in chunk],
@@ -114,7 +118,8 @@ class Coordinator:
         if not self._window:
             return
         chunks = range(self._chunks, self._chunks + len(self._window))
-        self._ledger.open_window(self._run, self._windows, self._chunks, self._window)
+        if self._ledger.open_window(self._run, self._windows, self._chunks, self._window) != "running":
+            return  # whoever looks next sees it, too
         celery_tasks.publish_window(self._app, self._job.name, self._run, self._windows, chunks)
         self._chunks += len(self._window)
         self._bytes += self._window_bytes
@@ -137,16 +142,16 @@ class Coordinator:
             self._pause()
 
     def _see_through(self) -> str:
-        last_change, before = time.monotonic(), None
+        last_change, before, patience_s = time.monotonic(), None, STALLED_S
         while True:
             progress = self._look()
             if progress.state != "running":
                 return progress.state
             if progress != before:
                 last_change, before = time.monotonic(), progress
-            elif progress.chunks_settled == self._chunks and time.monotonic() - last_change > STALLED_S:
+            elif progress.chunks_settled == self._chunks and time.monotonic() - last_change > patience_s:
                 self._fold_again()
-                last_change = time.monotonic()
+                last_change, patience_s = time.monotonic(), min(2 * patience_s, MOST_STALLED_S)
             self._pause()
 
     def _fold_again(self) -> None:
@@ -176,4 +181,7 @@ def cancel(run: str, stores: Stores, reason: str, state: str = "cancelled") -> t
     if did:
         for chunk in stores.ledger.unsettled(run):
             stores.blobs.drop(keys.input_scope(run, chunk))
+        for window in stores.ledger.open_windows(run):
+            stores.blobs.drop(keys.parts_scope(run, window))
+        stores.ledger.forget_work(run)
     return did, now

@@ -1,6 +1,6 @@
 -- Commit a fold and take away what it joined; the first one wins. The last window's fold ends the run.
 -- Returns "folded now", "family complete" (all siblings are there: fold them), "folded", or the run's state.
--- KEYS: run, run:windows, run:parts:W, run:folds
+-- KEYS: run, run:windows, run:parts:W, run:folds, run:claims
 -- ARGV: level, number, entry, fan_in, retention_s
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return 'unknown' end
@@ -18,6 +18,7 @@ else
     redis.call('HDEL', KEYS[4], (level - 1) .. ':' .. child)
   end
 end
+redis.call('HDEL', KEYS[5], 'fold ' .. level .. ':' .. number)
 redis.call('HSET', KEYS[4], level .. ':' .. number, ARGV[3])
 redis.call('EXPIRE', KEYS[4], ARGV[5])
 local run = redis.call('HMGET', KEYS[1], 'windows_folded', 'windows_total')

@@ -1,7 +1,8 @@
-"""What a node does to join parts. No Celery here: the tasks in ``celery_app`` wrap it."""
+"""What a node does to join parts. No Celery here: ``celery_tasks`` wraps it."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,24 +12,36 @@ from cluster.runs import FAN_IN, Stores, parts
 from cluster.settings import Settings
 from cluster.wire import FoldMessage
 
+log = logging.getLogger(__name__)
 MAX_FAMILY_BYTES = 8 * 2**20
 """Neighbouring folds that are larger together, packed, stay as they are: a result may be any number of
 folds, and who joins it all at the end reads them one at a time."""
 
 
-def run(message: FoldMessage, job: Job, stores: Stores, config: Settings) -> FoldMessage | str:
+def run(message: FoldMessage, job: Job, stores: Stores, config: Settings, *, again: bool = False) -> FoldMessage | str:
     """Join the parts of a window, or a family of folds, and commit the fold in their place.
 
-    Run twice, or before all parts are there, it changes nothing.
+    Run twice, or before all parts are there, it changes nothing. A fold that was started too often and never
+    ended, or whose parts are gone, fails the run. ``again`` says that an earlier start is known to have failed.
 
     Returns:
         The fold of the next level, where this one was the last of its family; else how it ended.
     """
-    inputs = stores.ledger.fold_inputs(message.run, message.level, message.number)
+    inputs = stores.ledger.fold_inputs(
+        message.run,
+        message.level,
+        message.number,
+        job.name,
+        max_attempts=config.max_attempts,
+        again=again,
+        busy_s=config.chunk_time_limit_s + config.chunk_time_grace_s,
+    )
+    if inputs.state == "exhausted":
+        return _fail(message, stores, f"joining parts was started {inputs.attempts} times and never ended")
+    if inputs.state == "lost":
+        return _fail(message, stores, f"parts of window {message.number} are gone from Redis")
     if inputs.state != "ready":
         return inputs.state
-    if inputs.job != job.name:
-        return "other job"
     if message.level and sum(map(parts.size_bytes, inputs.entries.values())) > MAX_FAMILY_BYTES:
         return "large enough"
     if any(entry != parts.NOTHING for entry in inputs.entries.values()):
@@ -49,6 +62,12 @@ def run(message: FoldMessage, job: Job, stores: Stores, config: Settings) -> Fol
     if state == "family complete":
         return FoldMessage(run=message.run, level=message.level + 1, number=message.number // FAN_IN)
     return state
+
+
+def _fail(message: FoldMessage, stores: Stores, reason: str) -> str:
+    log.error("run %s fails: %s", message.run, reason)
+    stores.ledger.stop(message.run, "failed", reason)
+    return "failed"
 
 
 def _load(message: FoldMessage, entries: Mapping[str, bytes], stores: Stores, config: Settings) -> Iterator[Any]:

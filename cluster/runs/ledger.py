@@ -25,23 +25,22 @@ class Claim(NamedTuple):
     """The answer to a node that wants to start a chunk.
 
     ``state`` is "claimed", or why there is nothing to do: "settled" (a repeat), "exhausted" (started
-    too often), "unknown" (no such run or chunk), or the state of a run that is over.
+    too often), "unknown" (no such run or chunk), "other job", or the state of a run that is over.
     """
 
     state: str
     attempt: int = 0
     entry: bytes = b""
-    job: str = ""
     options: Mapping[str, Any] = {}
     last_claim: str = ""
 
 
 class FoldInputs(NamedTuple):
-    """What a fold joins. ``state`` is "ready", "incomplete", "folded", or the state of a run that is over."""
+    """What a fold joins, if ``state`` is "ready"; ``fold_inputs.lua`` lists the others."""
 
     state: str
-    job: str = ""
-    options: Mapping[str, Any] = {}
+    attempts: int = 0
+    """How often it was started, if that is too often ("exhausted")."""
     entries: Mapping[str, bytes] = {}
     """Chunk (level 0) or "level:number" -> part entry, in the order of the input."""
 
@@ -81,27 +80,19 @@ class Ledger:
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.hset(keys.run(run), mapping=fields)
             pipe.expire(keys.run(run), self._retention_s)
-            pipe.zadd(keys.RUNS, {run: seconds})
+            pipe.zadd(keys.RUNS, {run: seconds + micros / 1e6})
             pipe.expire(keys.RUNS, 2 * self._retention_s)
             pipe.zremrangebyscore(keys.RUNS, "-inf", seconds - 2 * self._retention_s)
             pipe.execute()
 
-    def open_window(self, run: str, window: int, first_chunk: int, entries: Sequence[ChunkEntry]) -> None:
-        """Enter chunks that are about to be published, and the window they form."""
-        chunks: dict[Any, Any] = {first_chunk + at: entry.pack() for at, entry in enumerate(entries)}
-        with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hset(keys.run(run, "chunks"), mapping=chunks)
-            pipe.hset(keys.run(run, "windows"), str(window), f"{first_chunk} {len(entries)}")
-            pipe.hset(
-                keys.run(run),
-                mapping={
-                    "chunks_published": first_chunk + len(entries),
-                    "windows_published": window + 1,
-                },
-            )
-            for name in ("", "chunks", "windows"):
-                pipe.expire(keys.run(run, name), self._retention_s)
-            pipe.execute()
+    def open_window(self, run: str, window: int, first_chunk: int, entries: Sequence[ChunkEntry]) -> str:
+        """Enter chunks that are about to be published, and the window they form; gives the run's state."""
+        size_bytes = sum(entry.size_bytes for entry in entries)
+        return self._word(
+            "open_window",
+            [keys.run(run, name) for name in ("", "chunks", "windows")],
+            [window, first_chunk, size_bytes, self._retention_s, *(entry.pack() for entry in entries)],
+        )
 
     def fail_items(self, run: str, failures: Mapping[str, str], items: int) -> None:
         """Enter items that could not even be read; they were in no chunk."""
@@ -113,7 +104,7 @@ class Ledger:
 
     def expect_items(self, run: str, items: int) -> None:
         """Enter how many items the run will have, as soon as that is known."""
-        self._redis.hset(keys.run(run), "items_total", str(items))
+        self._call("expect_items", [keys.run(run)], [items])
 
     def end_split(self, run: str, *, chunks: int, windows: int, items: int) -> str:
         """The input is read to its end; gives the run's state."""
@@ -123,12 +114,12 @@ class Ledger:
         """How far the run is.
 
         Raises:
-            errors.UnknownRun: It is gone.
+            errors.RunFailed: It is gone.
         """
         names = ["state", "chunks_settled", "bytes_settled", "windows_folded"]
         found: Any = self._redis.hmget(keys.run(run), names)
         if found[0] is None:
-            raise errors.UnknownRun(f"the run {run} is gone from Redis (was it emptied or restarted?)")
+            raise errors.RunFailed(f"the run {run} is gone from Redis (was it emptied or restarted?)")
         return Progress(found[0].decode(), *(int(value or 0) for value in found[1:]))
 
     def touch(self, run: str) -> None:
@@ -144,37 +135,56 @@ class Ledger:
         Returns:
             Whether this call did it, and the state the run is in now ("unknown" for no such run).
         """
-        was_running, now = self._call("stop", [keys.run(run), keys.run(run, "claims")], [state, error])
+        was_running, now = self._call("stop", [keys.run(run)], [state, error])
         return bool(was_running), now.decode()
+
+    def forget_work(self, run: str) -> None:
+        """Drop what a stopped run still had to do; its blobs are the caller's to drop before."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for window in self.open_windows(run):
+                pipe.unlink(keys.parts(run, window))
+            for name in ("chunks", "windows", "claims", "done"):
+                pipe.unlink(keys.run(run, name))
+            pipe.execute()
 
     def unsettled(self, run: str) -> Iterator[int]:
         """Chunks that are entered and not settled, in no order."""
         for name, _ in self._redis.hscan_iter(keys.run(run, "chunks"), count=1000):
             yield int(name)
 
-    def open_windows(self, run: str) -> list[int]:
-        """Windows that are entered and not folded."""
-        found: Any = self._redis.hkeys(keys.run(run, "windows"))
-        return sorted(map(int, found))
+    def open_windows(self, run: str) -> dict[int, range]:
+        """Windows that are entered and not folded, with their chunks."""
+        found: Any = self._redis.hgetall(keys.run(run, "windows"))
+        rows = {int(window): [int(word) for word in row.split()] for window, row in found.items()}
+        return {window: range(first, first + count) for window, (first, count) in sorted(rows.items())}
 
     # A node's side
 
-    def claim(self, run: str, chunk: int, node: str, max_attempts: int) -> Claim:
-        """Start a chunk: counts the attempt and tells what it is."""
+    def claim(self, run: str, chunk: int, job: str, node: str, *, max_attempts: int, again: bool) -> Claim:
+        """Start a chunk.
+
+        Args:
+            run: Its run.
+            chunk: Its index.
+            job: Whose message it was; another job's run is left alone.
+            node: Who starts it.
+            max_attempts: How many starts it is allowed.
+            again: Whether an earlier start is known to have failed. Only then another attempt is counted.
+        """
         answer = self._call(
             "claim",
             [keys.run(run, name) for name in ("", "done", "claims", "chunks")],
-            [chunk, node, max_attempts],
+            [chunk, node, max_attempts, job, int(again), self._retention_s],
         )
         state = answer[0].decode()
         if state == "exhausted":
             return Claim(state, int(answer[1]), answer[2], last_claim=answer[3].decode())
         if state != "claimed":
             return Claim(state)
-        return Claim(state, int(answer[1]), answer[2], answer[3].decode(), orjson.loads(answer[4]))
+        return Claim(state, int(answer[1]), answer[2], orjson.loads(answer[3]))
 
     def commit(
-        self, run: str, chunk: int, window: int, part: bytes, entry: ChunkEntry,
+        self, run: str, chunk: int, part: bytes, entry: ChunkEntry,
         failures: Mapping[str, str], node: str,
     ) -> str:  # fmt: skip
         """Hand in a chunk's part. The first commit of (run, chunk) wins.
@@ -182,34 +192,48 @@ class Ledger:
         Returns:
             "settled now", or why it was dropped: "settled", "unknown", or the state of a run that is over.
         """
-        return self._settle(run, chunk, window, part, entry, failures, node)
+        return self._settle(run, chunk, part, entry, failures, node)
 
-    def set_aside(self, run: str, chunk: int, window: int, entry: ChunkEntry, reason: str, node: str) -> str:
+    def set_aside(self, run: str, chunk: int, entry: ChunkEntry, reason: str, node: str) -> str:
         """Give a chunk up: all its items fail with ``reason``. Answers like ``commit``."""
-        return self._settle(run, chunk, window, b"", entry, dict.fromkeys(entry.names, reason), node)
+        return self._settle(run, chunk, b"", entry, dict.fromkeys(entry.names, reason), node)
 
     def count_retry(self, run: str) -> None:
         """Count an attempt that failed and is made again."""
         self._redis.hincrby(keys.run(run), "retries", 1)
 
-    def fold_inputs(self, run: str, level: int, number: int) -> FoldInputs:
-        """What the fold joins, if all of it is there."""
+    def fold_inputs(
+        self, run: str, level: int, number: int, job: str, *, max_attempts: int, again: bool, busy_s: int
+    ) -> FoldInputs:
+        """Start a fold: what it joins, if all of it is there.
+
+        Args:
+            run: Its run.
+            level: 0 for a window.
+            number: Of the window, or of the family at its level.
+            job: Whose message it was.
+            max_attempts: How many starts it is allowed.
+            again: Whether an earlier start is known to have failed.
+            busy_s: An earlier start that is not known to have failed is left alone for so long.
+        """
         window = number if level == 0 else -1
         answer = self._call(
             "fold_inputs",
             [
                 *(keys.run(run, name) for name in ("", "done", "windows")),
                 keys.parts(run, window),
-                keys.run(run, "folds"),
+                *(keys.run(run, name) for name in ("folds", "claims")),
             ],
-            [level, number, FAN_IN],
+            [level, number, FAN_IN, job, int(again), max_attempts, busy_s, self._retention_s],
         )
         state = answer[0].decode()
+        if state == "exhausted":
+            return FoldInputs(state, int(answer[1]))
         if state != "ready":
             return FoldInputs(state)
-        found = {name.decode(): entry for name, entry in zip(answer[3::2], answer[4::2], strict=True)}
+        found = {name.decode(): entry for name, entry in zip(answer[1::2], answer[2::2], strict=True)}
         ordered = sorted(found, key=lambda name: int(name.rpartition(":")[2]))
-        return FoldInputs(state, answer[1].decode(), orjson.loads(answer[2]), {name: found[name] for name in ordered})
+        return FoldInputs(state, entries={name: found[name] for name in ordered})
 
     def commit_fold(self, run: str, level: int, number: int, entry: bytes) -> str:
         """Hand in a fold; its inputs go. The last window's fold ends the run.
@@ -221,7 +245,13 @@ class Ledger:
         window = number if level == 0 else -1
         return self._word(
             "fold",
-            [keys.run(run), keys.run(run, "windows"), keys.parts(run, window), keys.run(run, "folds")],
+            [
+                keys.run(run),
+                keys.run(run, "windows"),
+                keys.parts(run, window),
+                keys.run(run, "folds"),
+                keys.run(run, "claims"),
+            ],
             [level, number, entry, FAN_IN, self._retention_s],
         )
 
@@ -272,14 +302,14 @@ class Ledger:
         return sorted(rows, key=lambda row: row[1] * FAN_IN ** row[0])
 
     def _settle(
-        self, run: str, chunk: int, window: int, part: bytes, entry: ChunkEntry,
+        self, run: str, chunk: int, part: bytes, entry: ChunkEntry,
         failures: Mapping[str, str], node: str,
     ) -> str:  # fmt: skip
         return self._word(
             "settle",
             [
                 *(keys.run(run, name) for name in ("", "done", "claims", "chunks")),
-                keys.parts(run, window),
+                keys.parts(run, entry.window),
                 *(keys.run(run, name) for name in ("failures", "nodes")),
             ],
             [

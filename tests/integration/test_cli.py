@@ -32,6 +32,15 @@ def words(tmp_path: Path) -> Path:
         ("submit --job wordcount --lang deu {words}", 2, "No such option '--lang'"),
         ("submit --job wordcount --top none {words}", 2, "'none' is not a valid integer"),
         ("submit --job wordcount --top 0 {words}", 2, "--top"),
+        ("submit --job wordcount --top 99999999999999999999999 {words}", 2, "below 2**63"),
+        ("submit --job wordcount {words}/below", 2, "Not a directory"),
+        ("submit --job wordcount {loop}", 2, "Too many levels"),
+        ("submit -jwordcount --top none {words}", 2, "'none' is not a valid integer"),
+        ("submit --job measure {empty}", 2, "nothing for the job measure"),
+        ("submit --job measure --seconds nan {words}", 2, "below 2**63"),
+        ("submit --job wordcount {words} --broker redis://[::1", 2, "cannot be used"),
+        ("submit --job wordcount {words} --broker redis://host/0?foo=bar", 2, "cannot be used"),
+        ("submit --job wordcount {words} --broker redis://:pa/secret@127.0.0.1:1", 2, "***"),
         ("submit --job wordcount --chunk-size 0 {words}", 2, "--chunk-size"),
         ("submit --job wordcount --chunk-size 999999999999 {words}", 2, "chunk_size is 999999999999"),
         ("submit --job wordcount --format xml {words}", 2, "job wordcount has no format 'xml'"),
@@ -52,7 +61,9 @@ def words(tmp_path: Path) -> Path:
     ],
 )
 def test_wrong_use_is_one_clear_sentence(arguments: str, code: int, says: str, words: Path) -> None:
-    place = {"words": words, "folder": words.parent}
+    (words.parent / "loop").symlink_to(words.parent / "loop")
+    (words.parent / "empty").mkdir()
+    place = {"words": words, "folder": words.parent, "loop": words.parent / "loop", "empty": words.parent / "empty"}
     done = cluster(*arguments.format(**place).split())
     assert done.returncode == code, done.stderr
     assert says.format(**place) in done.stderr

@@ -119,7 +119,7 @@ def hang_up(submit: subprocess.Popen[str]) -> None:
 
 @pytest.mark.parametrize(
     ("end", "code"),
-    [(interrupt, 130), (terminate, 143), (kill, -signal.SIGKILL), (hang_up, -signal.SIGHUP)],
+    [(interrupt, 130), (terminate, 143), (kill, -signal.SIGKILL), (hang_up, 129)],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_run_leaves_nothing_behind_when_it_is_told_to(

@@ -13,6 +13,7 @@ from cluster import errors, keys, redis_client, settings
 from cluster.blobs.redis import RedisBlobs
 from cluster.job import Job, Option
 from cluster.runs import FAN_IN, Stores, coordinate, fold, map_chunk, parts
+from cluster.runs.ledger import Claim
 from cluster.wire import ChunkEntry, FoldMessage, MapMessage
 from splitters import Chunk
 from tasks import Part
@@ -64,18 +65,22 @@ class Run:
         stores.ledger.create(self.run, "lengths", options, "test")
         for window in range(windows):
             chunks = range(window * window_chunks, (window + 1) * window_chunks)
-            stores.ledger.open_window(self.run, window, chunks[0], [self.upload(chunk) for chunk in chunks])
+            stores.ledger.open_window(self.run, window, chunks[0], [self.upload(chunk, window) for chunk in chunks])
 
-    def upload(self, chunk: int) -> ChunkEntry:
+    def upload(self, chunk: int, window: int) -> ChunkEntry:
         refs = self.stores.blobs.put(keys.input_scope(self.run, chunk), [b"x" * chunk])
-        return ChunkEntry(names=[f"item {chunk}"], refs=[tuple(ref) for ref in refs], last=[True])
+        return ChunkEntry(names=[f"item {chunk}"], refs=[tuple(ref) for ref in refs], last=[True], window=window)
 
-    def do(self, chunk: int, node: str = "n1") -> map_chunk.TryAgain | str:
-        message = MapMessage(run=self.run, chunk=chunk, window=chunk // self.window_chunks)
-        return map_chunk.run(message, JOB, self.stores, CONFIG, node)
+    def do(self, chunk: int, node: str = "n1", *, again: bool = False) -> map_chunk.TryAgain | str:
+        message = MapMessage(run=self.run, chunk=chunk)
+        return map_chunk.run(message, JOB, self.stores, CONFIG, node, again=again)
 
-    def fold(self, level: int, number: int) -> FoldMessage | str:
-        return fold.run(FoldMessage(run=self.run, level=level, number=number), JOB, self.stores, CONFIG)
+    def claim(self, chunk: int, node: str, *, again: bool = False) -> Claim:
+        return self.stores.ledger.claim(self.run, chunk, "lengths", node, max_attempts=3, again=again)
+
+    def fold(self, level: int, number: int, *, again: bool = False) -> FoldMessage | str:
+        message = FoldMessage(run=self.run, level=level, number=number)
+        return fold.run(message, JOB, self.stores, CONFIG, again=again)
 
     def end_split(self, chunks: int, windows: int) -> str:
         return self.stores.ledger.end_split(self.run, chunks=chunks, windows=windows, items=chunks)
@@ -99,10 +104,10 @@ def test_a_chunk_done_twice_counts_once(stores: Stores) -> None:
 
 def test_of_two_nodes_on_the_same_chunk_the_first_commit_wins(stores: Stores) -> None:
     run = Run(stores)
-    entry = ChunkEntry.unpack(stores.ledger.claim(run.run, 0, "slow", 3).entry)
+    entry = ChunkEntry.unpack(run.claim(0, "slow").entry)
     assert run.do(0, "fast") == "settled now"
     late = parts.place(stores.blobs, "unused", b"\0\x80", 100)
-    assert stores.ledger.commit(run.run, 0, 0, late, entry, {"item 0": "late"}, "slow") == "settled"
+    assert stores.ledger.commit(run.run, 0, late, entry, {"item 0": "late"}, "slow") == "settled"
     assert run.status.nodes == {"fast": 1}
     assert run.status.failures == []
 
@@ -118,7 +123,7 @@ def test_the_input_of_a_chunk_goes_when_it_is_settled(stores: Stores, client: re
 def test_a_message_about_what_does_not_exist_does_nothing(field: str, stores: Stores) -> None:
     run = Run(stores)
     message = MapMessage.model_validate(
-        {"run": run.run, "chunk": 0, "window": 0, **({"run": "nobody"} if field == "run" else {"chunk": 99})}
+        {"run": run.run, "chunk": 0, **({"run": "nobody"} if field == "run" else {"chunk": 99})}
     )
     assert map_chunk.run(message, JOB, stores, CONFIG, "n1") == "unknown"
     assert run.status.chunks_settled == 0
@@ -126,7 +131,7 @@ def test_a_message_about_what_does_not_exist_does_nothing(field: str, stores: St
 
 def test_a_chunk_that_fails_is_tried_again_with_growing_delay_then_set_aside(stores: Stores) -> None:
     run = Run(stores, fail="broken")
-    first, second, third = run.do(1), run.do(1), run.do(1)
+    first, second, third = run.do(1), run.do(1, again=True), run.do(1, again=True)
     assert [first, second] == [
         map_chunk.TryAgain(1.0, "RuntimeError: broken"),
         map_chunk.TryAgain(2.0, "RuntimeError: broken"),
@@ -139,9 +144,18 @@ def test_a_chunk_that_fails_is_tried_again_with_growing_delay_then_set_aside(sto
 def test_a_chunk_that_ends_its_process_each_time_is_set_aside(stores: Stores) -> None:
     run = Run(stores)
     for node in ("n1", "n2", "n3"):
-        assert stores.ledger.claim(run.run, 0, node, CONFIG.max_attempts).state == "claimed"
-    assert run.do(0, "n4") == "set aside (settled now)"
+        assert run.claim(0, node, again=node != "n1").state == "claimed"
+    assert run.do(0, "n4", again=True) == "set aside (settled now)"
     assert run.status.failures[0].reason == "the chunk was started 3 times and never ended, last on n3"
+
+
+def test_repeats_of_a_message_use_up_no_attempts_of_the_chunk_that_is_being_done(stores: Stores) -> None:
+    run = Run(stores)
+    assert run.claim(0, "busy").attempt == 1
+    for _ in range(10):
+        assert run.claim(0, "repeat").attempt == 1
+    assert run.do(0) == "settled now"
+    assert run.status.failures == []
 
 
 def test_a_part_that_cannot_travel_is_not_tried_again(stores: Stores) -> None:
@@ -159,10 +173,11 @@ def test_a_damaged_chunk_entry_is_set_aside_by_its_number(stores: Stores, client
 
 def test_a_message_of_another_job_is_refused(stores: Stores) -> None:
     run = Run(stores)
-    message = MapMessage(run=run.run, chunk=0, window=0)
     other = Job(name="other", about="", split=JOB.split, task=lengths, aggregate=JOB.aggregate)
-    map_chunk.run(message, other, stores, CONFIG, "n1")
-    assert "is of job 'lengths', the message of 'other'" in run.status.failures[0].reason
+    assert map_chunk.run(MapMessage(run=run.run, chunk=0), other, stores, CONFIG, "n1") == "other job"
+    message = FoldMessage(run=run.run, level=0, number=0)
+    assert fold.run(message, other, stores, CONFIG) == "other job"
+    assert run.do(0) == "settled now"
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "lose"])
@@ -177,7 +192,9 @@ def test_bytes_that_were_tampered_with_are_named_and_never_used(
     else:
         client.hset(scope, sha256, b"y" if damage == "flip" else data[:-1])
     run.do(0)
-    assert run.do(1) == "settled now"
+    assert isinstance(run.do(1), map_chunk.TryAgain)
+    assert isinstance(run.do(1, again=True), map_chunk.TryAgain)
+    assert run.do(1, again=True) == "settled now"
     run.end_split(2, 1)
     run.fold(0, 0)
     assert run.result() == {"item 0": "0"}
@@ -224,7 +241,7 @@ def test_large_parts_go_through_the_store_and_leave_nothing_there(stores: Stores
     config = CONFIG.model_copy(update={"inline_part_bytes": 0})
     run = Run(stores, windows=FAN_IN, window_chunks=2)
     for chunk in range(FAN_IN * 2):
-        map_chunk.run(MapMessage(run=run.run, chunk=chunk, window=chunk // 2), JOB, stores, config, "n1")
+        map_chunk.run(MapMessage(run=run.run, chunk=chunk), JOB, stores, config, "n1")
     for window in range(FAN_IN):
         ended = fold.run(FoldMessage(run=run.run, level=0, number=window), JOB, stores, config)
     assert isinstance(ended, FoldMessage)
@@ -233,6 +250,43 @@ def test_large_parts_go_through_the_store_and_leave_nothing_there(stores: Stores
         keys.blobs(keys.fold_scope(run.run, 1, 0))
     ]
     assert len(run.result()) == FAN_IN * 2
+
+
+def test_a_fold_under_way_is_not_started_again_unless_it_is_known_to_have_failed(stores: Stores) -> None:
+    run = Run(stores)
+    run.do(0), run.do(1)
+    started = {"max_attempts": 3, "busy_s": 60}
+    assert stores.ledger.fold_inputs(run.run, 0, 0, "lengths", again=False, **started).state == "ready"
+    assert run.fold(0, 0) == "busy"
+    for _ in range(2):
+        assert stores.ledger.fold_inputs(run.run, 0, 0, "lengths", again=True, **started).state == "ready"
+    assert run.fold(0, 0, again=True) == "failed"
+    assert run.status.error == "joining parts was started 3 times and never ended"
+
+
+def test_a_part_that_is_gone_fails_the_run_and_not_the_answer(stores: Stores, client: redis.Redis) -> None:
+    run = Run(stores)
+    run.do(0), run.do(1)
+    client.hdel(keys.parts(run.run, 0), "1")
+    assert run.fold(0, 0) == "failed"
+    assert (run.status.state, run.status.error) == ("failed", "parts of window 0 are gone from Redis")
+
+
+def test_chunks_are_not_entered_in_a_run_that_is_over(stores: Stores, client: redis.Redis) -> None:
+    run = Run(stores)
+    coordinate.cancel(run.run, stores, "by a test")
+    assert stores.ledger.open_window(run.run, 1, 2, [run.upload(2, 1)]) == "cancelled"
+    assert not client.exists(keys.run(run.run, "chunks"), keys.run(run.run, "windows"), keys.run(run.run, "done"))
+
+
+def test_the_number_of_items_counted_ahead_does_not_replace_the_true_one(stores: Stores) -> None:
+    run = Run(stores)
+    run.end_split(2, 1)
+    stores.ledger.expect_items(run.run, 99)
+    assert run.status.items_total == 2
+    stores.ledger.expect_items("nobody", 99)
+    with pytest.raises(errors.UnknownRun):
+        stores.ledger.status("nobody")
 
 
 def test_a_window_of_which_nothing_was_left_folds_to_nothing(stores: Stores) -> None:
@@ -261,7 +315,7 @@ def test_every_key_of_a_run_expires(stores: Stores, client: redis.Redis) -> None
     run = Run(stores, fail="broken")
     run.do(0)
     for _ in range(CONFIG.max_attempts):
-        run.do(1)
+        run.do(1, again=True)
     ttls = {key: client.ttl(key) for key in client.scan_iter(f"*{run.run}*")}
     assert ttls
     assert all(ttl > 0 for ttl in ttls.values()), ttls
@@ -270,7 +324,7 @@ def test_every_key_of_a_run_expires(stores: Stores, client: redis.Redis) -> None
 def test_an_unknown_run_is_an_error(stores: Stores) -> None:
     with pytest.raises(errors.UnknownRun, match="cluster runs"):
         stores.ledger.status("nobody")
-    with pytest.raises(errors.UnknownRun):
+    with pytest.raises(errors.RunFailed, match="gone"):
         stores.ledger.progress("nobody")
 
 

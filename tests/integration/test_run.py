@@ -201,7 +201,7 @@ def published(stores: Stores, chunks: int) -> str:
     return latest[0].run if latest and latest[0].chunks_published == chunks and latest[0].state == "running" else ""
 
 
-@pytest.mark.parametrize("message", [{}, None, "text", {"run": "../x", "chunk": 0, "window": 0}])
+@pytest.mark.parametrize("message", [{}, None, "text", {"run": "../x", "chunk": 0}])
 def test_a_message_of_wrong_shape_is_refused_and_the_worker_goes_on(
     message: Any, broker: str, workers: list[Worker], tmp_path: Path
 ) -> None:

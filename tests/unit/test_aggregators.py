@@ -46,8 +46,14 @@ def test_no_text_is_written_outside_the_folder(name: str, tmp_path: Path) -> Non
     inside = tmp_path / "inside"
     inside.mkdir()
     with pytest.raises(ValueError, match="outside"):
-        by_name.write_text_folder([{name: "text"}], inside)
-    assert list(tmp_path.rglob("*.txt")) == []
+        by_name.write_text_folder([{name: "text", "fine": "text"}], inside)
+    assert list(tmp_path.rglob("*.txt")) == [inside / "fine.txt"]
+
+
+def test_a_name_that_is_too_long_for_a_file_costs_the_others_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="too long"):
+        by_name.write_text_folder([{"x" * 300: "text", "fine": "text", "back\\slash": "text"}], tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["back\\slash.txt", "fine.txt"]
 
 
 TABLES = st.lists(st.dictionaries(st.text(min_size=1).filter(lambda w: w.split() == [w]), st.integers(1, 2**40)))

@@ -38,6 +38,13 @@ def test_names_in_two_folders_are_told_apart_only_where_they_meet(tmp_path: Path
     assert names(*given) == ["one.txt", "x/same.txt", "y/same.txt", "x~2/same.txt"]
 
 
+def test_a_label_is_never_another_files_name(tmp_path: Path) -> None:
+    put(tmp_path, "one/f.txt", "one/two/f.txt", "two/f.txt", "one/x~2/y.txt")
+    found = names(tmp_path / "one", tmp_path / "two")
+    assert found == ["one/f.txt", "two/f.txt", "x~2/y.txt", "two~2/f.txt"]
+    assert len(set(found)) == 4
+
+
 def test_two_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
     put(tmp_path, "x/same.txt", "y/same.txt")
     assert names(tmp_path / "x" / "same.txt", tmp_path / "y" / "same.txt") == ["x/same.txt", "y/same.txt"]
@@ -59,6 +66,12 @@ def test_a_name_that_is_no_utf8_travels_as_text(tmp_path: Path) -> None:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_text("x")
     assert names(tmp_path) == ["a\\xfe.txt", "a\\xff.txt", "line\nbreak.txt"]
     assert [files.read(found).problem for found in files.walk([tmp_path])] == ["", "", ""]
+
+
+def test_a_link_to_itself_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(OSError, match="Too many levels"):
+        names(tmp_path / "loop")
 
 
 def test_a_missing_path_is_an_error(tmp_path: Path) -> None:

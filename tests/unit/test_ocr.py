@@ -87,6 +87,7 @@ def broken(data: bytes) -> bytes:
         (lambda: broken(encoded(picture(), "TIFF")), "damaged"),
         (lambda: encoded(picture(), "GIF"), "not a picture of a known kind"),
         (lambda: encoded(Image.new("1", (12_000, 12_000)), "PNG"), "12000 x 12000 pixels is over the limit"),
+        (lambda: encoded(Image.new("1", (40_000, 100)), "PNG"), "40000 x 100 pixels is too long"),
     ],
 )
 def test_a_bad_picture_is_reported_and_its_neighbours_are_done(make: Callable[[], bytes], reason: str) -> None:
