@@ -168,6 +168,33 @@ def test_a_chunk_that_takes_too_long_is_ended_and_set_aside(redis_url: str, tmp_
     assert "deaf.txt: took longer than 2 s and could not be interrupted" in done.stderr
 
 
+def test_a_fold_that_kills_every_process_fails_the_run(broker: str, tmp_path: Path) -> None:
+    done = cluster("submit", "--job", "bomb", texts(tmp_path / "in", 2), "--broker", broker)
+    assert done.returncode == 5
+    assert "joining parts was started 4 times and never ended" in done.stderr
+
+
+def test_a_run_that_cannot_be_left_to_the_background_is_not_begun(broker: str, tmp_path: Path, stores: Stores) -> None:
+    before = [run.run for run in stores.ledger.runs(100)]
+    (tmp_path / "file").touch()
+    no_folder = {"CLUSTER_CACHE_DIR": str(tmp_path / "file" / "below")}
+    source = texts(tmp_path / "in", 2)
+    done = cluster("submit", "--job", "measure", source, "--detach", "--broker", broker, settings=no_folder)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert [run.run for run in stores.ledger.runs(100)] == before
+
+
+def test_a_closed_terminal_cancels_the_run(broker: str, tmp_path: Path, stores: Stores) -> None:
+    source = texts(tmp_path / "in", 200)
+    with start_cluster("submit", "--job", "measure", "--seconds", "0.2", source, "--broker", broker) as submit:
+        run = wait_until("the run has begun", lambda: begun(stores))
+        submit.send_signal(signal.SIGHUP)
+        submit.communicate(timeout=30)
+    assert submit.returncode == 129
+    assert stores.ledger.status(run).state == "cancelled"
+    assert not list(stores.ledger.unsettled(run))
+
+
 def test_a_part_that_cannot_travel_fails_its_chunk_alone(broker: str, tmp_path: Path) -> None:
     source = texts(tmp_path / "in", 2)
     (source / "odd.txt").write_text("no part")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from aggregators import by_name
@@ -65,3 +66,12 @@ MEASURE = Job(
     aggregate=by_name.join,
     options=(Option("seconds", float, 0.0, "seconds a chunk"), Option("trace", str, "", "file of calls")),
 )
+
+
+def explode(parts: Iterable[dict[str, str]]) -> dict[str, str]:
+    """Kill the process that joins."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+BOMB = dataclasses.replace(MEASURE, name="bomb", about="kill whoever joins", aggregate=explode)
