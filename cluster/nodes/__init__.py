@@ -25,14 +25,15 @@ def prepare(app: Celery, config: Settings) -> None:
     What is given by flags (``-n``, ``-c``, ``-Q``) wins.
     """
     from celery import signals
+    from celery.utils.nodenames import default_nodename
 
     @signals.celeryd_init.connect(weak=False)
-    def set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: Any) -> None:
+    def set_up(instance: Any = None, conf: Any = None, **_: Any) -> None:
         from cluster.nodes.beat import Beat
 
         try:
             redis_client.check(config.require_broker())
-            if not (options or {}).get("hostname"):
+            if instance.hostname == default_nodename(None):  # no -n was given
                 instance.hostname = identity.take(config.cache_folder / "nodes")
             conf.worker_concurrency = config.slots or capacity.slots(config)
             _choose_queues(conf)
