@@ -14,7 +14,7 @@
     │   ├── RunNotFinished
     │   ├── RunCancelled
     │   └── RunFailed
-    ├── JobUnavailable              6  this machine cannot do the job
+    ├── JobUnavailable              6  this machine, or no node of the cluster, can do the job
     └── BlobError                      bytes in the store are not what they should be
         ├── BlobMissing
         └── BlobCorrupt
@@ -97,7 +97,7 @@ class RunFailed(RunError):
 
 
 class JobUnavailable(ClusterError):
-    """This machine cannot do the job."""
+    """This machine, or no node of the cluster, can do the job."""
 
     exit_code = 6
 

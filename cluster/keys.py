@@ -13,6 +13,8 @@
 | cluster:run:R:failures      | hash   | item -> why it is missing |
 | cluster:run:R:nodes         | hash   | node -> chunks it committed |
 | cluster:blobs:SCOPE         | hash   | sha256 -> bytes |
+| cluster:nodes               | hash   | node -> "start joined seen state facts", written by the node every second |
+| cluster:nodes:wishes        | hash   | node -> "start what": what is wished of that start of it |
 
 Scopes of blobs: ``runs/R/in/<chunk>`` the input of a chunk, dropped when it is settled;
 ``runs/R/parts/<window>`` large parts, dropped when their window is folded;
@@ -22,6 +24,8 @@ Scopes of blobs: ``runs/R/in/<chunk>`` the input of a chunk, dropped when it is 
 from __future__ import annotations
 
 RUNS = "cluster:runs"
+NODES = "cluster:nodes"
+WISHES = "cluster:nodes:wishes"
 
 
 def run(run: str, what: str = "") -> str:

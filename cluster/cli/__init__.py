@@ -13,7 +13,7 @@ import click
 
 from cluster import __version__, errors, placement
 
-COMMANDS = ("submit", "status", "result", "cancel", "runs", "jobs", "up", "doctor")
+COMMANDS = ("submit", "status", "result", "cancel", "runs", "jobs", "nodes", "shutdown", "up", "doctor")
 
 
 class Commands(click.Group):
@@ -44,6 +44,8 @@ SUMMARIES = {
     "cancel": "Stop a run.",
     "runs": "List the runs of a cluster.",
     "jobs": "List the jobs with their parts and options.",
+    "nodes": "Show the machines of a cluster, and those that left it within a day.",
+    "shutdown": "Ask nodes to stop, by default all.",
     "up": "Start a cluster on this machine that others can join.",
     "doctor": "Show what this machine can run, and why not.",
 }

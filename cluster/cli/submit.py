@@ -64,12 +64,19 @@ class Submit(click.Command):
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the result there, not to stdout.")
 @click.option("--format", "format_name", default="json", show_default=True, help="How to write the result.")
 @click.option("--detach", is_flag=True, help="Print the run's id and go on in the background.")
+@click.option(
+    "--if-no-node",
+    type=click.Choice(["wait", "fail"]),
+    default="wait",
+    show_default=True,
+    help="What to do when no node of the cluster can do the job.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @click.option("--run", "run", hidden=True, help="Coordinate this run, which stands in the ledger already.")
 @shared.broker
 def command(
     inputs: tuple[str, ...], job_name: str, output: Path | None, format_name: str,
-    detach: bool, quiet: bool, run: str | None, broker: str | None, **given: Any,
+    detach: bool, if_no_node: str, quiet: bool, run: str | None, broker: str | None, **given: Any,
 ) -> int:  # fmt: skip
     """Run a job on files and folders and print its result.
 
@@ -79,6 +86,8 @@ def command(
     job = catalog.get(job_name)
     options = job.check_options({name: value for name, value in given.items() if value is not None})
     config = settings.load(broker_url=broker)
+    if config.broker_url is not None and run is None:
+        _look_for_nodes(config, job, fail=if_no_node == "fail")
     if detach:
         return _detach(config, job, inputs, options, output, format_name)
     try:
@@ -87,6 +96,23 @@ def command(
         if run is not None:  # nobody else will ever end it
             coordinate.cancel(run, runs.connect(config), f"its background process failed: {error}", "failed")
         raise
+
+
+def _look_for_nodes(config: Settings, job: Job, *, fail: bool) -> None:
+    """Say at once when nobody is there to do the job.
+
+    Raises:
+        errors.JobUnavailable: With ``fail``.
+    """
+    redis_client.check(config.require_broker())
+    online = [node for node in runs.connect(config).nodes.nodes() if node.state == "online"]
+    if any(job.name in node.jobs for node in online):
+        return
+    count = f"{len(online)} node{'' if len(online) == 1 else 's'} online"
+    problem = f"no node of this cluster can do the job {job.name} ({count}; `cluster nodes` lists their jobs)"
+    if fail:
+        raise errors.JobUnavailable(problem)
+    click.echo(f"{problem}; waiting for one. On a machine that should help: {_join_line(config)}", err=True)
 
 
 def _submit(
@@ -118,9 +144,7 @@ def _watch(
     opened: Session, config: Settings, job: Job, run: str, inputs: tuple[str, ...], chunks: Iterator[Any],
     *, quiet: bool,
 ) -> str:  # fmt: skip
-    hint = ""
-    if config.broker_url is not None:
-        hint = f"; on a machine that should help: CLUSTER_BROKER_URL={_shown(config)} celery -A cluster worker"
+    hint = "" if config.broker_url is None else f"; on a machine that should help: {_join_line(config)}"
     ledger = opened.stores.ledger
     with Progress(lambda: ledger.status(run, failures=False), quiet=quiet, lonely_hint=hint) as progress:
         return opened.coordinate(job, run, inputs, chunks, progress)
@@ -218,5 +242,5 @@ def _parameter(option: Option) -> click.Option:
     return click.Option([option.flag, option.name], type=kind, default=None, help=help_text)
 
 
-def _shown(config: Settings) -> str:
-    return redis_client.masked(config.require_broker())
+def _join_line(config: Settings) -> str:
+    return f"CLUSTER_BROKER_URL={redis_client.masked(config.require_broker())} celery -A cluster worker"

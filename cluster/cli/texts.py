@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from cluster.nodes.registry import Node
 from cluster.runs.status import Status
 
 MOST_FAILURES = 20
+GIB = 2**30
 
 
 def status(found: Status) -> str:
@@ -42,6 +46,25 @@ def failures(found: Status) -> list[str]:
 def plain(text: str) -> str:
     """Text from elsewhere on one line, unable to steer a terminal."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def nodes(found: Sequence[Node]) -> str:
+    """A table of nodes."""
+    if not found:
+        return "no nodes: join one with CLUSTER_BROKER_URL=… celery -A cluster worker"
+    rows = [("NODE", "STATE", "SLOTS", "BUSY", "DONE", "MEMORY FREE", "LOAD", "JOINED", "JOBS")]
+    for node in found:
+        memory = f"{node.memory_available_bytes / GIB:.1f} of {node.memory_total_bytes / GIB:.1f} GiB"
+        state: str = node.state
+        if state in ("silent", "gone"):
+            state = f"{state} {node.last_seen_at.astimezone():%H:%M:%S}"
+        joined = f"{node.joined_at.astimezone():%m-%d %H:%M}"
+        numbers = (str(node.slots), str(node.busy), str(node.done))
+        rows.append((plain(node.name), state, *numbers, memory, f"{node.load:.1f}", joined, plain(" ".join(node.jobs))))
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def duration(seconds: float) -> str:

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from cluster import catalog, errors, redis_client
-from cluster.nodes import capacity
+from cluster.nodes import capacity, identity, registry
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -20,15 +20,26 @@ log = logging.getLogger(__name__)
 
 
 def prepare(app: Celery, config: Settings) -> None:
-    """Have every worker of ``app`` size itself and take the jobs it can do, unless told otherwise by flags."""
+    """Have every worker of ``app`` name and size itself, take the jobs it can do, and tell of itself.
+
+    What is given by flags (``-n``, ``-c``, ``-Q``) wins.
+    """
     from celery import signals
+    from celery.utils.nodenames import default_nodename
 
     @signals.celeryd_init.connect(weak=False)
-    def size(conf: Any = None, options: Any = None, **_: Any) -> None:
+    def set_up(instance: Any = None, conf: Any = None, **_: Any) -> None:
+        from cluster.nodes.beat import Beat
+
         try:
             redis_client.check(config.require_broker())
+            if instance.hostname == default_nodename(None):  # no -n was given
+                instance.hostname = identity.take(config.cache_folder / "nodes")
             conf.worker_concurrency = config.slots or capacity.slots(config)
             _choose_queues(conf)
+            # It beats from the worker's event loop, which must not wait.
+            Beat.registry = registry.Registry(redis_client.connect(config.require_broker(), patient=False))
+            app.steps["consumer"].add(Beat)
         except errors.ClusterError as error:
             raise SystemExit(f"cluster: {error}") from None
         except Exception as error:

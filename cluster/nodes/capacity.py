@@ -11,6 +11,7 @@ import psutil
 from cluster.settings import Settings
 
 CGROUP = Path("/sys/fs/cgroup")
+SELF = Path("/proc/self/cgroup")
 
 
 def slots(config: Settings) -> int:
@@ -28,38 +29,67 @@ def cores() -> int:
 
 def memory_total_bytes() -> int:
     """Memory of this machine, or the limit of its cgroup where that is less."""
-    limit = _first_number("memory.max", "memory/memory.limit_in_bytes")
     total: int = psutil.virtual_memory().total
-    return min(total, limit) if limit else total
+    return min([total, *(limit for limit, _ in _memory_limits())])
 
 
 def memory_available_bytes() -> int:
-    """Memory that can be taken without swapping, within the limit of the cgroup."""
+    """Memory that can be taken without swapping, within the limits of the cgroups this process is in."""
     available: int = psutil.virtual_memory().available
-    limit = _first_number("memory.max", "memory/memory.limit_in_bytes")
-    used = _first_number("memory.current", "memory/memory.usage_in_bytes")
-    if limit and used is not None and limit < psutil.virtual_memory().total:
-        return max(0, min(available, limit - used))
-    return available
+    return max(0, min([available, *(limit - used for limit, used in _memory_limits())]))
 
 
 def _cpu_quota() -> float | None:
-    """Cores' worth of CPU time the cgroup allows (v2: "max 100000" or "150000 100000"; v1: two files)."""
-    try:
-        quota, period = (CGROUP / "cpu.max").read_text().split()
-        return None if quota == "max" else int(quota) / int(period)
-    except (OSError, ValueError):
-        pass
-    quota_us = _first_number("cpu/cpu.cfs_quota_us")
-    period_us = _first_number("cpu/cpu.cfs_period_us")
-    return quota_us / period_us if quota_us and quota_us > 0 and period_us else None
+    """Cores' worth of CPU time the tightest cgroup allows; None without a limit.
 
-
-def _first_number(*names: str) -> int | None:
-    """The number in the first of the cgroup's files that has one ("max" is none)."""
-    for name in names:
+    v2 writes "max 100000" or "150000 100000" (quota, period) in one file, v1 has two files.
+    """
+    found = []
+    for folder in _cgroups("cpu"):
         try:
-            return int((CGROUP / name).read_text())
+            quota, period = (folder / "cpu.max").read_text().split()
         except (OSError, ValueError):
+            quota, period = _text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")
+        if quota.isdigit() and period.isdigit() and int(quota) and int(period):
+            found.append(int(quota) / int(period))
+    return min(found, default=None)
+
+
+def _memory_limits() -> list[tuple[int, int]]:
+    """(limit, used) in bytes of each cgroup that has a limit. What the kernel can drop does not count as used."""
+    found = []
+    for folder in _cgroups("memory"):
+        limit = _text(folder / "memory.max") or _text(folder / "memory.limit_in_bytes")
+        used = _text(folder / "memory.current") or _text(folder / "memory.usage_in_bytes")
+        if limit.isdigit() and used.isdigit() and int(limit) < psutil.virtual_memory().total:
+            found.append((int(limit), max(0, int(used) - _droppable_bytes(folder))))
+    return found
+
+
+def _droppable_bytes(folder: Path) -> int:
+    """Page cache of a cgroup that is not in use."""
+    rows = dict(line.split(" ", 1) for line in _text(folder / "memory.stat").splitlines() if " " in line)
+    value = rows.get("inactive_file") or rows.get("total_inactive_file") or "0"
+    return int(value) if value.isdigit() else 0
+
+
+def _cgroups(controller: str) -> list[Path]:
+    """The folders of the cgroup this process is in and of all around it, for v2 and v1."""
+    found = []
+    for line in _text(SELF).splitlines():
+        _, names, path = line.split(":", 2)
+        if names and controller not in names.split(","):
             continue
-    return None
+        root = CGROUP / controller if names else CGROUP
+        inner = root / path.lstrip("/")
+        found += [inner, *(parent for parent in inner.parents if parent.is_relative_to(root))]
+    # In a container the path may be that of the host: then the mount itself is the container's own.
+    return list(dict.fromkeys([*found, CGROUP, CGROUP / controller]))
+
+
+def _text(path: Path) -> str:
+    """What the file says, or "" where there is none."""
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from cluster.blobs import BlobStore
+    from cluster.nodes.registry import Registry
     from cluster.runs.ledger import Ledger
     from cluster.settings import Settings
 
@@ -14,10 +15,11 @@ FAN_IN = 16
 
 
 class Stores(NamedTuple):
-    """Where a run is kept: its ledger and its bytes."""
+    """Where a run is kept: its ledger and its bytes; and who is there to work on it."""
 
     ledger: Ledger
     blobs: BlobStore
+    nodes: Registry
 
 
 def connect(settings: Settings, *, patient: bool = True) -> Stores:
@@ -31,7 +33,8 @@ def connect(settings: Settings, *, patient: bool = True) -> Stores:
         errors.BrokerError: No broker is set.
     """
     from cluster import blobs, redis_client
+    from cluster.nodes.registry import Registry
     from cluster.runs.ledger import Ledger
 
     client = redis_client.connect(settings.require_broker(), patient=patient)
-    return Stores(Ledger(client, settings.retention_s), blobs.connect(settings, client))
+    return Stores(Ledger(client, settings.retention_s), blobs.connect(settings, client), Registry(client))

@@ -41,7 +41,7 @@ class Coordinator:
         self._app = app
         self._job = job
         self._run = run
-        self._ledger, self._blobs = stores
+        self._ledger, self._blobs = stores.ledger, stores.blobs
         self._config = config
         self._on_wait = on_wait
         self._chunks = self._windows = self._items = self._bytes = 0  # entered in the ledger so far

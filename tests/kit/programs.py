@@ -87,10 +87,12 @@ class Worker:
         python: str | Path = sys.executable,
         **settings: str,
     ) -> None:
+        folder.mkdir(exist_ok=True)
         self.name = name
         self.log = folder / f"{name}.log"
-        self._command = [str(python), "-m", "celery", "-A", "cluster", "worker", "-n", f"{name}@test"]
-        self._command += ["--loglevel", "INFO", *flags]
+        self._command = [str(python), "-m", "celery", "-A", "cluster", "worker", "--loglevel", "INFO", *flags]
+        if name:
+            self._command += ["-n", f"{name}@test"]
         self._environment = environment(CLUSTER_BROKER_URL=url, **settings)
         self._folder = folder
 

@@ -1,0 +1,30 @@
+"""``cluster nodes``."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from cluster.cli import shared, texts
+from cluster.nodes.registry import BEAT_S
+
+
+@click.command("nodes", epilog="\b\nExamples:\n  cluster nodes --watch\n  cluster nodes --json")
+@click.option("-w", "--watch", is_flag=True, help="Show them again every second, until Ctrl-C.")
+@shared.broker
+@shared.as_json
+def command(watch: bool, broker: str | None, as_json: bool) -> None:
+    """Show the machines of a cluster, and those that left it within a day."""
+    _, stores = shared.connect(broker)
+    while True:
+        found = stores.nodes.nodes()
+        if as_json:
+            shared.print_json([node.model_dump(mode="json") for node in found])
+        else:
+            if watch:
+                click.clear()
+            click.echo(texts.nodes(found))
+        if not watch:
+            return
+        time.sleep(BEAT_S)

@@ -1,0 +1,113 @@
+"""The worker's side of the registry: a step of Celery's consumer that beats, and hears wishes."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+import psutil
+import redis
+from celery import bootsteps
+from celery.worker import state as worker_state
+from celery.worker.control import control_command
+
+from cluster.nodes import capacity
+from cluster.nodes.registry import BEAT_S, Facts, Registry
+
+NAMED = ("cluster", "celery", "redis", "tesserocr", "pytesseract")
+log = logging.getLogger(__name__)
+
+
+class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Beats while the consumer is connected. Its beats carry what the node can do and is doing."""
+
+    requires = ("celery.worker.consumer.events:Events", "celery.worker.consumer.tasks:Tasks")
+    registry: Registry
+    """Set by ``nodes.prepare``: on a client that gives up at once, for this runs in the worker's event loop."""
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        self._start = secrets.token_hex(8)
+        self._timer: Any = None
+        self._away = False
+        self._facts: Facts | None = None
+        self._versions = _versions()
+        consumer.cluster_beat = self
+        super().__init__(consumer, **options)
+
+    def start(self, consumer: Any) -> None:
+        """The consumer is connected."""
+        self.beat(consumer)
+        self._timer = consumer.timer.call_repeatedly(BEAT_S, self.beat, (consumer,))
+
+    def stop(self, consumer: Any) -> None:
+        """The consumer stops, to connect again or for good."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def shutdown(self, consumer: Any) -> None:
+        """The worker ends."""
+        self.stop(consumer)
+        self._tell(consumer, "left")
+
+    def beat(self, consumer: Any) -> None:
+        """Tell that the node is here, and do what is wished of it."""
+        ending = worker_state.should_stop is not None or worker_state.should_terminate is not None
+        wish = self._tell(consumer, "leaving" if ending else "here")
+        if wish and not ending:
+            log.warning("this node is asked to stop%s", " now" if wish == "stop-now" else "")
+            self._tell(consumer, "leaving")
+            if wish == "stop-now":
+                worker_state.should_terminate = 0
+            else:
+                worker_state.should_stop = 0
+
+    def _tell(self, consumer: Any, said: Literal["here", "leaving", "left"]) -> str:
+        if said != "left" or self._facts is None:  # at the end the pool is gone
+            self._facts = self._look(consumer)
+        facts = self._facts
+        if consumer.event_dispatcher and consumer.event_dispatcher.enabled:
+            consumer.event_dispatcher.send("worker-capacity", **facts.model_dump())
+        try:
+            wish = self.registry.beat(consumer.hostname, self._start, said, facts)
+        except redis.RedisError as error:
+            if not self._away:
+                log.warning("Redis does not hear this node: %s", error)
+            self._away = True
+            return ""
+        self._away = False
+        return wish
+
+    def _look(self, consumer: Any) -> Facts:
+        queues = consumer.app.amqp.queues.consume_from
+        return Facts(
+            slots=max(1, consumer.pool.num_processes or 1),
+            busy=len(worker_state.active_requests),
+            done=worker_state.all_total_count[0],
+            cores=capacity.cores(),
+            memory_total_bytes=capacity.memory_total_bytes(),
+            memory_available_bytes=capacity.memory_available_bytes(),
+            load=psutil.getloadavg()[0],
+            jobs=sorted(name.removeprefix("cluster.") for name in queues),
+            versions=self._versions,
+        )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in NAMED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@control_command(name="beat")
+def beat_now(state: Any) -> None:
+    """Told to all by ``cluster shutdown``: hear your wish now, not with the next beat."""
+    step = getattr(state.consumer, "cluster_beat", None)
+    if step is not None:
+        step.beat(state.consumer)

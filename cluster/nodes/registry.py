@@ -1,0 +1,117 @@
+"""Who is there: each node writes its own row in Redis every second, so that anybody can ask at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from cluster import keys
+
+if TYPE_CHECKING:
+    import redis
+
+BEAT_S = 1.0
+SILENT_S = 4.0
+"""A node unheard of for so long, by Redis's clock, is silent: most likely it is gone."""
+GONE_S = 12.0
+FORGET_S = 24 * 3600
+
+State = Literal["online", "leaving", "silent", "gone"]
+Wish = Literal["", "stop", "stop-now"]
+
+
+class Facts(BaseModel):
+    """What a node tells of itself with each beat."""
+
+    slots: int = Field(ge=1)
+    busy: int = Field(ge=0)
+    """Chunks it is working on."""
+    done: int = Field(ge=0)
+    """Tasks it has ended since it was started, folds among them."""
+    cores: int = Field(ge=1)
+    memory_total_bytes: int = Field(ge=0)
+    memory_available_bytes: int = Field(ge=0)
+    load: float = Field(ge=0)
+    """Processes that want a core, mean of the last minute."""
+    jobs: list[str]
+    """Jobs whose queues it consumes."""
+    versions: dict[str, str]
+
+
+class Node(Facts):
+    """A node as others see it. ``model_dump(mode="json")`` is what ``cluster nodes --json`` prints."""
+
+    name: str
+    state: State
+    joined_at: datetime
+    last_seen_at: datetime
+    start: str = Field(exclude=True)
+    """Told apart from another start of the same node."""
+    said: str = Field(exclude=True)
+    """What it said last: "here", "leaving" or "left"."""
+
+
+class Registry:
+    """All nodes of one cluster."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+        text = (files("cluster.nodes") / "beat.lua").read_text(encoding="utf-8")
+        self._beat = client.register_script(text)
+
+    def beat(self, name: str, start: str, state: Literal["here", "leaving", "left"], facts: Facts) -> Wish:
+        """Write a node's row; gives what is wished of this start of it."""
+        arguments: list[Any] = [name, start, state, facts.model_dump_json(), FORGET_S]
+        wish: Any = self._beat(keys=[keys.NODES, keys.WISHES], args=arguments)
+        word = wish.decode()
+        return word if word in ("stop", "stop-now") else ""
+
+    def nodes(self) -> list[Node]:
+        """All nodes heard of within a day, by name. Rows that cannot be read are left out."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.hgetall(keys.NODES)
+            (seconds, micros), rows = pipe.execute()
+        now = seconds + micros / 1e6
+        found = [_node(name.decode(errors="replace"), row, now) for name, row in rows.items()]
+        return sorted((node for node in found if node is not None), key=lambda node: node.name)
+
+    def wish(self, nodes: Sequence[Node], what: Literal["stop", "stop-now"]) -> None:
+        """Wish something of nodes, for this start of theirs; they hear it with their next beat."""
+        if nodes:
+            wishes: dict[Any, Any] = {node.name: f"{node.start} {what}" for node in nodes}
+            with self._redis.pipeline(transaction=True) as pipe:
+                pipe.hset(keys.WISHES, mapping=wishes)
+                pipe.expire(keys.WISHES, FORGET_S)
+                pipe.execute()
+
+
+def _node(name: str, row: bytes, now: float) -> Node | None:
+    """A row as ``beat.lua`` wrote it; None for what a node of ours did not write, or a day ago."""
+    try:
+        start, joined, seen, said, facts = row.decode().split(" ", 4)
+        age_s = now - float(seen)
+        known = Facts.model_validate_json(facts)
+        moments = [datetime.fromtimestamp(float(moment), UTC) for moment in (joined, seen)]
+    except (ValueError, OverflowError):
+        return None
+    if age_s > FORGET_S:
+        return None
+    state: State = "leaving" if said == "leaving" else "online"
+    if said == "left" or age_s > GONE_S:
+        state = "gone"
+    elif age_s > SILENT_S:
+        state = "silent"
+    return Node(
+        **known.model_dump(),
+        name=name,
+        state=state,
+        joined_at=moments[0],
+        last_seen_at=moments[1],
+        start=start,
+        said=said,
+    )

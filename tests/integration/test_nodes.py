@@ -1,0 +1,190 @@
+"""Nodes that name and size themselves, are seen, and stop when told."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.kit.programs import RedisServer, Worker, cluster, start_cluster
+from tests.kit.waiting import wait_until
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[str]:
+    """A Redis of its own: these tests count nodes."""
+    with RedisServer(tmp_path / "redis") as server:
+        yield server.url
+
+
+def nodes(broker: str) -> dict[str, dict[str, Any]]:
+    done = cluster("nodes", "--json", "--broker", broker)
+    assert done.returncode == 0, done.stderr
+    return {node["name"]: node for node in json.loads(done.stdout)}
+
+
+def state(broker: str, name: str) -> str:
+    return str(nodes(broker)[name]["state"])
+
+
+def texts(folder: Path, number: int) -> Path:
+    folder.mkdir()
+    for at in range(number):
+        (folder / f"{at:03}.txt").write_text("some words")
+    return folder
+
+
+def test_two_nodes_of_different_size_are_seen_with_their_true_capacity(broker: str, tmp_path: Path) -> None:
+    with Worker("large", broker, tmp_path, CLUSTER_SLOTS="3"), Worker("small", broker, tmp_path, "-c", "1"):
+        found = wait_until("both are seen", lambda: found if len(found := nodes(broker)) == 2 else {}, 5)
+        assert {name: (node["state"], node["slots"]) for name, node in found.items()} == {
+            "large@test": ("online", 3),
+            "small@test": ("online", 1),
+        }
+        node = found["large@test"]
+        assert node["cores"] == len(os.sched_getaffinity(0)) or node["cores"] < len(os.sched_getaffinity(0))
+        assert 0 < node["memory_available_bytes"] <= node["memory_total_bytes"] <= psutil.virtual_memory().total
+        assert "wordcount" in node["jobs"]
+        assert node["versions"]["cluster"]
+        assert node["joined_at"] <= node["last_seen_at"]
+        source = texts(tmp_path / "in", 60)
+        done = cluster("submit", "--job", "measure", "--seconds", "0.1", source, "--broker", broker)
+        assert done.returncode == 0, done.stderr
+        run = json.loads(cluster("runs", "--json", "--broker", broker).stdout)[0]
+        assert 2 <= run["nodes"]["large@test"] / run["nodes"]["small@test"] <= 4.5
+        wait_until("what they did is seen", lambda: nodes(broker)["small@test"]["done"] > 0)
+
+
+def test_a_worker_without_flags_names_and_sizes_itself(broker: str, tmp_path: Path) -> None:
+    first = Worker("", broker, tmp_path / "a", CLUSTER_CACHE_DIR=str(tmp_path / "cache"))
+    second = Worker("", broker, tmp_path / "b", CLUSTER_CACHE_DIR=str(tmp_path / "cache"))
+    with first:
+        [name] = nodes(broker)
+        assert name.startswith("worker@")
+        with second:
+            assert set(nodes(broker)) == {name, name.replace("worker@", "worker2@")}
+    with second:  # the first one's name is free again
+        wait_until("it is back under the name", lambda: state(broker, name) == "online")
+
+
+def test_an_affinity_limits_the_slots(broker: str, tmp_path: Path) -> None:
+    core = min(os.sched_getaffinity(0))
+    with Worker("narrow", broker, tmp_path) as worker:
+        assert nodes(broker)["narrow@test"]["slots"] == len(os.sched_getaffinity(0))
+        worker.kill()
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        with Worker("narrow", broker, tmp_path / "narrow"):
+            wait_until("one slot", lambda: nodes(broker)["narrow@test"]["slots"] == 1)
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def test_a_machine_with_little_memory_takes_one_slot(broker: str, tmp_path: Path) -> None:
+    much = str(psutil.virtual_memory().available)
+    with Worker("poor", broker, tmp_path, CLUSTER_RESERVE_MEMORY_BYTES=much):
+        assert nodes(broker)["poor@test"]["slots"] == 1
+
+
+def test_queues_given_by_hand_win(broker: str, tmp_path: Path) -> None:
+    with Worker("words", broker, tmp_path, "-Q", "cluster.wordcount"):
+        assert nodes(broker)["words@test"]["jobs"] == ["wordcount"]
+
+
+def test_a_node_that_is_killed_is_silent_then_gone_and_keeps_its_name_when_it_returns(
+    broker: str, tmp_path: Path
+) -> None:
+    with Worker("fickle", broker, tmp_path) as worker:
+        joined = nodes(broker)["fickle@test"]["joined_at"]
+        worker.kill()
+        began = time.monotonic()
+        wait_until("it is silent", lambda: state(broker, "fickle@test") == "silent", 6)
+        wait_until("it is gone", lambda: state(broker, "fickle@test") == "gone", 12)
+        assert time.monotonic() - began < 15.5
+    with Worker("fickle", broker, tmp_path / "again"):
+        wait_until("it is online", lambda: state(broker, "fickle@test") == "online", 5)
+        assert nodes(broker)["fickle@test"]["joined_at"] > joined
+        assert len(nodes(broker)) == 1
+
+
+def test_a_node_that_is_stopped_ends_its_chunk_and_is_gone_at_once(broker: str, tmp_path: Path) -> None:
+    source = texts(tmp_path / "in", 12)
+    with Worker("stays", broker, tmp_path, "-c", "1"), Worker("leaves", broker, tmp_path, "-c", "1") as leaves:
+        arguments = ("submit", "--job", "measure", "--seconds", "0.4", source, "--broker", broker)
+        with start_cluster(*arguments) as submit:
+            wait_until("both work", lambda: all(node["busy"] for node in nodes(broker).values()))
+            leaves.process.send_signal(signal.SIGTERM)
+            leaves.process.wait(15)
+            assert state(broker, "leaves@test") == "gone"
+            _, err = submit.communicate(timeout=60)
+        assert submit.returncode == 0, err
+        assert "12 of 12 done" in err
+
+
+def test_shutdown_stops_one_node_then_all_and_the_run_goes_on(broker: str, tmp_path: Path) -> None:
+    source = texts(tmp_path / "in", 16)
+    with Worker("a", broker, tmp_path, "-c", "1") as a, Worker("b", broker, tmp_path, "-c", "1") as b:
+        arguments = ("submit", "--job", "measure", "--seconds", "0.3", source, "--broker", broker)
+        with start_cluster(*arguments) as submit:
+            wait_until("both work", lambda: len(busy := nodes(broker)) == 2 and all(n["busy"] for n in busy.values()))
+            done = cluster("shutdown", "--node", "a@test", "--broker", broker)
+            assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "a@test: stops")
+            a.process.wait(15)
+            _, err = submit.communicate(timeout=60)
+        assert submit.returncode == 0, err
+        done = cluster("shutdown", "--broker", broker)
+        assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "b@test: stops")
+        b.process.wait(15)
+        assert {node["state"] for node in nodes(broker).values()} == {"gone"}
+        assert cluster("shutdown", "--broker", broker).returncode == 2
+
+
+def test_a_run_that_no_node_can_do_says_so_at_once_and_waits_or_fails_as_told(broker: str, tmp_path: Path) -> None:
+    source = texts(tmp_path / "in", 4)
+    submit = ("submit", "--job", "measure", source, "--broker", broker)
+    with Worker("words", broker, tmp_path, "-Q", "cluster.wordcount"):
+        done = cluster(*submit, "--if-no-node", "fail")
+        assert (done.returncode, done.stdout) == (6, "")
+        assert "no node of this cluster can do the job measure (1 node online" in done.stderr
+        assert cluster("runs", "--json", "--broker", broker).stdout == "[]\n"
+        with start_cluster(*submit) as waiting:
+            assert waiting.stderr is not None
+            lines = iter(waiting.stderr.readline, "")
+            assert any("no node of this cluster can do the job measure" in line for line in lines)
+            with Worker("late", broker, tmp_path):
+                out, _ = waiting.communicate(timeout=60)
+        assert waiting.returncode == 0
+        assert len(json.loads(out)) == 4
+
+
+def test_shutdown_now_does_not_wait_for_chunks(broker: str, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "long.txt").write_text("sleep long")
+    arguments = ("submit", "--job", "measure", source, "--broker", broker)
+    with Worker("hasty", broker, tmp_path, "-c", "1") as worker, start_cluster(*arguments) as submit:
+        wait_until("it works", lambda: nodes(broker)["hasty@test"]["busy"])
+        assert cluster("shutdown", "--now", "--broker", broker).returncode == 0
+        worker.process.wait(15)
+        submit.send_signal(signal.SIGINT)
+        submit.communicate(timeout=30)
+
+
+def test_a_node_that_missed_the_broadcast_stops_when_it_is_heard_of_again(broker: str, tmp_path: Path) -> None:
+    with Worker("frozen", broker, tmp_path) as worker:
+        os.killpg(worker.process.pid, signal.SIGSTOP)
+        done = cluster("shutdown", "--wait", "1", "--broker", broker)
+        assert (done.returncode, done.stderr.splitlines()[-1]) == (5, "frozen@test: has not answered")
+        os.killpg(worker.process.pid, signal.SIGCONT)
+        worker.process.wait(20)
+        assert state(broker, "frozen@test") == "gone"
+    with Worker("frozen", broker, tmp_path / "again"):  # the wish was for its former start
+        wait_until("it stays", lambda: nodes(broker)["frozen@test"]["state"] == "online")
