@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from celery import Celery
 
 
+NEWS_S = 2.0
+
+
 @dataclass(frozen=True)
 class Session:
     """What a submitter needs of a cluster; the web page and the command line use the same."""
@@ -32,8 +35,9 @@ class Session:
     config: Settings
     stores: Stores
     app: Celery
-    check: Callable[[], None]
-    """Raises ``errors.BrokerError`` when a private cluster has lost its Redis or its worker."""
+    check: Callable[[float], None]
+    """Raises ``errors.BrokerError`` when a private cluster has lost its Redis or its worker; waits so many
+    seconds for it to be known."""
 
     def start(self, job: Job, options: Mapping[str, Any]) -> str:
         """Open a run; gives its id."""
@@ -47,7 +51,7 @@ class Session:
         """Bring the run to its end; gives the state it ended in. ``on_wait`` is called while waiting."""
 
         def wait() -> None:
-            self.check()
+            self.check(0)
             on_wait()
 
         coordinator = Coordinator(self.app, job, run, self.stores, self.config, wait)
@@ -55,7 +59,7 @@ class Session:
         try:
             return coordinator.coordinate(chunks)
         except redis.RedisError:
-            self.check()  # where it is ours, we know better why it is away
+            self.check(NEWS_S)  # where it is ours, we know better why it is away
             raise
 
 
@@ -72,7 +76,7 @@ def opened(config: Settings, job: Job, options: Mapping[str, Any]) -> Iterator[S
     if config.broker_url is not None:
         redis_client.check(config.require_broker())
         with closing(celery_app.build(config)) as app:
-            yield Session(config, runs.connect(config), app, lambda: None)
+            yield Session(config, runs.connect(config), app, lambda wait_s: None)
         return
     from cluster.local import LocalCluster
     from cluster.runs.celery_tasks import queue

@@ -131,7 +131,12 @@ def _files_below(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
     try:
         with os.scandir(folder) as entries:
             # Only names and kinds are held, never a whole tree: one folder at a time.
-            found = sorted((e.name, e.is_dir(follow_symlinks=False)) for e in entries if e.name[0] != ".")
+            found = sorted(
+                (entry.name, entry.is_dir(follow_symlinks=False))
+                for entry in entries
+                # Asking a link whether it is a folder costs a look at the disk; the others know by themselves.
+                if entry.name[0] != "." and not (entry.is_symlink() and entry.is_dir())
+            )
     except OSError:
         yield folder  # read() reports it under its name: a folder that cannot be listed is not silently lost
         return
@@ -139,5 +144,5 @@ def _files_below(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
         path = folder / name
         if is_folder:
             yield from _files_below(path, suffixes)
-        elif (not suffixes or path.suffix.lower() in suffixes) and not path.is_dir():
+        elif not suffixes or path.suffix.lower() in suffixes:
             yield path

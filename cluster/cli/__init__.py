@@ -44,7 +44,7 @@ SUMMARIES = {
     "cancel": "Stop a run.",
     "runs": "List the runs of a cluster.",
     "jobs": "List the jobs with their parts and options.",
-    "nodes": "Show the machines of a cluster, and those that left it within a day.",
+    "nodes": "Show the machines of a cluster.",
     "shutdown": "Ask nodes to stop, by default all.",
     "up": "Start a cluster on this machine that others can join.",
     "doctor": "Show what this machine can run, and why not.",

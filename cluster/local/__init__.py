@@ -99,16 +99,24 @@ class LocalCluster:
         }
         self._order("worker", command, env, self._grace_s)
 
-    def check(self) -> None:
+    def check(self, wait_s: float = 0.0) -> None:
         """See that all we started still runs.
+
+        Args:
+            wait_s: Wait so long for bad news, after an error that may well have been caused by it.
 
         Raises:
             errors.BrokerError: The Redis or the worker ended; the message holds the end of its log.
         """
-        for name, code in self._ended.items():
-            raise errors.BrokerError(f"the {name} on this machine ended with code {code}:\n{self._tail(name)}")
-        if self._guard.poll() is not None:
-            raise errors.BrokerError("the guard of the cluster on this machine was killed")
+        deadline = time.monotonic() + wait_s
+        while True:
+            for name, code in self._ended.items():
+                raise errors.BrokerError(f"the {name} on this machine ended with code {code}:\n{self._tail(name)}")
+            if self._guard.poll() is not None:
+                raise errors.BrokerError("the guard of the cluster on this machine was killed")
+            if time.monotonic() >= deadline:
+                return
+            time.sleep(0.01)
 
     def stop(self) -> None:
         """End all, and wait until it is gone; may be called again."""

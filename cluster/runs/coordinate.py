@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 POLL_S = 0.05
 WINDOW_OPEN_S = 0.25
-"""A window is published when it is full or has been open for so long, for a slow source."""
+"""A window is published when it is full, or has been open for so long and the nodes may run out of work."""
 TOUCH_S = 60.0
 STALLED_S = 5.0
 """Windows that are complete and not folded for so long may have lost their chord's body: it is sent again."""
@@ -45,6 +45,7 @@ class Coordinator:
         self._config = config
         self._on_wait = on_wait
         self._chunks = self._windows = self._items = self._bytes = 0  # entered in the ledger so far
+        self._settled = 0  # of these, when we looked last
         self._window: list[ChunkEntry] = []  # uploaded, not yet entered
         self._window_bytes = 0
         self._opened_at = 0.0
@@ -89,9 +90,8 @@ class Coordinator:
                 if not self._wait_for_room(sum(len(item.data) for item in readable)):
                     return False
                 self._upload(readable)
-            if self._window and (
-                len(self._window) >= self._fold_chunks() or time.monotonic() - self._opened_at > WINDOW_OPEN_S
-            ):
+            waited = time.monotonic() - self._opened_at > WINDOW_OPEN_S
+            if len(self._window) >= self._fold_chunks() or (waited and self._may_run_dry()):
                 self._flush()
         return True
 
@@ -134,12 +134,18 @@ class Coordinator:
             progress = self._look()
             if progress.state != "running":
                 return False
-            chunks = self._chunks + len(self._window) - progress.chunks_settled
+            self._settled = progress.chunks_settled
+            chunks = self._chunks + len(self._window) - self._settled
             held_bytes = self._bytes + self._window_bytes - progress.bytes_settled
             if chunks == 0 or (chunks < limit_chunks and held_bytes + size_bytes <= limit_bytes):
                 return True
-            self._flush()
+            if self._may_run_dry():
+                self._flush()
             self._pause()
+
+    def _may_run_dry(self) -> bool:
+        """Whether the nodes have no more to do than what is held back: if not, the window may still grow."""
+        return self._chunks - self._settled <= len(self._window)
 
     def _see_through(self) -> str:
         last_change, before, patience_s = time.monotonic(), None, STALLED_S
