@@ -135,7 +135,7 @@ def _files_below(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
                 (entry.name, entry.is_dir(follow_symlinks=False))
                 for entry in entries
                 # Asking a link whether it is a folder costs a look at the disk; the others know by themselves.
-                if entry.name[0] != "." and not (entry.is_symlink() and entry.is_dir())
+                if entry.name[0] != "." and not (entry.is_symlink() and (folder / entry.name).is_dir())
             )
     except OSError:
         yield folder  # read() reports it under its name: a folder that cannot be listed is not silently lost

@@ -58,7 +58,9 @@ def test_a_file_is_met_once_however_often_it_is_given(tmp_path: Path) -> None:
 def test_hidden_files_and_linked_folders_are_passed_over(tmp_path: Path) -> None:
     root = put(tmp_path / "scans", "a.txt", ".hidden", ".git/config")
     (root / "loop").symlink_to(root)
-    assert names(root) == ["a.txt"]
+    (root / "self").symlink_to(root / "self")
+    assert names(root) == ["a.txt", "self"]
+    assert [bool(files.read(found).problem) for found in files.walk([root])] == [False, True]
 
 
 def test_a_name_that_is_no_utf8_travels_as_text(tmp_path: Path) -> None:

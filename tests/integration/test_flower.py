@@ -1,0 +1,86 @@
+"""Flower, as ``celery -A cluster flower``, shows the nodes, and the tasks under their job's name."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.local import redis_server
+from tests.kit.programs import LOOPBACK, RedisServer, Worker, cluster, environment
+from tests.kit.waiting import wait_until
+
+pytest.importorskip("flower")
+
+
+class Flower:
+    """A real Flower on a free port, with a password."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self._url = url
+        self._log = folder / "flower.log"
+        self._port = redis_server.free_port(LOOPBACK)
+
+    def __enter__(self) -> Flower:
+        command = [sys.executable, "-m", "celery", "-A", "cluster", "flower", f"--address={LOOPBACK}"]
+        command += [f"--port={self._port}", "--basic-auth=user:secret"]
+        with self._log.open("wb") as log:
+            env = environment(CLUSTER_BROKER_URL=self._url)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._log.parent, env=env)
+        wait_until("Flower answers", lambda: self.get("/healthcheck"))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def get(self, path: str) -> str:
+        """The page, "" while it is not there."""
+        request = urllib.request.Request(f"http://{LOOPBACK}:{self._port}{path}")
+        request.add_header("Authorization", "Basic " + base64.b64encode(b"user:secret").decode())
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return str(answer.read().decode())
+        except (urllib.error.URLError, ConnectionError):
+            return ""
+
+    def api(self, path: str) -> dict[str, Any]:
+        """What the API gives."""
+        found: dict[str, Any] = json.loads(self.get(path) or "{}")
+        return found
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[str]:
+    with RedisServer(tmp_path / "redis") as server:
+        yield server.url
+
+
+def test_flower_shows_the_nodes_and_the_tasks_of_a_run(broker: str, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    for at in range(4):
+        (source / f"{at}.txt").write_text("some words")
+    with Worker("seen", broker, tmp_path, "-c", "1"), Flower(broker, tmp_path) as flower:
+        wait_until("the node is seen", lambda: "seen@test" in flower.api("/api/workers?refresh=1"))
+        done = cluster("submit", "--job", "measure", source, "--broker", broker)
+        assert done.returncode == 0, done.stderr
+        names = wait_until("its tasks are seen", lambda: finished(flower))
+        assert names == ["cluster.measure"] * 4 + ["cluster.measure.fold"]
+        metrics = flower.get("/metrics")
+        assert 'flower_worker_online{worker="seen@test"} 1.0' in metrics
+        assert 'task="cluster.measure"' in metrics
+
+
+def finished(flower: Flower) -> list[str]:
+    """The names of the tasks that ended well, once there are five of them."""
+    names = sorted(task["name"] for task in flower.api("/api/tasks").values() if task["state"] == "SUCCESS")
+    return names if len(names) == 5 else []
