@@ -47,6 +47,9 @@ def walk(source: Sequence[Path], suffixes: Collection[str] = ()) -> Iterator[Fou
         if root.is_dir():
             for path in _files_below(root, suffixes):
                 relative = path.relative_to(root)
+                if path == root:  # it cannot be listed
+                    yield Found(_text(label), path)
+                    continue
                 taken = relative.parts[0] in shared and (
                     given_files[relative.as_posix()] > 0
                     or any(os.path.lexists(other / relative) for other in folders if other != root)

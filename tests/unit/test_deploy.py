@@ -1,0 +1,84 @@
+"""What can be checked of the deployment without Docker or systemd: forms, and that all they name exists."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.settings import Settings
+from tests.kit.programs import ROOT
+
+yaml = pytest.importorskip("yaml")
+COMPOSE = ROOT / "docker-compose.yml"
+
+
+@pytest.fixture
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
+    return found
+
+
+def test_the_compose_file_has_the_form_of_the_compose_specification() -> None:
+    pytest.importorskip("check_jsonschema")
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
+    done = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_service_has_a_health_check_and_starts_again(compose: dict[str, Any]) -> None:
+    assert set(compose["services"]) == {"redis", "worker", "flower"}
+    for service in compose["services"].values():
+        assert service["healthcheck"]["test"]
+        assert service["restart"] == "unless-stopped"
+
+
+def test_every_file_that_is_mounted_or_copied_exists(compose: dict[str, Any]) -> None:
+    build = compose["services"]["worker"]["build"]
+    named = [build["dockerfile"]]
+    named += [volume.split(":")[0] for volume in compose["services"]["redis"]["volumes"] if volume.startswith("./")]
+    for line in (ROOT / build["dockerfile"]).read_text().splitlines():
+        if line.startswith("COPY"):
+            named += shlex.split(line)[1:-1]
+    for name in named:
+        assert (ROOT / name).exists(), name
+
+
+def test_every_variable_stands_in_the_example(compose: dict[str, Any]) -> None:
+    example = (ROOT / "deploy" / "env.example").read_text()
+    for name in set(re.findall(r"\$\{(\w+)", COMPOSE.read_text())):
+        assert re.search(rf"^{name}=", example, re.MULTILINE), name
+    for name in re.findall(r"^# (CLUSTER_\w+)=", example, re.MULTILINE):
+        assert name.removeprefix("CLUSTER_").lower() in Settings.model_fields
+
+
+def test_no_secret_has_a_default() -> None:
+    assert re.findall(r"^(\w+)=(.+)$", (ROOT / "deploy" / "env.example").read_text(), re.MULTILINE) == [
+        ("CLUSTER_LISTEN", "127.0.0.1"),
+        ("FLOWER_LISTEN", "127.0.0.1"),
+    ]
+
+
+@pytest.mark.parametrize("command", ["celery -A cluster worker", "celery -A cluster flower", "cluster nodes"])
+def test_every_command_exists(command: str) -> None:
+    program, *words = shlex.split(command)
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / program), *words, "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_systemd_unit_starts_the_worker_and_gives_it_time_to_end() -> None:
+    unit = configparser.ConfigParser(interpolation=None, strict=False)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read(ROOT / "deploy" / "cluster-worker.service")
+    assert unit["Service"]["ExecStart"].endswith("bin/celery -A cluster worker --loglevel INFO")
+    assert unit["Service"]["KillMode"] == "mixed"
+    assert int(unit["Service"]["TimeoutStopSec"]) > 60
+    assert "StartLimitIntervalSec" not in unit["Service"]
