@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import socket
 from itertools import count
 from pathlib import Path
 from typing import IO
 
+log = logging.getLogger(__name__)
 _held: list[IO[str]] = []
 """Locks are held as long as this process lives; the kernel lets go of them whatever way it ends."""
 
@@ -15,17 +17,22 @@ _held: list[IO[str]] = []
 def take(folder: Path) -> str:
     """The first of ``worker@host``, ``worker2@host``, … that no living worker of this machine has.
 
-    ``folder`` holds a lock file for each; it is made if need be.
+    ``folder`` holds a lock file for each; it is made if need be. Where it cannot be, the name is the first one.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    host = socket.gethostname()
     for number in count(1):
         name = "worker" if number == 1 else f"worker{number}"
-        lock = (folder / f"{name}.lock").open("w")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = (folder / f"{name}.lock").open("w")
+        except OSError as error:
+            log.warning("a second worker on this machine needs a name of its own (-n): %s", error)
+            return f"worker@{host}"
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.close()
             continue
         _held.append(lock)
-        return f"{name}@{socket.gethostname()}"
+        return f"{name}@{host}"
     raise AssertionError("count() does not end")

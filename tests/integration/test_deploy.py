@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 import redis
 
 from cluster.local import redis_server
@@ -28,6 +32,21 @@ def test_redis_takes_its_configuration_file(tmp_path: Path) -> None:
         client.close()
         server.kill()
         server.wait()
+
+
+def test_what_the_image_copies_is_enough_to_install(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling")
+    for line in (ROOT / "deploy" / "Dockerfile").read_text().splitlines():
+        if line.startswith("COPY"):
+            for name in shlex.split(line)[1:-1]:
+                (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    done = subprocess.run(
+        [*install, "--target", tmp_path / "installed", tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for name in ("cluster/runs/settle.lua", "tasks/ocr.py", "splitters/py.typed", "aggregators/counts.py"):
+        assert (tmp_path / "installed" / name).is_file()
 
 
 def answers(client: redis.Redis) -> bool:

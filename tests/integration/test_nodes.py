@@ -13,7 +13,9 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.kit.programs import RedisServer, Worker, cluster, start_cluster
+from cluster import celery_app, settings
+from cluster.nodes import identity
+from tests.kit.programs import DATA, RedisServer, Worker, cluster, start_cluster
 from tests.kit.waiting import wait_until
 
 
@@ -72,6 +74,11 @@ def test_a_worker_without_flags_names_and_sizes_itself(broker: str, tmp_path: Pa
             assert set(nodes(broker)) == {name, name.replace("worker@", "worker2@")}
     with second:  # the first one's name is free again
         wait_until("it is back under the name", lambda: state(broker, name) == "online")
+
+
+def test_a_worker_without_a_place_for_its_name_has_one_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert identity.take(tmp_path / "file" / "below").startswith("worker@")
 
 
 def test_an_affinity_limits_the_slots(broker: str, tmp_path: Path) -> None:
@@ -188,3 +195,42 @@ def test_a_node_that_missed_the_broadcast_stops_when_it_is_heard_of_again(broker
         assert state(broker, "frozen@test") == "gone"
     with Worker("frozen", broker, tmp_path / "again"):  # the wish was for its former start
         wait_until("it stays", lambda: nodes(broker)["frozen@test"]["state"] == "online")
+
+
+def test_the_events_of_a_worker_carry_its_capacity(broker: str, tmp_path: Path) -> None:
+    heard: list[dict[str, Any]] = []
+    app = celery_app.build(settings.load(broker_url=broker))
+
+    def hear(event: dict[str, Any]) -> None:
+        heard.append(event)
+        receiver.should_stop = True
+
+    with Worker("heard", broker, tmp_path, CLUSTER_SLOTS="2"), app.connection_for_read() as connection:
+        receiver = app.events.Receiver(connection, handlers={"worker-capacity": hear})
+        receiver.capture(limit=None, timeout=15, wakeup=False)
+    app.close()
+    assert (heard[0]["hostname"], heard[0]["slots"], heard[0]["busy"]) == ("heard@test", 2, 0)
+    assert heard[0]["memory_total_bytes"] > heard[0]["memory_available_bytes"] > 0
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the scans are not on this machine")
+def test_the_children_of_a_node_stay_within_the_memory_planned_for_its_slots(broker: str, tmp_path: Path) -> None:
+    source = tmp_path / "receipts"
+    source.mkdir()
+    # The two in full size are the ones that take memory.
+    scans = sorted((DATA / "receipts").glob("*.jpg"), key=lambda path: path.stat().st_size)[-6:]
+    for path in scans:
+        (source / path.name).symlink_to(path)
+    with Worker("fed", broker, tmp_path, CLUSTER_SLOTS="2") as worker:
+        done = cluster("submit", "--job", "ocr", source, "--broker", broker)
+        assert done.returncode == 0, done.stderr
+        children = psutil.Process(worker.process.pid).children()
+        peaks = [peak_bytes(child.pid) for child in children]
+    assert len(peaks) == 2
+    assert sum(peaks) < 2 * settings.Settings().slot_memory_bytes
+
+
+def peak_bytes(pid: int) -> int:
+    """The most memory the process ever held."""
+    [line] = [row for row in Path(f"/proc/{pid}/status").read_text().splitlines() if row.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
