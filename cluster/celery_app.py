@@ -46,7 +46,7 @@ def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
         task_ignore_result=True,
         task_store_errors_even_if_ignored=False,
         result_expires=3600,
-        worker_send_task_events=True,
+        worker_send_task_events=config.task_events,
         worker_enable_remote_control=True,
         task_time_limit=config.chunk_time_limit_s + config.chunk_time_grace_s,
         task_soft_time_limit=config.chunk_time_limit_s,

@@ -83,7 +83,7 @@ def opened(config: Settings, job: Job, options: Mapping[str, Any]) -> Iterator[S
 
     demand(job, options)
     with LocalCluster() as local:
-        local.start_worker(queues=[queue(job.name)])
+        local.start_worker([queue(job.name)], task_events=False)
         private = config.model_copy(update={"broker_url": SecretStr(local.url)})
         # A private Redis that does not answer is dead; nobody will start it again.
         stores = runs.connect(private, patient=False)

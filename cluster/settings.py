@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     retention_s: int = Field(7 * 24 * 3600, ge=3600)
     """How long a run is kept in Redis after it was last worked on."""
 
+    task_events: bool = True
+    """Whether this node tells of each task it starts and ends, for Flower; costs a third of its main process."""
+
     slots: int | None = Field(None, ge=1)
     """Slots of this node; none: sized from its cores and memory."""
 

@@ -83,14 +83,18 @@ class LocalCluster:
     ) -> None:
         self.stop()
 
-    def start_worker(self, name: str = "local", queues: Iterable[str] = (), log_level: str = "INFO") -> None:
-        """Start a worker that sizes itself, for the jobs this machine can do or for ``queues`` only."""
-        command = [sys.executable, "-m", "celery", "-A", "cluster", "worker", "-n", f"{name}@%h"]
-        command += ["--loglevel", log_level, "--without-gossip", "--without-mingle"]
+    def start_worker(self, queues: Iterable[str] = (), *, task_events: bool = True) -> None:
+        """Start a worker that sizes itself, for the jobs this machine can do or for ``queues`` only.
+
+        Without ``task_events`` it does not tell of each task: nobody listens in a cluster for one run.
+        """
+        command = [sys.executable, "-m", "celery", "-A", "cluster", "worker", "-n", "local@%h"]
+        command += ["--loglevel", "INFO", "--without-gossip", "--without-mingle"]
         if queues:
             command += ["-Q", ",".join(queues)]
         env = {
             "CLUSTER_BROKER_URL": self.url,
+            "CLUSTER_TASK_EVENTS": str(task_events),
             "PYTHONUNBUFFERED": "1",
             **placement.for_child(),
             "TMPDIR": str(self._folder),  # what the worker leaves there goes with the folder
