@@ -17,20 +17,21 @@ SOCKET_TIMEOUT_S = 30
 MINIMUM_VERSION = (6, 2)
 
 
-def connect(url: str, *, patient: bool = True) -> redis.Redis:
+def connect(url: str, *, patient: bool = True, timeout_s: float = SOCKET_TIMEOUT_S) -> redis.Redis:
     """A client for ``url``; connects on first use, is safe to carry over a fork.
 
     Args:
         url: ``redis://`` or ``rediss://``.
         patient: Try again for about half a minute when the connection fails; else once.
+        timeout_s: How long one command may take, and connecting at most.
     """
     retry = Retry(ExponentialBackoff(cap=2, base=0.05), retries=20 if patient else 0)
     return redis.Redis.from_url(
         url,
         retry=retry,
         retry_on_error=[redis.ConnectionError, redis.TimeoutError],
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_timeout=SOCKET_TIMEOUT_S,
+        socket_connect_timeout=min(CONNECT_TIMEOUT_S, timeout_s),
+        socket_timeout=timeout_s,
         health_check_interval=15,
         socket_keepalive=True,
     )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 NICE = 10
+BEAT_TIMEOUT_S = 1.0
 log = logging.getLogger(__name__)
 
 
@@ -38,7 +39,8 @@ def prepare(app: Celery, config: Settings) -> None:
             conf.worker_concurrency = config.slots or capacity.slots(config)
             _choose_queues(conf)
             # It beats from the worker's event loop, which must not wait.
-            Beat.registry = registry.Registry(redis_client.connect(config.require_broker(), patient=False))
+            url = config.require_broker()
+            Beat.registry = registry.Registry(redis_client.connect(url, patient=False, timeout_s=BEAT_TIMEOUT_S))
             app.steps["consumer"].add(Beat)
         except errors.ClusterError as error:
             raise SystemExit(f"cluster: {error}") from None
