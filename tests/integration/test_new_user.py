@@ -69,7 +69,8 @@ def test_the_base_install_is_small_and_says_what_it_leaves_out(clone: Path, tmp_
         assert "this node leaves out the job ocr: Pillow is not installed; to add it: " in worker.text()
         listed = run(tmp_path, venv / "bin/cluster", "nodes", "--json", "--broker", redis_url)
         [jobs] = [node["jobs"] for node in json.loads(listed.stdout) if node["name"] == "bare@test"]
-        assert jobs == ["wordcount"]  # it takes no work that it cannot do
+        assert "wordcount" in jobs
+        assert "ocr" not in jobs  # it takes no work that it cannot do
 
 
 def run(folder: Path, *command: str | Path, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
