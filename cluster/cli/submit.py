@@ -57,7 +57,7 @@ class Submit(click.Command):
     "  cluster submit --job wordcount --top 20 ./books\n"
     "  cluster submit --job ocr ./scans --broker redis://:password@host:6379/0 --detach\n\n"
     "Exit codes: 0 all done, 2 wrong use, 3 finished with items missing, 4 no Redis, 5 failed or cancelled,"
-    " 6 this machine cannot do the job, 130 stopped by Ctrl-C.",
+    " 6 no machine can do the job, 130 stopped by Ctrl-C.",
 )
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("-j", "--job", "job_name", required=True, metavar="NAME", help="What to do: see `cluster jobs`.")

@@ -138,7 +138,7 @@ class LocalCluster:
         wanted = self._port
         for _ in range(PORT_ATTEMPTS):
             self._port = wanted or redis_server.free_port(self._host)
-            config = redis_server.write_config(self._folder, self._host, self._port, self._password, durable=False)
+            config = redis_server.write_config(self._folder, self._host, self._port, self._password)
             self._ended.pop("redis", None)
             self._order("redis", [server.path, str(config)], {}, 2.0)
             if self._wait_for_redis():

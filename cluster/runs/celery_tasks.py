@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis
@@ -17,7 +17,7 @@ from celery.exceptions import Ignore, Reject, TimeLimitExceeded
 from pydantic import ValidationError
 
 from cluster import runs
-from cluster.runs import Stores, fold, map_chunk
+from cluster.runs import fold, map_chunk
 from cluster.wire import FoldMessage, MapMessage
 
 if TYPE_CHECKING:
@@ -42,7 +42,13 @@ def add(app: Celery, job: Job, config: Settings) -> None:
     """Register the two tasks of ``job``."""
     stores = functools.cache(functools.partial(runs.connect, config))
 
-    @app.task(bind=True, shared=False, name=f"cluster.{job.name}", base=_map_base(job.name, stores), max_retries=None)
+    def give_up_chunk(message: Any, reason: str) -> None:
+        map_chunk.give_up(MapMessage.model_validate(message), job.name, stores(), reason, "")
+
+    def give_up_fold(message: Any, reason: str) -> None:
+        stores().ledger.stop(FoldMessage.model_validate(message).run, "failed", f"joining parts {reason}")
+
+    @app.task(bind=True, shared=False, name=f"cluster.{job.name}", base=_limited(give_up_chunk), max_retries=None)
     def map_task(self: Task, message: Any) -> int:
         parsed = _parse(MapMessage, message)
         try:
@@ -62,7 +68,7 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         bind=True,
         shared=False,
         name=f"cluster.{job.name}.fold",
-        base=_fold_base(stores),
+        base=_limited(give_up_fold),
         max_retries=config.max_attempts - 1,
     )
     def fold_task(self: Task, message: Any) -> None:
@@ -126,31 +132,14 @@ def _hand_back(error: Exception) -> Reject:
     return Reject(str(error), requeue=True)
 
 
-def _map_base(job: str, stores: functools._lru_cache_wrapper[Stores]) -> type[Task]:
-    class MapTask(Task):  # type: ignore[misc]
-        """Hears of chunks whose process was ended for running past the hard time limit."""
+def _limited(give_up: Callable[[Any, str], object]) -> type[Task]:
+    """A base for tasks: ``give_up(message, reason)`` is called when the hard time limit ended a task's process."""
 
+    class Limited(Task):  # type: ignore[misc]
         abstract = True
 
         def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
             if isinstance(exc, TimeLimitExceeded):
-                message = MapMessage.model_validate(args[0])
-                reason = f"took longer than {exc.args[0]} s and could not be interrupted"
-                map_chunk.give_up(message, job, stores(), reason, "")
+                give_up(args[0], f"took longer than {exc.args[0]} s and could not be interrupted")
 
-    return MapTask
-
-
-def _fold_base(stores: functools._lru_cache_wrapper[Stores]) -> type[Task]:
-    class FoldTask(Task):  # type: ignore[misc]
-        """Hears of folds whose process was ended for running past the hard time limit."""
-
-        abstract = True
-
-        def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-            if isinstance(exc, TimeLimitExceeded):
-                message = FoldMessage.model_validate(args[0])
-                reason = f"joining parts took longer than {exc.args[0]} s and could not be interrupted"
-                stores().ledger.stop(message.run, "failed", reason)
-
-    return FoldTask
+    return Limited

@@ -75,7 +75,6 @@ class Ledger:
             "submitter": submitter,
             "started_at": f"{seconds}.{micros:06d}",
             "chunks_published": 0,
-            "windows_published": 0,
         }
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.hset(keys.run(run), mapping=fields)
@@ -87,11 +86,10 @@ class Ledger:
 
     def open_window(self, run: str, window: int, first_chunk: int, entries: Sequence[ChunkEntry]) -> str:
         """Enter chunks that are about to be published, and the window they form; gives the run's state."""
-        size_bytes = sum(entry.size_bytes for entry in entries)
         return self._word(
             "open_window",
             [keys.run(run, name) for name in ("", "chunks", "windows")],
-            [window, first_chunk, size_bytes, self._retention_s, *(entry.pack() for entry in entries)],
+            [window, first_chunk, self._retention_s, *(entry.pack() for entry in entries)],
         )
 
     def fail_items(self, run: str, failures: Mapping[str, str], items: int) -> None:

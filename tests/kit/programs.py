@@ -54,7 +54,7 @@ class RedisServer:
 
     def __enter__(self) -> Self:
         self._folder.mkdir(exist_ok=True)
-        config = redis_server.write_config(self._folder, LOOPBACK, self.port, "secret", durable=False)
+        config = redis_server.write_config(self._folder, LOOPBACK, self.port, "secret")
         with (self._folder / "redis.log").open("ab") as log:
             command = [find_redis(), str(config), *self._arguments]
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
