@@ -5,13 +5,16 @@
     │   ├── UnknownJob
     │   ├── UnknownRun
     │   ├── BadSetting
-    │   └── NothingToDo
+    │   ├── NothingToDo
+    │   └── InputChanged
     ├── BrokerError                 4  no Redis to talk to
     │   ├── BrokerUnreachable
     │   ├── BrokerRefused
     │   └── NoRedisServer
     ├── RunError                    5  the run has no result
     │   ├── RunNotFinished
+    │   ├── RunOver
+    │   ├── RunBusy
     │   ├── RunCancelled
     │   └── RunFailed
     ├── JobUnavailable              6  this machine, or no node of the cluster, can do the job
@@ -60,6 +63,10 @@ class NothingToDo(UsageError):
     """The input holds nothing that the job can work on."""
 
 
+class InputChanged(UsageError):
+    """The input is not the one that the run was begun with."""
+
+
 class BrokerError(ClusterError):
     """There is no Redis to talk to."""
 
@@ -86,6 +93,14 @@ class RunError(ClusterError):
 
 class RunNotFinished(RunError):
     """The run is still going on."""
+
+
+class RunOver(RunError):
+    """The run has ended."""
+
+
+class RunBusy(RunError):
+    """Another one coordinates the run."""
 
 
 class RunCancelled(RunError):

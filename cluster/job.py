@@ -109,6 +109,10 @@ class Job:
     options: tuple[Option, ...] = ()
     unavailable: Callable[..., str] = lambda: ""
     """Why this machine cannot do the job, or "". Its parameters are options, None for "any"."""
+    version: str = "1"
+    """Another one for another meaning: a node refuses chunks of a run that was begun with another version."""
+    idempotent: bool = True
+    """Whether a chunk may be done twice for the sake of speed. After a failure it may be done again in any case."""
     install: str = ""
     """What pip is to install where the job is unavailable, as ``cluster[ocr]``."""
 

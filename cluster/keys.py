@@ -6,15 +6,24 @@
 | cluster:run:R               | hash   | manifest, state and counters of run R (fields: ledger.py) |
 | cluster:run:R:done          | bitmap | bit i: chunk i is settled, that is committed or set aside |
 | cluster:run:R:chunks        | hash   | chunk -> its items and where their bytes lie; until it is settled |
-| cluster:run:R:claims        | hash   | chunk or "fold level:number" -> "attempts when node", its last start |
+| cluster:run:R:claims        | hash   | chunk or "fold level:number" -> "since_ms start node", who works on it |
+| cluster:run:R:attempts      | hash   | chunk or "fold level:number" -> "failed killed lost", how often they ended so |
+| cluster:run:R:copies        | hash   | chunk -> the slow node for whose sake a second copy was published |
 | cluster:run:R:windows       | hash   | window -> "first chunk, number of chunks" |
 | cluster:run:R:parts:W       | hash   | chunk -> its part; only until window W is folded |
 | cluster:run:R:folds         | hash   | "level:number" -> the part that a fold gave; these together are the result |
 | cluster:run:R:failures      | hash   | item -> why it is missing |
 | cluster:run:R:nodes         | hash   | node -> chunks it committed |
+| cluster:run:R:times         | hash   | node -> milliseconds it took for these |
+| cluster:run:R:refusals      | hash   | node -> why it does not take this run's chunks |
+| cluster:run:R:events        | stream | the run's story, its last changes |
 | cluster:blobs:SCOPE         | hash   | sha256 -> bytes |
 | cluster:nodes               | hash   | node -> "start joined seen state facts", written by the node every second |
 | cluster:nodes:wishes        | hash   | node -> "start what": what is wished of that start of it |
+| cluster:nodes:starts        | hash   | start -> "seen node", each start of a node until nothing of it is left |
+| cluster:nodes:watcher       | string | who watches the nodes now; for a second or two |
+| cluster:nodes:losses        | string | how often a node was lost |
+| cluster:unacked:START       | hash   | messages this start of a node holds (kombu's; beside it `:index`, `:mutex`) |
 
 Scopes of blobs: ``runs/R/in/<chunk>`` the input of a chunk, dropped when it is settled;
 ``runs/R/parts/<window>`` large parts, dropped when their window is folded;
@@ -26,6 +35,14 @@ from __future__ import annotations
 RUNS = "cluster:runs"
 NODES = "cluster:nodes"
 WISHES = "cluster:nodes:wishes"
+STARTS = "cluster:nodes:starts"
+WATCHER = "cluster:nodes:watcher"
+LOSSES = "cluster:nodes:losses"
+OF_RUN = (
+    "done", "chunks", "claims", "attempts", "copies", "windows", "folds",
+    "failures", "nodes", "times", "refusals", "events",
+)  # fmt: skip
+"""What a run has besides its own hash and the parts of its windows."""
 
 
 def run(run: str, what: str = "") -> str:
@@ -36,6 +53,11 @@ def run(run: str, what: str = "") -> str:
 def parts(run: str, window: int) -> str:
     """The parts of one window."""
     return f"cluster:run:{run}:parts:{window}"
+
+
+def unacked(start: str) -> str:
+    """The messages that a start of a node holds."""
+    return f"cluster:unacked:{start}"
 
 
 def blobs(scope: str) -> str:

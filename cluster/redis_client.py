@@ -17,13 +17,16 @@ SOCKET_TIMEOUT_S = 30
 MINIMUM_VERSION = (6, 2)
 
 
-def connect(url: str, *, patient: bool = True, timeout_s: float = SOCKET_TIMEOUT_S) -> redis.Redis:
+def connect(
+    url: str, *, patient: bool = True, timeout_s: float = SOCKET_TIMEOUT_S, name: str | None = None
+) -> redis.Redis:
     """A client for ``url``; connects on first use, is safe to carry over a fork.
 
     Args:
         url: ``redis://`` or ``rediss://``.
         patient: Try again for about half a minute when the connection fails; else once.
         timeout_s: How long one command may take, and connecting at most.
+        name: By which Redis knows its connections.
     """
     retry = Retry(ExponentialBackoff(cap=2, base=0.05), retries=20 if patient else 0)
     return redis.Redis.from_url(
@@ -34,6 +37,7 @@ def connect(url: str, *, patient: bool = True, timeout_s: float = SOCKET_TIMEOUT
         socket_timeout=timeout_s,
         health_check_interval=15,
         socket_keepalive=True,
+        client_name=name,
     )
 
 

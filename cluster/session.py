@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,10 @@ from pydantic import SecretStr
 from cluster import errors, redis_client, runs
 from cluster.job import Job, Source, paths
 from cluster.runs import Stores
-from cluster.runs.coordinate import Coordinator
+from cluster.runs.coordinate import Coordinator, cancel
+from cluster.runs.lease import Busy, Role
+from cluster.runs.supervise import Supervisor
+from cluster.runs.watch import Watch
 from cluster.settings import Settings
 from splitters import Chunk
 
@@ -42,24 +45,49 @@ class Session:
     def start(self, job: Job, options: Mapping[str, Any]) -> str:
         """Open a run; gives its id."""
         run = f"{job.name}-{secrets.token_hex(4)}"
-        self.stores.ledger.create(run, job.name, options, f"{socket.gethostname()}:{os.getpid()}")
+        self.stores.ledger.create(run, job.name, job.version, options, whoami())
         return run
 
     def coordinate(
         self, job: Job, run: str, source: Source, chunks: Iterator[Chunk], on_wait: Callable[[], None]
     ) -> str:
-        """Bring the run to its end; gives the state it ended in. ``on_wait`` is called while waiting."""
+        """Bring the run to its end; gives the state it ended in. ``on_wait`` is called while waiting.
+
+        If part of the input is entered already, it goes on from there; without ``source`` it only waits, and sees
+        that what is entered is done. A failure of ours fails the run, if nobody else has taken it over.
+
+        Raises:
+            errors.RunBusy: Another one reads its input.
+            errors.RunOver: The run has ended already.
+            errors.InputChanged: The input is not the one that the run was begun with.
+        """
 
         def wait() -> None:
             self.check(0)
             on_wait()
 
-        coordinator = Coordinator(self.app, job, run, self.stores, self.config, wait)
-        coordinator.count_ahead(source)
+        role: Role = "splitter" if source else "supervisor"
+        supervisor = Supervisor(self.app, job, run, self.stores, whoami(), role)
+        coordinator = Coordinator(self.app, job, run, self.stores, self.config, supervisor, wait)
         try:
-            return coordinator.coordinate(chunks)
-        except redis.RedisError:
-            self.check(NEWS_S)  # where it is ours, we know better why it is away
+            lease = supervisor.lease()
+        except Busy as error:
+            raise errors.RunBusy(
+                f"the run {run} is coordinated by {error} now: see `cluster result {run} --wait`"
+            ) from None
+        try:
+            with Watch(self.app, self.stores), supervisor:
+                if not source:
+                    return coordinator.wait()
+                coordinator.count_ahead(source)
+                return coordinator.coordinate(chunks)
+        except errors.InputChanged:
+            raise
+        except Exception as error:
+            with suppress(redis.RedisError):
+                cancel(run, self.stores, f"its coordinator failed: {error}", "failed", lease.fence)
+            if isinstance(error, redis.RedisError):
+                self.check(NEWS_S)  # where it is ours, we know better why it is away
             raise
 
 
@@ -89,6 +117,11 @@ def opened(config: Settings, job: Job, options: Mapping[str, Any]) -> Iterator[S
         stores = runs.connect(private, patient=False)
         with closing(celery_app.build(private, patient=False)) as app:
             yield Session(private, stores, app, local.check)
+
+
+def whoami() -> str:
+    """Names this process as a submitter and coordinator."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def demand(job: Job, options: Mapping[str, Any]) -> None:

@@ -13,7 +13,9 @@ import click
 
 from cluster import __version__, errors, placement
 
-COMMANDS = ("submit", "status", "result", "cancel", "runs", "jobs", "nodes", "shutdown", "up", "doctor")
+COMMANDS = (
+    "submit", "status", "result", "cancel", "resume", "runs", "jobs", "nodes", "shutdown", "up", "master", "doctor",
+)  # fmt: skip
 
 
 class Commands(click.Group):
@@ -42,11 +44,13 @@ SUMMARIES = {
     "status": "Show how far a run is.",
     "result": "Print the result of a run that has ended.",
     "cancel": "Stop a run.",
+    "resume": "Go on with a run whose submitter is gone.",
     "runs": "List the runs of a cluster.",
     "jobs": "List the jobs with their parts and options.",
     "nodes": "Show the machines of a cluster.",
     "shutdown": "Ask nodes to stop, by default all.",
     "up": "Start a cluster on this machine that others can join.",
+    "master": "Take over runs whose submitter is gone.",
     "doctor": "Show what this machine can run, and why not.",
 }
 

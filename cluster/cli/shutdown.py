@@ -9,6 +9,8 @@ import click
 from cluster import celery_app, errors
 from cluster.cli import shared
 from cluster.nodes.registry import Node, Registry
+from cluster.runs import Stores
+from cluster.settings import Settings
 
 POLL_S = 0.1
 
@@ -34,7 +36,16 @@ def command(names: tuple[str, ...], now: bool, wait_s: float, broker: str | None
     Exits with 0 when all confirmed, with 5 when some did not: those hear of it when they are heard of again.
     """
     config, stores = shared.connect(broker)
-    asked = _choose(stores.nodes, names)
+    all_answered = shut_down(config, stores, _choose(stores.nodes, names), now=now, wait_s=wait_s)
+    return 0 if all_answered else errors.RunError.exit_code
+
+
+def shut_down(
+    config: Settings, stores: Stores, asked: list[Node] | None = None, *, now: bool = False, wait_s: float = 10.0
+) -> bool:
+    """Ask nodes to stop, by default all that are there, and tell which answered within ``wait_s``; whether all did."""
+    if asked is None:
+        asked = [node for node in stores.nodes.nodes() if node.state != "gone"]
     stores.nodes.wish(asked, "stop-now" if now else "stop")
     # The wish is what counts; the broadcast reaches those who listen a second earlier.
     app = celery_app.build(config)
@@ -43,7 +54,7 @@ def command(names: tuple[str, ...], now: bool, wait_s: float, broker: str | None
     waiting = _wait(stores.nodes, asked, wait_s)
     for node in asked:
         click.echo(f"{node.name}: {'has not answered' if node.name in waiting else 'stops'}", err=True)
-    return errors.RunError.exit_code if waiting else 0
+    return not waiting
 
 
 def _choose(registry: Registry, names: tuple[str, ...]) -> list[Node]:

@@ -10,9 +10,10 @@ from cluster.cli import shared, texts
 
 @click.command("status", epilog="\b\nExample:\n  cluster status ocr-1a2b3c4d --json")
 @click.argument("run", required=False)
+@click.option("--events", is_flag=True, help="Tell the run's story: what happened where, and why.")
 @shared.broker
 @shared.as_json
-def command(run: str | None, broker: str | None, as_json: bool) -> None:
+def command(run: str | None, events: bool, broker: str | None, as_json: bool) -> None:
     """Show how far RUN is, by default the latest one."""
     _, stores = shared.connect(broker)
     if run is None:
@@ -21,7 +22,13 @@ def command(run: str | None, broker: str | None, as_json: bool) -> None:
             raise errors.UnknownRun("this cluster has no runs yet")
         run = latest[0].run
     status = stores.ledger.status(run)
-    if as_json:
+    if events:
+        story = stores.ledger.events(run)
+        if as_json:
+            shared.print_json([event.model_dump(mode="json") for event in story])
+        else:
+            click.echo(texts.story(story, status))
+    elif as_json:
         shared.print_json(status.model_dump(mode="json"))
     else:
         click.echo(texts.status(status))

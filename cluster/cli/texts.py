@@ -5,8 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cluster.nodes.registry import Node
-from cluster.runs.status import Status
+from cluster.runs.status import Event, Status
 
+EVENTS = {
+    "begun": "begun",
+    "coordinator": "coordinated by",
+    "first-part": "first part from",
+    "failed": "attempt failed:",
+    "killed": "process ended:",
+    "lost": "handed to others:",
+    "published-again": "published again:",
+    "copied": "begun elsewhere as well:",
+    "set-aside": "set aside:",
+    "refused": "refused by",
+    "input-read": "input read to its end",
+}
+"""How a run's changes read."""
 MOST_FAILURES = 20
 GIB = 2**30
 
@@ -22,7 +36,26 @@ def status(found: Status) -> str:
     ]
     if found.retries:
         lines.append(f"  retries   {found.retries}")
+    if found.state == "running":
+        lines.append(f"  master    {found.coordinator or _nobody(found)}")
+    lines += [f"  refused   {plain(node)}: {plain(why)}" for node, why in sorted(found.refusals.items())]
     return "\n".join(lines + failures(found))
+
+
+def story(events: Sequence[Event], found: Status) -> str:
+    """A line each change, and which node did how much."""
+    lines = []
+    for event in events:
+        about = f"{'' if event.chunk.startswith('fold') else 'chunk '}{event.chunk}" if event.chunk else ""
+        words = (EVENTS.get(event.event, event.event), about, event.node, event.why)
+        lines.append(f"{event.at.astimezone():%H:%M:%S}  {'  '.join(plain(word) for word in words if word)}")
+    lines += [f"{node} did {chunks} chunks" for node, chunks in sorted(found.nodes.items())]
+    return "\n".join(lines)
+
+
+def _nobody(found: Status) -> str:
+    read = "" if found.chunks_total is not None else " INPUT..."
+    return f"nobody: take it up with `cluster resume {found.run}{read}`, or start a `cluster master`"
 
 
 def items(found: Status) -> str:

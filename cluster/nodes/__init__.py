@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from cluster import catalog, errors, redis_client
+from cluster import catalog, errors, keys, redis_client
 from cluster.nodes import capacity, identity, registry
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 NICE = 10
 BEAT_TIMEOUT_S = 1.0
+FOREVER_S = 10**9
 log = logging.getLogger(__name__)
 
 
@@ -38,9 +39,13 @@ def prepare(app: Celery, config: Settings) -> None:
                 instance.hostname = identity.take(config.cache_folder / "nodes")
             conf.worker_concurrency = config.slots or capacity.slots(config)
             _choose_queues(conf)
+            conf.broker_transport_options = _holding(conf, identity.start())
             # It beats from the worker's event loop, which must not wait.
             url = config.require_broker()
-            Beat.registry = registry.Registry(redis_client.connect(url, patient=False, timeout_s=BEAT_TIMEOUT_S))
+            client = redis_client.connect(
+                url, patient=False, timeout_s=BEAT_TIMEOUT_S, name=registry.CLIENT + identity.start()
+            )
+            Beat.registry = registry.Registry(client)
             app.steps["consumer"].add(Beat)
         except errors.ClusterError as error:
             raise SystemExit(f"cluster: {error}") from None
@@ -53,6 +58,15 @@ def prepare(app: Celery, config: Settings) -> None:
     def be_nice(**_: Any) -> None:
         if hasattr(os, "nice"):
             os.nice(NICE)
+
+
+def restore(app: Celery, start: str) -> None:
+    """Give back to their queues, in front, all messages that a start of a node holds."""
+    options = _holding(app.conf, start)
+    # Not its own lock, which it may have died with; and all of it is overdue, whatever its clock said.
+    options |= {"unacked_mutex_key": f"{keys.unacked(start)}:restore", "visibility_timeout": -FOREVER_S}
+    with app.connection_for_write(transport_options=options) as connection:
+        connection.default_channel.qos.restore_visible(num=None, interval=1)
 
 
 def abilities() -> dict[str, str]:
@@ -70,6 +84,23 @@ def left_out(job: str, problem: str) -> str:
     """The sentence about a job that this machine cannot do."""
     hint = how_to_add(job)
     return f"this node leaves out the job {job}: {problem}{f'; to add it: {hint}' if hint else ''}"
+
+
+def _holding(conf: Any, start: str) -> dict[str, Any]:
+    """The transport's options with keys of its own for what this start of a node holds.
+
+    So its messages can be given back as soon as it is lost, and if it was only paused, what it acknowledges late
+    is not what another holds by then.
+    """
+    key = keys.unacked(start)
+    return {
+        **(conf.broker_transport_options or {}),
+        "unacked_key": key,
+        "unacked_index_key": f"{key}:index",
+        "unacked_mutex_key": f"{key}:mutex",
+        "unacked_mutex_expire": 10,
+        "visibility_timeout": FOREVER_S,
+    }
 
 
 def _choose_queues(conf: Any) -> None:

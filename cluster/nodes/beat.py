@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
@@ -13,7 +12,7 @@ from celery import bootsteps
 from celery.worker import state as worker_state
 from celery.worker.control import control_command
 
-from cluster.nodes import capacity
+from cluster.nodes import capacity, identity
 from cluster.nodes.registry import BEAT_S, Facts, Registry
 
 NAMED = ("cluster", "celery", "redis", "tesserocr", "pytesseract")
@@ -28,7 +27,7 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
     """Set by ``nodes.prepare``: on a client that gives up at once, for this runs in the worker's event loop."""
 
     def __init__(self, consumer: Any, **options: Any) -> None:
-        self._start = secrets.token_hex(8)
+        self._start = identity.start()
         self._timer: Any = None
         self._away = False
         self._facts: Facts | None = None

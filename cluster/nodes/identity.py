@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import logging
+import secrets
 import socket
 from itertools import count
 from pathlib import Path
@@ -12,6 +14,12 @@ from typing import IO
 log = logging.getLogger(__name__)
 _held: list[IO[str]] = []
 """Locks are held as long as this process lives; the kernel lets go of them whatever way it ends."""
+
+
+@functools.cache
+def start() -> str:
+    """Tells this start of a worker from others under the same name; its children inherit it."""
+    return secrets.token_hex(8)
 
 
 def take(folder: Path) -> str:

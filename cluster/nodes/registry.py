@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import redis
 from pydantic import BaseModel, Field
 
 from cluster import keys
 
-if TYPE_CHECKING:
-    import redis
-
+CLIENT = "cluster-node-"
+"""The name of a node's connection to Redis begins so; its start follows."""
+LEAD_MS = 1000
 BEAT_S = 1.0
 SILENT_S = 4.0
 """A node unheard of for so long, by Redis's clock, is silent: most likely it is gone."""
@@ -55,6 +56,16 @@ class Node(Facts):
     """What it said last: "here", "leaving" or "left"."""
 
 
+class Start(NamedTuple):
+    """One start of a node, of which something may be left in Redis."""
+
+    start: str
+    node: str
+    seen: str
+    """The moment of its last beat, by Redis's clock."""
+    said: str
+
+
 class Registry:
     """All nodes of one cluster."""
 
@@ -66,7 +77,7 @@ class Registry:
     def beat(self, name: str, start: str, state: Literal["here", "leaving", "left"], facts: Facts) -> Wish:
         """Write a node's row; gives what is wished of this start of it."""
         arguments: list[Any] = [name, start, state, facts.model_dump_json(), FORGET_S]
-        wish: Any = self._beat(keys=[keys.NODES, keys.WISHES], args=arguments)
+        wish: Any = self._beat(keys=[keys.NODES, keys.WISHES, keys.STARTS], args=arguments)
         word = wish.decode()
         return word if word in ("stop", "stop-now") else ""
 
@@ -79,6 +90,53 @@ class Registry:
         now = seconds + micros / 1e6
         found = [_node(name.decode(errors="replace"), row, now) for name, row in rows.items()]
         return sorted((node for node in found if node is not None), key=lambda node: node.name)
+
+    # For who watches the nodes
+
+    def lead(self, watcher: str) -> bool:
+        """Whether this watcher is the one that acts, for the next ``LEAD_MS``."""
+        if self._redis.set(keys.WATCHER, watcher, nx=True, px=LEAD_MS):
+            return True
+        leader: Any = self._redis.get(keys.WATCHER)
+        if leader != watcher.encode():
+            return False
+        return bool(self._redis.pexpire(keys.WATCHER, LEAD_MS))
+
+    def starts(self) -> list[Start]:
+        """All starts of nodes that are not forgotten."""
+        found: Any = self._redis.hgetall(keys.STARTS)
+        rows = [(start.decode(), *row.decode(errors="replace").split(" ", 2)) for start, row in found.items()]
+        return [Start(row[0], node=row[3], seen=row[1], said=row[2]) for row in rows if len(row) == 4]
+
+    def connected(self) -> set[str] | None:
+        """The starts that have a connection to Redis; None where we may not ask."""
+        try:
+            clients: Any = self._redis.client_list()
+        except redis.ResponseError:
+            return None
+        names = [client["name"] for client in clients]
+        return {name.removeprefix(CLIENT) for name in names if name.startswith(CLIENT)}
+
+    def held(self, start: str) -> list[bytes]:
+        """The messages that a start of a node holds."""
+        found: Any = self._redis.hvals(keys.unacked(start))
+        return list(found)
+
+    def forget(self, start: str) -> None:
+        """Nothing is left of a start of a node."""
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hdel(keys.STARTS, start)
+            pipe.unlink(*(keys.unacked(start) + end for end in ("", ":index", ":mutex")))
+            pipe.execute()
+
+    def count_loss(self) -> None:
+        """Tell all coordinators that a node was lost."""
+        self._redis.incr(keys.LOSSES)
+
+    def losses(self) -> int:
+        """How often a node was lost."""
+        found: Any = self._redis.get(keys.LOSSES)
+        return int(found or 0)
 
     def wish(self, nodes: Sequence[Node], what: Literal["stop", "stop-now"]) -> None:
         """Wish something of nodes, for this start of theirs; they hear it with their next beat."""

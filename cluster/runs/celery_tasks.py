@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +18,9 @@ from celery.exceptions import Ignore, Reject, TimeLimitExceeded
 from pydantic import ValidationError
 
 from cluster import runs
+from cluster.nodes import identity
 from cluster.runs import fold, map_chunk
+from cluster.runs.ledger import Worker
 from cluster.wire import FoldMessage, MapMessage
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 Message = TypeVar("Message", MapMessage, FoldMessage)
+EndedFromOutside = Callable[[Any, str, Worker], None]
+TASK_ID = re.compile(r"(?P<run>[a-zA-Z0-9-]+)\.(?:(?P<chunk>\d+)|fold\.(?P<level>\d+)\.(?P<number>\d+))")
 log = logging.getLogger(__name__)
 
 
@@ -42,22 +47,42 @@ def add(app: Celery, job: Job, config: Settings) -> None:
     """Register the two tasks of ``job``."""
     stores = functools.cache(functools.partial(runs.connect, config))
 
-    def give_up_chunk(message: Any, reason: str) -> None:
-        map_chunk.give_up(MapMessage.model_validate(message), job.name, stores(), reason, "")
+    def chunk_timed_out(message: Any, reason: str, worker: Worker) -> None:
+        parsed = MapMessage.model_validate(message)
+        entry = stores().ledger.entry(parsed.run, parsed.chunk)
+        if entry is not None:
+            map_chunk.set_aside(parsed, stores(), entry, reason, worker)
 
-    def give_up_fold(message: Any, reason: str) -> None:
+    def chunk_killed(message: Any, why: str, worker: Worker) -> None:
+        parsed = MapMessage.model_validate(message)
+        stores().ledger.end_attempt(parsed.run, str(parsed.chunk), "killed", worker, why)
+
+    def fold_timed_out(message: Any, reason: str, worker: Worker) -> None:
         stores().ledger.stop(FoldMessage.model_validate(message).run, "failed", f"joining parts {reason}")
 
-    @app.task(bind=True, shared=False, name=f"cluster.{job.name}", base=_limited(give_up_chunk), max_retries=None)
+    def fold_killed(message: Any, why: str, worker: Worker) -> None:
+        parsed = FoldMessage.model_validate(message)
+        stores().ledger.end_attempt(parsed.run, fold.name(parsed), "killed", worker, why)
+
+    @app.task(
+        bind=True,
+        shared=False,
+        name=f"cluster.{job.name}",
+        base=_guarded(chunk_killed, chunk_timed_out),
+        max_retries=None,
+    )
     def map_task(self: Task, message: Any) -> int:
         parsed = _parse(MapMessage, message)
+        worker = Worker(self.request.hostname, identity.start())
         try:
-            ended = map_chunk.run(parsed, job, stores(), config, self.request.hostname, again=_again(self))
+            ended = map_chunk.run(parsed, job, stores(), config, worker)
         except redis.RedisError as error:
             raise _hand_back(error) from error
         except Exception as error:
-            # Ours, or a time limit that struck at a bad moment. The claim counts as an attempt, so this ends.
+            # Ours, or a time limit that struck at a bad moment.
             log.exception("run %s, chunk %s", parsed.run, parsed.chunk)
+            why = f"{type(error).__name__}: {error}"
+            stores().ledger.end_attempt(parsed.run, str(parsed.chunk), "failed", worker, why)
             raise self.retry(countdown=config.retry_delay_s, exc=None) from error
         if isinstance(ended, map_chunk.TryAgain):
             raise self.retry(countdown=ended.delay_s, exc=None)
@@ -68,20 +93,24 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         bind=True,
         shared=False,
         name=f"cluster.{job.name}.fold",
-        base=_limited(give_up_fold),
-        max_retries=config.max_attempts - 1,
+        base=_guarded(fold_killed, fold_timed_out),
+        max_retries=None,
     )
     def fold_task(self: Task, message: Any) -> None:
         parsed = _parse(FoldMessage, message)
+        worker = Worker(self.request.hostname, identity.start())
         try:
-            ended = fold.run(parsed, job, stores(), config, again=_again(self))
+            ended = fold.run(parsed, job, stores(), config, worker)
         except redis.RedisError as error:
             raise _hand_back(error) from error
         except Exception as error:
-            if self.request.retries < self.max_retries:
-                log.warning("run %s: joining parts failed, trying again: %s", parsed.run, error)
-                raise self.retry(countdown=config.retry_delay_s) from error
             reason = f"joining parts failed: {type(error).__name__}: {error}"
+            attempts = stores().ledger.end_attempt(parsed.run, fold.name(parsed), "failed", worker, reason)
+            if attempts is None:
+                return
+            if attempts.failed < config.max_attempts:
+                log.warning("run %s: %s; trying again", parsed.run, reason, extra={"run": parsed.run})
+                raise self.retry(countdown=config.retry_delay_s, exc=None) from error
             log.exception("run %s: %s", parsed.run, reason)
             stores().ledger.stop(parsed.run, "failed", reason[: map_chunk.MAX_REASON_CHARS])
             return
@@ -104,11 +133,24 @@ def publish_window(app: Celery, job: str, run: str, window: int, chunks: range) 
     chord(header, app=app)(body.si(message.model_dump()).set(task_id=f"{run}.fold.0.{window}"))
 
 
+def publish_chunk(app: Celery, job: str, message: MapMessage) -> None:
+    """Publish one chunk again: its message is lost, or slow."""
+    app.tasks[f"cluster.{job}"].apply_async((message.model_dump(),), task_id=f"{message.run}.{message.chunk}")
+
+
 def publish_fold(app: Celery, job: str, message: FoldMessage) -> None:
     """Publish the fold of a family of folds, or again that of a window."""
     app.tasks[f"cluster.{job}.fold"].apply_async(
         (message.model_dump(),), task_id=f"{message.run}.fold.{message.level}.{message.number}"
     )
+
+
+def parse_id(task_id: str) -> tuple[str, str] | None:
+    """The run, and the chunk ("17") or fold ("fold 0:3"), that a message of that id is about."""
+    found = TASK_ID.fullmatch(task_id)
+    if found is None:
+        return None
+    return found["run"], found["chunk"] or f"fold {found['level']}:{found['number']}"
 
 
 def _parse(kind: type[Message], message: Any) -> Message:
@@ -121,25 +163,26 @@ def _parse(kind: type[Message], message: Any) -> Message:
         raise Ignore from None
 
 
-def _again(task: Task) -> bool:
-    """Whether an earlier start of this message is known to have failed: it raised, or died with its process."""
-    return bool(task.request.retries or (task.request.delivery_info or {}).get("redelivered"))
-
-
 def _hand_back(error: Exception) -> Reject:
     """Redis is away: the message goes back; the start that it cut short counts as an attempt."""
     log.error("Redis is away, the message goes back to the queue: %s", error)
     return Reject(str(error), requeue=True)
 
 
-def _limited(give_up: Callable[[Any, str], object]) -> type[Task]:
-    """A base for tasks: ``give_up(message, reason)`` is called when the hard time limit ended a task's process."""
+def _guarded(killed: EndedFromOutside, timed_out: EndedFromOutside) -> type[Task]:
+    """A base for tasks whose process may be ended from outside: the worker's main process then calls one of these
+    with the message, the reason, and who it was."""
 
-    class Limited(Task):  # type: ignore[misc]
+    class Guarded(Task):  # type: ignore[misc]
         abstract = True
+        Request = "cluster.runs.celery_request:GuardedRequest"
+
+        def killed(self, message: Any, why: str, worker: Worker) -> None:
+            killed(message, why, worker)
 
         def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
             if isinstance(exc, TimeLimitExceeded):
-                give_up(args[0], f"took longer than {exc.args[0]} s and could not be interrupted")
+                reason = f"took longer than {exc.args[0]} s and could not be interrupted"
+                timed_out(args[0], reason, Worker(self.request.hostname or "", identity.start()))
 
-    return Limited
+    return Guarded

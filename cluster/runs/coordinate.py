@@ -1,18 +1,21 @@
-"""What the coordinator of a run does: split, upload, publish in windows, and see it through."""
+"""What the one who has a run's input does: split, upload, publish in windows, and wait for the end."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from cluster import keys
+from cluster import blobs, errors, keys
 from cluster.job import Job, Source, paths, sift
 from cluster.runs import Stores, celery_tasks
+from cluster.runs.lease import Busy, Lease, Split
+from cluster.runs.supervise import Supervisor
 from cluster.settings import Settings
-from cluster.wire import ChunkEntry, FoldMessage
+from cluster.wire import ChunkEntry
 from splitters import Chunk
 
 if TYPE_CHECKING:
@@ -20,52 +23,80 @@ if TYPE_CHECKING:
 
     from cluster.runs.ledger import Progress
 
+Answer = TypeVar("Answer")
 POLL_S = 0.05
 WINDOW_OPEN_S = 0.25
 """A window is published when it is full, or has been open for so long and the nodes may run out of work."""
-TOUCH_S = 60.0
-STALLED_S = 5.0
-"""Windows that are complete and not folded for so long may have lost their chord's body: it is sent again."""
-MOST_STALLED_S = 60.0
-"""The body may only be waiting behind other work: it is sent again ever more seldom, down to this."""
-
 log = logging.getLogger(__name__)
 
 
 class Coordinator:
-    """Brings one run to its end. ``on_wait`` is called many times a second while it waits."""
+    """Brings one run to its end. ``on_wait`` is called many times a second while it waits.
+
+    All that it knows stands in the ledger after each window, so another one with the same input can go on where it
+    ended: the splitter gives the same chunks again, and those that are entered already are only compared.
+    """
 
     def __init__(
-        self, app: Celery, job: Job, run: str, stores: Stores, config: Settings, on_wait: Callable[[], None]
+        self,
+        app: Celery,
+        job: Job,
+        run: str,
+        stores: Stores,
+        config: Settings,
+        supervisor: Supervisor,
+        on_wait: Callable[[], None],
     ) -> None:
         self._app = app
         self._job = job
         self._run = run
         self._ledger, self._blobs = stores.ledger, stores.blobs
         self._config = config
+        self._supervisor = supervisor
         self._on_wait = on_wait
-        self._chunks = self._windows = self._items = self._bytes = 0  # entered in the ledger so far
-        self._settled = 0  # of these, when we looked last
+        self._lease: Lease | None = None
+        self._entered = Split()  # what stands in the ledger
+        self._read = Split()  # what is read: chunks_read, items and digest run ahead of the ledger
+        self._settled = 0  # chunks, when we looked last
         self._window: list[ChunkEntry] = []  # uploaded, not yet entered
         self._window_bytes = 0
+        self._failures: dict[str, str] = {}  # items that could not be read, not yet entered
+        self._unreadable = 0
         self._opened_at = 0.0
-        self._touched_at = time.monotonic()
 
     def coordinate(self, chunks: Iterable[Chunk]) -> str:
-        """Publish all chunks, wait for the end; gives the state the run ended in.
+        """Publish all chunks that are not yet, wait for the end; gives the state the run ended in.
 
         Raises:
+            errors.InputChanged: ``chunks`` are not those that the run was begun with; the run goes on without us.
             errors.RunFailed: The run vanished from Redis.
-            redis.RedisError, kombu.exceptions.OperationalError: Redis stayed away.
+            redis.RedisError, kombu.exceptions.OperationalError: Redis refuses, or stayed away for too long.
         """
         try:
-            if self._publish_all(chunks):
+            self._entered = self._fenced(Lease.split)
+            if not self._entered.ended and self._publish_all(chunks):
                 self._flush()
-                self._ledger.end_split(self._run, chunks=self._chunks, windows=self._windows, items=self._items)
+                self._fenced(lambda lease: lease.end_split(self._position(), self._failures, self._unreadable))
+        except Busy:
+            self._window = []  # its blobs are the other one's by now
+            log.warning(
+                "run %s: another one reads its input now; waiting for its result",
+                self._run, extra={"event": "lease-lost", "run": self._run},
+            )  # fmt: skip
+        except errors.RunOver:
+            pass
         finally:
             for at in range(len(self._window)):  # uploaded, not entered: nobody will ask for it
-                self._blobs.drop(keys.input_scope(self._run, self._chunks + at))
-        return self._see_through()
+                self._blobs.drop(keys.input_scope(self._run, self._entered.chunks + at))
+        return self.wait()
+
+    def wait(self) -> str:
+        """Wait for the end; gives the state the run ended in."""
+        while True:
+            progress = self._look()
+            if progress.state != "running":
+                return progress.state
+            self._pause()
 
     def count_ahead(self, source: Source) -> None:
         """Count the items in the background, so that the time left can be told."""
@@ -82,28 +113,57 @@ class Coordinator:
     def _publish_all(self, chunks: Iterable[Chunk]) -> bool:
         """False if the run ended meanwhile."""
         for chunk in chunks:
+            if self._read.chunks_read < self._entered.chunks_read:
+                self._compare(chunk)
+                continue
             readable, problems = sift(chunk)
-            if problems:
-                self._ledger.fail_items(self._run, problems, sum(item.last for item in chunk if item.problem))
-            self._items += sum(item.last for item in chunk)
             if readable:
                 if not self._wait_for_room(sum(len(item.data) for item in readable)):
                     return False
-                self._upload(readable)
+                refs = self._upload(readable)
+            else:
+                refs = []
+            self._failures |= problems
+            self._unreadable += sum(item.last for item in chunk if item.problem)
+            self._count_chunk(chunk, [ref.sha256 for ref in refs])
             waited = time.monotonic() - self._opened_at > WINDOW_OPEN_S
             if len(self._window) >= self._fold_chunks() or (waited and self._may_run_dry()):
                 self._flush()
+        if self._read.chunks_read < self._entered.chunks_read:
+            raise errors.InputChanged(_changed(self._run, self._read.chunks_read))
         return True
+
+    def _compare(self, chunk: Chunk) -> None:
+        """Go over a chunk that is entered already."""
+        self._count_chunk(chunk, [blobs.address(item.data).sha256 for item in chunk if not item.problem])
+        if self._read.chunks_read == self._entered.chunks_read and self._read.digest != self._entered.digest:
+            raise errors.InputChanged(_changed(self._run, self._read.chunks_read))
+
+    def _count_chunk(self, chunk: Chunk, sha256s: list[str]) -> None:
+        """The digest chains the names and bytes of all items: it tells whether an input is the same as before."""
+        digest = hashlib.sha256(self._read.digest.encode())
+        for item in chunk:
+            digest.update(f"{item.name}\0{bool(item.problem)}\0{item.last}\0".encode("utf-8", "surrogateescape"))
+        digest.update(" ".join(sha256s).encode())
+        self._read = self._read._replace(
+            chunks_read=self._read.chunks_read + 1,
+            items=self._read.items + sum(item.last for item in chunk),
+            digest=digest.hexdigest(),
+        )
+
+    def _position(self) -> Split:
+        entered = self._entered
+        return self._read._replace(chunks=entered.chunks, windows=entered.windows, size_bytes=entered.size_bytes)
 
     def _fold_chunks(self) -> int:
         """Small windows first, so that the nodes begin while the input is still being read."""
-        return min(self._config.fold_chunks, 4 * 2**self._windows if self._windows < 16 else 2**20)
+        return min(self._config.fold_chunks, 4 * 2**self._entered.windows if self._entered.windows < 16 else 2**20)
 
-    def _upload(self, chunk: Chunk) -> None:
-        index = self._chunks + len(self._window)
+    def _upload(self, chunk: Chunk) -> list[blobs.Ref]:
+        index = self._entered.chunks + len(self._window)
         refs = self._blobs.put(keys.input_scope(self._run, index), [item.data for item in chunk])
         entry = ChunkEntry(
-            window=self._windows,
+            window=self._entered.windows,
             names=[item.name for item in chunk],
             refs=[(ref.sha256, ref.size_bytes) for ref in refs],
             last=[item.last for item in chunk],
@@ -112,20 +172,43 @@ class Coordinator:
             self._opened_at = time.monotonic()
         self._window.append(entry)
         self._window_bytes += entry.size_bytes
+        return refs
 
     def _flush(self) -> None:
         """Enter the open window in the ledger, then publish it."""
         if not self._window:
             return
-        chunks = range(self._chunks, self._chunks + len(self._window))
-        if self._ledger.open_window(self._run, self._windows, self._chunks, self._window) != "running":
-            return  # whoever looks next sees it, too
-        celery_tasks.publish_window(self._app, self._job.name, self._run, self._windows, chunks)
-        self._chunks += len(self._window)
-        self._bytes += self._window_bytes
-        self._windows += 1
+        with self._supervisor.publishing:
+            before, at = self._entered, self._position()
+            entered = self._fenced(lambda lease: lease.open_window(at, self._window, self._failures, self._unreadable))
+            if entered is None:
+                return  # the run is over; whoever looks next sees it, too
+            self._entered = entered
+            chunks = range(before.chunks, entered.chunks)
+            celery_tasks.publish_window(self._app, self._job.name, self._run, before.windows, chunks)
         self._window, self._window_bytes = [], 0
+        self._failures, self._unreadable = {}, 0
         self._on_wait()
+
+    def _fenced(self, act: Callable[[Lease], Answer]) -> Answer:
+        """Do what only the holder of the lease may.
+
+        If it was lost it is taken again, provided that nobody has read on meanwhile.
+
+        Raises:
+            Busy: It is another's.
+        """
+        lease = self._supervisor.lease()
+        for _ in range(2):
+            if self._lease not in (None, lease) and lease.split() != self._entered:
+                raise Busy("another one has read on")
+            self._lease = lease
+            try:
+                return act(lease)
+            except Busy:
+                self._supervisor.lost(lease)
+                lease = self._supervisor.lease()
+        raise Busy("the lease is taken away each time")
 
     def _wait_for_room(self, size_bytes: int) -> bool:
         """Hold until the chunk fits into the limits of what may be on its way; False if the run ended."""
@@ -135,8 +218,8 @@ class Coordinator:
             if progress.state != "running":
                 return False
             self._settled = progress.chunks_settled
-            chunks = self._chunks + len(self._window) - self._settled
-            held_bytes = self._bytes + self._window_bytes - progress.bytes_settled
+            chunks = self._entered.chunks + len(self._window) - self._settled
+            held_bytes = self._entered.size_bytes + self._window_bytes - progress.bytes_settled
             if chunks == 0 or (chunks < limit_chunks and held_bytes + size_bytes <= limit_bytes):
                 return True
             if self._may_run_dry():
@@ -145,31 +228,9 @@ class Coordinator:
 
     def _may_run_dry(self) -> bool:
         """Whether the nodes have no more to do than what is held back: if not, the window may still grow."""
-        return self._chunks - self._settled <= len(self._window)
-
-    def _see_through(self) -> str:
-        last_change, before, patience_s = time.monotonic(), None, STALLED_S
-        while True:
-            progress = self._look()
-            if progress.state != "running":
-                return progress.state
-            if progress != before:
-                last_change, before = time.monotonic(), progress
-            elif progress.chunks_settled == self._chunks and time.monotonic() - last_change > patience_s:
-                self._fold_again()
-                last_change, patience_s = time.monotonic(), min(2 * patience_s, MOST_STALLED_S)
-            self._pause()
-
-    def _fold_again(self) -> None:
-        for window in self._ledger.open_windows(self._run):
-            log.warning("run %s: window %s is complete and was not folded; asking again", self._run, window)
-            message = FoldMessage(run=self._run, level=0, number=window)
-            celery_tasks.publish_fold(self._app, self._job.name, message)
+        return self._entered.chunks - self._settled <= len(self._window)
 
     def _look(self) -> Progress:
-        if time.monotonic() - self._touched_at > TOUCH_S:
-            self._ledger.touch(self._run)
-            self._touched_at = time.monotonic()
         return self._ledger.progress(self._run)
 
     def _pause(self) -> None:
@@ -177,13 +238,15 @@ class Coordinator:
         time.sleep(POLL_S)
 
 
-def cancel(run: str, stores: Stores, reason: str, state: str = "cancelled") -> tuple[bool, str]:
+def cancel(
+    run: str, stores: Stores, reason: str, state: str = "cancelled", fence: int | None = None
+) -> tuple[bool, str]:
     """End a run now. Chunks that are being done end without effect; their input is dropped.
 
     Returns:
         Whether this call did it, and the state the run is in.
     """
-    did, now = stores.ledger.stop(run, state, reason)
+    did, now = stores.ledger.stop(run, state, reason, fence)
     if did:
         for chunk in stores.ledger.unsettled(run):
             stores.blobs.drop(keys.input_scope(run, chunk))
@@ -191,3 +254,10 @@ def cancel(run: str, stores: Stores, reason: str, state: str = "cancelled") -> t
             stores.blobs.drop(keys.parts_scope(run, window))
         stores.ledger.forget_work(run)
     return did, now
+
+
+def _changed(run: str, chunk: int) -> str:
+    return (
+        f"this is not the input that the run {run} was begun with (it differs within the first {chunk} chunks);"
+        " name the same files and folders, or submit it as a run of its own"
+    )

@@ -9,6 +9,7 @@ from typing import Any
 from cluster import keys, wire
 from cluster.job import Job
 from cluster.runs import FAN_IN, Stores, parts
+from cluster.runs.ledger import Worker
 from cluster.settings import Settings
 from cluster.wire import FoldMessage
 
@@ -18,11 +19,16 @@ MAX_FAMILY_BYTES = 8 * 2**20
 folds, and who joins it all at the end reads them one at a time."""
 
 
-def run(message: FoldMessage, job: Job, stores: Stores, config: Settings, *, again: bool = False) -> FoldMessage | str:
+def name(message: FoldMessage) -> str:
+    """What the ledger calls it where it stands beside chunks."""
+    return f"fold {message.level}:{message.number}"
+
+
+def run(message: FoldMessage, job: Job, stores: Stores, config: Settings, worker: Worker) -> FoldMessage | str:
     """Join the parts of a window, or a family of folds, and commit the fold in their place.
 
-    Run twice, or before all parts are there, it changes nothing. A fold that was started too often and never
-    ended, or whose parts are gone, fails the run. ``again`` says that an earlier start is known to have failed.
+    Run twice, at once, or before all parts are there, it changes nothing. A fold whose attempts ended badly too
+    often, or whose parts are gone, fails the run.
 
     Returns:
         The fold of the next level, where this one was the last of its family; else how it ended.
@@ -32,25 +38,25 @@ def run(message: FoldMessage, job: Job, stores: Stores, config: Settings, *, aga
         message.level,
         message.number,
         job.name,
+        worker,
         max_attempts=config.max_attempts,
-        again=again,
         busy_s=config.chunk_time_limit_s + config.chunk_time_grace_s,
     )
     if inputs.state == "exhausted":
-        return _fail(message, stores, f"joining parts was started {inputs.attempts} times and never ended")
+        return _fail(message, stores, f"joining parts was begun {sum(inputs.attempts)} times and never ended")
     if inputs.state == "lost":
         return _fail(message, stores, f"parts of window {message.number} are gone from Redis")
     if inputs.state != "ready":
         return inputs.state
     if message.level and sum(map(parts.size_bytes, inputs.entries.values())) > MAX_FAMILY_BYTES:
-        return "large enough"
+        return _leave(message, stores)
     if any(entry != parts.NOTHING for entry in inputs.entries.values()):
         value = job.aggregate(_load(message, inputs.entries, stores, config))
         try:
             packed = wire.pack(value, config.max_part_bytes)
         except wire.BadMessage:
             if message.level:
-                return "large enough"
+                return _leave(message, stores)
             raise
         scope = keys.fold_scope(message.run, message.level, message.number)
         entry = parts.place(stores.blobs, scope, packed, config.inline_part_bytes)
@@ -64,8 +70,13 @@ def run(message: FoldMessage, job: Job, stores: Stores, config: Settings, *, aga
     return state
 
 
+def _leave(message: FoldMessage, stores: Stores) -> str:
+    stores.ledger.let_go(message.run, name(message))
+    return "large enough"
+
+
 def _fail(message: FoldMessage, stores: Stores, reason: str) -> str:
-    log.error("run %s fails: %s", message.run, reason)
+    log.error("run %s fails: %s", message.run, reason, extra={"event": "failed", "run": message.run})
     stores.ledger.stop(message.run, "failed", reason)
     return "failed"
 

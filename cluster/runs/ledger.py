@@ -1,207 +1,241 @@
 """The truth about runs, in Redis: which chunks are settled, what they gave, what is missing.
 
-What must happen at once is one Lua script; each opens with the keys it touches.
+What must happen at once is one Lua script; each opens with the keys it touches. What only a run's
+coordinator may do is in ``lease``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from cluster import errors, keys
 from cluster.runs import FAN_IN
-from cluster.runs.status import Status, from_ledger
+from cluster.runs.scripts import Scripts
+from cluster.runs.status import Event, Status, from_ledger
 
 if TYPE_CHECKING:
     import redis
 
     from cluster.wire import ChunkEntry
 
+MOST_KILLS = 3
+"""A chunk that ended its process so often is set aside: most likely it needs more memory than there is."""
+MOST_LOSSES = 10
+"""A chunk whose node was lost so often is set aside, too: it may be what brings them down."""
+
+
+class Worker(NamedTuple):
+    """Who does a chunk: the node, and which start of it."""
+
+    node: str
+    start: str
+
+
+class Attempts(NamedTuple):
+    """How the attempts at a chunk or fold have ended so far, those that gave nothing."""
+
+    failed: int = 0
+    """It raised."""
+    killed: int = 0
+    """Its process was ended, by the kernel most likely."""
+    lost: int = 0
+    """Its node was lost."""
+
 
 class Claim(NamedTuple):
     """The answer to a node that wants to start a chunk.
 
-    ``state`` is "claimed", or why there is nothing to do: "settled" (a repeat), "exhausted" (started
-    too often), "unknown" (no such run or chunk), "other job", or the state of a run that is over.
+    ``state`` is "claimed", or why there is nothing to do: "settled" (a repeat), "exhausted" (attempted too often),
+    "unknown" (no such run or chunk), "other job", "other version", "elsewhere" (a second copy that
+    came to the node that has the first), or the state of a run that is over.
     """
 
     state: str
-    attempt: int = 0
+    attempts: Attempts = Attempts()
     entry: bytes = b""
     options: Mapping[str, Any] = {}
-    last_claim: str = ""
 
 
 class FoldInputs(NamedTuple):
     """What a fold joins, if ``state`` is "ready"; ``fold_inputs.lua`` lists the others."""
 
     state: str
-    attempts: int = 0
-    """How often it was started, if that is too often ("exhausted")."""
+    attempts: Attempts = Attempts()
     entries: Mapping[str, bytes] = {}
     """Chunk (level 0) or "level:number" -> part entry, in the order of the input."""
 
 
 class Progress(NamedTuple):
-    """What a coordinator looks at many times a second."""
+    """What is looked at many times a second."""
 
     state: str
+    chunks_published: int
     chunks_settled: int
     bytes_settled: int
+    windows_complete: int
     windows_folded: int
+    split_ended: bool
+
+
+class Running(NamedTuple):
+    """A chunk that some node works on."""
+
+    chunk: int
+    worker: Worker
+    seconds: float
 
 
 class Ledger:
     """All runs of one cluster. Every method may be called again; the second call changes nothing."""
 
     def __init__(self, client: redis.Redis, retention_s: int) -> None:
-        self._redis = client
-        self._retention_s = retention_s
-        self._scripts: dict[str, Any] = {}
+        self.redis = client
+        self.scripts = Scripts(client)
+        self.retention_s = retention_s
 
-    # The coordinator's side
+    # A submitter's side
 
-    def create(self, run: str, job: str, options: Mapping[str, Any], submitter: str) -> None:
+    def create(self, run: str, job: str, version: str, options: Mapping[str, Any], submitter: str) -> None:
         """Open a run; its state is "running" from now on."""
-        now: Any = self._redis.time()
+        now: Any = self.redis.time()
         seconds, micros = now
         fields: dict[Any, Any] = {
             "job": job,
+            "version": version,
             "options": orjson.dumps(options),
             "state": "running",
             "submitter": submitter,
             "started_at": f"{seconds}.{micros:06d}",
             "chunks_published": 0,
+            "windows_published": 0,
         }
-        with self._redis.pipeline(transaction=True) as pipe:
+        with self.redis.pipeline(transaction=True) as pipe:
             pipe.hset(keys.run(run), mapping=fields)
-            pipe.expire(keys.run(run), self._retention_s)
+            pipe.expire(keys.run(run), self.retention_s)
+            pipe.xadd(keys.run(run, "events"), {"event": "begun", "node": submitter, "why": job})
+            pipe.expire(keys.run(run, "events"), self.retention_s)
             pipe.zadd(keys.RUNS, {run: seconds + micros / 1e6})
-            pipe.expire(keys.RUNS, 2 * self._retention_s)
-            pipe.zremrangebyscore(keys.RUNS, "-inf", seconds - 2 * self._retention_s)
-            pipe.execute()
-
-    def open_window(self, run: str, window: int, first_chunk: int, entries: Sequence[ChunkEntry]) -> str:
-        """Enter chunks that are about to be published, and the window they form; gives the run's state."""
-        return self._word(
-            "open_window",
-            [keys.run(run, name) for name in ("", "chunks", "windows")],
-            [window, first_chunk, self._retention_s, *(entry.pack() for entry in entries)],
-        )
-
-    def fail_items(self, run: str, failures: Mapping[str, str], items: int) -> None:
-        """Enter items that could not even be read; they were in no chunk."""
-        with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hset(keys.run(run, "failures"), mapping=_fields(failures))
-            pipe.expire(keys.run(run, "failures"), self._retention_s)
-            pipe.hincrby(keys.run(run), "items_settled", items)
+            pipe.expire(keys.RUNS, 2 * self.retention_s)
+            pipe.zremrangebyscore(keys.RUNS, "-inf", seconds - 2 * self.retention_s)
             pipe.execute()
 
     def expect_items(self, run: str, items: int) -> None:
         """Enter how many items the run will have, as soon as that is known."""
-        self._call("expect_items", [keys.run(run)], [items])
+        self.scripts("expect_items", [keys.run(run)], [items])
 
-    def end_split(self, run: str, *, chunks: int, windows: int, items: int) -> str:
-        """The input is read to its end; gives the run's state."""
-        return self._word("end_split", [keys.run(run)], [chunks, windows, items])
-
-    def progress(self, run: str) -> Progress:
-        """How far the run is.
-
-        Raises:
-            errors.RunFailed: It is gone.
-        """
-        names = ["state", "chunks_settled", "bytes_settled", "windows_folded"]
-        found: Any = self._redis.hmget(keys.run(run), names)
-        if found[0] is None:
-            raise errors.RunFailed(f"the run {run} is gone from Redis (was it emptied or restarted?)")
-        return Progress(found[0].decode(), *(int(value or 0) for value in found[1:]))
-
-    def touch(self, run: str) -> None:
-        """Keep the run from expiring."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            for name in ("", "done", "chunks", "claims", "windows", "folds", "failures", "nodes"):
-                pipe.expire(keys.run(run, name), self._retention_s)
-            pipe.execute()
-
-    def stop(self, run: str, state: str, error: str) -> tuple[bool, str]:
-        """End a run before its end as "cancelled" or "failed".
+    def stop(self, run: str, state: str, error: str, fence: int | None = None) -> tuple[bool, str]:
+        """End a run before its end as "cancelled" or "failed"; with ``fence``, only while that lease is held.
 
         Returns:
             Whether this call did it, and the state the run is in now ("unknown" for no such run).
         """
-        was_running, now = self._call("stop", [keys.run(run)], [state, error])
+        names = [keys.run(run), keys.run(run, "events")]
+        fenced = "" if fence is None else str(fence)
+        was_running, now = self.scripts("stop", names, [state, error, fenced, self.retention_s])
         return bool(was_running), now.decode()
+
+    def demand_version(self, run: str, version: str) -> None:
+        """See that a run is of this version of its job.
+
+        Raises:
+            errors.JobUnavailable: It is of another one.
+        """
+        wanted: Any = self.redis.hget(keys.run(run), "version")
+        if wanted is not None and wanted.decode() != version:
+            raise errors.JobUnavailable(f"the run {run} needs version {wanted.decode()} of its job; here is {version}")
+
+    def touch(self, run: str) -> None:
+        """Keep the run from expiring."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for name in ("", *keys.OF_RUN):
+                pipe.expire(keys.run(run, name), self.retention_s)
+            pipe.execute()
 
     def forget_work(self, run: str) -> None:
         """Drop what a stopped run still had to do; its blobs are the caller's to drop before."""
-        with self._redis.pipeline(transaction=False) as pipe:
+        with self.redis.pipeline(transaction=False) as pipe:
             for window in self.open_windows(run):
                 pipe.unlink(keys.parts(run, window))
-            for name in ("chunks", "windows", "claims", "done"):
+            for name in ("chunks", "windows", "claims", "done", "attempts", "copies"):
                 pipe.unlink(keys.run(run, name))
             pipe.execute()
 
-    def unsettled(self, run: str) -> Iterator[int]:
-        """Chunks that are entered and not settled, in no order."""
-        for name, _ in self._redis.hscan_iter(keys.run(run, "chunks"), count=1000):
-            yield int(name)
-
-    def open_windows(self, run: str) -> dict[int, range]:
-        """Windows that are entered and not folded, with their chunks."""
-        found: Any = self._redis.hgetall(keys.run(run, "windows"))
-        rows = {int(window): [int(word) for word in row.split()] for window, row in found.items()}
-        return {window: range(first, first + count) for window, (first, count) in sorted(rows.items())}
-
     # A node's side
 
-    def claim(self, run: str, chunk: int, job: str, node: str, *, max_attempts: int, again: bool) -> Claim:
+    def claim(
+        self, run: str, chunk: int, job: str, version: str, worker: Worker, *, max_attempts: int
+    ) -> Claim:  # fmt: skip
         """Start a chunk.
 
         Args:
             run: Its run.
             chunk: Its index.
             job: Whose message it was; another job's run is left alone.
-            node: Who starts it.
-            max_attempts: How many starts it is allowed.
-            again: Whether an earlier start is known to have failed. Only then another attempt is counted.
+            version: Of that job, as this node has it; a run of another version is refused, and says so.
+            worker: Who starts it.
+            max_attempts: So many failed ones are allowed, besides ``MOST_KILLS`` and ``MOST_LOSSES``.
         """
-        answer = self._call(
+        answer = self.scripts(
             "claim",
-            [keys.run(run, name) for name in ("", "done", "claims", "chunks")],
-            [chunk, node, max_attempts, job, int(again), self._retention_s],
+            _names(run, "", "done", "claims", "chunks", "attempts", "copies", "refusals", "events"),
+            [chunk, *worker, job, version, max_attempts, MOST_KILLS, MOST_LOSSES, self.retention_s],
         )
         state = answer[0].decode()
         if state == "exhausted":
-            return Claim(state, int(answer[1]), answer[2], last_claim=answer[3].decode())
+            return Claim(state, Attempts(*answer[1:4]), answer[4])
         if state != "claimed":
             return Claim(state)
-        return Claim(state, int(answer[1]), answer[2], orjson.loads(answer[3]))
+        return Claim(state, Attempts(failed=answer[1]), answer[2], orjson.loads(answer[3]))
+
+    def entry(self, run: str, chunk: int) -> bytes | None:
+        """What stands in the ledger of a chunk that is not settled."""
+        found: Any = self.redis.hget(keys.run(run, "chunks"), str(chunk))
+        return found if isinstance(found, bytes) else None
+
+    def let_go(self, run: str, name: str) -> None:
+        """Give up the claim of a chunk or a "fold level:number" without an attempt."""
+        self.redis.hdel(keys.run(run, "claims"), name)
+
+    def end_attempt(self, run: str, name: str, how: str, worker: Worker, why: str) -> Attempts | None:
+        """Enter that an attempt gave nothing.
+
+        Args:
+            run: Its run.
+            name: The chunk, or "fold level:number".
+            how: "failed", "killed" or "lost": see ``Attempts``.
+            worker: Who made it.
+            why: For the run's story.
+
+        Returns:
+            All that have ended so; None where there is nothing to do again: it is settled, the run is over, or (if
+            "lost") that worker had not begun it.
+        """
+        answer = self.scripts(
+            "end_attempt",
+            _names(run, "", "done", "claims", "attempts", "events"),
+            [name, how, worker.start, worker.node, why, self.retention_s],
+        )
+        return Attempts(*answer[1:4]) if answer[0] == b"noted" else None
 
     def commit(
-        self, run: str, chunk: int, part: bytes, entry: ChunkEntry,
-        failures: Mapping[str, str], node: str,
-    ) -> str:  # fmt: skip
+        self, run: str, chunk: int, part: bytes, entry: ChunkEntry, failures: Mapping[str, str], worker: Worker
+    ) -> str:
         """Hand in a chunk's part. The first commit of (run, chunk) wins.
 
         Returns:
             "settled now", or why it was dropped: "settled", "unknown", or the state of a run that is over.
         """
-        return self._settle(run, chunk, part, entry, failures, node)
+        return self._settle(run, chunk, part, entry, failures, worker, "")
 
-    def set_aside(self, run: str, chunk: int, entry: ChunkEntry, reason: str, node: str) -> str:
+    def set_aside(self, run: str, chunk: int, entry: ChunkEntry, reason: str, worker: Worker) -> str:
         """Give a chunk up: all its items fail with ``reason``. Answers like ``commit``."""
-        return self._settle(run, chunk, b"", entry, dict.fromkeys(entry.names, reason), node)
-
-    def count_retry(self, run: str) -> None:
-        """Count an attempt that failed and is made again."""
-        self._redis.hincrby(keys.run(run), "retries", 1)
+        return self._settle(run, chunk, b"", entry, dict.fromkeys(entry.names, reason), worker, reason)
 
     def fold_inputs(
-        self, run: str, level: int, number: int, job: str, *, max_attempts: int, again: bool, busy_s: int
+        self, run: str, level: int, number: int, job: str, worker: Worker, *, max_attempts: int, busy_s: int
     ) -> FoldInputs:
         """Start a fold: what it joins, if all of it is there.
 
@@ -210,23 +244,25 @@ class Ledger:
             level: 0 for a window.
             number: Of the window, or of the family at its level.
             job: Whose message it was.
-            max_attempts: How many starts it is allowed.
-            again: Whether an earlier start is known to have failed.
-            busy_s: An earlier start that is not known to have failed is left alone for so long.
+            worker: Who starts it.
+            max_attempts: As for ``claim``.
+            busy_s: A start that has not ended is waited for so long.
         """
-        window = number if level == 0 else -1
-        answer = self._call(
+        answer = self.scripts(
             "fold_inputs",
             [
-                *(keys.run(run, name) for name in ("", "done", "windows")),
-                keys.parts(run, window),
-                *(keys.run(run, name) for name in ("folds", "claims")),
+                *_names(run, "", "done", "windows"),
+                keys.parts(run, number if level == 0 else -1),
+                *_names(run, "folds", "claims", "attempts"),
             ],
-            [level, number, FAN_IN, job, int(again), max_attempts, busy_s, self._retention_s],
-        )
+            [
+                level, number, FAN_IN, job, worker.start, worker.node,
+                max_attempts, MOST_KILLS, MOST_LOSSES, busy_s, self.retention_s,
+            ],
+        )  # fmt: skip
         state = answer[0].decode()
         if state == "exhausted":
-            return FoldInputs(state, int(answer[1]))
+            return FoldInputs(state, Attempts(*answer[1:4]))
         if state != "ready":
             return FoldInputs(state)
         found = {name.decode(): entry for name, entry in zip(answer[1::2], answer[2::2], strict=True)}
@@ -240,20 +276,32 @@ class Ledger:
             "folded now"; "family complete" (now, and all its siblings are there: fold them);
             or why it was dropped: "folded", "unknown", or the state of a run that is over.
         """
-        window = number if level == 0 else -1
-        return self._word(
+        return self.scripts.word(
             "fold",
             [
-                keys.run(run),
-                keys.run(run, "windows"),
-                keys.parts(run, window),
-                keys.run(run, "folds"),
-                keys.run(run, "claims"),
+                *_names(run, "", "windows"),
+                keys.parts(run, number if level == 0 else -1),
+                *_names(run, "folds", "claims", "attempts", "events"),
             ],
-            [level, number, entry, FAN_IN, self._retention_s],
+            [level, number, entry, FAN_IN, self.retention_s],
         )
 
     # For whoever asks
+
+    def progress(self, run: str) -> Progress:
+        """How far the run is.
+
+        Raises:
+            errors.RunFailed: It is gone.
+        """
+        names = ["state", *Progress._fields[1:-1], "chunks_total"]
+        found: Any = self.redis.hmget(keys.run(run), names)
+        if found[0] is None:
+            raise errors.RunFailed(f"the run {run} is gone from Redis (was it emptied or restarted?)")
+        chunks_published, chunks_settled, bytes_settled, complete, folded = (int(value or 0) for value in found[1:-1])
+        return Progress(
+            found[0].decode(), chunks_published, chunks_settled, bytes_settled, complete, folded, bool(found[-1])
+        )
 
     def status(self, run: str, *, failures: bool = True) -> Status:
         """All that is known of a run; without ``failures`` only their number.
@@ -261,75 +309,107 @@ class Ledger:
         Raises:
             errors.UnknownRun: There is no such run.
         """
-        with self._redis.pipeline(transaction=True) as pipe:
+        with self.redis.pipeline(transaction=True) as pipe:
             pipe.hgetall(keys.run(run))
+            pipe.time()
             pipe.hlen(keys.run(run, "failures"))
             pipe.hlen(keys.run(run, "claims"))
             pipe.hgetall(keys.run(run, "nodes"))
+            pipe.hgetall(keys.run(run, "refusals"))
             if failures:
                 pipe.hgetall(keys.run(run, "failures"))
-            fields, failed, running, nodes, *rest = pipe.execute()
+            fields, (seconds, _), failed, running, nodes, refusals, *rest = pipe.execute()
         if b"state" not in fields:
             raise errors.UnknownRun(f"no run {run!r} in this cluster (`cluster runs` lists them)")
         return from_ledger(
             run,
-            {name.decode(): value.decode() for name, value in fields.items()},
-            {item.decode(): reason.decode() for item, reason in (rest[0] if rest else {}).items()},
-            {node.decode(): int(chunks) for node, chunks in nodes.items()},
+            _text(fields),
+            _text(rest[0] if rest else {}),
+            {node: int(chunks) for node, chunks in _text(nodes).items()},
+            _text(refusals),
             failed=failed,
             running=running,
+            now_s=seconds,
         )
+
+    def events(self, run: str) -> list[Event]:
+        """The story of a run, oldest first: its last two thousand changes."""
+        found: Any = self.redis.xrange(keys.run(run, "events"))
+        return [Event.from_ledger(at.decode(), _text(fields)) for at, fields in found]
 
     def runs(self, most: int) -> list[Status]:
         """The latest runs, newest first, at most so many, without their failures."""
         found: list[Status] = []
-        names: Any = self._redis.zrevrange(keys.RUNS, 0, -1)
+        names: Any = self.redis.zrevrange(keys.RUNS, 0, -1)
         for name in names:
             if len(found) == most:
                 break
             try:
                 found.append(self.status(name.decode(), failures=False))
             except errors.UnknownRun:
-                self._redis.zrem(keys.RUNS, name)  # it has expired
+                self.redis.zrem(keys.RUNS, name)  # it has expired
         return found
+
+    def unsettled(self, run: str) -> Iterator[int]:
+        """Chunks that are entered and not settled, in no order."""
+        for name, _ in self.redis.hscan_iter(keys.run(run, "chunks"), count=1000):
+            yield int(name)
+
+    def open_windows(self, run: str) -> dict[int, range]:
+        """Windows that are entered and not folded, with their chunks."""
+        found: Any = self.redis.hgetall(keys.run(run, "windows"))
+        rows = {int(window): [int(word) for word in row.split()] for window, row in found.items()}
+        return {window: range(first, first + count) for window, (first, count) in sorted(rows.items())}
+
+    def running(self, run: str) -> list[Running]:
+        """What nodes are working on. A lost node's chunks are among them until that is known."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.hgetall(keys.run(run, "claims"))
+            (seconds, micros), claims = pipe.execute()
+        found = []
+        for name, claim in _text(claims).items():
+            if name.isdigit():
+                since_ms, start, node = claim.split(" ", 2)
+                age_s = seconds + micros / 1e6 - int(since_ms) / 1000
+                found.append(Running(int(name), Worker(node, start), max(0.0, age_s)))
+        return found
+
+    def pace(self, run: str) -> dict[str, float]:
+        """Node -> seconds it takes for a chunk of this run, in the mean; those that have done some."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            pipe.hgetall(keys.run(run, "nodes"))
+            pipe.hgetall(keys.run(run, "times"))
+            chunks, times_ms = (_text(row) for row in pipe.execute())
+        return {node: int(times_ms[node]) / 1000 / int(chunks[node]) for node in times_ms if node in chunks}
 
     def folds(self, run: str) -> list[tuple[int, int, bytes]]:
         """The parts that are the result as (level, number, part entry), in the order of the input."""
-        found: Any = self._redis.hgetall(keys.run(run, "folds"))
+        found: Any = self.redis.hgetall(keys.run(run, "folds"))
         rows = [(*map(int, name.decode().split(":")), entry) for name, entry in found.items()]
         return sorted(rows, key=lambda row: row[1] * FAN_IN ** row[0])
 
     def _settle(
         self, run: str, chunk: int, part: bytes, entry: ChunkEntry,
-        failures: Mapping[str, str], node: str,
+        failures: Mapping[str, str], worker: Worker, why: str,
     ) -> str:  # fmt: skip
-        return self._word(
+        return self.scripts.word(
             "settle",
             [
-                *(keys.run(run, name) for name in ("", "done", "claims", "chunks")),
+                *_names(run, "", "done", "claims", "chunks"),
                 keys.parts(run, entry.window),
-                *(keys.run(run, name) for name in ("failures", "nodes")),
+                *_names(run, "failures", "nodes", "times", "attempts", "copies", "windows", "events"),
             ],
             [
-                chunk, part, entry.items, entry.size_bytes, node, self._retention_s,
+                chunk, part, entry.items, entry.size_bytes, entry.window, *worker, why, self.retention_s,
                 *(word for pair in failures.items() for word in pair),
             ],
         )  # fmt: skip
 
-    def _word(self, name: str, keys_: list[str], arguments: list[Any]) -> str:
-        return str(self._call(name, keys_, arguments), "ascii")
 
-    def _call(self, name: str, keys_: list[str], arguments: list[Any]) -> Any:
-        return self._script(name)(keys=keys_, args=arguments)
-
-    def _script(self, name: str) -> Callable[..., Any]:
-        if name not in self._scripts:
-            text = (files("cluster.runs") / f"{name}.lua").read_text(encoding="utf-8")
-            self._scripts[name] = self._redis.register_script(text)
-        script: Callable[..., Any] = self._scripts[name]
-        return script
+def _names(run: str, *what: str) -> list[str]:
+    return [keys.run(run, name) for name in what]
 
 
-def _fields(table: Mapping[str, str]) -> dict[Any, Any]:
-    """For redis-py, whose type of a hash's fields no dict of strings fits."""
-    return dict(table)
+def _text(row: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in row.items()}

@@ -13,7 +13,7 @@ from cluster import blobs, errors, keys, wire
 from cluster.blobs import Ref
 from cluster.job import Job
 from cluster.runs import Stores, parts
-from cluster.runs.ledger import Claim
+from cluster.runs.ledger import MOST_KILLS, Attempts, Worker
 from cluster.settings import Settings
 from cluster.wire import ChunkEntry, MapMessage
 from splitters import Item
@@ -21,73 +21,83 @@ from tasks import Part
 
 MAX_RETRY_DELAY_S = 60.0
 MAX_REASON_CHARS = 500
+REFUSED_AGAIN_S = 1.0
+"""A message that this node cannot take goes back, for another one, and may come again after so long."""
 log = logging.getLogger(__name__)
 
 
 class TryAgain(NamedTuple):
-    """The chunk failed and has attempts left."""
+    """The message is to come again: the chunk failed and has attempts left, or another node is to take it."""
 
     delay_s: float
     reason: str
 
 
-def run(
-    message: MapMessage, job: Job, stores: Stores, config: Settings, node: str, *, again: bool = False
-) -> TryAgain | str:
+def run(message: MapMessage, job: Job, stores: Stores, config: Settings, worker: Worker) -> TryAgain | str:
     """Claim a chunk, fetch and verify its bytes, do it, commit its part.
 
-    A chunk that raises is tried again, up to ``config.max_attempts`` starts in all, then set aside with
-    the reason; one bad item never fails its neighbours. Run twice, the first commit wins.
+    A chunk that raises is tried again, up to ``config.max_attempts`` times in all, then set aside with
+    the reason; so is one whose attempts ended in other ways too often (see ``ledger.claim``). One bad item never
+    fails its neighbours. Run twice, the first commit wins.
 
     Args:
         message: Names the chunk.
         job: Whose message it was.
         stores: The ledger and the blobs.
         config: Limits of this node.
-        node: Its name.
-        again: Whether an earlier start is known to have failed, so that this one counts as another attempt.
+        worker: Who does it.
 
     Returns:
         ``TryAgain``, or how it ended, for the log.
 
     Raises:
-        redis.RedisError: Redis is away for longer than the client is patient.
+        redis.RedisError: Redis refuses, or is away for longer than the client is patient.
     """
     claim = stores.ledger.claim(
-        message.run, message.chunk, job.name, node, max_attempts=config.max_attempts, again=again
+        message.run, message.chunk, job.name, job.version, worker, max_attempts=config.max_attempts
     )
     if claim.state == "exhausted":
-        last = claim.last_claim.rpartition(" ")[2]
-        reason = f"the chunk was started {claim.attempt} times and never ended, last on {last}"
-        return _set_aside(message, stores, claim, reason, node)
+        return set_aside(message, stores, claim.entry, _exhausted(claim.attempts), worker)
+    if claim.state in ("other version", "elsewhere"):
+        return TryAgain(REFUSED_AGAIN_S, claim.state)
     if claim.state != "claimed":
         return claim.state
+    last_attempt = claim.attempts.failed + 1 >= config.max_attempts
     try:
         entry = ChunkEntry.unpack(claim.entry)
-        part = _work(message, job, stores, entry, claim.options, last_attempt=claim.attempt >= config.max_attempts)
+        part = _work(message, job, stores, entry, claim.options, last_attempt=last_attempt)
         packed = wire.pack(part.value, config.max_part_bytes)
         scope = keys.parts_scope(message.run, entry.window)
         placed = parts.place(stores.blobs, scope, packed, config.inline_part_bytes)
     except wire.BadMessage as error:  # will not get better
-        return _set_aside(message, stores, claim, str(error), node)
+        return set_aside(message, stores, claim.entry, str(error), worker)
     except redis.RedisError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a job raises is one failed attempt
-        return _failed(message, stores, config, claim, error, node)
+        return _failed(message, stores, config, claim.entry, error, worker)
     # Names that are not of this chunk would count against others.
     failures = {name: _text(part.failures[name]) for name in entry.names if name in part.failures}
-    state = stores.ledger.commit(message.run, message.chunk, placed, entry, failures, node)
+    state = stores.ledger.commit(message.run, message.chunk, placed, entry, failures, worker)
     if state in ("settled now", "settled"):
         stores.blobs.drop(keys.input_scope(message.run, message.chunk))
     return state
 
 
-def give_up(message: MapMessage, job: str, stores: Stores, reason: str, node: str) -> str:
-    """Set a chunk aside whose process was ended from outside."""
-    claim = stores.ledger.claim(message.run, message.chunk, job, node, max_attempts=0, again=True)
-    if claim.state != "exhausted":
-        return claim.state
-    return _set_aside(message, stores, claim, reason, node)
+def set_aside(message: MapMessage, stores: Stores, entry: bytes, reason: str, worker: Worker) -> str:
+    """Give a chunk up: its items are missing from the result, for this reason."""
+    log.error(
+        "run %s, chunk %s is set aside: %s", message.run, message.chunk, reason,
+        extra={"event": "set-aside", "run": message.run, "chunk": message.chunk},
+    )  # fmt: skip
+    try:
+        unpacked = ChunkEntry.unpack(entry)
+    except wire.BadMessage:  # then the chunk itself is the one thing that can be named
+        window = _window_of(message, stores)
+        unpacked = ChunkEntry(names=[f"chunk {message.chunk}"], refs=[], last=[True], window=window)
+    state = stores.ledger.set_aside(message.run, message.chunk, unpacked, reason, worker)
+    if state in ("settled now", "settled"):
+        stores.blobs.drop(keys.input_scope(message.run, message.chunk))
+    return f"set aside ({state})"
 
 
 def _work(
@@ -113,7 +123,10 @@ def _work(
             if not last_attempt:
                 raise data
             failures[name] = str(data)
-            log.error("run %s, chunk %s, %s: %s", message.run, message.chunk, name, data)
+            log.error(
+                "run %s, chunk %s, %s: %s", message.run, message.chunk, name, data,
+                extra={"event": "blob-wrong", "run": message.run, "chunk": message.chunk},
+            )  # fmt: skip
         else:
             chunk.append(Item(name, data, last=last))
     part = job.run_task(chunk, options)
@@ -121,32 +134,31 @@ def _work(
 
 
 def _failed(
-    message: MapMessage, stores: Stores, config: Settings, claim: Claim, error: Exception, node: str
+    message: MapMessage, stores: Stores, config: Settings, entry: bytes, error: Exception, worker: Worker
 ) -> TryAgain | str:
     reason = _text(f"{type(error).__name__}: {error}")
     if isinstance(error, SoftTimeLimitExceeded):
         reason = "took longer than its time limit (CLUSTER_CHUNK_TIME_LIMIT_S where it was submitted)"
+    attempts = stores.ledger.end_attempt(message.run, str(message.chunk), "failed", worker, reason)
+    if attempts is None:
+        return "settled elsewhere"
     log.warning(
         "run %s, chunk %s, attempt %s of %s on %s failed: %s",
-        message.run, message.chunk, claim.attempt, config.max_attempts, node, reason,
+        message.run, message.chunk, attempts.failed, config.max_attempts, worker.node, reason,
+        extra={"event": "failed", "run": message.run, "chunk": message.chunk},
     )  # fmt: skip
-    if claim.attempt >= config.max_attempts:
-        return _set_aside(message, stores, claim, reason, node)
-    stores.ledger.count_retry(message.run)
-    delay_s = min(MAX_RETRY_DELAY_S, config.retry_delay_s * 2.0 ** (claim.attempt - 1))
+    if attempts.failed >= config.max_attempts:
+        return set_aside(message, stores, entry, reason, worker)
+    delay_s = min(MAX_RETRY_DELAY_S, config.retry_delay_s * 2.0 ** (attempts.failed - 1))
     return TryAgain(delay_s, reason)
 
 
-def _set_aside(message: MapMessage, stores: Stores, claim: Claim, reason: str, node: str) -> str:
-    log.error("run %s, chunk %s is set aside: %s", message.run, message.chunk, reason)
-    try:
-        entry = ChunkEntry.unpack(claim.entry)
-    except wire.BadMessage:  # then the chunk itself is the one thing that can be named
-        entry = ChunkEntry(names=[f"chunk {message.chunk}"], refs=[], last=[True], window=_window_of(message, stores))
-    state = stores.ledger.set_aside(message.run, message.chunk, entry, reason, node)
-    if state in ("settled now", "settled"):
-        stores.blobs.drop(keys.input_scope(message.run, message.chunk))
-    return f"set aside ({state})"
+def _exhausted(attempts: Attempts) -> str:
+    if attempts.killed >= MOST_KILLS:
+        return f"its process was ended {attempts.killed} times, most likely because memory ran out"
+    if attempts.lost:
+        return f"the node that worked on it was lost {attempts.lost} times"
+    return f"it failed {attempts.failed} times"
 
 
 def _window_of(message: MapMessage, stores: Stores) -> int:

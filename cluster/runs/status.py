@@ -18,6 +18,26 @@ class Failure(BaseModel):
     reason: str
 
 
+class Event(BaseModel):
+    """One change in a run's life."""
+
+    at: datetime
+    event: str
+    """What happened: "begun", "coordinator" (who coordinates it from now on), "first-part" (of a node), "failed",
+    "killed", "lost" (how an attempt ended), "published-again", "copied" (its node is slow), "set-aside", "refused",
+    "input-read", and the state the run ended in."""
+    chunk: str = ""
+    """The chunk, or "fold level:number"."""
+    node: str = ""
+    why: str = ""
+
+    @classmethod
+    def from_ledger(cls, entry: str, fields: Mapping[str, str]) -> Event:
+        """From an entry of the stream; its id begins with milliseconds since 1970."""
+        at = datetime.fromtimestamp(int(entry.partition("-")[0]) / 1000, UTC)
+        return cls.model_validate({**fields, "at": at})
+
+
 class Status(BaseModel):
     """One run at one moment. ``model_dump(mode="json")`` is what ``cluster status --json`` prints."""
 
@@ -41,6 +61,10 @@ class Status(BaseModel):
     retries: int
     nodes: dict[str, int]
     """Node -> chunks it committed."""
+    refusals: dict[str, str]
+    """Node -> why it does not take this run's chunks."""
+    coordinator: str | None
+    """Who coordinates it; None when nobody does."""
     options: dict[str, Any]
     submitter: str
     error: str | None
@@ -61,7 +85,7 @@ class Status(BaseModel):
 
 def from_ledger(
     run: str, fields: Mapping[str, str], failures: Mapping[str, str], nodes: Mapping[str, int],
-    *, failed: int, running: int,
+    refusals: Mapping[str, str], *, failed: int, running: int, now_s: int,
 ) -> Status:  # fmt: skip
     """Build it from the run's hash and its neighbours (see ``keys``)."""
     import orjson
@@ -91,6 +115,8 @@ def from_ledger(
             "duplicates": number("duplicates"),
             "retries": number("retries"),
             "nodes": dict(nodes),
+            "refusals": dict(refusals),
+            "coordinator": fields.get("coordinator") if number("lease_until_ms") > now_s * 1000 else None,
             "options": orjson.loads(fields["options"]),
             "submitter": fields.get("submitter", ""),
             "error": fields.get("error") or None,

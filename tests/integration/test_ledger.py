@@ -13,7 +13,8 @@ from cluster import errors, keys, redis_client, settings
 from cluster.blobs.redis import RedisBlobs
 from cluster.job import Job, Option
 from cluster.runs import FAN_IN, Stores, coordinate, fold, map_chunk, parts
-from cluster.runs.ledger import Claim
+from cluster.runs.lease import Busy, Lease, Split
+from cluster.runs.ledger import MOST_KILLS, MOST_LOSSES, Attempts, Claim, Worker
 from cluster.wire import ChunkEntry, FoldMessage, MapMessage
 from splitters import Chunk
 from tasks import Part
@@ -55,6 +56,10 @@ JOB = Job(
 CONFIG = settings.Settings(max_attempts=3, retry_delay_s=1)
 
 
+def on(node: str) -> Worker:
+    return Worker(f"worker@{node}", f"start-of-{node}")
+
+
 class Run:
     """A run whose chunks are entered and not published: the test plays the node."""
 
@@ -62,28 +67,34 @@ class Run:
         self.run = f"test-{secrets.token_hex(4)}"
         self.stores = stores
         self.window_chunks = window_chunks
-        stores.ledger.create(self.run, "lengths", options, "test")
+        stores.ledger.create(self.run, "lengths", "1", options, "test")
+        self.lease = Lease.take(stores.ledger, self.run, "test", "splitter")
         for window in range(windows):
             chunks = range(window * window_chunks, (window + 1) * window_chunks)
-            stores.ledger.open_window(self.run, window, chunks[0], [self.upload(chunk, window) for chunk in chunks])
+            entries = [self.upload(chunk, window) for chunk in chunks]
+            self.lease.open_window(Split(chunks=chunks[0], windows=window), entries, {}, 0)
 
     def upload(self, chunk: int, window: int) -> ChunkEntry:
         refs = self.stores.blobs.put(keys.input_scope(self.run, chunk), [b"x" * chunk])
         return ChunkEntry(names=[f"item {chunk}"], refs=[tuple(ref) for ref in refs], last=[True], window=window)
 
-    def do(self, chunk: int, node: str = "n1", *, again: bool = False) -> map_chunk.TryAgain | str:
+    def do(self, chunk: int, node: str = "n1") -> map_chunk.TryAgain | str:
         message = MapMessage(run=self.run, chunk=chunk)
-        return map_chunk.run(message, JOB, self.stores, CONFIG, node, again=again)
+        return map_chunk.run(message, JOB, self.stores, CONFIG, on(node))
 
-    def claim(self, chunk: int, node: str, *, again: bool = False) -> Claim:
-        return self.stores.ledger.claim(self.run, chunk, "lengths", node, max_attempts=3, again=again)
+    def claim(self, chunk: int, node: str, version: str = "1") -> Claim:
+        return self.stores.ledger.claim(self.run, chunk, "lengths", version, on(node), max_attempts=3)
 
-    def fold(self, level: int, number: int, *, again: bool = False) -> FoldMessage | str:
+    def fold(self, level: int, number: int) -> FoldMessage | str:
         message = FoldMessage(run=self.run, level=level, number=number)
-        return fold.run(message, JOB, self.stores, CONFIG, again=again)
+        return fold.run(message, JOB, self.stores, CONFIG, on("n1"))
 
     def end_split(self, chunks: int, windows: int) -> str:
-        return self.stores.ledger.end_split(self.run, chunks=chunks, windows=windows, items=chunks)
+        self.lease.end_split(Split(chunks=chunks, windows=windows, items=chunks), {}, 0)
+        return str(self.status.state)
+
+    def events(self) -> list[tuple[str, str]]:
+        return [(event.event, event.chunk) for event in self.stores.ledger.events(self.run)]
 
     def result(self) -> Any:
         return JOB.result(parts.of_run(self.run, self.stores, 2**20), {})
@@ -98,7 +109,7 @@ def test_a_chunk_done_twice_counts_once(stores: Stores) -> None:
     assert run.do(0, "n1") == "settled now"
     assert run.do(0, "n2") == "settled"
     assert run.status.items_done == 1
-    assert run.status.nodes == {"n1": 1}
+    assert run.status.nodes == {"worker@n1": 1}
     assert run.status.duplicates == 1
 
 
@@ -107,8 +118,8 @@ def test_of_two_nodes_on_the_same_chunk_the_first_commit_wins(stores: Stores) ->
     entry = ChunkEntry.unpack(run.claim(0, "slow").entry)
     assert run.do(0, "fast") == "settled now"
     late = parts.place(stores.blobs, "unused", b"\0\x80", 100)
-    assert stores.ledger.commit(run.run, 0, late, entry, {"item 0": "late"}, "slow") == "settled"
-    assert run.status.nodes == {"fast": 1}
+    assert stores.ledger.commit(run.run, 0, late, entry, {"item 0": "late"}, on("slow")) == "settled"
+    assert run.status.nodes == {"worker@fast": 1}
     assert run.status.failures == []
 
 
@@ -125,35 +136,115 @@ def test_a_message_about_what_does_not_exist_does_nothing(field: str, stores: St
     message = MapMessage.model_validate(
         {"run": run.run, "chunk": 0, **({"run": "nobody"} if field == "run" else {"chunk": 99})}
     )
-    assert map_chunk.run(message, JOB, stores, CONFIG, "n1") == "unknown"
+    assert map_chunk.run(message, JOB, stores, CONFIG, on("n1")) == "unknown"
     assert run.status.chunks_settled == 0
 
 
 def test_a_chunk_that_fails_is_tried_again_with_growing_delay_then_set_aside(stores: Stores) -> None:
     run = Run(stores, fail="broken")
-    first, second, third = run.do(1), run.do(1, again=True), run.do(1, again=True)
+    first, second, third = run.do(1), run.do(1), run.do(1)
     assert [first, second] == [
         map_chunk.TryAgain(1.0, "RuntimeError: broken"),
         map_chunk.TryAgain(2.0, "RuntimeError: broken"),
     ]
     assert third == "set aside (settled now)"
     assert run.status.failures[0].model_dump() == {"item": "item 1", "reason": "RuntimeError: broken"}
-    assert run.status.retries == 2
+    assert run.events()[-4:] == [("failed", "1")] * 3 + [("set-aside", "1")]
 
 
 def test_a_chunk_that_ends_its_process_each_time_is_set_aside(stores: Stores) -> None:
     run = Run(stores)
     for node in ("n1", "n2", "n3"):
-        assert run.claim(0, node, again=node != "n1").state == "claimed"
-    assert run.do(0, "n4", again=True) == "set aside (settled now)"
-    assert run.status.failures[0].reason == "the chunk was started 3 times and never ended, last on n3"
+        assert run.claim(0, node).state == "claimed"
+        assert stores.ledger.end_attempt(run.run, "0", "killed", on(node), "signal 9")
+    assert run.do(0, "n4") == "set aside (settled now)"
+    assert run.status.failures[0].reason == "its process was ended 3 times, most likely because memory ran out"
+
+
+def test_a_lost_node_counts_only_against_what_it_had_begun_and_nobody_has_since(stores: Stores) -> None:
+    run = Run(stores)
+    assert stores.ledger.end_attempt(run.run, "0", "lost", on("n1"), "gone") is None
+    run.claim(0, "n1")
+    run.claim(0, "n2")
+    assert stores.ledger.end_attempt(run.run, "0", "lost", on("n1"), "gone") is None
+    assert stores.ledger.end_attempt(run.run, "0", "lost", on("n2"), "gone") == Attempts(lost=1)
+    for _ in range(MOST_LOSSES - 1):
+        run.claim(0, "n3")
+        stores.ledger.end_attempt(run.run, "0", "lost", on("n3"), "gone")
+    assert run.do(0) == "set aside (settled now)"
+    assert run.status.failures[0].reason == f"the node that worked on it was lost {MOST_LOSSES} times"
+
+
+def test_a_run_of_another_version_of_the_job_is_refused_and_the_run_says_so(stores: Stores) -> None:
+    run = Run(stores)
+    for _ in range(2):
+        assert run.claim(0, "old", version="0").state == "other version"
+    assert run.status.refusals == {"worker@old": "has version 0 of the job; the run needs 1"}
+    assert run.events().count(("refused", "")) == 1
+    assert run.do(0) == "settled now"
+
+
+def test_a_second_copy_is_for_another_node_and_there_is_only_one(stores: Stores) -> None:
+    run = Run(stores)
+    run.claim(0, "slow")
+    assert run.lease.copy(0, "worker@slow", "it is slow")
+    assert not run.lease.copy(0, "worker@slow", "it is slow")
+    assert run.claim(0, "slow").state == "elsewhere"
+    assert run.do(0, "fast") == "settled now"
+    assert not run.lease.copy(0, "worker@slow", "it is settled")
+
+
+def test_of_two_coordinators_one_has_the_lease_and_the_other_changes_nothing(stores: Stores) -> None:
+    run = Run(stores)
+    with pytest.raises(Busy, match="test"):
+        Lease.take(stores.ledger, run.run, "master", "supervisor")
+    stores.ledger.redis.hset(keys.run(run.run), "lease_until_ms", 0)
+    master = Lease.take(stores.ledger, run.run, "master", "supervisor")
+    assert master.fence == run.lease.fence + 1
+    assert not run.lease.keep()
+    with pytest.raises(Busy):
+        run.lease.open_window(Split(chunks=2, windows=1), [run.upload(2, 1)], {}, 0)
+    with pytest.raises(Busy):
+        run.end_split(2, 1)
+    with pytest.raises(Busy):
+        run.lease.publish_again(["0"], "published-again", "")
+    assert not run.lease.copy(0, "slow", "")
+    assert stores.ledger.stop(run.run, "failed", "by the old one", run.lease.fence) == (False, "running")
+    run.lease.release()
+    assert run.status.coordinator == "master"
+    # Whoever has the input takes the lease from one who has not.
+    again = Lease.take(stores.ledger, run.run, "resumed", "splitter")
+    assert not master.keep()
+    assert again.split() == Split(chunks=2, windows=1, size_bytes=1)
+    with pytest.raises(Busy):
+        Lease.take(stores.ledger, run.run, "a third", "splitter")
+    again.release()
+    assert run.status.coordinator is None
+
+
+def test_a_window_entered_twice_stands_there_once(stores: Stores) -> None:
+    run = Run(stores)
+    entry = run.upload(2, 1)
+    for _ in range(2):
+        after = run.lease.open_window(Split(chunks=2, windows=1), [entry], {"bad": "why"}, 1)
+        assert after == Split(chunks=3, windows=2, size_bytes=2)
+    assert run.status.items_failed == 1
+    assert sorted(stores.ledger.unsettled(run.run)) == [0, 1, 2]
+
+
+def test_what_is_published_again_is_what_is_still_to_be_done(stores: Stores) -> None:
+    run = Run(stores)
+    run.claim(1, "n1")
+    run.do(0)
+    wanted = run.lease.publish_again(["0", "1", "7", "fold 0:0", "fold 0:9"], "published-again", "lost")
+    assert wanted == ["1", "fold 0:0"]
+    assert stores.ledger.running(run.run) == []
 
 
 def test_repeats_of_a_message_use_up_no_attempts_of_the_chunk_that_is_being_done(stores: Stores) -> None:
     run = Run(stores)
-    assert run.claim(0, "busy").attempt == 1
     for _ in range(10):
-        assert run.claim(0, "repeat").attempt == 1
+        assert run.claim(0, "repeat").attempts == Attempts()
     assert run.do(0) == "settled now"
     assert run.status.failures == []
 
@@ -174,9 +265,9 @@ def test_a_damaged_chunk_entry_is_set_aside_by_its_number(stores: Stores, client
 def test_a_message_of_another_job_is_refused(stores: Stores) -> None:
     run = Run(stores)
     other = Job(name="other", about="", split=JOB.split, task=lengths, aggregate=JOB.aggregate)
-    assert map_chunk.run(MapMessage(run=run.run, chunk=0), other, stores, CONFIG, "n1") == "other job"
+    assert map_chunk.run(MapMessage(run=run.run, chunk=0), other, stores, CONFIG, on("n1")) == "other job"
     message = FoldMessage(run=run.run, level=0, number=0)
-    assert fold.run(message, other, stores, CONFIG) == "other job"
+    assert fold.run(message, other, stores, CONFIG, on("n1")) == "other job"
     assert run.do(0) == "settled now"
 
 
@@ -193,8 +284,8 @@ def test_bytes_that_were_tampered_with_are_named_and_never_used(
         client.hset(scope, sha256, b"y" if damage == "flip" else data[:-1])
     run.do(0)
     assert isinstance(run.do(1), map_chunk.TryAgain)
-    assert isinstance(run.do(1, again=True), map_chunk.TryAgain)
-    assert run.do(1, again=True) == "settled now"
+    assert isinstance(run.do(1), map_chunk.TryAgain)
+    assert run.do(1) == "settled now"
     run.end_split(2, 1)
     run.fold(0, 0)
     assert run.result() == {"item 0": "0"}
@@ -241,27 +332,27 @@ def test_large_parts_go_through_the_store_and_leave_nothing_there(stores: Stores
     config = CONFIG.model_copy(update={"inline_part_bytes": 0})
     run = Run(stores, windows=FAN_IN, window_chunks=2)
     for chunk in range(FAN_IN * 2):
-        map_chunk.run(MapMessage(run=run.run, chunk=chunk), JOB, stores, config, "n1")
+        map_chunk.run(MapMessage(run=run.run, chunk=chunk), JOB, stores, config, on("n1"))
     for window in range(FAN_IN):
-        ended = fold.run(FoldMessage(run=run.run, level=0, number=window), JOB, stores, config)
+        ended = fold.run(FoldMessage(run=run.run, level=0, number=window), JOB, stores, config, on("n1"))
     assert isinstance(ended, FoldMessage)
-    assert fold.run(ended, JOB, stores, config) == "folded now"
+    assert fold.run(ended, JOB, stores, config, on("n1")) == "folded now"
     assert [key.decode() for key in client.scan_iter(keys.blobs(f"runs/{run.run}/*"))] == [
         keys.blobs(keys.fold_scope(run.run, 1, 0))
     ]
     assert len(run.result()) == FAN_IN * 2
 
 
-def test_a_fold_under_way_is_not_started_again_unless_it_is_known_to_have_failed(stores: Stores) -> None:
+def test_a_fold_under_way_is_not_begun_again_until_it_is_known_to_have_ended(stores: Stores) -> None:
     run = Run(stores)
     run.do(0), run.do(1)
-    started = {"max_attempts": 3, "busy_s": 60}
-    assert stores.ledger.fold_inputs(run.run, 0, 0, "lengths", again=False, **started).state == "ready"
-    assert run.fold(0, 0) == "busy"
-    for _ in range(2):
-        assert stores.ledger.fold_inputs(run.run, 0, 0, "lengths", again=True, **started).state == "ready"
-    assert run.fold(0, 0, again=True) == "failed"
-    assert run.status.error == "joining parts was started 3 times and never ended"
+    for _ in range(MOST_KILLS):
+        found = stores.ledger.fold_inputs(run.run, 0, 0, "lengths", on("n1"), max_attempts=3, busy_s=60)
+        assert found.state == "ready"
+        assert run.fold(0, 0) == "busy"
+        stores.ledger.end_attempt(run.run, "fold 0:0", "killed", on("n1"), "signal 9")
+    assert run.fold(0, 0) == "failed"
+    assert run.status.error == f"joining parts was begun {MOST_KILLS} times and never ended"
 
 
 def test_a_part_that_is_gone_fails_the_run_and_not_the_answer(stores: Stores, client: redis.Redis) -> None:
@@ -275,7 +366,7 @@ def test_a_part_that_is_gone_fails_the_run_and_not_the_answer(stores: Stores, cl
 def test_chunks_are_not_entered_in_a_run_that_is_over(stores: Stores, client: redis.Redis) -> None:
     run = Run(stores)
     coordinate.cancel(run.run, stores, "by a test")
-    assert stores.ledger.open_window(run.run, 1, 2, [run.upload(2, 1)]) == "cancelled"
+    assert run.lease.open_window(Split(chunks=2, windows=1), [run.upload(2, 1)], {}, 0) is None
     assert not client.exists(keys.run(run.run, "chunks"), keys.run(run.run, "windows"), keys.run(run.run, "done"))
 
 
@@ -315,7 +406,8 @@ def test_every_key_of_a_run_expires(stores: Stores, client: redis.Redis) -> None
     run = Run(stores, fail="broken")
     run.do(0)
     for _ in range(CONFIG.max_attempts):
-        run.do(1, again=True)
+        run.do(1)
+    run.claim(0, "old", version="0")
     ttls = {key: client.ttl(key) for key in client.scan_iter(f"*{run.run}*")}
     assert ttls
     assert all(ttl > 0 for ttl in ttls.values()), ttls

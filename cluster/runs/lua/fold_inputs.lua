@@ -1,7 +1,7 @@
 -- A node starts a fold. Returns {state}, {"incomplete"}, {"folded"}, {"busy"} (another start of it is under way),
--- {"lost"} (a part is gone), {"exhausted", attempts} or {"ready", name, entry, name, entry, ...}.
--- KEYS: run, run:done, run:windows, run:parts:W, run:folds, run:claims
--- ARGV: level, number, fan_in, job, again ("1": an earlier start failed), max_attempts, busy_s, retention_s
+-- {"lost"} (a part is gone), {"exhausted", failed, killed, lost} or {"ready", name, entry, name, entry, ...}.
+-- KEYS: run, run:done, run:windows, run:parts:W, run:folds, run:claims, run:attempts
+-- ARGV: level, number, fan_in, job, start, node, max_failed, max_killed, max_lost, busy_s, retention_s
 local run = redis.call('HMGET', KEYS[1], 'state', 'job')
 if not run[1] then return {'unknown'} end
 if run[1] ~= 'running' then return {run[1]} end
@@ -29,15 +29,12 @@ else
     answer[#answer + 1] = entry
   end
 end
-local now = redis.call('TIME')
-local claim = redis.call('HGET', KEYS[6], 'fold ' .. name)
-local attempt = 1
-if claim then
-  local before, since = string.match(claim, '^(%d+) (%d+)')
-  if ARGV[5] == '0' and now[1] - since < tonumber(ARGV[7]) then return {'busy'} end
-  attempt = before + 1
+local failed, killed, lost = attempts_of(KEYS[7], 'fold ' .. name)
+if failed >= tonumber(ARGV[7]) or killed >= tonumber(ARGV[8]) or lost >= tonumber(ARGV[9]) then
+  return {'exhausted', failed, killed, lost}
 end
-if attempt > tonumber(ARGV[6]) then return {'exhausted', attempt - 1} end
-redis.call('HSET', KEYS[6], 'fold ' .. name, attempt .. ' ' .. now[1])
-redis.call('EXPIRE', KEYS[6], ARGV[8])
+local claim = redis.call('HGET', KEYS[6], 'fold ' .. name)
+if claim and now_ms() - string.match(claim, '^%d+') < ARGV[10] * 1000 then return {'busy'} end
+redis.call('HSET', KEYS[6], 'fold ' .. name, now_ms() .. ' ' .. ARGV[5] .. ' ' .. ARGV[6])
+redis.call('EXPIRE', KEYS[6], ARGV[11])
 return answer

@@ -1,6 +1,6 @@
 -- Commit a fold and take away what it joined; the first one wins. The last window's fold ends the run.
 -- Returns "folded now", "family complete" (all siblings are there: fold them), "folded", or the run's state.
--- KEYS: run, run:windows, run:parts:W, run:folds, run:claims
+-- KEYS: run, run:windows, run:parts:W, run:folds, run:claims, run:attempts, run:events
 -- ARGV: level, number, entry, fan_in, retention_s
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return 'unknown' end
@@ -18,13 +18,12 @@ else
     redis.call('HDEL', KEYS[4], (level - 1) .. ':' .. child)
   end
 end
-redis.call('HDEL', KEYS[5], 'fold ' .. level .. ':' .. number)
+for _, key in ipairs({KEYS[5], KEYS[6]}) do redis.call('HDEL', key, 'fold ' .. level .. ':' .. number) end
 redis.call('HSET', KEYS[4], level .. ':' .. number, ARGV[3])
 redis.call('EXPIRE', KEYS[4], ARGV[5])
 local run = redis.call('HMGET', KEYS[1], 'windows_folded', 'windows_total')
 if run[2] and run[1] == run[2] then
-  local now = redis.call('TIME')
-  redis.call('HSET', KEYS[1], 'state', 'done', 'finished_at', now[1] .. '.' .. string.format('%06d', now[2]))
+  finish(KEYS[1], KEYS[7], ARGV[5], 'done', '')
   return 'folded now'
 end
 local eldest = number - number % fan_in

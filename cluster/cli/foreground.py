@@ -1,0 +1,89 @@
+"""Coordinate a run while its user watches, and write the result: what `submit` and `resume` do."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cluster import errors, redis_client
+from cluster.cli import output, texts
+from cluster.cli.progress import Progress
+from cluster.job import Job, Source
+from cluster.runs import coordinate, parts
+from cluster.session import Session
+from cluster.settings import Settings
+from splitters import Chunk
+
+
+def to_end(
+    opened: Session, job: Job, run: str, source: Source, chunks: Iterator[Chunk], chosen: Any, target: Path | None,
+    *, quiet: bool, private: bool,
+) -> int:  # fmt: skip
+    """Bring a run to its end and write its result to ``target``.
+
+    Ctrl-C cancels it. SIGTERM and a closed terminal leave it to others, unless the cluster is ``private`` and ends.
+    """
+    hint = "" if private else f"; on a machine that should help: {join_line(opened.config)}"
+    ledger = opened.stores.ledger
+    try:
+        with Progress(lambda: ledger.status(run, failures=False), quiet=quiet, lonely_hint=hint) as progress:
+            state = opened.coordinate(job, run, source, chunks, progress)
+    except (KeyboardInterrupt, SystemExit) as error:
+        if private or isinstance(error, KeyboardInterrupt):
+            coordinate.cancel(run, opened.stores, "the submitter was stopped")
+            click.echo(
+                f"{run}: cancelled. To keep a run going without this terminal, submit it with --detach"
+                " to a cluster that stays (`cluster up`).",
+                err=True,
+            )
+        else:
+            click.echo(f"{run}: left to others. To take it up again: {resume_line(opened, run)}", err=True)
+        raise
+    return _conclude(opened, run, state, chosen, target)
+
+
+def join_line(config: Settings) -> str:
+    """What to type on a machine that should help."""
+    return f"CLUSTER_BROKER_URL={redis_client.masked(config.require_broker())} celery -A cluster worker"
+
+
+def resume_line(opened: Session, run: str) -> str:
+    """What to type to take a run up again."""
+    read = opened.stores.ledger.progress(run).split_ended
+    return f"cluster resume {run}{'' if read else ' INPUT...'}"
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal unwind us like Ctrl-C does, so that all we started is ended."""
+
+    def leave(number: int, _: Any) -> None:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _conclude(opened: Session, run: str, state: str, chosen: Any, target: Path | None) -> int:
+    """Write the result of a run that ended, and say how it went."""
+    status = opened.stores.ledger.status(run)
+    if state == "cancelled":
+        raise errors.RunCancelled(f"the run {run} was cancelled: {status.error}")
+    if state != "done":
+        raise errors.RunFailed(f"the run {run} {state}: {status.error}")
+    output.write(chosen, parts.of_run(run, opened.stores, opened.config.max_part_bytes), target)
+    rate = status.items_settled / max(status.seconds, 0.001)
+    nodes = f"{len(status.nodes)} node{'' if len(status.nodes) == 1 else 's'}"
+    line = f"{run}: {texts.items(status)} in {texts.duration(status.seconds)} ({rate:.1f}/s) on {nodes}"
+    click.echo("\n".join([line, *texts.failures(status)]), err=True)
+    return errors.ITEMS_MISSING_EXIT_CODE if status.items_failed else 0

@@ -1,0 +1,57 @@
+"""``cluster resume``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cluster import catalog, errors, session, settings
+from cluster.cli import foreground, output, shared, texts
+from cluster.runs.status import Status
+
+
+@click.command(
+    "resume",
+    epilog="\b\nExamples:\n  cluster resume ocr-1a2b3c4d ./scans -o texts.json\n  cluster resume ocr-1a2b3c4d\n\n"
+    "Exit codes: those of `cluster submit`.",
+)
+@click.argument("run")
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...")
+@click.option("-o", "--output", "target", type=click.Path(path_type=Path), help="Write the result there.")
+@click.option("--format", "format_name", default="json", show_default=True, help="How to write the result.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@shared.broker
+def command(
+    run: str, inputs: tuple[str, ...], target: Path | None, format_name: str, quiet: bool, broker: str | None
+) -> int:
+    """Go on with RUN, whose submitter is gone, and print its result.
+
+    INPUT is what the run was submitted with; what was read of it before is not done again. It is not needed
+    where all of it was read: `cluster status RUN` says so.
+    """
+    config = settings.load(broker_url=broker)
+    _, stores = shared.connect(broker)
+    status = stores.ledger.status(run)
+    _refuse(status, inputs, read=stores.ledger.progress(run).split_ended)
+    job = catalog.get(status.job)
+    stores.ledger.demand_version(run, job.version)
+    chosen = output.prepare(job, format_name, status.options, target)
+    chunks = session.first_chunk_read(job, inputs, status.options) if inputs else iter(())
+    with foreground.terminable(), session.opened(config, job, status.options) as opened:
+        return foreground.to_end(opened, job, run, inputs, chunks, chosen, target, quiet=quiet, private=False)
+
+
+def _refuse(status: Status, inputs: tuple[str, ...], *, read: bool) -> None:
+    """Say why a run cannot be resumed.
+
+    Raises:
+        errors.RunOver: It has ended.
+        errors.UsageError: Its input is needed.
+    """
+    if status.state != "running":
+        raise errors.RunOver(f"the run {status.run} is {status.state}: see `cluster result {status.run}`")
+    if not inputs and not read:
+        raise errors.UsageError(
+            f"the input of {status.run} was not read to its end ({texts.items(status)}): name it, as it was submitted"
+        )

@@ -1,0 +1,29 @@
+"""A worker's view of one message, told when the process that works on it is ended from outside.
+
+Apart from ``celery_tasks``, because only workers need Celery's worker.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from billiard.einfo import ExceptionWithTraceback
+from billiard.exceptions import WorkerLostError
+from celery.worker.request import Request
+
+from cluster.nodes import identity
+from cluster.runs.ledger import Worker
+
+
+class GuardedRequest(Request):  # type: ignore[misc]
+    """For tasks with a method ``killed(message, why, worker)``; called in the worker's main process."""
+
+    def on_failure(self, exc_info: Any, *arguments: Any, **named: Any) -> Any:
+        """The task raised, or its process is gone."""
+        error = exc_info.exception
+        if isinstance(error, ExceptionWithTraceback):
+            error = error.exc
+        if isinstance(error, WorkerLostError | SystemExit):
+            # Entered before the message goes back to the queue: whoever takes it knows.
+            self.task.killed(self.args[0], str(error), Worker(self.hostname, identity.start()))
+        return super().on_failure(exc_info, *arguments, **named)

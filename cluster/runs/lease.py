@@ -1,0 +1,162 @@
+"""The right to coordinate a run: one holder at a time, told apart by a number that only grows.
+
+Whoever holds the lease splits, publishes and recovers. It runs out after ``LEASE_S`` unless it is kept, by
+Redis's clock. Each holder has a fencing token: the scripts that change a run look at it, so one who lost the
+lease without noticing (frozen, asleep, cut off) changes nothing more (M. Kleppmann, "How to do
+distributed locking", 2016).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Self
+
+from cluster import errors, keys
+from cluster.runs.ledger import Ledger
+from cluster.wire import ChunkEntry
+
+LEASE_S = 6.0
+Role = Literal["splitter", "supervisor"]
+"""A splitter has the run's input and reads it; a supervisor has not. Where a supervisor has the lease, a
+splitter may take it at once."""
+
+
+class Busy(Exception):
+    """The lease is another's; the message says whose."""
+
+
+class Split(NamedTuple):
+    """How far the input of a run is read and entered."""
+
+    chunks_read: int = 0
+    """Chunks the splitter gave, also those of which nothing could be read."""
+    chunks: int = 0
+    windows: int = 0
+    items: int = 0
+    digest: str = ""
+    """Of all that was read, see ``coordinate``."""
+    size_bytes: int = 0
+    """Of the chunks that are entered."""
+    ended: bool = False
+
+
+class Lease:
+    """A run's lease; all that only its holder may do. Every call may be repeated."""
+
+    def __init__(self, ledger: Ledger, run: str, owner: str, role: Role, fence: int) -> None:
+        self.ledger = ledger
+        self.run = run
+        self.owner = owner
+        self.role: Role = role
+        self.fence = fence
+
+    @classmethod
+    def take(cls, ledger: Ledger, run: str, owner: str, role: Role) -> Self:
+        """Take it.
+
+        Raises:
+            Busy: Another one holds it.
+            errors.RunOver: The run is over or gone.
+        """
+        state, *rest = _take(ledger, run, owner, role, "")
+        if state == b"busy":
+            raise Busy(rest[0].decode())
+        if state != b"held":
+            raise errors.RunOver(f"the run {run} is {state.decode()}")
+        return cls(ledger, run, owner, role, int(rest[0]))
+
+    def keep(self) -> bool:
+        """Hold it for another ``LEASE_S``; False if it is another's by now, or the run is over."""
+        state, *_ = _take(self.ledger, self.run, self.owner, self.role, self.fence)
+        return bool(state == b"held")
+
+    def release(self) -> None:
+        """Let go of it, so that the next one need not wait."""
+        self.ledger.scripts("release_lease", [keys.run(self.run)], [self.fence])
+
+    def split(self) -> Split:
+        """How far the input is read."""
+        numbers = ["chunks_read", "chunks_published", "windows_published", "items_read", "bytes_published"]
+        found: Any = self.ledger.redis.hmget(keys.run(self.run), [*numbers, "digest", "chunks_total"])
+        read, chunks, windows, items, size_bytes = (int(value or 0) for value in found[:5])
+        return Split(read, chunks, windows, items, (found[5] or b"").decode(), size_bytes, ended=bool(found[6]))
+
+    def open_window(
+        self, at: Split, entries: Sequence[ChunkEntry], failures: Mapping[str, str], unreadable: int
+    ) -> Split | None:
+        """Enter a window of chunks that are about to be published.
+
+        Args:
+            at: How far the input is read with them; chunks, windows and bytes are those before this window.
+            entries: Its chunks.
+            failures: Items that could not be read before them, which are in no chunk, with the reasons.
+            unreadable: How many of these count.
+
+        Returns:
+            How far it is now; None when the run is over.
+
+        Raises:
+            Busy: The lease is another's.
+        """
+        size_bytes = at.size_bytes + sum(entry.size_bytes for entry in entries)
+        after = at._replace(windows=at.windows + 1, chunks=at.chunks + len(entries), size_bytes=size_bytes)
+        state = self.ledger.scripts.word(
+            "open_window",
+            [keys.run(self.run, name) for name in ("", "chunks", "windows", "failures")],
+            [
+                self.fence, at.windows, at.chunks, at.chunks_read, at.items, after.size_bytes, at.digest, unreadable,
+                self.ledger.retention_s, len(failures), *(word for pair in failures.items() for word in pair),
+                *(entry.pack() for entry in entries),
+            ],
+        )  # fmt: skip
+        return after if self._held(state) else None
+
+    def end_split(self, at: Split, failures: Mapping[str, str], unreadable: int) -> None:
+        """The input is read to its end.
+
+        Raises:
+            Busy: The lease is another's.
+        """
+        state = self.ledger.scripts.word(
+            "end_split",
+            [keys.run(self.run, name) for name in ("", "failures", "events")],
+            [
+                self.fence, at.chunks, at.windows, at.items, unreadable, self.ledger.retention_s,
+                *(word for pair in failures.items() for word in pair),
+            ],
+        )  # fmt: skip
+        self._held(state)
+
+    def publish_again(self, names: Sequence[str], event: str, why: str) -> list[str]:
+        """Let go of what is claimed of these chunks ("17") and folds ("fold 0:3"), before they are published again.
+
+        Returns:
+            Those that are still to be done.
+
+        Raises:
+            Busy: The lease is another's.
+        """
+        answer = self.ledger.scripts(
+            "publish_again",
+            [keys.run(self.run, name) for name in ("", "chunks", "windows", "claims", "events")],
+            [self.fence, why, event, self.ledger.retention_s, *names],
+        )
+        if answer == [b"fenced"]:
+            raise Busy(self.run)
+        return [name.decode() for name in answer]
+
+    def copy(self, chunk: int, slow_node: str, why: str) -> bool:
+        """Allow a second copy of a chunk; False when it has had one, is settled, or the lease is lost."""
+        names = [keys.run(self.run, name) for name in ("", "chunks", "copies", "events")]
+        arguments = [self.fence, chunk, slow_node, why, self.ledger.retention_s]
+        return bool(self.ledger.scripts("copy_chunk", names, arguments))
+
+    def _held(self, state: str) -> bool:
+        if state == "fenced":
+            raise Busy(self.run)
+        return state == "running"
+
+
+def _take(ledger: Ledger, run: str, owner: str, role: Role, fence: int | str) -> Any:
+    names = [keys.run(run), keys.run(run, "events")]
+    return ledger.scripts("take_lease", names, [owner, role, int(LEASE_S * 1000), fence, ledger.retention_s])

@@ -1,0 +1,82 @@
+"""Coordinate every run of a cluster that nobody coordinates."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from cluster import catalog, errors, keys
+from cluster.runs import Stores
+from cluster.runs.supervise import Supervisor
+from cluster.runs.watch import Watch
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+log = logging.getLogger(__name__)
+
+
+class Master:
+    """Watches the nodes, and has a ``Supervisor`` for each abandoned run it finds. Several may work side by side.
+
+    Args:
+        app: To publish with.
+        stores: The cluster's.
+        owner: Whom to name as coordinator.
+    """
+
+    def __init__(self, app: Celery, stores: Stores, owner: str) -> None:
+        self._app = app
+        self._stores = stores
+        self._owner = owner
+        self._watch = Watch(app, stores)
+        self._supervisors: dict[str, Supervisor] = {}
+        self._passed: set[str] = set()  # runs that are over, or not for us
+
+    def __enter__(self) -> Master:
+        self._watch.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for supervisor in self._supervisors.values():
+            supervisor.__exit__(*error)
+        self._watch.__exit__(*error)
+
+    def look(self) -> None:
+        """Look once for runs that nobody coordinates.
+
+        Raises:
+            redis.RedisError: Redis does not answer.
+        """
+        for run in [run for run, supervisor in self._supervisors.items() if supervisor.over]:
+            self._supervisors.pop(run).__exit__()
+            self._passed.add(run)
+        for run, job in self._abandoned().items():
+            try:
+                found = catalog.get(job)
+            except errors.UnknownJob:
+                log.warning("run %s is of a job that is not installed here: %s", run, job, extra={"run": run})
+                self._passed.add(run)
+                continue
+            supervisor = Supervisor(self._app, found, run, self._stores, self._owner, "supervisor")
+            self._supervisors[run] = supervisor.__enter__()
+
+    def _abandoned(self) -> dict[str, str]:
+        """Runs without a coordinator, and their jobs."""
+        client = self._stores.ledger.redis
+        names: Any = client.zrange(keys.RUNS, 0, -1)
+        all_runs = [name.decode() for name in names]
+        self._passed.intersection_update(all_runs)
+        looked_at = [run for run in all_runs if run not in self._passed and run not in self._supervisors]
+        with client.pipeline(transaction=False) as pipe:
+            pipe.time()
+            for run in looked_at:
+                pipe.hmget(keys.run(run), ["state", "job", "lease_until_ms"])
+            (seconds, micros), *rows = pipe.execute()
+        abandoned = {}
+        for run, (state, job, until_ms) in zip(looked_at, rows, strict=True):
+            if state != b"running":
+                self._passed.add(run)
+            elif int(until_ms or 0) < seconds * 1000 + micros // 1000:
+                abandoned[run] = job.decode()
+        return abandoned

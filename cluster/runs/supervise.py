@@ -1,0 +1,265 @@
+"""Keep a run's lease, and see that nothing of the run gets lost and nobody waits for a slow node."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import kombu.exceptions
+import redis
+
+from cluster import errors, keys
+from cluster.job import Job
+from cluster.nodes.registry import Node
+from cluster.runs import Stores, celery_tasks, watch
+from cluster.runs.lease import LEASE_S, Busy, Lease, Role
+from cluster.runs.ledger import Progress, Running
+from cluster.wire import FoldMessage, MapMessage
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+TICK_S = 0.25
+KEEP_S = LEASE_S / 6
+TOUCH_S = 60.0
+MISSING_S = 0.8
+"""A message is lost when it is seen nowhere for so long: those that are just being taken are nowhere, too."""
+UNFOLDED_S = 1.0
+"""A window that is complete for so long and not folded may have lost the message to fold it."""
+STALLED_S = 2.0
+"""A run that does not move for so long may have lost a message: it is looked for, and again ever more seldom."""
+MOST_STALLED_S = 60.0
+SLOW_FACTOR = 2.0
+"""A chunk that takes so many times what the fastest free node would is slow."""
+WORTH_FACTOR = 1.5
+"""It is begun a second time where the rest of it would take so many times what the fastest free node would."""
+SLOW_FROM_S = 1.0
+log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """Supervises one run from a thread of its own, until the run is over.
+
+    While another one holds the run's lease it only tries, now and then, to take it.
+
+    Args:
+        app: To publish with.
+        job: The run's job.
+        run: Its id.
+        stores: Where it is kept.
+        owner: Whom to name as coordinator.
+        role: With which the lease is taken.
+    """
+
+    def __init__(self, app: Celery, job: Job, run: str, stores: Stores, owner: str, role: Role) -> None:
+        self._app = app
+        self._job = job
+        self._run = run
+        self._stores = stores
+        self._owner = owner
+        self._role = role
+        self.publishing = threading.Lock()
+        """Held while messages are published: what is half published does not count as lost."""
+        self._lease: Lease | None = None
+        self._taking = threading.Lock()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._supervise, name=f"supervise {run}", daemon=True)
+        self._kept_at = self._touched_at = time.monotonic()
+        self._search = Search()
+
+    def __enter__(self) -> Supervisor:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        self._thread.join(timeout=LEASE_S)
+        if self._lease is not None:
+            try:
+                self._lease.release()
+            except redis.RedisError as error:
+                log.debug("the lease of %s runs out by itself: %s", self._run, error)
+
+    @property
+    def over(self) -> bool:
+        """Whether the run is."""
+        return not self._thread.is_alive()
+
+    def lease(self) -> Lease:
+        """The run's lease, taken if need be.
+
+        Raises:
+            Busy: Another one holds it.
+            errors.RunOver: The run is over.
+        """
+        with self._taking:
+            if self._lease is None:
+                self._lease = Lease.take(self._stores.ledger, self._run, self._owner, self._role)
+                self._kept_at = time.monotonic()
+                self._search = Search()
+                log.info(
+                    "run %s: coordinated here from now on", self._run, extra={"event": "coordinator", "run": self._run}
+                )
+            return self._lease
+
+    def lost(self, lease: Lease) -> None:
+        """A script said that this lease is another's by now."""
+        with self._taking:
+            if self._lease is lease:
+                self._lease = None
+                log.warning(
+                    "run %s: another one coordinates it now", self._run, extra={"event": "lease-lost", "run": self._run}
+                )
+
+    def _supervise(self) -> None:
+        while not self._ending.wait(TICK_S):
+            try:
+                self._tick()
+            except (errors.RunOver, errors.RunFailed):
+                return
+            except Busy:
+                self._ending.wait(KEEP_S)
+            except (redis.RedisError, kombu.exceptions.OperationalError, OSError) as error:
+                log.debug("run %s cannot be supervised now: %s", self._run, error)
+                self._search.look_soon()
+            except Exception:
+                log.exception("run %s: supervising it failed; going on", self._run)
+
+    def _tick(self) -> None:
+        progress = self._stores.ledger.progress(self._run)
+        if progress.state != "running":
+            raise errors.RunOver(progress.state)
+        lease = self.lease()
+        now = time.monotonic()
+        if now - self._kept_at > KEEP_S:
+            if not lease.keep():
+                self.lost(lease)
+                return
+            self._kept_at = now
+        if now - self._touched_at > TOUCH_S:
+            self._stores.ledger.touch(self._run)
+            self._touched_at = now
+        try:
+            if self._search.due(progress, self._stores.nodes.losses()):
+                self._look_for_messages(lease)
+            if self._job.idempotent and progress.split_ended:
+                self._copy_slow_chunks(lease)
+        except Busy:
+            self.lost(lease)
+
+    def _look_for_messages(self, lease: Lease) -> None:
+        """Publish again what is to be done and has no message anywhere."""
+        if not self.publishing.acquire(blocking=False):
+            self._search.look_soon()
+            return
+        try:
+            ledger = self._stores.ledger
+            unsettled = set(ledger.unsettled(self._run))
+            wanted = {str(chunk) for chunk in unsettled}
+            wanted |= {
+                f"fold 0:{window}"
+                for window, chunks in ledger.open_windows(self._run).items()
+                if unsettled.isdisjoint(chunks)
+            }
+            queue = celery_tasks.queue(self._job.name)
+            ids = watch.messages(ledger.redis, queue, self._stores.nodes.starts())
+            there = {about[1] for about in map(celery_tasks.parse_id, ids) if about and about[0] == self._run}
+            lost = self._search.missing(wanted - there)
+            for name in lease.publish_again(lost, "published-again", "its message was lost") if lost else []:
+                log.warning(
+                    "run %s: the message of %s was lost; published again",
+                    self._run, name if name.startswith("fold") else f"chunk {name}",
+                    extra={"event": "published-again", "run": self._run, "chunk": name},
+                )  # fmt: skip
+                self._publish(name)
+        finally:
+            self.publishing.release()
+
+    def _publish(self, name: str) -> None:
+        if name.startswith("fold"):
+            message = FoldMessage(run=self._run, level=0, number=int(name.rpartition(":")[2]))
+            celery_tasks.publish_fold(self._app, self._job.name, message)
+        else:
+            celery_tasks.publish_chunk(self._app, self._job.name, MapMessage(run=self._run, chunk=int(name)))
+
+    def _copy_slow_chunks(self, lease: Lease) -> None:
+        """Begin a second time what would keep the run waiting, where nodes have nothing else to do."""
+        ledger = self._stores.ledger
+        running = ledger.running(self._run)
+        if not running or len(running) < ledger.redis.hlen(keys.run(self._run, "chunks")):  # some wait in the queue
+            return
+        free = {node.name: node for node in self._stores.nodes.nodes() if _has_room(node, self._job.name)}
+        pace = ledger.pace(self._run)
+        room = sum(node.slots - node.busy for node in free.values())
+        for chunk in sorted(running, key=lambda chunk: -chunk.seconds):
+            others = [pace[name] for name in free.keys() & pace.keys() if name != chunk.worker.node]
+            if room and others and is_slow(chunk, pace.get(chunk.worker.node), min(others)):
+                why = f"{chunk.seconds:.1f} s so far; {min(others):.1f} s elsewhere"
+                if lease.copy(chunk.chunk, chunk.worker.node, why):
+                    log.info(
+                        "run %s: chunk %s is slow on %s (%s); begun elsewhere as well",
+                        self._run, chunk.chunk, chunk.worker.node, why,
+                        extra={"event": "copied", "run": self._run, "chunk": chunk.chunk, "node": chunk.worker.node},
+                    )  # fmt: skip
+                    self._publish(str(chunk.chunk))
+                    room -= 1
+
+
+class Search:
+    """When to look for lost messages, and which of those seen nowhere are lost."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._losses = -1
+        self._changed_at = self._complete_at = 0.0
+        self._patience_s = STALLED_S
+        self._suspects: dict[str, float] = {}
+        self._soon = False
+
+    def look_soon(self) -> None:
+        """Something may have happened that loses messages."""
+        self._soon = True
+
+    def due(self, progress: Progress, losses: int) -> bool:
+        """Whether to look now: after a node was lost, while messages are suspected to be, and where nothing moves."""
+        now = time.monotonic()
+        if progress != self._progress:
+            self._progress, self._changed_at, self._patience_s = progress, now, STALLED_S
+        if progress.windows_complete == progress.windows_folded:
+            self._complete_at = now
+        due = self._soon or bool(self._suspects) or losses != self._losses
+        due |= now - self._complete_at > UNFOLDED_S
+        if now - self._changed_at > self._patience_s:
+            self._patience_s = min(2 * self._patience_s, MOST_STALLED_S)
+            self._changed_at = now
+            due = True
+        self._soon, self._losses = False, losses
+        return due
+
+    def missing(self, nowhere: set[str]) -> list[str]:
+        """Of those that are nowhere now, the ones that have been for ``MISSING_S``; they are suspects no more."""
+        now = time.monotonic()
+        self._suspects = {name: self._suspects.get(name, now) for name in nowhere}
+        lost = [name for name, since in self._suspects.items() if now - since >= MISSING_S]
+        for name in lost:
+            del self._suspects[name]
+        return lost
+
+
+def is_slow(chunk: Running, pace_s: float | None, elsewhere_s: float) -> bool:
+    """Whether to begin a chunk a second time.
+
+    Args:
+        chunk: What is being worked on.
+        pace_s: What its node takes for one, in the mean; None if it has done none.
+        elsewhere_s: What the fastest free node takes.
+    """
+    if pace_s is not None and pace_s > SLOW_FACTOR * elsewhere_s and chunk.seconds < pace_s:
+        return pace_s - chunk.seconds > max(WORTH_FACTOR * elsewhere_s, SLOW_FROM_S)
+    return chunk.seconds > max(SLOW_FACTOR * elsewhere_s, elsewhere_s + SLOW_FROM_S)
+
+
+def _has_room(node: Node, job: str) -> bool:
+    return node.state == "online" and job in node.jobs and node.busy < node.slots

@@ -1,0 +1,146 @@
+"""Find nodes that are lost, and give what they held back to the queues."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import kombu.exceptions
+import orjson
+import redis
+
+from cluster import keys, nodes
+from cluster.nodes.registry import SILENT_S, Start
+from cluster.runs import Stores, celery_tasks
+from cluster.runs.ledger import Worker
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+LOOK_S = 0.25
+ABSENT_LOOKS = 2
+"""A node that has no connection to Redis in so many looks running is lost. One is not enough: it may connect again."""
+INTERRUPTED_S = 1.0
+"""After a look that took so long, or came so late, nobody is judged by what was seen before."""
+CALM_S = 2.0
+"""So long after that, nodes may still be connecting again."""
+FORGET_S = 60.0
+log = logging.getLogger(__name__)
+
+
+class Watch:
+    """Watches all nodes of a cluster from a thread of its own. Of many watches, one at a time does the work.
+
+    A node is lost when its connections are gone, or when it has not been heard of for ``SILENT_S``, both by this
+    process's clock: those of the nodes do not matter. One that was only paused may come back; what it commits late
+    is dropped by the ledger.
+    """
+
+    def __init__(self, app: Celery, stores: Stores) -> None:
+        self._app = app
+        self._ledger, self._registry = stores.ledger, stores.nodes
+        self._me = secrets.token_hex(8)
+        self._heard: dict[str, tuple[str, float]] = {}  # start -> what it said last, and when we heard that
+        self._absent: dict[str, int] = {}  # start -> looks without a connection
+        self._lost: set[str] = set()
+        self._looked_at = self._calm_at = 0.0
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+
+    def _run(self) -> None:
+        while not self._ending.wait(LOOK_S):
+            try:
+                self.look()
+            except (redis.RedisError, kombu.exceptions.OperationalError, OSError) as error:
+                log.debug("nodes cannot be watched now: %s", error)
+
+    def look(self) -> None:
+        """Look once at all nodes."""
+        began = time.monotonic()
+        if began - self._looked_at > INTERRUPTED_S:
+            self._heard.clear()
+            self._absent.clear()
+            self._calm_at = began + CALM_S
+        if not self._registry.lead(self._me):
+            self._looked_at = time.monotonic()
+            self._heard.clear()  # what the leader before us saw is not known
+            return
+        starts, connected = self._registry.starts(), self._registry.connected()
+        now = time.monotonic()
+        if now - began > INTERRUPTED_S:
+            return  # the next look comes late, and begins anew
+        self._looked_at = now
+        for start in starts:
+            why = self._judge(start, connected, now)
+            if why:
+                self._give_back(start, why)
+        for table in (self._heard, self._absent):
+            for gone in table.keys() - {start.start for start in starts}:
+                del table[gone]
+
+    def _judge(self, start: Start, connected: set[str] | None, now: float) -> str:
+        """Why it is lost, or ""."""
+        said, heard_at = self._heard.get(start.start, ("", 0.0))
+        if said != start.seen:
+            heard_at = now
+            self._heard[start.start] = (start.seen, now)
+            if said and start.start in self._lost:
+                self._lost.discard(start.start)
+                log.warning("node %s is back", start.node, extra={"event": "node-back", "node": start.node})
+        here = connected is None or start.start in connected
+        self._absent[start.start] = 0 if here else self._absent.get(start.start, 0) + 1
+        if self._absent[start.start] >= ABSENT_LOOKS and now > self._calm_at:
+            return "left" if start.said == "left" else "its connections are gone"
+        return f"not heard of for {now - heard_at:.0f} s" if now - heard_at > SILENT_S else ""
+
+    def _give_back(self, start: Start, why: str) -> None:
+        held = self._registry.held(start.start)
+        worker = Worker(start.node, start.start)
+        for about in filter(None, (celery_tasks.parse_id(task_id(message)) for message in held)):
+            # Entered before the message goes back: whoever takes it knows.
+            self._ledger.end_attempt(*about, "lost", worker, f"the node is lost: {why}")
+        if held:
+            nodes.restore(self._app, start.start)
+        if start.start not in self._lost:
+            self._lost.add(start.start)
+            if start.said != "left":
+                self._registry.count_loss()
+                log.warning(
+                    "node %s is lost: %s; what it held (%d) goes to others", start.node, why, len(held),
+                    extra={"event": "node-lost", "node": start.node},
+                )  # fmt: skip
+        elif not held and time.monotonic() - self._heard[start.start][1] > FORGET_S:
+            self._registry.forget(start.start)
+            self._lost.discard(start.start)
+
+
+def task_id(message: bytes) -> str:
+    """The id of a message as it lies in a queue or among those a node holds; "" if it is not one of ours."""
+    try:
+        found: Any = orjson.loads(message)
+        return str((found[0] if isinstance(found, list) else found)["headers"]["id"])
+    except (ValueError, TypeError, KeyError, IndexError):
+        return ""
+
+
+def messages(ledger_redis: redis.Redis, queue: str, starts: list[Start]) -> set[str]:
+    """The ids of all messages that are in the queue or held by a node.
+
+    A message may move from the one to the other and back meanwhile; so the queue is read twice.
+    """
+    with ledger_redis.pipeline(transaction=False) as pipe:
+        pipe.lrange(queue, 0, -1)
+        for start in starts:
+            pipe.hvals(keys.unacked(start.start))
+        pipe.lrange(queue, 0, -1)
+        return {task_id(message) for row in pipe.execute() for message in row}
