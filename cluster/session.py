@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from cluster import errors, redis_client, runs
 from cluster.job import Job, Source, paths
 from cluster.runs import Stores
 from cluster.runs.coordinate import Coordinator, cancel
-from cluster.runs.lease import Busy, Role
+from cluster.runs.lease import LEASE_S, Busy, Lease, Role
 from cluster.runs.supervise import Supervisor
 from cluster.runs.watch import Watch
 from cluster.settings import Settings
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 
 NEWS_S = 2.0
+LEASE_POLL_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,20 @@ def opened(config: Settings, job: Job, options: Mapping[str, Any]) -> Iterator[S
         stores = runs.connect(private, patient=False)
         with closing(celery_app.build(private, patient=False)) as app:
             yield Session(private, stores, app, local.check)
+
+
+def _take(supervisor: Supervisor, run: str) -> Lease:
+    """The run's lease, as soon as that of one who may be dead has run out."""
+    deadline = time.monotonic() + LEASE_S + 1
+    while True:
+        try:
+            return supervisor.lease()
+        except Busy as error:
+            if time.monotonic() > deadline:
+                raise errors.RunBusy(
+                    f"{error} coordinates the run {run} now; `cluster result {run} --wait` waits for it"
+                ) from None
+            time.sleep(LEASE_POLL_S)
 
 
 def whoami() -> str:

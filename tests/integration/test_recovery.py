@@ -1,0 +1,251 @@
+"""Machines die, freeze and come back: nothing is lost, nothing counts twice, and it does not take long."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from cluster import catalog, keys, runs, settings
+from cluster.runs import Stores, celery_tasks
+from tests.kit.programs import RedisServer, Worker, cluster, start_cluster
+from tests.kit.waiting import wait_until
+
+KILLED_S = 2.0
+SILENT_S = 6.0
+SLACK_S = 2.0
+"""This machine may be busy with other things; the battle test measures without."""
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
+@pytest.fixture
+def stores(broker: str) -> Stores:
+    stores = runs.connect(settings.load(broker_url=broker))
+    stores.ledger.redis.flushall()
+    return stores
+
+
+def texts(folder: Path, number: int) -> Path:
+    folder.mkdir()
+    for at in range(number):
+        (folder / f"{at:03}.txt").write_text("x" * at)
+    return folder
+
+
+def begun(stores: Stores, chunks: int = 1) -> str:
+    latest = stores.ledger.runs(1)
+    return latest[0].run if latest and latest[0].state == "running" and latest[0].chunks_settled >= chunks else ""
+
+
+def published(stores: Stores, chunks: int) -> str:
+    latest = stores.ledger.runs(1)
+    return latest[0].run if latest and latest[0].state == "running" and latest[0].chunks_published == chunks else ""
+
+
+def working_on(stores: Stores, run: str, node: str) -> list[int]:
+    return [found.chunk for found in stores.ledger.running(run) if found.worker.node == node]
+
+
+def exact(stores: Stores, run: str, done: Any, source: Path) -> None:
+    """The answer is that of ``run_locally``, and the ledger's sums agree."""
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == catalog.get("measure").run_locally(source)
+    found = stores.ledger.status(run)
+    assert sum(found.nodes.values()) == found.chunks_settled == found.chunks_total
+
+
+def told(stores: Stores, run: str, event: str) -> list[str]:
+    return [found.chunk for found in stores.ledger.events(run) if found.event == event]
+
+
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_what_a_lost_node_was_doing_is_soon_done_elsewhere(
+    end: str, broker: str, tmp_path: Path, stores: Stores
+) -> None:
+    source = texts(tmp_path / "in", 40)
+    with Worker("a", broker, tmp_path, "-c", "2") as lost, Worker("b", broker, tmp_path, "-c", "2"):
+        with start_cluster("submit", "--job", "measure", "--seconds", "0.5", source, "--broker", broker) as submit:
+            run = wait_until("it has begun", lambda: begun(stores, 4))
+            held = wait_until("the node works", lambda: working_on(stores, run, "a@test"))
+            at = time.monotonic()
+            os.killpg(lost.process.pid, signal.SIGKILL if end == "kill" else signal.SIGSTOP)
+            limit_s = (KILLED_S if end == "kill" else SILENT_S) + SLACK_S
+            wait_until("they are begun elsewhere", lambda: not working_on(stores, run, "a@test"), timeout_s=limit_s)
+            print(f"handed over after {time.monotonic() - at:.2f} s: {held}")
+            if end == "stop":
+                os.killpg(lost.process.pid, signal.SIGCONT)  # it commits late
+            out, err = submit.communicate(timeout=60)
+    assert submit.returncode == 0, err
+    assert json.loads(out) == catalog.get("measure").run_locally(source)
+    found = stores.ledger.status(run)
+    assert sum(found.nodes.values()) == found.chunks_settled == found.chunks_total == 40
+    assert found.duplicates >= (end == "stop")
+    assert set(told(stores, run, "lost")) >= {str(chunk) for chunk in held[:1]}
+
+
+@pytest.mark.parametrize("lost", [1, 4])
+def test_a_message_that_was_popped_and_not_recorded_is_published_again(
+    lost: int, broker: str, tmp_path: Path, stores: Stores
+) -> None:
+    """As a node does that dies in between, and a worker that was started with -Q and does not know the job."""
+    source = texts(tmp_path / "in", 4)
+    queue = celery_tasks.queue("measure")
+    with start_cluster("submit", "--job", "measure", source, "--broker", broker) as submit:
+        run = wait_until("all is published", lambda: published(stores, 4))
+        wait_until("all is in the queue", lambda: stores.ledger.redis.llen(queue) == 4)
+        stores.ledger.redis.rpop(queue, lost)
+        with Worker("late", broker, tmp_path, "-c", "2"):
+            out, err = submit.communicate(timeout=60)
+    assert submit.returncode == 0, err
+    assert json.loads(out) == catalog.get("measure").run_locally(source)
+    assert len(told(stores, run, "published-again")) >= lost
+
+
+def test_a_lone_child_that_is_killed_costs_its_chunk_one_try(broker: str, tmp_path: Path, stores: Stores) -> None:
+    source = texts(tmp_path / "in", 12)
+    with (
+        Worker("a", broker, tmp_path, "-c", "2") as worker,
+        start_cluster("submit", "--job", "measure", "--seconds", "0.5", source, "--broker", broker) as submit,
+    ):
+        run = wait_until("it has begun", lambda: begun(stores, 2))
+        wait_until("the node works", lambda: working_on(stores, run, "a@test"))
+        psutil.Process(worker.process.pid).children()[0].kill()
+        out, err = submit.communicate(timeout=60)
+    assert submit.returncode == 0, err
+    assert json.loads(out) == catalog.get("measure").run_locally(source)
+    assert len(told(stores, run, "killed")) <= 1
+    assert stores.ledger.status(run).failures == []
+
+
+def test_a_master_takes_a_run_whose_submitter_is_gone_and_loses_nothing(
+    broker: str, tmp_path: Path, stores: Stores
+) -> None:
+    source = texts(tmp_path / "in", 16)
+    with (
+        start_cluster("master", "--broker", broker) as master,
+        Worker("a", broker, tmp_path, "-c", "1") as lost,
+        Worker("b", broker, tmp_path, "-c", "1"),
+    ):
+        with start_cluster("submit", "--job", "measure", "--seconds", "1", source, "--broker", broker) as submit:
+            run = wait_until("all is published", lambda: published(stores, 16))
+            wait_until("it is being worked on", lambda: begun(stores))
+            before = stores.ledger.status(run).coordinator
+            submit.kill()
+        wait_until(
+            "the master has it", lambda: stores.ledger.status(run).coordinator not in (before, None), timeout_s=10
+        )
+        wait_until("the node works", lambda: working_on(stores, run, "a@test"))
+        lost.kill()
+        done = cluster("result", run, "--wait", "--broker", broker)
+        master.send_signal(signal.SIGINT)
+        _, err = master.communicate(timeout=20)
+    assert master.returncode == 0, err
+    exact(stores, run, done, source)
+    assert told(stores, run, "lost")
+
+
+def test_a_stopped_master_asks_the_nodes_to_stop_first(broker: str, tmp_path: Path, stores: Stores) -> None:
+    with Worker("a", broker, tmp_path, "-c", "1") as worker:
+        with start_cluster("master", "--shutdown-nodes", "--broker", broker) as master:
+            wait_until("it watches the nodes", lambda: stores.ledger.redis.exists(keys.WATCHER))
+            master.send_signal(signal.SIGTERM)
+            _, err = master.communicate(timeout=30)
+        assert master.returncode == 0, err
+        assert "a@test: stops" in err
+        worker.process.wait(timeout=20)
+
+
+def test_a_run_whose_input_was_still_being_read_goes_on_where_it_was(
+    broker: str, tmp_path: Path, stores: Stores
+) -> None:
+    source = texts(tmp_path / "in", 60)
+    trace = tmp_path / "trace"
+    limits = {"CLUSTER_WINDOW_CHUNKS": "8", "CLUSTER_FOLD_CHUNKS": "4"}
+    arguments = ("submit", "--job", "measure", "--seconds", "0.1", "--trace", trace, source, "--broker", broker)
+    with Worker("a", broker, tmp_path, "-c", "2"):
+        with start_cluster(*arguments, settings=limits) as submit:
+            run = wait_until("it has begun", lambda: begun(stores, 6))
+            submit.kill()
+        early = cluster("resume", run, "--broker", broker)
+        assert early.returncode == 2
+        assert "was not read to its end" in early.stderr
+        wait_until(
+            "what was entered is done",
+            lambda: (found := stores.ledger.status(run)).chunks_settled == found.chunks_published,
+        )
+        wait_until("nobody has it", lambda: stores.ledger.status(run).coordinator is None, timeout_s=10)
+        assert f"cluster resume {run} INPUT" in cluster("status", run, "--broker", broker).stdout
+        other = texts(tmp_path / "other", 61)
+        (other / "000.txt").write_text("not the same")
+        wrong = cluster("resume", run, other, "--broker", broker)
+        assert wrong.returncode == 2, wrong.stderr
+        assert "not the input" in wrong.stderr
+        done = cluster("resume", run, source, "--broker", broker)
+        again = cluster("resume", run, source, "--broker", broker)
+    exact(stores, run, done, source)
+    assert len(trace.read_text().splitlines()) == 60  # nothing was done a second time
+    assert again.returncode == 5
+    assert "is done" in again.stderr
+
+
+def test_a_submitter_that_slept_goes_on_although_a_master_has_taken_its_run(
+    broker: str, tmp_path: Path, stores: Stores
+) -> None:
+    source = texts(tmp_path / "in", 80)
+    limits = {"CLUSTER_WINDOW_CHUNKS": "8", "CLUSTER_FOLD_CHUNKS": "4"}
+    arguments = ("submit", "--job", "measure", "--seconds", "0.1", source, "--broker", broker)
+    with Worker("a", broker, tmp_path, "-c", "2"), start_cluster("master", "--broker", broker) as master:
+        with start_cluster(*arguments, settings=limits) as submit:
+            run = wait_until("it has begun", lambda: begun(stores, 6))
+            before = stores.ledger.status(run).coordinator
+            submit.send_signal(signal.SIGSTOP)
+            wait_until("the master has it", lambda: stores.ledger.status(run).coordinator not in (before, None))
+            submit.send_signal(signal.SIGCONT)
+            out, err = submit.communicate(timeout=60)
+        master.terminate()
+        master.communicate(timeout=20)
+    assert submit.returncode == 0, err
+    assert json.loads(out) == catalog.get("measure").run_locally(source)
+    story = [found.node for found in stores.ledger.events(run) if found.event == "coordinator"]
+    assert story[0] == before
+    assert len(story) >= 3
+
+
+def test_near_the_end_a_slow_nodes_chunk_is_begun_elsewhere(broker: str, tmp_path: Path, stores: Stores) -> None:
+    source = texts(tmp_path / "in", 24)
+    with (
+        Worker("slow", broker, tmp_path, "-c", "1", CLUSTER_TEST_SLOWER="40"),
+        Worker("fast", broker, tmp_path, "-c", "2"),
+    ):
+        done = cluster("submit", "--job", "measure", "--seconds", "0.5", source, "--broker", broker)
+        run = stores.ledger.runs(1)[0].run
+        exact(stores, run, done, source)
+    assert told(stores, run, "copied")
+    assert stores.ledger.status(run).seconds < 15, "the slow node's chunk was waited for"
+
+
+def test_the_story_of_a_run_can_be_told(broker: str, tmp_path: Path, stores: Stores) -> None:
+    source = texts(tmp_path / "in", 3)
+    (source / "bad.txt").write_text("fail always")
+    with Worker("a", broker, tmp_path, "-c", "1"):
+        done = cluster("submit", "--job", "measure", source, "--broker", broker)
+    assert done.returncode == 3
+    run = stores.ledger.runs(1)[0].run
+    story = cluster("status", run, "--events", "--broker", broker).stdout
+    for expected in ("begun", "coordinated by", "first part from  a@test", "attempt failed:", "set aside:", "done"):
+        assert expected in story, story
+    assert "a@test did 3 chunks" in story
+    rows = json.loads(cluster("status", run, "--events", "--json", "--broker", broker).stdout)
+    assert [row["event"] for row in rows if row["event"] in ("begun", "done")] == ["begun", "done"]
