@@ -75,18 +75,21 @@ def test_what_a_lost_node_was_doing_is_soon_done_elsewhere(
     end: str, broker: str, tmp_path: Path, stores: Stores
 ) -> None:
     source = texts(tmp_path / "in", 40)
-    with Worker("a", broker, tmp_path, "-c", "2") as lost, Worker("b", broker, tmp_path, "-c", "2"):
-        with start_cluster("submit", "--job", "measure", "--seconds", "0.5", source, "--broker", broker) as submit:
-            run = wait_until("it has begun", lambda: begun(stores, 4))
-            held = wait_until("the node works", lambda: working_on(stores, run, "a@test"))
-            at = time.monotonic()
-            os.killpg(lost.process.pid, signal.SIGKILL if end == "kill" else signal.SIGSTOP)
-            limit_s = (KILLED_S if end == "kill" else SILENT_S) + SLACK_S
-            wait_until("they are begun elsewhere", lambda: not working_on(stores, run, "a@test"), timeout_s=limit_s)
-            print(f"handed over after {time.monotonic() - at:.2f} s: {held}")
-            if end == "stop":
-                os.killpg(lost.process.pid, signal.SIGCONT)  # it commits late
-            out, err = submit.communicate(timeout=60)
+    with (
+        Worker("a", broker, tmp_path, "-c", "2") as lost,
+        Worker("b", broker, tmp_path, "-c", "2"),
+        start_cluster("submit", "--job", "measure", "--seconds", "0.5", source, "--broker", broker) as submit,
+    ):
+        run = wait_until("it has begun", lambda: begun(stores, 4))
+        held = wait_until("the node works", lambda: working_on(stores, run, "a@test"))
+        at = time.monotonic()
+        os.killpg(lost.process.pid, signal.SIGKILL if end == "kill" else signal.SIGSTOP)
+        limit_s = (KILLED_S if end == "kill" else SILENT_S) + SLACK_S
+        wait_until("they are begun elsewhere", lambda: not working_on(stores, run, "a@test"), timeout_s=limit_s)
+        print(f"handed over after {time.monotonic() - at:.2f} s: {held}")
+        if end == "stop":
+            os.killpg(lost.process.pid, signal.SIGCONT)  # it commits late
+        out, err = submit.communicate(timeout=60)
     assert submit.returncode == 0, err
     assert json.loads(out) == catalog.get("measure").run_locally(source)
     found = stores.ledger.status(run)
