@@ -15,6 +15,7 @@ from celery.worker.control import control_command
 
 from cluster.nodes import capacity
 from cluster.nodes.registry import BEAT_S, Facts, Registry
+from cluster.redis_client import Outage
 
 NAMED = ("cluster", "celery", "redis", "tesserocr", "pytesseract")
 log = logging.getLogger(__name__)
@@ -26,11 +27,11 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
     requires = ("celery.worker.consumer.events:Events", "celery.worker.consumer.tasks:Tasks")
     registry: Registry
     """Set by ``nodes.prepare``: on a client that gives up at once, for this runs in the worker's event loop."""
+    news: Outage
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         self._start = secrets.token_hex(8)
         self._timer: Any = None
-        self._away = False
         self._facts: Facts | None = None
         self._versions = _versions()
         consumer.cluster_beat = self
@@ -73,11 +74,9 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
         try:
             wish = self.registry.beat(consumer.hostname, self._start, said, facts)
         except redis.RedisError as error:
-            if not self._away:
-                log.warning("Redis does not hear this node: %s", error)
-            self._away = True
+            self.news.say_away(error)
             return ""
-        self._away = False
+        self.news.say_back(wrote=True)
         return wish
 
     def _look(self, consumer: Any) -> Facts:
