@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from redis.exceptions import OutOfMemoryError
 
-log = logging.getLogger(__name__)
+held: set[str] = set()
+"""Tags of messages that this process took, does not work on, and could not give back yet; the consumer tries again."""
+
+
+class Message(virtual.Message):
+    """Leaves it to the consumer to say that Redis is away or full."""
+
+    def ack_log_error(self, logger: Any, errors: tuple[type[Exception], ...], multiple: bool = False) -> None:
+        """Acknowledge; what cannot be comes again, and is found settled."""
+        with contextlib.suppress(*errors):
+            self.ack(multiple=multiple)
+
+    def reject_log_error(self, logger: Any, errors: tuple[type[Exception], ...], requeue: bool = False) -> None:
+        """Put it back into its queue."""
+        try:
+            self.reject(requeue=requeue)
+        except errors:
+            held.add(self.delivery_tag)
 
 
 class QoS(kombu_redis.QoS):
@@ -26,17 +44,28 @@ class QoS(kombu_redis.QoS):
         except OutOfMemoryError:
             virtual.QoS.append(self, message, delivery_tag)
 
+    @contextlib.contextmanager
+    def pipe_or_acquire(self, pipe: Any = None, client: Any = None) -> Iterator[Any]:
+        """A pipeline for notes: no transaction, in which a full Redis refuses even what frees memory."""
+        if pipe is not None:
+            yield pipe
+        else:
+            with self.channel.conn_or_acquire(client) as connected:
+                yield connected.pipeline(transaction=False)
+
 
 class Channel(kombu_redis.Channel):
     """For a Redis that is named."""
 
     QoS = QoS
+    Message = Message
 
 
 class SentinelChannel(kombu_redis.SentinelChannel):
     """For a Redis that sentinels know."""
 
     QoS = QoS
+    Message = Message
 
 
 class Transport(kombu_redis.Transport):
