@@ -25,6 +25,10 @@ class ChordBackend(RedisBackend):  # type: ignore[misc]
         """Nothing was pending."""
         return result
 
+    def as_uri(self, include_password: bool = False) -> str:
+        """Where it is, for people."""
+        return str(self.url) if include_password else redis_client.masked(self.url)
+
     def _params_from_url(self, url: str, defaults: dict[str, Any]) -> dict[str, Any]:
         """The URL is for ``redis_client``, which knows forms that Celery's backends do not."""
         return defaults

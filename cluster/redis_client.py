@@ -145,7 +145,7 @@ class Outage:
 @functools.cache
 def outage(url: str) -> Outage:
     """What this process knows of the Redis at ``url``."""
-    return Outage(masked(url))
+    return Outage(masked(url).partition("?")[0])
 
 
 class Patience(Retry):

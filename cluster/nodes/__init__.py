@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from cluster import catalog, errors, redis_client
-from cluster.nodes import capacity, identity, registry
+from cluster.nodes import capacity, identity
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -43,7 +43,7 @@ def prepare(app: Celery, config: Settings) -> None:
             _choose_queues(conf)
             # It beats from the worker's event loop, which must not wait.
             url = config.require_broker()
-            Beat.registry = registry.Registry(redis_client.connect(url, patient=False, timeout_s=BEAT_TIMEOUT_S))
+            Beat.client = redis_client.connect(url, patient=False, timeout_s=BEAT_TIMEOUT_S)
             Beat.news = Consumer.news = redis_client.outage(url)
             Beat.news.on_wait = maybe_shutdown
             app.steps["consumer"].add(Beat)
