@@ -6,13 +6,22 @@ queue ``cluster.ocr``, which the nodes that can do the job consume.
 
 from __future__ import annotations
 
-from celery import Celery
+from typing import Any
 
-from cluster import placement, settings
+from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
+
+from cluster import placement, redis_client, settings
 from cluster.settings import Settings
 
 NO_BROKER = "redis://cluster-broker-url-is-not-set.invalid:6379/0"
 """So that `celery -A cluster worker` without a broker names what is missing."""
+
+TRANSPORTS = {
+    "redis": "cluster.broker:Transport",
+    "rediss": "cluster.broker:Transport",
+    "sentinel": "cluster.broker:SentinelTransport",
+}
 
 
 def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
@@ -20,7 +29,7 @@ def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
 
     Args:
         config: Names the broker and the limits.
-        patient: Wait some two minutes for a Redis that is away when publishing; else a second.
+        patient: Wait for a Redis that is away or full when publishing; else for a second.
 
     Raises:
         errors.UsageError: Another package is in the place of one of ours, or a setting is wrong.
@@ -31,7 +40,14 @@ def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
 
     config = config or settings.current()
     url = config.broker_url.get_secret_value() if config.broker_url else NO_BROKER
-    app = Celery("cluster", broker=url, backend=f"cluster.chord_backend.ChordBackend+{url}")
+    broker_url, broker_options = url, {}
+    if url.startswith(redis_client.SENTINEL):
+        url = config.require_broker()
+        found = redis_client.sentinels_of(url)
+        broker_url = redis_client.kombu_url(found)
+        broker_options = {"master_name": found.master, "sentinel_kwargs": redis_client.asking(found)}
+    TRANSPORT_ALIASES.update(TRANSPORTS)
+    app = Celery("cluster", broker=broker_url, backend=f"cluster.chord_backend.ChordBackend+{url}")
     app.conf.update(
         # What comes from other machines is JSON, never code.
         task_serializer="json",
@@ -55,23 +71,16 @@ def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
         # A Redis that goes away is waited for.
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        task_publish_retry_policy={
-            "max_retries": 60 if patient else 3,
-            "interval_start": 0,
-            "interval_step": 0.2,
-            "interval_max": 2,
-        },
+        task_publish_retry_policy=_publish_policy(url, patient=patient),
         broker_transport_options={
-            "socket_timeout": 30,
-            "socket_connect_timeout": 5,
-            "health_check_interval": 15,
+            **broker_options,
+            "socket_timeout": 5,
+            "socket_connect_timeout": redis_client.CONNECT_TIMEOUT_S,
+            "health_check_interval": redis_client.HEALTH_CHECK_S,
             "socket_keepalive": True,
         },
-        redis_socket_timeout=30,
-        redis_socket_connect_timeout=5,
-        result_backend_always_retry=True,
-        result_backend_max_retries=10_000,
-        result_backend_max_sleep_between_retries_ms=2000,
+        result_backend_transport_options={"patient": patient},
+        worker_consumer="cluster.nodes.consumer:Consumer",
         worker_hijack_root_logger=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_proc_alive_timeout=30,
@@ -80,3 +89,9 @@ def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
         celery_tasks.add(app, job, config)
     nodes.prepare(app, config)
     return app
+
+
+def _publish_policy(url: str, *, patient: bool) -> dict[str, Any]:
+    """How kombu publishes again what Redis did not take."""
+    policy = {"max_retries": None if patient else 3, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 2}
+    return {**policy, "errback": redis_client.outage(url).tell_kombu} if patient else policy

@@ -1,14 +1,17 @@
-"""Celery's Redis result backend as far as chords need it: it counts headers, and waits for nobody."""
+"""Celery's Redis result backend as far as chords need it: it counts headers, and waits for nobody but Redis."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import redis
 from celery.backends.redis import RedisBackend
+
+from cluster import redis_client
 
 
 class ChordBackend(RedisBackend):  # type: ignore[misc]
-    """Keeps a submitter from subscribing to the result of each task it sends.
+    """Keeps a submitter from subscribing to the result of each task it sends, and connects as all others here do.
 
     Celery subscribes to every header of a chord, one round trip and one pending result each, for
     a ``get()`` that nobody calls here: whoever waits for a run looks at its ledger.
@@ -21,3 +24,14 @@ class ChordBackend(RedisBackend):  # type: ignore[misc]
     def remove_pending_result(self, result: Any) -> Any:
         """Nothing was pending."""
         return result
+
+    def as_uri(self, include_password: bool = False) -> str:
+        """Where it is, for people."""
+        return str(self.url) if include_password else redis_client.masked(self.url)
+
+    def _params_from_url(self, url: str, defaults: dict[str, Any]) -> dict[str, Any]:
+        """The URL is for ``redis_client``, which knows forms that Celery's backends do not."""
+        return defaults
+
+    def _create_client(self, **_: Any) -> redis.Redis:
+        return redis_client.connect(self.url, patient=self._transport_options["patient"])

@@ -1,20 +1,41 @@
-"""The one place that talks to Redis besides Celery: connecting, and what its errors mean."""
+"""The one place that connects to Redis, directly or through Sentinel: waiting for it, and what its errors mean."""
 
 from __future__ import annotations
 
+import functools
+import logging
 import re
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, NamedTuple, Self, TypeVar
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import redis
-from redis.backoff import ExponentialBackoff
+from redis.backoff import NoBackoff
+from redis.exceptions import OutOfMemoryError
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from cluster import errors
 
-CONNECT_TIMEOUT_S = 5
-SOCKET_TIMEOUT_S = 30
+CONNECT_TIMEOUT_S = 3
+SOCKET_TIMEOUT_S = 10
+"""Sending one value or waiting for one answer: a blob of 64 MiB needs a network of 51 Mbit/s. A URL may end in
+``?socket_timeout=60`` where that is too much to ask."""
+CHECK_TIMEOUT_S = 3
+HEALTH_CHECK_S = 3
+FULL_PAUSE_S = 0.5
+QUIET_S = 5.0
 MINIMUM_VERSION = (6, 2)
+SENTINEL = "sentinel://"
+SENTINEL_PORT = 26379
+AWAY = (redis.ConnectionError, redis.TimeoutError, OSError, OutOfMemoryError)
+"""Errors that pass when Redis is back, or has memory again."""
+
+Answer = TypeVar("Answer")
+log = logging.getLogger(__name__)
 
 
 def connect(
@@ -23,22 +44,27 @@ def connect(
     """A client for ``url``; connects on first use, is safe to carry over a fork.
 
     Args:
-        url: ``redis://`` or ``rediss://``.
-        patient: Try again for about half a minute when the connection fails; else once.
+        url: ``redis://``, ``rediss://``, or ``sentinel://`` as ``sentinels_of`` reads it.
+        patient: Wait as long as Redis is away or full, and say so once (see ``Patience``); else fail at once.
         timeout_s: How long one command may take, and connecting at most.
         name: By which Redis knows its connections.
     """
-    retry = Retry(ExponentialBackoff(cap=2, base=0.05), retries=20 if patient else 0)
-    return redis.Redis.from_url(
-        url,
-        retry=retry,
-        retry_on_error=[redis.ConnectionError, redis.TimeoutError],
-        socket_connect_timeout=min(CONNECT_TIMEOUT_S, timeout_s),
-        socket_timeout=timeout_s,
-        health_check_interval=15,
-        socket_keepalive=True,
-        client_name=name,
+    options: dict[str, Any] = {
+        "retry": Patience(outage(url)) if patient else Retry(NoBackoff(), 0),
+        "socket_connect_timeout": min(CONNECT_TIMEOUT_S, timeout_s),
+        "socket_timeout": timeout_s,
+        "health_check_interval": HEALTH_CHECK_S,
+        "socket_keepalive": True,
+        "client_name": name,
+    }
+    if not url.startswith(SENTINEL):
+        return redis.Redis.from_url(url, **options)
+    found = sentinels_of(url)
+    sentinel = Sentinel(found.addresses, sentinel_kwargs=asking(found))  # type: ignore[no-untyped-call]
+    client: redis.Redis = sentinel.master_for(  # type: ignore[no-untyped-call]
+        found.master, username=found.username, password=found.password, db=found.db, **options
     )
+    return client
 
 
 def check(url: str) -> None:
@@ -47,10 +73,196 @@ def check(url: str) -> None:
     Raises:
         errors.BrokerUnreachable, errors.BrokerRefused: It is not so; the message says what to look at.
     """
-    with translated(url), connect(url, patient=False) as client:
+    with translated(url), connect(url, patient=False, timeout_s=CHECK_TIMEOUT_S) as client:
         version = str(client.info("server").get("redis_version", "0"))
     if tuple(int(number) for number in version.split(".")[:2]) < MINIMUM_VERSION:
         raise errors.BrokerRefused(f"Redis at {masked(url)} is version {version}; 6.2 or newer is needed")
+
+
+def memory(client: redis.Redis) -> tuple[int, int | None]:
+    """(bytes in use, bytes it may use) of a Redis; None where it has no ``maxmemory``.
+
+    In use is what Redis itself compares with its limit: without the buffers of replicas and of the append-only file.
+    """
+    found = client.info("memory")
+    used = int(found["used_memory"]) - int(found.get("mem_not_counted_for_evict", 0))
+    return used, int(found["maxmemory"]) or None
+
+
+def is_full(client: redis.Redis) -> bool:
+    """Whether Redis refuses what needs memory."""
+    used, limit = memory(client)
+    return limit is not None and used > limit
+
+
+class Outage:
+    """What this process knows of one Redis that does not answer; says in the log when that begins and ends.
+
+    Many wait for the same Redis, in threads and one call within another: together they say it once.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._began: float | None = None
+        self._refused_at = 0.0
+        self._full = False
+        self._lock = threading.Lock()
+        self.given_up = False
+        """Somebody who waited was interrupted: what is done from then on to end this process must not wait."""
+        self.on_wait: Callable[[], object] = lambda: None
+        """Called before each pause. Whoever has another reason to stop waiting raises it there."""
+
+    def say_away(self, error: BaseException) -> None:
+        """Redis does not answer, or is full."""
+        with self._lock:
+            self._refused_at = time.monotonic()
+            if self._began is None:
+                self._began, self._full = self._refused_at, _says_full(error)
+                if self._full:
+                    log.warning("Redis at %s is full (its maxmemory); waiting until it has room", self._name)
+                else:
+                    why = str(error).rstrip(".") or type(error).__name__
+                    log.warning("Redis at %s does not answer (%s); waiting", self._name, why)
+
+    def tell_kombu(self, error: Exception, pause_s: float) -> None:
+        """For kombu's retries. It does not pause where a connection can be had, as to a Redis that is full."""
+        self.say_away(error)
+        self.on_wait()
+        if not pause_s:
+            time.sleep(FULL_PAUSE_S)
+
+    def say_back(self, *, wrote: bool = False) -> None:
+        """Redis answered.
+
+        That does not mean that it has room, unless we ``wrote`` what it refused, or it has refused nobody for a while.
+        """
+        if self._began is None:
+            return
+        with self._lock:
+            now = time.monotonic()
+            if self._began is not None and (wrote or not self._full or now - self._refused_at > QUIET_S):
+                what = "has room again" if self._full else "is back"
+                log.warning("Redis at %s %s after %.0f s", self._name, what, now - self._began)
+                self._began = None
+
+
+@functools.cache
+def outage(url: str) -> Outage:
+    """What this process knows of the Redis at ``url``."""
+    return Outage(masked(url).partition("?")[0])
+
+
+class Patience(Retry):
+    """Has redis-py try again for as long as Redis is away or full, more and more seldom, down to every two seconds.
+
+    Raises what it waits for once the wait is interrupted. By Ctrl-C that is the interrupt itself. By an exception
+    of a signal handler, as a task's time limit is, it is Redis's error, for that is the cause: the job did not hang.
+    """
+
+    def __init__(self, news: Outage) -> None:
+        super().__init__(NoBackoff(), retries=-1, supported_errors=AWAY)
+        self._news = news
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        """Each connection gets a copy; there is nothing to copy."""
+        return self
+
+    def call_with_retry(
+        self,
+        do: Callable[[], Answer],
+        fail: Callable[..., Any],
+        is_retryable: Callable[[Exception], bool] | None = None,
+        with_failure_count: bool = False,
+    ) -> Answer:
+        """See ``Retry.call_with_retry``."""
+        failures, cause = 0, None
+        while True:
+            try:
+                if failures:
+                    self._news.on_wait()
+                    time.sleep(pause_s(failures))
+                answer = do()
+            except self._supported_errors as error:
+                if isinstance(error, (redis.AuthenticationError, redis.exceptions.AuthorizationError)):
+                    raise
+                failures, cause = failures + 1, error
+                fail(error, failures) if with_failure_count else fail(error)
+                if self._news.given_up or (is_retryable and not is_retryable(error)):
+                    raise
+                self._news.say_away(error)
+            except (KeyboardInterrupt, SystemExit):
+                self._news.given_up = failures > 0
+                raise
+            except Exception as interruption:
+                if cause is None or isinstance(interruption, redis.RedisError):
+                    raise
+                raise cause from interruption
+            else:
+                self._news.say_back(wrote=_says_full(cause))
+                return answer
+
+
+def pause_s(failures: int) -> float:
+    """How long to wait after so many failures in a row."""
+    return min(2.0, 0.05 * 2.0 ** min(failures, 10))
+
+
+class Sentinels(NamedTuple):
+    """A ``sentinel://`` URL, read."""
+
+    addresses: list[tuple[str, int]]
+    username: str | None
+    password: str | None
+    db: int
+    master: str
+    sentinel_password: str | None
+
+
+def sentinels_of(url: str) -> Sentinels:
+    """Read ``sentinel://[user:password@]host[:port];sentinel://…/db?master=NAME[&sentinel_password=…]``.
+
+    User and password are those of Redis, and may stand at the first address alone.
+
+    Raises:
+        ValueError: It has another form.
+    """
+    *_, last = parts = [urlsplit(part) for part in url.split(";")]
+    if any(part.scheme != "sentinel" or not part.hostname for part in parts):
+        raise ValueError("each address must be sentinel://[:password@]host[:port]")
+    query = {name: values[-1] for name, values in parse_qs(last.query).items()}
+    first = next((part for part in parts if part.password), parts[0])
+    return Sentinels(
+        addresses=[(str(part.hostname), part.port or SENTINEL_PORT) for part in parts],
+        username=unquote(first.username) if first.username else None,
+        password=unquote(first.password) if first.password else None,
+        db=int(last.path.strip("/") or 0),
+        master=query.get("master", "mymaster"),
+        sentinel_password=query.get("sentinel_password"),
+    )
+
+
+def asking(found: Sentinels) -> dict[str, Any]:
+    """How to connect to the sentinels themselves, for redis-py: one that does not answer is passed over."""
+    return {
+        "password": found.sentinel_password,
+        "socket_connect_timeout": 1,
+        "socket_timeout": CHECK_TIMEOUT_S,
+        "retry": Retry(NoBackoff(), 0),
+    }
+
+
+def kombu_url(found: Sentinels) -> str:
+    """The URL as kombu reads it, which takes all but the addresses from whichever address it is at."""
+    credentials = f"{quote(found.username or '', '')}:{quote(found.password or '', '')}@" if found.password else ""
+    return ";".join(f"{SENTINEL}{credentials}{_host(host)}:{port}/{found.db}" for host, port in found.addresses)
+
+
+def _host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _says_full(error: BaseException | None) -> bool:
+    return isinstance(error, OutOfMemoryError)
 
 
 @contextmanager
@@ -64,7 +276,7 @@ def translated(url: str) -> Iterator[None]:
         raise errors.BrokerUnreachable(
             f"no Redis answers at {masked(url)} ({str(error).rstrip('.')}); check the address, and that it is started"
         ) from None
-    except redis.exceptions.OutOfMemoryError:
+    except OutOfMemoryError:
         raise errors.BrokerRefused(f"Redis at {masked(url)} is full (its maxmemory)") from None
     except redis.ResponseError as error:
         raise errors.BrokerRefused(f"Redis at {masked(url)} refuses: {error}") from None
@@ -73,5 +285,6 @@ def translated(url: str) -> Iterator[None]:
 
 
 def masked(url: str) -> str:
-    """The URL without its password, for messages and logs."""
-    return re.sub(r"://([^:@]*):.*@", r"://\1:***@", url)
+    """The URL without its passwords, for messages and logs."""
+    url = re.sub(r"(password=)[^&]*", r"\1***", url)
+    return ";".join(re.sub(r"://([^:@]*):.*@", r"://\1:***@", part) for part in url.split(";"))

@@ -11,6 +11,7 @@ import functools
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -32,7 +33,14 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CLUSTER_", extra="ignore", frozen=True, env_ignore_empty=True)
 
     broker_url: SecretStr | None = None
-    """Redis as ``redis://[:password@]host[:port][/db]`` or ``rediss://…``; none: a private one is started."""
+    """Redis as ``redis://[:password@]host[:port][/db]`` or ``rediss://…``, or the sentinels that watch it as
+    ``sentinel://[:password@]host[:port];sentinel://…/db``; none: a private one is started."""
+
+    sentinel_master: str = "mymaster"
+    """The name under which the sentinels watch our Redis."""
+
+    sentinel_password: SecretStr | None = None
+    """The sentinels' own password; that in the URL is Redis's."""
 
     blob_url: str | None = Field(None, pattern="^[a-z0-9+.-]+://")
     """Where the bytes of chunks and parts lie: any fsspec URL that all nodes reach, and on all the same; what
@@ -103,7 +111,7 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, toml)
 
     def require_broker(self) -> str:
-        """The broker's URL.
+        """The broker's URL; one of sentinels also says which Redis they are asked for.
 
         Raises:
             errors.BrokerError: None is set.
@@ -113,7 +121,13 @@ class Settings(BaseSettings):
                 "no cluster to talk to: set CLUSTER_BROKER_URL or give --broker URL"
                 " (`cluster up` starts one and prints its URL)"
             )
-        return self.broker_url.get_secret_value()
+        url = self.broker_url.get_secret_value()
+        if not url.startswith("sentinel://"):
+            return url
+        named = {"master": self.sentinel_master}
+        if self.sentinel_password:
+            named["sentinel_password"] = self.sentinel_password.get_secret_value()
+        return f"{url}?{urlencode(named)}"
 
 
 def load(**overrides: Any) -> Settings:
@@ -149,9 +163,12 @@ def _describe(problem: Any) -> str:
 def _check_broker(settings: Settings) -> None:
     if settings.broker_url is None:
         return
-    scheme, _, rest = settings.broker_url.get_secret_value().partition("://")
-    if scheme not in ("redis", "rediss") or not rest:
+    url = settings.broker_url.get_secret_value()
+    scheme, _, rest = url.partition("://")
+    schemes = {part.partition("://")[0] for part in url.split(";")}
+    if not rest or (schemes != {"sentinel"} and scheme not in ("redis", "rediss")):
         raise errors.BadSetting(
             f"the broker URL starts with {scheme + '://' if rest else 'no scheme'!r};"
-            " it must be redis://[:password@]host[:port][/db] or rediss://…"
+            " it must be redis://[:password@]host[:port][/db] or rediss://…,"
+            " or sentinel://[:password@]host[:port];sentinel://…/db"
         )

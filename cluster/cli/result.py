@@ -27,7 +27,7 @@ from cluster.runs import parts
 @shared.broker
 def command(run: str, output: Path | None, format_name: str, wait: bool, broker: str | None) -> int:
     """Print the result of RUN, which has ended. It is kept for a week."""
-    config, stores = shared.connect(broker)
+    config, stores = shared.connect(broker, patient=wait)
     status = stores.ledger.status(run)
     job = catalog.get(status.job)
     chosen = outputs.prepare(job, format_name, status.options, output)

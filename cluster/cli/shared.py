@@ -21,15 +21,15 @@ broker = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
-def connect(broker_url: str | None) -> tuple[Settings, Stores]:
-    """The settings and stores of the cluster that is asked for.
+def connect(broker_url: str | None, *, patient: bool = False) -> tuple[Settings, Stores]:
+    """The settings and stores of the cluster that is asked for, which are waited for only if ``patient``.
 
     Raises:
         errors.BrokerError: None is named, or it does not answer.
     """
     config = settings.load(broker_url=broker_url)
     redis_client.check(config.require_broker())
-    return config, runs.connect(config)
+    return config, runs.connect(config, patient=patient)
 
 
 def print_json(value: Any) -> None:

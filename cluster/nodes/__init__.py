@@ -31,7 +31,10 @@ def prepare(app: Celery, config: Settings) -> None:
 
     @signals.celeryd_init.connect(weak=False)
     def set_up(instance: Any = None, conf: Any = None, **_: Any) -> None:
+        from celery.worker.state import maybe_shutdown
+
         from cluster.nodes.beat import Beat
+        from cluster.nodes.consumer import Consumer
 
         try:
             redis_client.check(config.require_broker())
@@ -42,10 +45,11 @@ def prepare(app: Celery, config: Settings) -> None:
             conf.broker_transport_options = _holding(conf, identity.start())
             # It beats from the worker's event loop, which must not wait.
             url = config.require_broker()
-            client = redis_client.connect(
+            Beat.client = redis_client.connect(
                 url, patient=False, timeout_s=BEAT_TIMEOUT_S, name=registry.CLIENT + identity.start()
             )
-            Beat.registry = registry.Registry(client)
+            Beat.news = Consumer.news = redis_client.outage(url)
+            Beat.news.on_wait = maybe_shutdown
             app.steps["consumer"].add(Beat)
         except errors.ClusterError as error:
             raise SystemExit(f"cluster: {error}") from None
@@ -53,6 +57,10 @@ def prepare(app: Celery, config: Settings) -> None:
             # Celery would log it and start a worker that takes no work.
             log.exception("the worker cannot be set up")
             raise SystemExit(f"cluster: the worker cannot be set up: {error}") from error
+
+    @signals.worker_process_init.connect(weak=False)
+    def leave_the_news_to_the_main_process(**_: Any) -> None:
+        logging.getLogger(redis_client.__name__).setLevel(logging.ERROR)
 
     @signals.worker_init.connect(weak=False)
     def be_nice(**_: Any) -> None:

@@ -10,6 +10,8 @@ if before then
   local start, since = string.match(before, '^(%S+) (%S+) ')
   if start == ARGV[2] then joined = since end
 end
+-- A full Redis refuses the first write of a script only if it needs memory: so a node is seen there, too.
+redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('HSET', KEYS[1], ARGV[1], table.concat({ARGV[2], joined, moment, ARGV[3], ARGV[4]}, ' '))
 redis.call('HSET', KEYS[3], ARGV[2], table.concat({moment, ARGV[3], ARGV[1]}, ' '))
 for _, key in ipairs({KEYS[1], KEYS[3]}) do redis.call('EXPIRE', key, ARGV[5]) end

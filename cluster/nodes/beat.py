@@ -11,9 +11,11 @@ import redis
 from celery import bootsteps
 from celery.worker import state as worker_state
 from celery.worker.control import control_command
+from redis.exceptions import OutOfMemoryError
 
 from cluster.nodes import capacity, identity
 from cluster.nodes.registry import BEAT_S, Facts, Registry
+from cluster.redis_client import Outage, is_full
 
 NAMED = ("cluster", "celery", "redis", "tesserocr", "pytesseract")
 log = logging.getLogger(__name__)
@@ -23,15 +25,17 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
     """Beats while the consumer is connected. Its beats carry what the node can do and is doing."""
 
     requires = ("celery.worker.consumer.events:Events", "celery.worker.consumer.tasks:Tasks")
-    registry: Registry
-    """Set by ``nodes.prepare``: on a client that gives up at once, for this runs in the worker's event loop."""
+    client: redis.Redis
+    """Set by ``nodes.prepare``: one that gives up at once, for this runs in the worker's event loop."""
+    news: Outage
+    """Set by ``nodes.prepare``. The main process speaks for its children, which are the ones who wait."""
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         self._start = identity.start()
         self._timer: Any = None
-        self._away = False
         self._facts: Facts | None = None
         self._versions = _versions()
+        self._registry = Registry(self.client)
         consumer.cluster_beat = self
         super().__init__(consumer, **options)
 
@@ -70,13 +74,15 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
         if consumer.event_dispatcher and consumer.event_dispatcher.enabled:
             consumer.event_dispatcher.send("worker-capacity", **facts.model_dump())
         try:
-            wish = self.registry.beat(consumer.hostname, self._start, said, facts)
+            wish = self._registry.beat(consumer.hostname, self._start, said, facts)
+            full = is_full(self.client)
         except redis.RedisError as error:
-            if not self._away:
-                log.warning("Redis does not hear this node: %s", error)
-            self._away = True
+            self.news.say_away(error)
             return ""
-        self._away = False
+        if full:
+            self.news.say_away(OutOfMemoryError())
+        else:
+            self.news.say_back(wrote=True)
         return wish
 
     def _look(self, consumer: Any) -> Facts:

@@ -17,6 +17,7 @@ from tests.kit.programs import ROOT
 
 yaml = pytest.importorskip("yaml")
 COMPOSE = ROOT / "docker-compose.yml"
+SENTINEL = ROOT / "deploy" / "sentinel"
 
 
 @pytest.fixture
@@ -25,9 +26,10 @@ def compose() -> dict[str, Any]:
     return found
 
 
-def test_the_compose_file_has_the_form_of_the_compose_specification() -> None:
+@pytest.mark.parametrize("file", [COMPOSE, SENTINEL / "docker-compose.yml"])
+def test_a_compose_file_has_the_form_of_the_compose_specification(file: Path) -> None:
     pytest.importorskip("check_jsonschema")
-    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(file)]
     done = subprocess.run(check, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
@@ -37,6 +39,21 @@ def test_every_service_has_a_health_check_and_starts_again(compose: dict[str, An
     for service in compose["services"].values():
         assert service["healthcheck"]["test"]
         assert service["restart"] == "unless-stopped"
+
+
+def test_one_of_the_machines_of_sentinel_has_all_it_needs() -> None:
+    found = yaml.safe_load((SENTINEL / "docker-compose.yml").read_text())
+    assert set(found["services"]) == {"redis", "sentinel"}
+    example = re.findall(r"^(\w+)=$", (SENTINEL / "env.example").read_text(), re.MULTILINE)
+    used = set(re.findall(r"\$\{?(CLUSTER_\w+)", (SENTINEL / "start.sh").read_text())) - {"CLUSTER_DATA"}
+    for name, service in found["services"].items():
+        assert service["command"][-1] == name
+        assert service["healthcheck"]["test"]
+        assert service["restart"] == "unless-stopped"
+        assert used == set(example) <= set(service["environment"])
+        for volume in service["volumes"]:
+            source = volume.split(":")[0]
+            assert (SENTINEL / source).exists() if source.startswith(".") else source in found["volumes"]
 
 
 def test_every_file_that_is_mounted_or_copied_exists(compose: dict[str, Any]) -> None:

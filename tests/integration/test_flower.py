@@ -80,6 +80,30 @@ def test_flower_shows_the_nodes_and_the_tasks_of_a_run(broker: str, tmp_path: Pa
         assert 'task="cluster.measure"' in metrics
 
 
+def test_flower_comes_back_with_redis(tmp_path: Path) -> None:
+    with (
+        RedisServer(tmp_path / "redis", "--appendonly", "yes") as server,
+        Worker("seen", server.url, tmp_path, "-c", "1") as worker,
+        Flower(server.url, tmp_path) as flower,
+    ):
+        wait_until("the node is seen", lambda: "seen@test" in flower.api("/api/workers?refresh=1"))
+        server.kill()
+        wait_until("the node waits", lambda: "does not answer" in worker.text())
+        server.start()
+        wait_until("the node is back", lambda: "is back after" in worker.text())
+        (tmp_path / "in").mkdir()
+        for at in range(4):
+            (tmp_path / "in" / f"{at}.txt").write_text("some words")
+
+        def seen_again() -> bool:
+            # Flower's own pauses grow to some seconds; what happens meanwhile it does not hear.
+            done = cluster("submit", "--job", "measure", tmp_path / "in", "--broker", server.url)
+            assert done.returncode == 0, done.stderr
+            return any(task["state"] == "SUCCESS" for task in flower.api("/api/tasks").values())
+
+        wait_until("tasks are seen again", seen_again, timeout_s=40)
+
+
 def finished(flower: Flower) -> list[str]:
     """The names of the tasks that ended well, once there are five of them."""
     names = sorted(task["name"] for task in flower.api("/api/tasks").values() if task["state"] == "SUCCESS")

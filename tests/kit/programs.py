@@ -53,6 +53,10 @@ class RedisServer:
         self.url = f"redis://:secret@{LOOPBACK}:{self.port}/0"
 
     def __enter__(self) -> Self:
+        return self.start()
+
+    def start(self) -> Self:
+        """Start it, also again on its port; with ``--appendonly yes`` it then has what it had."""
         self._folder.mkdir(exist_ok=True)
         config = redis_server.write_config(self._folder, LOOPBACK, self.port, "secret")
         with (self._folder / "redis.log").open("ab") as log:
@@ -64,6 +68,10 @@ class RedisServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """End it as a crash would."""
         self.process.kill()
         self.process.wait()
 

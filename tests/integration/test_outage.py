@@ -1,0 +1,139 @@
+"""Redis goes away while a run is going on: all wait, say so once, and the run ends as if nothing had been."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster import catalog, errors, redis_client, runs, settings
+from tests.kit.programs import RedisServer, Worker, cluster, start_cluster
+from tests.kit.waiting import wait_until
+
+DURABLE = ("--appendonly", "yes", "--appendfsync", "everysec")
+AWAY, BACK = "does not answer", "is back after"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path / "redis", *DURABLE) as server:
+        yield server
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    for at in range(60):
+        (tmp_path / "in" / f"{at:03}.txt").write_text(f"some words {at}")
+    return tmp_path / "in"
+
+
+def submit(server: RedisServer, source: Path) -> subprocess.Popen[str]:
+    """A run of 60 chunks, some of which are settled and most are not."""
+    process = start_cluster("submit", "--job", "measure", "--seconds", "0.3", source, "--broker", server.url)
+    stores = runs.connect(settings.load(broker_url=server.url), patient=False)
+
+    def begun() -> bool:
+        assert process.poll() is None, process.communicate()
+        found = stores.ledger.runs(1)
+        return bool(found) and stores.ledger.progress(found[0].run).chunks_settled > 3
+
+    wait_until("the run has begun", begun)
+    return process
+
+
+def restart(server: RedisServer) -> None:
+    server.kill()
+    time.sleep(8)
+    server.start()
+
+
+def freeze(server: RedisServer) -> None:
+    server.process.send_signal(signal.SIGSTOP)
+    time.sleep(20)
+    server.process.send_signal(signal.SIGCONT)
+
+
+def reset(server: RedisServer) -> None:
+    with redis_client.connect(server.url, patient=False) as client:
+        for _ in range(5):
+            client.client_kill_filter(skipme=True, _type="normal")
+            client.client_kill_filter(skipme=True, _type="pubsub")
+            time.sleep(0.3)
+
+
+@pytest.mark.parametrize(("outage", "said"), [(restart, 1), (freeze, 1), (reset, 0)])
+def test_a_run_outlasts(outage: Callable[[RedisServer], None], said: int, server: RedisServer, source: Path) -> None:
+    folder = source.parent
+    with Worker("one", server.url, folder, "-c", "2") as one, Worker("two", server.url, folder, "-c", "2") as two:
+        with submit(server, source) as process:
+            outage(server)
+            out, err = process.communicate(timeout=90)
+        assert process.returncode == 0, err
+        assert json.loads(out) == catalog.get("measure").run_locally(source)
+        for text in (err, one.text(), two.text()):
+            if said:
+                assert (text.count(AWAY), text.count(BACK)) == (1, 1), text
+            assert "Traceback" not in text
+            assert "Unrecoverable" not in text
+            assert "secret" not in text
+
+
+def test_a_chunk_that_waits_for_its_next_attempt_outlasts_an_outage(server: RedisServer, source: Path) -> None:
+    trace = source.parent / "trace"
+    trace.touch()
+    (source / "000.txt").write_text("fail once")
+    with Worker("one", server.url, source.parent, "-c", "2", CLUSTER_RETRY_DELAY_S="5") as worker:
+        arguments = ("--job", "measure", "--trace", trace, source)
+        with start_cluster("submit", *arguments, "--broker", server.url) as process:
+            received = re.compile(r"Task cluster\.measure\[\S+\.0\] received")
+            wait_until("the node holds it for later", lambda: len(received.findall(worker.text())) == 2)
+            server.kill()
+            time.sleep(2)
+            server.start()
+            out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    (source / "000.txt").write_text("9 letters")
+    assert json.loads(out) == catalog.get("measure").run_locally(source)
+
+
+def test_ctrl_c_ends_a_submitter_that_waits(server: RedisServer, source: Path) -> None:
+    with Worker("one", server.url, source.parent, "-c", "2"), submit(server, source) as process:
+        server.kill()
+        seen = ""
+        assert process.stderr is not None
+        for line in process.stderr:
+            seen += line
+            if AWAY in line:
+                break
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=10)
+        assert time.monotonic() - began < 3
+    assert process.returncode != 0
+    assert seen.count(AWAY) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_command_that_asks_once_fails_at_once(number: signal.Signals, server: RedisServer) -> None:
+    server.process.send_signal(number)
+    began = time.monotonic()
+    done = cluster("runs", "--broker", server.url)
+    assert time.monotonic() - began < 8
+    assert done.returncode == errors.BrokerError.exit_code
+    assert "no Redis answers" in done.stderr
+    assert "secret" not in done.stderr
+
+
+def test_a_worker_that_waits_for_redis_stops_when_told(server: RedisServer, tmp_path: Path) -> None:
+    with Worker("one", server.url, tmp_path, "-c", "1") as worker:
+        server.kill()
+        wait_until("it waits", lambda: AWAY in worker.text())
+        worker.process.terminate()
+        worker.process.wait(timeout=10)

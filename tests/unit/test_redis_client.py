@@ -1,0 +1,120 @@
+"""Waiting for Redis: what is tried again, what is said, what ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import redis
+from redis.exceptions import OutOfMemoryError
+
+from cluster import redis_client, settings
+from cluster.redis_client import Outage, Patience
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Instead of waiting."""
+    found: list[float] = []
+    monkeypatch.setattr("time.sleep", found.append)
+    return found
+
+
+def failing(*raised: BaseException) -> Callable[[], str]:
+    """Raises one after the other, then answers."""
+    left = list(raised)
+
+    def do() -> str:
+        if left:
+            raise left.pop(0)
+        return "answer"
+
+    return do
+
+
+def nothing(_: Exception) -> None:
+    pass
+
+
+def test_an_outage_is_said_once_however_many_wait_and_try(
+    pauses: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    news = Outage("here")
+    inner, outer = Patience(news), Patience(news)
+    away = [redis.ConnectionError("refused"), redis.TimeoutError("slow"), redis.BusyLoadingError("loading")]
+    first = failing(redis.ConnectionError("gone"))
+
+    def do() -> str:
+        first()
+        return inner.call_with_retry(failing(*away), nothing)
+
+    assert outer.call_with_retry(do, nothing) == "answer"
+    assert [record.message.partition(" after")[0] for record in caplog.records] == [
+        "Redis at here does not answer (gone); waiting",
+        "Redis at here is back",
+    ]
+    assert len(pauses) == 4
+
+
+def test_the_second_outage_is_said_again(pauses: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    patience = Patience(Outage("here"))
+    for _ in range(2):
+        patience.call_with_retry(failing(redis.ConnectionError("gone")), nothing)
+    assert caplog.text.count("does not answer") == 2
+
+
+def test_a_full_redis_is_waited_for_and_has_room_only_when_it_took_what_it_refused(
+    pauses: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    news = Outage("here")
+
+    def do() -> str:
+        Patience(news).call_with_retry(failing(), nothing)  # a read, by another thread
+        return write()
+
+    write = failing(OutOfMemoryError("no"), OutOfMemoryError("no"))
+    Patience(news).call_with_retry(do, nothing)
+    assert ["full" in record.message for record in caplog.records] == [True, False]
+    assert "has room again" in caplog.text
+
+
+def test_pauses_grow_to_two_seconds_and_never_end(pauses: list[float]) -> None:
+    away = [redis.ConnectionError("gone") for _ in range(5000)]
+    assert Patience(Outage("here")).call_with_retry(failing(*away), nothing) == "answer"
+    assert len(pauses) == 5000
+    assert pauses[0] < 0.2
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == 2.0
+
+
+@pytest.mark.parametrize("error", [redis.AuthenticationError("who"), redis.ResponseError("what"), ValueError("why")])
+def test_what_will_not_pass_is_not_waited_for(error: Exception, pauses: list[float]) -> None:
+    with pytest.raises(type(error)):
+        Patience(Outage("here")).call_with_retry(failing(error), nothing)
+    assert not pauses
+
+
+def test_ctrl_c_ends_the_wait_and_all_further_ones(pauses: list[float]) -> None:
+    news = Outage("here")
+    with pytest.raises(KeyboardInterrupt):
+        Patience(news).call_with_retry(failing(redis.ConnectionError("gone"), KeyboardInterrupt()), nothing)
+    with pytest.raises(redis.ConnectionError):
+        Patience(news).call_with_retry(failing(redis.ConnectionError("gone")), nothing)
+
+
+def test_a_time_limit_in_the_wait_is_the_fault_of_redis(pauses: list[float]) -> None:
+    limit = RuntimeError("SoftTimeLimitExceeded")
+    with pytest.raises(redis.ConnectionError) as caught:
+        Patience(Outage("here")).call_with_retry(failing(redis.ConnectionError("gone"), limit), nothing)
+    assert caught.value.__cause__ is limit
+
+
+def test_sentinels_are_read_from_the_url_of_the_settings() -> None:
+    config = settings.load(
+        broker_url="sentinel://:p%40ss@a:1;sentinel://b/3", sentinel_master="office", sentinel_password="s&t"
+    )
+    found = redis_client.sentinels_of(config.require_broker())
+    assert tuple(found) == ([("a", 1), ("b", 26379)], None, "p@ss", 3, "office", "s&t")
+    assert redis_client.kombu_url(found) == "sentinel://:p%40ss@a:1/3;sentinel://:p%40ss@b:26379/3"
+    shown = redis_client.masked(config.require_broker())
+    assert shown == "sentinel://:***@a:1;sentinel://b/3?master=office&sentinel_password=***"
