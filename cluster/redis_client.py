@@ -131,12 +131,12 @@ class Outage:
         if not pause_s:
             time.sleep(FULL_PAUSE_S)
 
-    def say_back(self, *, wrote: bool = False) -> None:
-        """Redis answered.
+    def say_back(self, *, asked_at: float | None = None, wrote: bool = False) -> None:
+        """Redis answered what it was asked at that moment, by default just now.
 
         That does not mean that it has room, unless we ``wrote`` what it refused, or it has refused nobody for a while.
         """
-        if self._began is None:
+        if self._began is None or (asked_at is not None and asked_at < self._began):
             return
         with self._lock:
             now = time.monotonic()
@@ -181,6 +181,7 @@ class Patience(Retry):
                 if failures:
                     self._news.on_wait()
                     time.sleep(pause_s(failures))
+                asked_at = time.monotonic()
                 answer = do()
             except self._supported_errors as error:
                 if isinstance(error, (redis.AuthenticationError, redis.exceptions.AuthorizationError)):
@@ -198,7 +199,7 @@ class Patience(Retry):
                     raise
                 raise cause from interruption
             else:
-                self._news.say_back(wrote=_says_full(cause))
+                self._news.say_back(asked_at=asked_at, wrote=_says_full(cause))
                 return answer
 
 
