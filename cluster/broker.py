@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from redis.exceptions import OutOfMemoryError
 
-held: set[str] = set()
-"""Tags of messages that this process took, does not work on, and could not give back yet; the consumer tries again."""
-
 
 class Message(virtual.Message):
-    """Leaves it to the consumer to say that Redis is away or full."""
+    """A message that outlives the channel it came by, and leaves it to the consumer to say that Redis is away."""
+
+    current: ClassVar[Any] = None
+    """The channel that the worker consumes from now."""
+
+    held: ClassVar[dict[str, Any]] = {}
+    """Tag -> message that this process took and could not give back yet, for the consumer to do."""
 
     def ack_log_error(self, logger: Any, errors: tuple[type[Exception], ...], multiple: bool = False) -> None:
         """Acknowledge; what cannot be comes again, and is found settled."""
         with contextlib.suppress(*errors):
+            self._revive()
             self.ack(multiple=multiple)
 
     def reject_log_error(self, logger: Any, errors: tuple[type[Exception], ...], requeue: bool = False) -> None:
         """Put it back into its queue."""
         try:
+            self._revive()
             self.reject(requeue=requeue)
         except errors:
-            held.add(self.delivery_tag)
+            self.held[self.delivery_tag] = self
+
+    def _revive(self) -> None:
+        if self.channel.closed and self.current is not None:
+            self.channel = self.current
 
 
 class QoS(kombu_redis.QoS):
@@ -42,7 +51,18 @@ class QoS(kombu_redis.QoS):
         try:
             super().append(message, delivery_tag)
         except OutOfMemoryError:
-            virtual.QoS.append(self, message, delivery_tag)
+            self.hold(message, delivery_tag)
+
+    def take_all(self) -> dict[str, Any]:
+        """Tag -> message of all that is not acknowledged; it is no longer ours, so closing puts none of it back."""
+        self._flush()
+        taken = dict(self._delivered)
+        self._delivered.clear()
+        return taken
+
+    def hold(self, message: Any, delivery_tag: str) -> None:
+        """Take over a message that is noted already."""
+        virtual.QoS.append(self, message, delivery_tag)
 
     @contextlib.contextmanager
     def pipe_or_acquire(self, pipe: Any = None, client: Any = None) -> Iterator[Any]:

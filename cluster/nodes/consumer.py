@@ -11,7 +11,8 @@ from celery.worker import consumer
 from celery.worker.state import active_requests, maybe_shutdown
 from redis.exceptions import OutOfMemoryError
 
-from cluster import broker, redis_client
+from cluster import redis_client
+from cluster.broker import Message
 
 ROOM_POLL_S = 1.0
 
@@ -46,7 +47,7 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
         """The connection is lost."""
         self.news.say_away(exc)
         if self.task_consumer is not None:
-            broker.held.update(self.task_consumer.channel.qos._delivered)
+            Message.held.update(self.task_consumer.channel.qos.take_all())
         with warnings.catch_warnings():  # about a default that will change: ours is set
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
             super().on_connection_error_after_connected(exc)
@@ -58,13 +59,16 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
         super().on_ready()
 
     def give_back(self) -> None:
-        """Put back into their queues the messages we held when the connection broke, but for those at work.
+        """Go on with the messages we had when the connection broke: keep those at work, put back the others.
 
-        With the connection Celery forgets what waits for a slot or for its next attempt. Kombu gives it back when it
-        closes the connection, which fails where Redis is away or full: then it would be noted as held for ever.
+        With the connection Celery forgets what waits for a slot or for its next attempt. Kombu would put all back, so
+        that what is at work is done twice, and fail where Redis is away, so that the rest is noted as held for ever.
         """
+        channel = Message.current = self.task_consumer.channel
         at_work = {request.message.delivery_tag for request in active_requests}
-        for tag in tuple(broker.held):
-            if tag not in at_work:
-                self.task_consumer.channel.qos.restore_by_tag(tag)
-            broker.held.discard(tag)
+        for tag, message in tuple(Message.held.items()):
+            if tag in at_work:
+                channel.qos.hold(message, tag)
+            else:
+                channel.qos.restore_by_tag(tag)
+            del Message.held[tag]

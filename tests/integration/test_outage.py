@@ -77,9 +77,10 @@ def test_a_run_outlasts(outage: Callable[[RedisServer], None], said: int, server
             out, err = process.communicate(timeout=90)
         assert process.returncode == 0, err
         assert json.loads(out) == catalog.get("measure").run_locally(source)
+        assert not said or (err.count(AWAY), err.count(BACK)) == (1, 1), err
         for text in (err, one.text(), two.text()):
-            if said:
-                assert (text.count(AWAY), text.count(BACK)) == (1, 1), text
+            # A worker may be in one long wait for an answer while Redis is frozen, and have nothing to say.
+            assert text.count(AWAY) == text.count(BACK) <= 1 or not said, text
             assert "Traceback" not in text
             assert "Unrecoverable" not in text
             assert "secret" not in text
