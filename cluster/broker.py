@@ -64,6 +64,13 @@ class QoS(kombu_redis.QoS):
         """Take over a message that is noted already."""
         virtual.QoS.append(self, message, delivery_tag)
 
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
+        """Put a message back into its queue, in front: what was begun is not to wait behind all that was not.
+
+        Kombu puts what a worker gives up (``leftmost``) behind everything else.
+        """
+        super().restore_by_tag(tag, client, leftmost=False)
+
     @contextlib.contextmanager
     def pipe_or_acquire(self, pipe: Any = None, client: Any = None) -> Iterator[Any]:
         """A pipeline for notes: no transaction, in which a full Redis refuses even what frees memory."""

@@ -19,7 +19,7 @@ from cluster import errors, redis_client, runs
 from cluster.job import Job, Source, paths
 from cluster.runs import Stores
 from cluster.runs.coordinate import Coordinator, cancel
-from cluster.runs.lease import LEASE_S, Busy, Lease, Role
+from cluster.runs.lease import LEASE_S, Busy, Role
 from cluster.runs.supervise import Supervisor
 from cluster.runs.watch import Watch
 from cluster.settings import Settings
@@ -71,12 +71,7 @@ class Session:
         role: Role = "splitter" if source else "supervisor"
         supervisor = Supervisor(self.app, job, run, self.stores, whoami(), role)
         coordinator = Coordinator(self.app, job, run, self.stores, self.config, supervisor, wait)
-        try:
-            lease = supervisor.lease()
-        except Busy as error:
-            raise errors.RunBusy(
-                f"the run {run} is coordinated by {error} now: see `cluster result {run} --wait`"
-            ) from None
+        _take(supervisor, run)
         try:
             with Watch(self.app, self.stores), supervisor:
                 if not source:
@@ -86,8 +81,9 @@ class Session:
         except errors.InputChanged:
             raise
         except Exception as error:
-            with suppress(redis.RedisError):
-                cancel(run, self.stores, f"its coordinator failed: {error}", "failed", lease.fence)
+            if supervisor.held is not None:
+                with suppress(redis.RedisError):
+                    cancel(run, self.stores, f"its coordinator failed: {error}", "failed", supervisor.held.fence)
             if isinstance(error, redis.RedisError):
                 self.check(NEWS_S)  # where it is ours, we know better why it is away
             raise
@@ -121,12 +117,13 @@ def opened(config: Settings, job: Job, options: Mapping[str, Any]) -> Iterator[S
             yield Session(private, stores, app, local.check)
 
 
-def _take(supervisor: Supervisor, run: str) -> Lease:
-    """The run's lease, as soon as that of one who may be dead has run out."""
+def _take(supervisor: Supervisor, run: str) -> None:
+    """Take the run's lease, as soon as that of one who may be dead has run out."""
     deadline = time.monotonic() + LEASE_S + 1
     while True:
         try:
-            return supervisor.lease()
+            supervisor.lease()
+            return
         except Busy as error:
             if time.monotonic() > deadline:
                 raise errors.RunBusy(

@@ -62,7 +62,8 @@ class Supervisor:
         self._role = role
         self.publishing = threading.Lock()
         """Held while messages are published: what is half published does not count as lost."""
-        self._lease: Lease | None = None
+        self.held: Lease | None = None
+        """The run's lease, unless it is known to be another's."""
         self._taking = threading.Lock()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._supervise, name=f"supervise {run}", daemon=True)
@@ -76,9 +77,9 @@ class Supervisor:
     def __exit__(self, *_: object) -> None:
         self._ending.set()
         self._thread.join(timeout=LEASE_S)
-        if self._lease is not None:
+        if self.held is not None:
             try:
-                self._lease.release()
+                self.held.release()
             except redis.RedisError as error:
                 log.debug("the lease of %s runs out by itself: %s", self._run, error)
 
@@ -95,20 +96,20 @@ class Supervisor:
             errors.RunOver: The run is over.
         """
         with self._taking:
-            if self._lease is None:
-                self._lease = Lease.take(self._stores.ledger, self._run, self._owner, self._role)
+            if self.held is None:
+                self.held = Lease.take(self._stores.ledger, self._run, self._owner, self._role)
                 self._kept_at = time.monotonic()
                 self._search = Search()
                 log.info(
                     "run %s: coordinated here from now on", self._run, extra={"event": "coordinator", "run": self._run}
                 )
-            return self._lease
+            return self.held
 
     def lost(self, lease: Lease) -> None:
         """A script said that this lease is another's by now."""
         with self._taking:
-            if self._lease is lease:
-                self._lease = None
+            if self.held is lease:
+                self.held = None
                 log.warning(
                     "run %s: another one coordinates it now", self._run, extra={"event": "lease-lost", "run": self._run}
                 )

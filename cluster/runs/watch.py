@@ -65,24 +65,20 @@ class Watch:
                 log.debug("nodes cannot be watched now: %s", error)
 
     def look(self) -> None:
-        """Look once at all nodes."""
+        """Look once at all nodes. Those who do not lead listen, so as to know as much when they do."""
         began = time.monotonic()
         if began - self._looked_at > INTERRUPTED_S:
             self._heard.clear()
             self._absent.clear()
             self._calm_at = began + CALM_S
-        if not self._registry.lead(self._me):
-            self._looked_at = time.monotonic()
-            self._heard.clear()  # what the leader before us saw is not known
-            return
-        starts, connected = self._registry.starts(), self._registry.connected()
+        leads, starts, connected = self._registry.lead(self._me), self._registry.starts(), self._registry.connected()
         now = time.monotonic()
         if now - began > INTERRUPTED_S:
             return  # the next look comes late, and begins anew
         self._looked_at = now
         for start in starts:
             why = self._judge(start, connected, now)
-            if why:
+            if why and leads:
                 self._give_back(start, why)
         for table in (self._heard, self._absent):
             for gone in table.keys() - {start.start for start in starts}:
