@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import threading
@@ -49,6 +48,8 @@ class Fault(Enum):
     CABLE_CUT = "a node's cable is unplugged for 8 s"
     SUBMITTER_KILLED = "the submitter is killed, a master goes on"
     SPLITTING_KILLED = "the submitter is killed while it splits, another one resumes"
+    SPLITTING_PAUSED = "the submitter sleeps for 8 s while it splits, and a master takes its place meanwhile"
+    MESSAGES_TWICE = "every message that waits is delivered twice"
     REDIS_RESTARTED = "Redis is killed and started again"
     REDIS_PAUSED = "Redis sleeps for 8 s"
     REDIS_FULL = "Redis is full for 3 s"
@@ -71,13 +72,14 @@ class Scene:
         host = self.cable.host if self.cable else LOOPBACK
         self.server = stack.enter_context(RedisServer(folder / "redis", "--appendonly", "yes", host=host))
         self.proxy = stack.enter_context(Proxy(host, self.server.port))
-        url, prefix = self.server.url_by(host, self.proxy.port), self.cable.prefix if self.cable else []
         if self.cable:
-            url = self.server.url
-        self.victim = Worker("victim", url, folder, "-c", "2", prefix=prefix, CLUSTER_RETRY_DELAY_S="0.1")
-        self.other = Worker("other", self.server.url, folder, "-c", "2", CLUSTER_RETRY_DELAY_S="0.1")
+            self.victim = Worker("victim", self.server.url, folder, "-c", "2", prefix=self.cable.prefix)
+        else:
+            self.victim = Worker("victim", self.server.url_by(host, self.proxy.port), folder, "-c", "2")
+        self.other = Worker("other", self.server.url, folder, "-c", "2")
         self.gone: set[str] = set()
         """Nodes that do not come back."""
+        self.masters: list[subprocess.Popen[str]] = []
         self.client = redis_client.connect(self.server.url)
         self.stores = runs.connect(settings.load(broker_url=self.server.url))
         self._settings = submitter
@@ -112,6 +114,10 @@ class Scene:
 
         self.stack.callback(end)
         return process
+
+    def start_master(self) -> None:
+        """Have somebody who takes over runs."""
+        self.masters.append(self.background("master"))
 
     def progress(self) -> int:
         """Chunks that are settled."""
@@ -150,6 +156,8 @@ class Scene:
             ) from None
         assert self.answer.returncode == 0, f"{told}\n{self.logs()}"
         assert json.loads(self.output.read_bytes()) == self.expected
+        for master in self.masters:
+            assert master.poll() is None, master.communicate()
         wait_until("the nodes that live are back and idle", self._calm)
         status = self.stores.ledger.status(self.run)
         assert status.state == "done"
@@ -182,7 +190,8 @@ def scene(fault: Fault, job: str, folder: Path) -> Iterator[Scene]:
     if over_cable:
         cable.needed()
     # So few on their way that the input is still being split when the fault comes.
-    submitter = {"CLUSTER_WINDOW_CHUNKS": "16"} if fault is Fault.SPLITTING_KILLED else {}
+    splitting = fault in (Fault.SPLITTING_KILLED, Fault.SPLITTING_PAUSED)
+    submitter = {"CLUSTER_WINDOW_CHUNKS": "16"} if splitting else {}
     with ExitStack() as stack:
         made = Scene(job, folder, stack, over_cable=over_cable, submitter=submitter)
         made.start()
@@ -202,8 +211,7 @@ def _kill_node(scene: Scene) -> None:
 
 def _kill_child(scene: Scene) -> None:
     scene.stop_at_work(scene.victim)
-    children = psutil.Process(scene.victim.process.pid).children()
-    random.Random(1).choice(sorted(children, key=lambda child: child.pid)).kill()
+    psutil.Process(scene.victim.process.pid).children()[0].kill()
     scene.victim.send(signal.SIGCONT)
 
 
@@ -268,9 +276,8 @@ def _cut_cable(scene: Scene) -> None:
 
 def _kill_submitter(scene: Scene) -> None:
     """Once the whole input is uploaded: who comes after it has no access to it."""
-    master = scene.background("master")
+    scene.start_master()
     wait_until("the input is split", lambda: scene.stores.ledger.status(scene.run).chunks_total is not None)
-    assert master.poll() is None, master.communicate()
     assert scene.state() == "running"
     scene.submitter.kill()
     scene.answer = scene.program("result", scene.run, "--wait")
@@ -280,6 +287,21 @@ def _kill_splitting(scene: Scene) -> None:
     assert scene.stores.ledger.status(scene.run).chunks_total is None
     scene.submitter.kill()
     scene.answer = scene.program("resume", scene.run, scene.source)
+
+
+def _pause_splitting(scene: Scene) -> None:
+    """As a laptop that is closed and opened again: it has its answer all the same."""
+    scene.start_master()
+    assert scene.stores.ledger.status(scene.run).chunks_total is None
+    scene.submitter.send_signal(signal.SIGSTOP)
+    _later(scene, AWAY_S, lambda: scene.submitter.send_signal(signal.SIGCONT))
+
+
+def _deliver_twice(scene: Scene) -> None:
+    name = queue(scene.job.name)
+    waiting: Any = scene.client.lrange(name, 0, -1)
+    assert waiting, "no message waits"
+    scene.client.lpush(name, *waiting)
 
 
 def _restart_redis(scene: Scene) -> None:
@@ -316,6 +338,8 @@ HARM: Mapping[Fault, Callable[[Scene], None]] = {
     Fault.CABLE_CUT: _cut_cable,
     Fault.SUBMITTER_KILLED: _kill_submitter,
     Fault.SPLITTING_KILLED: _kill_splitting,
+    Fault.SPLITTING_PAUSED: _pause_splitting,
+    Fault.MESSAGES_TWICE: _deliver_twice,
     Fault.REDIS_RESTARTED: _restart_redis,
     Fault.REDIS_PAUSED: _pause_redis,
     Fault.REDIS_FULL: _fill_redis,
