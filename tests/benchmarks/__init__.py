@@ -30,6 +30,8 @@ class Options(NamedTuple):
     """What a `battle` draws its plan from."""
     system: str | None = None
     """The one system that a `battle` is fought on, instead of all."""
+    keep: Path | None = None
+    """Where a `battle` leaves its records and logs, instead of nowhere."""
 
 
 @dataclass(frozen=True, kw_only=True)

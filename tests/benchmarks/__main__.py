@@ -30,15 +30,18 @@ BY_DEFAULT = ("ocr", "wordcount", "many-files")
 @click.option("--kills", type=click.IntRange(min=1), help="How many kills a battle has.  [default: 20, small 4]")
 @click.option("--seed", type=int, default=1, show_default=True, help="What a battle's plan is drawn from.")
 @click.option("--system", type=click.Choice(battle.SYSTEMS), help="Fight the battle on this one only.")
+@click.option(
+    "--keep", type=click.Path(path_type=Path, file_okay=False), help="Leave a battle's records and logs there."
+)
 @click.option("--json", "target", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures there.")
 @click.pass_context
 def main(
     ctx: click.Context, names: tuple[str, ...], small: bool, repeat: int | None, files: int | None,
-    kills: int | None, seed: int, system: str | None, target: Path | None,
+    kills: int | None, seed: int, system: str | None, keep: Path | None, target: Path | None,
 ) -> None:  # fmt: skip
     """Run the benchmarks, all but the battle without NAMES, and print what they took."""
     options = Options(
-        small=small, repeat=repeat or (1 if small else 3), files=files, kills=kills, seed=seed, system=system
+        small=small, repeat=repeat or (1 if small else 3), files=files, kills=kills, seed=seed, system=system, keep=keep
     )
     done: list[Case] = []
     if names != ("battle",):

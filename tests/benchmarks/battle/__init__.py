@@ -6,6 +6,7 @@ no system is asked about itself.
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 import time
@@ -33,8 +34,8 @@ SECONDS = (0.3, 1.0)
 RUNS_AT_ONCE = 2
 MOST_OPEN = 40
 """Runs without a result, hung ones among them: then no more are submitted."""
-QUIET_S = 4.0
-"""A run in which nothing has begun for so long keeps nobody busy: another one is submitted beside it."""
+QUIET_S = 3.0
+"""A run in which nothing has begun for so long, although later ones go on, keeps nobody busy."""
 HUNG_S = 90.0
 """A run in which nothing has begun for so long since the last kill will never have a result."""
 LIMITS_S = {"killed": 2.0, "silent": 6.0}
@@ -48,10 +49,10 @@ def cases(options: Options, folder: Path) -> Iterator[Case]:
     """A case for each system, all under the same plan."""
     kills = options.kills or (4 if options.small else 20)
     for name in [options.system] if options.system else SYSTEMS:
-        ground = folder / name
-        ground.mkdir()
+        ground = (options.keep or folder) / name
+        ground.mkdir(parents=True)
         with RedisServer(ground / "redis", "--appendonly", "yes") as server:
-            yield _case(name, Battle(name, server, ground, options.seed), kills, options.seed)
+            yield _case(name, Battle(name, server, ground, options.seed), ground, kills, options.seed)
 
 
 @dataclass
@@ -100,12 +101,22 @@ class Battle:
         """Take in results, and keep the nodes busy."""
         for run in self._open().values():
             run.result = run.submission.result()
-        open_ = self._open()
-        busy = [name for name in open_ if time.monotonic() - self._active_at(name) < QUIET_S]
-        if submit and len(busy) < RUNS_AT_ONCE and len(open_) < MOST_OPEN:
+        if submit and self._busy() < RUNS_AT_ONCE and len(self._open()) < MOST_OPEN:
             chunks = {f"{at:04}": round(self._chance.uniform(*SECONDS), 3) for at in range(CHUNKS)}
             name = f"run{len(self.runs):03}"
             self.runs[name] = Run(chunks, self.system.submit(name, chunks), time.monotonic())
+
+    def _busy(self) -> int:
+        """How many runs have work for the nodes. Those are done in the order in which they were submitted."""
+        active = [self._active_at(name) for name in self._open()]
+        now = time.monotonic()
+        if now - max(active, default=now) > QUIET_S:
+            return 0  # whatever they wait for, nobody is working on it
+        left_behind = [
+            now - at > QUIET_S and any(later > at + QUIET_S for later in active[number + 1 :])
+            for number, at in enumerate(active)
+        ]
+        return left_behind.count(False)
 
     def _open(self) -> dict[str, Run]:
         return {name: run for name, run in self.runs.items() if run.result is None}
@@ -129,7 +140,7 @@ def _system(name: str, server: RedisServer, folder: Path, effects: Path) -> Syst
     return systems.Plain(server, folder, effects, SLOTS, timeout_s)
 
 
-def _case(name: str, battle: Battle, kills: int, seed: int) -> Case:
+def _case(name: str, battle: Battle, folder: Path, kills: int, seed: int) -> Case:
     steps = killer.plan(kills, seed)
     began = time.monotonic()
     found = battle.fight(steps)
@@ -138,6 +149,7 @@ def _case(name: str, battle: Battle, kills: int, seed: int) -> Case:
         label: Ended(list(run.chunks), run.result, battle.system.expected(run.chunks))
         for label, run in battle.runs.items()
     }
+    (folder / "events.jsonl").write_text("".join(json.dumps(event._asdict()) + "\n" for event in found.events))
     figures = analysis.analyse(ended, records.executions(battle.effects), found.events)
     return Case(
         name=f"battle, {name}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -87,10 +88,11 @@ class _Submitted:
         return found
 
     def end(self) -> None:
+        failed = self._process.poll()
         self._process.kill()
         _, told = self._process.communicate()
-        if told.strip():
-            print(told.strip()[-2000:])
+        if failed:
+            print(f"a submitter ended with code {failed}: {told.strip()[-2000:]}", file=sys.stderr)
 
 
 class Plain:
