@@ -59,7 +59,7 @@ def main(
     if compared := [case for case in done if case.name.startswith("battle, ")]:
         click.echo(report.side_by_side(compared))
     if target:
-        target.write_text(json.dumps(report.as_json(done, options), indent=1) + "\n", encoding="utf-8")
+        target.write_text(json.dumps(report.as_json(done, options), indent=1, default=str) + "\n", encoding="utf-8")
     wrong = [case for case in done if case.problem]
     if wrong:
         click.echo("\n".join(f"WRONG: {case.name}: {case.problem}" for case in wrong), err=True)

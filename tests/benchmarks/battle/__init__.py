@@ -153,7 +153,10 @@ def _case(name: str, battle: Battle, folder: Path, kills: int, seed: int) -> Cas
     figures = analysis.analyse(ended, records.executions(battle.effects), found.events)
     return Case(
         name=f"battle, {name}",
-        notes=_notes(figures, wall_s, Counter(step.kind for step in steps)),
+        notes={
+            **_notes(figures, wall_s, Counter(step.kind for step in steps)),
+            "workers that ended by themselves": sum(event.what == "died" for event in found.events),
+        },
         problem=_problem(figures) if name == "cluster" else "",  # how the others fare is a finding, no mistake
     )
 

@@ -77,7 +77,7 @@ class History:
     """When what happened to whom."""
 
     def __init__(self, events: Sequence[Event]) -> None:
-        self.kills = {event.node: event.at for event in events if event.what == "kill"}
+        self.kills = {event.node: event.at for event in events if event.what in ("kill", "died")}
         self.child_kills = {(event.node, event.pid): event.at for event in events if event.what == "kill child"}
         self.outages = _spans(events, "", "broker down", "broker up")
         nodes = {event.node for event in events if event.what == "pause"}
@@ -104,7 +104,7 @@ def _spans(events: Sequence[Event], node: str, start: str, end: str) -> list[Spa
             continue
         if event.what == start:
             began = event.at
-        elif event.what in (end, "kill") and not math.isnan(began):
+        elif event.what in (end, "kill", "died") and not math.isnan(began):
             spans.append((began, event.at))
             began = math.nan
     return spans if math.isnan(began) else [*spans, (began, math.inf)]

@@ -78,7 +78,12 @@ class Nodes:
 
     def ready(self) -> list[int]:
         """Those that take work and are not paused."""
-        return [n for n in sorted(self.workers) if n not in self.paused and " ready." in self.workers[n].text()]
+        up = [n for n in sorted(self.workers) if n not in self.paused and n not in self.dead()]
+        return [n for n in up if " ready." in self.workers[n].text()]
+
+    def dead(self) -> list[int]:
+        """Those whose worker has ended."""
+        return [n for n in sorted(self.workers) if self.workers[n].process.poll() is not None]
 
     def end(self) -> None:
         """End all."""
@@ -101,6 +106,9 @@ class Killer:
 
     def tick(self) -> None:
         """Do what is due."""
+        for machine in self._nodes.dead():  # by itself; who looks after the machine starts it again
+            self._note("died", self._nodes.starts[machine])
+            self._nodes.start(machine)
         now = time.monotonic()
         while self._due and self._due[0][0] <= now:
             heapq.heappop(self._due)[2]()

@@ -26,10 +26,10 @@ class Execution(NamedTuple):
 
 
 class Event(NamedTuple):
-    """Something the killer did, to a start of a node or (without one) to the broker."""
+    """Something that happened to a start of a node or (without one) to the broker. A node "died" by its own doing."""
 
     at: float
-    what: Literal["kill", "kill child", "pause", "resume", "broker down", "broker up"]
+    what: Literal["kill", "died", "kill child", "pause", "resume", "broker down", "broker up"]
     node: str = ""
     pid: int = 0
     """The process of the pool that was killed."""
