@@ -29,7 +29,6 @@ from tests.kit.waiting import wait_until
 AWAY_S = 8.0
 """Longer than a node may be unheard of before its work is given to others (4 s)."""
 FULL_S = 3.0
-RESTART_S = 1.0
 END_S = 90.0
 """For a run to end after the harm was done; without any, it takes some five seconds."""
 SETTLED_BEFORE = 8
@@ -321,23 +320,6 @@ def _pause_redis(scene: Scene) -> None:
 
 
 def _fill_redis(scene: Scene) -> None:
-    """A worker ends when Redis refuses its acknowledgements; whoever keeps it up (systemd, Docker) starts it again."""
-    ended = threading.Event()
-
-    def keep_up() -> None:
-        while not ended.wait(RESTART_S):
-            for worker in (scene.victim, scene.other):
-                if worker.process.poll() is not None:
-                    worker.start()
-
-    thread = threading.Thread(target=keep_up)
-
-    def end() -> None:
-        ended.set()
-        thread.join()
-
-    thread.start()
-    scene.stack.callback(end)
     scene.client.config_set("maxmemory", 1)
     _later(scene, FULL_S, lambda: scene.client.config_set("maxmemory", 0))
 
