@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 EXAMPLES := deploy/examples/images
 
-.PHONY: help run test check fix bench examples clean
+.PHONY: help run test chaos check fix bench examples clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the recipes.
@@ -30,6 +30,9 @@ run: $(VENV)/.ocr  ## Read the text on the example pictures.
 
 test: $(VENV)/.test  ## Run all tests but the long ones.
 	$(BIN)/python -m pytest
+
+chaos: $(VENV)/.test  ## Run every job while nodes, connections, submitters and Redis fail (about 15 minutes).
+	$(BIN)/python -m pytest tests/chaos
 
 check: $(VENV)/.test  ## Run the linters and the type checker.
 	$(BIN)/ruff check .

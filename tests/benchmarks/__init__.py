@@ -1,4 +1,4 @@
-"""Benchmarks: ``python -m tests.benchmarks [ocr|wordcount|many-files ...]``, or ``make bench`` for all.
+"""Benchmarks: ``python -m tests.benchmarks [ocr|wordcount|many-files|battle ...]``; ``make bench`` for the first three.
 
 Each drives the command line as a user does, in processes of its own, and checks the answer before
 its time counts. What they gave is in RESULTS.md.
@@ -24,6 +24,14 @@ class Options(NamedTuple):
     repeat: int = 1
     files: int | None = None
     """How many files `many-files` has, instead of its own choice."""
+    kills: int | None = None
+    """How many kills a `battle` has, instead of its own choice."""
+    seed: int = 1
+    """What a `battle` draws its plan from."""
+    system: str | None = None
+    """The one system that a `battle` is fought on, instead of all."""
+    keep: Path | None = None
+    """Where a `battle` leaves its records and logs, instead of nowhere."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,44 +9,60 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import Benchmark, Case, Options, many_files, ocr, report, wordcount
+from tests.benchmarks import Benchmark, Case, Options, battle, many_files, ocr, report, wordcount
 from tests.benchmarks.measure import Failed
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     "ocr": ocr.cases,
     "wordcount": wordcount.cases,
     "many-files": many_files.cases,
+    "battle": battle.cases,
 }
+BY_DEFAULT = ("ocr", "wordcount", "many-files")
+"""Without the battle: it takes as long as its kills do, and measures no speed."""
 
 
 @click.command(epilog="Exit codes: 0 all right, 1 a wrong answer, a failed run or a limit exceeded.")
-@click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)), metavar="[ocr|wordcount|many-files]...")
+@click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)), metavar="[ocr|wordcount|many-files|battle]...")
 @click.option("--small", is_flag=True, help="Sizes that end within seconds, to see that the benchmarks work.")
 @click.option("--repeat", type=click.IntRange(min=1), help="Run each case so often.  [default: 3, small 1]")
 @click.option("--files", type=click.IntRange(min=100), help="How many files many-files has.")
+@click.option("--kills", type=click.IntRange(min=1), help="How many kills a battle has.  [default: 20, small 4]")
+@click.option("--seed", type=int, default=1, show_default=True, help="What a battle's plan is drawn from.")
+@click.option("--system", type=click.Choice(battle.SYSTEMS), help="Fight the battle on this one only.")
+@click.option(
+    "--keep", type=click.Path(path_type=Path, file_okay=False), help="Leave a battle's records and logs there."
+)
 @click.option("--json", "target", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures there.")
 @click.pass_context
 def main(
-    ctx: click.Context, names: tuple[str, ...], small: bool, repeat: int | None, files: int | None, target: Path | None
-) -> None:
-    """Run the benchmarks, all without NAMES, and print what they took."""
-    options = Options(small=small, repeat=repeat or (1 if small else 3), files=files)
+    ctx: click.Context, names: tuple[str, ...], small: bool, repeat: int | None, files: int | None,
+    kills: int | None, seed: int, system: str | None, keep: Path | None, target: Path | None,
+) -> None:  # fmt: skip
+    """Run the benchmarks, all but the battle without NAMES, and print what they took."""
+    options = Options(
+        small=small, repeat=repeat or (1 if small else 3), files=files, kills=kills, seed=seed, system=system, keep=keep
+    )
     done: list[Case] = []
-    click.echo(report.head())
-    for name in names or BENCHMARKS:
+    if names != ("battle",):
+        click.echo(report.head())
+    for name in names or BY_DEFAULT:
         with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
             try:
                 for case in BENCHMARKS[name](options, Path(folder)):
                     done.append(case)
-                    click.echo(report.row(case))
+                    if name != "battle":
+                        click.echo(report.row(case))
             except Failed as error:
                 done.append(Case(name=name, problem=str(error)))
                 click.echo(report.row(done[-1]))
+    if compared := [case for case in done if case.name.startswith("battle, ")]:
+        click.echo(report.side_by_side(compared))
     if target:
-        target.write_text(json.dumps(report.as_json(done, options), indent=1) + "\n", encoding="utf-8")
-    wrong = [case.name for case in done if case.problem]
+        target.write_text(json.dumps(report.as_json(done, options), indent=1, default=str) + "\n", encoding="utf-8")
+    wrong = [case for case in done if case.problem]
     if wrong:
-        click.echo(f"WRONG: {', '.join(wrong)}", err=True)
+        click.echo("\n".join(f"WRONG: {case.name}: {case.problem}" for case in wrong), err=True)
         ctx.exit(1)
 
 

@@ -63,6 +63,18 @@ def row(case: Case) -> str:
     )
 
 
+def side_by_side(cases: list[Case]) -> str:
+    """A table (Markdown) with a column for each case and a line for each of their notes."""
+    names = list(dict.fromkeys(name for case in cases for name in case.notes))
+    rows = [
+        ["", *(case.name for case in cases)],
+        *([n, *(str(case.notes.get(n, "")) for case in cases)] for n in names),
+    ]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(cases) + 1)]
+    rows.insert(1, ["-" * width for width in widths])
+    return "\n".join("| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows)
+
+
 def as_json(cases: list[Case], options: Options) -> dict[str, Any]:
     """All that was measured, each run by itself, and where."""
     return {

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -44,13 +44,18 @@ def environment(**more: str) -> dict[str, str]:
 
 
 class RedisServer:
-    """A Redis of our own on a free port, with a password."""
+    """A Redis of our own on a free port of ``host``, with a password. It can be started again where it was."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, host: str = LOOPBACK) -> None:
         self._folder = folder
         self._arguments = arguments
-        self.port = redis_server.free_port(LOOPBACK)
-        self.url = f"redis://:secret@{LOOPBACK}:{self.port}/0"
+        self._host = host
+        self.port = redis_server.free_port(host)
+        self.url = self.url_by(host, self.port)
+
+    def url_by(self, host: str, port: int) -> str:
+        """Its URL for who comes by another way."""
+        return f"redis://:secret@{host}:{port}/0"
 
     def __enter__(self) -> Self:
         return self.start()
@@ -58,7 +63,7 @@ class RedisServer:
     def start(self) -> Self:
         """Start it, also again on its port; with ``--appendonly yes`` it then has what it had."""
         self._folder.mkdir(exist_ok=True)
-        config = redis_server.write_config(self._folder, LOOPBACK, self.port, "secret")
+        config = redis_server.write_config(self._folder, self._host, self.port, "secret")
         with (self._folder / "redis.log").open("ab") as log:
             command = [find_redis(), str(config), *self._arguments]
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -93,12 +98,14 @@ class Worker:
         folder: Path,
         *flags: str,
         python: str | Path = sys.executable,
+        app: str = "cluster",
+        prefix: Sequence[str] = (),
         **settings: str,
     ) -> None:
         folder.mkdir(exist_ok=True)
         self.name = name
         self.log = folder / f"{name}.log"
-        self._command = [str(python), "-m", "celery", "-A", "cluster", "worker", "--loglevel", "INFO", *flags]
+        self._command = [*prefix, str(python), "-m", "celery", "-A", app, "worker", "--loglevel", "INFO", *flags]
         if name:
             self._command += ["-n", f"{name}@test"]
         self._environment = environment(CLUSTER_BROKER_URL=url, **settings)
@@ -137,9 +144,13 @@ class Worker:
 
     def kill(self) -> None:
         """End it and its children as a power cut would."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
+        self.send(signal.SIGKILL)
         self.process.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to it and all its children, if it lives."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, number)
 
 
 def cluster(

@@ -10,7 +10,10 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from aggregators import by_name
+import cluster_testwork
+
+from aggregators import by_name, counts
+from aggregators.counts import Counts
 from cluster.job import Job, Option
 from splitters import Chunk, files
 from tasks import Part
@@ -75,3 +78,25 @@ def explode(parts: Iterable[dict[str, str]]) -> dict[str, str]:
 
 
 BOMB = dataclasses.replace(MEASURE, name="bomb", about="kill whoever joins", aggregate=explode)
+
+
+def fight(chunk: Chunk, *, effects: str = "", label: str = "") -> Part[Counts]:
+    """Sleep for as many seconds as each item says, and count it once.
+
+    With ``effects``, the folder of ``cluster_testwork``; without, nothing is slept and nothing told.
+    """
+    if effects:
+        for item in chunk:
+            cluster_testwork.do(effects, label, item.name, float(item.data))
+    return Part(counts.of({item.name: 1 for item in chunk}))
+
+
+BATTLE = Job(
+    name="battle",
+    about="sleep and leave a trace",
+    split=split,
+    task=fight,
+    aggregate=counts.add,
+    finish=counts.to_dict,
+    options=(Option("effects", str, "", "folder of traces"), Option("label", str, "", "the run's name in them")),
+)

@@ -1,0 +1,22 @@
+"""Every fault, during a run of every job: the answer is that of ``Job.run_locally``, and every chunk counts once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cluster import catalog
+from tests.kit import faults
+from tests.kit.faults import Fault
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("job", [*(job.name for job in catalog.BUILT_IN), "measure"])
+@pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name)
+def test_a_run_gives_its_answer_although(fault: Fault, job: str, tmp_path: Path) -> None:
+    if problem := catalog.get(job).why_unavailable():
+        pytest.skip(problem)
+    with faults.scene(fault, job, tmp_path) as scene:
+        faults.bring(fault, scene)
+        scene.check()

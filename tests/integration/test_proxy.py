@@ -1,0 +1,64 @@
+"""The proxy and the cable that chaos tests cut do cut."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tests.kit import cable
+from tests.kit.cable import Cable
+from tests.kit.programs import LOOPBACK, RedisServer
+from tests.kit.proxy import Proxy
+
+
+def client(port: int) -> redis.Redis:
+    return redis.Redis(LOOPBACK, port, password="secret", socket_timeout=0.3, retry=Retry(NoBackoff(), 0))
+
+
+def test_a_proxy_that_holds_lets_no_byte_pass_and_gives_all_when_it_lets_go(tmp_path: Path) -> None:
+    with RedisServer(tmp_path / "redis") as server, Proxy(LOOPBACK, server.port) as proxy:
+        direct, through = client(server.port), client(proxy.port)
+        assert through.set("before", 1)
+        proxy.hold()
+        with pytest.raises(redis.TimeoutError):
+            through.set("held", 1)
+        with pytest.raises(redis.TimeoutError):
+            client(proxy.port).ping()
+        assert direct.get("held") is None
+        proxy.let_go()
+        assert client(proxy.port).ping()
+        assert direct.get("held") == b"1"
+
+
+def test_a_proxy_that_resets_ends_connections_but_takes_new_ones(tmp_path: Path) -> None:
+    with RedisServer(tmp_path / "redis") as server, Proxy(LOOPBACK, server.port) as proxy:
+        with socket.create_connection((LOOPBACK, proxy.port), 5) as connection:
+            connection.sendall(b"PING\r\n")
+            assert connection.recv(100).startswith(b"-NOAUTH")
+            proxy.reset()
+            with pytest.raises(ConnectionResetError):
+                connection.recv(100)
+        assert client(proxy.port).ping()
+
+
+def test_a_cable_that_is_cut_lets_nothing_pass_until_it_is_mended(tmp_path: Path) -> None:
+    cable.needed()
+    with Cable() as made, RedisServer(tmp_path / "redis", host=made.host) as server:
+
+        def connects() -> bool:
+            code = f"import socket; socket.create_connection(({made.host!r}, {server.port}), 2)"
+            done = subprocess.run([*made.prefix, sys.executable, "-c", code], stderr=subprocess.DEVNULL, check=False)
+            return not done.returncode
+
+        assert connects()
+        made.cut()
+        assert not connects()
+        made.mend()
+        assert connects()
