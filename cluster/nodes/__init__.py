@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster import catalog, errors, redis_client
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 NICE = 10
+OOM_SCORE = "500"
 BEAT_TIMEOUT_S = 1.0
 log = logging.getLogger(__name__)
 
@@ -31,6 +34,7 @@ def prepare(app: Celery, config: Settings) -> None:
     @signals.celeryd_init.connect(weak=False)
     def set_up(instance: Any = None, conf: Any = None, **_: Any) -> None:
         from cluster.nodes.beat import Beat
+        from cluster.nodes.gate import Gate
 
         try:
             redis_client.check(config.require_broker())
@@ -41,7 +45,8 @@ def prepare(app: Celery, config: Settings) -> None:
             # It beats from the worker's event loop, which must not wait.
             url = config.require_broker()
             Beat.registry = registry.Registry(redis_client.connect(url, patient=False, timeout_s=BEAT_TIMEOUT_S))
-            app.steps["consumer"].add(Beat)
+            Gate.config = config
+            app.steps["consumer"].update((Gate, Beat))
         except errors.ClusterError as error:
             raise SystemExit(f"cluster: {error}") from None
         except Exception as error:
@@ -53,6 +58,12 @@ def prepare(app: Celery, config: Settings) -> None:
     def be_nice(**_: Any) -> None:
         if hasattr(os, "nice"):
             os.nice(NICE)
+
+    @signals.worker_process_init.connect(weak=False)
+    def go_first(**_: Any) -> None:
+        # Where memory ends before we look again, the kernel shall end a chunk and no program of the owner's.
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
 
 
 def abilities() -> dict[str, str]:
