@@ -23,7 +23,8 @@ from tests.kit.waiting import wait_until
 
 CORES = os.cpu_count() or 1
 MIB = 2**20
-HELD_MIB = 1536
+# Much, so that what other tests take and give back meanwhile does not matter.
+HELD_BYTES = min(4 * 2**30, psutil.virtual_memory().available // 4)
 # Of all cores, so that what else runs on the machine at the time is not taken for the programs of these tests.
 IN_USE = {"CLUSTER_IN_USE_CORES": str(0.75 * CORES), "CLUSTER_CALM_S": "2"}
 BUSY_TIMEOUT_S = 90.0
@@ -58,8 +59,8 @@ def busy_machine() -> Iterator[None]:
 
 @contextmanager
 def full_machine() -> Iterator[None]:
-    """``HELD_MIB`` of memory are taken by others."""
-    with program(f"held = b'x' * {HELD_MIB * MIB}; print('held', flush=True); input()") as holder:
+    """``HELD_BYTES`` of memory are taken by others."""
+    with program(f"held = b'x' * {HELD_BYTES}; print('held', flush=True); input()") as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         yield
@@ -67,7 +68,7 @@ def full_machine() -> Iterator[None]:
 
 def half_held() -> str:
     """So much memory in bytes as is available when ``full_machine`` has taken half of what it takes."""
-    return str(psutil.virtual_memory().available - HELD_MIB * MIB // 2)
+    return str(psutil.virtual_memory().available - HELD_BYTES // 2)
 
 
 def node(broker: str) -> Node:
@@ -184,6 +185,14 @@ def test_a_chunk_is_handed_back_when_memory_runs_out_and_none_is_lost(broker: st
         assert waiting.returncode == 0, err
     assert json.loads(out) == {"0.txt": "10", "1.txt": "5"}
     assert trace.read_text().count("0.txt") == 2
+
+
+def test_a_private_run_keeps_its_slots_while_its_submitter_works(tmp_path: Path) -> None:
+    source = texts(tmp_path / "in", "words", "words", "meet 4", "meet 4")  # the last two only run together
+    unset = {"CLUSTER_SLOTS_IN_USE": "", "CLUSTER_MEMORY_FLOOR_BYTES": ""}
+    submit = ("submit", "--job", "measure", "--seconds", "2", "--trace", tmp_path / "trace", source)
+    done = cluster(*submit, settings={"CLUSTER_SLOTS": "2", "CLUSTER_IN_USE_CORES": "0", **unset}, timeout_s=30)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_largest_process_that_works_is_ended_with_what_it_started() -> None:
