@@ -88,6 +88,26 @@ class Settings(BaseSettings):
     reserve_memory_bytes: int = Field(512 * MiB, ge=0)
     """Memory of this machine to leave to its owner."""
 
+    slots_idle: int | None = Field(None, ge=1)
+    """Slots to fill at most while nobody else uses this machine; none: all."""
+
+    slots_in_use: int | None = Field(None, ge=0)
+    """Slots to fill at most while other programs want this machine, or it is on battery; none: half of them,
+    but one. 0 pauses the node; as many as there are, or more, and it takes no notice."""
+
+    in_use_cores: float = Field(0.5, ge=0)
+    """Other programs want this machine when they use more than so many cores, mean of 5 s."""
+
+    memory_floor_bytes: int | None = Field(None, ge=0)
+    """With less memory available this node gives slots back; none: as ``reserve_memory_bytes``, but an eighth
+    of the machine's memory at most. 0: it takes no notice."""
+
+    memory_minimum_bytes: int | None = Field(None, ge=0)
+    """With less memory available this node hands back a chunk that it works on; none: a quarter of the floor."""
+
+    calm_s: float = Field(30.0, ge=0)
+    """Slots that were given back are taken again after so many calm seconds."""
+
     cache_dir: Path = Path("~/.cache/cluster")
     """Where this machine keeps logs of detached runs."""
 

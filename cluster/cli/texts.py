@@ -91,8 +91,12 @@ def nodes(found: Sequence[Node]) -> str:
         state: str = node.state
         if state in ("silent", "gone"):
             state = f"{state} {node.last_seen_at.astimezone():%H:%M:%S}"
+        slots = str(node.slots)
+        if node.held_back and node.state == "online":
+            slots = f"{node.slots_allowed} of {node.slots}"
+            state = plain(f"{state}: {node.held_back}" if node.slots_allowed else f"paused: {node.held_back}")
         joined = f"{node.joined_at.astimezone():%m-%d %H:%M}"
-        numbers = (str(node.slots), str(node.busy), str(node.done))
+        numbers = (slots, str(node.busy), str(node.done))
         rows.append((plain(node.name), state, *numbers, memory, f"{node.load:.1f}", joined, plain(" ".join(node.jobs))))
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     return "\n".join(

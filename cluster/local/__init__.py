@@ -23,6 +23,8 @@ from cluster.local import guard, redis_server
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT_S = 20.0
 PORT_ATTEMPTS = 5
+HEEDLESS = {"CLUSTER_SLOTS_IN_USE": "1000000", "CLUSTER_MEMORY_FLOOR_BYTES": "0"}
+"""Settings of a worker that takes no notice of what else runs on its machine."""
 WORKER_GRACE_S = 0.0
 """The worker of a run that is over is idle, and its Redis goes with it: there is nothing to hand back."""
 LOG_TAIL_LINES = 5
@@ -83,10 +85,11 @@ class LocalCluster:
     ) -> None:
         self.stop()
 
-    def start_worker(self, queues: Iterable[str] = (), *, task_events: bool = True) -> None:
+    def start_worker(self, queues: Iterable[str] = (), *, task_events: bool = True, polite: bool = True) -> None:
         """Start a worker that sizes itself, for the jobs this machine can do or for ``queues`` only.
 
         Without ``task_events`` it does not tell of each task: nobody listens in a cluster for one run.
+        One that is not ``polite`` keeps its slots whatever else runs here.
         """
         command = [sys.executable, "-m", "celery", "-A", "cluster", "worker", "-n", "local@%h"]
         command += ["--loglevel", "INFO", "--without-gossip", "--without-mingle"]
@@ -95,6 +98,7 @@ class LocalCluster:
         env = {
             "CLUSTER_BROKER_URL": self.url,
             "CLUSTER_TASK_EVENTS": str(task_events),
+            **({} if polite else HEEDLESS),
             "PYTHONUNBUFFERED": "1",
             **placement.for_child(),
             "TMPDIR": str(self._folder),  # what the worker leaves there goes with the folder

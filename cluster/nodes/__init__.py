@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster import catalog, errors, keys, redis_client
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 NICE = 10
+OOM_SCORE = "500"
 BEAT_TIMEOUT_S = 1.0
 FOREVER_S = 10**9
 log = logging.getLogger(__name__)
@@ -35,6 +38,7 @@ def prepare(app: Celery, config: Settings) -> None:
 
         from cluster.nodes.beat import Beat
         from cluster.nodes.consumer import Consumer
+        from cluster.nodes.gate import Gate
 
         try:
             redis_client.check(config.require_broker())
@@ -50,7 +54,8 @@ def prepare(app: Celery, config: Settings) -> None:
             )
             Beat.news = Consumer.news = redis_client.outage(url)
             Beat.news.on_wait = maybe_shutdown
-            app.steps["consumer"].add(Beat)
+            Gate.config = config
+            app.steps["consumer"].update((Gate, Beat))
         except errors.ClusterError as error:
             raise SystemExit(f"cluster: {error}") from None
         except Exception as error:
@@ -66,6 +71,12 @@ def prepare(app: Celery, config: Settings) -> None:
     def be_nice(**_: Any) -> None:
         if hasattr(os, "nice"):
             os.nice(NICE)
+
+    @signals.worker_process_init.connect(weak=False)
+    def go_first(**_: Any) -> None:
+        # Where memory ends before we look again, the kernel shall end a chunk and no program of the owner's.
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
 
 
 def restore(app: Celery, start: str) -> None:

@@ -14,6 +14,7 @@ from celery.worker.control import control_command
 from redis.exceptions import OutOfMemoryError
 
 from cluster.nodes import capacity, identity
+from cluster.nodes.gate import Gate
 from cluster.nodes.registry import BEAT_S, Facts, Registry
 from cluster.redis_client import Outage, is_full
 
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
     """Beats while the consumer is connected. Its beats carry what the node can do and is doing."""
 
-    requires = ("celery.worker.consumer.events:Events", "celery.worker.consumer.tasks:Tasks")
+    requires = ("celery.worker.consumer.events:Events", "cluster.nodes.gate:Gate")
     client: redis.Redis
     """Set by ``nodes.prepare``: one that gives up at once, for this runs in the worker's event loop."""
     news: Outage
@@ -87,8 +88,11 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _look(self, consumer: Any) -> Facts:
         queues = consumer.app.amqp.queues.consume_from
+        gate: Gate = consumer.cluster_gate
         return Facts(
-            slots=max(1, consumer.pool.num_processes or 1),
+            slots=gate.slots,
+            slots_allowed=gate.allowance.slots,
+            held_back=gate.allowance.held_back,
             busy=len(worker_state.active_requests),
             done=worker_state.all_total_count[0],
             cores=capacity.cores(),

@@ -49,7 +49,7 @@ def _cpu_quota() -> float | None:
         try:
             quota, period = (folder / "cpu.max").read_text().split()
         except (OSError, ValueError):
-            quota, period = _text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")
+            quota, period = text(folder / "cpu.cfs_quota_us"), text(folder / "cpu.cfs_period_us")
         if quota.isdigit() and period.isdigit() and int(quota) and int(period):
             found.append(int(quota) / int(period))
     return min(found, default=None)
@@ -59,8 +59,8 @@ def _memory_limits() -> list[tuple[int, int]]:
     """(limit, used) in bytes of each cgroup that has a limit. What the kernel can drop does not count as used."""
     found = []
     for folder in _cgroups("memory"):
-        limit = _text(folder / "memory.max") or _text(folder / "memory.limit_in_bytes")
-        used = _text(folder / "memory.current") or _text(folder / "memory.usage_in_bytes")
+        limit = text(folder / "memory.max") or text(folder / "memory.limit_in_bytes")
+        used = text(folder / "memory.current") or text(folder / "memory.usage_in_bytes")
         if limit.isdigit() and used.isdigit() and int(limit) < psutil.virtual_memory().total:
             found.append((int(limit), max(0, int(used) - _droppable_bytes(folder))))
     return found
@@ -68,7 +68,7 @@ def _memory_limits() -> list[tuple[int, int]]:
 
 def _droppable_bytes(folder: Path) -> int:
     """Page cache of a cgroup that is not in use."""
-    rows = dict(line.split(" ", 1) for line in _text(folder / "memory.stat").splitlines() if " " in line)
+    rows = dict(line.split(" ", 1) for line in text(folder / "memory.stat").splitlines() if " " in line)
     value = rows.get("inactive_file") or rows.get("total_inactive_file") or "0"
     return int(value) if value.isdigit() else 0
 
@@ -76,7 +76,7 @@ def _droppable_bytes(folder: Path) -> int:
 def _cgroups(controller: str) -> list[Path]:
     """The folders of the cgroup this process is in and of all around it, for v2 and v1."""
     found = []
-    for line in _text(SELF).splitlines():
+    for line in text(SELF).splitlines():
         _, names, path = line.split(":", 2)
         if names and controller not in names.split(","):
             continue
@@ -87,7 +87,7 @@ def _cgroups(controller: str) -> list[Path]:
     return list(dict.fromkeys([*found, CGROUP, CGROUP / controller]))
 
 
-def _text(path: Path) -> str:
+def text(path: Path) -> str:
     """What the file says, or "" where there is none."""
     try:
         return path.read_text().strip()

@@ -29,6 +29,10 @@ class Facts(BaseModel):
     """What a node tells of itself with each beat."""
 
     slots: int = Field(ge=1)
+    slots_allowed: int | None = Field(None, ge=0)
+    """How many of them it fills at most for now; None from a node that does not tell."""
+    held_back: str = ""
+    """Why not all of them: "in use", "on battery" or "memory low"."""
     busy: int = Field(ge=0)
     """Chunks it is working on."""
     done: int = Field(ge=0)

@@ -11,12 +11,12 @@ from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import WorkerLostError
 from celery.worker.request import Request
 
-from cluster.nodes import identity
+from cluster.nodes import gate, identity
 from cluster.runs.ledger import Worker
 
 
 class GuardedRequest(Request):  # type: ignore[misc]
-    """For tasks with a method ``killed(message, why, worker)``; called in the worker's main process."""
+    """For tasks with a method ``cut_short(message, how, why, worker)``; called in the worker's main process."""
 
     def on_failure(self, exc_info: Any, *arguments: Any, **named: Any) -> Any:
         """The task raised, or its process is gone."""
@@ -24,6 +24,9 @@ class GuardedRequest(Request):  # type: ignore[misc]
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
         if isinstance(error, WorkerLostError | SystemExit):
+            how, why = "killed", str(error)
+            if gate.handed_back(self.worker_pid):
+                how, why = "lost", "memory ran out on the node, which handed it back"
             # Entered before the message goes back to the queue: whoever takes it knows.
-            self.task.killed(self.args[0], str(error), Worker(self.hostname, identity.start()))
+            self.task.cut_short(self.args[0], how, why, Worker(self.hostname, identity.start()))
         return super().on_failure(exc_info, *arguments, **named)

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 Message = TypeVar("Message", MapMessage, FoldMessage)
-EndedFromOutside = Callable[[Any, str, Worker], None]
+CutShort = Callable[[Any, str, str, Worker], None]
+TimedOut = Callable[[Any, str, Worker], None]
 TASK_ID = re.compile(r"(?P<run>[a-zA-Z0-9-]+)\.(?:(?P<chunk>\d+)|fold\.(?P<level>\d+)\.(?P<number>\d+))")
 log = logging.getLogger(__name__)
 
@@ -53,22 +54,22 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         if entry is not None:
             map_chunk.set_aside(parsed, stores(), entry, reason, worker)
 
-    def chunk_killed(message: Any, why: str, worker: Worker) -> None:
+    def chunk_cut_short(message: Any, how: str, why: str, worker: Worker) -> None:
         parsed = MapMessage.model_validate(message)
-        stores().ledger.end_attempt(parsed.run, str(parsed.chunk), "killed", worker, why)
+        stores().ledger.end_attempt(parsed.run, str(parsed.chunk), how, worker, why)
 
     def fold_timed_out(message: Any, reason: str, worker: Worker) -> None:
         stores().ledger.stop(FoldMessage.model_validate(message).run, "failed", f"joining parts {reason}")
 
-    def fold_killed(message: Any, why: str, worker: Worker) -> None:
+    def fold_cut_short(message: Any, how: str, why: str, worker: Worker) -> None:
         parsed = FoldMessage.model_validate(message)
-        stores().ledger.end_attempt(parsed.run, fold.name(parsed), "killed", worker, why)
+        stores().ledger.end_attempt(parsed.run, fold.name(parsed), how, worker, why)
 
     @app.task(
         bind=True,
         shared=False,
         name=f"cluster.{job.name}",
-        base=_guarded(chunk_killed, chunk_timed_out),
+        base=_guarded(chunk_cut_short, chunk_timed_out),
         max_retries=None,
     )
     def map_task(self: Task, message: Any) -> int:
@@ -93,7 +94,7 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         bind=True,
         shared=False,
         name=f"cluster.{job.name}.fold",
-        base=_guarded(fold_killed, fold_timed_out),
+        base=_guarded(fold_cut_short, fold_timed_out),
         max_retries=None,
     )
     def fold_task(self: Task, message: Any) -> None:
@@ -169,7 +170,7 @@ def _hand_back(error: Exception) -> Reject:
     return Reject(str(error), requeue=True)
 
 
-def _guarded(killed: EndedFromOutside, timed_out: EndedFromOutside) -> type[Task]:
+def _guarded(cut_short: CutShort, timed_out: TimedOut) -> type[Task]:
     """A base for tasks whose process may be ended from outside: the worker's main process then calls one of these
     with the message, the reason, and who it was."""
 
@@ -177,8 +178,8 @@ def _guarded(killed: EndedFromOutside, timed_out: EndedFromOutside) -> type[Task
         abstract = True
         Request = "cluster.runs.celery_request:GuardedRequest"
 
-        def killed(self, message: Any, why: str, worker: Worker) -> None:
-            killed(message, why, worker)
+        def cut_short(self, message: Any, how: str, why: str, worker: Worker) -> None:
+            cut_short(message, how, why, worker)
 
         def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
             if isinstance(exc, TimeLimitExceeded):

@@ -42,7 +42,7 @@ class Attempts(NamedTuple):
     killed: int = 0
     """Its process was ended, by the kernel most likely."""
     lost: int = 0
-    """Its node was lost."""
+    """Its node was lost, or handed it back because memory ran out there."""
 
 
 class Claim(NamedTuple):

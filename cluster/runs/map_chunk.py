@@ -157,7 +157,7 @@ def _exhausted(attempts: Attempts) -> str:
     if attempts.killed >= MOST_KILLS:
         return f"its process was ended {attempts.killed} times, most likely because memory ran out"
     if attempts.lost:
-        return f"the node that worked on it was lost {attempts.lost} times"
+        return f"the node that worked on it was lost, or handed it back, {attempts.lost} times"
     return f"it failed {attempts.failed} times"
 
 

@@ -193,7 +193,7 @@ class Supervisor:
             return
         free = {node.name: node for node in self._stores.nodes.nodes() if _has_room(node, self._job.name)}
         pace = ledger.pace(self._run)
-        room = sum(node.slots - node.busy for node in free.values())
+        room = sum(_room(node) for node in free.values())
         for chunk in sorted(running, key=lambda chunk: -chunk.seconds):
             others = [pace[name] for name in free.keys() & pace.keys() if name != chunk.worker.node]
             if room and others and is_slow(chunk, pace.get(chunk.worker.node), min(others)):
@@ -263,4 +263,8 @@ def is_slow(chunk: Running, pace_s: float | None, elsewhere_s: float) -> bool:
 
 
 def _has_room(node: Node, job: str) -> bool:
-    return node.state == "online" and job in node.jobs and node.busy < node.slots
+    return node.state == "online" and job in node.jobs and _room(node) > 0
+
+
+def _room(node: Node) -> int:
+    return (node.slots if node.slots_allowed is None else node.slots_allowed) - node.busy

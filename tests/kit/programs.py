@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from cluster import errors, redis_client
-from cluster.local import redis_server
+from cluster.local import HEEDLESS, redis_server
 from tests.kit.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,9 +38,12 @@ def find_redis() -> str:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's environment without our settings, with the test jobs and ``more``."""
+    """This process's environment without our settings, with the test jobs and ``more``.
+
+    Nodes take no notice of what else this machine does, other tests among it.
+    """
     ours = {name: value for name, value in os.environ.items() if not name.startswith("CLUSTER_")}
-    return {**ours, "PYTHONPATH": str(JOBS), "CLUSTER_CONFIG": os.devnull, "C_FORCE_ROOT": "1", **more}
+    return {**ours, "PYTHONPATH": str(JOBS), "CLUSTER_CONFIG": os.devnull, **HEEDLESS, "C_FORCE_ROOT": "1", **more}
 
 
 class RedisServer:

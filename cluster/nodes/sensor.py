@@ -1,0 +1,145 @@
+"""A look at the machine: what others take of it, and what this node takes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from cluster.nodes import capacity
+from cluster.nodes.polite import Reading
+
+MEAN_S = 5.0
+"""CPU is a mean of so many seconds: a program that starts up does not make the machine one in use."""
+POWER_SUPPLIES = Path("/sys/class/power_supply")
+
+
+@dataclass(frozen=True)
+class Member:
+    """A process of the node's pool, with what it started."""
+
+    pid: int
+    bytes: int
+    """Memory that comes back when it ends."""
+    family: list[psutil.Process]
+    """Itself first."""
+
+
+class Sensor:
+    """Looks at the machine for the worker whose main process is ``main``."""
+
+    def __init__(self, main: psutil.Process) -> None:
+        self._main = main
+        self._cpu: deque[_Cpu] = deque()
+
+    def read(self) -> tuple[Reading, list[Member]]:
+        """The machine, and this worker's pool. Takes some 2 ms of CPU for each hundred processes of the machine."""
+        members = self._members()
+        processes = [self._main, *(process for member in members for process in member.family)]
+        reading = Reading(
+            others_cores=self._others_cores(processes),
+            on_battery=on_battery(),
+            memory_available_bytes=capacity.memory_available_bytes(),
+            memory_total_bytes=capacity.memory_total_bytes(),
+            node_bytes=sum(member.bytes for member in members),
+            largest_bytes=max((member.bytes for member in members), default=0),
+        )
+        return reading, members
+
+    def _members(self) -> list[Member]:
+        families: dict[int, list[psutil.Process]] = {}
+        eldest: dict[int, int] = {}
+        for process in self._main.children(recursive=True):  # parents come before their children
+            try:
+                parent = process.ppid()
+            except psutil.NoSuchProcess:
+                continue
+            eldest[process.pid] = eldest.get(parent, process.pid)
+            families.setdefault(eldest[process.pid], []).append(process)
+        # A child of the pool is a fork of the main process, and shares with it what neither has written since.
+        forked_bytes = _bytes(self._main)
+        return [
+            Member(pid, max(0, _bytes(family[0]) - forked_bytes) + sum(map(_bytes, family[1:])), family)
+            for pid, family in families.items()
+        ]
+
+    def _others_cores(self, processes: list[psutil.Process]) -> float:
+        self._cpu.append(_cpu(processes))
+        while len(self._cpu) > 2 and self._cpu[-1].moment_s - self._cpu[1].moment_s >= MEAN_S:
+            self._cpu.popleft()
+        return others_cores(self._cpu[0], self._cpu[-1])
+
+
+class _Cpu(NamedTuple):
+    """CPU seconds taken so far."""
+
+    moment_s: float
+    busy_s: float
+    """By all of the machine."""
+    nice_s: float
+    """Of these, by programs of low priority."""
+    ours_s: float
+    ours_user_s: float
+
+
+def others_cores(before: _Cpu, after: _Cpu) -> float:
+    """Cores' worth of CPU that other programs took in between.
+
+    Programs of low priority do not count: who runs them so lets others go first, and other nodes on
+    this machine are such. The worker's own user time is of low priority, too; what is left of that
+    after it is others'. (Where the system does not tell low priority apart, all count.)
+    """
+    seconds = after.moment_s - before.moment_s
+    if seconds <= 0:
+        return 0.0
+    _, busy_s, nice_s, ours_s, ours_user_s = (new - old for old, new in zip(before, after, strict=True))
+    return max(0.0, busy_s - ours_s - max(0.0, nice_s - ours_user_s)) / seconds
+
+
+def on_battery() -> bool:
+    """Whether the machine runs on its battery; False where that is not known."""
+    if not sys.platform.startswith("linux"):
+        battery = psutil.sensors_battery()
+        return battery is not None and battery.power_plugged is False
+    # psutil would take the battery of a wireless mouse for the machine's own.
+    discharging = False
+    for supply in POWER_SUPPLIES.glob("*"):
+        if capacity.text(supply / "type") != "Battery":
+            if capacity.text(supply / "online") == "1":
+                return False
+        elif capacity.text(supply / "scope") != "Device":
+            discharging |= capacity.text(supply / "status") == "Discharging"
+    return discharging
+
+
+def _cpu(ours: list[psutil.Process]) -> _Cpu:
+    machine = psutil.cpu_times()
+    user_s = system_s = 0.0
+    for process in ours:
+        try:
+            times = process.cpu_times()
+        except psutil.Error:  # it has ended since; its parent has its seconds
+            continue
+        # Those of ended children, so that what they took stays ours.
+        user_s += times.user + times.children_user
+        system_s += times.system + times.children_system
+    interrupts_s = getattr(machine, "irq", 0.0) + getattr(machine, "softirq", 0.0)
+    busy_s = machine.user + machine.nice + machine.system + interrupts_s
+    return _Cpu(time.monotonic(), busy_s, machine.nice, user_s + system_s, user_s)
+
+
+def _bytes(process: psutil.Process) -> int:
+    """Memory of a process without its files; 0 when it has ended.
+
+    What it shares with its parent counts, too: to leave that out exactly, the kernel needs 12 ms a GiB.
+    """
+    try:
+        memory = process.memory_info()
+    except psutil.Error:
+        return 0
+    return int(memory.rss - getattr(memory, "shared", 0))
