@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -79,6 +79,22 @@ class Settings(BaseSettings):
 
     reserve_memory_bytes: int = Field(512 * MiB, ge=0)
     """Memory of this machine to leave to its owner."""
+
+    log_format: Literal["text", "json"] = "text"
+    """Form of log lines; ``--log-format`` wins."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None = None
+    """Least weight of log lines; none: INFO for those who stay (workers, ``cluster master``), else WARNING. A worker's
+    ``--loglevel`` wins."""
+
+    log_file: Path | None = None
+    """Where log lines go, of all programs of this machine that find the setting; none: stderr. ``--logfile`` wins."""
+
+    log_max_bytes: int = Field(10 * MiB, ge=1024)
+    """When the log file is moved to ``<file>.1``."""
+
+    log_backups: int = Field(5, ge=1)
+    """How many moved log files are kept, the latest as ``.1``."""
 
     cache_dir: Path = Path("~/.cache/cluster")
     """Where this machine keeps logs of detached runs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cluster import logs
 from cluster.nodes.registry import Node
 from cluster.runs.status import Status
 
@@ -36,16 +37,13 @@ def failures(found: Status) -> list[str]:
     if not found.failures:
         return []
     lines = [f"missing ({found.items_failed}):"]
-    lines += [f"  {plain(failure.item)}: {plain(failure.reason)}" for failure in found.failures[:MOST_FAILURES]]
+    lines += [
+        f"  {logs.plain(failure.item)}: {logs.plain(failure.reason)}" for failure in found.failures[:MOST_FAILURES]
+    ]
     if len(found.failures) > MOST_FAILURES:
         more = len(found.failures) - MOST_FAILURES
         lines.append(f"  … and {more} more: cluster status {found.run} --json")
     return lines
-
-
-def plain(text: str) -> str:
-    """Text from elsewhere on one line, unable to steer a terminal."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def nodes(found: Sequence[Node]) -> str:
@@ -60,7 +58,17 @@ def nodes(found: Sequence[Node]) -> str:
             state = f"{state} {node.last_seen_at.astimezone():%H:%M:%S}"
         joined = f"{node.joined_at.astimezone():%m-%d %H:%M}"
         numbers = (str(node.slots), str(node.busy), str(node.done))
-        rows.append((plain(node.name), state, *numbers, memory, f"{node.load:.1f}", joined, plain(" ".join(node.jobs))))
+        rows.append(
+            (
+                logs.plain(node.name),
+                state,
+                *numbers,
+                memory,
+                f"{node.load:.1f}",
+                joined,
+                logs.plain(" ".join(node.jobs)),
+            )
+        )
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     return "\n".join(
         "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from cluster import catalog, errors, redis_client
+from cluster import catalog, errors, logs, redis_client
 from cluster.nodes import capacity, identity, registry
 
 if TYPE_CHECKING:
@@ -28,14 +28,17 @@ def prepare(app: Celery, config: Settings) -> None:
     from celery import signals
     from celery.utils.nodenames import default_nodename
 
+    app.user_options["worker"].add(logs.format_option())
+
     @signals.celeryd_init.connect(weak=False)
-    def set_up(instance: Any = None, conf: Any = None, **_: Any) -> None:
+    def set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: Any) -> None:
         from cluster.nodes.beat import Beat
 
         try:
             redis_client.check(config.require_broker())
             if instance.hostname == default_nodename(None):  # no -n was given
                 instance.hostname = identity.take(config.cache_folder / "nodes")
+            logs.set_up_worker(instance, options, config)
             conf.worker_concurrency = config.slots or capacity.slots(config)
             _choose_queues(conf)
             # It beats from the worker's event loop, which must not wait.
@@ -46,7 +49,7 @@ def prepare(app: Celery, config: Settings) -> None:
             raise SystemExit(f"cluster: {error}") from None
         except Exception as error:
             # Celery would log it and start a worker that takes no work.
-            log.exception("the worker cannot be set up")
+            log.exception("the worker cannot be set up", extra={"event": "node-failed"})
             raise SystemExit(f"cluster: the worker cannot be set up: {error}") from error
 
     @signals.worker_init.connect(weak=False)
@@ -80,5 +83,5 @@ def _choose_queues(conf: Any) -> None:
     able = abilities()
     for job, problem in able.items():
         if problem:
-            log.warning(left_out(job, problem))
+            log.warning(left_out(job, problem), extra={"event": "job-left-out"})
     conf.task_queues = [Queue(queue(job), routing_key=queue(job)) for job, why in able.items() if not why]
