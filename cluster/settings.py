@@ -36,7 +36,7 @@ class Settings(BaseSettings):
 
     blob_url: str | None = Field(None, pattern="^[a-z0-9+.-]+://")
     """Where the bytes of chunks and parts lie: any fsspec URL that all nodes reach, and on all the same; what
-    a run leaves there (its result, large) is yours to delete. None: the broker's Redis."""
+    a run leaves there stays until `cluster runs --prune`. None: the broker's Redis."""
 
     window_bytes: int = Field(64 * MiB, ge=1)
     """Input of one run that may lie in the store at a time, in bytes; one chunk is always let through."""

@@ -5,7 +5,8 @@ What must happen at once is one Lua script; each opens with the keys it touches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -98,6 +99,7 @@ class Ledger:
             pipe.hset(keys.run(run, "failures"), mapping=_fields(failures))
             pipe.expire(keys.run(run, "failures"), self._retention_s)
             pipe.hincrby(keys.run(run), "items_settled", items)
+            pipe.expire(keys.run(run), self._retention_s)
             pipe.execute()
 
     def expect_items(self, run: str, items: int) -> None:
@@ -198,7 +200,10 @@ class Ledger:
 
     def count_retry(self, run: str) -> None:
         """Count an attempt that failed and is made again."""
-        self._redis.hincrby(keys.run(run), "retries", 1)
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hincrby(keys.run(run), "retries", 1)
+            pipe.expire(keys.run(run), self._retention_s)  # where the run is gone, this makes a key anew
+            pipe.execute()
 
     def fold_inputs(
         self, run: str, level: int, number: int, job: str, *, max_attempts: int, again: bool, busy_s: int
@@ -290,7 +295,7 @@ class Ledger:
             try:
                 found.append(self.status(name.decode(), failures=False))
             except errors.UnknownRun:
-                self._redis.zrem(keys.RUNS, name)  # it has expired
+                continue  # it has expired: see ``expired``
         return found
 
     def folds(self, run: str) -> list[tuple[int, int, bytes]]:
@@ -298,6 +303,39 @@ class Ledger:
         found: Any = self._redis.hgetall(keys.run(run, "folds"))
         rows = [(*map(int, name.decode().split(":")), entry) for name, entry in found.items()]
         return sorted(rows, key=lambda row: row[1] * FAN_IN ** row[0])
+
+    # Housekeeping
+
+    def expired(self) -> list[str]:
+        """Runs that have expired here, and may have left blobs elsewhere; oldest first."""
+        names: Any = self._redis.zrange(keys.RUNS, 0, -1)
+        with self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.exists(keys.run(name.decode()))
+            return [name.decode() for name, there in zip(names, pipe.execute(), strict=True) if not there]
+
+    def now(self) -> datetime:
+        """The moment, by Redis's clock."""
+        seconds, micros = self._redis.time()
+        return datetime.fromtimestamp(seconds + micros / 1e6, UTC)
+
+    def forget(self, runs: Collection[str]) -> None:
+        """Drop all that the ledger holds of these, whatever it is. One walk over the keys of this Redis."""
+        if not runs:
+            return
+        for key in self._redis.scan_iter(match=keys.run("*"), count=1000):
+            if keys.run_of(key.decode()) in runs:
+                self._redis.unlink(key)
+        self._redis.zrem(keys.RUNS, *runs)  # last: a second call finds what this one left
+
+    def unsend(self, queue: str, runs: Collection[str]) -> None:
+        """Take the messages of these runs out of a queue of Celery's; a node that got one first drops it."""
+        waiting: Any = self._redis.lrange(queue, 0, -1)
+        with self._redis.pipeline(transaction=False) as pipe:
+            for message in waiting:
+                if _run_of(message) in runs:
+                    pipe.lrem(queue, 0, message)
+            pipe.execute()
 
     def _settle(
         self, run: str, chunk: int, part: bytes, entry: ChunkEntry,
@@ -333,3 +371,11 @@ class Ledger:
 def _fields(table: Mapping[str, str]) -> dict[Any, Any]:
     """For redis-py, whose type of a hash's fields no dict of strings fits."""
     return dict(table)
+
+
+def _run_of(message: bytes) -> str:
+    """The run that a message of Celery's is about, "" for one that is not ours: ids are made in ``celery_tasks``."""
+    try:
+        return str(orjson.loads(message)["headers"]["id"]).partition(".")[0]
+    except (ValueError, KeyError, TypeError):
+        return ""
