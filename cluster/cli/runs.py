@@ -48,14 +48,17 @@ def command(most: int, to_prune: bool, older_than: float | None, yes: bool, brok
     """
     if not to_prune and (yes or older_than is not None):
         raise errors.UsageError("--older-than and --yes go with --prune")
-    _, stores = shared.connect(broker)
+    config, stores = shared.connect(broker)
     if not to_prune:
         _print(stores.ledger.runs(most), as_json)
         return
     found = prune.ended(stores, older_than or 0)
     if found and not yes:
         _ask(found)
-    _print(prune.prune(stores, found), as_json, "removed ")
+    removed = prune.prune(stores, found)
+    for run in removed:  # what --detach wrote here
+        (config.cache_folder / "runs" / f"{run.run}.log").unlink(missing_ok=True)
+    _print(removed, as_json, "removed ")
 
 
 def _ask(found: Sequence[Status]) -> None:

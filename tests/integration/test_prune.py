@@ -112,7 +112,7 @@ def test_messages_of_a_run_that_no_node_took_go_with_it(broker: str, client: red
     assert len(waiting) == 5
 
 
-def test_the_command_removes_what_it_says_and_only_when_told_to(broker: str) -> None:
+def test_the_command_removes_what_it_says_and_only_when_told_to(broker: str, tmp_path: Path) -> None:
     stores = runs.connect(settings.load(broker_url=broker))
     over, running = opened(stores), opened(stores)
     stores.ledger.stop(over, "cancelled", "test")
@@ -121,8 +121,13 @@ def test_the_command_removes_what_it_says_and_only_when_told_to(broker: str) -> 
     assert "would remove 1 runs" in asked.stderr
     young = cluster("runs", "--prune", "--older-than", "1h", "--yes", "--json", "--broker", broker)
     assert json.loads(young.stdout) == []
-    done = cluster("runs", "--prune", "--yes", "--json", "--broker", broker)
+    (tmp_path / "runs").mkdir()
+    for run in (over, running):
+        (tmp_path / "runs" / f"{run}.log").touch()
+    cache = {"CLUSTER_CACHE_DIR": str(tmp_path)}
+    done = cluster("runs", "--prune", "--yes", "--json", "--broker", broker, settings=cache)
     assert [run["run"] for run in json.loads(done.stdout)] == [over]
+    assert [log.stem for log in (tmp_path / "runs").iterdir()] == [running]
     left = json.loads(cluster("runs", "--json", "--broker", broker).stdout)
     assert [run["run"] for run in left] == [running]
     again = cluster("runs", "--prune", "--yes", "--broker", broker)
