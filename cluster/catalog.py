@@ -61,6 +61,7 @@ WORDCOUNT = Job(
 )
 
 BUILT_IN = (OCR, WORDCOUNT)
+LEFT_OUT = {"event": "job-left-out"}
 
 
 @functools.cache
@@ -71,12 +72,12 @@ def jobs() -> Mapping[str, Job]:
         try:
             job = entry.load()
         except Exception as error:  # noqa: BLE001 - somebody else's code must not stop ours
-            log.warning("the job %s of %s cannot be loaded: %s", entry.name, entry.value, error)
+            log.warning("the job %s of %s cannot be loaded: %s", entry.name, entry.value, error, extra=LEFT_OUT)
             continue
         if not isinstance(job, Job):
-            log.warning("the entry point %s names %s, which is no Job", entry.name, entry.value)
+            log.warning("the entry point %s names %s, which is no Job", entry.name, entry.value, extra=LEFT_OUT)
         elif job.name in table:
-            log.warning("the job %s of %s is left out: the name is taken", job.name, entry.value)
+            log.warning("the job %s of %s is left out: the name is taken", job.name, entry.value, extra=LEFT_OUT)
         else:
             table[job.name] = job
     return MappingProxyType(table)

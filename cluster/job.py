@@ -20,7 +20,7 @@ Aggregator = Callable[[Iterable[Any]], Any]
 Options = Mapping[str, Any]
 RESERVED = frozenset(
     {"chunk_size", "job", "job_name", "output", "format", "format_name", "detach", "quiet", "run", "broker"}
-    | {"if_no_node", "inputs", "help", "chunk", "source"}
+    | {"if_no_node", "log_format", "inputs", "help", "chunk", "source"}
 )
 """Names that no option of a job may have: `cluster submit` and the parts themselves use them."""
 

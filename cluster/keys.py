@@ -78,3 +78,13 @@ def parts_scope(run: str, window: int) -> str:
 def fold_scope(run: str, level: int, number: int) -> str:
     """Where a large fold lies."""
     return f"runs/{run}/folds/{level}/{number}"
+
+
+def run_folder(run: str) -> str:
+    """What all scopes of one run lie below."""
+    return f"runs/{run}"
+
+
+def run_of(key: str) -> str:
+    """Which run a key that ``run`` or ``parts`` made belongs to."""
+    return key.removeprefix(run("")).partition(":")[0]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 from pydantic import Field, SecretStr, ValidationError
@@ -44,7 +44,7 @@ class Settings(BaseSettings):
 
     blob_url: str | None = Field(None, pattern="^[a-z0-9+.-]+://")
     """Where the bytes of chunks and parts lie: any fsspec URL that all nodes reach, and on all the same; what
-    a run leaves there (its result, large) is yours to delete. None: the broker's Redis."""
+    a run leaves there stays until `cluster runs --prune`. None: the broker's Redis."""
 
     window_bytes: int = Field(64 * MiB, ge=1)
     """Input of one run that may lie in the store at a time, in bytes; one chunk is always let through."""
@@ -107,6 +107,22 @@ class Settings(BaseSettings):
 
     calm_s: float = Field(30.0, ge=0)
     """Slots that were given back are taken again after so many calm seconds."""
+
+    log_format: Literal["text", "json"] = "text"
+    """Form of log lines; ``--log-format`` wins."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None = None
+    """Least weight of log lines; none: INFO for those who stay (workers, ``cluster master``), else WARNING. A worker's
+    ``--loglevel`` wins."""
+
+    log_file: Path | None = None
+    """Where log lines go, of all programs of this machine that find the setting; none: stderr. ``--logfile`` wins."""
+
+    log_max_bytes: int = Field(10 * MiB, ge=1024)
+    """When the log file is moved to ``<file>.1``."""
+
+    log_backups: int = Field(5, ge=1)
+    """How many moved log files are kept, the latest as ``.1``."""
 
     cache_dir: Path = Path("~/.cache/cluster")
     """Where this machine keeps logs of detached runs."""

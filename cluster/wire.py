@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgpack
+import orjson
 import zstandard
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -115,3 +116,12 @@ def unpack(data: bytes, max_bytes: int = DEFAULT_MAX_BYTES) -> Any:
         raise
     except (zstandard.ZstdError, msgpack.UnpackException, ValueError, TypeError) as error:
         raise BadMessage(f"a packed value cannot be read: {error}") from None
+
+
+def task_id(message: bytes) -> str:
+    """The id of a Celery message as it lies in a queue or among those a node holds; "" if it cannot be read."""
+    try:
+        found: Any = orjson.loads(message)
+        return str((found[0] if isinstance(found, list) else found)["headers"]["id"])
+    except (ValueError, TypeError, KeyError, IndexError):
+        return ""

@@ -7,7 +7,7 @@ a scope is dropped as a whole. As scopes share nothing, dropping one can never t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from cluster import errors
@@ -41,6 +41,10 @@ class BlobStore(Protocol):
 
     def drop(self, scope: str) -> None:
         """Forget a scope and all in it; nothing happens if there is none."""
+        ...
+
+    def drop_below(self, folders: Collection[str]) -> None:
+        """Forget every scope below these, as ``runs/R``. May look at all that the store holds, once for all of them."""
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from cluster import errors
@@ -49,6 +49,11 @@ class FileBlobs:
             self._files.rm(folder, recursive=True)
         except FileNotFoundError:
             return
+
+    def drop_below(self, folders: Collection[str]) -> None:
+        """See ``BlobStore.drop_below``."""
+        for folder in folders:
+            self.drop(folder)
 
     def _read_one(self, path: str) -> Any:
         try:

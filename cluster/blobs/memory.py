@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from cluster.blobs import Ref, address
 
@@ -27,3 +27,9 @@ class MemoryBlobs:
     def drop(self, scope: str) -> None:
         """See ``BlobStore.drop``."""
         self.scopes.pop(scope, None)
+
+    def drop_below(self, folders: Collection[str]) -> None:
+        """See ``BlobStore.drop_below``."""
+        for scope in list(self.scopes):
+            if any(scope.startswith(f"{folder}/") for folder in folders):
+                self.drop(scope)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from cluster import keys
@@ -40,3 +41,11 @@ class RedisBlobs:
     def drop(self, scope: str) -> None:
         """See ``BlobStore.drop``."""
         self._redis.unlink(keys.blobs(scope))
+
+    def drop_below(self, folders: Collection[str]) -> None:
+        """See ``BlobStore.drop_below``. One walk over the keys of this Redis, a thousand at a time."""
+        wanted = set(folders)
+        for key in self._redis.scan_iter(match=keys.blobs("*"), count=1000):
+            scope = PurePosixPath(key.decode().removeprefix(keys.blobs("")))
+            if not wanted.isdisjoint(map(str, scope.parents)):
+                self._redis.unlink(key)

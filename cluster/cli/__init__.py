@@ -11,11 +11,21 @@ from typing import Any
 
 import click
 
-from cluster import __version__, errors, placement
+from cluster import __version__, errors, logs, placement
 
 COMMANDS = (
     "submit", "status", "result", "cancel", "resume", "runs", "jobs", "nodes", "shutdown", "up", "master", "doctor",
 )  # fmt: skip
+
+
+def _set_up_log(context: click.Context, _: click.Parameter, form: str | None) -> None:
+    from cluster import settings
+
+    logs.set_up_command(settings.load(), str(context.info_name), form)
+
+
+LOG_FORMAT = logs.format_option(_set_up_log)
+"""Every command has it, so that each sets up its log."""
 
 
 class Commands(click.Group):
@@ -31,6 +41,8 @@ class Commands(click.Group):
             return None
         placement.check()
         command: click.Command = importlib.import_module(f"cluster.cli.{name}").command
+        if LOG_FORMAT not in command.params:
+            command.params.append(LOG_FORMAT)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

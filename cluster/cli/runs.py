@@ -2,26 +2,85 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from collections.abc import Sequence
+
 import click
 
+from cluster import errors
 from cluster.cli import shared, texts
+from cluster.runs import prune
+from cluster.runs.status import Status
+
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-@click.command("runs", epilog="\b\nExample:\n  cluster runs --json")
+def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d+)([smhd])", value)
+    if not found:
+        raise click.BadParameter(f"{value!r} is no duration such as 90s, 30m, 12h or 7d")
+    return float(found[1]) * SECONDS[found[2]]
+
+
+@click.command(
+    "runs",
+    epilog="\b\nExamples:\n  cluster runs --json\n  cluster runs --prune --older-than 1d",
+)
 @click.option("--most", type=click.IntRange(min=1), default=20, show_default=True, help="How many to list.")
+@click.option("--prune", "to_prune", is_flag=True, help="Remove all runs that are over, with their results.")
+@click.option(
+    "--older-than",
+    metavar="DURATION",
+    callback=_seconds,
+    help="With --prune: only those over for so long: 30m, 12h, 7d.",
+)
+@click.option("-y", "--yes", is_flag=True, help="With --prune: do not ask.")
 @shared.broker
 @shared.as_json
-def command(most: int, broker: str | None, as_json: bool) -> None:
-    """List the runs of a cluster, newest first."""
-    _, stores = shared.connect(broker)
-    found = stores.ledger.runs(most)
+def command(most: int, to_prune: bool, older_than: float | None, yes: bool, broker: str | None, as_json: bool) -> None:
+    """List the runs of a cluster, newest first.
+
+    Runs expire by themselves after a week. With --prune those that are done, failed or cancelled go now; one that
+    is running stays. What runs leave in a blob store of your own (CLUSTER_BLOB_URL) goes only with --prune.
+    """
+    if not to_prune and (yes or older_than is not None):
+        raise errors.UsageError("--older-than and --yes go with --prune")
+    config, stores = shared.connect(broker)
+    if not to_prune:
+        _print(stores.ledger.runs(most), as_json)
+        return
+    found = prune.ended(stores, older_than or 0)
+    if found and not yes:
+        _ask(found)
+    removed = prune.prune(stores, found)
+    for run in removed:  # what --detach wrote here
+        (config.cache_folder / "runs" / f"{run.run}.log").unlink(missing_ok=True)
+    _print(removed, as_json, "removed ")
+
+
+def _ask(found: Sequence[Status]) -> None:
+    if not sys.stdin.isatty():
+        raise errors.UsageError(f"--prune would remove {len(found)} runs with their results; say so with --yes")
+    for run in found:
+        click.echo(_line(run), err=True)
+    click.confirm(f"Remove these {len(found)} runs and their results?", abort=True, err=True)
+
+
+def _print(found: Sequence[Status], as_json: bool, before: str = "") -> None:
     if as_json:
         shared.print_json([run.model_dump(mode="json", exclude={"failures"}) for run in found])
         return
     for run in found:
-        click.echo(
-            f"{run.run:24} {run.state:10} {texts.items(run):32} {texts.duration(run.seconds):>10}"
-            f"  {run.started_at.astimezone():%Y-%m-%d %H:%M}"
-        )
+        click.echo(f"{before}{_line(run)}")
     if not found:
-        click.echo("no runs yet", err=True)
+        click.echo("nothing to remove" if before else "no runs yet", err=True)
+
+
+def _line(run: Status) -> str:
+    return (
+        f"{run.run:24} {run.state:10} {texts.items(run):32} {texts.duration(run.seconds):>10}"
+        f"  {run.started_at.astimezone():%Y-%m-%d %H:%M}"
+    )

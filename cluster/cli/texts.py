@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cluster import logs
 from cluster.nodes.registry import Node
 from cluster.runs.status import Event, Status
 
@@ -38,7 +39,7 @@ def status(found: Status) -> str:
         lines.append(f"  retries   {found.retries}")
     if found.state == "running":
         lines.append(f"  master    {found.coordinator or _nobody(found)}")
-    lines += [f"  refused   {plain(node)}: {plain(why)}" for node, why in sorted(found.refusals.items())]
+    lines += [f"  refused   {logs.plain(node)}: {logs.plain(why)}" for node, why in sorted(found.refusals.items())]
     return "\n".join(lines + failures(found))
 
 
@@ -48,7 +49,7 @@ def story(events: Sequence[Event], found: Status) -> str:
     for event in events:
         about = f"{'' if event.chunk.startswith('fold') else 'chunk '}{event.chunk}" if event.chunk else ""
         words = (EVENTS.get(event.event, event.event), about, event.node, event.why)
-        lines.append(f"{event.at.astimezone():%H:%M:%S}  {'  '.join(plain(word) for word in words if word)}")
+        lines.append(f"{event.at.astimezone():%H:%M:%S}  {'  '.join(logs.plain(word) for word in words if word)}")
     lines += [f"{node} did {chunks} chunks" for node, chunks in sorted(found.nodes.items())]
     return "\n".join(lines)
 
@@ -69,16 +70,13 @@ def failures(found: Status) -> list[str]:
     if not found.failures:
         return []
     lines = [f"missing ({found.items_failed}):"]
-    lines += [f"  {plain(failure.item)}: {plain(failure.reason)}" for failure in found.failures[:MOST_FAILURES]]
+    lines += [
+        f"  {logs.plain(failure.item)}: {logs.plain(failure.reason)}" for failure in found.failures[:MOST_FAILURES]
+    ]
     if len(found.failures) > MOST_FAILURES:
         more = len(found.failures) - MOST_FAILURES
         lines.append(f"  … and {more} more: cluster status {found.run} --json")
     return lines
-
-
-def plain(text: str) -> str:
-    """Text from elsewhere on one line, unable to steer a terminal."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def nodes(found: Sequence[Node]) -> str:
@@ -94,10 +92,20 @@ def nodes(found: Sequence[Node]) -> str:
         slots = str(node.slots)
         if node.held_back and node.state == "online":
             slots = f"{node.slots_allowed} of {node.slots}"
-            state = plain(f"{state}: {node.held_back}" if node.slots_allowed else f"paused: {node.held_back}")
+            state = logs.plain(f"{state}: {node.held_back}" if node.slots_allowed else f"paused: {node.held_back}")
         joined = f"{node.joined_at.astimezone():%m-%d %H:%M}"
         numbers = (slots, str(node.busy), str(node.done))
-        rows.append((plain(node.name), state, *numbers, memory, f"{node.load:.1f}", joined, plain(" ".join(node.jobs))))
+        rows.append(
+            (
+                logs.plain(node.name),
+                state,
+                *numbers,
+                memory,
+                f"{node.load:.1f}",
+                joined,
+                logs.plain(" ".join(node.jobs)),
+            )
+        )
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     return "\n".join(
         "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows

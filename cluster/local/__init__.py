@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from cluster import errors, placement, redis_client
-from cluster.local import guard, redis_server
+from cluster.local import folder, guard, redis_server
 
+log = logging.getLogger(__name__)
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT_S = 20.0
 PORT_ATTEMPTS = 5
@@ -63,13 +63,16 @@ class LocalCluster:
         return f"redis://:{self._password}@{host}:{self._port}/0"
 
     def __enter__(self) -> Self:
-        self._folder = Path(tempfile.mkdtemp(prefix="cluster-"))
+        for left in folder.sweep():
+            log.info("removed %s, left by a cluster that was killed", left, extra={"event": "folder-swept"})
+        self._folder, self._lock = folder.make()
         self._guard = subprocess.Popen(
             [sys.executable, "-S", "-E", guard.__file__, str(self._folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            pass_fds=[self._lock.fileno()],  # held by the guard, too
         )
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -136,6 +139,7 @@ class LocalCluster:
         self._listener.join()  # it reads to the end of the guard's output
         self._guard.stdout.close()
         shutil.rmtree(self._folder, ignore_errors=True)  # where the guard was killed, it could not
+        self._lock.close()
 
     def _start_redis(self) -> None:
         server = redis_server.find()

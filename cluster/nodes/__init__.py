@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cluster import catalog, errors, keys, redis_client
+from cluster import catalog, errors, keys, logs, redis_client
 from cluster.nodes import capacity, identity, registry
 
 if TYPE_CHECKING:
@@ -32,8 +32,10 @@ def prepare(app: Celery, config: Settings) -> None:
     from celery import signals
     from celery.utils.nodenames import default_nodename
 
+    app.user_options["worker"].add(logs.format_option())
+
     @signals.celeryd_init.connect(weak=False)
-    def set_up(instance: Any = None, conf: Any = None, **_: Any) -> None:
+    def set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: Any) -> None:
         from celery.worker.state import maybe_shutdown
 
         from cluster.nodes.beat import Beat
@@ -44,6 +46,7 @@ def prepare(app: Celery, config: Settings) -> None:
             redis_client.check(config.require_broker())
             if instance.hostname == default_nodename(None):  # no -n was given
                 instance.hostname = identity.take(config.cache_folder / "nodes")
+            logs.set_up_worker(instance, options, config)
             conf.worker_concurrency = config.slots or capacity.slots(config)
             _choose_queues(conf)
             conf.broker_transport_options = _holding(conf, identity.start())
@@ -60,7 +63,7 @@ def prepare(app: Celery, config: Settings) -> None:
             raise SystemExit(f"cluster: {error}") from None
         except Exception as error:
             # Celery would log it and start a worker that takes no work.
-            log.exception("the worker cannot be set up")
+            log.exception("the worker cannot be set up", extra={"event": "node-failed"})
             raise SystemExit(f"cluster: the worker cannot be set up: {error}") from error
 
     @signals.worker_process_init.connect(weak=False)
@@ -130,5 +133,5 @@ def _choose_queues(conf: Any) -> None:
     able = abilities()
     for job, problem in able.items():
         if problem:
-            log.warning(left_out(job, problem))
+            log.warning(left_out(job, problem), extra={"event": "job-left-out"})
     conf.task_queues = [Queue(queue(job), routing_key=queue(job)) for job, why in able.items() if not why]

@@ -43,6 +43,11 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, consumer: Any) -> None:
         """The consumer is connected."""
         self.beat(consumer)
+        if self._facts is not None:
+            log.info(
+                "this node takes work: slots %s, jobs %s", self._facts.slots, " ".join(self._facts.jobs),
+                extra={"event": "node-ready"},
+            )  # fmt: skip
         self._timer = consumer.timer.call_repeatedly(BEAT_S, self.beat, (consumer,))
 
     def stop(self, consumer: Any) -> None:
@@ -55,13 +60,15 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
         """The worker ends."""
         self.stop(consumer)
         self._tell(consumer, "left")
+        log.info("this node has left", extra={"event": "node-left"})
 
     def beat(self, consumer: Any) -> None:
         """Tell that the node is here, and do what is wished of it."""
         ending = worker_state.should_stop is not None or worker_state.should_terminate is not None
         wish = self._tell(consumer, "leaving" if ending else "here")
         if wish and not ending:
-            log.warning("this node is asked to stop%s", " now" if wish == "stop-now" else "")
+            when = " now" if wish == "stop-now" else ""
+            log.warning("this node is asked to stop%s", when, extra={"event": "node-asked-to-stop"})
             self._tell(consumer, "leaving")
             if wish == "stop-now":
                 worker_state.should_terminate = 0

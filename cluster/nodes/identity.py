@@ -34,7 +34,8 @@ def take(folder: Path) -> str:
             folder.mkdir(parents=True, exist_ok=True)
             lock = (folder / f"{name}.lock").open("w")
         except OSError as error:
-            log.warning("a second worker on this machine needs a name of its own (-n): %s", error)
+            problem = "a second worker on this machine needs a name of its own (-n): %s"
+            log.warning(problem, error, extra={"event": "no-place-for-name"})
             return f"worker@{host}"
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,7 +6,8 @@ coordinator may do is in ``lease``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -15,6 +16,7 @@ from cluster import errors, keys
 from cluster.runs import FAN_IN
 from cluster.runs.scripts import Scripts
 from cluster.runs.status import Event, Status, from_ledger
+from cluster.wire import task_id
 
 if TYPE_CHECKING:
     import redis
@@ -347,7 +349,7 @@ class Ledger:
             try:
                 found.append(self.status(name.decode(), failures=False))
             except errors.UnknownRun:
-                self.redis.zrem(keys.RUNS, name)  # it has expired
+                continue  # it has expired: see ``expired``
         return found
 
     def unsettled(self, run: str) -> Iterator[int]:
@@ -389,6 +391,39 @@ class Ledger:
         rows = [(*map(int, name.decode().split(":")), entry) for name, entry in found.items()]
         return sorted(rows, key=lambda row: row[1] * FAN_IN ** row[0])
 
+    # Housekeeping
+
+    def expired(self) -> list[str]:
+        """Runs that have expired here, and may have left blobs elsewhere; oldest first."""
+        names: Any = self.redis.zrange(keys.RUNS, 0, -1)
+        with self.redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.exists(keys.run(name.decode()))
+            return [name.decode() for name, there in zip(names, pipe.execute(), strict=True) if not there]
+
+    def now(self) -> datetime:
+        """The moment, by Redis's clock."""
+        seconds, micros = self.redis.time()
+        return datetime.fromtimestamp(seconds + micros / 1e6, UTC)
+
+    def forget(self, runs: Collection[str]) -> None:
+        """Drop all that the ledger holds of these, whatever it is. One walk over the keys of this Redis."""
+        if not runs:
+            return
+        for key in self.redis.scan_iter(match=keys.run("*"), count=1000):
+            if keys.run_of(key.decode()) in runs:
+                self.redis.unlink(key)
+        self.redis.zrem(keys.RUNS, *runs)  # last: a second call finds what this one left
+
+    def unsend(self, queue: str, runs: Collection[str]) -> None:
+        """Take the messages of these runs out of a queue of Celery's; a node that got one first drops it."""
+        waiting: Any = self.redis.lrange(queue, 0, -1)
+        with self.redis.pipeline(transaction=False) as pipe:
+            for message in waiting:
+                if _run_of(message) in runs:
+                    pipe.lrem(queue, 0, message)
+            pipe.execute()
+
     def _settle(
         self, run: str, chunk: int, part: bytes, entry: ChunkEntry,
         failures: Mapping[str, str], worker: Worker, why: str,
@@ -413,3 +448,8 @@ def _names(run: str, *what: str) -> list[str]:
 
 def _text(row: Mapping[bytes, bytes]) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in row.items()}
+
+
+def _run_of(message: bytes) -> str:
+    """The run that a message of Celery's is about, "" for one that is not ours: ids are made in ``celery_tasks``."""
+    return task_id(message).partition(".")[0]

@@ -6,16 +6,16 @@ import logging
 import secrets
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import kombu.exceptions
-import orjson
 import redis
 
 from cluster import keys, nodes
 from cluster.nodes.registry import SILENT_S, Start
 from cluster.runs import Stores, celery_tasks
 from cluster.runs.ledger import Worker
+from cluster.wire import task_id
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -118,15 +118,6 @@ class Watch:
         elif not held and time.monotonic() - self._heard[start.start][1] > FORGET_S:
             self._registry.forget(start.start)
             self._lost.discard(start.start)
-
-
-def task_id(message: bytes) -> str:
-    """The id of a message as it lies in a queue or among those a node holds; "" if it is not one of ours."""
-    try:
-        found: Any = orjson.loads(message)
-        return str((found[0] if isinstance(found, list) else found)["headers"]["id"])
-    except (ValueError, TypeError, KeyError, IndexError):
-        return ""
 
 
 def messages(ledger_redis: redis.Redis, queue: str, starts: list[Start]) -> set[str]:

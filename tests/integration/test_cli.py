@@ -56,6 +56,8 @@ def words(tmp_path: Path) -> Path:
         ("status x --broker " + NO_REDIS, 4, "no Redis answers"),
         ("result x", 4, "set CLUSTER_BROKER_URL"),
         ("runs --most 0", 2, "--most"),
+        ("runs --yes", 2, "go with --prune"),
+        ("runs --prune --older-than soon", 2, "'soon' is no duration such as 90s"),
         ("nonsense", 2, "No such command 'nonsense'"),
         ("up --port 99999", 2, "--port"),
     ],

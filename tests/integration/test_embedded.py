@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from cluster import catalog, errors, redis_client
-from cluster.local import LocalCluster
+from cluster.local import LocalCluster, folder
 from tests.kit.programs import JOBS, cluster, find_redis, mark, marked, start_cluster
 from tests.kit.waiting import wait_until
 
@@ -148,6 +148,31 @@ def test_a_run_whose_redis_or_guard_dies_ends_with_a_clear_error(victim: str, pl
     assert "Traceback" not in err
     assert "the redis on this machine ended" in err or "the guard of the cluster on this machine was killed" in err
     place.assert_nothing_is_left()
+
+
+def test_what_a_killed_submitter_and_guard_left_goes_when_the_next_cluster_starts(place: Place, tmp_path: Path) -> None:
+    source = texts(tmp_path, 20, "sleep long")
+    (place.temporary / "cluster-of-somebody-else").mkdir()
+    (place.temporary / "cluster-file").touch()
+    with start_cluster("submit", "--job", "measure", source, settings=place.settings) as submit:
+        started(place)
+        submit.send_signal(signal.SIGSTOP)  # else it would clean up after its guard
+        place.one("guard.py").kill()
+        submit.kill()
+    wait_until("only the folder is left", lambda: not place.processes)
+    [left] = [path for path in place.files if (path / folder.LOCK).exists()]
+    with start_cluster("up", "--no-worker", settings=place.settings) as up:
+        assert up.stdout is not None
+        assert up.stdout.readline().startswith("export ")
+        assert not left.exists()
+        [living] = [path for path in place.files if (path / folder.LOCK).exists()]
+        (tmp_path / "words.txt").write_text("some words")
+        done = cluster("submit", "--job", "wordcount", tmp_path / "words.txt", settings=place.settings)
+        assert done.returncode == 0, done.stderr
+        assert (living / "redis.conf").exists()
+        up.send_signal(signal.SIGINT)
+        up.communicate(timeout=30)
+    assert {path.name for path in place.files} == {"cluster-of-somebody-else", "cluster-file"}
 
 
 def test_a_run_whose_worker_dies_ends_with_a_clear_error(place: Place, tmp_path: Path) -> None:

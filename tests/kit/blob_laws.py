@@ -48,9 +48,24 @@ def peace_when_told_twice(store: BlobStore) -> None:
     assert store.read(SCOPE, []) == []
 
 
+def end_of_all_that_lies_below(store: BlobStore) -> None:
+    [ref] = store.put(SCOPE, [b"same"])
+    for scope in ("runs/test-1/folds/0/1", "runs/test-2/in/0", "runs/test-10/in/0", "runs/test-3/in/0"):
+        store.put(scope, [b"same"])
+    for _ in range(2):
+        store.drop_below(["runs/test-1", "runs/test-2", "runs/never"])
+    for scope in (SCOPE, "runs/test-1/folds/0/1", "runs/test-2/in/0"):
+        assert store.read(scope, [ref]) == [None]
+    for scope in ("runs/test-10/in/0", "runs/test-3/in/0"):
+        assert blobs.get_one(store, scope, ref) == b"same"
+    store.drop_below(["runs/test-10", "runs/test-3"])
+    store.drop_below([])
+
+
 LAWS: list[Law] = [
     order_of_what_was_put,
     difference_between_missing_and_there,
     wall_between_scopes,
     peace_when_told_twice,
+    end_of_all_that_lies_below,
 ]

@@ -1,0 +1,45 @@
+"""Remove runs that are over before they expire: their ledger, their blobs, their messages that still wait."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+
+from cluster import errors, keys
+from cluster.runs import Stores, celery_tasks
+from cluster.runs.status import Status
+
+log = logging.getLogger(__name__)
+
+
+def ended(stores: Stores, older_than_s: float = 0) -> list[Status]:
+    """Runs that are done, failed or cancelled, and have been for so long by Redis's clock; newest first."""
+    now = stores.ledger.now()
+    runs = stores.ledger.runs(sys.maxsize)
+    return [run for run in runs if run.finished_at and (now - run.finished_at).total_seconds() >= older_than_s]
+
+
+def prune(stores: Stores, runs: Sequence[Status]) -> list[Status]:
+    """Remove these runs, but for those that are running now, and what expired runs left in the blob store.
+
+    Gives the runs it removed. Cut short, it is finished by a second call. Celery's counters of their chords
+    are not ours to find; they expire within an hour.
+    """
+    over = [run for run in runs if _is_over(run.run, stores)]
+    names = {*(run.run for run in over), *stores.ledger.expired()}
+    for job, _ in groupby(sorted(run.job for run in over)):
+        stores.ledger.unsend(celery_tasks.queue(job), names)
+    stores.blobs.drop_below([keys.run_folder(name) for name in names])
+    stores.ledger.forget(names)
+    for run in over:
+        log.info("run %s is removed", run.run, extra={"event": "run-removed", "run": run.run})
+    return over
+
+
+def _is_over(run: str, stores: Stores) -> bool:
+    try:
+        return stores.ledger.progress(run).state != "running"
+    except errors.RunFailed:  # gone meanwhile
+        return False

@@ -1,0 +1,102 @@
+"""Many small runs on one cluster, and what they leave in its Redis."""
+
+from __future__ import annotations
+
+import fnmatch
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from cluster import catalog, redis_client, session, settings
+from cluster.runs import Stores, coordinate, prune
+from cluster.session import Session
+from tests.kit.programs import RedisServer, Worker
+from tests.kit.waiting import wait_until
+
+FOR_EVER = ("_kombu.binding.*", "_kombu.binding_permanent.*", "_kombu.binding_deadlines")
+"""Keys that have no time to live: Celery's table of queues. One row a queue, however many runs there are."""
+CHORDS = "celery-taskset-meta-*"
+"""Celery's counters of chords. They go by themselves within an hour."""
+OF_NODES = ("cluster:nodes", "cluster:nodes:losses", "_kombu.binding.celery.pidbox", "_kombu.binding.celeryev")
+
+
+class Stopped(KeyboardInterrupt):
+    """Raised while a run is waited for."""
+
+
+def soak(folder: Path, runs: int) -> None:
+    """See that Redis is where it was before so many runs, of which some are cancelled and some have failures."""
+    source = folder / "in"
+    source.mkdir()
+    for at in range(6):
+        (source / f"{at}.txt").write_text("refuse" if at == 5 else "some words")
+    inline = {"CLUSTER_INLINE_PART_BYTES": "0"}  # all parts and folds are blobs
+    with RedisServer(folder / "redis") as server, Worker("soaked", server.url, folder, "-c", "2", **inline):
+        config = settings.load(broker_url=server.url)
+        client = redis_client.connect(server.url)
+        with session.opened(config, catalog.get("measure"), {}) as opened:
+            do(opened, source, 4)  # what the first runs leave for good
+            wait_until("the node has dropped what was cancelled", lambda: not endless(client))
+            prune_all(client, opened.stores)
+            before, memory_before = look(client), memory(client)
+            do(opened, source, runs)
+            wait_until("the node has dropped what was cancelled", lambda: not endless(client))
+            assert len(opened.stores.ledger.runs(runs + 1)) == runs
+            prune_all(client, opened.stores)
+            after, memory_after = look(client), memory(client)
+    assert after.keys() == before.keys()
+    assert after == pytest.approx(before, rel=0.1)
+    assert memory_after - memory_before < 64 * 1024  # tables of keys that have once been larger
+
+
+def do(opened: Session, source: Path, runs: int) -> None:
+    """Every fourth one is cancelled half-way."""
+    job = catalog.get("measure")
+    for at in range(runs):
+        options = job.check_options({"chunk_size": 1, "seconds": 0.2 if at % 4 == 3 else 0.0})
+        run = opened.start(job, options)
+        calls = itertools.count()
+
+        def wait(cancel: bool = at % 4 == 3, calls: Any = calls) -> None:
+            if cancel and next(calls) == 4:
+                raise Stopped
+
+        try:
+            chunks = session.first_chunk_read(job, [source], options)
+            assert opened.coordinate(job, run, [source], chunks, wait) == "done"
+        except Stopped:
+            assert coordinate.cancel(run, opened.stores, "soaked") == (True, "cancelled")
+
+
+def prune_all(client: redis.Redis, stores: Stores) -> None:
+    """Prune, and have the hour pass after which Celery's counters are gone."""
+    prune.prune(stores, prune.ended(stores))
+    for key in client.scan_iter(match=CHORDS):
+        left: Any = client.ttl(key)
+        assert 0 < left <= 3600, key
+        client.delete(key)
+
+
+def look(client: redis.Redis) -> Mapping[str, int]:
+    """Key -> its size in bytes."""
+    found: dict[str, int] = {}
+    for key in client.scan_iter():
+        size: Any = client.memory_usage(key)
+        found[key.decode()] = size
+    return found
+
+
+def memory(client: redis.Redis) -> int:
+    """Bytes that Redis takes for all its data."""
+    return int(client.info("memory")["used_memory_dataset"])
+
+
+def endless(client: redis.Redis) -> set[str]:
+    """Keys without a time to live, but for those known to have none."""
+    known = (*FOR_EVER, *OF_NODES)
+    names = {key.decode() for key in client.scan_iter() if client.ttl(key) == -1}
+    return {name for name in names if not any(fnmatch.fnmatch(name, pattern) for pattern in known)}
