@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     window_bytes: int = Field(64 * MiB, ge=1)
     """Input of one run that may lie in the store at a time, in bytes; one chunk is always let through."""
 
+    memory_share: float = Field(0.8, gt=0, le=1)
+    """Publishing waits while Redis uses more than this share of its ``maxmemory``: what runs give needs room, too."""
+
     window_chunks: int = Field(512, ge=2)
     """Chunks of one run that may be published and not done at a time."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
-from cluster import blobs, errors, keys
+from cluster import blobs, errors, keys, redis_client
 from cluster.job import Job, Source, paths, sift
 from cluster.runs import Stores, celery_tasks
 from cluster.runs.lease import Busy, Lease, Split
@@ -19,12 +20,14 @@ from cluster.wire import ChunkEntry
 from splitters import Chunk
 
 if TYPE_CHECKING:
+    import redis
     from celery import Celery
 
     from cluster.runs.ledger import Progress
 
 Answer = TypeVar("Answer")
 POLL_S = 0.05
+MEMORY_LOOK_S = 0.5
 WINDOW_OPEN_S = 0.25
 """A window is published when it is full, or has been open for so long and the nodes may run out of work."""
 log = logging.getLogger(__name__)
@@ -63,6 +66,7 @@ class Coordinator:
         self._failures: dict[str, str] = {}  # items that could not be read, not yet entered
         self._unreadable = 0
         self._opened_at = 0.0
+        self._memory = Memory(self._ledger.redis, config.memory_share, run)
 
     def coordinate(self, chunks: Iterable[Chunk]) -> str:
         """Publish all chunks that are not yet, wait for the end; gives the state the run ended in.
@@ -220,7 +224,8 @@ class Coordinator:
             self._settled = progress.chunks_settled
             chunks = self._entered.chunks + len(self._window) - self._settled
             held_bytes = self._entered.size_bytes + self._window_bytes - progress.bytes_settled
-            if chunks == 0 or (chunks < limit_chunks and held_bytes + size_bytes <= limit_bytes):
+            fits = chunks == 0 or (chunks < limit_chunks and held_bytes + size_bytes <= limit_bytes)
+            if fits and self._memory.has_room(size_bytes):
                 return True
             if self._may_run_dry():
                 self._flush()
@@ -236,6 +241,34 @@ class Coordinator:
     def _pause(self) -> None:
         self._on_wait()
         time.sleep(POLL_S)
+
+
+class Memory:
+    """Whether Redis has room for more input; says once that it has not, and once that it has again."""
+
+    def __init__(self, client: redis.Redis, share: float, run: str) -> None:
+        self._redis = client
+        self._share = share
+        self._run = run
+        self._looked_at = 0.0
+        self._free_bytes: float = 0
+        self._waiting = False
+
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether so many bytes fit into the share of its memory that may be used."""
+        now = time.monotonic()
+        if now - self._looked_at > MEMORY_LOOK_S:
+            used, limit = redis_client.memory(self._redis)
+            self._free_bytes = math.inf if limit is None else limit * self._share - used
+            self._looked_at = now
+        fits = size_bytes <= self._free_bytes
+        if fits:
+            self._free_bytes -= size_bytes
+        if fits == self._waiting:
+            self._waiting = not fits
+            text = "has room again" if fits else f"uses {self._share:.0%} of its memory; publishing waits for room"
+            log.warning("run %s: Redis %s", self._run, text, extra={"event": "redis-memory", "run": self._run})
+        return fits
 
 
 def cancel(
