@@ -165,7 +165,7 @@ def _parse(kind: type[Message], message: Any) -> Message:
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"]))
-    log.error("a message is refused: %s: %s", where, problem["msg"], extra={"event": "message-refused"})  # noqa: TRY400
+        log.error("a message is refused: %s: %s", where, problem["msg"], extra={"event": "refused"})  # noqa: TRY400
         raise Ignore from None
 
 
