@@ -15,7 +15,7 @@ from cluster import catalog, errors, redis_client, runs, settings, wire
 from tests.kit.programs import RedisServer, Worker, cluster, start_cluster
 from tests.kit.waiting import wait_until
 
-DURABLE = ("--appendonly", "yes", "--appendfsync", "everysec")
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 AWAY, BACK = "does not answer", "is back after"
 
 
