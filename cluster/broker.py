@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+import redis
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from redis.exceptions import OutOfMemoryError
@@ -81,14 +82,24 @@ class QoS(kombu_redis.QoS):
                 yield connected.pipeline(transaction=False)
 
 
-class Channel(kombu_redis.Channel):
+class Publishing:
+    """Of a channel: publishing by one that is closed fails so that a publisher tries again, by a new one."""
+
+    def basic_publish(self, *arguments: Any, **options: Any) -> Any:
+        """Publish, unless the declaration of the queue, just before, had to connect again and closed this channel."""
+        if self.closed:  # type: ignore[attr-defined]
+            raise redis.ConnectionError("the connection was lost while the queue was declared")
+        return super().basic_publish(*arguments, **options)  # type: ignore[misc]
+
+
+class Channel(Publishing, kombu_redis.Channel):
     """For a Redis that is named."""
 
     QoS = QoS
     Message = Message
 
 
-class SentinelChannel(kombu_redis.SentinelChannel):
+class SentinelChannel(Publishing, kombu_redis.SentinelChannel):
     """For a Redis that sentinels know."""
 
     QoS = QoS
