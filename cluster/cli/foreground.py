@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import redis
 
 from cluster import errors, redis_client
 from cluster.cli import output, texts
@@ -36,16 +38,25 @@ def to_end(
             state = opened.coordinate(job, run, source, chunks, progress)
     except (KeyboardInterrupt, SystemExit) as error:
         if private or isinstance(error, KeyboardInterrupt):
-            coordinate.cancel(run, opened.stores, "the submitter was stopped")
-            click.echo(
-                f"{run}: cancelled. To keep a run going without this terminal, submit it with --detach"
-                " to a cluster that stays (`cluster up`).",
-                err=True,
-            )
+            _cancel(opened, run)
         else:
-            click.echo(f"{run}: left to others. To take it up again: {resume_line(opened, run)}", err=True)
+            with contextlib.suppress(redis.RedisError):
+                click.echo(f"{run}: left to others. To take it up again: {resume_line(opened, run)}", err=True)
         raise
     return _conclude(opened, run, state, chosen, target)
+
+
+def _cancel(opened: Session, run: str) -> None:
+    try:
+        coordinate.cancel(run, opened.stores, "the submitter was stopped")
+    except redis.RedisError as error:
+        click.echo(f"{run}: not cancelled, as Redis does not answer ({error}): cluster cancel {run}", err=True)
+        return
+    click.echo(
+        f"{run}: cancelled. To keep a run going without this terminal, submit it with --detach"
+        " to a cluster that stays (`cluster up`).",
+        err=True,
+    )
 
 
 def join_line(config: Settings) -> str:

@@ -311,7 +311,7 @@ class Ledger:
         Raises:
             errors.UnknownRun: There is no such run.
         """
-        with self.redis.pipeline(transaction=True) as pipe:
+        with self.redis.pipeline(transaction=False) as pipe:  # in a transaction a full Redis does not even read
             pipe.hgetall(keys.run(run))
             pipe.time()
             pipe.hlen(keys.run(run, "failures"))

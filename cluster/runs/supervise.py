@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 TICK_S = 0.25
 KEEP_S = LEASE_S / 6
 TOUCH_S = 60.0
+LEAVE_S = 2.0
 MISSING_S = 0.8
 """A message is lost when it is seen nowhere for so long: those that are just being taken are nowhere, too."""
 UNFOLDED_S = 1.0
@@ -76,12 +78,7 @@ class Supervisor:
 
     def __exit__(self, *_: object) -> None:
         self._ending.set()
-        self._thread.join(timeout=LEASE_S)
-        if self.held is not None:
-            try:
-                self.held.release()
-            except redis.RedisError as error:
-                log.debug("the lease of %s runs out by itself: %s", self._run, error)
+        self._thread.join(timeout=LEAVE_S)  # it may be waiting for Redis; then the lease runs out by itself
 
     @property
     def over(self) -> bool:
@@ -119,6 +116,14 @@ class Supervisor:
         self._search.look_soon()
 
     def _supervise(self) -> None:
+        try:
+            self._tick_on()
+        finally:
+            if self.held is not None:
+                with contextlib.suppress(redis.RedisError):
+                    self.held.release()
+
+    def _tick_on(self) -> None:
         while not self._ending.wait(TICK_S):
             try:
                 self._tick()

@@ -19,6 +19,7 @@ from cluster.wire import ChunkEntry, FoldMessage, MapMessage
 from splitters import Chunk
 from tasks import Part
 from tests.kit import blob_laws
+from tests.kit.waiting import wait_until
 
 
 @pytest.fixture
@@ -435,3 +436,26 @@ def test_what_a_wrong_address_or_password_means(redis_url: str, tmp_path: Path) 
     with pytest.raises(errors.BrokerRefused, match="password") as caught:
         redis_client.check(redis_url.replace("secret", "guess"))
     assert "guess" not in str(caught.value)
+
+
+def test_input_waits_while_redis_uses_its_share_of_memory(
+    client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    memory = coordinate.Memory(client, 0.5, "a run")
+    used, limit = redis_client.memory(client)
+    assert limit is None
+    assert memory.has_room(2**60)
+    try:
+        client.config_set("maxmemory", 4 * used)
+        memory = coordinate.Memory(client, 0.5, "a run")
+        assert memory.has_room(used // 2)
+        assert not memory.has_room(used)  # with what was let through just before it is more than half
+        assert not memory.has_room(used)
+        client.config_set("maxmemory", 20 * used)
+        wait_until("it looks again", lambda: memory.has_room(used))
+    finally:
+        client.config_set("maxmemory", 0)
+    assert [record.message for record in caplog.records] == [
+        "run a run: Redis uses 50% of its memory; publishing waits for room",
+        "run a run: Redis has room again",
+    ]

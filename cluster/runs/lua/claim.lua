@@ -28,6 +28,7 @@ local claim = redis.call('HGET', KEYS[3], ARGV[1])
 if claim and string.match(claim, '^%d+ (%S+) ') == ARGV[3] and redis.call('HEXISTS', KEYS[6], ARGV[1]) == 1 then
   return {'elsewhere'}
 end
+redis.call('HDEL', KEYS[3], ARGV[1]) -- first what needs no memory: then a full Redis takes what follows, too
 redis.call('HSET', KEYS[3], ARGV[1], now_ms() .. ' ' .. ARGV[3] .. ' ' .. ARGV[2])
 redis.call('EXPIRE', KEYS[3], ARGV[9])
 return {'claimed', failed, entry, run[4]}

@@ -35,6 +35,7 @@ if failed >= tonumber(ARGV[7]) or killed >= tonumber(ARGV[8]) or lost >= tonumbe
 end
 local claim = redis.call('HGET', KEYS[6], 'fold ' .. name)
 if claim and now_ms() - string.match(claim, '^%d+') < ARGV[10] * 1000 then return {'busy'} end
+redis.call('HDEL', KEYS[6], 'fold ' .. name) -- first what needs no memory: then a full Redis takes what follows, too
 redis.call('HSET', KEYS[6], 'fold ' .. name, now_ms() .. ' ' .. ARGV[5] .. ' ' .. ARGV[6])
 redis.call('EXPIRE', KEYS[6], ARGV[11])
 return answer
