@@ -87,20 +87,28 @@ class QoS(kombu_redis.QoS):
                 yield connected.pipeline(transaction=False)
 
 
-class Asking:
-    """Knows for how long it has been waiting for an answer to what it asked of its queues."""
+class Connected:
+    """What our channels do where their connection breaks or freezes."""
 
     QoS = QoS
     Message = Message
+    closed: bool
     _in_poll: Any
     _asked_at = 0.0
 
-    def _brpop_start(self, *arguments: Any, **options: Any) -> Any:
-        self._asked_at = time.monotonic()
-        return super()._brpop_start(*arguments, **options)  # type: ignore[misc]
+    def basic_publish(self, *arguments: Any, **options: Any) -> Any:
+        """Publish.
+
+        Raises:
+            redis.ConnectionError: The declaration of the queue, just before, had to connect again and closed this
+                channel. So the publisher tries again, by a new one.
+        """
+        if self.closed:
+            raise redis.ConnectionError("the connection was lost while the queue was declared")
+        return super().basic_publish(*arguments, **options)  # type: ignore[misc]
 
     def demand_answer(self) -> None:
-        """See that Redis answers: it does so within a second, be it that there is nothing.
+        """See that Redis answers what it was asked of the queues: within a second, be it that there is nothing.
 
         Raises:
             redis.TimeoutError: It is overdue. kombu itself would wait until the connection breaks, which it need not
@@ -109,12 +117,16 @@ class Asking:
         if self._in_poll and time.monotonic() - self._asked_at > OVERDUE_S:
             raise redis.TimeoutError("no answer from the queues")
 
+    def _brpop_start(self, *arguments: Any, **options: Any) -> Any:
+        self._asked_at = time.monotonic()
+        return super()._brpop_start(*arguments, **options)  # type: ignore[misc]
 
-class Channel(Asking, kombu_redis.Channel):
+
+class Channel(Connected, kombu_redis.Channel):
     """For a Redis that is named."""
 
 
-class SentinelChannel(Asking, kombu_redis.SentinelChannel):
+class SentinelChannel(Connected, kombu_redis.SentinelChannel):
     """For a Redis that sentinels know."""
 
     connection_class = redis_client.MasterConnection

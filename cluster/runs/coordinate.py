@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
+import kombu.exceptions
+
 from cluster import blobs, errors, keys, redis_client
 from cluster.job import Job, Source, paths, sift
 from cluster.runs import Stores, celery_tasks
@@ -80,7 +82,7 @@ class Coordinator:
         Raises:
             errors.InputChanged: The chunks are not those that the run was begun with; the run goes on without us.
             errors.RunFailed: The run vanished from Redis.
-            redis.RedisError, kombu.exceptions.OperationalError: Redis refuses, or stayed away for too long.
+            redis.RedisError: Redis refuses, or stayed away for too long.
         """
         while True:
             try:
@@ -208,7 +210,11 @@ class Coordinator:
                 return  # the run is over; whoever looks next sees it, too
             self._entered = entered
             chunks = range(before.chunks, entered.chunks)
-            celery_tasks.publish_window(self._app, self._job.name, self._run, before.windows, chunks)
+            try:
+                celery_tasks.publish_window(self._app, self._job.name, self._run, before.windows, chunks)
+            except kombu.exceptions.OperationalError as error:
+                log.warning("run %s: window %s was not published: %s", self._run, before.windows, error)
+                self._supervisor.look_soon()  # it is entered: what was not sent counts as lost
         self._window, self._window_bytes = [], 0
         self._failures, self._unreadable = {}, 0
         self._on_wait()

@@ -111,6 +111,10 @@ class Supervisor:
                     "run %s: another one coordinates it now", self._run, extra={"event": "lease-lost", "run": self._run}
                 )
 
+    def look_soon(self) -> None:
+        """Something may have been published half-way: look for lost messages."""
+        self._search.look_soon()
+
     def _supervise(self) -> None:
         try:
             self._tick_on()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import redis
 from redis.exceptions import OutOfMemoryError
 
 from cluster import catalog, celery_app, redis_client, runs, settings
+from cluster.runs import celery_tasks
 from tests.kit.programs import RedisServer, Worker, start_cluster
 from tests.kit.waiting import wait_until
 
@@ -64,6 +66,17 @@ def test_a_full_redis_takes_acknowledgements(server: RedisServer, client: redis.
         message.ack()
         assert client.hlen("unacked") == 0
         assert client.zcard("unacked_index") == 0
+
+
+def test_what_is_published_while_redis_is_full_arrives_once(server: RedisServer, client: redis.Redis) -> None:
+    fill(client)
+    with closing(celery_app.build(settings.load(broker_url=server.url))) as app, ThreadPoolExecutor() as others:
+        publishing = others.submit(celery_tasks.publish_window, app, "measure", "measure-1", 0, range(3))
+        time.sleep(1.5)
+        assert not publishing.done()
+        client.unlink("junk")
+        publishing.result(timeout=30)
+    assert client.llen(celery_tasks.queue("measure")) == 3
 
 
 def cpu_s(worker: Worker) -> float:

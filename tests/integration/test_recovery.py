@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import kombu.exceptions
 import psutil
 import pytest
 
@@ -115,6 +116,31 @@ def test_a_message_that_was_popped_and_not_recorded_is_published_again(
     assert submit.returncode == 0, err
     assert json.loads(out) == catalog.get("measure").run_locally(source)
     assert len(told(stores, run, "published-again")) >= lost
+
+
+def test_a_window_that_could_not_be_published_is_found_missing(
+    broker: str, tmp_path: Path, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_window = celery_tasks.publish_window
+    outcomes = iter([kombu.exceptions.OperationalError("not now")])
+
+    def publish(*arguments: Any) -> None:
+        if refused := next(outcomes, None):
+            raise refused
+        publish_window(*arguments)
+
+    monkeypatch.setattr(celery_tasks, "publish_window", publish)
+    source, job = texts(tmp_path / "in", 12), catalog.get("measure")
+    options = job.check_options({"chunk_size": 1})
+    with (
+        Worker("a", broker, tmp_path, "-c", "2"),
+        session.opened(settings.load(broker_url=broker), job, options) as opened,
+    ):
+        run = opened.start(job, options)
+        chunks = session.first_chunk_read(job, [source], options)
+        assert opened.coordinate(job, run, [source], chunks, lambda: None) == "done"
+    assert stores.ledger.status(run).chunks_settled == 12
+    assert set(told(stores, run, "published-again")) >= {"0", "1", "2", "3"}
 
 
 def test_a_lone_child_that_is_killed_costs_its_chunk_one_try(broker: str, tmp_path: Path, stores: Stores) -> None:
