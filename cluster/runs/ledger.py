@@ -59,6 +59,8 @@ class Claim(NamedTuple):
     attempts: Attempts = Attempts()
     entry: bytes = b""
     options: Mapping[str, Any] = {}
+    why: str = ""
+    """The node's first refusal of this run, in words."""
 
 
 class FoldInputs(NamedTuple):
@@ -188,6 +190,8 @@ class Ledger:
         state = answer[0].decode()
         if state == "exhausted":
             return Claim(state, Attempts(*answer[1:4]), answer[4])
+        if state == "other version":
+            return Claim(state, why=answer[1].decode())
         if state != "claimed":
             return Claim(state)
         return Claim(state, Attempts(failed=answer[1]), answer[2], orjson.loads(answer[3]))

@@ -58,6 +58,10 @@ def run(message: MapMessage, job: Job, stores: Stores, config: Settings, worker:
     )
     if claim.state == "exhausted":
         return set_aside(message, stores, claim.entry, _exhausted(claim.attempts), worker)
+    if claim.why:
+        log.warning(
+            "run %s is refused: this node %s", message.run, claim.why, extra={"event": "refused", "run": message.run}
+        )
     if claim.state in ("other version", "elsewhere"):
         return TryAgain(REFUSED_AGAIN_S, claim.state)
     if claim.state != "claimed":

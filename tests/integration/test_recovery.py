@@ -265,6 +265,44 @@ def test_near_the_end_a_slow_nodes_chunk_is_begun_elsewhere(broker: str, tmp_pat
     assert stores.ledger.status(run).seconds < 15, "the slow node's chunk was waited for"
 
 
+def test_a_job_that_is_not_idempotent_is_not_done_twice_for_speed(broker: str, tmp_path: Path, stores: Stores) -> None:
+    source, trace = texts(tmp_path / "in", 6), tmp_path / "trace"
+    with (
+        Worker("slow", broker, tmp_path, "-c", "1", CLUSTER_TEST_SLOWER="20"),
+        Worker("fast", broker, tmp_path, "-c", "2"),
+    ):
+        arguments = ("submit", "--job", "once", "--seconds", "0.2", "--trace", trace, source, "--broker", broker)
+        done = cluster(*arguments)
+        assert done.returncode == 0, done.stderr
+    found = stores.ledger.runs(1)[0]
+    assert found.nodes["slow@test"] >= 1
+    assert told(stores, found.run, "copied") == []
+    assert len(trace.read_text().splitlines()) == 6
+
+
+def test_a_node_with_another_version_of_the_job_refuses_and_the_run_says_so(
+    broker: str, tmp_path: Path, stores: Stores
+) -> None:
+    source = texts(tmp_path / "in", 6)
+    arguments = ("submit", "--job", "dated", source, "--broker", broker)
+    with Worker("old", broker, tmp_path, "-c", "1", CLUSTER_TEST_VERSION="0") as old:
+        with start_cluster(*arguments) as submit:
+            wait_until("it is refused", lambda: (found := stores.ledger.runs(1)) and found[0].refusals)
+            run = stores.ledger.runs(1)[0].run
+            refusal = "old@test: has version 0 of the job; the run needs 1"
+            assert refusal in cluster("status", run, "--broker", broker).stdout
+            with Worker("new", broker, tmp_path, "-c", "1"):
+                out, err = submit.communicate(timeout=60)
+        assert submit.returncode == 0, err
+        assert len(json.loads(out)) == 6
+        assert stores.ledger.status(run).nodes == {"new@test": 6}
+        # The old one is as good as before for what it can do.
+        done = cluster("submit", "--job", "measure", source, "--broker", broker)
+        assert done.returncode == 0, done.stderr
+        assert old.process.poll() is None
+        assert old.text().count(f"run {run} is refused: this node has version 0 of the job") == 1
+
+
 def test_the_story_of_a_run_can_be_told(broker: str, tmp_path: Path, stores: Stores) -> None:
     source = texts(tmp_path / "in", 3)
     (source / "bad.txt").write_text("fail always")

@@ -1,4 +1,5 @@
--- A node starts a chunk. Returns {state}, {"exhausted", failed, killed, lost, entry} or {"claimed", failed, entry, options}.
+-- A node starts a chunk. Returns {state}, {"other version", why ("" when it was told before)},
+-- {"exhausted", failed, killed, lost, entry} or {"claimed", failed, entry, options}.
 -- KEYS: run, run:done, run:claims, run:chunks, run:attempts, run:copies, run:refusals, run:events
 -- ARGV: chunk, node, start, job, version, max_failed, max_killed, max_lost, retention_s
 local run = redis.call('HMGET', KEYS[1], 'state', 'job', 'version', 'options')
@@ -10,8 +11,9 @@ if run[3] ~= ARGV[5] then
   if redis.call('HSETNX', KEYS[7], ARGV[2], why) == 1 then
     redis.call('EXPIRE', KEYS[7], ARGV[9])
     note(KEYS[8], ARGV[9], 'refused', 'node', ARGV[2], 'why', why)
+    return {'other version', why}
   end
-  return {'other version'}
+  return {'other version', ''}
 end
 if redis.call('GETBIT', KEYS[2], ARGV[1]) == 1 then
   redis.call('HINCRBY', KEYS[1], 'duplicates', 1)

@@ -82,6 +82,10 @@ def explode(parts: Iterable[dict[str, str]]) -> dict[str, str]:
     return {}
 
 
+ONCE = dataclasses.replace(MEASURE, name="once", about="measure files, none twice for speed", idempotent=False)
+NEWER = dataclasses.replace(
+    MEASURE, name="dated", about="measure files", version=os.environ.get("CLUSTER_TEST_VERSION", "1")
+)
 BOMB = dataclasses.replace(MEASURE, name="bomb", about="kill whoever joins", aggregate=explode)
 
 
