@@ -83,7 +83,7 @@ def explode(parts: Iterable[dict[str, str]]) -> dict[str, str]:
 
 
 ONCE = dataclasses.replace(MEASURE, name="once", about="measure files, none twice for speed", idempotent=False)
-NEWER = dataclasses.replace(
+DATED = dataclasses.replace(
     MEASURE, name="dated", about="measure files", version=os.environ.get("CLUSTER_TEST_VERSION", "1")
 )
 BOMB = dataclasses.replace(MEASURE, name="bomb", about="kill whoever joins", aggregate=explode)
