@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from contextlib import closing
 
 import click
-import kombu.exceptions
-import redis
 
 from cluster import celery_app, session
 from cluster.cli import foreground, shared
 from cluster.cli.shutdown import shut_down
 from cluster.runs.master import Master
 
-LOOK_S = 1.0
-log = logging.getLogger(__name__)
+FOREVER_S = 3600.0
 
 
 @click.command("master", epilog="\b\nExample:\n  cluster master --broker redis://:password@host:6379/0")
@@ -29,20 +25,14 @@ def command(shutdown_nodes: bool, broker: str | None) -> int:
     read to its end gets as far as it was read, until somebody resumes it (`cluster resume`).
     """
     config, stores = shared.connect(broker)
-    me = session.whoami()
     with (
         foreground.terminable(),
         closing(celery_app.build(config)) as app,
-        Master(app, stores, me) as master,
+        Master(app, stores, session.whoami()),
     ):
-        log.info("%s looks after the runs of this cluster", me, extra={"event": "master"})
         try:
             while True:
-                try:
-                    master.look()
-                except (redis.RedisError, kombu.exceptions.OperationalError) as error:
-                    log.debug("runs cannot be listed now: %s", error)
-                time.sleep(LOOK_S)
+                time.sleep(FOREVER_S)
         except (KeyboardInterrupt, SystemExit):
             if shutdown_nodes:
                 shut_down(config, stores)

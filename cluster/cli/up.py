@@ -6,12 +6,14 @@ import signal
 import socket
 import sys
 import time
+from contextlib import closing
 from typing import Any
 
 import click
 
-from cluster import nodes
+from cluster import celery_app, nodes, runs, session, settings
 from cluster.local import LOOPBACK, LocalCluster
+from cluster.runs.master import Master
 
 ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - compared with, not bound to
 STOP_GRACE_S = 10.0
@@ -30,7 +32,7 @@ def command(host: str, port: int, no_worker: bool) -> None:
     """Start a cluster on this machine and keep it until Ctrl-C.
 
     Prints the line with which another terminal or machine joins. Its Redis has a random password and
-    keeps nothing on disk: with the cluster, its runs are gone.
+    keeps nothing on disk: with the cluster, its runs are gone. It is a `cluster master`, too.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
@@ -51,10 +53,13 @@ def command(host: str, port: int, no_worker: bool) -> None:
                 click.echo(nodes.left_out(job, problem), err=True)
         if host == LOOPBACK:
             click.echo("For other machines to join, start it with --host 0.0.0.0.", err=True)
+        config = settings.load(broker_url=local.url)
+        stores = runs.connect(config, patient=False)
         try:
-            while True:
-                local.check()
-                time.sleep(0.5)
+            with closing(celery_app.build(config, patient=False)) as app, Master(app, stores, session.whoami()):
+                while True:
+                    local.check()
+                    time.sleep(0.5)
         except KeyboardInterrupt:
             click.echo("ending the cluster", err=True)
 

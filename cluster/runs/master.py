@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING, Any
+
+import kombu.exceptions
+import redis
 
 from cluster import catalog, errors, keys
 from cluster.runs import Stores
@@ -13,11 +17,14 @@ from cluster.runs.watch import Watch
 if TYPE_CHECKING:
     from celery import Celery
 
+LOOK_S = 1.0
 log = logging.getLogger(__name__)
 
 
 class Master:
-    """Watches the nodes, and has a ``Supervisor`` for each abandoned run it finds. Several may work side by side.
+    """Watches the nodes, and has a ``Supervisor`` for each abandoned run it finds, from a thread of its own.
+
+    Several may work side by side.
 
     Args:
         app: To publish with.
@@ -33,14 +40,31 @@ class Master:
         self._supervisors: dict[str, Supervisor] = {}
         self._passed: set[str] = set()  # runs that are over, or not for us
 
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="master", daemon=True)
+
     def __enter__(self) -> Master:
         self._watch.__enter__()
+        self._thread.start()
+        log.info("%s looks after the runs of this cluster", self._owner, extra={"event": "master"})
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._ending.set()
+        self._thread.join(timeout=LOOK_S)
         for supervisor in self._supervisors.values():
             supervisor.__exit__(*error)
         self._watch.__exit__(*error)
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            try:
+                self.look()
+            except (redis.RedisError, kombu.exceptions.OperationalError, OSError) as error:
+                log.debug("runs cannot be listed now: %s", error)
+            except Exception:
+                log.exception("looking for runs failed; going on")
+            self._ending.wait(LOOK_S)
 
     def look(self) -> None:
         """Look once for runs that nobody coordinates.
