@@ -35,7 +35,7 @@ def test_a_compose_file_has_the_form_of_the_compose_specification(file: Path) ->
 
 
 def test_every_service_has_a_health_check_and_starts_again(compose: dict[str, Any]) -> None:
-    assert set(compose["services"]) == {"redis", "worker", "flower"}
+    assert set(compose["services"]) == {"redis", "worker", "master", "flower"}
     for service in compose["services"].values():
         assert service["healthcheck"]["test"]
         assert service["restart"] == "unless-stopped"
