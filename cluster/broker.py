@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -10,6 +11,10 @@ import redis
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from redis.exceptions import OutOfMemoryError
+
+from cluster import redis_client
+
+OVERDUE_S = 10.0
 
 
 class Message(virtual.Message):
@@ -92,18 +97,37 @@ class Publishing:
         return super().basic_publish(*arguments, **options)  # type: ignore[misc]
 
 
-class Channel(Publishing, kombu_redis.Channel):
+class Asking:
+    """Knows for how long it has been waiting for an answer to what it asked of its queues."""
+
+    QoS = QoS
+    Message = Message
+    _in_poll: Any
+    _asked_at = 0.0
+
+    def _brpop_start(self, *arguments: Any, **options: Any) -> Any:
+        self._asked_at = time.monotonic()
+        return super()._brpop_start(*arguments, **options)  # type: ignore[misc]
+
+    def demand_answer(self) -> None:
+        """See that Redis answers: it does so within a second, be it that there is nothing.
+
+        Raises:
+            redis.TimeoutError: It is overdue. kombu itself would wait until the connection breaks, which it need not
+                when Redis, or its machine, freezes and another one takes its place.
+        """
+        if self._in_poll and time.monotonic() - self._asked_at > OVERDUE_S:
+            raise redis.TimeoutError("no answer from the queues")
+
+
+class Channel(Publishing, Asking, kombu_redis.Channel):
     """For a Redis that is named."""
 
-    QoS = QoS
-    Message = Message
 
-
-class SentinelChannel(Publishing, kombu_redis.SentinelChannel):
+class SentinelChannel(Publishing, Asking, kombu_redis.SentinelChannel):
     """For a Redis that sentinels know."""
 
-    QoS = QoS
-    Message = Message
+    connection_class = redis_client.MasterConnection
 
 
 class Transport(kombu_redis.Transport):

@@ -16,7 +16,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import Sentinel, SentinelManagedConnection
 
 from cluster import errors
 
@@ -62,7 +62,12 @@ def connect(
     found = sentinels_of(url)
     sentinel = Sentinel(found.addresses, sentinel_kwargs=asking(found))  # type: ignore[no-untyped-call]
     client: redis.Redis = sentinel.master_for(  # type: ignore[no-untyped-call]
-        found.master, username=found.username, password=found.password, db=found.db, **options
+        found.master,
+        connection_class=MasterConnection,
+        username=found.username,
+        password=found.password,
+        db=found.db,
+        **options,
     )
     return client
 
@@ -206,6 +211,18 @@ class Patience(Retry):
 def pause_s(failures: int) -> float:
     """How long to wait after so many failures in a row."""
     return min(2.0, 0.05 * 2.0 ** min(failures, 10))
+
+
+class MasterConnection(SentinelManagedConnection):
+    """Asks the sentinels each time it connects.
+
+    redis-py (8.1) asks only when a connection is taken from its pool: the retries of a command that
+    was under way go to where the master was.
+    """
+
+    def _connect(self) -> Any:
+        self.host, self.port = self.connection_pool.get_master_address()
+        return super()._connect()  # type: ignore[no-untyped-call]
 
 
 class Sentinels(NamedTuple):

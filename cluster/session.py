@@ -51,11 +51,11 @@ class Session:
         return run
 
     def coordinate(
-        self, job: Job, run: str, source: Source, chunks: Iterator[Chunk], on_wait: Callable[[], None]
-    ) -> str:
+        self, job: Job, run: str, given: Input | None, on_wait: Callable[[], None]
+    ) -> str:  # fmt: skip
         """Bring the run to its end; gives the state it ended in. ``on_wait`` is called while waiting.
 
-        If part of the input is entered already, it goes on from there; without ``source`` it only waits, and sees
+        If part of the input is entered already, it goes on from there; without any it only waits, and sees
         that what is entered is done. A failure of ours fails the run, if nobody else has taken it over.
 
         Raises:
@@ -68,16 +68,16 @@ class Session:
             self.check(0)
             on_wait()
 
-        role: Role = "splitter" if source else "supervisor"
+        role: Role = "splitter" if given else "supervisor"
         supervisor = Supervisor(self.app, job, run, self.stores, whoami(), role)
         coordinator = Coordinator(self.app, job, run, self.stores, self.config, supervisor, wait)
         _take(supervisor, run)
         try:
             with Watch(self.app, self.stores), supervisor:
-                if not source:
+                if given is None:
                     return coordinator.wait()
-                coordinator.count_ahead(source)
-                return coordinator.coordinate(chunks)
+                coordinator.count_ahead(given.source)
+                return coordinator.coordinate(given.chunks)
         except errors.InputChanged:
             raise
         except Exception as error:
@@ -155,14 +155,24 @@ def demand(job: Job, options: Mapping[str, Any]) -> None:
         raise errors.JobUnavailable(f"this machine cannot do the job {job.name}: {problem}{hint}")
 
 
-def first_chunk_read(job: Job, source: Source, options: Mapping[str, Any]) -> Iterator[Chunk]:
-    """The chunks of ``source``, the first of them read already, so that a wrong input is known now.
+class Input:
+    """What a run is to read. Its first chunk is read already, so that a wrong input is known now.
 
     Raises:
         errors.UsageError: The input is missing or empty.
     """
-    chunks = job.chunks(source, options)
-    first = next(chunks, None)
-    if first is None:
-        raise errors.NothingToDo(f"nothing for the job {job.name} in {', '.join(map(str, paths(source)))}")
-    return chain([first], chunks)
+
+    def __init__(self, job: Job, source: Source, options: Mapping[str, Any]) -> None:
+        self.source = source
+        self._job = job
+        self._options = options
+        chunks = job.chunks(source, options)
+        first = next(chunks, None)
+        if first is None:
+            raise errors.NothingToDo(f"nothing for the job {job.name} in {', '.join(map(str, paths(source)))}")
+        self._begun: Iterator[Chunk] | None = chain([first], chunks)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All its chunks; the same ones again when asked again."""
+        begun, self._begun = self._begun, None
+        return begun or self._job.chunks(self.source, self._options)

@@ -16,15 +16,14 @@ import redis
 from cluster import errors, redis_client
 from cluster.cli import output, texts
 from cluster.cli.progress import Progress
-from cluster.job import Job, Source
+from cluster.job import Job
 from cluster.runs import coordinate, parts
-from cluster.session import Session
+from cluster.session import Input, Session
 from cluster.settings import Settings
-from splitters import Chunk
 
 
 def to_end(
-    opened: Session, job: Job, run: str, source: Source, chunks: Iterator[Chunk], chosen: Any, target: Path | None,
+    opened: Session, job: Job, run: str, given: Input | None, chosen: Any, target: Path | None,
     *, quiet: bool, private: bool,
 ) -> int:  # fmt: skip
     """Bring a run to its end and write its result to ``target``.
@@ -35,7 +34,7 @@ def to_end(
     ledger = opened.stores.ledger
     try:
         with Progress(lambda: ledger.status(run, failures=False), quiet=quiet, lonely_hint=hint) as progress:
-            state = opened.coordinate(job, run, source, chunks, progress)
+            state = opened.coordinate(job, run, given, progress)
     except (KeyboardInterrupt, SystemExit) as error:
         if private or isinstance(error, KeyboardInterrupt):
             _cancel(opened, run)

@@ -37,9 +37,9 @@ def command(
     job = catalog.get(status.job)
     stores.ledger.demand_version(run, job.version)
     chosen = output.prepare(job, format_name, status.options, target)
-    chunks = session.first_chunk_read(job, inputs, status.options) if inputs else iter(())
+    given = session.Input(job, inputs, status.options) if inputs else None
     with foreground.terminable(), session.opened(config, job, status.options) as opened:
-        return foreground.to_end(opened, job, run, inputs, chunks, chosen, target, quiet=quiet, private=False)
+        return foreground.to_end(opened, job, run, given, chosen, target, quiet=quiet, private=False)
 
 
 def _refuse(status: Status, inputs: tuple[str, ...], *, read: bool) -> None:

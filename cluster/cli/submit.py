@@ -107,11 +107,11 @@ def _submit(
     format_name: str, *, quiet: bool,
 ) -> int:  # fmt: skip
     chosen = output.prepare(job, format_name, options, target)
-    chunks = session.first_chunk_read(job, inputs, options)
+    given = session.Input(job, inputs, options)
     private = config.broker_url is None
     with foreground.terminable(), session.opened(config, job, options) as opened:
         run = opened.start(job, options)
-        return foreground.to_end(opened, job, run, inputs, chunks, chosen, target, quiet=quiet, private=private)
+        return foreground.to_end(opened, job, run, given, chosen, target, quiet=quiet, private=private)
 
 
 def _detach(
@@ -127,7 +127,7 @@ def _detach(
         job.writer(format_name, options)
     else:
         output.prepare(job, format_name, options, target)
-    session.first_chunk_read(job, inputs, options)
+    session.Input(job, inputs, options)
     logs = config.cache_folder / "runs"
     logs.mkdir(parents=True, exist_ok=True)
     with session.opened(config, job, options) as opened:

@@ -35,6 +35,7 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
         self._start = identity.start()
         self._timer: Any = None
         self._facts: Facts | None = None
+        self._away = False
         self._versions = _versions()
         self._registry = Registry(self.client)
         consumer.cluster_beat = self
@@ -63,7 +64,11 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
         log.info("this node has left", extra={"event": "node-left"})
 
     def beat(self, consumer: Any) -> None:
-        """Tell that the node is here, and do what is wished of it."""
+        """Tell that the node is here, and do what is wished of it.
+
+        Raises:
+            redis.TimeoutError: Redis hears us, but does not answer the consumer: Celery connects it anew.
+        """
         ending = worker_state.should_stop is not None or worker_state.should_terminate is not None
         wish = self._tell(consumer, "leaving" if ending else "here")
         if wish and not ending:
@@ -74,6 +79,8 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
                 worker_state.should_terminate = 0
             else:
                 worker_state.should_stop = 0
+        if not self._away:
+            consumer.task_consumer.channel.demand_answer()
 
     def _tell(self, consumer: Any, said: Literal["here", "leaving", "left"]) -> str:
         if said != "left" or self._facts is None:  # at the end the pool is gone
@@ -86,7 +93,9 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
             full = is_full(self.client)
         except redis.RedisError as error:
             self.news.say_away(error)
+            self._away = True
             return ""
+        self._away = False
         if full:
             self.news.say_away(OutOfMemoryError())
         else:

@@ -81,13 +81,17 @@ def add(app: Celery, job: Job, config: Settings) -> None:
             raise _hand_back(error) from error
         except Exception as error:
             # Ours, or a time limit that struck at a bad moment.
-            log.exception("run %s, chunk %s", parsed.run, parsed.chunk)
+            log.exception(
+                "run %s, chunk %s", parsed.run, parsed.chunk, extra={"run": parsed.run, "chunk": parsed.chunk}
+            )
             why = f"{type(error).__name__}: {error}"
             stores().ledger.end_attempt(parsed.run, str(parsed.chunk), "failed", worker, why)
             raise self.retry(countdown=config.retry_delay_s, exc=None) from error
         if isinstance(ended, map_chunk.TryAgain):
             raise self.retry(countdown=ended.delay_s, exc=None)
-        log.info("run %s, chunk %s: %s", parsed.run, parsed.chunk, ended)
+        log.debug(
+            "run %s, chunk %s: %s", parsed.run, parsed.chunk, ended, extra={"run": parsed.run, "chunk": parsed.chunk}
+        )
         return parsed.chunk
 
     @app.task(
@@ -112,13 +116,13 @@ def add(app: Celery, job: Job, config: Settings) -> None:
             if attempts.failed < config.max_attempts:
                 log.warning("run %s: %s; trying again", parsed.run, reason, extra={"run": parsed.run})
                 raise self.retry(countdown=config.retry_delay_s, exc=None) from error
-            log.exception("run %s: %s", parsed.run, reason)
+            log.exception("run %s: %s", parsed.run, reason, extra={"event": "failed", "run": parsed.run})
             stores().ledger.stop(parsed.run, "failed", reason[: map_chunk.MAX_REASON_CHARS])
             return
         if isinstance(ended, FoldMessage):
             publish_fold(app, job.name, ended)
             ended = "folded now"
-        log.info("run %s, fold %s:%s: %s", parsed.run, parsed.level, parsed.number, ended)
+        log.debug("run %s, %s: %s", parsed.run, fold.name(parsed), ended, extra={"run": parsed.run})
 
 
 def publish_window(app: Celery, job: str, run: str, window: int, chunks: range) -> None:
@@ -160,7 +164,8 @@ def _parse(kind: type[Message], message: Any) -> Message:
         return kind.model_validate(message)
     except ValidationError as error:
         problem = error.errors()[0]
-        log.error("a message is refused: %s: %s", ".".join(map(str, problem["loc"])), problem["msg"])  # noqa: TRY400
+        where = ".".join(map(str, problem["loc"]))
+        log.error("a message is refused: %s: %s", where, problem["msg"], extra={"event": "refused"})  # noqa: TRY400
         raise Ignore from None
 
 

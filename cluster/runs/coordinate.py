@@ -15,7 +15,7 @@ import kombu.exceptions
 from cluster import blobs, errors, keys, redis_client
 from cluster.job import Job, Source, paths, sift
 from cluster.runs import Stores, celery_tasks
-from cluster.runs.lease import Busy, Lease, Split
+from cluster.runs.lease import Busy, Lease, OutOfStep, Split
 from cluster.runs.supervise import Supervisor
 from cluster.settings import Settings
 from cluster.wire import ChunkEntry
@@ -59,6 +59,10 @@ class Coordinator:
         self._config = config
         self._supervisor = supervisor
         self._on_wait = on_wait
+        self._memory = Memory(self._ledger.redis, config.memory_share, run)
+        self._begin()
+
+    def _begin(self) -> None:
         self._lease: Lease | None = None
         self._entered = Split()  # what stands in the ledger
         self._read = Split()  # what is read: chunks_read, items and digest run ahead of the ledger
@@ -68,22 +72,38 @@ class Coordinator:
         self._failures: dict[str, str] = {}  # items that could not be read, not yet entered
         self._unreadable = 0
         self._opened_at = 0.0
-        self._memory = Memory(self._ledger.redis, config.memory_share, run)
 
-    def coordinate(self, chunks: Iterable[Chunk]) -> str:
+    def coordinate(self, read: Callable[[], Iterable[Chunk]]) -> str:
         """Publish all chunks that are not yet, wait for the end; gives the state the run ended in.
 
+        Args:
+            read: Gives the chunks; called again where Redis has forgotten what was entered last.
+
         Raises:
-            errors.InputChanged: ``chunks`` are not those that the run was begun with; the run goes on without us.
+            errors.InputChanged: The chunks are not those that the run was begun with; the run goes on without us.
             errors.RunFailed: The run vanished from Redis.
             redis.RedisError: Redis refuses, or stayed away for too long.
         """
+        while True:
+            try:
+                self._split(read)
+                return self.wait()
+            except OutOfStep:
+                log.warning(
+                    "run %s: Redis has forgotten what was entered last; the input is read again from there",
+                    self._run, extra={"event": "out-of-step", "run": self._run},
+                )  # fmt: skip
+                self._begin()
+
+    def _split(self, read: Callable[[], Iterable[Chunk]]) -> None:
         try:
             self._entered = self._fenced(Lease.split)
-            if not self._entered.ended and self._publish_all(chunks):
+            if not self._entered.ended and self._publish_all(read()):
                 self._flush()
                 self._fenced(lambda lease: lease.end_split(self._position(), self._failures, self._unreadable))
+                self._entered = self._entered._replace(ended=True)
         except Busy:
+            self._entered = Split()
             self._window = []  # its blobs are the other one's by now
             log.warning(
                 "run %s: another one reads its input now; waiting for its result",
@@ -94,7 +114,6 @@ class Coordinator:
         finally:
             for at in range(len(self._window)):  # uploaded, not entered: nobody will ask for it
                 self._blobs.drop(keys.input_scope(self._run, self._entered.chunks + at))
-        return self.wait()
 
     def wait(self) -> str:
         """Wait for the end; gives the state the run ended in."""
@@ -242,7 +261,12 @@ class Coordinator:
         return self._entered.chunks - self._settled <= len(self._window)
 
     def _look(self) -> Progress:
-        return self._ledger.progress(self._run)
+        progress = self._ledger.progress(self._run)
+        if progress.state == "running" and (
+            progress.chunks_published < self._entered.chunks or (self._entered.ended and not progress.split_ended)
+        ):
+            raise OutOfStep
+        return progress
 
     def _pause(self) -> None:
         self._on_wait()

@@ -25,6 +25,10 @@ class Busy(Exception):
     """The lease is another's; the message says whose."""
 
 
+class OutOfStep(Exception):
+    """The ledger does not stand where we left it: its Redis was restarted or replaced, and lost its last moments."""
+
+
 class Split(NamedTuple):
     """How far the input of a run is read and entered."""
 
@@ -97,6 +101,7 @@ class Lease:
 
         Raises:
             Busy: The lease is another's.
+            OutOfStep: It is not the next window.
         """
         size_bytes = at.size_bytes + sum(entry.size_bytes for entry in entries)
         after = at._replace(windows=at.windows + 1, chunks=at.chunks + len(entries), size_bytes=size_bytes)
@@ -116,6 +121,7 @@ class Lease:
 
         Raises:
             Busy: The lease is another's.
+            OutOfStep: Other windows were entered.
         """
         state = self.ledger.scripts.word(
             "end_split",
@@ -154,6 +160,8 @@ class Lease:
     def _held(self, state: str) -> bool:
         if state == "fenced":
             raise Busy(self.run)
+        if state == "out of step":
+            raise OutOfStep
         return state == "running"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import subprocess
 import time
@@ -12,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster import catalog, errors, redis_client, runs, settings
+from cluster import catalog, errors, redis_client, runs, settings, wire
 from tests.kit.programs import RedisServer, Worker, cluster, start_cluster
 from tests.kit.waiting import wait_until
 
-DURABLE = ("--appendonly", "yes", "--appendfsync", "everysec")
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 AWAY, BACK = "does not answer", "is back after"
 
 
@@ -86,15 +85,21 @@ def test_a_run_outlasts(outage: Callable[[RedisServer], None], said: int, server
             assert "secret" not in text
 
 
+def chunk_0_is_held(server: RedisServer) -> bool:
+    registry = runs.connect(settings.load(broker_url=server.url), patient=False).nodes
+    held = [message for start in registry.starts() for message in registry.held(start.start)]
+    return any(wire.task_id(message).endswith(".0") and b'"retries": 1' in message for message in held)
+
+
 def test_a_chunk_that_waits_for_its_next_attempt_outlasts_an_outage(server: RedisServer, source: Path) -> None:
     trace = source.parent / "trace"
     trace.touch()
     (source / "000.txt").write_text("fail once")
-    with Worker("one", server.url, source.parent, "-c", "2", CLUSTER_RETRY_DELAY_S="5") as worker:
+    with Worker("one", server.url, source.parent, "-c", "2", CLUSTER_RETRY_DELAY_S="5"):
         arguments = ("--job", "measure", "--trace", trace, source)
         with start_cluster("submit", *arguments, "--broker", server.url) as process:
-            received = re.compile(r"Task cluster\.measure\[\S+\.0\] received")
-            wait_until("the node holds it for later", lambda: len(received.findall(worker.text())) == 2)
+            wait_until("it has failed", lambda: trace.read_text())
+            wait_until("the node holds it for later", lambda: chunk_0_is_held(server))
             server.kill()
             time.sleep(2)
             server.start()

@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from cluster import catalog, keys, runs, session, settings
-from cluster.runs import Stores, celery_tasks
+from cluster.runs import Stores, celery_tasks, parts
+from splitters import Chunk
 from tests.kit.programs import RedisServer, Worker, cluster, start_cluster
 from tests.kit.waiting import wait_until
 
@@ -278,3 +279,50 @@ def test_the_story_of_a_run_can_be_told(broker: str, tmp_path: Path, stores: Sto
     assert "a@test did 3 chunks" in story
     rows = json.loads(cluster("status", run, "--events", "--json", "--broker", broker).stdout)
     assert [row["event"] for row in rows if row["event"] in ("begun", "done")] == ["begun", "done"]
+
+
+@pytest.mark.parametrize("when", ["while the input is read", "afterwards"])
+def test_what_redis_has_forgotten_is_entered_and_done_again(
+    when: str, broker: str, tmp_path: Path, stores: Stores
+) -> None:
+    """As after a restart, or with a replica in its place, that did not have the last moments."""
+    job = catalog.get("measure")
+    source = texts(tmp_path / "in", 40)
+    options = job.check_options({"seconds": 0.05})
+    config = settings.load(broker_url=broker, fold_chunks=4)
+    client = stores.ledger.redis
+    remembered: dict[bytes, Any] = {}
+
+    def ours() -> list[Any]:
+        return [key for key in client.scan_iter() if key.startswith((b"cluster:run", b"cluster:blobs"))]
+
+    def forget() -> None:
+        if not remembered:
+            remembered.update({key: client.dump(key) for key in ours()})
+        elif len(remembered) > 1:
+            client.delete(*ours())
+            for key, value in remembered.items():
+                client.restore(key, 0, value)
+            remembered.clear()
+            remembered[b"done"] = None
+
+    class Given(session.Input):
+        def chunks(self) -> Iterator[Chunk]:
+            for number, chunk in enumerate(super().chunks()):
+                if number in (20, 39) and when == "while the input is read":
+                    forget()
+                yield chunk
+
+    def wait() -> None:
+        found = stores.ledger.progress(run)
+        if when == "afterwards" and found.chunks_published >= 20 and (found.split_ended or not remembered):
+            forget()
+
+    with Worker("a", broker, tmp_path, "-c", "2"), session.opened(config, job, options) as opened:
+        run = opened.start(job, options)
+        assert opened.coordinate(job, run, Given(job, [source], options), wait) == "done"
+        assert list(remembered) == [b"done"]
+        parts_of = parts.of_run(run, stores, config.max_part_bytes)
+        assert job.result(parts_of, options) == job.run_locally(source)
+    found = stores.ledger.status(run)
+    assert sum(found.nodes.values()) == found.chunks_settled == found.chunks_total == found.items_done == 40

@@ -191,6 +191,7 @@ def test_a_run_whose_submitter_is_gone_ends_without_it(
     source = texts(tmp_path / "in", 20)
     with start_cluster("submit", "--job", "measure", "--seconds", "0.3", source, "--broker", broker) as submit:
         run = wait_until("all is published", lambda: published(stores, 20))
+        wait_until("the input is read", lambda: stores.ledger.progress(run).split_ended)
         submit.send_signal(number)
         _, err = submit.communicate(timeout=30)
     assert submit.returncode == (-number if number == signal.SIGKILL else 128 + number)

@@ -66,8 +66,7 @@ def do(opened: Session, source: Path, runs: int) -> None:
                 raise Stopped
 
         try:
-            chunks = session.first_chunk_read(job, [source], options)
-            assert opened.coordinate(job, run, [source], chunks, wait) == "done"
+            assert opened.coordinate(job, run, session.Input(job, [source], options), wait) == "done"
         except Stopped:
             assert coordinate.cancel(run, opened.stores, "soaked") == (True, "cancelled")
 

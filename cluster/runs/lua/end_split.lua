@@ -1,12 +1,14 @@
 -- The input is read to its end: from now on the run is done when its last window is folded.
--- Returns the run's state, or "fenced" (the lease is another's). Asked again, it does nothing.
+-- Returns the run's state, "fenced" (the lease is another's) or "out of step" (other windows were entered). Asked
+-- again, it does nothing.
 -- KEYS: run, run:failures, run:events
 -- ARGV: fence, chunks_total, windows_total, items_total, unreadable items, retention_s, then item, reason, ...
-local run = redis.call('HMGET', KEYS[1], 'state', 'fence', 'windows_folded', 'windows_total')
+local run = redis.call('HMGET', KEYS[1], 'state', 'fence', 'windows_folded', 'windows_total', 'windows_published')
 if not run[1] then return 'unknown' end
 if run[1] ~= 'running' then return run[1] end
 if run[2] ~= ARGV[1] then return 'fenced' end
 if run[4] then return 'running' end
+if run[5] ~= ARGV[3] then return 'out of step' end
 for i = 7, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call('EXPIRE', KEYS[2], ARGV[6])
 redis.call('HINCRBY', KEYS[1], 'items_settled', ARGV[5])

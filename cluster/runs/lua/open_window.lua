@@ -1,5 +1,6 @@
 -- Enter chunks that are about to be published, and the window they form; with them, what could not be read before them.
--- Returns the run's state, or "fenced" (the lease is another's). Only a running run takes them. Asked again, it does nothing.
+-- Returns the run's state, "fenced" (the lease is another's) or "out of step" (the window is not the next one).
+-- Only a running run takes them. Asked again, it does nothing.
 -- KEYS: run, run:chunks, run:windows, run:failures
 -- ARGV: fence, window, first chunk, chunks read, items read, bytes, digest, unreadable items, retention_s, failures,
 --       then item, reason, ..., then an entry for each chunk
@@ -8,6 +9,7 @@ if not run[1] then return 'unknown' end
 if run[1] ~= 'running' then return run[1] end
 if run[2] ~= ARGV[1] then return 'fenced' end
 if tonumber(run[3]) == ARGV[2] + 1 then return 'running' end
+if run[3] ~= ARGV[2] then return 'out of step' end
 local entries = 11 + 2 * ARGV[10]
 for i = 11, entries - 1, 2 do redis.call('HSET', KEYS[4], ARGV[i], ARGV[i + 1]) end
 for i = entries, #ARGV do redis.call('HSET', KEYS[2], ARGV[3] + i - entries, ARGV[i]) end

@@ -199,8 +199,7 @@ def _problem(figures: Figures) -> str:
         "never begun again": figures.not_begun_again,
         "not taken over": figures.not_taken_over,
         f"p95 over {LIMITS_S['killed']} s after a kill": percentile(figures.killed_s, 0.95) > LIMITS_S["killed"],
-        f"p95 over {LIMITS_S['child']} s after a child was killed": percentile(figures.child_s, 0.95)
-        > LIMITS_S["child"],
+        f"p95 over {LIMITS_S['child']} s after a child's death": percentile(figures.child_s, 0.95) > LIMITS_S["child"],
         f"p95 over {LIMITS_S['silent']} s after silence": percentile(figures.silent_s, 0.95) > LIMITS_S["silent"],
     }
     return "; ".join(what if number is True else f"{number} {what}" for what, number in found.items() if number)
