@@ -137,8 +137,8 @@ def test_a_window_that_could_not_be_published_is_found_missing(
         session.opened(settings.load(broker_url=broker), job, options) as opened,
     ):
         run = opened.start(job, options)
-        chunks = session.first_chunk_read(job, [source], options)
-        assert opened.coordinate(job, run, [source], chunks, lambda: None) == "done"
+        given = session.Input(job, [source], options)
+        assert opened.coordinate(job, run, given, lambda: None) == "done"
     assert stores.ledger.status(run).chunks_settled == 12
     assert set(told(stores, run, "published-again")) >= {"0", "1", "2", "3"}
 

@@ -161,7 +161,7 @@ class Scene:
             assert master.poll() is None, master.communicate()
         with contextlib.suppress(AssertionError):
             wait_until("all is calm", lambda: not self._unrest())
-        assert not self._unrest(), self.logs()
+        assert not self._unrest(), f"{self._unrest()}\n{self.logs()}"
         status = self.stores.ledger.status(self.run)
         assert status.state == "done"
         assert sum(status.nodes.values()) == status.chunks_settled == status.chunks_total, status
