@@ -15,6 +15,7 @@ from cluster import redis_client
 from cluster.broker import Message
 
 ROOM_POLL_S = 1.0
+STRAYS_S = 2.0
 
 
 class Consumer(consumer.Consumer):  # type: ignore[misc]
@@ -22,6 +23,7 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
 
     news: redis_client.Outage
     """Set by ``nodes.prepare``."""
+    _strays: Any = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         # What nodes tell each other: none of ours needs it, each pays for all, and it does not survive an outage.
@@ -46,6 +48,8 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """The connection is lost."""
         self.news.say_away(exc)
+        if self._strays is not None:
+            self._strays.cancel()
         if self.task_consumer is not None:
             Message.held.update(self.task_consumer.channel.qos.take_all())
         with warnings.catch_warnings():  # about a default that will change: ours is set
@@ -56,6 +60,7 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
         """The worker consumes, so its bindings are written."""
         self.news.say_back(wrote=True)
         self.give_back()
+        self._strays = self.timer.call_repeatedly(STRAYS_S, self.task_consumer.channel.qos.restore_strays)
         super().on_ready()
 
     def give_back(self) -> None:

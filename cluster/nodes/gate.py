@@ -86,6 +86,8 @@ class Gate(bootsteps.StartStopStep):  # type: ignore[misc]
         self.allowance = self._policy.decide(reading, self.slots, now_s)
         self._report(consumer.hostname, before)
         if isinstance(consumer.pool, TaskPool):  # other pools have no processes to end
+            # The pool hears of a process that dies a moment before it can be waited for; it looks again after 5 s.
+            consumer.pool.maintain_pool()
             due = polite.runs_out(reading, self.config) and now_s >= self._recovers_until_s
             # What this node has asked for already, within this second, might well be the chunk that it hands back.
             if due and not consumer.task_consumer.channel._in_poll:

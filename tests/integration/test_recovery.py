@@ -118,6 +118,25 @@ def test_a_message_that_was_popped_and_not_recorded_is_published_again(
     assert len(told(stores, run, "published-again")) >= lost
 
 
+def test_a_message_whose_note_came_late_goes_back_although_its_node_lives(
+    broker: str, tmp_path: Path, stores: Stores
+) -> None:
+    """The node gave up the connection while it noted what it had taken; Redis got the note afterwards."""
+    source = texts(tmp_path / "in", 4)
+    client, queue = stores.ledger.redis, celery_tasks.queue("measure")
+    with Worker("alive", broker, tmp_path, "-c", "1"):
+        [start] = wait_until("the node is known", stores.nodes.starts)
+        with start_cluster("submit", "--job", "measure", "--seconds", "1", source, "--broker", broker) as submit:
+            taken: Any = wait_until("one waits", lambda: client.rpop(queue))
+            note = json.dumps([json.loads(taken), "", queue])
+            client.hset(keys.unacked(start.start), "late", note)
+            client.zadd(keys.unacked(start.start) + ":index", {"late": time.time()})
+            out, err = submit.communicate(timeout=60)
+    assert submit.returncode == 0, err
+    assert json.loads(out) == catalog.get("measure").run_locally(source)
+    assert stores.nodes.held(start.start) == []
+
+
 def test_a_window_that_could_not_be_published_is_found_missing(
     broker: str, tmp_path: Path, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from typing import Any
 import psutil
 import redis
 
-from cluster import catalog, keys, redis_client, runs, settings
+from cluster import catalog, celery_app, keys, redis_client, runs, settings
 from cluster.runs.celery_tasks import queue
+from cluster.runs.watch import Watch
 from tests.kit import cable, inputs
 from tests.kit.cable import Cable
 from tests.kit.programs import LOOPBACK, RedisServer, Worker, start_cluster
@@ -82,7 +83,8 @@ class Scene:
         """Nodes that do not come back."""
         self.masters: list[subprocess.Popen[str]] = []
         self.client = redis_client.connect(self.server.url)
-        self.stores = runs.connect(settings.load(broker_url=self.server.url))
+        self.config = settings.load(broker_url=self.server.url)
+        self.stores = runs.connect(self.config)
         self._settings = submitter
         stack.callback(self.client.close)
 
@@ -159,9 +161,14 @@ class Scene:
         assert json.loads(self.output.read_bytes()) == self.expected
         for master in self.masters:
             assert master.poll() is None, master.communicate()
-        with contextlib.suppress(AssertionError):
+        # The run may have ended before it was known that a node is lost; who watches next gives back what that held.
+        with (
+            closing(celery_app.build(self.config)) as app,
+            Watch(app, self.stores),
+            contextlib.suppress(AssertionError),
+        ):
             wait_until("all is calm", lambda: not self._unrest())
-        assert not self._unrest(), self.logs()
+        assert not self._unrest(), f"{self._unrest()}\n{self.logs()}"
         status = self.stores.ledger.status(self.run)
         assert status.state == "done"
         assert sum(status.nodes.values()) == status.chunks_settled == status.chunks_total, status

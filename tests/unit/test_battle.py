@@ -61,6 +61,12 @@ def test_a_chunk_that_never_begins_again_after_a_kill_is_named() -> None:
     assert (found.not_begun_again, found.killed_s, found.lost) == (1, [], 1)
 
 
+def test_a_chunk_that_a_node_back_from_silence_does_need_not_begin_again() -> None:
+    executions = [start("a", "one", 0, 9), start("a", "two", 5)]
+    events = [Event(1.0, "pause", "one"), Event(6.0, "kill child", "two", 1), Event(8.0, "resume", "one")]
+    assert analysed(executions, events).not_begun_again == 0
+
+
 def test_a_silent_nodes_work_is_timed_from_its_silence() -> None:
     executions = [start("a", "one", 0, 9.5), start("a", "two", 5, 6)]
     found = analysed(executions, [Event(1.0, "pause", "one"), Event(9.0, "resume", "one")])

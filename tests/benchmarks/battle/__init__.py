@@ -38,7 +38,7 @@ QUIET_S = 3.0
 """A run in which nothing has begun for so long, although later ones go on, keeps nobody busy."""
 HUNG_S = 90.0
 """A run in which nothing has begun for so long since the last kill will never have a result."""
-LIMITS_S = {"killed": 2.0, "silent": 6.0}
+LIMITS_S = {"killed": 2.0, "child": 2.0, "silent": 6.0}
 TICK_S = 0.01
 LOOK_S = 0.25
 
@@ -199,6 +199,7 @@ def _problem(figures: Figures) -> str:
         "never begun again": figures.not_begun_again,
         "not taken over": figures.not_taken_over,
         f"p95 over {LIMITS_S['killed']} s after a kill": percentile(figures.killed_s, 0.95) > LIMITS_S["killed"],
+        f"p95 over {LIMITS_S['child']} s after a child's death": percentile(figures.child_s, 0.95) > LIMITS_S["child"],
         f"p95 over {LIMITS_S['silent']} s after silence": percentile(figures.silent_s, 0.95) > LIMITS_S["silent"],
     }
     return "; ".join(what if number is True else f"{number} {what}" for what, number in found.items() if number)

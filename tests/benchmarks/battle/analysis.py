@@ -47,7 +47,7 @@ class Figures:
     not_taken_over: int = 0
     """Chunks of nodes that were silent for over ``SILENT_LIMIT_S``, which nobody else began meanwhile."""
     not_begun_again: int = 0
-    """Chunks that ran in what was killed, and never began again."""
+    """Chunks that ran in what was killed, never began again, and were done by nobody else."""
 
 
 def analyse(runs: Mapping[str, Ended], executions: Iterable[Execution], events: Sequence[Event]) -> Figures:
@@ -148,7 +148,7 @@ def _time_recovery(figures: Figures, execution: Execution, starts: Sequence[Exec
         if any(start.began < killed_at < start.ended for start in starts if start.began > execution.began):
             return  # it had begun again before
         if math.isinf(again):
-            figures.not_begun_again += 1
+            figures.not_begun_again += not any(math.isfinite(start.ended) for start in starts)
         elif killed_at == history.kills.get(execution.node):
             figures.killed_s.append(again - killed_at)
         else:
