@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,8 +86,12 @@ def prepare(app: Celery, config: Settings) -> None:
 def restore(app: Celery, start: str) -> None:
     """Give back to their queues, in front, all messages that a start of a node holds."""
     options = _holding(app.conf, start)
-    # Not its own lock, which it may have died with; and all of it is overdue, whatever its clock said.
-    options |= {"unacked_mutex_key": f"{keys.unacked(start)}:restore", "visibility_timeout": -FOREVER_S}
+    # A lock of this call alone: one outlives for seconds whoever dies with it, and each message moves in a transaction.
+    # All is overdue, whatever the node's clock said.
+    options |= {
+        "unacked_mutex_key": f"{keys.unacked(start)}:restore:{secrets.token_hex(8)}",
+        "visibility_timeout": -FOREVER_S,
+    }
     with app.connection_for_write(transport_options=options) as connection:
         connection.default_channel.qos.restore_visible(num=None, interval=1)
 
