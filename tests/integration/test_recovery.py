@@ -22,6 +22,7 @@ from tests.kit.waiting import wait_until
 
 KILLED_S = 2.0
 SILENT_S = 6.0
+TAKEN_S = 10.0
 SLACK_S = 2.0
 """This machine may be busy with other things; the battle test measures without."""
 
@@ -182,17 +183,18 @@ def test_a_master_takes_a_run_whose_submitter_is_gone_and_loses_nothing(
 ) -> None:
     source = texts(tmp_path / "in", 16)
     with (
-        start_cluster("master", "--broker", broker) as master,
         Worker("a", broker, tmp_path, "-c", "1") as lost,
         Worker("b", broker, tmp_path, "-c", "1"),
+        start_cluster("master", "--broker", broker) as master,
     ):
+        wait_until("the master is at work", lambda: stores.ledger.redis.exists(keys.WATCHER))
         with start_cluster("submit", "--job", "measure", "--seconds", "1", source, "--broker", broker) as submit:
             run = wait_until("all is published", lambda: published(stores, 16))
             wait_until("it is being worked on", lambda: begun(stores))
             before = stores.ledger.status(run).coordinator
             submit.kill()
         wait_until(
-            "the master has it", lambda: stores.ledger.status(run).coordinator not in (before, None), timeout_s=10
+            "the master has it", lambda: stores.ledger.status(run).coordinator not in (before, None), timeout_s=TAKEN_S
         )
         wait_until("the node works", lambda: working_on(stores, run, "a@test"))
         lost.kill()
@@ -325,7 +327,7 @@ def test_a_node_with_another_version_of_the_job_refuses_and_the_run_says_so(
 def test_the_story_of_a_run_can_be_told(broker: str, tmp_path: Path, stores: Stores) -> None:
     source = texts(tmp_path / "in", 3)
     (source / "bad.txt").write_text("fail always")
-    with Worker("a", broker, tmp_path, "-c", "1"):
+    with Worker("a", broker, tmp_path, "-c", "1", CLUSTER_RETRY_DELAY_S="0.1"):
         done = cluster("submit", "--job", "measure", source, "--broker", broker)
     assert done.returncode == 3
     run = stores.ledger.runs(1)[0].run
