@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -15,6 +16,9 @@ from redis.exceptions import OutOfMemoryError
 from cluster import redis_client
 
 OVERDUE_S = 10.0
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
+"""What kombu and Celery raise for messages of a wrong form: not JSON, other JSON, a body that is not what it says."""
+log = logging.getLogger(__name__)
 
 
 class Message(virtual.Message):
@@ -104,6 +108,7 @@ class Connected:
     QoS = QoS
     Message = Message
     closed: bool
+    qos: Any
     _in_poll: Any
     _asked_at = 0.0
 
@@ -127,6 +132,17 @@ class Connected:
         """
         if self._in_poll and time.monotonic() - self._asked_at > OVERDUE_S:
             raise redis.TimeoutError("no answer from the queues")
+
+    def _brpop_read(self, **options: Any) -> Any:
+        """Read an answer and pass the message on. One that cannot be read must not end the worker."""
+        before = set(self.qos._delivered)
+        try:
+            return super()._brpop_read(**options)  # type: ignore[misc]
+        except UNREADABLE as error:
+            log.error("a message is dropped, it cannot be read: %r", error, extra={"event": "refused"})  # noqa: TRY400
+            for tag in self.qos._delivered.keys() - before:
+                self.qos.reject(tag)
+            return True
 
     def _brpop_start(self, *arguments: Any, **options: Any) -> Any:
         self._asked_at = time.monotonic()
