@@ -74,6 +74,16 @@ class QoS(kombu_redis.QoS):
         """Take over a message that is noted already."""
         virtual.QoS.append(self, message, delivery_tag)
 
+    def restore_all(self) -> None:
+        """Put back all that is noted as taken; what cannot be read is dropped."""
+        with self.channel.conn_or_acquire() as client:
+            for tag in client.hkeys(self.unacked_key):
+                try:
+                    self.restore_by_tag(tag.decode(), client)
+                except UNREADABLE as error:
+                    log.error("a message is dropped, it cannot be read: %r", error, extra={"event": "refused"})  # noqa: TRY400
+                    client.hdel(self.unacked_key, tag)
+
     def restore_strays(self) -> None:
         """Put back what is noted as taken by us although we don't have it.
 

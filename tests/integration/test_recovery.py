@@ -308,10 +308,12 @@ def test_a_node_with_another_version_of_the_job_refuses_and_the_run_says_so(
     arguments = ("submit", "--job", "dated", source, "--broker", broker)
     with Worker("old", broker, tmp_path, "-c", "1", CLUSTER_TEST_VERSION="0") as old:
         with start_cluster(*arguments) as submit:
-            wait_until("it is refused", lambda: (found := stores.ledger.runs(1)) and found[0].refusals)
-            run = stores.ledger.runs(1)[0].run
-            refusal = "old@test: has version 0 of the job; the run needs 1"
+            run = wait_until("all is published", lambda: published(stores, 6))
+            refusal = "old@test: has another version of the job: 0; the run needs 1"
             assert refusal in cluster("status", run, "--broker", broker).stdout
+            # A message that reaches it all the same is for others, too.
+            stores.ledger.redis.lmove("cluster.dated.1", "cluster.dated.0", "LEFT", "RIGHT")
+            wait_until("it refuses", lambda: stores.ledger.status(run).refusals)
             with Worker("new", broker, tmp_path, "-c", "1"):
                 out, err = submit.communicate(timeout=60)
         assert submit.returncode == 0, err
@@ -321,7 +323,7 @@ def test_a_node_with_another_version_of_the_job_refuses_and_the_run_says_so(
         done = cluster("submit", "--job", "measure", source, "--broker", broker)
         assert done.returncode == 0, done.stderr
         assert old.process.poll() is None
-        assert old.text().count(f"run {run} is refused: this node has version 0 of the job") == 1
+        assert old.text().count(f"run {run} is refused: this node has another version of the job: 0") == 1
 
 
 def test_the_story_of_a_run_can_be_told(broker: str, tmp_path: Path, stores: Stores) -> None:
