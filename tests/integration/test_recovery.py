@@ -341,6 +341,25 @@ def test_the_story_of_a_run_can_be_told(broker: str, tmp_path: Path, stores: Sto
     assert [row["event"] for row in rows if row["event"] in ("begun", "done")] == ["begun", "done"]
 
 
+OURS = "local ours = redis.call('KEYS', 'cluster:run*'); "
+OURS += "for _, key in ipairs(redis.call('KEYS', 'cluster:blobs*')) do ours[#ours + 1] = key end; "
+REMEMBER = (
+    OURS
+    + """
+local found = {}
+for _, key in ipairs(ours) do found[#found + 1] = key; found[#found + 1] = redis.call('DUMP', key) end
+return found
+"""
+)
+FORGET = (
+    OURS
+    + """
+for _, key in ipairs(ours) do redis.call('DEL', key) end
+for i = 1, #ARGV, 2 do redis.call('RESTORE', ARGV[i], 0, ARGV[i + 1]) end
+"""
+)
+
+
 @pytest.mark.parametrize("when", ["while the input is read", "afterwards"])
 def test_what_redis_has_forgotten_is_entered_and_done_again(
     when: str, broker: str, tmp_path: Path, stores: Stores
@@ -351,20 +370,14 @@ def test_what_redis_has_forgotten_is_entered_and_done_again(
     options = job.check_options({"seconds": 0.05})
     config = settings.load(broker_url=broker, fold_chunks=4)
     client = stores.ledger.redis
-    remembered: dict[bytes, Any] = {}
-
-    def ours() -> list[Any]:
-        return [key for key in client.scan_iter() if key.startswith((b"cluster:run", b"cluster:blobs"))]
+    remembered: list[Any] = []
 
     def forget() -> None:
         if not remembered:
-            remembered.update({key: client.dump(key) for key in ours()})
-        elif len(remembered) > 1:
-            client.delete(*ours())
-            for key, value in remembered.items():
-                client.restore(key, 0, value)
-            remembered.clear()
-            remembered[b"done"] = None
+            remembered.extend(client.eval(REMEMBER, 0))  # type: ignore[arg-type]
+        elif remembered != ["used"]:
+            client.eval(FORGET, 0, *remembered)
+            remembered[:] = ["used"]
 
     class Given(session.Input):
         def chunks(self) -> Iterator[Chunk]:
@@ -381,7 +394,7 @@ def test_what_redis_has_forgotten_is_entered_and_done_again(
     with Worker("a", broker, tmp_path, "-c", "2"), session.opened(config, job, options) as opened:
         run = opened.start(job, options)
         assert opened.coordinate(job, run, Given(job, [source], options), wait) == "done"
-        assert list(remembered) == [b"done"]
+        assert remembered == ["used"]
         parts_of = parts.of_run(run, stores, config.max_part_bytes)
         assert job.result(parts_of, options) == job.run_locally(source)
     found = stores.ledger.status(run)
