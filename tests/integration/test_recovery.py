@@ -374,7 +374,7 @@ def test_what_redis_has_forgotten_is_entered_and_done_again(
 
     def forget() -> None:
         if not remembered:
-            remembered.extend(client.eval(REMEMBER, 0))  # type: ignore[arg-type]
+            remembered.extend(client.eval(REMEMBER, 0))
         elif remembered != ["used"]:
             client.eval(FORGET, 0, *remembered)
             remembered[:] = ["used"]
