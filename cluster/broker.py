@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -15,6 +16,9 @@ from redis.exceptions import OutOfMemoryError
 from cluster import redis_client
 
 OVERDUE_S = 10.0
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
+"""What kombu and Celery raise for messages of a wrong form: not JSON, other JSON, a body that is not what it says."""
+log = logging.getLogger(__name__)
 
 
 class Message(virtual.Message):
@@ -71,15 +75,20 @@ class QoS(kombu_redis.QoS):
         virtual.QoS.append(self, message, delivery_tag)
 
     def restore_strays(self) -> None:
-        """Put back what is noted as taken by us although we don't have it.
+        """Put back what is noted as taken and is not here; what cannot be read is dropped.
 
-        Such a note was on its way when the connection broke, and arrived afterwards, or its answer did not arrive:
-        nobody would do what it is about, and nobody miss it either.
+        All of a lost node's notes are such. So is a living one's that was on its way when the connection broke and
+        arrived afterwards, or whose answer did not: nobody would do what it is about, and nobody miss it either.
         """
         with self.channel.conn_or_acquire() as client:
-            noted = {tag.decode() for tag in client.hkeys(self.unacked_key)}
-        for tag in noted - self._delivered.keys():
-            self.restore_by_tag(tag)
+            for tag in {
+                tag.decode(errors="replace") for tag in client.hkeys(self.unacked_key)
+            } - self._delivered.keys():
+                try:
+                    self.restore_by_tag(tag, client)
+                except UNREADABLE as error:
+                    log.error("a message is dropped, it cannot be read: %r", error, extra={"event": "refused"})  # noqa: TRY400
+                    client.hdel(self.unacked_key, tag)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
         """Put a message back into its queue, in front: what was begun is not to wait behind all that was not.
@@ -104,6 +113,7 @@ class Connected:
     QoS = QoS
     Message = Message
     closed: bool
+    qos: Any
     _in_poll: Any
     _asked_at = 0.0
 
@@ -127,6 +137,17 @@ class Connected:
         """
         if self._in_poll and time.monotonic() - self._asked_at > OVERDUE_S:
             raise redis.TimeoutError("no answer from the queues")
+
+    def _brpop_read(self, **options: Any) -> Any:
+        """Read an answer and pass the message on. One that cannot be read must not end the worker."""
+        before = set(self.qos._delivered)
+        try:
+            return super()._brpop_read(**options)  # type: ignore[misc]
+        except UNREADABLE as error:
+            log.error("a message is dropped, it cannot be read: %r", error, extra={"event": "refused"})  # noqa: TRY400
+            for tag in self.qos._delivered.keys() - before:
+                self.qos.reject(tag)
+            return True
 
     def _brpop_start(self, *arguments: Any, **options: Any) -> Any:
         self._asked_at = time.monotonic()

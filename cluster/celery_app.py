@@ -66,7 +66,7 @@ def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
         worker_enable_remote_control=True,
         task_time_limit=config.chunk_time_limit_s + config.chunk_time_grace_s,
         task_soft_time_limit=config.chunk_time_limit_s,
-        task_routes=celery_tasks.routes(catalog.jobs()),
+        task_routes=celery_tasks.routes(catalog.jobs().values()),
         task_create_missing_queues=True,
         # A Redis that goes away is waited for.
         broker_connection_retry_on_startup=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,8 +110,8 @@ class Job:
     options: tuple[Option, ...] = ()
     unavailable: Callable[..., str] = lambda: ""
     """Why this machine cannot do the job, or "". Its parameters are options, None for "any"."""
-    version: str = "1"
-    """Another one for another meaning: a node refuses chunks of a run that was begun with another version."""
+    version: str = ""
+    """Another one for another meaning: a run is done by nodes that have the version it was begun with."""
     idempotent: bool = True
     """Whether a chunk may be done twice for the sake of speed. After a failure it may be done again in any case."""
     install: str = ""
@@ -119,6 +120,8 @@ class Job:
     def __post_init__(self) -> None:
         if not self.name.replace("-", "").isalnum() or not self.name.isascii():
             raise ValueError(f"the job name {self.name!r} must be ASCII letters, digits and '-'")
+        if not re.fullmatch(r"[a-zA-Z0-9._-]*", self.version):
+            raise ValueError(f"job {self.name}: the version {self.version!r} must be ASCII letters, digits and '.-_'")
         size = inspect.signature(self.split).parameters.get("chunk_size")
         if size is None or not isinstance(size.default, int):
             raise ValueError(f"job {self.name}: its splitter needs a parameter chunk_size with a number as default")
@@ -130,6 +133,11 @@ class Job:
             if option.name in taken:
                 raise ValueError(f"job {self.name}: the option name {option.name!r} is taken")
             taken.add(option.name)
+
+    @property
+    def label(self) -> str:
+        """Name and version, as nodes say what they serve: ``ocr``, or ``ocr.2`` for version 2."""
+        return f"{self.name}.{self.version}" if self.version else self.name
 
     @property
     def chunk_size(self) -> Option:

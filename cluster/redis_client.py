@@ -28,6 +28,7 @@ CHECK_TIMEOUT_S = 3
 HEALTH_CHECK_S = 3
 FULL_PAUSE_S = 0.5
 QUIET_S = 5.0
+UNAWARE_S = 1.0
 MINIMUM_VERSION = (6, 2)
 SENTINEL = "sentinel://"
 SENTINEL_PORT = 26379
@@ -140,8 +141,9 @@ class Outage:
         """Redis answered what it was asked at that moment, by default just now.
 
         That does not mean that it has room, unless we ``wrote`` what it refused, or it has refused nobody for a while.
+        Nor does it mean much within a moment of its going: some answers come from connections that do not know it yet.
         """
-        if self._began is None or (asked_at is not None and asked_at < self._began):
+        if self._began is None or (asked_at is not None and asked_at < self._began + UNAWARE_S):
             return
         with self._lock:
             now = time.monotonic()
@@ -204,7 +206,7 @@ class Patience(Retry):
                     raise
                 raise cause from interruption
             else:
-                self._news.say_back(asked_at=asked_at, wrote=_says_full(cause))
+                self._news.say_back(asked_at=None if failures else asked_at, wrote=_says_full(cause))
                 return answer
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import click
 import redis
 
-from cluster import errors, redis_client
+from cluster import errors, redis_client, session
 from cluster.cli import output, texts
 from cluster.cli.progress import Progress
 from cluster.job import Job
@@ -47,6 +47,10 @@ def to_end(
 
 def _cancel(opened: Session, run: str) -> None:
     try:
+        found = opened.stores.ledger.status(run, failures=False)
+        if found.role == "splitter" and found.coordinator != session.whoami():
+            click.echo(f"{run}: goes on with {found.coordinator}. To cancel it: cluster cancel {run}", err=True)
+            return
         coordinate.cancel(run, opened.stores, "the submitter was stopped")
     except redis.RedisError as error:
         click.echo(f"{run}: not cancelled, as Redis does not answer ({error}): cluster cancel {run}", err=True)

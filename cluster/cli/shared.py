@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import click
 import orjson
 
 from cluster import redis_client, runs, settings
+from cluster.nodes.registry import Node
 from cluster.runs import Stores
+from cluster.runs.status import Status
 from cluster.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -30,6 +32,17 @@ def connect(broker_url: str | None, *, patient: bool = False) -> tuple[Settings,
     config = settings.load(broker_url=broker_url)
     redis_client.check(config.require_broker())
     return config, runs.connect(config, patient=patient)
+
+
+def other_versions(status: Status, nodes: Iterable[Node]) -> dict[str, str]:
+    """Node -> why it does not do a run: those that have the job in another version."""
+    found = {}
+    for node in nodes:
+        versions = {label.partition(".")[0]: label.partition(".")[2] for label in node.jobs}
+        if node.state == "online" and versions.get(status.job, status.version) != status.version:
+            has, needs = versions[status.job] or "none", status.version or "none"
+            found[node.name] = f"has another version of the job: {has}; the run needs {needs}"
+    return found
 
 
 def print_json(value: Any) -> None:

@@ -22,6 +22,8 @@ def command(run: str | None, events: bool, broker: str | None, as_json: bool) ->
             raise errors.UnknownRun("this cluster has no runs yet")
         run = latest[0].run
     status = stores.ledger.status(run)
+    if status.state == "running":
+        status.refusals.update(shared.other_versions(status, stores.nodes.nodes()))
     if events:
         story = stores.ledger.events(run)
         if as_json:

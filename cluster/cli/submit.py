@@ -93,10 +93,10 @@ def _look_for_nodes(config: Settings, job: Job, *, fail: bool) -> None:
     """
     redis_client.check(config.require_broker())
     online = [node for node in runs.connect(config).nodes.nodes() if node.state == "online"]
-    if any(job.name in node.jobs for node in online):
+    if any(job.label in node.jobs for node in online):
         return
     count = f"{len(online)} node{'' if len(online) == 1 else 's'} online"
-    problem = f"no node of this cluster can do the job {job.name} ({count}; `cluster nodes` lists their jobs)"
+    problem = f"no node of this cluster can do the job {job.label} ({count}; `cluster nodes` lists their jobs)"
     if fail:
         raise errors.JobUnavailable(problem)
     click.echo(f"{problem}; waiting for one. On a machine that should help: {foreground.join_line(config)}", err=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,15 +84,9 @@ def prepare(app: Celery, config: Settings) -> None:
 
 def restore(app: Celery, start: str) -> None:
     """Give back to their queues, in front, all messages that a start of a node holds."""
-    options = _holding(app.conf, start)
-    # A lock of this call alone: one outlives for seconds whoever dies with it, and each message moves in a transaction.
-    # All is overdue, whatever the node's clock said.
-    options |= {
-        "unacked_mutex_key": f"{keys.unacked(start)}:restore:{secrets.token_hex(8)}",
-        "visibility_timeout": -FOREVER_S,
-    }
+    options = {**_holding(app.conf, start), "client_name": None}
     with app.connection_for_write(transport_options=options) as connection:
-        connection.default_channel.qos.restore_visible(num=None, interval=1)
+        connection.default_channel.qos.restore_strays()
 
 
 def abilities() -> dict[str, str]:
@@ -127,6 +120,7 @@ def _holding(conf: Any, start: str) -> dict[str, Any]:
         "unacked_mutex_key": f"{key}:mutex",
         "unacked_mutex_expire": 10,
         "visibility_timeout": FOREVER_S,
+        "client_name": registry.CLIENT + start,
     }
 
 
@@ -139,4 +133,5 @@ def _choose_queues(conf: Any) -> None:
     for job, problem in able.items():
         if problem:
             log.warning(left_out(job, problem), extra={"event": "job-left-out"})
-    conf.task_queues = [Queue(queue(job), routing_key=queue(job)) for job, why in able.items() if not why]
+    names = [queue(catalog.get(job).label) for job, why in able.items() if not why]
+    conf.task_queues = [Queue(name, routing_key=name) for name in names]

@@ -34,14 +34,14 @@ TASK_ID = re.compile(r"(?P<run>[a-zA-Z0-9-]+)\.(?:(?P<chunk>\d+)|fold\.(?P<level
 log = logging.getLogger(__name__)
 
 
-def queue(job: str) -> str:
-    """The queue of a job's messages."""
-    return f"cluster.{job}"
+def queue(label: str) -> str:
+    """The queue of the messages of a job, named by its ``Job.label``: those who have another version never see them."""
+    return f"cluster.{label}"
 
 
-def routes(jobs: Iterable[str]) -> dict[str, dict[str, str]]:
+def routes(jobs: Iterable[Job]) -> dict[str, dict[str, str]]:
     """For Celery: which queue the tasks of each job use."""
-    return {f"cluster.{job}{part}": {"queue": queue(job)} for job in jobs for part in ("", ".fold")}
+    return {f"cluster.{job.name}{part}": {"queue": queue(job.label)} for job in jobs for part in ("", ".fold")}
 
 
 def add(app: Celery, job: Job, config: Settings) -> None:
@@ -59,7 +59,8 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         stores().ledger.end_attempt(parsed.run, str(parsed.chunk), how, worker, why)
 
     def fold_timed_out(message: Any, reason: str, worker: Worker) -> None:
-        stores().ledger.stop(FoldMessage.model_validate(message).run, "failed", f"joining parts {reason}")
+        # Its message is acknowledged by now; the supervisor finds it missing.
+        fold_cut_short(message, "killed", f"joining parts {reason}", worker)
 
     def fold_cut_short(message: Any, how: str, why: str, worker: Worker) -> None:
         parsed = FoldMessage.model_validate(message)
@@ -78,7 +79,7 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         try:
             ended = map_chunk.run(parsed, job, stores(), config, worker)
         except redis.RedisError as error:
-            raise _hand_back(error) from error
+            raise _hand_back(self, config, error) from error
         except Exception as error:
             # Ours, or a time limit that struck at a bad moment.
             log.exception(
@@ -107,7 +108,7 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         try:
             ended = fold.run(parsed, job, stores(), config, worker)
         except redis.RedisError as error:
-            raise _hand_back(error) from error
+            raise _hand_back(self, config, error) from error
         except Exception as error:
             reason = f"joining parts failed: {type(error).__name__}: {error}"
             attempts = stores().ledger.end_attempt(parsed.run, fold.name(parsed), "failed", worker, reason)
@@ -169,10 +170,13 @@ def _parse(kind: type[Message], message: Any) -> Message:
         raise Ignore from None
 
 
-def _hand_back(error: Exception) -> Reject:
-    """Redis is away: the message goes back; the start that it cut short counts as an attempt."""
-    log.error("Redis is away, the message goes back to the queue: %s", error)
-    return Reject(str(error), requeue=True)
+def _hand_back(task: Task, config: Settings, error: redis.RedisError) -> Exception:
+    """Redis is away, or refuses: the message goes back to its queue; it comes again in a while."""
+    log.error("the message goes back to its queue: %s", error, extra={"event": "handed-back"})
+    again: Exception = Reject(str(error), requeue=True)
+    if isinstance(error, redis.ResponseError):  # it answers, so it can also take the message for later
+        again = task.retry(countdown=config.retry_delay_s, exc=None, throw=False)
+    return again
 
 
 def _guarded(cut_short: CutShort, timed_out: TimedOut) -> type[Task]:

@@ -104,6 +104,7 @@ class Coordinator:
                 self._entered = self._entered._replace(ended=True)
         except Busy:
             self._entered = Split()
+            self._supervisor.step_back()
             self._window = []  # its blobs are the other one's by now
             log.warning(
                 "run %s: another one reads its input now; waiting for its result",
@@ -112,7 +113,12 @@ class Coordinator:
         except errors.RunOver:
             pass
         finally:
-            for at in range(len(self._window)):  # uploaded, not entered: nobody will ask for it
+            self._drop_uploaded()
+
+    def _drop_uploaded(self) -> None:
+        """Drop what is uploaded and not entered, unless another one goes on: it uploads to the same place."""
+        if self._window and self._lease is not None and self._lease.keep() and self._lease.split() == self._entered:
+            for at in range(len(self._window)):
                 self._blobs.drop(keys.input_scope(self._run, self._entered.chunks + at))
 
     def wait(self) -> str:
@@ -302,7 +308,7 @@ class Memory:
 
 
 def cancel(
-    run: str, stores: Stores, reason: str, state: str = "cancelled", fence: int | None = None
+    run: str, stores: Stores, reason: str, state: str = "cancelled", fence: str | None = None
 ) -> tuple[bool, str]:
     """End a run now. Chunks that are being done end without effect; their input is dropped.
 

@@ -47,7 +47,7 @@ class Split(NamedTuple):
 class Lease:
     """A run's lease; all that only its holder may do. Every call may be repeated."""
 
-    def __init__(self, ledger: Ledger, run: str, owner: str, role: Role, fence: int) -> None:
+    def __init__(self, ledger: Ledger, run: str, owner: str, role: Role, fence: str) -> None:
         self.ledger = ledger
         self.run = run
         self.owner = owner
@@ -67,7 +67,7 @@ class Lease:
             raise Busy(rest[0].decode())
         if state != b"held":
             raise errors.RunOver(f"the run {run} is {state.decode()}")
-        return cls(ledger, run, owner, role, int(rest[0]))
+        return cls(ledger, run, owner, role, rest[0].decode())
 
     def keep(self) -> bool:
         """Hold it for another ``LEASE_S``; False if it is another's by now, or the run is over."""
@@ -165,6 +165,6 @@ class Lease:
         return state == "running"
 
 
-def _take(ledger: Ledger, run: str, owner: str, role: Role, fence: int | str) -> Any:
+def _take(ledger: Ledger, run: str, owner: str, role: Role, fence: str) -> Any:
     names = [keys.run(run), keys.run(run, "events")]
     return ledger.scripts("take_lease", names, [owner, role, int(LEASE_S * 1000), fence, ledger.retention_s])

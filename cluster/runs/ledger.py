@@ -130,15 +130,14 @@ class Ledger:
         """Enter how many items the run will have, as soon as that is known."""
         self.scripts("expect_items", [keys.run(run)], [items])
 
-    def stop(self, run: str, state: str, error: str, fence: int | None = None) -> tuple[bool, str]:
+    def stop(self, run: str, state: str, error: str, fence: str | None = None) -> tuple[bool, str]:
         """End a run before its end as "cancelled" or "failed"; with ``fence``, only while that lease is held.
 
         Returns:
             Whether this call did it, and the state the run is in now ("unknown" for no such run).
         """
         names = [keys.run(run), keys.run(run, "events")]
-        fenced = "" if fence is None else str(fence)
-        was_running, now = self.scripts("stop", names, [state, error, fenced, self.retention_s])
+        was_running, now = self.scripts("stop", names, [state, error, fence or "", self.retention_s])
         return bool(was_running), now.decode()
 
     def demand_version(self, run: str, version: str) -> None:

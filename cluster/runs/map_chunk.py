@@ -21,8 +21,8 @@ from tasks import Part
 
 MAX_RETRY_DELAY_S = 60.0
 MAX_REASON_CHARS = 500
-REFUSED_AGAIN_S = 1.0
-"""A message that this node cannot take goes back, for another one, and may come again after so long."""
+ELSEWHERE_S = 1.0
+"""A second copy that came to the node of the first goes back, for another one, and may come again after so long."""
 log = logging.getLogger(__name__)
 
 
@@ -62,8 +62,8 @@ def run(message: MapMessage, job: Job, stores: Stores, config: Settings, worker:
         log.warning(
             "run %s is refused: this node %s", message.run, claim.why, extra={"event": "refused", "run": message.run}
         )
-    if claim.state in ("other version", "elsewhere"):
-        return TryAgain(REFUSED_AGAIN_S, claim.state)
+    if claim.state == "elsewhere":
+        return TryAgain(ELSEWHERE_S, claim.state)
     if claim.state != "claimed":
         return claim.state
     last_attempt = claim.attempts.failed + 1 >= config.max_attempts
@@ -153,7 +153,7 @@ def _failed(
     )  # fmt: skip
     if attempts.failed >= config.max_attempts:
         return set_aside(message, stores, entry, reason, worker)
-    delay_s = min(MAX_RETRY_DELAY_S, config.retry_delay_s * 2.0 ** (attempts.failed - 1))
+    delay_s = min(MAX_RETRY_DELAY_S, config.retry_delay_s * 2.0 ** max(0, attempts.failed - 1))
     return TryAgain(delay_s, reason)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import kombu.exceptions
 import redis
 
-from cluster import catalog, errors, keys
+from cluster import catalog, keys
 from cluster.runs import Stores
 from cluster.runs.supervise import Supervisor
 from cluster.runs.watch import Watch
@@ -75,32 +75,32 @@ class Master:
         for run in [run for run, supervisor in self._supervisors.items() if supervisor.over]:
             self._supervisors.pop(run).__exit__()
             self._passed.add(run)
-        for run, job in self._abandoned().items():
-            try:
-                found = catalog.get(job)
-            except errors.UnknownJob:
-                log.warning("run %s is of a job that is not installed here: %s", run, job, extra={"run": run})
+        for run, (job, version) in self._abandoned().items():
+            found = catalog.jobs().get(job)
+            if found is None or found.version != version:
+                label = f"{job}.{version}" if version else job
+                log.warning("run %s is of a job that is not installed here: %s", run, label, extra={"run": run})
                 self._passed.add(run)
                 continue
             supervisor = Supervisor(self._app, found, run, self._stores, self._owner, "supervisor")
             self._supervisors[run] = supervisor.__enter__()
 
-    def _abandoned(self) -> dict[str, str]:
-        """Runs without a coordinator, and their jobs."""
+    def _abandoned(self) -> dict[str, tuple[str, str]]:
+        """Runs without a coordinator, with their jobs and the versions of these; no rows that are not ours."""
         client = self._stores.ledger.redis
         names: Any = client.zrange(keys.RUNS, 0, -1)
-        all_runs = [name.decode() for name in names]
+        all_runs = [name.decode(errors="replace") for name in names]
         self._passed.intersection_update(all_runs)
         looked_at = [run for run in all_runs if run not in self._passed and run not in self._supervisors]
         with client.pipeline(transaction=False) as pipe:
             pipe.time()
             for run in looked_at:
-                pipe.hmget(keys.run(run), ["state", "job", "lease_until_ms"])
-            (seconds, micros), *rows = pipe.execute()
+                pipe.hmget(keys.run(run), ["state", "job", "version", "lease_until_ms"])
+            (seconds, micros), *rows = pipe.execute(raise_on_error=False)
         abandoned = {}
-        for run, (state, job, until_ms) in zip(looked_at, rows, strict=True):
-            if state != b"running":
+        for run, row in zip(looked_at, rows, strict=True):
+            if isinstance(row, Exception) or row[0] != b"running" or row[1] is None:
                 self._passed.add(run)
-            elif int(until_ms or 0) < seconds * 1000 + micros // 1000:
-                abandoned[run] = job.decode()
+            elif int(row[3] or 0) < seconds * 1000 + micros // 1000:
+                abandoned[run] = (row[1].decode(), (row[2] or b"").decode())
         return abandoned

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from itertools import groupby
 
 from cluster import errors, keys
 from cluster.runs import Stores, celery_tasks
@@ -29,8 +28,8 @@ def prune(stores: Stores, runs: Sequence[Status]) -> list[Status]:
     """
     over = [run for run in runs if _is_over(run.run, stores)]
     names = {*(run.run for run in over), *stores.ledger.expired()}
-    for job, _ in groupby(sorted(run.job for run in over)):
-        stores.ledger.unsend(celery_tasks.queue(job), names)
+    for label in {run.label for run in over}:
+        stores.ledger.unsend(celery_tasks.queue(label), names)
     stores.blobs.drop_below([keys.run_folder(name) for name in names])
     stores.ledger.forget(names)
     for run in over:

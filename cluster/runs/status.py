@@ -43,6 +43,8 @@ class Status(BaseModel):
 
     run: str
     job: str
+    version: str
+    """Of the job; nodes that have another one do not do this run."""
     state: State
     items_total: int | None
     """None while the input is still being counted."""
@@ -65,12 +67,19 @@ class Status(BaseModel):
     """Node -> why it does not take this run's chunks."""
     coordinator: str | None
     """Who coordinates it; None when nobody does."""
+    role: Literal["splitter", "supervisor"] | None
+    """Whether the coordinator has the run's input and reads it."""
     options: dict[str, Any]
     submitter: str
     error: str | None
     """Why the run failed or who cancelled it."""
     started_at: datetime
     finished_at: datetime | None
+
+    @property
+    def label(self) -> str:
+        """``Job.label`` of its job."""
+        return f"{self.job}.{self.version}" if self.version else self.job
 
     @property
     def items_settled(self) -> int:
@@ -99,10 +108,12 @@ def from_ledger(
     def moment(name: str) -> datetime | None:
         return datetime.fromtimestamp(float(fields[name]), UTC) if fields.get(name) else None
 
+    held = number("lease_until_ms") > now_s * 1000
     return Status.model_validate(
         {
             "run": run,
             "job": fields["job"],
+            "version": fields.get("version", ""),
             "state": fields["state"],
             "items_total": maybe("items_total"),
             "items_done": max(0, number("items_settled") - failed),
@@ -116,7 +127,8 @@ def from_ledger(
             "retries": number("retries"),
             "nodes": dict(nodes),
             "refusals": dict(refusals),
-            "coordinator": fields.get("coordinator") if number("lease_until_ms") > now_s * 1000 else None,
+            "coordinator": fields.get("coordinator") if held else None,
+            "role": fields.get("role") if held else None,
             "options": orjson.loads(fields["options"]),
             "submitter": fields.get("submitter", ""),
             "error": fields.get("error") or None,

@@ -102,6 +102,14 @@ class Supervisor:
                 )
             return self.held
 
+    def step_back(self) -> None:
+        """Another one reads the input: from now on only see to it that the run ends, when nobody else does."""
+        with self._taking:
+            self._role = "supervisor"
+            if self.held is not None:
+                self.held.release()
+                self.held = None
+
     def lost(self, lease: Lease) -> None:
         """A script said that this lease is another's by now."""
         with self._taking:
@@ -173,7 +181,7 @@ class Supervisor:
                 for window, chunks in ledger.open_windows(self._run).items()
                 if unsettled.isdisjoint(chunks)
             }
-            queue = celery_tasks.queue(self._job.name)
+            queue = celery_tasks.queue(self._job.label)
             ids = watch.messages(ledger.redis, queue, self._stores.nodes.starts())
             there = {about[1] for about in map(celery_tasks.parse_id, ids) if about and about[0] == self._run}
             lost = self._search.missing(wanted - there)
@@ -200,7 +208,7 @@ class Supervisor:
         running = ledger.running(self._run)
         if not running or len(running) < ledger.redis.hlen(keys.run(self._run, "chunks")):  # some wait in the queue
             return
-        free = {node.name: node for node in self._stores.nodes.nodes() if _has_room(node, self._job.name)}
+        free = {node.name: node for node in self._stores.nodes.nodes() if _has_room(node, self._job.label)}
         pace = ledger.pace(self._run)
         room = sum(_room(node) for node in free.values())
         for chunk in sorted(running, key=lambda chunk: -chunk.seconds):

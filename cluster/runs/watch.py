@@ -65,6 +65,8 @@ class Watch:
                 self.look()
             except (redis.RedisError, kombu.exceptions.OperationalError, OSError) as error:
                 log.debug("nodes cannot be watched now: %s", error)
+            except Exception:
+                log.exception("watching nodes failed; going on")
 
     def look(self) -> None:
         """Look once at all nodes. Those who do not lead listen, so as to know as much when they do."""

@@ -68,7 +68,7 @@ class Run:
         self.run = f"test-{secrets.token_hex(4)}"
         self.stores = stores
         self.window_chunks = window_chunks
-        stores.ledger.create(self.run, "lengths", "1", options, "test")
+        stores.ledger.create(self.run, "lengths", "", options, "test")
         self.lease = Lease.take(stores.ledger, self.run, "test", "splitter")
         for window in range(windows):
             chunks = range(window * window_chunks, (window + 1) * window_chunks)
@@ -83,7 +83,7 @@ class Run:
         message = MapMessage(run=self.run, chunk=chunk)
         return map_chunk.run(message, JOB, self.stores, CONFIG, on(node))
 
-    def claim(self, chunk: int, node: str, version: str = "1") -> Claim:
+    def claim(self, chunk: int, node: str, version: str = "") -> Claim:
         return self.stores.ledger.claim(self.run, chunk, "lengths", version, on(node), max_attempts=3)
 
     def fold(self, level: int, number: int) -> FoldMessage | str:
@@ -180,7 +180,7 @@ def test_a_run_of_another_version_of_the_job_is_refused_and_the_run_says_so(stor
     run = Run(stores)
     for _ in range(2):
         assert run.claim(0, "old", version="0").state == "other version"
-    assert run.status.refusals == {"worker@old": "has version 0 of the job; the run needs 1"}
+    assert run.status.refusals == {"worker@old": "has another version of the job: 0; the run needs "}
     assert run.events().count(("refused", "")) == 1
     assert run.do(0) == "settled now"
 
@@ -201,7 +201,7 @@ def test_of_two_coordinators_one_has_the_lease_and_the_other_changes_nothing(sto
         Lease.take(stores.ledger, run.run, "master", "supervisor")
     stores.ledger.redis.hset(keys.run(run.run), "lease_until_ms", 0)
     master = Lease.take(stores.ledger, run.run, "master", "supervisor")
-    assert master.fence == run.lease.fence + 1
+    assert (run.lease.fence, master.fence) == ("1 test", "2 master")
     assert not run.lease.keep()
     with pytest.raises(Busy):
         run.lease.open_window(Split(chunks=2, windows=1), [run.upload(2, 1)], {}, 0)
@@ -231,6 +231,30 @@ def test_a_window_entered_twice_stands_there_once(stores: Stores) -> None:
         assert after == Split(chunks=3, windows=2, size_bytes=2)
     assert run.status.items_failed == 1
     assert sorted(stores.ledger.unsettled(run.run)) == [0, 1, 2]
+
+
+def test_a_lease_is_known_by_its_owner_too_where_redis_forgot_that_its_number_was_given(stores: Stores) -> None:
+    run = Run(stores)
+    one = run.lease
+    stores.ledger.redis.hset(keys.run(run.run), mapping={"leases": 0, "lease_until_ms": 0})
+    two = Lease.take(stores.ledger, run.run, "another", "splitter")
+    assert two.fence.split()[0] == one.fence.split()[0] == "1"
+    assert two.keep()
+    assert not one.keep()
+
+
+def test_an_owner_whose_first_answer_was_lost_may_take_the_lease_again(stores: Stores) -> None:
+    run = Run(stores)
+    again = Lease.take(stores.ledger, run.run, "test", "splitter")
+    assert again.keep()
+    assert not run.lease.keep()
+
+
+def test_an_attempt_that_is_told_of_twice_counts_once(stores: Stores) -> None:
+    run = Run(stores)
+    run.claim(0, "n1")
+    for _ in range(2):
+        assert stores.ledger.end_attempt(run.run, "0", "killed", on("n1"), "signal 9") == Attempts(killed=1)
 
 
 def test_what_is_published_again_is_what_is_still_to_be_done(stores: Stores) -> None:

@@ -49,13 +49,13 @@ def submit(server: RedisServer, source: Path) -> subprocess.Popen[str]:
 
 def restart(server: RedisServer) -> None:
     server.kill()
-    time.sleep(8)
+    time.sleep(4)
     server.start()
 
 
 def freeze(server: RedisServer) -> None:
     server.process.send_signal(signal.SIGSTOP)
-    time.sleep(20)
+    time.sleep(13)
     server.process.send_signal(signal.SIGCONT)
 
 

@@ -41,7 +41,7 @@ def all_stores(request: pytest.FixtureRequest, broker: str, tmp_path: Path) -> S
 def opened(stores: Stores) -> str:
     """A run with a chunk that is uploaded, a large part, a large fold and a blob that nothing refers to."""
     run = f"measure-{secrets.token_hex(4)}"
-    stores.ledger.create(run, "measure", "1", {}, "test")
+    stores.ledger.create(run, "measure", "", {}, "test")
     lease = Lease.take(stores.ledger, run, "test", "splitter")
     [ref] = stores.blobs.put(keys.input_scope(run, 0), [b"input"])
     entry = ChunkEntry(window=0, names=["a"], refs=[tuple(ref)], last=[True])
@@ -156,7 +156,7 @@ def test_no_key_of_an_abandoned_run_lives_for_ever(broker: str, client: redis.Re
     stores = runs.connect(settings.load(broker_url=broker))
     run = opened(stores)
     worker = ledger.Worker("n1", "start")
-    stores.ledger.claim(run, 0, "measure", "1", worker, max_attempts=3)
+    stores.ledger.claim(run, 0, "measure", "", worker, max_attempts=3)
     stores.ledger.end_attempt(run, "0", "failed", worker, "test")
     # What a node does that has not heard that the run is gone.
     stores.ledger.end_attempt("gone", "0", "failed", worker, "test")

@@ -24,6 +24,7 @@ from tests.kit.waiting import wait_until
 
 KILLED_S = 2.0
 SILENT_S = 6.0
+TAKEN_S = 10.0
 SLACK_S = 2.0
 """This machine may be busy with other things; the battle test measures without."""
 
@@ -197,17 +198,18 @@ def test_a_master_takes_a_run_whose_submitter_is_gone_and_loses_nothing(
 ) -> None:
     source = texts(tmp_path / "in", 16)
     with (
-        start_cluster("master", "--broker", broker) as master,
         Worker("a", broker, tmp_path, "-c", "1") as lost,
         Worker("b", broker, tmp_path, "-c", "1"),
+        start_cluster("master", "--broker", broker) as master,
     ):
+        wait_until("the master is at work", lambda: stores.ledger.redis.exists(keys.WATCHER))
         with start_cluster("submit", "--job", "measure", "--seconds", "1", source, "--broker", broker) as submit:
             run = wait_until("all is published", lambda: published(stores, 16))
             wait_until("it is being worked on", lambda: begun(stores))
             before = stores.ledger.status(run).coordinator
             submit.kill()
         wait_until(
-            "the master has it", lambda: stores.ledger.status(run).coordinator not in (before, None), timeout_s=10
+            "the master has it", lambda: stores.ledger.status(run).coordinator not in (before, None), timeout_s=TAKEN_S
         )
         wait_until("the node works", lambda: working_on(stores, run, "a@test"))
         lost.kill()
@@ -321,10 +323,12 @@ def test_a_node_with_another_version_of_the_job_refuses_and_the_run_says_so(
     arguments = ("submit", "--job", "dated", source, "--broker", broker)
     with Worker("old", broker, tmp_path, "-c", "1", CLUSTER_TEST_VERSION="0") as old:
         with start_cluster(*arguments) as submit:
-            wait_until("it is refused", lambda: (found := stores.ledger.runs(1)) and found[0].refusals)
-            run = stores.ledger.runs(1)[0].run
-            refusal = "old@test: has version 0 of the job; the run needs 1"
+            run = wait_until("all is published", lambda: published(stores, 6))
+            refusal = "old@test: has another version of the job: 0; the run needs 1"
             assert refusal in cluster("status", run, "--broker", broker).stdout
+            # A message that reaches it all the same is for others, too.
+            stores.ledger.redis.lmove("cluster.dated.1", "cluster.dated.0", "LEFT", "RIGHT")
+            wait_until("it refuses", lambda: stores.ledger.status(run).refusals)
             with Worker("new", broker, tmp_path, "-c", "1"):
                 out, err = submit.communicate(timeout=60)
         assert submit.returncode == 0, err
@@ -334,13 +338,13 @@ def test_a_node_with_another_version_of_the_job_refuses_and_the_run_says_so(
         done = cluster("submit", "--job", "measure", source, "--broker", broker)
         assert done.returncode == 0, done.stderr
         assert old.process.poll() is None
-        assert old.text().count(f"run {run} is refused: this node has version 0 of the job") == 1
+        assert old.text().count(f"run {run} is refused: this node has another version of the job: 0") == 1
 
 
 def test_the_story_of_a_run_can_be_told(broker: str, tmp_path: Path, stores: Stores) -> None:
     source = texts(tmp_path / "in", 3)
     (source / "bad.txt").write_text("fail always")
-    with Worker("a", broker, tmp_path, "-c", "1"):
+    with Worker("a", broker, tmp_path, "-c", "1", CLUSTER_RETRY_DELAY_S="0.1"):
         done = cluster("submit", "--job", "measure", source, "--broker", broker)
     assert done.returncode == 3
     run = stores.ledger.runs(1)[0].run
@@ -350,6 +354,25 @@ def test_the_story_of_a_run_can_be_told(broker: str, tmp_path: Path, stores: Sto
     assert "a@test did 3 chunks" in story
     rows = json.loads(cluster("status", run, "--events", "--json", "--broker", broker).stdout)
     assert [row["event"] for row in rows if row["event"] in ("begun", "done")] == ["begun", "done"]
+
+
+OURS = "local ours = redis.call('KEYS', 'cluster:run*'); "
+OURS += "for _, key in ipairs(redis.call('KEYS', 'cluster:blobs*')) do ours[#ours + 1] = key end; "
+REMEMBER = (
+    OURS
+    + """
+local found = {}
+for _, key in ipairs(ours) do found[#found + 1] = key; found[#found + 1] = redis.call('DUMP', key) end
+return found
+"""
+)
+FORGET = (
+    OURS
+    + """
+for _, key in ipairs(ours) do redis.call('DEL', key) end
+for i = 1, #ARGV, 2 do redis.call('RESTORE', ARGV[i], 0, ARGV[i + 1]) end
+"""
+)
 
 
 @pytest.mark.parametrize("when", ["while the input is read", "afterwards"])
@@ -362,20 +385,14 @@ def test_what_redis_has_forgotten_is_entered_and_done_again(
     options = job.check_options({"seconds": 0.05})
     config = settings.load(broker_url=broker, fold_chunks=4)
     client = stores.ledger.redis
-    remembered: dict[bytes, Any] = {}
-
-    def ours() -> list[Any]:
-        return [key for key in client.scan_iter() if key.startswith((b"cluster:run", b"cluster:blobs"))]
+    remembered: list[Any] = []
 
     def forget() -> None:
         if not remembered:
-            remembered.update({key: client.dump(key) for key in ours()})
-        elif len(remembered) > 1:
-            client.delete(*ours())
-            for key, value in remembered.items():
-                client.restore(key, 0, value)
-            remembered.clear()
-            remembered[b"done"] = None
+            remembered.extend(client.eval(REMEMBER, 0))
+        elif remembered != ["used"]:
+            client.eval(FORGET, 0, *remembered)
+            remembered[:] = ["used"]
 
     class Given(session.Input):
         def chunks(self) -> Iterator[Chunk]:
@@ -392,7 +409,7 @@ def test_what_redis_has_forgotten_is_entered_and_done_again(
     with Worker("a", broker, tmp_path, "-c", "2"), session.opened(config, job, options) as opened:
         run = opened.start(job, options)
         assert opened.coordinate(job, run, Given(job, [source], options), wait) == "done"
-        assert list(remembered) == [b"done"]
+        assert remembered == ["used"]
         parts_of = parts.of_run(run, stores, config.max_part_bytes)
         assert job.result(parts_of, options) == job.run_locally(source)
     found = stores.ledger.status(run)

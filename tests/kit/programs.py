@@ -170,9 +170,20 @@ def cluster(
     )
 
 
-def start_cluster(*arguments: str | Path, settings: Mapping[str, str] = NONE) -> subprocess.Popen[str]:
+class Program(subprocess.Popen[str]):
+    """A program that does not outlive a test that fails."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, error, trace)
+
+
+def start_cluster(*arguments: str | Path, settings: Mapping[str, str] = NONE) -> Program:
     """Start the command line; read its ``stdout`` and ``stderr`` while it runs."""
-    return subprocess.Popen(
+    return Program(
         [sys.executable, "-m", "cluster", *map(str, arguments)],
         env=environment(**settings),
         stdout=subprocess.PIPE,

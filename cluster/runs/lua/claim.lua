@@ -7,7 +7,7 @@ if not run[1] then return {'unknown'} end
 if run[1] ~= 'running' then return {run[1]} end
 if run[2] ~= ARGV[4] then return {'other job'} end
 if run[3] ~= ARGV[5] then
-  local why = 'has version ' .. ARGV[5] .. ' of the job; the run needs ' .. run[3]
+  local why = 'has another version of the job: ' .. ARGV[5] .. '; the run needs ' .. run[3]
   if redis.call('HSETNX', KEYS[7], ARGV[2], why) == 1 then
     redis.call('EXPIRE', KEYS[7], ARGV[9])
     note(KEYS[8], ARGV[9], 'refused', 'node', ARGV[2], 'why', why)

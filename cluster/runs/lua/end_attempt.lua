@@ -9,8 +9,9 @@ local claim = redis.call('HGET', KEYS[3], ARGV[1])
 local its_own = claim and string.match(claim, '^%d+ (%S+) ') == ARGV[3]
 -- A message that a lost node had not begun is no attempt; nor is one that others have begun since.
 if ARGV[2] == 'lost' and not its_own then return {'not begun'} end
-redis.call('HDEL', KEYS[3], its_own and ARGV[1] or '') -- needs no memory, so a full Redis takes what follows, too
 local failed, killed, lost = attempts_of(KEYS[4], ARGV[1])
+if not its_own then return {'noted', failed, killed, lost} end -- asked again, or another one is at it: it counts once
+redis.call('HDEL', KEYS[3], ARGV[1]) -- needs no memory, so a full Redis takes what follows, too
 if ARGV[2] == 'failed' then failed = failed + 1 end
 if ARGV[2] == 'killed' then killed = killed + 1 end
 if ARGV[2] == 'lost' then lost = lost + 1 end

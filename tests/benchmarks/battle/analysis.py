@@ -45,7 +45,7 @@ class Figures:
     silent_s: list[float] = field(default_factory=list)
     """For each chunk that ran on a node when that fell silent, and began elsewhere before its end: until then."""
     not_taken_over: int = 0
-    """Chunks of nodes that were silent for over ``SILENT_LIMIT_S``, which nobody began meanwhile, nor had done by then."""
+    """Chunks of nodes that were silent for over ``SILENT_LIMIT_S``, which nobody began meanwhile nor had done."""
     not_begun_again: int = 0
     """Chunks that ran in what was killed, never began again, and were done by nobody else."""
 
