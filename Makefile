@@ -31,7 +31,7 @@ run: $(VENV)/.ocr  ## Read the text on the example pictures.
 test: $(VENV)/.test  ## Run all tests but the long ones.
 	$(BIN)/python -m pytest
 
-chaos: $(VENV)/.test  ## Run every job while nodes, connections, submitters and Redis fail (about 15 minutes).
+chaos: $(VENV)/.test  ## Run every job while nodes, connections, submitters and Redis fail (about 9 minutes).
 	$(BIN)/python -m pytest tests/chaos
 
 check: $(VENV)/.test  ## Run the linters and the type checker.
