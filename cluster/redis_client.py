@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import redis
+from redis._parsers.base import BaseParser
 from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError
 from redis.retry import Retry
@@ -32,7 +33,14 @@ UNAWARE_S = 1.0
 MINIMUM_VERSION = (6, 2)
 SENTINEL = "sentinel://"
 SENTINEL_PORT = 26379
-AWAY = (redis.ConnectionError, redis.TimeoutError, OSError, OutOfMemoryError)
+
+
+class WritesRefused(redis.ResponseError):
+    """Redis takes no writes now: its disk is full, or it has fewer replicas than it is told to have."""
+
+
+BaseParser.EXCEPTION_CLASSES.update({"MISCONF": WritesRefused, "NOREPLICAS": WritesRefused})  # redis-py has no names
+AWAY = (redis.ConnectionError, redis.TimeoutError, OSError, OutOfMemoryError, WritesRefused)
 """Errors that pass when Redis is back, or has memory again."""
 
 Answer = TypeVar("Answer")
