@@ -74,26 +74,21 @@ class QoS(kombu_redis.QoS):
         """Take over a message that is noted already."""
         virtual.QoS.append(self, message, delivery_tag)
 
-    def restore_all(self) -> None:
-        """Put back all that is noted as taken; what cannot be read is dropped."""
+    def restore_strays(self) -> None:
+        """Put back what is noted as taken and is not here; what cannot be read is dropped.
+
+        All of a lost node's notes are such. So is a living one's that was on its way when the connection broke and
+        arrived afterwards, or whose answer did not: nobody would do what it is about, and nobody miss it either.
+        """
         with self.channel.conn_or_acquire() as client:
-            for tag in client.hkeys(self.unacked_key):
+            for tag in {
+                tag.decode(errors="replace") for tag in client.hkeys(self.unacked_key)
+            } - self._delivered.keys():
                 try:
-                    self.restore_by_tag(tag.decode(), client)
+                    self.restore_by_tag(tag, client)
                 except UNREADABLE as error:
                     log.error("a message is dropped, it cannot be read: %r", error, extra={"event": "refused"})  # noqa: TRY400
                     client.hdel(self.unacked_key, tag)
-
-    def restore_strays(self) -> None:
-        """Put back what is noted as taken by us although we don't have it.
-
-        Such a note was on its way when the connection broke, and arrived afterwards, or its answer did not arrive:
-        nobody would do what it is about, and nobody miss it either.
-        """
-        with self.channel.conn_or_acquire() as client:
-            noted = {tag.decode() for tag in client.hkeys(self.unacked_key)}
-        for tag in noted - self._delivered.keys():
-            self.restore_by_tag(tag)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
         """Put a message back into its queue, in front: what was begun is not to wait behind all that was not.

@@ -86,7 +86,7 @@ def restore(app: Celery, start: str) -> None:
     """Give back to their queues, in front, all messages that a start of a node holds."""
     options = {**_holding(app.conf, start), "client_name": None}
     with app.connection_for_write(transport_options=options) as connection:
-        connection.default_channel.qos.restore_all()
+        connection.default_channel.qos.restore_strays()
 
 
 def abilities() -> dict[str, str]:

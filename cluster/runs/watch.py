@@ -28,6 +28,7 @@ INTERRUPTED_S = 1.0
 CALM_S = 2.0
 """So long after that, nodes may still be connecting again."""
 FORGET_S = 60.0
+LEAVE_S = 2.0
 log = logging.getLogger(__name__)
 
 
@@ -56,6 +57,7 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         self._ending.set()
+        self._thread.join(timeout=LEAVE_S)  # what is being given back is given back whole, unless Redis is away
 
     def _run(self) -> None:
         while not self._ending.wait(LOOK_S):

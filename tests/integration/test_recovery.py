@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import kombu.exceptions
 import psutil
 import pytest
 
-from cluster import catalog, keys, runs, session, settings
+from cluster import catalog, celery_app, keys, nodes, runs, session, settings
 from cluster.runs import Stores, celery_tasks, parts
+from cluster.wire import MapMessage
 from splitters import Chunk
 from tests.kit.programs import RedisServer, Worker, cluster, start_cluster
 from tests.kit.waiting import wait_until
@@ -117,6 +119,19 @@ def test_a_message_that_was_popped_and_not_recorded_is_published_again(
     assert submit.returncode == 0, err
     assert json.loads(out) == catalog.get("measure").run_locally(source)
     assert len(told(stores, run, "published-again")) >= lost
+
+
+def test_who_died_while_he_gave_back_what_a_node_held_holds_up_nobody(broker: str, stores: Stores) -> None:
+    client, queue = stores.ledger.redis, celery_tasks.queue("measure")
+    with closing(celery_app.build(settings.load(broker_url=broker))) as app:
+        celery_tasks.publish_chunk(app, "measure", MapMessage(run="measure-1", chunk=0))
+        taken: Any = client.rpop(queue)
+        client.hset(keys.unacked("gone"), "tag", json.dumps([json.loads(taken), "", queue]))
+        client.zadd(keys.unacked("gone") + ":index", {"tag": time.time()})
+        client.set(keys.unacked("gone") + ":restore", "his lock", px=10_000)
+        nodes.restore(app, "gone")
+    assert client.llen(queue) == 1
+    assert stores.nodes.held("gone") == []
 
 
 def test_a_message_whose_note_came_late_goes_back_although_its_node_lives(

@@ -67,6 +67,12 @@ def test_a_chunk_that_a_node_back_from_silence_does_need_not_begin_again() -> No
     assert analysed(executions, events).not_begun_again == 0
 
 
+def test_a_copy_need_not_be_taken_over_when_the_chunk_is_done_meanwhile() -> None:
+    executions = [start("a", "one", 0, 5), start("a", "two", 1, 12)]
+    events = [Event(2.0, "pause", "two"), Event(11.0, "resume", "two")]
+    assert analysed(executions, events).not_taken_over == 0
+
+
 def test_a_silent_nodes_work_is_timed_from_its_silence() -> None:
     executions = [start("a", "one", 0, 9.5), start("a", "two", 5, 6)]
     found = analysed(executions, [Event(1.0, "pause", "one"), Event(9.0, "resume", "one")])

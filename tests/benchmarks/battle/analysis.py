@@ -45,7 +45,7 @@ class Figures:
     silent_s: list[float] = field(default_factory=list)
     """For each chunk that ran on a node when that fell silent, and began elsewhere before its end: until then."""
     not_taken_over: int = 0
-    """Chunks of nodes that were silent for over ``SILENT_LIMIT_S``, which nobody else began meanwhile."""
+    """Chunks of nodes that were silent for over ``SILENT_LIMIT_S``, which nobody began meanwhile nor had done."""
     not_begun_again: int = 0
     """Chunks that ran in what was killed, never began again, and were done by nobody else."""
 
@@ -142,7 +142,8 @@ def _time_recovery(figures: Figures, execution: Execution, starts: Sequence[Exec
         if again <= back_at:
             figures.silent_s.append(again - silent_at)
             return
-        figures.not_taken_over += back_at - silent_at > SILENT_LIMIT_S
+        limit = silent_at + SILENT_LIMIT_S
+        figures.not_taken_over += back_at > limit and not _is_done(starts, limit)
     if killed_at < execution.ended and not _is_done(starts, killed_at):
         again = _next(starts, killed_at, execution)
         if any(start.began < killed_at < start.ended for start in starts if start.began > execution.began):
