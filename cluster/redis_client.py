@@ -132,8 +132,10 @@ class Outage:
             self._refused_at = time.monotonic()
             if self._began is None:
                 self._began, self._full = self._refused_at, _says_full(error)
-                if self._full:
+                if isinstance(error, OutOfMemoryError):
                     log.warning("Redis at %s is full (its maxmemory); waiting until it has room", self._name)
+                elif self._full:
+                    log.warning("Redis at %s takes no writes now (%s); waiting", self._name, error)
                 else:
                     why = str(error).rstrip(".") or type(error).__name__
                     log.warning("Redis at %s does not answer (%s); waiting", self._name, why)
@@ -156,7 +158,7 @@ class Outage:
         with self._lock:
             now = time.monotonic()
             if self._began is not None and (wrote or not self._full or now - self._refused_at > QUIET_S):
-                what = "has room again" if self._full else "is back"
+                what = "takes writes again" if self._full else "is back"
                 log.warning("Redis at %s %s after %.0f s", self._name, what, now - self._began)
                 self._began = None
 
@@ -290,7 +292,8 @@ def _host(host: str) -> str:
 
 
 def _says_full(error: BaseException | None) -> bool:
-    return isinstance(error, OutOfMemoryError)
+    """Whether Redis answers, and refuses only what is to be written."""
+    return isinstance(error, OutOfMemoryError | WritesRefused)
 
 
 @contextmanager
