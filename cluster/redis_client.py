@@ -59,7 +59,8 @@ def connect(
         name: By which Redis knows its connections.
     """
     options: dict[str, Any] = {
-        "retry": Patience(outage(url)) if patient else Retry(NoBackoff(), 0),
+        # Once again at once: a connection that was lost while nobody used it is noticed only when somebody does.
+        "retry": Patience(outage(url)) if patient else Retry(NoBackoff(), 1, (redis.ConnectionError,)),
         "socket_connect_timeout": min(CONNECT_TIMEOUT_S, timeout_s),
         "socket_timeout": timeout_s,
         "health_check_interval": HEALTH_CHECK_S,
