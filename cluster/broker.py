@@ -60,7 +60,7 @@ class QoS(kombu_redis.QoS):
         """
         try:
             super().append(message, delivery_tag)
-        except OutOfMemoryError:
+        except (OutOfMemoryError, redis_client.WritesRefused):
             self.hold(message, delivery_tag)
 
     def take_all(self) -> dict[str, Any]:
@@ -168,7 +168,7 @@ class Transport(kombu_redis.Transport):
     """For a Redis that is named."""
 
     Channel = Channel
-    connection_errors = (*kombu_redis.Transport.connection_errors, OutOfMemoryError)
+    connection_errors = (*kombu_redis.Transport.connection_errors, OutOfMemoryError, redis_client.WritesRefused)
     # Without these two, kombu retries each error once, even of those that a connection may have again.
     recoverable_connection_errors = connection_errors
     recoverable_channel_errors = ()

@@ -62,7 +62,8 @@ def set_up(
     logging.getLogger("cluster").setLevel(level)
     for name in EACH_TASK:
         logging.getLogger(name).setLevel(logging.NOTSET if others <= logging.DEBUG else logging.WARNING)
-    logging.getLogger("celery.worker.request").addFilter(_without_traceback)
+    for name in ("celery.worker.request", "celery.backends.redis"):
+        logging.getLogger(name).addFilter(_without_traceback)
 
 
 def format_option(callback: Callable[[click.Context, click.Parameter, Any], Any] | None = None) -> click.Option:
@@ -115,7 +116,7 @@ def _level(config: Settings, default: int) -> int:
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """A child that died, or was ended for its time limit, is one line: the traceback is that of the pool."""
+    """A child that died, or a chord whose body found no Redis, is one line: what it was about is found missing."""
     record.exc_info = None
     return True
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import redis
+from redis._parsers.base import BaseParser
 from redis.backoff import NoBackoff
 from redis.exceptions import OutOfMemoryError
 from redis.retry import Retry
@@ -32,7 +33,14 @@ UNAWARE_S = 1.0
 MINIMUM_VERSION = (6, 2)
 SENTINEL = "sentinel://"
 SENTINEL_PORT = 26379
-AWAY = (redis.ConnectionError, redis.TimeoutError, OSError, OutOfMemoryError)
+
+
+class WritesRefused(redis.ResponseError):
+    """Redis takes no writes now: its disk is full, or it has fewer replicas than it is told to have."""
+
+
+BaseParser.EXCEPTION_CLASSES.update({"MISCONF": WritesRefused, "NOREPLICAS": WritesRefused})  # redis-py has no names
+AWAY = (redis.ConnectionError, redis.TimeoutError, OSError, OutOfMemoryError, WritesRefused)
 """Errors that pass when Redis is back, or has memory again."""
 
 Answer = TypeVar("Answer")
@@ -51,7 +59,8 @@ def connect(
         name: By which Redis knows its connections.
     """
     options: dict[str, Any] = {
-        "retry": Patience(outage(url)) if patient else Retry(NoBackoff(), 0),
+        # Once again at once: a connection that was lost while nobody used it is noticed only when somebody does.
+        "retry": Patience(outage(url)) if patient else Retry(NoBackoff(), 1, (redis.ConnectionError,)),
         "socket_connect_timeout": min(CONNECT_TIMEOUT_S, timeout_s),
         "socket_timeout": timeout_s,
         "health_check_interval": HEALTH_CHECK_S,
@@ -124,8 +133,10 @@ class Outage:
             self._refused_at = time.monotonic()
             if self._began is None:
                 self._began, self._full = self._refused_at, _says_full(error)
-                if self._full:
+                if isinstance(error, OutOfMemoryError):
                     log.warning("Redis at %s is full (its maxmemory); waiting until it has room", self._name)
+                elif self._full:
+                    log.warning("Redis at %s takes no writes now (%s); waiting", self._name, error)
                 else:
                     why = str(error).rstrip(".") or type(error).__name__
                     log.warning("Redis at %s does not answer (%s); waiting", self._name, why)
@@ -148,7 +159,7 @@ class Outage:
         with self._lock:
             now = time.monotonic()
             if self._began is not None and (wrote or not self._full or now - self._refused_at > QUIET_S):
-                what = "has room again" if self._full else "is back"
+                what = "takes writes again" if self._full else "is back"
                 log.warning("Redis at %s %s after %.0f s", self._name, what, now - self._began)
                 self._began = None
 
@@ -282,7 +293,8 @@ def _host(host: str) -> str:
 
 
 def _says_full(error: BaseException | None) -> bool:
-    return isinstance(error, OutOfMemoryError)
+    """Whether Redis answers, and refuses only what is to be written."""
+    return isinstance(error, OutOfMemoryError | WritesRefused)
 
 
 @contextmanager

@@ -112,6 +112,6 @@ def test_a_run_outlasts_a_full_redis(server: RedisServer, client: redis.Redis, t
         assert json.loads(out) == catalog.get("measure").run_locally(tmp_path / "in")
         assert took_s < 60 * 0.2 / 2 + 10
         assert client.hlen("unacked") == 0
-        assert (text.count("is full"), text.count("has room again")) == (1, 1), text
+        assert (text.count("is full"), text.count("takes writes again")) == (1, 1), text
         assert err.count("is full") <= 1
         assert "Unrecoverable" not in text

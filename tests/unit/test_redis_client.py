@@ -75,7 +75,7 @@ def test_a_full_redis_is_waited_for_and_has_room_only_when_it_took_what_it_refus
     write = failing(OutOfMemoryError("no"), OutOfMemoryError("no"))
     Patience(news).call_with_retry(do, nothing)
     assert ["full" in record.message for record in caplog.records] == [True, False]
-    assert "has room again" in caplog.text
+    assert "takes writes again" in caplog.text
 
 
 def test_pauses_grow_to_two_seconds_and_never_end(pauses: list[float]) -> None:

@@ -1,0 +1,96 @@
+"""Two who read the input of one run, because one of them slept: whoever wakes late does no harm."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from cluster import catalog, celery_app, keys, settings
+from cluster.runs import Stores
+from cluster.runs.coordinate import Coordinator
+from cluster.runs.lease import Lease
+from cluster.runs.supervise import Supervisor
+from splitters import Chunk, Item
+from tests.kit.waiting import wait_until
+
+CHUNKS: list[Chunk] = [[Item(f"{at}.txt", b"data %d" % at)] for at in range(8)]
+
+
+class Two:
+    """A run that one coordinates, and then another one."""
+
+    def __init__(self, redis_url: str, stores: Stores, run: str) -> None:
+        self.run = run
+        self.stores = stores
+        self._config = settings.load(broker_url=redis_url)
+        self._app = celery_app.build(self._config)
+        stores.ledger.create(run, "measure", "", {}, "one")
+
+    def who(self, owner: str) -> tuple[Supervisor, Coordinator]:
+        job = catalog.get("measure")
+        supervisor = Supervisor(self._app, job, self.run, self.stores, owner, "splitter")
+        wait: Callable[[], None] = lambda: None  # noqa: E731
+        return supervisor, Coordinator(self._app, job, self.run, self.stores, self._config, supervisor, wait)
+
+    def sleep(self) -> None:
+        """As if the one had, for longer than its lease."""
+        self.stores.ledger.redis.hset(keys.run(self.run), "lease_until_ms", 1)
+
+    def other(self, chunks: list[Chunk]) -> Lease:
+        """Another one comes and reads as far as that."""
+        supervisor, coordinator = self.who("another")
+        coordinator._entered = coordinator._fenced(Lease.split)
+        coordinator._publish_all(iter(chunks))
+        coordinator._flush()
+        return supervisor.lease()
+
+
+@pytest.fixture
+def two(redis_url: str, stores: Stores, request: pytest.FixtureRequest) -> Iterator[Two]:
+    two = Two(redis_url, stores, f"two-{time.monotonic_ns()}")
+    yield two
+    stores.ledger.stop(two.run, "cancelled", "by a test")
+    stores.ledger.redis.delete("cluster.measure")
+
+
+def test_one_who_leaves_late_takes_no_input_along_that_is_the_others_by_then(two: Two) -> None:
+    def read() -> Iterator[Chunk]:
+        yield from CHUNKS[:2]  # uploaded, and not enough for a window
+        two.sleep()
+        two.other(CHUNKS)
+        raise SystemExit(143)
+
+    _, coordinator = two.who("one")
+    with pytest.raises(SystemExit):
+        coordinator.coordinate(read)
+    there = [two.stores.ledger.redis.exists(keys.blobs(keys.input_scope(two.run, at))) for at in range(8)]
+    assert sorted(two.stores.ledger.unsettled(two.run)) == list(range(8))
+    assert there == [1] * 8
+
+
+def test_one_who_only_waits_leaves_the_lease_to_whoever_has_the_input(two: Two) -> None:
+    def read() -> Iterator[Chunk]:
+        yield from CHUNKS[:4]
+        two.sleep()
+        two.other(CHUNKS[:6]).release()  # and is stopped before the end of the input
+        yield from CHUNKS[4:]
+
+    supervisor, coordinator = two.who("one")
+    ended: list[Any] = []
+    with supervisor:
+        coordinator._on_wait = lambda: ended.append(1) if coordinator._supervisor._role == "supervisor" else None
+
+        thread = threading.Thread(target=coordinator.coordinate, args=(read,), daemon=True)
+        thread.start()
+        wait_until("it only waits", lambda: ended)
+        third = Lease.take(two.stores.ledger, two.run, "a third", "splitter")
+        assert third.split().chunks == 6
+        time.sleep(1)
+        assert third.keep()
+        two.stores.ledger.stop(two.run, "cancelled", "by a test")
+        thread.join(timeout=5)
+        assert not thread.is_alive()
