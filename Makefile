@@ -29,10 +29,11 @@ run: $(VENV)/.ocr  ## Read the text on the example pictures.
 	$(BIN)/cluster submit --job ocr $(EXAMPLES)
 
 test: $(VENV)/.test  ## Run all tests but the long ones.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'not slow'
 
-chaos: $(VENV)/.test  ## Run every job while nodes, connections, submitters and Redis fail (about 9 minutes).
+chaos: $(VENV)/.test  ## Run every job while nodes, connections, submitters and Redis fail (about 11 minutes).
 	$(BIN)/python -m pytest tests/chaos
+	$(BIN)/python -m pytest -m slow
 
 check: $(VENV)/.test  ## Run the linters and the type checker.
 	$(BIN)/ruff check .

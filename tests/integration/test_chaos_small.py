@@ -13,7 +13,6 @@ from tests.kit.faults import Fault
 @pytest.mark.parametrize(
     ("fault", "job"),
     [
-        (Fault.NODE_KILLED, "measure"),
         (Fault.CHILD_KILLED, "wordcount"),
         (Fault.CONNECTION_RESET, "wordcount"),
         (Fault.REDIS_RESTARTED, "measure"),

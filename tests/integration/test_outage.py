@@ -67,7 +67,9 @@ def reset(server: RedisServer) -> None:
             time.sleep(0.3)
 
 
-@pytest.mark.parametrize(("outage", "said"), [(restart, 1), (freeze, 1), (reset, 0)])
+@pytest.mark.parametrize(
+    ("outage", "said"), [(restart, 1), pytest.param(freeze, 1, marks=pytest.mark.slow), (reset, 0)]
+)
 def test_a_run_outlasts(outage: Callable[[RedisServer], None], said: int, server: RedisServer, source: Path) -> None:
     folder = source.parent
     with Worker("one", server.url, folder, "-c", "2") as one, Worker("two", server.url, folder, "-c", "2") as two:

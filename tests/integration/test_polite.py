@@ -130,6 +130,7 @@ def test_a_node_gives_slots_back_while_others_want_the_machine_and_takes_them_ag
         meet(broker, tmp_path, 3)
 
 
+@pytest.mark.slow
 def test_a_paused_node_stays_online_takes_nothing_and_goes_on_when_the_machine_is_calm(
     broker: str, tmp_path: Path
 ) -> None:
@@ -153,6 +154,7 @@ def test_a_paused_node_stays_online_takes_nothing_and_goes_on_when_the_machine_i
     client.close()
 
 
+@pytest.mark.slow
 def test_idle_processes_give_their_memory_back_while_it_is_low_and_return(broker: str, tmp_path: Path) -> None:
     limits = {"CLUSTER_CALM_S": "1", "CLUSTER_MEMORY_FLOOR_BYTES": half_held(), "CLUSTER_SLOT_MEMORY_BYTES": str(MIB)}
     with Worker("lean", broker, tmp_path, CLUSTER_SLOTS="3", **limits) as worker:

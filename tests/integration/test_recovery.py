@@ -265,6 +265,7 @@ def test_a_run_whose_input_was_still_being_read_goes_on_where_it_was(
     assert "is done" in again.stderr
 
 
+@pytest.mark.slow
 def test_a_submitter_that_slept_goes_on_although_a_master_has_taken_its_run(
     broker: str, tmp_path: Path, stores: Stores
 ) -> None:
@@ -288,6 +289,7 @@ def test_a_submitter_that_slept_goes_on_although_a_master_has_taken_its_run(
     assert len(story) >= 3
 
 
+@pytest.mark.slow
 def test_near_the_end_a_slow_nodes_chunk_is_begun_elsewhere(broker: str, tmp_path: Path, stores: Stores) -> None:
     source = texts(tmp_path / "in", 24)
     with (

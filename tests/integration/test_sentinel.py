@@ -87,7 +87,7 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("end", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)])
 def test_a_run_outlasts_its_redis(end: signal.Signals, watched: Watched, tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
