@@ -29,6 +29,8 @@ CHECK_TIMEOUT_S = 3
 HEALTH_CHECK_S = 3
 FULL_PAUSE_S = 0.5
 QUIET_S = 5.0
+OOM_IN_SCRIPT = "-OOM "
+"""Redis 6 says so within the message of another error."""
 UNAWARE_S = 1.0
 MINIMUM_VERSION = (6, 2)
 SENTINEL = "sentinel://"
@@ -200,7 +202,7 @@ class Patience(Retry):
                     self._news.on_wait()
                     time.sleep(pause_s(failures))
                 asked_at = time.monotonic()
-                answer = do()
+                answer = _asked(do)
             except self._supported_errors as error:
                 if isinstance(error, (redis.AuthenticationError, redis.exceptions.AuthorizationError)):
                     raise
@@ -219,6 +221,16 @@ class Patience(Retry):
             else:
                 self._news.say_back(asked_at=None if failures else asked_at, wrote=_says_full(cause))
                 return answer
+
+
+def _asked(do: Callable[[], Answer]) -> Answer:
+    """What it gives; that a script was refused memory is told as for any command."""
+    try:
+        return do()
+    except redis.ResponseError as error:
+        if OOM_IN_SCRIPT in str(error):
+            raise OutOfMemoryError(str(error)) from error
+        raise
 
 
 def pause_s(failures: int) -> float:
