@@ -27,7 +27,7 @@ def test_a_worker_writes_json_to_a_rotated_file_and_names_itself_in_each_line(re
         CLUSTER_LOG_FILE=str(path), CLUSTER_LOG_MAX_BYTES="4096", CLUSTER_LOG_BACKUPS="1000",
     ).start()  # fmt: skip
     try:
-        wait_until("it is ready", lambda: path.exists() and "logger@test ready." in text(path))
+        wait_until("it is ready", lambda: "logger@test ready." in text(path))
         done = cluster("submit", "--job", "measure", texts(tmp_path / "in", 60), "--broker", redis_url)
         assert done.returncode == 0, done.stderr
         run = done.stderr.strip().splitlines()[-1].partition(":")[0]
