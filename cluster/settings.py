@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     """A part may have this size before it is compressed; a larger one fails its chunk."""
 
     max_attempts: int = Field(4, ge=1)
-    """How often a chunk is started before it is set aside."""
+    """How often a chunk may raise before it is set aside."""
 
     retry_delay_s: float = Field(1.0, ge=0)
     """Wait before a failed chunk's second attempt; doubled for each further one, up to a minute."""

@@ -40,7 +40,8 @@ def to_end(
             _cancel(opened, run)
         else:
             with contextlib.suppress(redis.RedisError):
-                click.echo(f"{run}: left to others. To take it up again: {resume_line(opened, run)}", err=True)
+                line = texts.resume(ledger.status(run, failures=False))
+                click.echo(f"{run}: left to others. To take it up again: {line}", err=True)
         raise
     return _conclude(opened, run, state, chosen, target)
 
@@ -65,12 +66,6 @@ def _cancel(opened: Session, run: str) -> None:
 def join_line(config: Settings) -> str:
     """What to type on a machine that should help."""
     return f"CLUSTER_BROKER_URL={redis_client.masked(config.require_broker())} celery -A cluster worker"
-
-
-def resume_line(opened: Session, run: str) -> str:
-    """What to type to take a run up again."""
-    read = opened.stores.ledger.progress(run).split_ended
-    return f"cluster resume {run}{'' if read else ' INPUT...'}"
 
 
 @contextmanager

@@ -33,16 +33,17 @@ def command(
     config = settings.load(broker_url=broker)
     _, stores = shared.connect(broker)
     status = stores.ledger.status(run)
-    _refuse(status, inputs, read=stores.ledger.progress(run).split_ended)
+    _refuse(status, inputs)
     job = catalog.get(status.job)
-    stores.ledger.demand_version(run, job.version)
+    if job.version != status.version:
+        raise errors.JobUnavailable(f"the run {run} is of the job {status.label}; here is {job.label}")
     chosen = output.prepare(job, format_name, status.options, target)
     given = session.Input(job, inputs, status.options) if inputs else None
     with foreground.terminable(), session.opened(config, job, status.options) as opened:
         return foreground.to_end(opened, job, run, given, chosen, target, quiet=quiet, private=False)
 
 
-def _refuse(status: Status, inputs: tuple[str, ...], *, read: bool) -> None:
+def _refuse(status: Status, inputs: tuple[str, ...]) -> None:
     """Say why a run cannot be resumed.
 
     Raises:
@@ -51,7 +52,7 @@ def _refuse(status: Status, inputs: tuple[str, ...], *, read: bool) -> None:
     """
     if status.state != "running":
         raise errors.RunOver(f"the run {status.run} is {status.state}: see `cluster result {status.run}`")
-    if not inputs and not read:
+    if not inputs and status.chunks_total is None:
         raise errors.UsageError(
             f"the input of {status.run} was not read to its end ({texts.items(status)}): name it, as it was submitted"
         )

@@ -38,7 +38,8 @@ def status(found: Status) -> str:
     if found.retries:
         lines.append(f"  retries   {found.retries}")
     if found.state == "running":
-        lines.append(f"  master    {found.coordinator or _nobody(found)}")
+        nobody = f"nobody: take it up with `{resume(found)}`, or start a `cluster master`"
+        lines.append(f"  master    {found.coordinator or nobody}")
     lines += [f"  refused   {logs.plain(node)}: {logs.plain(why)}" for node, why in sorted(found.refusals.items())]
     return "\n".join(lines + failures(found))
 
@@ -54,9 +55,9 @@ def story(events: Sequence[Event], found: Status) -> str:
     return "\n".join(lines)
 
 
-def _nobody(found: Status) -> str:
-    read = "" if found.chunks_total is not None else " INPUT..."
-    return f"nobody: take it up with `cluster resume {found.run}{read}`, or start a `cluster master`"
+def resume(found: Status) -> str:
+    """What to type to take a run up again."""
+    return f"cluster resume {found.run}{' INPUT...' if found.chunks_total is None else ''}"
 
 
 def items(found: Status) -> str:

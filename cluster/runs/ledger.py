@@ -140,16 +140,6 @@ class Ledger:
         was_running, now = self.scripts("stop", names, [state, error, fence or "", self.retention_s])
         return bool(was_running), now.decode()
 
-    def demand_version(self, run: str, version: str) -> None:
-        """See that a run is of this version of its job.
-
-        Raises:
-            errors.JobUnavailable: It is of another one.
-        """
-        wanted: Any = self.redis.hget(keys.run(run), "version")
-        if wanted is not None and wanted.decode() != version:
-            raise errors.JobUnavailable(f"the run {run} needs version {wanted.decode()} of its job; here is {version}")
-
     def touch(self, run: str) -> None:
         """Keep the run from expiring."""
         with self.redis.pipeline(transaction=False) as pipe:
