@@ -45,6 +45,8 @@ BaseParser.EXCEPTION_CLASSES.update({"MISCONF": WritesRefused, "NOREPLICAS": Wri
 AWAY = (redis.ConnectionError, redis.TimeoutError, OSError, OutOfMemoryError, WritesRefused)
 """Errors that pass when Redis is back, or has memory again."""
 
+given_up = threading.Event()
+"""This process was told to end: what it still does to end well must not wait for Redis."""
 Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
 
@@ -124,8 +126,6 @@ class Outage:
         self._refused_at = 0.0
         self._full = False
         self._lock = threading.Lock()
-        self.given_up = False
-        """Somebody who waited was interrupted: what is done from then on to end this process must not wait."""
         self.on_wait: Callable[[], object] = lambda: None
         """Called before each pause. Whoever has another reason to stop waiting raises it there."""
 
@@ -175,8 +175,9 @@ def outage(url: str) -> Outage:
 class Patience(Retry):
     """Has redis-py try again for as long as Redis is away or full, more and more seldom, down to every two seconds.
 
-    Raises what it waits for once the wait is interrupted. By Ctrl-C that is the interrupt itself. By an exception
-    of a signal handler, as a task's time limit is, it is Redis's error, for that is the cause: the job did not hang.
+    Waits no more once the process was told to end (``given_up``), and raises what it waits for. Interrupted by
+    Ctrl-C it raises that; by an exception of a signal handler, as a task's time limit is, it raises Redis's error,
+    for that is the cause: the job did not hang.
     """
 
     def __init__(self, news: Outage) -> None:
@@ -208,11 +209,14 @@ class Patience(Retry):
                     raise
                 failures, cause = failures + 1, error
                 fail(error, failures) if with_failure_count else fail(error)
-                if self._news.given_up or (is_retryable and not is_retryable(error)):
+                if is_retryable and not is_retryable(error):
                     raise
+                if given_up.is_set() and (failures > 1 or not isinstance(error, redis.ConnectionError)):
+                    raise  # after one more try, as in ``connect``
                 self._news.say_away(error)
             except (KeyboardInterrupt, SystemExit):
-                self._news.given_up = failures > 0
+                if failures:
+                    given_up.set()
                 raise
             except Exception as interruption:
                 if cause is None or isinstance(interruption, redis.RedisError):

@@ -70,17 +70,24 @@ def join_line(config: Settings) -> str:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal unwind us like Ctrl-C does, so that all we started is ended."""
+    """Let SIGTERM and a closed terminal unwind us like Ctrl-C does, so that all we started is ended.
+
+    From the first of them on nobody of this process waits for a Redis that is away.
+    """
 
     def leave(number: int, _: Any) -> None:
+        redis_client.given_up.set()
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         sys.exit(128 + number)
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        redis_client.given_up.clear()
 
 
 def _conclude(opened: Session, run: str, state: str, chosen: Any, target: Path | None) -> int:

@@ -111,7 +111,8 @@ def test_a_chunk_that_waits_for_its_next_attempt_outlasts_an_outage(server: Redi
     assert json.loads(out) == catalog.get("measure").run_locally(source)
 
 
-def test_ctrl_c_ends_a_submitter_that_waits(server: RedisServer, source: Path) -> None:
+@pytest.mark.parametrize("pause_s", [0.0, 1.0])  # while its threads notice one by one, and when all wait
+def test_ctrl_c_ends_a_submitter_that_waits(pause_s: float, server: RedisServer, source: Path) -> None:
     with Worker("one", server.url, source.parent, "-c", "2"), submit(server, source) as process:
         server.kill()
         seen = ""
@@ -120,6 +121,7 @@ def test_ctrl_c_ends_a_submitter_that_waits(server: RedisServer, source: Path) -
             seen += line
             if AWAY in line:
                 break
+        time.sleep(pause_s)
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         process.wait(timeout=10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -14,7 +15,8 @@ from cluster.redis_client import Outage, Patience
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Instead of waiting."""
+    """Instead of waiting. What a test gave up is waited for again in the next."""
+    monkeypatch.setattr(redis_client, "given_up", threading.Event())
     found: list[float] = []
     monkeypatch.setattr("time.sleep", found.append)
     return found
@@ -99,7 +101,15 @@ def test_ctrl_c_ends_the_wait_and_all_further_ones(pauses: list[float]) -> None:
     with pytest.raises(KeyboardInterrupt):
         Patience(news).call_with_retry(failing(redis.ConnectionError("gone"), KeyboardInterrupt()), nothing)
     with pytest.raises(redis.ConnectionError):
-        Patience(news).call_with_retry(failing(redis.ConnectionError("gone")), nothing)
+        Patience(news).call_with_retry(failing(*[redis.ConnectionError("gone")] * 2), nothing)
+
+
+def test_told_to_end_it_still_gets_over_a_connection_that_was_lost_unnoticed(pauses: list[float]) -> None:
+    redis_client.given_up.set()
+    patience = Patience(Outage("here"))
+    assert patience.call_with_retry(failing(redis.ConnectionError("gone")), nothing) == "answer"
+    with pytest.raises(redis.TimeoutError):
+        patience.call_with_retry(failing(redis.TimeoutError("frozen")), nothing)
 
 
 def test_a_time_limit_in_the_wait_is_the_fault_of_redis(pauses: list[float]) -> None:
