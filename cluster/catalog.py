@@ -46,6 +46,7 @@ OCR = Job(
     ),
     unavailable=tasks.ocr.unavailable,
     install="cluster[ocr]",
+    needs=("lang",),
 )
 
 WORDCOUNT = Job(

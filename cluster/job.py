@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
 
 import orjson
 
@@ -20,7 +21,7 @@ Task = Callable[..., Part[Any]]
 Aggregator = Callable[[Iterable[Any]], Any]
 Options = Mapping[str, Any]
 RESERVED = frozenset(
-    {"chunk_size", "job", "job_name", "output", "format", "format_name", "detach", "quiet", "run", "broker"}
+    {"chunk_size", "job", "job_name", "output", "annotate", "format", "format_name", "detach", "quiet", "run", "broker"}
     | {"if_no_node", "log_format", "inputs", "help", "chunk", "source"}
 )
 """Names that no option of a job may have: `cluster submit` and the parts themselves use them."""
@@ -43,6 +44,10 @@ class Option:
     def flag(self) -> str:
         """How it is written on the command line."""
         return "--" + self.name.replace("_", "-")
+
+    def read(self, text: str) -> Any:
+        """The value that ``label_with`` wrote as this text; "" is None."""
+        return None if not text else text == "True" if self.type is bool else self.type(text)
 
     def check(self, value: Any) -> Any:
         """The value as this option's type; None stands for "not given" where that is the default.
@@ -116,6 +121,15 @@ class Job:
     """Whether a chunk may be done twice for the sake of speed. After a failure it may be done again in any case."""
     install: str = ""
     """What pip is to install where the job is unavailable, as ``cluster[ocr]``."""
+    needs: tuple[str, ...] = ()
+    """Options that decide which machines can do a run: see ``label_with``."""
+    bundles: str = ""
+    """The job whose bundles its option ``model`` names; "" where it has no such option. A run's functions get the
+    folder where the bundle lies on their machine, None where the run has none."""
+    trains: bool = False
+    """Its result is an ``aggregators.Model``, which becomes the next version of the bundle that ``model`` names."""
+    draw: Callable[[bytes, Any], bytes] | None = None
+    """Draws what was found in an item, its value in the result, into the item's picture."""
 
     def __post_init__(self) -> None:
         if not self.name.replace("-", "").isalnum() or not self.name.isascii():
@@ -133,11 +147,42 @@ class Job:
             if option.name in taken:
                 raise ValueError(f"job {self.name}: the option name {option.name!r} is taken")
             taken.add(option.name)
+        if missing := set(self.needs) - {option.name for option in self.options}:
+            raise ValueError(f"job {self.name}: it needs {missing.pop()!r}, which is none of its options")
+        if self.bundles and "model" not in self.needs:
+            raise ValueError(f"job {self.name}: it has bundles, so it must need an option 'model'")
 
     @property
     def label(self) -> str:
         """Name and version, as nodes say what they serve: ``ocr``, or ``ocr.2`` for version 2."""
         return f"{self.name}.{self.version}" if self.version else self.name
+
+    def label_with(self, options: Options) -> str:
+        """The label of those who can do a run with these options: ``ocr@deu``, ``faces@office:3``.
+
+        It is the plain one where all that the job ``needs`` is as by default, which any node with the job can do.
+        """
+        defaults = {option.name: option.default for option in self.options if option.name in self.needs}
+        values = {name: options.get(name, defaults[name]) for name in self.needs}
+        if values == defaults:
+            return self.label
+        return f"{self.label}@{','.join(map(_quoted, values.values()))}"
+
+    def needs_of(self, label: str) -> dict[str, Any]:
+        """The options that ``label_with`` made a label of.
+
+        Raises:
+            ValueError: It is none of this job's.
+        """
+        plain, at, rest = label.partition("@")
+        values = [unquote(value) for value in rest.split(",")] if at else []
+        if plain != self.label or len(values) not in (0, len(self.needs)):
+            raise ValueError(f"{label!r} is no label of the job {self.name}")
+        known = {option.name: option for option in self.options}
+        found = {name: known[name].read(value) for name, value in zip(self.needs, values, strict=False)}
+        if self.label_with(found) != label:
+            raise ValueError(f"{label!r} is not how the job {self.name} writes it")
+        return found
 
     @property
     def chunk_size(self) -> Option:
@@ -253,6 +298,10 @@ def paths(source: Source) -> list[Path]:
     if "" in given:
         raise errors.UsageError("a path is empty")
     return [Path(path) for path in given]
+
+
+def _quoted(value: Any) -> str:
+    return "" if value is None else quote(str(value), safe="+:/")
 
 
 def _is_text(value: str) -> bool:

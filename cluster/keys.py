@@ -23,11 +23,17 @@
 | cluster:nodes:starts        | hash   | start -> "seen node", each start of a node until nothing of it is left |
 | cluster:nodes:watcher       | string | who watches the nodes now; for a second or two |
 | cluster:nodes:losses        | string | how often a node was lost |
+| cluster:bundles             | hash   | bundle -> "last latest pinned" (``bundles.state.State``) |
+| cluster:bundle:NAME         | hash   | version -> its manifest as JSON, without name and version |
+| cluster:bundle:NAME:digests | hash   | digest of the content -> version |
+| cluster:demand              | zset   | "label run" -> when it was entered: what running runs need of nodes |
+| cluster:revision            | string | counts changes of demand and bundles: who saw another number looks again |
 | cluster:unacked:START       | hash   | messages this start of a node holds (kombu's; beside it `:index`, `:mutex`) |
 
 Scopes of blobs: ``runs/R/in/<chunk>`` the input of a chunk, dropped when it is settled;
 ``runs/R/parts/<window>`` large parts, dropped when their window is folded;
-``runs/R/folds/<level>/<number>`` large folds, dropped when they are folded themselves.
+``runs/R/folds/<level>/<number>`` large folds, dropped when they are folded themselves;
+``bundles/<name>/<random>`` the pieces of one version of a bundle, dropped when that is removed.
 """
 
 from __future__ import annotations
@@ -38,6 +44,10 @@ WISHES = "cluster:nodes:wishes"
 STARTS = "cluster:nodes:starts"
 WATCHER = "cluster:nodes:watcher"
 LOSSES = "cluster:nodes:losses"
+DEMAND = "cluster:demand"
+REVISION = "cluster:revision"
+BUNDLES = "cluster:bundles"
+ROLES_REVISION = REVISION
 OF_RUN = (
     "done", "chunks", "claims", "attempts", "copies", "windows", "folds",
     "failures", "nodes", "times", "refusals", "events",
@@ -48,6 +58,21 @@ OF_RUN = (
 def run(run: str, what: str = "") -> str:
     """A key of one run; ``what`` is one of the names above, empty for the run's own hash."""
     return f"cluster:run:{run}:{what}" if what else f"cluster:run:{run}"
+
+
+def bundle(name: str) -> str:
+    """The versions of a bundle."""
+    return f"cluster:bundle:{name}"
+
+
+def bundle_digests(name: str) -> str:
+    """Which version of a bundle has which content."""
+    return f"cluster:bundle:{name}:digests"
+
+
+def bundle_scope(name: str, token: str) -> str:
+    """Where the pieces of one push of a bundle lie."""
+    return f"bundles/{name}/{token}"
 
 
 def parts(run: str, window: int) -> str:

@@ -16,6 +16,7 @@ import redis
 from pydantic import SecretStr
 
 from cluster import errors, redis_client, runs
+from cluster.bundles import shelf
 from cluster.job import Job, Source, paths
 from cluster.runs import Stores
 from cluster.runs.coordinate import Coordinator, cancel
@@ -47,7 +48,7 @@ class Session:
     def start(self, job: Job, options: Mapping[str, Any]) -> str:
         """Open a run; gives its id."""
         run = f"{job.name}-{secrets.token_hex(4)}"
-        self.stores.ledger.create(run, job.name, job.version, options, whoami())
+        self.stores.ledger.create(run, job.name, job.version, options, whoami(), job.label_with(options))
         return run
 
     def coordinate(
@@ -107,12 +108,13 @@ def opened(config: Settings, job: Job, options: Mapping[str, Any]) -> Iterator[S
     from cluster.local import LocalCluster
     from cluster.runs.celery_tasks import queue
 
-    demand(job, options)
+    private = config.model_copy(update={"bundle_dir": config.models_folder})
+    require_here(private, job, options)
     with LocalCluster() as local:
         # Who submits here waits for it, and uses the machine with just that; unless these were set on purpose.
         polite = not config.model_fields_set.isdisjoint({"slots_in_use", "memory_floor_bytes"})
-        local.start_worker([queue(job.label)], task_events=False, polite=polite)
-        private = config.model_copy(update={"broker_url": SecretStr(local.url)})
+        local.start_worker([queue(job.label_with(options))], task_events=False, polite=polite)
+        private = private.model_copy(update={"broker_url": SecretStr(local.url)})
         # A private Redis that does not answer is dead; nobody will start it again.
         stores = runs.connect(private, patient=False)
         with closing(celery_app.build(private, patient=False)) as app:
@@ -139,7 +141,14 @@ def whoami() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def demand(job: Job, options: Mapping[str, Any]) -> None:
+def pinned(config: Settings, job: Job, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with the version of the bundle they name; see ``Shelf.pin``."""
+    if config.broker_url is not None:
+        return runs.connect(config, patient=False).models.pin(job, options)
+    return shelf.here(config).pin(job, options)
+
+
+def require_here(config: Settings, job: Job, options: Mapping[str, Any]) -> None:
     """See that this machine can do the job with these options.
 
     Raises:
@@ -147,7 +156,8 @@ def demand(job: Job, options: Mapping[str, Any]) -> None:
     """
     from cluster import nodes
 
-    problem = job.why_unavailable(options)
+    with shelf.here(config).usable(job, options) as here:
+        problem = job.why_unavailable(here)
     if problem:
         engine_problem = job.why_unavailable()
         to_add = nodes.how_to_add(job.name) if engine_problem else ""

@@ -7,26 +7,25 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import click
 import redis
 
 from cluster import errors, redis_client, session
-from cluster.cli import output, texts
+from cluster.cli import texts
+from cluster.cli.output import Target
 from cluster.cli.progress import Progress
 from cluster.job import Job
-from cluster.runs import coordinate, parts
+from cluster.runs import coordinate
 from cluster.session import Input, Session
 from cluster.settings import Settings
 
 
 def to_end(
-    opened: Session, job: Job, run: str, given: Input | None, chosen: Any, target: Path | None,
-    *, quiet: bool, private: bool,
+    opened: Session, job: Job, run: str, given: Input | None, to: Target, *, quiet: bool, private: bool
 ) -> int:  # fmt: skip
-    """Bring a run to its end and write its result to ``target``.
+    """Bring a run to its end and write its result.
 
     Ctrl-C cancels it. SIGTERM and a closed terminal leave it to others, unless the cluster is ``private`` and ends.
     """
@@ -43,7 +42,7 @@ def to_end(
                 line = texts.resume(ledger.status(run, failures=False))
                 click.echo(f"{run}: left to others. To take it up again: {line}", err=True)
         raise
-    return _conclude(opened, run, state, chosen, target)
+    return _conclude(opened, job, run, state, to)
 
 
 def _cancel(opened: Session, run: str) -> None:
@@ -90,16 +89,16 @@ def terminable() -> Iterator[None]:
         redis_client.given_up.clear()
 
 
-def _conclude(opened: Session, run: str, state: str, chosen: Any, target: Path | None) -> int:
+def _conclude(opened: Session, job: Job, run: str, state: str, to: Target) -> int:
     """Write the result of a run that ended, and say how it went."""
     status = opened.stores.ledger.status(run)
     if state == "cancelled":
         raise errors.RunCancelled(f"the run {run} was cancelled: {status.error}")
     if state != "done":
         raise errors.RunFailed(f"the run {run} {state}: {status.error}")
-    output.write(chosen, parts.of_run(run, opened.stores, opened.config.max_part_bytes), target)
+    problems = to.write(job, status, opened.stores, opened.config)
     rate = status.items_settled / max(status.seconds, 0.001)
     nodes = f"{len(status.nodes)} node{'' if len(status.nodes) == 1 else 's'}"
     line = f"{run}: {texts.items(status)} in {texts.duration(status.seconds)} ({rate:.1f}/s) on {nodes}"
-    click.echo("\n".join([line, *texts.failures(status)]), err=True)
-    return errors.ITEMS_MISSING_EXIT_CODE if status.items_failed else 0
+    click.echo("\n".join([line, *texts.failures(status), *problems]), err=True)
+    return errors.ITEMS_MISSING_EXIT_CODE if status.items_failed or problems else 0

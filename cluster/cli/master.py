@@ -28,7 +28,7 @@ def command(shutdown_nodes: bool, broker: str | None) -> int:
     with (
         foreground.terminable(),
         closing(celery_app.build(config)) as app,
-        Master(app, stores, session.whoami()),
+        Master(app, stores, config, session.whoami()),
     ):
         try:
             while True:

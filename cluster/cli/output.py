@@ -5,40 +5,103 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from cluster import errors
-from cluster.job import Format, Job
+import orjson
+
+from cluster import annotate, errors
+from cluster.job import Format, Job, paths
+from cluster.nodes import capacity
+from cluster.runs import Stores, parts, training
+from cluster.runs.status import Status
+from cluster.settings import Settings
+from splitters import files, pictures
 
 
-def prepare(job: Job, name: str, options: Mapping[str, Any], output: Path | None) -> Format:
-    """The format ``name``, once it is sure that it can be written to ``output``: before the work, not after.
+class Target(NamedTuple):
+    """Where a run's result goes, and how."""
+
+    chosen: Format
+    output: Path | None = None
+    """None: stdout."""
+    drawn: Path | None = None
+    """Folder for copies of the input's pictures with what was found drawn in."""
+    source: Sequence[str] = ()
+    """The input, for these."""
+
+    def write(self, job: Job, status: Status, stores: Stores, config: Settings) -> list[str]:
+        """Write the result of a run that is done; gives what could not be drawn, a sentence each.
+
+        Of a run that trains it is the report about the model, which is published first.
+
+        Raises:
+            errors.ClusterError: It cannot be written, or makes no model.
+        """
+        if job.trains:
+            report = training.publish(job, status, stores, config)
+            told = orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+            write(Format(lambda _, out: out.write(told)), [], self.output)
+            return []
+        write(self.chosen, parts.of_run(status.run, stores, config.max_part_bytes), self.output)
+        if job.draw is None or self.drawn is None:
+            return []
+        # Drawn here, from the input: from the nodes they would cross the network twice, and fill Redis.
+        found = job.aggregate(parts.of_run(status.run, stores, config.max_part_bytes))
+        self.drawn.mkdir(exist_ok=True)
+        walked = files.walk(paths(self.source), pictures.SUFFIXES)
+        problems: list[str] = annotate.write(job.draw, walked, found, self.drawn, workers=capacity.cores())
+        return problems
+
+
+def prepare(
+    job: Job, name: str, options: Mapping[str, Any], output: Path | None,
+    drawn: Path | None = None, source: Sequence[str] = (),
+) -> Target:  # fmt: skip
+    """The target, once it is sure that it can be written to: before the work, not after.
 
     Raises:
-        errors.UsageError: The job has no such format, or the output cannot be there.
+        errors.UsageError: The job has no such format or draws nothing, or the output cannot be there.
     """
     chosen = job.writer(name, options)
     if output is None:
         if chosen.folder:
             raise errors.UsageError(f"--format {name} writes a folder: give it with -o FOLDER")
-        return chosen
-    if chosen.folder:
-        if output.exists() and not output.is_dir():
+    else:
+        if chosen.folder and output.exists() and not output.is_dir():
             raise errors.UsageError(f"-o {output} is no folder")
-    elif output.is_dir():
-        raise errors.UsageError(f"-o {output} is a folder; give the name of a file")
+        if not chosen.folder and output.is_dir():
+            raise errors.UsageError(f"-o {output} is a folder; give the name of a file")
+        _check_place("-o", output)
+    if drawn is not None:
+        _check_drawing(job, drawn, source)
+    return Target(chosen, output, drawn, source)
+
+
+def _check_drawing(job: Job, folder: Path, source: Sequence[str]) -> None:
+    if job.draw is None:
+        raise errors.UsageError(f"the job {job.name} finds nothing that could be drawn: leave out --annotate")
+    if not source:
+        raise errors.UsageError("--annotate draws into copies of the input: name it, as it was submitted")
+    if folder.exists() and not folder.is_dir():
+        raise errors.UsageError(f"--annotate {folder} is no folder")
+    for root in paths(source):
+        if folder.resolve() == (root if root.is_dir() else root.parent).resolve():
+            raise errors.UsageError(f"--annotate {folder} would write over the input {root}; name another folder")
+    _check_place("--annotate", folder)
+
+
+def _check_place(flag: str, output: Path) -> None:
     place = output if output.is_dir() else output.parent
     if not place.is_dir():
-        raise errors.UsageError(f"-o {output}: there is no folder {place}")
+        raise errors.UsageError(f"{flag} {output}: there is no folder {place}")
     try:
         with tempfile.TemporaryFile(dir=place):
             pass
         output.exists()
     except OSError as error:
-        raise errors.UsageError(f"-o {output}: {error.strerror}") from None
-    return chosen
+        raise errors.UsageError(f"{flag} {output}: {error.strerror}") from None
 
 
 def write(chosen: Format, parts: Iterable[Any], output: Path | None) -> None:

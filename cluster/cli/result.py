@@ -11,7 +11,6 @@ from cluster import catalog, errors
 from cluster.cli import output as outputs
 from cluster.cli import shared, texts
 from cluster.cli.progress import Progress
-from cluster.runs import parts
 
 
 @click.command(
@@ -21,16 +20,24 @@ from cluster.runs import parts
     "  cluster result ocr-1a2b3c4d --wait --format text-folder -o texts/",
 )
 @click.argument("run")
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the result there, not to stdout.")
 @click.option("--format", "format_name", default="json", show_default=True, help="How to write the result.")
+@shared.annotate
 @click.option("--wait", is_flag=True, help="Wait for the run to end.")
 @shared.broker
-def command(run: str, output: Path | None, format_name: str, wait: bool, broker: str | None) -> int:
-    """Print the result of RUN, which has ended. It is kept for a week."""
+def command(
+    run: str, inputs: tuple[str, ...], output: Path | None, format_name: str, drawn: Path | None, wait: bool,
+    broker: str | None,
+) -> int:  # fmt: skip
+    """Print the result of RUN, which has ended. It is kept for a week.
+
+    INPUT, what the run was submitted with, is needed for --annotate only.
+    """
     config, stores = shared.connect(broker, patient=wait)
     status = stores.ledger.status(run)
     job = catalog.get(status.job)
-    chosen = outputs.prepare(job, format_name, status.options, output)
+    to = outputs.prepare(job, format_name, status.options, output, drawn, inputs)
     if wait:
         with Progress(lambda: stores.ledger.status(run, failures=False)) as progress:
             while stores.ledger.progress(run).state == "running":
@@ -43,7 +50,7 @@ def command(run: str, output: Path | None, format_name: str, wait: bool, broker:
         raise errors.RunCancelled(f"the run {run} was cancelled: {status.error}")
     if status.state == "failed":
         raise errors.RunFailed(f"the run {run} failed: {status.error}")
-    outputs.write(chosen, parts.of_run(run, stores, config.max_part_bytes), output)
-    for line in texts.failures(status):
+    problems = to.write(job, status, stores, config)
+    for line in [*texts.failures(status), *problems]:
         click.echo(line, err=True)
-    return errors.ITEMS_MISSING_EXIT_CODE if status.items_failed else 0
+    return errors.ITEMS_MISSING_EXIT_CODE if status.items_failed or problems else 0

@@ -20,11 +20,13 @@ from cluster.runs.status import Status
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option("-o", "--output", "target", type=click.Path(path_type=Path), help="Write the result there.")
 @click.option("--format", "format_name", default="json", show_default=True, help="How to write the result.")
+@shared.annotate
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @shared.broker
 def command(
-    run: str, inputs: tuple[str, ...], target: Path | None, format_name: str, quiet: bool, broker: str | None
-) -> int:
+    run: str, inputs: tuple[str, ...], target: Path | None, format_name: str, drawn: Path | None,
+    quiet: bool, broker: str | None,
+) -> int:  # fmt: skip
     """Go on with RUN, whose submitter is gone, and print its result.
 
     INPUT is what the run was submitted with; what was read of it before is not done again. It is not needed
@@ -37,10 +39,10 @@ def command(
     job = catalog.get(status.job)
     if job.version != status.version:
         raise errors.JobUnavailable(f"the run {run} is of the job {status.label}; here is {job.label}")
-    chosen = output.prepare(job, format_name, status.options, target)
+    to = output.prepare(job, format_name, status.options, target, drawn, inputs)
     given = session.Input(job, inputs, status.options) if inputs else None
     with foreground.terminable(), session.opened(config, job, status.options) as opened:
-        return foreground.to_end(opened, job, run, given, chosen, target, quiet=quiet, private=False)
+        return foreground.to_end(opened, job, run, given, to, quiet=quiet, private=False)
 
 
 def _refuse(status: Status, inputs: tuple[str, ...]) -> None:

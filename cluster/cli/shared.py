@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -19,6 +20,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 broker = click.option(
     "--broker", metavar="URL", help="The cluster's Redis; by default CLUSTER_BROKER_URL.", default=None
+)
+annotate = click.option(
+    "--annotate",
+    "drawn",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Draw what was found into copies of the pictures, in this folder.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
@@ -38,7 +46,8 @@ def other_versions(status: Status, nodes: Iterable[Node]) -> dict[str, str]:
     """Node -> why it does not do a run: those that have the job in another version."""
     found = {}
     for node in nodes:
-        versions = {label.partition(".")[0]: label.partition(".")[2] for label in node.jobs}
+        plain = [label.partition("@")[0] for label in node.jobs]
+        versions = {label.partition(".")[0]: label.partition(".")[2] for label in plain}
         if node.state == "online" and versions.get(status.job, status.version) != status.version:
             has, needs = versions[status.job] or "none", status.version or "none"
             found[node.name] = f"has another version of the job: {has}; the run needs {needs}"

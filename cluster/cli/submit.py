@@ -5,16 +5,23 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cluster import catalog, errors, placement, redis_client, runs, session, settings
-from cluster.cli import foreground, output, shared
+from cluster import catalog, errors, logs, placement, redis_client, runs, session, settings
+from cluster.cli import foreground, shared
+from cluster.cli import output as outputs
 from cluster.job import Job, Option
-from cluster.runs import coordinate
+from cluster.nodes.registry import Node
+from cluster.runs import Stores, coordinate, demand
 from cluster.settings import Settings
+
+ANSWER_S = 3.0
+"""How long nodes may take to say whether they can serve what they were not asked for before."""
 
 
 class Submit(click.Command):
@@ -56,6 +63,7 @@ class Submit(click.Command):
 @click.option("-j", "--job", "job_name", required=True, metavar="NAME", help="What to do: see `cluster jobs`.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the result there, not to stdout.")
 @click.option("--format", "format_name", default="json", show_default=True, help="How to write the result.")
+@shared.annotate
 @click.option("--detach", is_flag=True, help="Print the run's id and go on in the background.")
 @click.option(
     "--if-no-node",
@@ -67,7 +75,7 @@ class Submit(click.Command):
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @shared.broker
 def command(
-    inputs: tuple[str, ...], job_name: str, output: Path | None, format_name: str,
+    inputs: tuple[str, ...], job_name: str, output: Path | None, format_name: str, drawn: Path | None,
     detach: bool, if_no_node: str, quiet: bool, broker: str | None, **given: Any,
 ) -> int:  # fmt: skip
     """Run a job on files and folders and print its result.
@@ -79,44 +87,66 @@ def command(
     options = job.check_options({name: value for name, value in given.items() if value is not None})
     config = settings.load(broker_url=broker)
     if config.broker_url is not None:
-        _look_for_nodes(config, job, fail=if_no_node == "fail")
+        redis_client.check(config.require_broker())
+    options = session.pinned(config, job, options)
+    if config.broker_url is not None:
+        _look_for_nodes(config, job, job.label_with(options), fail=if_no_node == "fail")
     if detach:
-        return _detach(config, job, inputs, options, output, format_name)
-    return _submit(config, job, inputs, options, output, format_name, quiet=quiet)
+        return _detach(config, job, inputs, options, output, format_name, drawn)
+    to = outputs.prepare(job, format_name, options, output, drawn, inputs)
+    return _submit(config, job, inputs, options, to, quiet=quiet)
 
 
-def _look_for_nodes(config: Settings, job: Job, *, fail: bool) -> None:
-    """Say at once when nobody is there to do the job.
+def _look_for_nodes(config: Settings, job: Job, label: str, *, fail: bool) -> None:
+    """Say at once when nobody is there to do the job, and what they lack.
 
     Raises:
         errors.JobUnavailable: With ``fail``.
     """
-    redis_client.check(config.require_broker())
-    online = [node for node in runs.connect(config).nodes.nodes() if node.state == "online"]
-    if any(job.label in node.jobs for node in online):
+    stores = runs.connect(config, patient=False)
+    online = [node for node in stores.nodes.nodes() if node.state == "online"]
+    if label != job.label and online and not _serving(online, label):
+        online = _ask(stores, label)
+    if _serving(online, label):
         return
     count = f"{len(online)} node{'' if len(online) == 1 else 's'} online"
-    problem = f"no node of this cluster can do the job {job.label} ({count}; `cluster nodes` lists their jobs)"
+    problem = f"no node of this cluster can do the job {label} ({count}; `cluster nodes` lists their jobs)"
+    reasons = {node.name: node.missing.get(label) or node.missing.get(job.label) for node in online}
+    problem += "".join(f"\n  {logs.plain(name)}: {logs.plain(why)}" for name, why in reasons.items() if why)
     if fail:
         raise errors.JobUnavailable(problem)
     click.echo(f"{problem}; waiting for one. On a machine that should help: {foreground.join_line(config)}", err=True)
 
 
+def _serving(nodes: Iterable[Node], label: str) -> bool:
+    return any(label in node.jobs for node in nodes)
+
+
+def _ask(stores: Stores, label: str) -> list[Node]:
+    """Have the nodes find out whether they can serve a label; those online, once all have said so or time is up."""
+    demand.enter(stores.ledger.redis, label)
+    deadline = time.monotonic() + ANSWER_S
+    while True:
+        online = [node for node in stores.nodes.nodes() if node.state == "online"]
+        answered = all(label in node.jobs or label in node.missing for node in online)
+        if answered or _serving(online, label) or time.monotonic() > deadline:
+            return online
+        time.sleep(0.1)
+
+
 def _submit(
-    config: Settings, job: Job, inputs: tuple[str, ...], options: dict[str, Any], target: Path | None,
-    format_name: str, *, quiet: bool,
-) -> int:  # fmt: skip
-    chosen = output.prepare(job, format_name, options, target)
+    config: Settings, job: Job, inputs: tuple[str, ...], options: dict[str, Any], to: outputs.Target, *, quiet: bool
+) -> int:
     given = session.Input(job, inputs, options)
     private = config.broker_url is None
     with foreground.terminable(), session.opened(config, job, options) as opened:
         run = opened.start(job, options)
-        return foreground.to_end(opened, job, run, given, chosen, target, quiet=quiet, private=private)
+        return foreground.to_end(opened, job, run, given, to, quiet=quiet, private=private)
 
 
 def _detach(
     config: Settings, job: Job, inputs: tuple[str, ...], options: dict[str, Any], target: Path | None,
-    format_name: str,
+    format_name: str, drawn: Path | None,
 ) -> int:  # fmt: skip
     """Check all that can be checked, open the run, and leave it to a process in the background."""
     if config.broker_url is None:
@@ -126,27 +156,30 @@ def _detach(
     if target is None:
         job.writer(format_name, options)
     else:
-        output.prepare(job, format_name, options, target)
+        outputs.prepare(job, format_name, options, target)
+    outputs.prepare(job, "json", options, None, drawn, inputs)
     session.Input(job, inputs, options)
-    logs = config.cache_folder / "runs"
-    logs.mkdir(parents=True, exist_ok=True)
+    folder = config.cache_folder / "runs"
+    folder.mkdir(parents=True, exist_ok=True)
     with session.opened(config, job, options) as opened:
         run = opened.start(job, options)
         try:
-            _spawn(config, run, inputs, logs / f"{run}.log", target, format_name)
+            _spawn(config, run, inputs, folder / f"{run}.log", target, format_name, drawn)
         except BaseException:
             coordinate.cancel(run, opened.stores, "it could not be left to the background", "failed")
             raise
     click.echo(run)
-    click.echo(f"follow it with `cluster status {run}`, its log is {logs / run}.log", err=True)
+    click.echo(f"follow it with `cluster status {run}`, its log is {folder / run}.log", err=True)
     return 0
 
 
 def _spawn(
-    config: Settings, run: str, inputs: tuple[str, ...], log: Path, target: Path | None, format_name: str
+    config: Settings, run: str, inputs: tuple[str, ...], log: Path, target: Path | None, format_name: str,
+    drawn: Path | None,
 ) -> None:  # fmt: skip
     command = [sys.executable, "-m", "cluster", "resume", run]
     command += ["--output", str(target or os.devnull), "--format", format_name if target else "json"]
+    command += ["--annotate", str(drawn)] if drawn else []
     with log.open("ab") as stream:
         subprocess.Popen(
             [*command, "--", *inputs],

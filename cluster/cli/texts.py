@@ -108,9 +108,13 @@ def nodes(found: Sequence[Node]) -> str:
             )
         )
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    lines = ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    for node in found:
+        if node.state == "online":
+            lines += [
+                logs.plain(f"{node.name} leaves out {label}: {why}") for label, why in sorted(node.missing.items())
+            ]
+    return "\n".join(lines)
 
 
 def duration(seconds: float) -> str:

@@ -56,7 +56,7 @@ def command(host: str, port: int, no_worker: bool) -> None:
         config = settings.load(broker_url=local.url)
         stores = runs.connect(config, patient=False)
         try:
-            with closing(celery_app.build(config, patient=False)) as app, Master(app, stores, session.whoami()):
+            with closing(celery_app.build(config, patient=False)) as app, Master(app, stores, config, session.whoami()):
                 while True:
                     local.check()
                     time.sleep(0.5)

@@ -13,8 +13,11 @@ from cluster import catalog, errors, keys, logs, redis_client
 from cluster.nodes import capacity, identity, registry
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from celery import Celery
 
+    from cluster.nodes.keeper import Keeper
     from cluster.settings import Settings
 
 NICE = 10
@@ -48,7 +51,7 @@ def prepare(app: Celery, config: Settings) -> None:
                 instance.hostname = identity.take(config.cache_folder / "nodes")
             logs.set_up_worker(instance, options, config)
             conf.worker_concurrency = config.slots or capacity.slots(config)
-            _choose_queues(conf)
+            Beat.keeper = _keeper(conf, config, options.get("queues") or [])
             conf.broker_transport_options = _holding(conf, identity.start())
             # It beats from the worker's event loop, which must not wait.
             url = config.require_broker()
@@ -124,14 +127,21 @@ def _holding(conf: Any, start: str) -> dict[str, Any]:
     }
 
 
-def _choose_queues(conf: Any) -> None:
+def _keeper(conf: Any, config: Settings, given: Sequence[str]) -> Keeper:
+    """Consume the queues of the jobs that this machine can do, if no others were ``given``; who finds more to serve."""
     from kombu.entity import Queue
 
+    from cluster import runs
+    from cluster.nodes.keeper import Keeper
     from cluster.runs.celery_tasks import queue
 
-    able = abilities()
-    for job, problem in able.items():
+    unable = {}
+    for name, problem in abilities().items():
         if problem:
-            log.warning(left_out(job, problem), extra={"event": "job-left-out"})
-    names = [queue(catalog.get(job).label) for job, why in able.items() if not why]
-    conf.task_queues = [Queue(name, routing_key=name) for name in names]
+            unable[catalog.get(name).label] = problem
+            log.warning(left_out(name, problem), extra={"event": "job-left-out"})
+    jobs = {queue(job.label): job for job in catalog.jobs().values()}
+    conf.task_queues = [Queue(name, routing_key=name) for name, job in jobs.items() if job.label not in unable]
+    if given:
+        jobs = {name: job for name, job in jobs.items() if name in given}
+    return Keeper(runs.connect(config, patient=False), list(jobs.values()), unable)

@@ -1,6 +1,6 @@
--- A node says that it is here, and hears what is wished of it. Returns the wish, "" if there is none.
+-- A node says that it is here. Returns {what is wished of it, "" for nothing; the revision of demand and bundles}.
 -- A wish is for one start of a node: one that was started again since does not hear it.
--- KEYS: cluster:nodes, cluster:nodes:wishes, cluster:nodes:starts
+-- KEYS: cluster:nodes, cluster:nodes:wishes, cluster:nodes:starts, cluster:revision
 -- ARGV: node, start, state, facts, retention_s
 local now = redis.call('TIME')
 local moment = now[1] .. '.' .. string.format('%06d', now[2])
@@ -15,11 +15,12 @@ redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('HSET', KEYS[1], ARGV[1], table.concat({ARGV[2], joined, moment, ARGV[3], ARGV[4]}, ' '))
 redis.call('HSET', KEYS[3], ARGV[2], table.concat({moment, ARGV[3], ARGV[1]}, ' '))
 for _, key in ipairs({KEYS[1], KEYS[3]}) do redis.call('EXPIRE', key, ARGV[5]) end
+local revision = redis.call('GET', KEYS[4]) or '0'
 local wish = redis.call('HGET', KEYS[2], ARGV[1])
-if not wish then return '' end
+if not wish then return {'', revision} end
 local start, what = string.match(wish, '^(%S+) (%S+)$')
 if start ~= ARGV[2] then
   redis.call('HDEL', KEYS[2], ARGV[1])
-  return ''
+  return {'', revision}
 end
-return what
+return {what, revision}

@@ -11,12 +11,15 @@ import redis
 from celery import bootsteps
 from celery.worker import state as worker_state
 from celery.worker.control import control_command
+from kombu.entity import Queue
 from redis.exceptions import OutOfMemoryError
 
 from cluster.nodes import capacity, identity
 from cluster.nodes.gate import Gate
+from cluster.nodes.keeper import Keeper
 from cluster.nodes.registry import BEAT_S, Facts, Registry
 from cluster.redis_client import Outage, is_full
+from cluster.runs import celery_tasks
 
 NAMED = ("cluster", "celery", "redis", "tesserocr", "pytesseract")
 log = logging.getLogger(__name__)
@@ -28,6 +31,8 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
     requires = ("celery.worker.consumer.events:Events", "cluster.nodes.gate:Gate")
     client: redis.Redis
     """Set by ``nodes.prepare``: one that gives up at once, for this runs in the worker's event loop."""
+    keeper: Keeper
+    """Set by ``nodes.prepare``: knows which labels this node can serve."""
     news: Outage
     """Set by ``nodes.prepare``. The main process speaks for its children, which are the ones who wait."""
 
@@ -37,12 +42,14 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
         self._facts: Facts | None = None
         self._away = False
         self._versions = _versions()
+        self._served: set[str] = set()
         self._registry = Registry(self.client)
         consumer.cluster_beat = self
         super().__init__(consumer, **options)
 
     def start(self, consumer: Any) -> None:
         """The consumer is connected."""
+        self.keeper.start()
         self.beat(consumer)
         if self._facts is not None:
             log.info(
@@ -79,8 +86,24 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
                 worker_state.should_terminate = 0
             else:
                 worker_state.should_stop = 0
+        self._serve(consumer)
         if not self._away:
             consumer.task_consumer.channel.demand_answer()
+
+    def _serve(self, consumer: Any) -> None:
+        """Consume the queues of the labels that this node can serve by now, and those no more that it can't."""
+        queues, found = consumer.app.amqp.queues, self.keeper.found
+        wanted = {celery_tasks.queue(label) for label in found.serves}
+        if wanted == self._served:
+            return
+        for name in sorted(wanted - self._served):
+            queue = queues.select_add(Queue(name, routing_key=name))
+            consumer.task_consumer.add_queue(queue)
+        consumer.task_consumer.consume()
+        for name in self._served - wanted:
+            consumer.cancel_task_queue(name)
+        self._served = wanted
+        log.info("this node now serves %s", " ".join(self._look(consumer).jobs), extra={"event": "node-serves"})
 
     def _tell(self, consumer: Any, said: Literal["here", "leaving", "left"]) -> str:
         if said != "left" or self._facts is None:  # at the end the pool is gone
@@ -89,13 +112,14 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
         if consumer.event_dispatcher and consumer.event_dispatcher.enabled:
             consumer.event_dispatcher.send("worker-capacity", **facts.model_dump())
         try:
-            wish = self._registry.beat(consumer.hostname, self._start, said, facts)
+            wish, revision = self._registry.beat(consumer.hostname, self._start, said, facts)
             full = is_full(self.client)
         except redis.RedisError as error:
             self.news.say_away(error)
             self._away = True
             return ""
         self._away = False
+        self.keeper.heard(revision)
         if full:
             self.news.say_away(OutOfMemoryError())
         else:
@@ -115,7 +139,9 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
             memory_total_bytes=capacity.memory_total_bytes(),
             memory_available_bytes=capacity.memory_available_bytes(),
             load=psutil.getloadavg()[0],
-            jobs=sorted(name.removeprefix("cluster.") for name in queues),
+            jobs=sorted(name.removeprefix(celery_tasks.QUEUE) for name in queues),
+            missing=self.keeper.found.missing,
+            bundles=self.keeper.found.bundles,
             versions=self._versions,
         )
 

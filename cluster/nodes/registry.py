@@ -43,7 +43,11 @@ class Facts(BaseModel):
     load: float = Field(ge=0)
     """Processes that want a core, mean of the last minute."""
     jobs: list[str]
-    """Jobs whose queues it consumes."""
+    """Labels of jobs that it serves: ``ocr``, ``ocr@deu``, ``faces@office:3``."""
+    missing: dict[str, str] = {}
+    """Label -> why it does not serve it, of those it was asked for."""
+    bundles: list[str] = []
+    """Bundles that it holds, as ``office:3``."""
     versions: dict[str, str]
 
 
@@ -78,12 +82,12 @@ class Registry:
         text = (files("cluster.nodes") / "beat.lua").read_text(encoding="utf-8")
         self._beat = client.register_script(text)
 
-    def beat(self, name: str, start: str, state: Literal["here", "leaving", "left"], facts: Facts) -> Wish:
-        """Write a node's row; gives what is wished of this start of it."""
+    def beat(self, name: str, start: str, state: Literal["here", "leaving", "left"], facts: Facts) -> tuple[Wish, int]:
+        """Write a node's row; gives what is wished of this start of it, and the revision of demand and bundles."""
         arguments: list[Any] = [name, start, state, facts.model_dump_json(), FORGET_S]
-        wish: Any = self._beat(keys=[keys.NODES, keys.WISHES, keys.STARTS], args=arguments)
+        wish, revision = self._beat(keys=[keys.NODES, keys.WISHES, keys.STARTS, keys.REVISION], args=arguments)
         word = wish.decode()
-        return word if word in ("stop", "stop-now") else ""
+        return word if word in ("stop", "stop-now") else "", int(revision)
 
     def nodes(self) -> list[Node]:
         """All nodes heard of within a day, by name. Rows that cannot be read are left out."""

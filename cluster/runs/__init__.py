@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from cluster.blobs import BlobStore
+    from cluster.bundles.shelf import Shelf
     from cluster.nodes.registry import Registry
     from cluster.runs.ledger import Ledger
     from cluster.settings import Settings
@@ -15,11 +16,12 @@ FAN_IN = 16
 
 
 class Stores(NamedTuple):
-    """Where a run is kept: its ledger and its bytes; and who is there to work on it."""
+    """Where a run is kept: its ledger and its bytes; who is there to work on it, and what with."""
 
     ledger: Ledger
     blobs: BlobStore
     nodes: Registry
+    models: Shelf
 
 
 def connect(settings: Settings, *, patient: bool = True) -> Stores:
@@ -33,8 +35,11 @@ def connect(settings: Settings, *, patient: bool = True) -> Stores:
         errors.BrokerError: No broker is set.
     """
     from cluster import blobs, redis_client
+    from cluster.bundles import shelf
     from cluster.nodes.registry import Registry
     from cluster.runs.ledger import Ledger
 
     client = redis_client.connect(settings.require_broker(), patient=patient)
-    return Stores(Ledger(client, settings.retention_s), blobs.connect(settings, client), Registry(client))
+    bytes_ = blobs.connect(settings, client)
+    models = shelf.connect(settings, client, bytes_)
+    return Stores(Ledger(client, settings.retention_s), bytes_, Registry(client), models)

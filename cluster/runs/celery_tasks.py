@@ -31,12 +31,13 @@ Message = TypeVar("Message", MapMessage, FoldMessage)
 CutShort = Callable[[Any, str, str, Worker], None]
 TimedOut = Callable[[Any, str, Worker], None]
 TASK_ID = re.compile(r"(?P<run>[a-zA-Z0-9-]+)\.(?:(?P<chunk>\d+)|fold\.(?P<level>\d+)\.(?P<number>\d+))")
+QUEUE = "cluster."
 log = logging.getLogger(__name__)
 
 
 def queue(label: str) -> str:
-    """The queue of the messages of a job, named by its ``Job.label``: those who have another version never see them."""
-    return f"cluster.{label}"
+    """The queue of the messages of a label (see ``Job.label_with``): only who serves that label sees them."""
+    return QUEUE + label
 
 
 def routes(jobs: Iterable[Job]) -> dict[str, dict[str, str]]:
@@ -121,34 +122,43 @@ def add(app: Celery, job: Job, config: Settings) -> None:
             stores().ledger.stop(parsed.run, "failed", reason[: map_chunk.MAX_REASON_CHARS])
             return
         if isinstance(ended, FoldMessage):
-            publish_fold(app, job.name, ended)
+            publish_fold(app, self.request.delivery_info["routing_key"].removeprefix(QUEUE), ended)
             ended = "folded now"
         log.debug("run %s, %s: %s", parsed.run, fold.name(parsed), ended, extra={"run": parsed.run})
 
 
-def publish_window(app: Celery, job: str, run: str, window: int, chunks: range) -> None:
-    """Publish a chord: a message for each chunk, and as its body the fold of their parts.
+def publish_window(app: Celery, label: str, run: str, window: int, chunks: range) -> None:
+    """Publish a chord to those who serve ``label``: a message for each chunk, as its body the fold of their parts.
 
     Raises:
         kombu.exceptions.OperationalError: Redis does not take it; some messages may have been sent.
     """
-    task, body = app.tasks[f"cluster.{job}"], app.tasks[f"cluster.{job}.fold"]
-    header = [task.s(MapMessage(run=run, chunk=chunk).model_dump()).set(task_id=f"{run}.{chunk}") for chunk in chunks]
+    to = queue(label)
+    task, body = _task(app, label), _task(app, label, ".fold")
+    header = [
+        task.s(MapMessage(run=run, chunk=chunk).model_dump()).set(task_id=f"{run}.{chunk}", queue=to)
+        for chunk in chunks
+    ]
     message = FoldMessage(run=run, level=0, number=window)
     # Immutable: what the headers return is not needed, the ledger has the parts.
-    chord(header, app=app)(body.si(message.model_dump()).set(task_id=f"{run}.fold.0.{window}"))
+    chord(header, app=app)(body.si(message.model_dump()).set(task_id=f"{run}.fold.0.{window}", queue=to))
 
 
-def publish_chunk(app: Celery, job: str, message: MapMessage) -> None:
+def publish_chunk(app: Celery, label: str, message: MapMessage) -> None:
     """Publish one chunk again: its message is lost, or slow."""
-    app.tasks[f"cluster.{job}"].apply_async((message.model_dump(),), task_id=f"{message.run}.{message.chunk}")
+    task_id = f"{message.run}.{message.chunk}"
+    _task(app, label).apply_async((message.model_dump(),), task_id=task_id, queue=queue(label))
 
 
-def publish_fold(app: Celery, job: str, message: FoldMessage) -> None:
+def publish_fold(app: Celery, label: str, message: FoldMessage) -> None:
     """Publish the fold of a family of folds, or again that of a window."""
-    app.tasks[f"cluster.{job}.fold"].apply_async(
-        (message.model_dump(),), task_id=f"{message.run}.fold.{message.level}.{message.number}"
-    )
+    task_id = f"{message.run}.fold.{message.level}.{message.number}"
+    _task(app, label, ".fold").apply_async((message.model_dump(),), task_id=task_id, queue=queue(label))
+
+
+def _task(app: Celery, label: str, part: str = "") -> Task:
+    job = label.partition("@")[0].partition(".")[0]
+    return app.tasks[f"cluster.{job}{part}"]
 
 
 def parse_id(task_id: str) -> tuple[str, str] | None:

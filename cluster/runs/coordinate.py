@@ -217,7 +217,7 @@ class Coordinator:
             self._entered = entered
             chunks = range(before.chunks, entered.chunks)
             try:
-                celery_tasks.publish_window(self._app, self._job.name, self._run, before.windows, chunks)
+                celery_tasks.publish_window(self._app, self._supervisor.label, self._run, before.windows, chunks)
             except kombu.exceptions.OperationalError as error:
                 log.warning("run %s: window %s was not published: %s", self._run, before.windows, error)
                 self._supervisor.look_soon()  # it is entered: what was not sent counts as lost

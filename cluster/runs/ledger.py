@@ -102,13 +102,25 @@ class Ledger:
 
     # A submitter's side
 
-    def create(self, run: str, job: str, version: str, options: Mapping[str, Any], submitter: str) -> None:
-        """Open a run; its state is "running" from now on."""
+    def create(
+        self, run: str, job: str, version: str, options: Mapping[str, Any], submitter: str, label: str = ""
+    ) -> None:  # fmt: skip
+        """Open a run; its state is "running" from now on.
+
+        Args:
+            run: Its id.
+            job: Its job's name.
+            version: Of the job.
+            options: All of them, with their values.
+            submitter: Who it is.
+            label: What a node must serve to do it, by default the job and its version.
+        """
         now: Any = self.redis.time()
         seconds, micros = now
         fields: dict[Any, Any] = {
             "job": job,
             "version": version,
+            "label": label or (f"{job}.{version}" if version else job),
             "options": orjson.dumps(options),
             "state": "running",
             "submitter": submitter,
@@ -282,6 +294,21 @@ class Ledger:
         )
 
     # For whoever asks
+
+    def report(self, run: str) -> dict[str, Any] | None:
+        """What ``enter_report`` was given; None if there is none yet."""
+        found: Any = self.redis.hget(keys.run(run), "report")
+        return None if found is None else dict(orjson.loads(found))
+
+    def enter_report(self, run: str, report: Mapping[str, Any]) -> None:
+        """Tell about the model that a run which is over has given."""
+        if self.redis.exists(keys.run(run)):
+            self.redis.hset(keys.run(run), "report", orjson.dumps(report))
+
+    def label(self, run: str) -> str:
+        """What a node must serve to do the run; "" if it is gone."""
+        found: Any = self.redis.hget(keys.run(run), "label")
+        return (found or b"").decode()
 
     def progress(self, run: str) -> Progress:
         """How far the run is.

@@ -133,7 +133,8 @@ def _work(
             )  # fmt: skip
         else:
             chunk.append(Item(name, data, last=last))
-    part = job.run_task(chunk, options)
+    with stores.models.usable(job, options) as here:
+        part = job.run_task(chunk, here)
     return Part(part.value, {**part.failures, **failures})
 
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import kombu.exceptions
 import redis
 
-from cluster import catalog, keys
-from cluster.runs import Stores
+from cluster import catalog, errors, keys
+from cluster.job import Job
+from cluster.runs import Stores, training
 from cluster.runs.supervise import Supervisor
 from cluster.runs.watch import Watch
 
 if TYPE_CHECKING:
     from celery import Celery
+
+    from cluster.settings import Settings
 
 LOOK_S = 1.0
 log = logging.getLogger(__name__)
@@ -24,17 +28,20 @@ log = logging.getLogger(__name__)
 class Master:
     """Watches the nodes, and has a ``Supervisor`` for each abandoned run it finds, from a thread of its own.
 
-    Several may work side by side.
+    What an abandoned run has trained is published here. Several may work side by side.
 
     Args:
         app: To publish with.
         stores: The cluster's.
+        config: Limits of the parts that are read here.
         owner: Whom to name as coordinator.
     """
 
-    def __init__(self, app: Celery, stores: Stores, owner: str) -> None:
+    def __init__(self, app: Celery, stores: Stores, config: Settings, owner: str) -> None:
         self._app = app
         self._stores = stores
+        self._config = config
+        self._publishing = ThreadPoolExecutor(max_workers=1)
         self._owner = owner
         self._watch = Watch(app, stores)
         self._supervisors: dict[str, Supervisor] = {}
@@ -51,6 +58,7 @@ class Master:
 
     def __exit__(self, *error: object) -> None:
         self._ending.set()
+        self._publishing.shutdown(wait=False, cancel_futures=True)
         self._thread.join(timeout=LOOK_S)
         for supervisor in self._supervisors.values():
             supervisor.__exit__(*error)
@@ -73,8 +81,11 @@ class Master:
             redis.RedisError: Redis does not answer.
         """
         for run in [run for run, supervisor in self._supervisors.items() if supervisor.over]:
-            self._supervisors.pop(run).__exit__()
+            supervisor = self._supervisors.pop(run)
+            supervisor.__exit__()
             self._passed.add(run)
+            if supervisor.job.trains:
+                self._publishing.submit(self._publish, supervisor.job, run)
         for run, (job, version) in self._abandoned().items():
             found = catalog.jobs().get(job)
             if found is None or found.version != version:
@@ -84,6 +95,17 @@ class Master:
                 continue
             supervisor = Supervisor(self._app, found, run, self._stores, self._owner, "supervisor")
             self._supervisors[run] = supervisor.__enter__()
+
+    def _publish(self, job: Job, run: str) -> None:
+        try:
+            status = self._stores.ledger.status(run)
+            if status.state == "done":
+                training.publish(job, status, self._stores, self._config)
+        except (errors.ClusterError, redis.RedisError) as error:
+            hint = f"`cluster result {run}` tries again"
+            log.error("run %s is done and its model is not published: %s; %s", run, error, hint, extra={"run": run})
+        except Exception:
+            log.exception("run %s is done and its model is not published", run, extra={"run": run})
 
     def _abandoned(self) -> dict[str, tuple[str, str]]:
         """Runs without a coordinator, with their jobs and the versions of these; no rows that are not ours."""

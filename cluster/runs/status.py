@@ -45,6 +45,8 @@ class Status(BaseModel):
     job: str
     version: str
     """Of the job; nodes that have another one do not do this run."""
+    label: str
+    """What a node must serve to do it: ``Job.label_with`` its options."""
     state: State
     items_total: int | None
     """None while the input is still being counted."""
@@ -75,11 +77,6 @@ class Status(BaseModel):
     """Why the run failed or who cancelled it."""
     started_at: datetime
     finished_at: datetime | None
-
-    @property
-    def label(self) -> str:
-        """``Job.label`` of its job."""
-        return f"{self.job}.{self.version}" if self.version else self.job
 
     @property
     def items_settled(self) -> int:
@@ -114,6 +111,7 @@ def from_ledger(
             "run": run,
             "job": fields["job"],
             "version": fields.get("version", ""),
+            "label": fields.get("label", fields["job"]),
             "state": fields["state"],
             "items_total": maybe("items_total"),
             "items_done": max(0, number("items_settled") - failed),

@@ -14,7 +14,7 @@ import redis
 from cluster import errors, keys
 from cluster.job import Job
 from cluster.nodes.registry import Node
-from cluster.runs import Stores, celery_tasks, watch
+from cluster.runs import Stores, celery_tasks, demand, watch
 from cluster.runs.lease import LEASE_S, Busy, Lease, Role
 from cluster.runs.ledger import Progress, Running
 from cluster.wire import FoldMessage, MapMessage
@@ -57,11 +57,13 @@ class Supervisor:
 
     def __init__(self, app: Celery, job: Job, run: str, stores: Stores, owner: str, role: Role) -> None:
         self._app = app
-        self._job = job
+        self.job = job
         self._run = run
         self._stores = stores
         self._owner = owner
         self._role = role
+        self.label = stores.ledger.label(run) or job.label
+        """What a node must serve to do the run."""
         self.publishing = threading.Lock()
         """Held while messages are published: what is half published does not count as lost."""
         self.held: Lease | None = None
@@ -97,6 +99,8 @@ class Supervisor:
                 self.held = Lease.take(self._stores.ledger, self._run, self._owner, self._role)
                 self._kept_at = time.monotonic()
                 self._search = Search()
+                if self.label != self.job.label:
+                    demand.enter(self._stores.ledger.redis, self.label, self._run)
                 log.info(
                     "run %s: coordinated here from now on", self._run, extra={"event": "coordinator", "run": self._run}
                 )
@@ -162,7 +166,7 @@ class Supervisor:
         try:
             if self._search.due(progress, self._stores.nodes.losses()):
                 self._look_for_messages(lease)
-            if self._job.idempotent and progress.split_ended:
+            if self.job.idempotent and progress.split_ended:
                 self._copy_slow_chunks(lease)
         except Busy:
             self.lost(lease)
@@ -181,7 +185,7 @@ class Supervisor:
                 for window, chunks in ledger.open_windows(self._run).items()
                 if unsettled.isdisjoint(chunks)
             }
-            queue = celery_tasks.queue(self._job.label)
+            queue = celery_tasks.queue(self.label)
             ids = watch.messages(ledger.redis, queue, self._stores.nodes.starts())
             there = {about[1] for about in map(celery_tasks.parse_id, ids) if about and about[0] == self._run}
             lost = self._search.missing(wanted - there)
@@ -198,9 +202,9 @@ class Supervisor:
     def _publish(self, name: str) -> None:
         if name.startswith("fold"):
             message = FoldMessage(run=self._run, level=0, number=int(name.rpartition(":")[2]))
-            celery_tasks.publish_fold(self._app, self._job.name, message)
+            celery_tasks.publish_fold(self._app, self.label, message)
         else:
-            celery_tasks.publish_chunk(self._app, self._job.name, MapMessage(run=self._run, chunk=int(name)))
+            celery_tasks.publish_chunk(self._app, self.label, MapMessage(run=self._run, chunk=int(name)))
 
     def _copy_slow_chunks(self, lease: Lease) -> None:
         """Begin a second time what would keep the run waiting, where nodes have nothing else to do."""
@@ -208,7 +212,7 @@ class Supervisor:
         running = ledger.running(self._run)
         if not running or len(running) < ledger.redis.hlen(keys.run(self._run, "chunks")):  # some wait in the queue
             return
-        free = {node.name: node for node in self._stores.nodes.nodes() if _has_room(node, self._job.label)}
+        free = {node.name: node for node in self._stores.nodes.nodes() if _has_room(node, self.label)}
         pace = ledger.pace(self._run)
         room = sum(_room(node) for node in free.values())
         for chunk in sorted(running, key=lambda chunk: -chunk.seconds):
@@ -279,8 +283,8 @@ def is_slow(chunk: Running, pace_s: float | None, elsewhere_s: float) -> bool:
     return chunk.seconds > max(SLOW_FACTOR * elsewhere_s, elsewhere_s + SLOW_FROM_S)
 
 
-def _has_room(node: Node, job: str) -> bool:
-    return node.state == "online" and job in node.jobs and _room(node) > 0
+def _has_room(node: Node, label: str) -> bool:
+    return node.state == "online" and label in node.jobs and _room(node) > 0
 
 
 def _room(node: Node) -> int:

@@ -21,6 +21,8 @@ from cluster.nodes.sensor import Sensor
 from tests.kit.programs import RedisServer, Worker, cluster, start_cluster
 from tests.kit.waiting import wait_until
 
+pytestmark = pytest.mark.alone
+
 CORES = os.cpu_count() or 1
 MIB = 2**20
 # Much, so that what other tests take and give back meanwhile does not matter.

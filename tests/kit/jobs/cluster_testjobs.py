@@ -86,6 +86,29 @@ ONCE = dataclasses.replace(MEASURE, name="once", about="measure files, none twic
 DATED = dataclasses.replace(
     MEASURE, name="dated", about="measure files", version=os.environ.get("CLUSTER_TEST_VERSION", "1")
 )
+
+
+def lacks_tool(*, tool: str | None = None) -> str:
+    """A machine has the tools that its CLUSTER_TEST_TOOLS names."""
+    return "" if tool is None or tool in os.environ.get("CLUSTER_TEST_TOOLS", "").split() else f"it has no {tool}"
+
+
+def handle(chunk: Chunk, *, tool: str = "hand") -> Part[dict[str, str]]:
+    """Tell who did each item, and what with."""
+    time.sleep(0.05)
+    return Part({item.name: f"{tool} of {os.environ.get('CLUSTER_TEST_MARK', '')}" for item in chunk})
+
+
+PICKY = Job(
+    name="picky",
+    about="needs tools",
+    split=split,
+    task=handle,
+    aggregate=by_name.join,
+    options=(Option("tool", str, "hand", "what with"),),
+    unavailable=lacks_tool,
+    needs=("tool",),
+)
 BOMB = dataclasses.replace(MEASURE, name="bomb", about="kill whoever joins", aggregate=explode)
 
 

@@ -1,0 +1,167 @@
+"""The bundles as a machine uses them: which version a run is to have, and the folder where it lies here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cluster import errors
+from cluster.bundles import Bundles, Pushed, requirements
+from cluster.bundles.cache import Cache
+from cluster.bundles.content import Content
+from cluster.bundles.manifest import Manifest, parse_ref
+from cluster.job import Job
+from cluster.settings import Settings
+
+if TYPE_CHECKING:
+    import redis
+
+    from aggregators import Model
+    from cluster.blobs import BlobStore
+
+
+class Shelf:
+    """The bundles of a cluster, and those of them that lie on this machine.
+
+    Args:
+        bundles: Those of the cluster.
+        cache: This machine's.
+        config: Says whether requirements may be installed.
+    """
+
+    def __init__(self, bundles: Bundles, cache: Cache, config: Settings) -> None:
+        self.bundles = bundles
+        self.cache = cache
+        self._config = config
+        self._manifests: dict[str, Manifest] = {}
+
+    def pin(self, job: Job, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options with the version of the bundle that a run begun now has to its end.
+
+        A run that trains a model nobody knows yet begins without any: its ``model`` stays a mere name.
+
+        Raises:
+            errors.UnknownBundle: There is none of that name or version.
+            errors.UsageError: It is for another job, or the name cannot be one.
+        """
+        wanted = options.get("model") if job.bundles else None
+        if wanted is None:
+            return dict(options)
+        name, version = parse_ref(wanted)
+        try:
+            manifest = self.bundles.manifest(name, version)
+        except errors.UnknownBundle:
+            if job.trains and version is None:
+                return dict(options)
+            raise
+        if manifest.job != job.bundles:
+            raise errors.UsageError(f"{manifest.ref} is a bundle for the job {manifest.job}, not for {job.bundles}")
+        return {**options, "model": manifest.ref}
+
+    @contextmanager
+    def usable(self, job: Job, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """The options as the job's functions take them: ``model`` is the folder of the bundle on this machine.
+
+        It is whole and verified, and fetched if need be. Within the context the packages that were installed for it
+        can be imported.
+
+        Raises:
+            errors.BundleError: It is gone, damaged, or needs what this machine lacks.
+        """
+        ref = options.get("model") if job.bundles else None
+        if ref is None:
+            yield dict(options)
+            return
+        if parse_ref(ref).version is None:  # to be trained, see ``pin``
+            yield {**options, "model": None}
+            return
+        manifest = self.manifest(ref)
+        if lacks := self.lacks(manifest):
+            raise errors.NotInstalled(f"the bundle {ref} requires {lacks}")
+        folder = self.cache.fetch(manifest, self.bundles.read)
+        with _importable(self.cache.packages(manifest.requirements)):
+            yield {**options, "model": str(folder)}
+
+    def manifest(self, ref: str) -> Manifest:
+        """The manifest of a version, which never changes."""
+        if ref not in self._manifests:
+            self._manifests[ref] = self.bundles.manifest(*parse_ref(ref))
+        return self._manifests[ref]
+
+    def publish(self, job: Job, name: str, made: Model, by: str) -> Pushed:
+        """Make what a run has trained the next version of the bundle it was begun for.
+
+        Args:
+            job: The run's.
+            name: Its option ``model``: the version it began with, or a mere name.
+            made: Its result.
+            by: Whom to name.
+        """
+        before = self.manifest(name) if parse_ref(name).version else None
+        parameters = {**(before.parameters if before else {}), **made.parameters}
+        content = Content(job.bundles, made.files, before.requirements if before else (), parameters)
+        return self.bundles.push(parse_ref(name).name, content, by)
+
+    def current(self) -> list[Manifest]:
+        """The versions that runs submitted now get."""
+        return self.bundles.current()
+
+    def lacks(self, manifest: Manifest) -> str:
+        """Which of the packages that a bundle requires this machine lacks, and what to do; "" for none."""
+        missing = requirements.missing(manifest.requirements, self.cache.packages(manifest.requirements))
+        if not missing:
+            return ""
+        what = "; ".join(f"{line}: {why}" for line, why in missing.items())
+        asked = "its owner has not agreed yet" if self._config.install == "ask" else "CLUSTER_INSTALL is never here"
+        hint = "" if self._config.install == "allow" else f" ({asked}; to agree: cluster models install {manifest.ref})"
+        return what + hint
+
+    def install(self, manifest: Manifest) -> None:
+        """Install what a bundle requires and this machine lacks, into a folder of its own, where the owner allows it.
+
+        Raises:
+            errors.NotInstalled: pip could not; the message ends with what it said.
+        """
+        if self._config.install == "allow":
+            packages = self.cache.packages(manifest.requirements)
+            if requirements.missing(manifest.requirements, packages):
+                requirements.install(manifest.requirements, packages)
+
+
+@contextmanager
+def _importable(packages: Path) -> Iterator[None]:
+    """Have the packages in a folder found before others of the same names."""
+    if not packages.is_dir():
+        yield
+        return
+    sys.path.insert(0, str(packages))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(packages))
+
+
+def connect(config: Settings, client: redis.Redis, store: BlobStore) -> Shelf:
+    """The shelf of a machine that works for a cluster."""
+    from cluster import bundles
+
+    found = bundles.connect(client, store) if config.bundle_dir is None else _in_folder(config.bundle_dir)
+    return Shelf(found, _cache(config), config)
+
+
+def here(config: Settings) -> Shelf:
+    """The shelf of a machine that works for itself: the bundles are its own."""
+    return Shelf(_in_folder(config.models_folder), _cache(config), config)
+
+
+def _in_folder(place: Path) -> Bundles:
+    from cluster.bundles.local import FolderBundles
+
+    return FolderBundles(place)
+
+
+def _cache(config: Settings) -> Cache:
+    return Cache(config.bundle_cache, config.bundle_cache_bytes)

@@ -1,0 +1,121 @@
+"""Which labels a node can serve: what its jobs need besides themselves is found out, and fetched, in a thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import redis
+
+from cluster import errors
+from cluster.bundles.manifest import parse_ref
+from cluster.job import Job
+from cluster.runs import Stores, demand
+
+LOOK_S = 30.0
+"""Between two looks where nothing was heard: demand ends with its runs, which nobody tells."""
+AGAIN_S = 5.0
+"""Before something that failed is tried again."""
+log = logging.getLogger(__name__)
+
+
+class Found(NamedTuple):
+    """What a node can serve besides the plain jobs."""
+
+    serves: frozenset[str] = frozenset()
+    missing: Mapping[str, str] = {}
+    """Label -> why not."""
+    bundles: Sequence[str] = ()
+    """Those it holds."""
+
+
+class Keeper:
+    """Looks when the revision of demand and bundles has changed: at each change one look, however many nodes.
+
+    Args:
+        stores: The cluster's, which are not waited for.
+        jobs: What this node does.
+        missing: Label -> why this node leaves out a job.
+    """
+
+    def __init__(self, stores: Stores, jobs: Sequence[Job], missing: Mapping[str, str]) -> None:
+        self._stores = stores
+        self._jobs = {job.label: job for job in jobs}
+        self._left_out = dict(missing)
+        self.found = Found(missing=self._left_out)
+        """As of the last look. Replaced, never changed."""
+        self._held: dict[str, str] = {}
+        self._revision = -1
+        self._due = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look, unless begun."""
+        if not self._thread.is_alive():
+            self._thread.start()
+
+    def heard(self, revision: int) -> None:
+        """This is the revision now."""
+        if revision != self._revision:
+            self._revision = revision
+            self._due.set()
+
+    def _run(self) -> None:
+        pause_s = LOOK_S
+        while True:
+            self._due.wait(pause_s)
+            self._due.clear()
+            try:
+                self.found = self._look()
+                pause_s = AGAIN_S if len(self.found.missing) > len(self._left_out) else LOOK_S
+            except (redis.RedisError, OSError) as error:
+                log.debug("what this node can serve cannot be found out now: %s", error)
+                pause_s = AGAIN_S
+            except Exception:
+                log.exception("finding out what this node can serve failed; going on")
+                pause_s = AGAIN_S
+
+    def _look(self) -> Found:
+        wanted = set(demand.read(self._stores.ledger.redis))
+        wanted |= self._announced()
+        serves, missing = set(), dict(self._left_out)
+        self._held = {}
+        for label in sorted(wanted):
+            job = self._jobs.get(label.partition("@")[0])
+            if job is None:
+                continue
+            why = self._why_not(job, label)
+            if why:
+                missing[label] = why
+                if self.found.missing.get(label) != why:
+                    log.warning("this node does not serve %s: %s", label, why, extra={"event": "label-left-out"})
+            else:
+                serves.add(label)
+        self._stores.models.cache.evict(self._held.values())
+        return Found(frozenset(serves), missing, sorted(self._held))
+
+    def _announced(self) -> set[str]:
+        """The labels of the current bundles, with which runs may be submitted at any moment."""
+        return {
+            job.label_with({"model": manifest.ref})
+            for manifest in self._stores.models.current()
+            for job in self._jobs.values()
+            if job.bundles == manifest.job
+        }
+
+    def _why_not(self, job: Job, label: str) -> str:
+        """Why this node cannot serve a label, once all is fetched and installed that may be; "" if it can."""
+        models = self._stores.models
+        try:
+            needs = job.needs_of(label)
+            ref = needs.get("model") if job.bundles else None
+            if ref and parse_ref(ref).version:
+                models.install(models.manifest(ref))
+            with models.usable(job, needs) as options:
+                if ref and options["model"]:
+                    self._held[ref] = models.manifest(ref).digest
+                return job.why_unavailable(options)
+        except (errors.ClusterError, ValueError, OSError) as error:
+            return str(error)

@@ -1,0 +1,130 @@
+"""Runs that need something of a node: they go to nodes that have it, and to no others."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster import errors, keys, runs, settings
+from cluster.nodes import keeper
+from cluster.nodes.keeper import Keeper
+from cluster.runs import Stores, celery_tasks, demand
+from tests.kit.jobs.cluster_testjobs import PICKY
+from tests.kit.programs import MARK, Worker, cluster, start_cluster
+from tests.kit.waiting import wait_until
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    for at in range(12):
+        (tmp_path / "in" / f"{at:02}.txt").write_text("x")
+    return tmp_path / "in"
+
+
+def node(name: str, url: str, folder: Path, tools: str) -> Worker:
+    return Worker(name, url, folder, "-c", "1", CLUSTER_TEST_TOOLS=tools, **{MARK: name})
+
+
+def submit(url: str, source: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return cluster("submit", "-q", "--job", "picky", source, "--broker", url, *more)
+
+
+def rows(url: str) -> dict[str, Any]:
+    found = {row["name"]: row for row in json.loads(cluster("nodes", "--json", "--broker", url).stdout)}
+    return {name: row for name, row in found.items() if row["state"] == "online"}
+
+
+def test_chunks_go_only_to_nodes_that_have_what_the_run_needs(redis_url: str, source: Path, tmp_path: Path) -> None:
+    with node("bare", redis_url, tmp_path, ""), node("rich", redis_url, tmp_path, "saw axe"):
+        done = submit(redis_url, source, "--tool", "saw")
+        assert done.returncode == 0, done.stderr
+        assert "no node" not in done.stderr
+        assert set(json.loads(done.stdout).values()) == {"saw of rich"}
+        plain = submit(redis_url, source)  # which all can do
+        assert set(json.loads(plain.stdout).values()) == {"hand of bare", "hand of rich"}
+
+
+def test_a_run_that_no_node_can_serve_says_what_each_lacks_and_goes_on_when_one_comes(
+    redis_url: str, source: Path, tmp_path: Path
+) -> None:
+    with node("bare", redis_url, tmp_path, "axe"):
+        failed = submit(redis_url, source, "--tool", "drill", "--if-no-node", "fail")
+        assert failed.returncode == errors.JobUnavailable.exit_code
+        assert "picky@drill" in failed.stderr
+        assert "bare@test: it has no drill" in failed.stderr
+        assert rows(redis_url)["bare@test"]["missing"]["picky@drill"] == "it has no drill"
+        with start_cluster("submit", "--job", "picky", "--tool", "drill", source, "--broker", redis_url) as waiting:
+            with node("late", redis_url, tmp_path, "drill"):
+                out, err = waiting.communicate(timeout=30)
+            assert waiting.returncode == 0, err
+            assert "it has no drill" in err
+            assert set(json.loads(out).values()) == {"drill of late"}
+
+
+def test_a_worker_that_serves_given_queues_finds_no_others(redis_url: str, source: Path, tmp_path: Path) -> None:
+    with Worker("one", redis_url, tmp_path, "-Q", celery_tasks.queue("measure"), CLUSTER_TEST_TOOLS="saw"):
+        failed = submit(redis_url, source, "--tool", "saw", "--if-no-node", "fail")
+        assert failed.returncode == errors.JobUnavailable.exit_code
+        assert rows(redis_url)["one@test"]["jobs"] == ["measure"]
+
+
+@pytest.fixture
+def run() -> str:
+    return f"picky-{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def kept(stores: Stores, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Keeper:
+    monkeypatch.setenv("CLUSTER_TEST_TOOLS", "saw")
+    stores.ledger.redis.delete(keys.DEMAND)
+    impatient = runs.connect(settings.load(broker_url=redis_url), patient=False)
+    return Keeper(impatient, [PICKY], {})
+
+
+def test_a_label_is_served_as_long_as_a_run_that_needs_it(kept: Keeper, stores: Stores, run: str) -> None:
+    client = stores.ledger.redis
+    stores.ledger.create(run, "picky", "", {"tool": "saw"}, "test", "picky@saw")
+    demand.enter(client, "picky@saw", run)
+    demand.enter(client, "picky@axe", run)
+    found = kept._look()
+    assert found.serves == {"picky@saw"}
+    assert found.missing["picky@axe"] == "it has no axe"
+    stores.ledger.stop(run, "cancelled", "by a test")
+    assert "picky@saw" not in kept._look().serves
+    assert not any(run.encode() in row for row in client.zrange(keys.DEMAND, 0, -1))
+
+
+def test_labels_that_make_no_sense_are_answered_and_harm_nothing(kept: Keeper, stores: Stores, run: str) -> None:
+    stores.ledger.create(run, "picky", "", {}, "test")
+    for label in ("picky@saw,axe", "other@saw", "@", "picky@%ff%00"):
+        demand.enter(stores.ledger.redis, label, run)
+    stores.ledger.redis.zadd(keys.DEMAND, {b"\xff\xfe": 1, b"no-space": 1})
+    found = kept._look()
+    assert not found.serves
+    assert "no label" in found.missing["picky@saw,axe"]
+
+
+def test_a_revision_that_was_seen_is_not_looked_at_again(kept: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    look: Callable[[], Any] = kept._look
+    monkeypatch.setattr(keeper, "LOOK_S", 60.0)
+
+    def counted() -> Any:
+        looks.append(1)
+        return look()
+
+    monkeypatch.setattr(kept, "_look", counted)
+    kept.start()
+    for revision in (3, 3, 3):
+        kept.heard(revision)
+        wait_until("it has looked", lambda: bool(looks))
+    assert len(looks) == 1
+    kept.heard(4)
+    wait_until("it looks again", lambda: len(looks) == 2)
