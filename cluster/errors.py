@@ -4,6 +4,8 @@
     ├── UsageError                  2  the call is wrong; nothing was started
     │   ├── UnknownJob
     │   ├── UnknownRun
+    │   ├── UnknownBundle
+    │   ├── BadBundle
     │   ├── BadSetting
     │   ├── NothingToDo
     │   └── InputChanged
@@ -18,6 +20,7 @@
     │   ├── RunCancelled
     │   └── RunFailed
     ├── JobUnavailable              6  this machine, or no node of the cluster, can do the job
+    │   └── NotInstalled
     └── BlobError                      bytes in the store are not what they should be
         ├── BlobMissing
         └── BlobCorrupt
@@ -53,6 +56,14 @@ class UnknownJob(UsageError):
 
 class UnknownRun(UsageError):
     """No run of that id is known to this cluster; it may have expired."""
+
+
+class UnknownBundle(UsageError):
+    """No bundle of that name and version is known."""
+
+
+class BadBundle(UsageError):
+    """A bundle, or what is to become one, is not what a bundle must be."""
 
 
 class BadSetting(UsageError):
@@ -115,6 +126,10 @@ class JobUnavailable(ClusterError):
     """This machine, or no node of the cluster, can do the job."""
 
     exit_code = 6
+
+
+class NotInstalled(JobUnavailable):
+    """The requirements of a bundle could not be installed on this machine."""
 
 
 class BlobError(ClusterError):

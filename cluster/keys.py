@@ -24,10 +24,15 @@
 | cluster:nodes:watcher       | string | who watches the nodes now; for a second or two |
 | cluster:nodes:losses        | string | how often a node was lost |
 | cluster:unacked:START       | hash   | messages this start of a node holds (kombu's; beside it `:index`, `:mutex`) |
+| cluster:bundles             | hash   | bundle -> "last latest pinned" (``bundles.state.State``) |
+| cluster:bundle:NAME         | hash   | version -> its manifest as JSON, without name and version |
+| cluster:bundle:NAME:digests | hash   | digest of the content -> version |
+| cluster:roles:revision      | string | grows with each change of which bundles nodes should hold |
 
 Scopes of blobs: ``runs/R/in/<chunk>`` the input of a chunk, dropped when it is settled;
 ``runs/R/parts/<window>`` large parts, dropped when their window is folded;
-``runs/R/folds/<level>/<number>`` large folds, dropped when they are folded themselves.
+``runs/R/folds/<level>/<number>`` large folds, dropped when they are folded themselves;
+``bundles/<name>/<random>`` the pieces of one version of a bundle, dropped when that is removed.
 """
 
 from __future__ import annotations
@@ -38,6 +43,8 @@ WISHES = "cluster:nodes:wishes"
 STARTS = "cluster:nodes:starts"
 WATCHER = "cluster:nodes:watcher"
 LOSSES = "cluster:nodes:losses"
+BUNDLES = "cluster:bundles"
+ROLES_REVISION = "cluster:roles:revision"
 OF_RUN = (
     "done", "chunks", "claims", "attempts", "copies", "windows", "folds",
     "failures", "nodes", "times", "refusals", "events",
@@ -63,6 +70,21 @@ def unacked(start: str) -> str:
 def blobs(scope: str) -> str:
     """The blobs of one scope."""
     return f"cluster:blobs:{scope}"
+
+
+def bundle(name: str) -> str:
+    """The versions of a bundle."""
+    return f"cluster:bundle:{name}"
+
+
+def bundle_digests(name: str) -> str:
+    """Which version of a bundle has which content."""
+    return f"cluster:bundle:{name}:digests"
+
+
+def bundle_scope(name: str, token: str) -> str:
+    """Where the pieces of one push of a bundle lie."""
+    return f"bundles/{name}/{token}"
 
 
 def input_scope(run: str, chunk: int) -> str:

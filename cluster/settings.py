@@ -25,6 +25,7 @@ from cluster import errors
 
 DEFAULT_CONFIG = "~/.config/cluster/config.toml"
 MiB = 2**20
+GiB = 2**30
 
 
 class Settings(BaseSettings):
@@ -128,12 +129,33 @@ class Settings(BaseSettings):
     """How many moved log files are kept, the latest as ``.1``."""
 
     cache_dir: Path = Path("~/.cache/cluster")
-    """Where this machine keeps logs of detached runs."""
+    """Where this machine keeps logs of detached runs, and the bundles it fetched from clusters."""
+
+    models_dir: Path = Path("~/.local/share/cluster/models")
+    """The bundles of this machine, for runs without a broker."""
+
+    bundle_cache_bytes: int = Field(2 * GiB, ge=1)
+    """What the fetched bundles of this machine may take, with the packages installed for them. A larger bundle is not
+    fetched; those of jobs that this node serves now stay, even if they are more together."""
+
+    install: Literal["ask", "never", "allow"] = "never"
+    """Whether this node installs the Python packages that a bundle requires, each bundle's into a folder of its own:
+    ``ask``: once its owner said so with `cluster models install`; ``allow``: by itself."""
 
     @property
     def cache_folder(self) -> Path:
         """``cache_dir`` with ``~`` resolved."""
         return self.cache_dir.expanduser()
+
+    @property
+    def bundle_cache(self) -> Path:
+        """The folder of the bundles that this machine fetched."""
+        return self.cache_folder / "bundles"
+
+    @property
+    def models_folder(self) -> Path:
+        """``models_dir`` with ``~`` resolved."""
+        return self.models_dir.expanduser()
 
     @classmethod
     def settings_customise_sources(

@@ -1,0 +1,124 @@
+"""Bundles: versioned sets of model files, with the Python packages they require.
+
+A bundle is pushed once and reaches every node by itself. Its files are data, never code. To a task a bundle is a folder
+that holds its files and ``bundle.json`` (job, parameters, requirements).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import redis
+
+    from cluster.blobs import BlobStore, Ref
+    from cluster.bundles.content import Content
+    from cluster.bundles.manifest import Manifest
+    from cluster.settings import Settings
+
+Read = Callable[["Manifest", "Ref"], bytes]
+"""Reads one piece of a bundle; see ``Bundles.read``."""
+Progress = Callable[[int, int], object]
+"""Called with the bytes that are stored so far, and those that there are."""
+
+
+class Pushed(NamedTuple):
+    """What became of a push."""
+
+    manifest: Manifest
+    """The version that has the content."""
+    new: bool
+    """Whether that version is new; else it was there already, with the same digest."""
+    current: int
+    """The version that runs now get: that of the manifest, unless the bundle is pinned to another one."""
+
+
+class Bundles(Protocol):
+    """Where bundles are kept. A version never changes; its number is never given again, even when it is removed.
+
+    The current version of a bundle is the one it is pinned to, else the one that was pushed last.
+    """
+
+    def push(self, name: str, content: Content, by: str, progress: Progress = lambda done, total: None) -> Pushed:
+        """Keep a content as the next version of ``name``, and as the current one if the bundle is not pinned.
+
+        If some version of it has the same digest, no new one is made: that version counts as pushed last from now on.
+        Of two that push at once, each gets a version of its own. Cut short it leaves nothing that can be seen.
+
+        Raises:
+            errors.BadBundle: The content can't be a bundle; the message says why.
+            errors.UsageError: The name is none for a bundle, or a file cannot be read.
+        """
+        ...
+
+    def names(self) -> list[str]:
+        """The bundles that have a version, in order."""
+        ...
+
+    def versions(self, name: str) -> list[Manifest]:
+        """All versions, the oldest first; those whose manifests cannot be used are left out, with a warning.
+
+        Raises:
+            errors.UnknownBundle: There are none.
+        """
+        ...
+
+    def manifest(self, name: str, version: int | None = None) -> Manifest:
+        """One version, by default the current one.
+
+        Raises:
+            errors.UnknownBundle: There is none; the message names those there are.
+            errors.BadBundle: Its manifest cannot be used.
+        """
+        ...
+
+    def current(self) -> list[Manifest]:
+        """The current version of every bundle, by name; without those whose manifests cannot be used."""
+        ...
+
+    def pinned(self, name: str) -> int | None:
+        """The version that a bundle is pinned to."""
+        ...
+
+    def pin(self, name: str, version: int | None) -> None:
+        """Make a version the current one whatever is pushed; None: the one that was pushed last, as it changes.
+
+        Raises:
+            errors.UnknownBundle: There is no such version.
+        """
+        ...
+
+    def remove(self, name: str, version: int | None = None) -> list[int]:
+        """Forget one version or all; gives those that are gone. If it was pinned, the bundle is no more.
+
+        Raises:
+            errors.UnknownBundle: There is nothing to remove.
+        """
+        ...
+
+    def read(self, manifest: Manifest, piece: Ref) -> bytes:
+        """One of the pieces that ``File.refs`` names, verified.
+
+        Raises:
+            errors.BlobError: It is gone, or wrong each time it was read.
+        """
+        ...
+
+    def revision(self) -> int:
+        """Grows with each change: whoever saw this number before has seen all there is to see."""
+        ...
+
+
+def connect(client: redis.Redis, store: BlobStore) -> Bundles:
+    """The bundles of a cluster."""
+    from cluster.bundles.redis import RedisBundles
+
+    return RedisBundles(client, store)
+
+
+def here(settings: Settings) -> Bundles:
+    """The bundles of this machine, for use without a broker."""
+    from cluster.bundles.local import FolderBundles
+
+    return FolderBundles(settings.models_folder)

@@ -1,0 +1,120 @@
+"""A bundle as a folder: its files and ``bundle.json``, written from pieces, and looked at before use."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from cluster import errors
+from cluster.bundles import Read
+from cluster.bundles.manifest import PIECE_BYTES, File, Manifest
+from cluster.bundles.paths import DESCRIPTION
+
+Pause = Callable[[float], object]
+"""Called after each piece with the seconds that it took."""
+
+
+def write(folder: Path, manifest: Manifest, read: Read, pause: Pause = lambda seconds: None) -> None:
+    """Write all files into a folder that is empty. Cut short, what is there so far stays.
+
+    Raises:
+        errors.BlobError: A piece cannot be had.
+        OSError: The folder cannot be written.
+    """
+    for file in manifest.files:
+        path = folder / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = hashlib.sha256()
+        with path.open("xb") as out:
+            for ref in file.refs():
+                began = time.monotonic()
+                data = read(manifest, ref)
+                whole.update(data)
+                out.write(data)
+                pause(time.monotonic() - began)
+        if whole.hexdigest() != file.sha256:
+            raise errors.BlobCorrupt(f"{manifest.ref}: the pieces of {file.path} are not what its sha256 says")
+    (folder / DESCRIPTION).write_bytes(manifest.description)
+
+
+def problem(folder: Path, manifest: Manifest) -> str:
+    """What in a folder is not as the manifest says, or "": all bytes are read.
+
+    A file too many counts, too: what reads bundles may look for files by their names.
+    """
+    try:
+        wanted = {file.path: file for file in manifest.files}
+        found = _entries(folder)
+        if extra := sorted(found.keys() - wanted.keys() - {DESCRIPTION}):
+            return f"{extra[0]} is none of its files"
+        if (folder / DESCRIPTION).read_bytes() != manifest.description:
+            return f"{DESCRIPTION} was changed"
+        for path, file in wanted.items():
+            if path not in found:
+                return f"{path} is missing"
+            if not stat.S_ISREG(found[path].st_mode) or found[path].st_size != file.size_bytes:
+                return f"{path} was changed"
+            if _sha256(folder / path) != file.sha256:
+                return f"{path} was changed"
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
+    return ""
+
+
+def signature(folder: Path) -> frozenset[tuple[str, int, int, int]]:
+    """Changes when a file is written, replaced, added or removed; cheap to ask.
+
+    Raises:
+        OSError: There is no such folder.
+    """
+    return frozenset(
+        (path, found.st_ino, found.st_size, found.st_mtime_ns) for path, found in _entries(folder).items()
+    )  # fmt: skip
+
+
+def piece(folder: Path, manifest: Manifest, sha256: str) -> bytes | None:
+    """One piece out of a folder, as it is there; None if no file has it."""
+    for file in manifest.files:
+        if sha256 in file.pieces:
+            return _read_at(folder / file.path, file, file.pieces.index(sha256))
+    return None
+
+
+def size_bytes(folder: Path) -> int:
+    """What is below a folder, all files together."""
+    try:
+        return sum(found.st_size for found in _entries(folder).values())
+    except OSError:
+        return 0
+
+
+def _read_at(path: Path, file: File, number: int) -> bytes | None:
+    try:
+        with path.open("rb") as stream:
+            stream.seek(number * PIECE_BYTES)
+            return stream.read(min(PIECE_BYTES, file.size_bytes - number * PIECE_BYTES))
+    except OSError:
+        return None
+
+
+def _entries(folder: Path) -> dict[str, os.stat_result]:
+    """All that is below a folder but folders; links are not followed."""
+    found, waiting = {}, [("", folder)]
+    while waiting:
+        below, place = waiting.pop()
+        with os.scandir(place) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((f"{below}{entry.name}/", Path(entry.path)))
+                else:
+                    found[below + entry.name] = entry.stat(follow_symlinks=False)
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

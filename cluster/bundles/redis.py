@@ -1,0 +1,182 @@
+"""The bundles of a cluster: manifests in Redis, pieces in the blob store."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import redis
+
+from cluster import blobs, errors, keys
+from cluster.bundles import Progress, Pushed, content
+from cluster.bundles.content import Content
+from cluster.bundles.manifest import NAME, Manifest
+from cluster.bundles.state import State, unknown
+
+if TYPE_CHECKING:
+    from cluster.blobs import BlobStore, Ref
+
+REMOVED_S = 60
+SCRIPTS = ("enter", "pin", "remove")
+log = logging.getLogger(__name__)
+
+
+class RedisBundles:
+    """See ``Bundles``. Its manifests do not expire, nor do their pieces once they are entered."""
+
+    def __init__(self, client: redis.Redis, store: BlobStore) -> None:
+        self._redis = client
+        self._blobs = store
+        scripts = {name: (files("cluster.bundles") / f"{name}.lua").read_text("utf-8") for name in SCRIPTS}
+        self._scripts = {name: client.register_script(text) for name, text in scripts.items()}
+
+    def push(self, name: str, given: Content, by: str, progress: Progress = lambda done, total: None) -> Pushed:
+        """See ``Bundles.push``. The pieces of one that is cut short expire, like those of a run."""
+        now: Any = self._redis.time()
+        scope = keys.bundle_scope(name, secrets.token_hex(8))
+        draft = content.draft(given, name, by, datetime.fromtimestamp(now[0], UTC), scope)
+        row = draft.row()
+        if known := self._known(draft):
+            return known
+        try:
+            self._upload(given, draft, progress)
+            pushed = self._enter(draft, row)
+        except BaseException:
+            with suppress(redis.RedisError):  # what is left expires
+                self._blobs.drop(scope)
+            raise
+        if not pushed.new:  # somebody else pushed the same meanwhile
+            self._blobs.drop(scope)
+        return pushed
+
+    def names(self) -> list[str]:
+        """See ``Bundles.names``."""
+        return sorted(name for name, state in self._states().items() if state.latest)
+
+    def versions(self, name: str) -> list[Manifest]:
+        """See ``Bundles.versions``."""
+        rows: Any = self._redis.hgetall(keys.bundle(name))
+        if not rows:
+            raise self._unknown(name)
+        found = [_usable(name, version, row) for version, row in rows.items()]
+        return sorted((manifest for manifest in found if manifest), key=lambda manifest: manifest.version)
+
+    def manifest(self, name: str, version: int | None = None) -> Manifest:
+        """See ``Bundles.manifest``."""
+        number = version or self._state(name).current
+        row: Any = self._redis.hget(keys.bundle(name), str(number))
+        if row is None:
+            raise self._unknown(name, version)
+        return Manifest.from_row(name, number, row)
+
+    def current(self) -> list[Manifest]:
+        """See ``Bundles.current``."""
+        states = sorted((name, state.current) for name, state in self._states().items() if state.current)
+        with self._redis.pipeline(transaction=False) as pipe:
+            for name, version in states:
+                pipe.hget(keys.bundle(name), str(version))
+            rows = pipe.execute()
+        found = [_usable(name, version, row) for (name, version), row in zip(states, rows, strict=True) if row]
+        return [manifest for manifest in found if manifest]
+
+    def pinned(self, name: str) -> int | None:
+        """See ``Bundles.pinned``."""
+        return self._state(name).pinned or None
+
+    def pin(self, name: str, version: int | None) -> None:
+        """See ``Bundles.pin``."""
+        names = [keys.BUNDLES, keys.bundle(name), keys.ROLES_REVISION]
+        if not self._scripts["pin"](keys=names, args=[name, version or 0]):
+            raise self._unknown(name, version)
+
+    def remove(self, name: str, version: int | None = None) -> list[int]:
+        """See ``Bundles.remove``. Who fetches it just now will miss its pieces."""
+        rows: Any = self._redis.hgetall(keys.bundle(name))
+        wanted = {number: row for number, row in rows.items() if version in (None, _number(number))}
+        gone = []
+        for number, row in wanted.items():
+            scope = _scope(name, row)
+            names = [*_keys(name), keys.blobs(scope)]
+            if self._scripts["remove"](keys=names, args=[name, number, REMOVED_S]):
+                gone.append(_number(number))
+            if scope:
+                self._blobs.drop(scope)
+        if not gone:
+            raise self._unknown(name, version)
+        return sorted(gone)
+
+    def read(self, manifest: Manifest, piece: Ref) -> bytes:
+        """See ``Bundles.read``."""
+        return blobs.get_one(self._blobs, manifest.scope, piece)
+
+    def revision(self) -> int:
+        """See ``Bundles.revision``."""
+        found: Any = self._redis.get(keys.ROLES_REVISION)
+        return int(found or 0)
+
+    def _upload(self, given: Content, draft: Manifest, progress: Progress) -> None:
+        done = 0
+        for _, piece in content.pieces(given, draft.files):
+            self._blobs.put(draft.scope, [piece])
+            done += len(piece)
+            progress(done, draft.size_bytes)
+
+    def _known(self, draft: Manifest) -> Pushed | None:
+        """The version that has this content, which counts as pushed last from now on."""
+        version, _, current = self._ask_to_enter(draft, b"")
+        return Pushed(self.manifest(draft.name, version), new=False, current=current) if version else None
+
+    def _enter(self, draft: Manifest, row: bytes) -> Pushed:
+        version, new, current = self._ask_to_enter(draft, row)
+        manifest = draft.model_copy(update={"version": version}) if new else self.manifest(draft.name, version)
+        return Pushed(manifest, bool(new), current)
+
+    def _ask_to_enter(self, draft: Manifest, row: bytes) -> list[int]:
+        names = [*_keys(draft.name), keys.blobs(draft.scope)]
+        found: Any = self._scripts["enter"](keys=names, args=[draft.name, draft.digest, row])
+        return list(found)
+
+    def _states(self) -> dict[str, State]:
+        rows: Any = self._redis.hgetall(keys.BUNDLES)
+        found = {name.decode(errors="replace"): _state(row) for name, row in rows.items()}
+        return {name: state for name, state in found.items() if NAME.fullmatch(name)}
+
+    def _state(self, name: str) -> State:
+        row: Any = self._redis.hget(keys.BUNDLES, name)
+        return _state(row or b"")
+
+    def _unknown(self, name: str, version: int | None = None) -> errors.UnknownBundle:
+        found: Any = self._redis.hkeys(keys.bundle(name))
+        return unknown(name, version, self.names(), [_number(number) for number in found])
+
+
+def _keys(name: str) -> list[str]:
+    return [keys.BUNDLES, keys.bundle(name), keys.bundle_digests(name), keys.ROLES_REVISION]
+
+
+def _state(row: bytes) -> State:
+    found = re.fullmatch(rb"(\d{1,10}) (\d{1,10}) (\d{1,10})", row)
+    return State(*map(int, found.groups())) if found else State()
+
+
+def _usable(name: str, version: bytes | int, row: bytes) -> Manifest | None:
+    try:
+        return Manifest.from_row(name, int(version), row)
+    except (errors.BadBundle, ValueError) as error:
+        log.warning("a bundle is passed over: %s", error, extra={"event": "bundle-unusable"})
+        return None
+
+
+def _number(version: bytes) -> int:
+    return int(version) if version.isdigit() else 0
+
+
+def _scope(name: str, row: bytes) -> str:
+    """The scope a row names, also where the rest of it cannot be used; "" if it is none of this bundle's."""
+    found = re.search(rb'"scope":"(bundles/' + re.escape(name.encode()) + rb'/[0-9a-f]{16,64})"', row)
+    return found[1].decode() if found else ""

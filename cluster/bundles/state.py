@@ -1,0 +1,31 @@
+"""Which version of a bundle is the current one, and what is said where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from cluster import errors
+
+
+class State(NamedTuple):
+    """Which versions of a bundle are meant; 0 for none."""
+
+    last: int = 0
+    """The number given last, also if that version is removed."""
+    latest: int = 0
+    """The version pushed last; once that is removed, the highest one left."""
+    pinned: int = 0
+
+    @property
+    def current(self) -> int:
+        """The version that runs get."""
+        return self.pinned or self.latest
+
+
+def unknown(name: str, version: int | None, names: Sequence[str], versions: Sequence[int]) -> errors.UnknownBundle:
+    """That there is no such bundle, and what there is."""
+    if not versions:
+        return errors.UnknownBundle(f"no bundle {name!r} (there are: {', '.join(names) or 'none'})")
+    there = ", ".join(map(str, sorted(versions)))
+    return errors.UnknownBundle(f"no version {version} of the bundle {name} (there are: {there})")
