@@ -62,7 +62,7 @@ def one_version_for_one_content(store: Bundles, place: Path) -> None:
 
 def new_version_for_another_parameter_job_or_requirement(store: Bundles, place: Path) -> None:
     name = unused()
-    others = [{}, {"parameters": {"threshold": 0.6}}, {"requirements": []}, {"parameters": {}}]
+    others: list[dict[str, Any]] = [{}, {"parameters": {"threshold": 0.6}}, {"requirements": []}, {"parameters": {}}]
     for number, other in enumerate(others, start=1):
         assert store.push(name, model(**other), "anna").manifest.version == number
 
@@ -100,12 +100,18 @@ def pin_until_it_is_taken_away(store: Bundles, place: Path) -> None:
 def clear_word_about_what_is_not_there(store: Bundles, place: Path) -> None:
     name, nobody = unused(), unused()
     store.push(name, model(), "anna")
-    for ask in (store.versions, store.manifest, store.remove, lambda name: store.pin(name, None)):
+    askers: list[Callable[[str], Any]] = [
+        store.versions,
+        store.manifest,
+        store.remove,
+        lambda name: store.pin(name, None),
+    ]
+    for ask in askers:
         with pytest.raises(errors.UnknownBundle, match=f"no bundle '{nobody}' .there are: .*{name}"):
             ask(nobody)
-    for ask in (store.manifest, store.remove, store.pin):
+    for ask_for in (store.manifest, store.remove, store.pin):
         with pytest.raises(errors.UnknownBundle, match="no version 7"):
-            ask(name, 7)
+            ask_for(name, 7)
     with pytest.raises(errors.UsageError, match="names no bundle"):
         store.push("Not A Name", model(), "anna")
     with pytest.raises(errors.UsageError, match="to a name alone"):
