@@ -47,7 +47,6 @@ LOSSES = "cluster:nodes:losses"
 DEMAND = "cluster:demand"
 REVISION = "cluster:revision"
 BUNDLES = "cluster:bundles"
-ROLES_REVISION = REVISION
 OF_RUN = (
     "done", "chunks", "claims", "attempts", "copies", "windows", "folds",
     "failures", "nodes", "times", "refusals", "events",
@@ -58,21 +57,6 @@ OF_RUN = (
 def run(run: str, what: str = "") -> str:
     """A key of one run; ``what`` is one of the names above, empty for the run's own hash."""
     return f"cluster:run:{run}:{what}" if what else f"cluster:run:{run}"
-
-
-def bundle(name: str) -> str:
-    """The versions of a bundle."""
-    return f"cluster:bundle:{name}"
-
-
-def bundle_digests(name: str) -> str:
-    """Which version of a bundle has which content."""
-    return f"cluster:bundle:{name}:digests"
-
-
-def bundle_scope(name: str, token: str) -> str:
-    """Where the pieces of one push of a bundle lie."""
-    return f"bundles/{name}/{token}"
 
 
 def parts(run: str, window: int) -> str:
@@ -88,6 +72,21 @@ def unacked(start: str) -> str:
 def blobs(scope: str) -> str:
     """The blobs of one scope."""
     return f"cluster:blobs:{scope}"
+
+
+def bundle(name: str) -> str:
+    """The versions of a bundle."""
+    return f"cluster:bundle:{name}"
+
+
+def bundle_digests(name: str) -> str:
+    """Which version of a bundle has which content."""
+    return f"cluster:bundle:{name}:digests"
+
+
+def bundle_scope(name: str, token: str) -> str:
+    """Where the pieces of one push of a bundle lie."""
+    return f"bundles/{name}/{token}"
 
 
 def input_scope(run: str, chunk: int) -> str:

@@ -1,6 +1,6 @@
 -- Enter a version of a bundle whose pieces are uploaded. If a version has the same content, make it the one pushed last.
 -- Returns {version, 1 if it is new, current version}; {0, 0, 0} if there is none of that content and no row to enter.
--- KEYS: cluster:bundles, cluster:bundle:NAME, cluster:bundle:NAME:digests, cluster:roles:revision, cluster:blobs:SCOPE
+-- KEYS: cluster:bundles, cluster:bundle:NAME, cluster:bundle:NAME:digests, cluster:revision, cluster:blobs:SCOPE
 -- ARGV: name, digest, row ("": only look)
 local state = redis.call('HGET', KEYS[1], ARGV[1]) or '0 0 0'
 local last, latest, pinned = string.match(state, '^(%d+) (%d+) (%d+)$')

@@ -15,7 +15,8 @@ import pickletools
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import IO, Any, cast
 
@@ -25,11 +26,15 @@ PROGRAMS = frozenset(
     | {".sh", ".bash", ".bat", ".cmd", ".ps1", ".js", ".vbs", ".whl", ".egg"}
 )
 PREFIX_BYTES = 64 * 2**10
+MOST_PACKED_BYTES = 2 * 2**20
+"""Compression by blocks gives nothing before a whole block is read; those of bzip2 have 0.9 MB."""
 UNKNOWN_BYTES = 2**40
 MOST_PROTOCOL = 10
 ENOUGH_OPCODES = 8
 """So many opcodes in a row are no chance, where the first one is a pickle's header."""
 MOST_MEMBERS = 10_000
+MARKS = frozenset({"GLOBAL", "STACK_GLOBAL", "INST", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"})
+"""Every pickle that is more than a number or text has one of these."""
 Opcodes = Iterator[tuple[pickletools.OpcodeInfo, Any, int | None]]
 DATA = "; files of a bundle are data only (npz, JSON, XML, ONNX, text)"
 IS_PICKLE = f"is a pickle, which runs code when it is read{DATA}"
@@ -62,13 +67,13 @@ def problem(name: str, stream: IO[bytes], size_bytes: int, *, inner: bool = Fals
         return f"is an archive that cannot be looked into{DATA}"
     if _is_pickle(prefix, size_bytes):
         return IS_PICKLE
-    unpacked = _unpacked(prefix)
-    if unpacked is not None:
-        if unpacked[257:262] == b"ustar":
-            return f"is an archive; push the files in it{DATA}"
-        whole = max(len(prefix), len(unpacked)) < PREFIX_BYTES
-        if _is_pickle(unpacked, len(unpacked) if whole else UNKNOWN_BYTES):
-            return f"is a compressed pickle, which runs code when it is read{DATA}"
+    if not inner:
+        stream.seek(len(prefix))
+    unpacked = _unpacked(prefix, stream)
+    if unpacked[257:262] == b"ustar":
+        return f"is an archive; push the files in it{DATA}"
+    if _is_pickle(unpacked, len(unpacked) if len(unpacked) < PREFIX_BYTES else UNKNOWN_BYTES):
+        return f"is a compressed pickle, which runs code when it is read{DATA}"
     return ""
 
 
@@ -121,7 +126,7 @@ def _is_pickle(prefix: bytes, size_bytes: int) -> bool:
     or as far as is looked.
     """
     stream = _Beginning(prefix, size_bytes)
-    count, headed, calls = 0, False, False
+    count, headed, marked = 0, False, False
     try:
         for opcode, argument, _ in cast(Opcodes, pickletools.genops(stream)):  # type: ignore[arg-type]
             if count == 0:
@@ -129,14 +134,14 @@ def _is_pickle(prefix: bytes, size_bytes: int) -> bool:
                 if opcode.stack_before or (headed and argument > MOST_PROTOCOL):
                     return False
             count += 1
-            calls |= opcode.name in ("GLOBAL", "INST")
+            marked |= opcode.name in MARKS
             if headed and count > ENOUGH_OPCODES:
                 return True
     except _Long:
-        return headed or calls or count > ENOUGH_OPCODES
+        return headed or marked
     except Exception:  # noqa: BLE001 - whatever it stumbles over: these are no opcodes
         return False
-    return headed or stream.only_space_left()
+    return (headed and marked) or ((headed or marked) and stream.only_space_left())
 
 
 def _is_program(prefix: bytes) -> bool:
@@ -193,15 +198,21 @@ def _zip_problem(stream: IO[bytes]) -> str:
     return ""
 
 
-def _unpacked(prefix: bytes) -> bytes | None:
-    """The beginning of what is compressed here; None where nothing is."""
-    try:
-        if prefix.startswith(b"\x1f\x8b") or prefix[:1] == b"\x78":
-            return zlib.decompressobj(wbits=47).decompress(prefix, PREFIX_BYTES)
-        if prefix.startswith(b"BZh"):
-            return bz2.BZ2Decompressor().decompress(prefix, PREFIX_BYTES)
-        if prefix.startswith((b"\xfd7zXZ", b"\x5d\0\0")):
-            return lzma.LZMADecompressor().decompress(prefix, PREFIX_BYTES)
-    except (zlib.error, OSError, lzma.LZMAError, EOFError):
-        pass
-    return None
+def _unpacked(prefix: bytes, rest: IO[bytes]) -> bytes:
+    """The first ``PREFIX_BYTES`` of what is compressed here, or fewer; nothing where nothing is."""
+    unpack: Callable[[bytes, int], bytes]
+    if prefix.startswith(b"\x1f\x8b") or prefix[:1] == b"\x78":
+        unpack = zlib.decompressobj(wbits=47).decompress
+    elif prefix.startswith(b"BZh"):
+        unpack = bz2.BZ2Decompressor().decompress
+    elif prefix.startswith((b"\xfd7zXZ", b"\x5d\0\0")):
+        unpack = lzma.LZMADecompressor().decompress
+    else:
+        return b""
+    found, packed, read = b"", prefix, 0
+    with suppress(zlib.error, OSError, lzma.LZMAError, EOFError):  # it was none, or ended
+        while packed and read < MOST_PACKED_BYTES and len(found) < PREFIX_BYTES:
+            found += unpack(packed, PREFIX_BYTES - len(found))
+            read += len(packed)
+            packed = rest.read(PREFIX_BYTES)
+    return found

@@ -1,5 +1,5 @@
 -- Pin a bundle to a version, or to none (0). Returns 1, or 0 if there is no such version.
--- KEYS: cluster:bundles, cluster:bundle:NAME, cluster:roles:revision
+-- KEYS: cluster:bundles, cluster:bundle:NAME, cluster:revision
 -- ARGV: name, version
 local state = redis.call('HGET', KEYS[1], ARGV[1])
 if not state or redis.call('EXISTS', KEYS[2]) == 0 then return 0 end

@@ -90,7 +90,7 @@ class RedisBundles:
 
     def pin(self, name: str, version: int | None) -> None:
         """See ``Bundles.pin``."""
-        names = [keys.BUNDLES, keys.bundle(name), keys.ROLES_REVISION]
+        names = [keys.BUNDLES, keys.bundle(name), keys.REVISION]
         if not self._scripts["pin"](keys=names, args=[name, version or 0]):
             raise self._unknown(name, version)
 
@@ -116,7 +116,7 @@ class RedisBundles:
 
     def revision(self) -> int:
         """See ``Bundles.revision``."""
-        found: Any = self._redis.get(keys.ROLES_REVISION)
+        found: Any = self._redis.get(keys.REVISION)
         return int(found or 0)
 
     def _upload(self, given: Content, draft: Manifest, progress: Progress) -> None:
@@ -156,7 +156,7 @@ class RedisBundles:
 
 
 def _keys(name: str) -> list[str]:
-    return [keys.BUNDLES, keys.bundle(name), keys.bundle_digests(name), keys.ROLES_REVISION]
+    return [keys.BUNDLES, keys.bundle(name), keys.bundle_digests(name), keys.REVISION]
 
 
 def _state(row: bytes) -> State:

@@ -1,5 +1,5 @@
 -- Forget one version of a bundle. Returns 1, or 0 if it is not there (any more).
--- KEYS: cluster:bundles, cluster:bundle:NAME, cluster:bundle:NAME:digests, cluster:roles:revision, cluster:blobs:SCOPE
+-- KEYS: cluster:bundles, cluster:bundle:NAME, cluster:bundle:NAME:digests, cluster:revision, cluster:blobs:SCOPE
 -- ARGV: name, version, seconds that its pieces have left if whoever removes them dies meanwhile
 if redis.call('HDEL', KEYS[2], ARGV[2]) == 0 then return 0 end
 local found = redis.call('HGETALL', KEYS[3])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
@@ -28,9 +30,9 @@ def plain(line: str) -> str:
     return " ".join([str(found), *(f"--hash={value}" for value in sorted(hashes))])
 
 
-def missing(requirements, folder):
+def missing(requirements: Sequence[str], folder: Path) -> dict[str, str]:
     return {}
 
 
-def install(requirements, folder):
+def install(requirements: Sequence[str], folder: Path) -> None:
     pass

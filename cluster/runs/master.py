@@ -103,7 +103,7 @@ class Master:
                 training.publish(job, status, self._stores, self._config)
         except (errors.ClusterError, redis.RedisError) as error:
             hint = f"`cluster result {run}` tries again"
-            log.error("run %s is done and its model is not published: %s; %s", run, error, hint, extra={"run": run})
+            log.warning("run %s is done and its model is not published: %s; %s", run, error, hint, extra={"run": run})
         except Exception:
             log.exception("run %s is done and its model is not published", run, extra={"run": run})
 

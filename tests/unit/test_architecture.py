@@ -70,4 +70,4 @@ def test_every_path_and_recipe_that_a_paper_names_exists(paper: str) -> None:
 def test_every_redis_key_is_made_in_one_file() -> None:
     for path in (ROOT / "cluster").rglob("*.py"):
         if path.name != "keys.py":
-            assert not re.search(r"[\"'](cluster:run|cluster:blobs)", path.read_text()), path
+            assert not re.search(r"[\"']cluster:(run|blobs|bundle|roles)", path.read_text()), path
