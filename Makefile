@@ -48,8 +48,9 @@ fix: $(VENV)/.test  ## Format, and mend what the linter can.
 bench: $(VENV)/.test  ## Run the benchmarks (about 10 minutes).
 	$(BIN)/python -m tests.benchmarks
 
-examples: $(VENV)/.ocr  ## Draw the example pictures again.
+examples: $(VENV)/.test  ## Draw the example pictures again.
 	$(BIN)/python deploy/examples/draw_images.py $(EXAMPLES)
+	$(BIN)/python deploy/examples/draw_faces.py deploy/examples
 
 clean:  ## Remove what the recipes made.
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
