@@ -39,6 +39,8 @@ class Option:
     help: str
     minimum: float | None = None
     maximum: float | None = None
+    required: bool = False
+    """There is no default: it must be given."""
 
     @property
     def flag(self) -> str:
@@ -200,6 +202,9 @@ class Job:
         for name in given:
             if name not in known:
                 raise errors.UsageError(f"job {self.name} has no option {name!r} (it has: {', '.join(known)})")
+        for name, option in known.items():
+            if option.required and given.get(name) is None:
+                raise errors.UsageError(f"job {self.name} needs {option.flag}: {option.help}")
         return {name: option.check(given.get(name, option.default)) for name, option in known.items()}
 
     def chunks(self, source: Source, options: Options) -> Iterator[Chunk]:

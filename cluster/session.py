@@ -113,7 +113,9 @@ def opened(config: Settings, job: Job, options: Mapping[str, Any]) -> Iterator[S
     with LocalCluster() as local:
         # Who submits here waits for it, and uses the machine with just that; unless these were set on purpose.
         polite = not config.model_fields_set.isdisjoint({"slots_in_use", "memory_floor_bytes"})
-        local.start_worker([queue(job.label_with(options))], task_events=False, polite=polite)
+        local.start_worker(
+            [queue(job.label_with(options))], task_events=False, polite=polite, bundle_dir=private.bundle_dir
+        )
         private = private.model_copy(update={"broker_url": SecretStr(local.url)})
         # A private Redis that does not answer is dead; nobody will start it again.
         stores = runs.connect(private, patient=False)

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -88,11 +89,15 @@ class LocalCluster:
     ) -> None:
         self.stop()
 
-    def start_worker(self, queues: Iterable[str] = (), *, task_events: bool = True, polite: bool = True) -> None:
+    def start_worker(
+        self, queues: Iterable[str] = (), *, task_events: bool = True, polite: bool = True,
+        bundle_dir: Path | None = None,
+    ) -> None:  # fmt: skip
         """Start a worker that sizes itself, for the jobs this machine can do or for ``queues`` only.
 
         Without ``task_events`` it does not tell of each task: nobody listens in a cluster for one run.
-        One that is not ``polite`` keeps its slots whatever else runs here.
+        One that is not ``polite`` keeps its slots whatever else runs here. With ``bundle_dir`` it takes bundles from
+        that folder.
         """
         command = [sys.executable, "-m", "celery", "-A", "cluster", "worker", "-n", "local@%h"]
         command += ["--loglevel", "INFO", "--without-gossip", "--without-mingle"]
@@ -102,6 +107,7 @@ class LocalCluster:
             "CLUSTER_BROKER_URL": self.url,
             "CLUSTER_TASK_EVENTS": str(task_events),
             **({} if polite else HEEDLESS),
+            **({"CLUSTER_BUNDLE_DIR": str(bundle_dir.absolute())} if bundle_dir else {}),
             "PYTHONUNBUFFERED": "1",
             **placement.for_child(),
             "TMPDIR": str(self._folder),  # what the worker leaves there goes with the folder

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 LOOK_S = 1.0
+PUBLISHED_S = 10.0
+"""A model that its run's own submitter has not published so long after the end is published by a master."""
+FIELDS = ("state", "job", "version", "lease_until_ms", "finished_at", "report")
 log = logging.getLogger(__name__)
 
 
@@ -81,34 +84,35 @@ class Master:
             redis.RedisError: Redis does not answer.
         """
         for run in [run for run, supervisor in self._supervisors.items() if supervisor.over]:
-            supervisor = self._supervisors.pop(run)
-            supervisor.__exit__()
-            self._passed.add(run)
-            if supervisor.job.trains:
-                self._publishing.submit(self._publish, supervisor.job, run)
-        for run, (job, version) in self._abandoned().items():
-            found = catalog.jobs().get(job)
-            if found is None or found.version != version:
-                label = f"{job}.{version}" if version else job
-                log.warning("run %s is of a job that is not installed here: %s", run, label, extra={"run": run})
+            self._supervisors.pop(run).__exit__()
+        now_s, rows = self._rows()
+        for run, row in rows.items():
+            job = catalog.jobs().get(row["job"])
+            if row["state"] == "running":
+                if job is None or job.version != row["version"]:
+                    label = f"{row['job']}.{row['version']}" if row["version"] else row["job"]
+                    log.warning("run %s is of a job that is not installed here: %s", run, label, extra={"run": run})
+                    self._passed.add(run)
+                elif float(row["lease_until_ms"] or 0) < now_s * 1000:
+                    supervisor = Supervisor(self._app, job, run, self._stores, self._owner, "supervisor")
+                    self._supervisors[run] = supervisor.__enter__()
+            elif job is None or not job.trains or row["state"] != "done" or row["report"]:
                 self._passed.add(run)
-                continue
-            supervisor = Supervisor(self._app, found, run, self._stores, self._owner, "supervisor")
-            self._supervisors[run] = supervisor.__enter__()
+            elif float(row["finished_at"] or 0) < now_s - PUBLISHED_S:
+                self._passed.add(run)
+                self._publishing.submit(self._publish, job, run)
 
     def _publish(self, job: Job, run: str) -> None:
         try:
-            status = self._stores.ledger.status(run)
-            if status.state == "done":
-                training.publish(job, status, self._stores, self._config)
+            training.publish(job, self._stores.ledger.status(run), self._stores, self._config)
         except (errors.ClusterError, redis.RedisError) as error:
             hint = f"`cluster result {run}` tries again"
             log.warning("run %s is done and its model is not published: %s; %s", run, error, hint, extra={"run": run})
         except Exception:
             log.exception("run %s is done and its model is not published", run, extra={"run": run})
 
-    def _abandoned(self) -> dict[str, tuple[str, str]]:
-        """Runs without a coordinator, with their jobs and the versions of these; no rows that are not ours."""
+    def _rows(self) -> tuple[float, dict[str, dict[str, str]]]:
+        """The moment by Redis's clock, and of each run that is not passed or supervised here its ``FIELDS``."""
         client = self._stores.ledger.redis
         names: Any = client.zrange(keys.RUNS, 0, -1)
         all_runs = [name.decode(errors="replace") for name in names]
@@ -117,12 +121,12 @@ class Master:
         with client.pipeline(transaction=False) as pipe:
             pipe.time()
             for run in looked_at:
-                pipe.hmget(keys.run(run), ["state", "job", "version", "lease_until_ms"])
+                pipe.hmget(keys.run(run), FIELDS)
             (seconds, micros), *rows = pipe.execute(raise_on_error=False)
-        abandoned = {}
+        found = {}
         for run, row in zip(looked_at, rows, strict=True):
-            if isinstance(row, Exception) or row[0] != b"running" or row[1] is None:
-                self._passed.add(run)
-            elif int(row[3] or 0) < seconds * 1000 + micros // 1000:
-                abandoned[run] = (row[1].decode(), (row[2] or b"").decode())
-        return abandoned
+            if isinstance(row, Exception) or row[0] is None or row[1] is None:
+                self._passed.add(run)  # no run of ours
+            else:
+                found[run] = {name: (value or b"").decode() for name, value in zip(FIELDS, row, strict=True)}
+        return seconds + micros / 1e6, found

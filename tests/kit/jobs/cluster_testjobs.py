@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import os
 import signal
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import cluster_testwork
 
-from aggregators import by_name, counts
+from aggregators import Model, by_name, counts
 from aggregators.counts import Counts
 from cluster.job import Job, Option
 from splitters import Chunk, files
@@ -108,6 +109,56 @@ PICKY = Job(
     options=(Option("tool", str, "hand", "what with"),),
     unavailable=lacks_tool,
     needs=("tool",),
+)
+
+
+def tag(chunk: Chunk, *, model: str | None = None, seconds: float = 0.05) -> Part[dict[str, str]]:
+    """Tell who did each item, and with which model; a package named in it is imported."""
+    time.sleep(seconds)
+    folder = Path(str(model))
+    package = folder / "package.txt"
+    said = (folder / "tag.txt").read_text()
+    if package.exists():
+        said += f" {importlib.import_module(package.read_text()).VERSION}"
+    return Part({item.name: f"{said} of {os.environ.get('CLUSTER_TEST_MARK', '')}" for item in chunk})
+
+
+def read(chunk: Chunk, *, model: str | None = None) -> Part[dict[str, str]]:
+    """Each item's text."""
+    return Part({item.name: item.data.decode() for item in chunk})
+
+
+def train(part: dict[str, str], *, model: str | None = None) -> Model:
+    """A tag of all texts, after that of the version before."""
+    if not part:
+        raise ValueError("nothing to learn from")
+    before = (Path(model) / "tag.txt").read_text() if model else ""
+    said = before + "".join(text for _, text in sorted(part.items()))
+    return Model({"tag.txt": said.encode()}, {"items": len(part)}, {"said": said})
+
+
+MODEL = Option("model", str, None, "which bundle", required=True)
+TAGGED = Job(
+    name="tagged",
+    about="tag files",
+    split=split,
+    task=tag,
+    aggregate=by_name.join,
+    options=(MODEL, Option("seconds", float, 0.05, "seconds a chunk")),
+    needs=("model",),
+    bundles="tagged",
+)
+TAG_TRAIN = Job(
+    name="tag-train",
+    about="make a tag",
+    split=split,
+    task=read,
+    aggregate=by_name.join,
+    finish=train,
+    options=(MODEL,),
+    needs=("model",),
+    bundles="tagged",
+    trains=True,
 )
 BOMB = dataclasses.replace(MEASURE, name="bomb", about="kill whoever joins", aggregate=explode)
 

@@ -1,0 +1,325 @@
+"""Bundles reach the nodes by themselves, runs keep the version they began with, and nothing wrong is ever used."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from cluster import errors, keys, redis_client, runs, settings
+from cluster.bundles.content import Content
+from cluster.bundles.manifest import PIECE_BYTES
+from cluster.runs import Stores
+from tests.kit.programs import MARK, Program, RedisServer, Worker, cluster, start_cluster
+from tests.kit.proxy import Proxy
+from tests.kit.waiting import wait_until
+
+ITEMS = 24
+
+
+@pytest.fixture
+def name() -> str:
+    return f"tag-{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    for at in range(ITEMS):
+        (tmp_path / "in" / f"{at:02}.txt").write_text("x")
+    return tmp_path / "in"
+
+
+def node(name: str, url: str, folder: Path, *flags: str, **more: str) -> Worker:
+    """A node with a cache of its own."""
+    cache = {"CLUSTER_CACHE_DIR": str(folder / f"cache-{name}"), MARK: name}
+    return Worker(name, url, folder, "-c", "1", *flags, **{**cache, **more})
+
+
+def push(stores: Stores, name: str, tag: str, *requirements: str, **more: bytes) -> str:
+    """As another machine that tells nobody: each node must find out with its next beat."""
+    files = {"tag.txt": tag.encode(), **{f"{key}.txt": data for key, data in more.items()}}
+    return stores.models.bundles.push(name, Content("tagged", files, requirements), "a test").manifest.ref
+
+
+def command(url: str, source: Path, model: str, *more: str) -> list[str | Path]:
+    return ["submit", "-q", "--job", "tagged", source, "--model", model, "--broker", url, *more]
+
+
+def tags(done: subprocess.CompletedProcess[str]) -> set[str]:
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout).values())
+
+
+def answer(process: Program) -> set[str]:
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert len(json.loads(out)) == ITEMS
+    return set(json.loads(out).values())
+
+
+def row(stores: Stores, name: str) -> Any:
+    return next(node for node in stores.nodes.nodes() if node.name == f"{name}@test")
+
+
+def serves(stores: Stores, name: str, ref: str) -> None:
+    wait_until(f"{name} serves {ref}", lambda: f"tagged@{ref}" in row(stores, name).jobs, timeout_s=30)
+
+
+def settled(stores: Stores, job: str = "tagged") -> int:
+    found = next((run for run in stores.ledger.runs(5) if run.job == job and run.state == "running"), None)
+    return found.chunks_settled if found else 0
+
+
+def test_a_node_that_joins_fetches_what_its_jobs_need_and_takes_part(
+    redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path
+) -> None:
+    ref = push(stores, name, "red")
+    with (
+        node("first", redis_url, tmp_path),
+        start_cluster(*command(redis_url, source, name, "--seconds", "0.5")) as run,
+    ):
+        wait_until("the run has begun", lambda: settled(stores) > 0)
+        with node("second", redis_url, tmp_path):
+            assert answer(run) == {"red of first", "red of second"}
+        assert ref in row(stores, "first").bundles
+
+
+def test_a_run_keeps_the_version_it_began_with_and_the_next_one_gets_the_new_one(
+    redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path
+) -> None:
+    old = push(stores, name, "red")
+    with node("one", redis_url, tmp_path) as one:
+        with start_cluster(*command(redis_url, source, name, "--seconds", "0.3")) as run:
+            wait_until("the run has begun", lambda: settled(stores) > 0)
+            new = push(stores, name, "blue")
+            serves(stores, "one", new)
+            assert f"tagged@{old}" in row(stores, "one").jobs  # for the run that has it
+            with start_cluster(*command(redis_url, source, name)) as next_run:
+                assert answer(next_run) == {"blue of one"}
+            assert answer(run) == {"red of one"}
+        assert tags(cluster(*command(redis_url, source, old))) == {"red of one"}  # who asks for it gets it
+        assert "Traceback" not in one.text()
+
+
+def test_what_is_pinned_is_what_runs_get(
+    redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path
+) -> None:
+    push(stores, name, "red")
+    push(stores, name, "blue")
+    stores.models.bundles.pin(name, 1)
+    with node("one", redis_url, tmp_path):
+        assert tags(cluster(*command(redis_url, source, name))) == {"red of one"}
+
+
+def test_a_bundle_that_was_tampered_with_is_never_used(
+    redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path
+) -> None:
+    ref = push(stores, name, "red")
+    scope = keys.blobs(stores.models.manifest(ref).scope)
+    client = stores.ledger.redis
+    found: Any = client.hgetall(scope)
+    [(field, data)] = found.items()
+    client.hset(scope, field, bytes([data[0] ^ 1]) + data[1:])
+    with node("one", redis_url, tmp_path):
+        wait_until("it says so", lambda: f"tagged@{ref}" in row(stores, "one").missing, timeout_s=30)
+        assert "sha256" in row(stores, "one").missing[f"tagged@{ref}"]
+        failed = cluster(*command(redis_url, source, name, "--if-no-node", "fail"))
+        assert failed.returncode == errors.JobUnavailable.exit_code
+        assert "sha256" in failed.stderr
+        client.hset(scope, field, data)
+        assert tags(cluster(*command(redis_url, source, name))) == {"red of one"}
+
+
+def test_a_node_that_is_cut_off_while_it_fetches_uses_nothing_half_fetched(
+    redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path
+) -> None:
+    push(stores, name, "red", weights=secrets.token_bytes(12 * PIECE_BYTES))
+    port = urlsplit(redis_url).port or 0
+    with Proxy("127.0.0.1", port) as proxy:
+        url = redis_url.replace(str(port), str(proxy.port))
+        with node("one", url, tmp_path) as one:
+            bundles = tmp_path / "cache-one" / "bundles"
+            wait_until("it fetches", lambda: any(bundles.glob(".draft-*/*")), timeout_s=30)
+            proxy.hold()
+            proxy.reset()
+            time.sleep(2)
+            assert not row(stores, "one").bundles
+            proxy.let_go()
+            assert tags(cluster(*command(redis_url, source, name))) == {"red of one"}
+            assert "Traceback" not in one.text()
+        assert not any(bundles.glob(".draft-*"))
+
+
+def test_what_was_fetched_survives_a_restart_of_the_node(
+    redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path
+) -> None:
+    ref = push(stores, name, "red")
+    with node("one", redis_url, tmp_path):
+        serves(stores, "one", ref)
+    stores.blobs.drop(stores.models.manifest(ref).scope)
+    with node("one", redis_url, tmp_path):
+        assert tags(cluster(*command(redis_url, source, name))) == {"red of one"}
+
+
+def test_a_bundle_that_is_removed_is_served_no_more(
+    redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path
+) -> None:
+    ref = push(stores, name, "red")
+    with node("one", redis_url, tmp_path):
+        serves(stores, "one", ref)
+        stores.models.bundles.remove(name)
+        wait_until("it is gone", lambda: f"tagged@{ref}" not in row(stores, "one").jobs)
+        failed = cluster(*command(redis_url, source, name))
+        assert failed.returncode == errors.UsageError.exit_code
+        assert name in failed.stderr
+
+
+def test_chunks_do_not_wait_while_a_node_fetches(
+    redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path
+) -> None:
+    push(stores, name, "red")
+    with node("one", redis_url, tmp_path), start_cluster(*command(redis_url, source, name, "--seconds", "0.2")) as run:
+        wait_until("the run has begun", lambda: settled(stores) > 0)
+        ref = push(stores, name, "blue", weights=secrets.token_bytes(50 * PIECE_BYTES))
+        answer(run)
+        story = next(run for run in stores.ledger.runs(5) if run.job == "tagged")
+        assert story.seconds < 2 * ITEMS * 0.2
+        serves(stores, "one", ref)
+
+
+def wheel(folder: Path, version: str) -> None:
+    """A package without code but its version, as pip takes it."""
+    folder.mkdir(exist_ok=True)
+    info = f"cluster_testpackage-{version}.dist-info"
+    with zipfile.ZipFile(folder / f"cluster_testpackage-{version}-py3-none-any.whl", "w") as archive:
+        archive.writestr("cluster_testpackage.py", f"VERSION = {version!r}\n")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: cluster-testpackage\nVersion: {version}\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+
+
+def offline(folder: Path) -> Mapping[str, str]:
+    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder)}
+
+
+def test_a_requirement_that_is_missing_is_named_and_installed_only_where_that_is_allowed(
+    redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path
+) -> None:
+    wheel(tmp_path / "wheels", "1.5")
+    ref = push(stores, name, "red", "cluster-testpackage==1.5", package=b"cluster_testpackage")
+    with node("careful", redis_url, tmp_path, **offline(tmp_path / "wheels")):
+        failed = cluster(*command(redis_url, source, name, "--if-no-node", "fail"))
+        assert failed.returncode == errors.JobUnavailable.exit_code
+        assert "cluster-testpackage==1.5" in failed.stderr
+        assert f"cluster models install {ref}" in failed.stderr
+        assert "cluster-testpackage==1.5" in cluster("nodes", "--broker", redis_url).stdout
+        with node("open", redis_url, tmp_path, CLUSTER_INSTALL="allow", **offline(tmp_path / "wheels")):
+            assert tags(cluster(*command(redis_url, source, name), timeout_s=90)) == {"red 1.5 of open"}
+
+
+def test_two_users_who_submit_at_the_same_time_each_get_their_own(
+    redis_url: str, stores: Stores, name: str, tmp_path: Path
+) -> None:
+    push(stores, name, "red")
+    push(stores, f"{name}-b", "blue")
+    for user in "ab":
+        (tmp_path / user).mkdir()
+        for at in range(ITEMS):
+            (tmp_path / user / f"{user}{at:02}.txt").write_text("x")
+    with (
+        node("one", redis_url, tmp_path),
+        start_cluster(*command(redis_url, tmp_path / "a", name)) as a,
+        start_cluster(*command(redis_url, tmp_path / "b", f"{name}-b")) as b,
+    ):
+        for process, user, tag in ((a, "a", "red"), (b, "b", "blue")):
+            out, err = process.communicate(timeout=60)
+            assert process.returncode == 0, err
+            assert json.loads(out) == {f"{user}{at:02}.txt": f"{tag} of one" for at in range(ITEMS)}
+
+
+def train(url: str, source: Path, name: str) -> subprocess.CompletedProcess[str]:
+    return cluster("submit", "-q", "--job", "tag-train", source, "--model", name, "--broker", url)
+
+
+def test_what_a_run_trains_is_the_next_version_of_its_bundle(
+    redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path
+) -> None:
+    with node("one", redis_url, tmp_path):
+        first = json.loads(train(redis_url, source, name).stdout)
+        assert first == {"model": f"{name}:1", "new": True, "said": "x" * ITEMS}
+        second = json.loads(train(redis_url, source, name).stdout)
+        assert second == {"model": f"{name}:2", "new": True, "said": "x" * 2 * ITEMS}
+        assert tags(cluster(*command(redis_url, source, name))) == {f"{'x' * 2 * ITEMS} of one"}
+        run = next(run.run for run in stores.ledger.runs(5) if run.job == "tag-train")
+        again = cluster("result", run, "--broker", redis_url)
+        assert json.loads(again.stdout) == second
+        assert [manifest.version for manifest in stores.models.bundles.versions(name)] == [1, 2]
+
+
+def test_a_master_publishes_what_a_run_trained_whose_submitter_is_gone(
+    redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path
+) -> None:
+    with start_cluster("submit", "--job", "tag-train", source, "--model", name, "--broker", redis_url) as submitter:
+
+        def uploaded() -> bool:
+            found = stores.ledger.runs(1)
+            return bool(found) and found[0].job == "tag-train" and found[0].chunks_total == ITEMS
+
+        wait_until("all is uploaded", uploaded)
+        submitter.kill()
+        submitter.communicate()
+    with start_cluster("master", "--broker", redis_url) as master, node("one", redis_url, tmp_path):
+        wait_until("the model is there", lambda: name in stores.models.bundles.names(), timeout_s=40)
+        master.terminate()
+        master.communicate()
+    assert stores.models.bundles.manifest(name).parameters == {"items": ITEMS}
+
+
+def test_without_a_broker_models_are_this_machines_own(source: Path, name: str, tmp_path: Path) -> None:
+    ours = {"CLUSTER_MODELS_DIR": str(tmp_path / "models"), "CLUSTER_CACHE_DIR": str(tmp_path / "cache"), MARK: "me"}
+    trained = cluster("submit", "-q", "--job", "tag-train", source, "--model", name, settings=ours)
+    assert json.loads(trained.stdout)["model"] == f"{name}:1", trained.stderr
+    tagged = cluster("submit", "-q", "--job", "tagged", source, "--model", name, settings=ours)
+    assert tags(tagged) == {f"{'x' * ITEMS} of me"}
+    unknown = cluster("submit", "-q", "--job", "tagged", source, "--model", "nobody", settings=ours)
+    assert unknown.returncode == errors.UsageError.exit_code
+    assert "nobody" in unknown.stderr
+
+
+def test_a_model_that_is_needed_must_be_named_and_of_the_right_job(
+    redis_url: str, stores: Stores, source: Path, name: str
+) -> None:
+    stores.models.bundles.push(name, Content("other", {"tag.txt": b"x"}), "a test")
+    for arguments, said in (((), "--model"), (("--model", name), "for the job other"), (("--model", "A:b"), "A:b")):
+        failed = cluster("submit", "--job", "tagged", source, "--broker", redis_url, *arguments)
+        assert failed.returncode == errors.UsageError.exit_code, failed.stderr
+        assert said in failed.stderr
+
+
+@pytest.fixture
+def durable(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path / "redis", "--appendonly", "yes", "--appendfsync", "always") as server:
+        yield server
+
+
+def test_a_node_serves_its_bundles_again_after_redis_was_away(
+    durable: RedisServer, source: Path, name: str, tmp_path: Path
+) -> None:
+    stores = runs.connect(settings.load(broker_url=durable.url))
+    ref = push(stores, name, "red")
+    with node("one", durable.url, tmp_path):
+        serves(stores, "one", ref)
+        durable.kill()
+        time.sleep(1)
+        durable.start()
+        redis_client.check(durable.url)
+        assert tags(cluster(*command(durable.url, source, name))) == {"red of one"}
