@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster import errors
-from cluster.bundles import Bundles, Pushed, requirements
+from cluster.bundles import Bundles, Pushed, install, requirements
 from cluster.bundles.cache import Cache
 from cluster.bundles.content import Content
 from cluster.bundles.manifest import Manifest, parse_ref
@@ -61,29 +61,42 @@ class Shelf:
             raise errors.UsageError(f"{manifest.ref} is a bundle for the job {manifest.job}, not for {job.bundles}")
         return {**options, "model": manifest.ref}
 
-    @contextmanager
-    def usable(self, job: Job, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def options(self, job: Job, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options as the job's functions take them: ``model`` is the folder of the bundle on this machine.
 
-        It is whole and verified, and fetched if need be. Within the context the packages that were installed for it
-        can be imported.
+        It is whole and verified, and fetched if need be. What was installed for it can be imported from now on.
 
         Raises:
-            errors.BundleError: It is gone, damaged, or needs what this machine lacks.
+            errors.BlobError, errors.UnknownBundle: It is gone, or damaged.
+            errors.NotInstalled: It requires what this machine lacks.
+            errors.JobUnavailable: This process has already imported what the bundle requires in another version.
         """
-        ref = options.get("model") if job.bundles else None
+        ref = version(job, options)
         if ref is None:
-            yield dict(options)
-            return
-        if parse_ref(ref).version is None:  # to be trained, see ``pin``
-            yield {**options, "model": None}
-            return
-        manifest = self.manifest(ref)
-        if lacks := self.lacks(manifest):
-            raise errors.NotInstalled(f"the bundle {ref} requires {lacks}")
-        folder = self.cache.fetch(manifest, self.bundles.read)
-        with _importable(self.cache.packages(manifest.requirements)):
-            yield {**options, "model": str(folder)}
+            return {**options, "model": None} if job.bundles else dict(options)
+        folder = self._folder(ref)
+        requirements.activate(self.packages(ref))
+        return {**options, "model": str(folder)}
+
+    def problem(self, job: Job, options: Mapping[str, Any]) -> str:
+        """Why this machine cannot do a job with these options, once all is fetched and installed that may be; or "".
+
+        Unlike ``options`` it leaves this process as it was, so it can be asked about any number of bundles.
+
+        Raises:
+            As ``options``.
+        """
+        ref = version(job, options)
+        if ref is None:
+            return job.why_unavailable({**options, "model": None} if job.bundles else options)
+        self._install(self.manifest(ref))
+        folder = self._folder(ref)
+        with _visible(self.packages(ref)):
+            return job.why_unavailable({**options, "model": str(folder)})
+
+    def packages(self, ref: str) -> Path:
+        """The folder of what is installed for a bundle on this machine; it need not exist."""
+        return self.cache.packages(self.manifest(ref).requirements)
 
     def manifest(self, ref: str) -> Manifest:
         """The manifest of a version, which never changes."""
@@ -114,26 +127,34 @@ class Shelf:
         missing = requirements.missing(manifest.requirements, self.cache.packages(manifest.requirements))
         if not missing:
             return ""
-        what = "; ".join(f"{line}: {why}" for line, why in missing.items())
-        asked = "its owner has not agreed yet" if self._config.install == "ask" else "CLUSTER_INSTALL is never here"
-        hint = "" if self._config.install == "allow" else f" ({asked}; to agree: cluster models install {manifest.ref})"
-        return what + hint
-
-    def install(self, manifest: Manifest) -> None:
-        """Install what a bundle requires and this machine lacks, into a folder of its own, where the owner allows it.
-
-        Raises:
-            errors.NotInstalled: pip could not; the message ends with what it said.
-        """
+        what = "; ".join(f"{line} ({why})" for line, why in missing.items())
         if self._config.install == "allow":
-            packages = self.cache.packages(manifest.requirements)
-            if requirements.missing(manifest.requirements, packages):
-                requirements.install(manifest.requirements, packages)
+            return what
+        asked = "its owner has not agreed yet" if self._config.install == "ask" else "CLUSTER_INSTALL is never here"
+        return f"{what}; {asked}; to install: cluster models install {manifest.ref}"
+
+    def _folder(self, ref: str) -> Path:
+        manifest = self.manifest(ref)
+        if lacks := self.lacks(manifest):
+            raise errors.NotInstalled(f"the bundle {ref} requires {lacks}")
+        return self.cache.fetch(manifest, self.bundles.read)
+
+    def _install(self, manifest: Manifest) -> None:
+        """Install what a bundle requires and this machine lacks, into a folder of its own, where that is allowed."""
+        packages = self.cache.packages(manifest.requirements)
+        if self._config.install == "allow" and requirements.missing(manifest.requirements, packages):
+            install.install(manifest.requirements, packages)
+
+
+def version(job: Job, options: Mapping[str, Any]) -> str | None:
+    """The version of a bundle that the options name; None where there is none, or one is yet to be trained."""
+    ref = options.get("model") if job.bundles else None
+    return ref if ref is not None and parse_ref(ref).version is not None else None
 
 
 @contextmanager
-def _importable(packages: Path) -> Iterator[None]:
-    """Have the packages in a folder found before others of the same names."""
+def _visible(packages: Path) -> Iterator[None]:
+    """Have the packages in a folder found, to see whether they are there."""
     if not packages.is_dir():
         yield
         return

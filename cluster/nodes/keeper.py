@@ -10,7 +10,7 @@ from typing import NamedTuple
 import redis
 
 from cluster import errors
-from cluster.bundles.manifest import parse_ref
+from cluster.bundles import requirements, shelf
 from cluster.job import Job
 from cluster.runs import Stores, demand
 
@@ -82,7 +82,8 @@ class Keeper:
         wanted |= self._announced()
         serves, missing = set(), dict(self._left_out)
         self._held = {}
-        for label in sorted(wanted):
+        # What is served already stays: see ``_conflict``.
+        for label in sorted(wanted, key=lambda label: (label not in self.found.serves, label)):
             job = self._jobs.get(label.partition("@")[0])
             if job is None:
                 continue
@@ -110,12 +111,18 @@ class Keeper:
         models = self._stores.models
         try:
             needs = job.needs_of(label)
-            ref = needs.get("model") if job.bundles else None
-            if ref and parse_ref(ref).version:
-                models.install(models.manifest(ref))
-            with models.usable(job, needs) as options:
-                if ref and options["model"]:
-                    self._held[ref] = models.manifest(ref).digest
-                return job.why_unavailable(options)
+            problem = models.problem(job, needs)
+            if not problem and (ref := shelf.version(job, needs)):
+                problem = self._conflict(ref)
+                self._held[ref] = models.manifest(ref).digest
+            return problem
         except (errors.ClusterError, ValueError, OSError) as error:
             return str(error)
+
+    def _conflict(self, ref: str) -> str:
+        """Which other bundle needs a package in another version: a slot has only one of them."""
+        packages = self._stores.models.packages
+        for other in self._held:
+            if problem := requirements.difference(packages(ref), packages(other)):
+                return f"{problem} for {other}, which this node serves"
+        return ""

@@ -133,8 +133,7 @@ def _work(
             )  # fmt: skip
         else:
             chunk.append(Item(name, data, last=last))
-    with stores.models.usable(job, options) as here:
-        part = job.run_task(chunk, here)
+    part = job.run_task(chunk, stores.models.options(job, options))
     return Part(part.value, {**part.failures, **failures})
 
 

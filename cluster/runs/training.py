@@ -27,13 +27,13 @@ def publish(job: Job, status: Status, stores: Stores, config: Settings) -> dict[
     known = stores.ledger.report(status.run)
     if known is not None:
         return known
-    with stores.models.usable(job, status.options) as options:
-        if problem := job.why_unavailable(options):
-            raise errors.JobUnavailable(f"this machine cannot make the model of the run {status.run}: {problem}")
-        try:
-            made = job.result(parts.of_run(status.run, stores, config.max_part_bytes), options)
-        except ValueError as error:
-            raise errors.RunFailed(f"the run {status.run} gives no model: {error}") from None
+    options = stores.models.options(job, status.options)
+    if problem := job.why_unavailable(options):
+        raise errors.JobUnavailable(f"this machine cannot make the model of the run {status.run}: {problem}")
+    try:
+        made = job.result(parts.of_run(status.run, stores, config.max_part_bytes), options)
+    except ValueError as error:
+        raise errors.RunFailed(f"the run {status.run} gives no model: {error}") from None
     pushed = stores.models.publish(job, status.options["model"], made, by=status.submitter)
     report = {"model": pushed.manifest.ref, "new": pushed.new, **made.report}
     stores.ledger.enter_report(status.run, report)
