@@ -1,45 +1,81 @@
-"""Join parts that map item names to texts: the run's answer is one mapping with all of them."""
+"""Join parts that map item names to what was made of each: the run's answer is one mapping with all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import orjson
 
 DRAFT_NAME = ".cluster-draft.part"
+FACE_COLUMNS = ("item", "label", "confidence", "score", "x", "y", "width", "height")
+
+Value = TypeVar("Value")
 
 
-def join(parts: Iterable[dict[str, str]]) -> dict[str, str]:
+def join(parts: Iterable[Mapping[str, Value]]) -> dict[str, Value]:
     """One mapping with the entries of all parts, in the order they come. Holds all of them.
 
     Names are unique in a run; the same part handed in twice changes nothing.
     """
-    joined: dict[str, str] = {}
+    joined: dict[str, Value] = {}
     for part in parts:
         joined.update(part)
     return joined
 
 
-def write_json(parts: Iterable[dict[str, str]], out: BinaryIO) -> None:
-    """Write one JSON object ``{name: text}``, holding one part at a time."""
+def write_json(parts: Iterable[Mapping[str, Any]], out: BinaryIO) -> None:
+    """Write one JSON object ``{name: value}``, holding one part at a time."""
     between = b"{\n  "
     for part in parts:
-        for name, text in part.items():
-            out.write(between + orjson.dumps(name) + b": " + orjson.dumps(text))
+        for name, value in part.items():
+            out.write(between + orjson.dumps(name) + b": " + orjson.dumps(value))
             between = b",\n  "
     out.write(b"\n}\n" if between[:1] == b"," else b"{}\n")
 
 
-def write_jsonl(parts: Iterable[dict[str, str]], out: BinaryIO) -> None:
-    """Write one line ``{"item": name, "text": text}`` an item, holding one part at a time."""
+def jsonl(key: str) -> Callable[[Iterable[Mapping[str, Any]], BinaryIO], None]:
+    """A writer of one line ``{"item": name, key: value}`` an item, which holds one part at a time."""
+
+    def write_jsonl(parts: Iterable[Mapping[str, Any]], out: BinaryIO) -> None:
+        for part in parts:
+            for name, value in part.items():
+                out.write(orjson.dumps({"item": name, key: value}) + b"\n")
+
+    return write_jsonl
+
+
+def write_faces_csv(parts: Iterable[Mapping[str, list[dict[str, Any]]]], out: BinaryIO) -> None:
+    """Write a table of faces: ``FACE_COLUMNS``, then a line a face, holding one part at a time.
+
+    UTF-8, lines end with a line feed. A picture without a face has no line.
+    """
+    # A buffer of its own for each part, as a TextIOWrapper around `out` would close it.
+    out.write(",".join(FACE_COLUMNS).encode() + b"\n")
     for part in parts:
-        for name, text in part.items():
-            out.write(orjson.dumps({"item": name, "text": text}) + b"\n")
+        text = io.StringIO(newline="")
+        rows = csv.writer(text, lineterminator="\n")
+        for name, faces in part.items():
+            rows.writerows([name, f["label"], f["confidence"], f["score"], *f["box"]] for f in faces)
+        out.write(text.getvalue().encode())
 
 
-def write_text_folder(parts: Iterable[dict[str, str]], folder: Path) -> None:
+def path_below(folder: Path, name: str) -> Path:
+    """Where an item's file is to stand in an output folder.
+
+    Raises:
+        ValueError: That would be outside the folder.
+    """
+    relative = PurePosixPath(name)
+    if relative.is_absolute() or ".." in relative.parts or not relative.parts or "\0" in name:
+        raise ValueError(f"{name!r} points outside the output folder")
+    return folder / relative
+
+
+def write_text_folder(parts: Iterable[Mapping[str, str]], folder: Path) -> None:
     """Write each text to ``folder/<name>.txt``, so that ``a/page.png`` becomes ``a/page.png.txt``.
 
     A file is there whole or not at all; one that is there already is replaced.
@@ -51,11 +87,12 @@ def write_text_folder(parts: Iterable[dict[str, str]], folder: Path) -> None:
     problems = []
     for part in parts:
         for name, text in part.items():
-            relative = PurePosixPath(name)
-            if relative.is_absolute() or ".." in relative.parts:
-                problems.append(f"{name!r} points outside the output folder")
+            try:
+                bare = path_below(folder, name)
+            except ValueError as error:
+                problems.append(str(error))
                 continue
-            path = folder / f"{relative}.txt"
+            path = bare.with_name(f"{bare.name}.txt")
             draft = path.with_name(DRAFT_NAME)
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)

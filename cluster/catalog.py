@@ -30,7 +30,7 @@ OCR = Job(
     count=pictures.count,
     formats={
         "json": Format(by_name.write_json),
-        "jsonl": Format(by_name.write_jsonl),
+        "jsonl": Format(by_name.jsonl("text")),
         "text-folder": Format(by_name.write_text_folder, folder=True),
     },
     options=(

@@ -7,7 +7,6 @@ The engine is tesserocr, in this process with the model loaded once, or else pyt
 from __future__ import annotations
 
 import functools
-import io
 import os
 import re
 import shutil
@@ -17,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from splitters import Chunk
-from tasks import Part
+from tasks import Part, _pictures
+from tasks._pictures import UnreadablePicture
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,7 +26,6 @@ Engine = Callable[["Image.Image", int], str]
 """(page in mode L or RGB, its resolution in dots per inch or 0) -> text."""
 
 MODEL_FOLDER = "TESSDATA_PREFIX"
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 MAX_SIDE_PIXELS = 32_767
 SANE_DPI = range(70, 2401)  # outside it Tesseract guesses from the text, as it does without one
 
@@ -50,7 +49,7 @@ def read_pages(chunk: Chunk, *, lang: str = "eng", max_megapixels: int = 64) -> 
     failures: dict[str, str] = {}
     for item in chunk:
         try:
-            pages = _pages(item.data, max_megapixels * 1_000_000)
+            pages = _pages(item.data, max_megapixels)
             texts[item.name] = "\f".join(_read(engine, page, dpi) for page, dpi in pages)
         except UnreadablePicture as error:
             failures[item.name] = str(error)
@@ -62,10 +61,6 @@ def _read(engine: Engine, page: Image.Image, dpi: int) -> str:
         return engine(page, dpi)
     except RuntimeError as error:  # also pytesseract's TesseractError
         raise UnreadablePicture(f"the engine cannot read it: {error}") from None
-
-
-class UnreadablePicture(ValueError):
-    """Why one picture could not be read."""
 
 
 class EngineMissing(RuntimeError):
@@ -179,66 +174,22 @@ _SYSTEM_FOLDERS = (
 )
 
 
-def _pages(data: bytes, max_pixels: int) -> Iterator[tuple[Image.Image, int]]:
+def _pages(data: bytes, max_megapixels: int) -> Iterator[tuple[Image.Image, int]]:
     """Decode a picture page by page into what both engines take unchanged.
 
     Raises:
-        UnreadablePicture: Whatever is wrong with it; the decoder's own errors are translated.
+        UnreadablePicture: Whatever is wrong with it.
     """
-    from PIL import Image, UnidentifiedImageError
-    from PIL.TiffImagePlugin import TiffImageFile
-
-    if not data:
-        raise UnreadablePicture("the file is empty")
-    try:
-        with _quiet(), Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            # In the other formats further frames are animations and thumbnails, not pages.
-            for number in range(picture.n_frames if isinstance(picture, TiffImageFile) else 1):
-                picture.seek(number)
-                if max(picture.size) > MAX_SIDE_PIXELS:
-                    raise UnreadablePicture(f"{picture.width} x {picture.height} pixels is too long for Tesseract")
-                pixels = picture.width * picture.height
-                if pixels > max_pixels:
-                    raise UnreadablePicture(
-                        f"{picture.width} x {picture.height} pixels is over the limit of "
-                        f"{max_pixels // 1_000_000} megapixels"
-                    )
-                dpi, page = _dpi(picture.info), _plain(picture)
-                page.info = {}  # pytesseract would write it to the file that the program reads
-                yield page, dpi
-    except UnidentifiedImageError:
-        raise UnreadablePicture(f"not a picture of a known kind ({', '.join(FORMATS)})") from None
-    except Image.DecompressionBombError as error:
-        raise UnreadablePicture(str(error)) from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError) as error:
-        # Pillow's decoders raise all of these on damaged files.
-        if isinstance(error, UnreadablePicture):
-            raise
-        raise UnreadablePicture(f"damaged: {error}") from None
-
-
-def _quiet() -> Any:
-    """Pillow warns about damaged metadata and large pictures; both are handled here."""
-    import warnings
-
-    return warnings.catch_warnings(action="ignore")
-
-
-def _plain(picture: Image.Image) -> Image.Image:
-    """The picture upright, opaque, in 8-bit grey or RGB."""
-    from PIL import Image, ImageOps
-
-    upright = ImageOps.exif_transpose(picture)
-    if upright.mode.startswith("I;16"):
-        upright = upright.convert("I")
-    if upright.mode in ("I", "F"):  # 16 bits a pixel and more: keep the high ones
-        return upright.point(lambda value: value / 256).convert("L")
-    if upright.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in upright.info:
-        opaque = upright if upright.mode == "RGBA" else upright.convert("RGBA")
-        white = Image.new("RGB", opaque.size, "white")
-        white.paste(opaque, mask=opaque)  # the alpha band; holds two pictures, where alpha_composite holds four
-        return white
-    return upright.convert("L" if upright.mode in ("1", "L") else "RGB")
+    with _pictures.opened(data) as picture:
+        # In the other formats further frames are animations and thumbnails, not pages.
+        for number in range(getattr(picture, "n_frames", 1) if picture.format == "TIFF" else 1):
+            picture.seek(number)
+            if max(picture.size) > MAX_SIDE_PIXELS:
+                raise UnreadablePicture(f"{picture.width} x {picture.height} pixels is too long for Tesseract")
+            _pictures.check_size(picture, max_megapixels)
+            dpi, page = _dpi(picture.info), _pictures.plain(picture)
+            page.info = {}  # pytesseract would write it to the file that the program reads
+            yield page, dpi
 
 
 def _dpi(info: Mapping[Any, Any]) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -30,9 +33,48 @@ def test_an_empty_result_is_an_empty_object() -> None:
 
 def test_jsonl_has_a_line_an_item() -> None:
     out = io.BytesIO()
-    by_name.write_jsonl(TEXTS, out)
+    by_name.jsonl("text")(TEXTS, out)
     rows = [json.loads(line) for line in out.getvalue().splitlines()]
     assert {row["item"]: row["text"] for row in rows} == by_name.join(TEXTS)
+
+
+FACES: list[dict[str, Any]] = [
+    {"ü/1.png": [{"box": [1, 2, 30, 40], "score": 0.5, "label": 'a "b", c', "confidence": 0.25}], "none.png": []},
+    {"2.png": [{"box": [n, 0, 9, 9], "score": 1.0, "label": "unknown", "confidence": 0.0} for n in (3, 4)]},
+]
+
+
+def test_jsonl_holds_values_of_any_kind() -> None:
+    out = io.BytesIO()
+    by_name.jsonl("faces")(iter(FACES), out)
+    rows = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert {row["item"]: row["faces"] for row in rows} == by_name.join(FACES)
+
+
+def test_a_table_of_faces_has_a_line_a_face() -> None:
+    out = io.BytesIO()
+    by_name.write_faces_csv(iter(FACES), out)
+    assert out.getvalue().startswith(b"item,label,confidence,score,x,y,width,height\n")
+    rows = list(csv.reader(io.StringIO(out.getvalue().decode())))[1:]
+    assert rows == [
+        ["ü/1.png", 'a "b", c', "0.25", "0.5", "1", "2", "30", "40"],
+        ["2.png", "unknown", "0.0", "1.0", "3", "0", "9", "9"],
+        ["2.png", "unknown", "0.0", "1.0", "4", "0", "9", "9"],
+    ]
+
+
+def test_a_part_is_written_before_the_next_is_read() -> None:
+    out = io.BytesIO()
+
+    def parts() -> Iterator[dict[str, Any]]:
+        for part in FACES:
+            before = out.tell()
+            yield part
+            assert out.tell() > before
+
+    by_name.write_faces_csv(parts(), out)
+    out = io.BytesIO()
+    by_name.jsonl("faces")(parts(), out)
 
 
 def test_a_text_folder_mirrors_the_names(tmp_path: Path) -> None:
@@ -41,7 +83,7 @@ def test_a_text_folder_mirrors_the_names(tmp_path: Path) -> None:
     assert found == {f"{name}.txt": text for name, text in by_name.join(TEXTS).items()}
 
 
-@pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x"])
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "", ".", "a\0b"])
 def test_no_text_is_written_outside_the_folder(name: str, tmp_path: Path) -> None:
     inside = tmp_path / "inside"
     inside.mkdir()

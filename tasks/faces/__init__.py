@@ -1,0 +1,1 @@
+"""Faces in pictures: find them, tell whose they are, draw what was found."""

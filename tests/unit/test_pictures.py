@@ -1,0 +1,81 @@
+"""Decoding one picture for those who look at faces or things; tests/unit/test_ocr.py has more of the damaged ones."""
+
+from __future__ import annotations
+
+import io
+import time
+from typing import Any
+
+import pytest
+
+from tasks import _pictures
+
+Image = pytest.importorskip("PIL.Image")
+
+
+def encoded(picture: Any, kind: str, **how: Any) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, format=kind, **how)
+    return out.getvalue()
+
+
+def slope(width: int = 200, height: int = 100) -> Any:
+    """Black on the left, white on the right."""
+    return Image.linear_gradient("L").rotate(90).resize((width, height)).convert("RGB")
+
+
+@pytest.mark.parametrize("grey", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        ("PNG", "1"), ("PNG", "L"), ("PNG", "LA"), ("PNG", "P"), ("PNG", "RGBA"), ("PNG", "I;16"),
+        ("JPEG", "L"), ("JPEG", "RGB"), ("JPEG", "CMYK"), ("TIFF", "F"), ("PPM", "L"), ("PPM", "RGB"), ("WEBP", "RGBA"),
+    ],
+)  # fmt: skip
+def test_every_kind_becomes_grey_or_rgb(kind: str, mode: str, grey: bool) -> None:
+    if mode in ("I;16", "F"):
+        picture = slope().convert("L").point(lambda value: value * 256, "I").convert(mode)
+    else:
+        picture = slope().convert(mode)
+    decoded = _pictures.decode(encoded(picture, kind), max_megapixels=1, grey=grey)
+    assert decoded.picture.mode in (("L",) if grey else ("L", "RGB"))
+    assert decoded.picture.size == (decoded.width, decoded.height) == (200, 100)
+    row = decoded.picture.convert("L").crop((0, 50, 200, 51)).tobytes()
+    assert row[5] < 40
+    assert row[194] > 215
+
+
+def test_a_large_jpeg_is_decoded_at_a_reduced_scale_and_its_true_size_is_told() -> None:
+    decoded = _pictures.decode(encoded(slope(4001, 3001), "JPEG"), max_megapixels=64, enough_pixels=1500)
+    assert (decoded.width, decoded.height) == (4001, 3001)
+    assert decoded.picture.size == (2001, 1501)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1001, 1002), (9000, 1), (1, 9000)])
+def test_a_turned_picture_tells_its_upright_size_at_any_scale(width: int, height: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright
+    data = encoded(slope(width, height), "JPEG", exif=exif)
+    decoded = _pictures.decode(data, max_megapixels=64, enough_pixels=125)
+    assert (decoded.width, decoded.height) == (height, width)
+    assert max(decoded.picture.size) >= 125
+
+
+def test_a_bomb_is_refused_before_it_is_decoded() -> None:
+    data = encoded(Image.new("L", (12_000, 12_000)), "PNG")
+    begun = time.monotonic()
+    with pytest.raises(_pictures.UnreadablePicture, match="12000 x 12000 pixels is over the limit of 64 megapixels"):
+        _pictures.decode(data, max_megapixels=64)
+    assert time.monotonic() - begun < 0.5
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "PPM"])
+def test_a_truncated_picture_is_damaged(kind: str) -> None:
+    data = encoded(slope(), kind)
+    with pytest.raises(_pictures.UnreadablePicture, match="damaged"):
+        _pictures.decode(data[: len(data) // 2], max_megapixels=64, grey=True, enough_pixels=20)
+
+
+def test_only_the_first_frame_counts() -> None:
+    data = encoded(slope(), "TIFF", save_all=True, append_images=[slope(50, 50)])
+    assert _pictures.decode(data, max_megapixels=64).picture.size == (200, 100)
