@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cluster.blobs import BlobStore, Ref
     from cluster.bundles.content import Content
     from cluster.bundles.manifest import Manifest
+    from cluster.bundles.state import State
     from cluster.settings import Settings
 
 Read = Callable[["Manifest", "Ref"], bytes]
@@ -77,8 +78,8 @@ class Bundles(Protocol):
         """The current version of every bundle, by name; without those whose manifests cannot be used."""
         ...
 
-    def pinned(self, name: str) -> int | None:
-        """The version that a bundle is pinned to."""
+    def state(self, name: str) -> State:
+        """Which version of a bundle is the current one, and why; all 0 where there is no such bundle."""
         ...
 
     def pin(self, name: str, version: int | None) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +41,30 @@ def write(folder: Path, manifest: Manifest, read: Read, pause: Pause = lambda se
         if whole.hexdigest() != file.sha256:
             raise errors.BlobCorrupt(f"{manifest.ref}: the pieces of {file.path} are not what its sha256 says")
     (folder / DESCRIPTION).write_bytes(manifest.description)
+
+
+def check_new(folder: Path) -> None:
+    """See that ``write_new`` can write there.
+
+    Raises:
+        errors.UsageError: It is no folder, not empty, or below none.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise errors.UsageError(f"{folder} is there and not an empty folder; name another one")
+    if not folder.absolute().parent.is_dir():
+        raise errors.UsageError(f"there is no folder {folder.absolute().parent}")
+
+
+def write_new(folder: Path, manifest: Manifest, read: Read) -> None:
+    """Like ``write``, into a folder that is new or empty and is then there whole or not at all."""
+    check_new(folder)
+    draft = folder.absolute().parent / f".cluster-{uuid.uuid4().hex}.part"
+    draft.mkdir()
+    try:
+        write(draft, manifest, read)
+        draft.rename(folder.resolve())  # an empty folder is replaced
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def problem(folder: Path, manifest: Manifest) -> str:

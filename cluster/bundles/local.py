@@ -47,7 +47,7 @@ class FolderBundles:
             self._sweep()
             for known in self._manifests(name):
                 if known.digest == draft.digest:
-                    state = self._state(name)
+                    state = self.state(name)
                     if state.latest != known.version:
                         state = state._replace(latest=known.version)
                         self._keep(name, state)
@@ -69,7 +69,7 @@ class FolderBundles:
 
     def manifest(self, name: str, version: int | None = None) -> Manifest:
         """See ``Bundles.manifest``."""
-        number = version or self._state(name).current
+        number = version or self.state(name).current
         try:
             row = (self._place / name / f"{number}.json").read_bytes()
         except FileNotFoundError:
@@ -86,9 +86,16 @@ class FolderBundles:
                 log.warning("a bundle is passed over: %s", error, extra={"event": "bundle-unusable"})
         return found
 
-    def pinned(self, name: str) -> int | None:
-        """See ``Bundles.pinned``."""
-        return self._state(name).pinned or None
+    def state(self, name: str) -> State:
+        """See ``Bundles.state``. Versions entered by a push that died before it kept this count."""
+        try:
+            found = State(**orjson.loads((self._place / name / STATE).read_bytes()))
+        except (OSError, ValueError, TypeError):
+            found = State()
+        numbers = self._numbers(name)
+        unsaid = [number for number in numbers if number > found.last]
+        latest = found.latest if found.latest in numbers and not unsaid else max(numbers, default=0)
+        return State(max([found.last, *numbers]), latest, found.pinned if found.pinned in numbers else 0)
 
     def pin(self, name: str, version: int | None) -> None:
         """See ``Bundles.pin``."""
@@ -96,7 +103,7 @@ class FolderBundles:
             numbers = self._numbers(name)
             if not numbers or version not in (None, *numbers):
                 raise self._unknown(name, version)
-            self._keep(name, self._state(name)._replace(pinned=version or 0))
+            self._keep(name, self.state(name)._replace(pinned=version or 0))
 
     def remove(self, name: str, version: int | None = None) -> list[int]:
         """See ``Bundles.remove``."""
@@ -108,7 +115,7 @@ class FolderBundles:
             for number in gone:
                 (self._place / name / f"{number}.json").unlink()
                 shutil.rmtree(self._place / name / str(number), ignore_errors=True)
-            state, left = self._state(name), [number for number in numbers if number not in gone]
+            state, left = self.state(name), [number for number in numbers if number not in gone]
             latest = state.latest if state.latest in left else max(left, default=0)
             self._keep(name, state._replace(latest=latest, pinned=state.pinned if state.pinned in left else 0))
             return gone
@@ -150,7 +157,7 @@ class FolderBundles:
     def _enter(self, draft: Manifest, given: Content, progress: Progress) -> Pushed:
         """Write the next version; its manifest comes last, and makes it one."""
         home = self._place / draft.name
-        state = self._state(draft.name)
+        state = self.state(draft.name)
         number = max([state.last, *self._numbers(draft.name)]) + 1
         manifest = draft.model_copy(update={"version": number})
         pieces = content.pieces(given, draft.files)
@@ -190,17 +197,6 @@ class FolderBundles:
         """The versions there are."""
         files = (self._place / name).glob("*.json")
         return sorted(int(path.stem) for path in files if re.fullmatch("[1-9][0-9]{0,8}", path.stem))
-
-    def _state(self, name: str) -> State:
-        """What is said of a bundle, in line with which versions there are: a push may have died between the two."""
-        try:
-            found = State(**orjson.loads((self._place / name / STATE).read_bytes()))
-        except (OSError, ValueError, TypeError):
-            found = State()
-        numbers = self._numbers(name)
-        unsaid = [number for number in numbers if number > found.last]
-        latest = found.latest if found.latest in numbers and not unsaid else max(numbers, default=0)
-        return State(max([found.last, *numbers]), latest, found.pinned if found.pinned in numbers else 0)
 
     def _keep(self, name: str, state: State) -> None:
         self._write(self._place / name / STATE, orjson.dumps(state._asdict()))

@@ -68,7 +68,7 @@ class RedisBundles:
 
     def manifest(self, name: str, version: int | None = None) -> Manifest:
         """See ``Bundles.manifest``."""
-        number = version or self._state(name).current
+        number = version or self.state(name).current
         row: Any = self._redis.hget(keys.bundle(name), str(number))
         if row is None:
             raise self._unknown(name, version)
@@ -84,9 +84,10 @@ class RedisBundles:
         found = [_usable(name, version, row) for (name, version), row in zip(states, rows, strict=True) if row]
         return [manifest for manifest in found if manifest]
 
-    def pinned(self, name: str) -> int | None:
-        """See ``Bundles.pinned``."""
-        return self._state(name).pinned or None
+    def state(self, name: str) -> State:
+        """See ``Bundles.state``."""
+        row: Any = self._redis.hget(keys.BUNDLES, name)
+        return _state(row or b"")
 
     def pin(self, name: str, version: int | None) -> None:
         """See ``Bundles.pin``."""
@@ -145,10 +146,6 @@ class RedisBundles:
         rows: Any = self._redis.hgetall(keys.BUNDLES)
         found = {name.decode(errors="replace"): _state(row) for name, row in rows.items()}
         return {name: state for name, state in found.items() if NAME.fullmatch(name)}
-
-    def _state(self, name: str) -> State:
-        row: Any = self._redis.hget(keys.BUNDLES, name)
-        return _state(row or b"")
 
     def _unknown(self, name: str, version: int | None = None) -> errors.UnknownBundle:
         found: Any = self._redis.hkeys(keys.bundle(name))

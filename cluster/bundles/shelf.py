@@ -141,9 +141,8 @@ class Shelf:
 
     def _install(self, manifest: Manifest) -> None:
         """Install what a bundle requires and this machine lacks, into a folder of its own, where that is allowed."""
-        packages = self.cache.packages(manifest.requirements)
-        if self._config.install == "allow" and requirements.missing(manifest.requirements, packages):
-            install.install(manifest.requirements, packages)
+        if self._config.install == "allow":
+            install.install(manifest.requirements, self.cache.packages(manifest.requirements))
 
 
 def version(job: Job, options: Mapping[str, Any]) -> str | None:

@@ -14,7 +14,8 @@ import click
 from cluster import __version__, errors, logs, placement
 
 COMMANDS = (
-    "submit", "status", "result", "cancel", "resume", "runs", "jobs", "nodes", "shutdown", "up", "master", "doctor",
+    "submit", "status", "result", "cancel", "resume", "runs", "jobs", "models", "nodes", "shutdown", "up", "master",
+    "doctor",
 )  # fmt: skip
 
 
@@ -59,6 +60,7 @@ SUMMARIES = {
     "resume": "Go on with a run whose submitter is gone.",
     "runs": "List the runs of a cluster.",
     "jobs": "List the jobs with their parts and options.",
+    "models": "Keep bundles of model files, which reach every node by themselves.",
     "nodes": "Show the machines of a cluster.",
     "shutdown": "Ask nodes to stop, by default all.",
     "up": "Start a cluster on this machine that others can join.",

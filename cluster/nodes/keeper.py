@@ -16,8 +16,8 @@ from cluster.runs import Stores, demand
 
 LOOK_S = 30.0
 """Between two looks where nothing was heard: demand ends with its runs, which nobody tells."""
-AGAIN_S = 5.0
-"""Before something that failed is tried again."""
+AGAIN_S, MOST_AGAIN_S = 2.0, 60.0
+"""Before something that failed is tried again, the first time and in the end."""
 log = logging.getLogger(__name__)
 
 
@@ -65,37 +65,49 @@ class Keeper:
     def _run(self) -> None:
         pause_s = LOOK_S
         while True:
-            self._due.wait(pause_s)
+            heard = self._due.wait(pause_s)
             self._due.clear()
             try:
-                self.found = self._look()
-                pause_s = AGAIN_S if len(self.found.missing) > len(self._left_out) else LOOK_S
+                self.look()
+                troubled = len(self.found.missing) > len(self._left_out)
             except (redis.RedisError, OSError) as error:
                 log.debug("what this node can serve cannot be found out now: %s", error)
-                pause_s = AGAIN_S
+                troubled = True
             except Exception:
                 log.exception("finding out what this node can serve failed; going on")
-                pause_s = AGAIN_S
+                troubled = True
+            if troubled:  # at ever longer intervals: a fetch that fails costs as much as one that does not
+                pause_s = AGAIN_S if heard else min(2 * pause_s, MOST_AGAIN_S)
+            else:
+                pause_s = LOOK_S
 
-    def _look(self) -> Found:
-        wanted = set(demand.read(self._stores.ledger.redis))
-        wanted |= self._announced()
-        serves, missing = set(), dict(self._left_out)
+    def look(self) -> None:
+        """Find out what this node can serve now; ``found`` grows as that goes on, for fetching may take long.
+
+        Raises:
+            redis.RedisError: Redis does not answer.
+        """
+        demanded = set(demand.read(self._stores.ledger.redis))
+        wanted = demanded | self._announced()
+        serves, missing = set(self.found.serves & wanted), dict(self._left_out)
         self._held = {}
-        # What is served already stays: see ``_conflict``.
-        for label in sorted(wanted, key=lambda label: (label not in self.found.serves, label)):
+        # First what is served already, which stays (see ``_conflict``), then what runs wait for.
+        for label in sorted(wanted, key=lambda label: (label not in self.found.serves, label not in demanded, label)):
             job = self._jobs.get(label.partition("@")[0])
             if job is None:
                 continue
             why = self._why_not(job, label)
             if why:
                 missing[label] = why
+                serves.discard(label)
                 if self.found.missing.get(label) != why:
                     log.warning("this node does not serve %s: %s", label, why, extra={"event": "label-left-out"})
             else:
                 serves.add(label)
+            unchanged = {label: why for label, why in self.found.missing.items() if label in wanted - serves}
+            self.found = Found(frozenset(serves), {**unchanged, **missing}, sorted(self._held))
+        self.found = Found(frozenset(serves), missing, sorted(self._held))
         self._stores.models.cache.evict(self._held.values())
-        return Found(frozenset(serves), missing, sorted(self._held))
 
     def _announced(self) -> set[str]:
         """The labels of the current bundles, with which runs may be submitted at any moment."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +92,12 @@ def test_a_label_is_served_as_long_as_a_run_that_needs_it(kept: Keeper, stores: 
     stores.ledger.create(run, "picky", "", {"tool": "saw"}, "test", "picky@saw")
     demand.enter(client, "picky@saw", run)
     demand.enter(client, "picky@axe", run)
-    found = kept._look()
-    assert found.serves == {"picky@saw"}
-    assert found.missing["picky@axe"] == "it has no axe"
+    kept.look()
+    assert kept.found.serves == {"picky@saw"}
+    assert kept.found.missing["picky@axe"] == "it has no axe"
     stores.ledger.stop(run, "cancelled", "by a test")
-    assert "picky@saw" not in kept._look().serves
+    kept.look()
+    assert not kept.found.serves
     assert not any(run.encode() in row for row in client.zrange(keys.DEMAND, 0, -1))
 
 
@@ -106,21 +106,21 @@ def test_labels_that_make_no_sense_are_answered_and_harm_nothing(kept: Keeper, s
     for label in ("picky@saw,axe", "other@saw", "@", "picky@%ff%00"):
         demand.enter(stores.ledger.redis, label, run)
     stores.ledger.redis.zadd(keys.DEMAND, {b"\xff\xfe": 1, b"no-space": 1})
-    found = kept._look()
-    assert not found.serves
-    assert "no label" in found.missing["picky@saw,axe"]
+    kept.look()
+    assert not kept.found.serves
+    assert "no label" in kept.found.missing["picky@saw,axe"]
 
 
 def test_a_revision_that_was_seen_is_not_looked_at_again(kept: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[int] = []
-    look: Callable[[], Any] = kept._look
+    look = kept.look
     monkeypatch.setattr(keeper, "LOOK_S", 60.0)
 
-    def counted() -> Any:
+    def counted() -> None:
         looks.append(1)
-        return look()
+        look()
 
-    monkeypatch.setattr(kept, "_look", counted)
+    monkeypatch.setattr(kept, "look", counted)
     kept.start()
     for revision in (3, 3, 3):
         kept.heard(revision)

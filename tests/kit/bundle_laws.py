@@ -84,15 +84,15 @@ def pin_until_it_is_taken_away(store: Bundles, place: Path) -> None:
     for text in "ab":
         store.push(name, model(text), "anna")
     store.pin(name, 1)
-    assert (store.manifest(name).version, store.pinned(name)) == (1, 1)
+    assert (store.manifest(name).version, store.state(name).pinned) == (1, 1)
     pushed = store.push(name, model("c"), "anna")
     assert (pushed.manifest.version, pushed.current) == (3, 1)
     assert [found.version for found in store.current() if found.name == name] == [1]
     store.pin(name, None)
-    assert (store.manifest(name).version, store.pinned(name)) == (3, None)
+    assert (store.manifest(name).version, store.state(name).pinned) == (3, 0)
     store.pin(name, 2)
     store.remove(name, 2)
-    assert (store.manifest(name).version, store.pinned(name)) == (3, None)
+    assert (store.manifest(name).version, store.state(name).pinned) == (3, 0)
     with pytest.raises(errors.UnknownBundle, match=r"no version 2 of the bundle .* \(there are: 1, 3\)"):
         store.pin(name, 2)
 

@@ -1,0 +1,97 @@
+"""What people and scripts read about bundles."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from cluster.bundles import Pushed
+from cluster.bundles.manifest import Manifest
+from cluster.bundles.state import State
+
+UNITS = ("bytes", "KiB", "MiB", "GiB")
+LIVE_EVERY_S = 0.2
+PLAIN_EVERY_S = 5.0
+
+
+def line(manifest: Manifest, state: State) -> str:
+    """A row of ``cluster models list``."""
+    mark = {state.latest: "" if state.pinned else "current", state.pinned: "pinned"}.get(manifest.version, "")
+    when = f"{manifest.created.astimezone():%Y-%m-%d %H:%M}"
+    about = f"{count(manifest)}, {size(manifest.size_bytes)}"
+    return f"{manifest.ref:24} {manifest.job:14} {about:22} {when}  {manifest.by:20} {mark}".rstrip()
+
+
+def pushed(found: Pushed) -> str:
+    """What a push came to, after its ref."""
+    manifest = found.manifest
+    about = f"{count(manifest)}, {size(manifest.size_bytes)}, for the job {manifest.job}"
+    words = about if found.new else f"was there already with the same content ({about})"
+    if found.current != manifest.version:
+        return f"{words}; runs still get version {found.current}, to which {manifest.name} is pinned"
+    return words
+
+
+def details(manifest: Manifest, missing: Mapping[str, str]) -> str:
+    """``cluster models show``; ``missing`` says which requirements this machine lacks, and why."""
+    lines = [
+        manifest.ref,
+        f"  job          {manifest.job}",
+        f"  created      {manifest.created.astimezone():%Y-%m-%d %H:%M:%S} by {manifest.by}",
+        f"  digest       {manifest.digest}",
+        f"  files        {count(manifest)}, {size(manifest.size_bytes)}",
+    ]
+    lines += [f"    {file.sha256[:12]}  {size(file.size_bytes):>10}  {file.path}" for file in manifest.files]
+    lines.append(f"  requirements {'' if manifest.requirements else 'none'}".rstrip())
+    lines += [
+        f"    {required}{f'  (not here: {missing[required]})' if required in missing else ''}"
+        for required in manifest.requirements
+    ]
+    lines += ["  parameters   " + json.dumps(manifest.parameters, indent=2).replace("\n", "\n    ")]
+    return "\n".join(lines)
+
+
+def as_json(manifest: Manifest, state: State) -> dict[str, Any]:
+    """A manifest for scripts, without where its bytes lie."""
+    found = manifest.model_dump(mode="json", exclude={"scope": True, "files": {"__all__": {"pieces"}}})
+    found |= {"ref": manifest.ref, "size_bytes": manifest.size_bytes}
+    return found | {"current": manifest.version == state.current, "pinned": manifest.version == state.pinned}
+
+
+def count(manifest: Manifest) -> str:
+    """How many files it has."""
+    return f"{len(manifest.files)} file{'' if len(manifest.files) == 1 else 's'}"
+
+
+def size(size_bytes: float) -> str:
+    """``512 bytes``, ``12.3 MiB``."""
+    power = 0
+    while size_bytes >= 1024 and power < len(UNITS) - 1:
+        size_bytes, power = size_bytes / 1024, power + 1
+    return f"{size_bytes:.1f} {UNITS[power]}" if power else f"{size_bytes:.0f} {UNITS[0]}"
+
+
+class Transfer:
+    """Shows on stderr how far a push or pull is, once it takes long: a line that changes on a terminal, else lines."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._live = sys.stderr.isatty()
+        self._every_s = LIVE_EVERY_S if self._live else PLAIN_EVERY_S
+        self._next = time.monotonic() + self._every_s
+        self._shown = False
+
+    def __call__(self, done: int, total: int) -> None:
+        """So many bytes are through."""
+        ended = done >= total
+        if not (self._shown and ended) and time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + self._every_s
+        text = f"{self._what}: {size(done)} of {size(total)}"
+        click.echo(f"\r{text:60}" if self._live else text, err=True, nl=ended or not self._live)
+        self._shown = True

@@ -1,0 +1,235 @@
+"""``cluster models``: push, list, show, pull, remove, pin, install."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from cluster import bundles, catalog, errors, settings
+from cluster.blobs import Ref
+from cluster.bundles import Bundles, content, folder, requirements
+from cluster.bundles.cache import Cache
+from cluster.bundles.install import install
+from cluster.bundles.manifest import Manifest, parse_ref
+from cluster.cli import bundle_texts, shared
+from cluster.settings import Settings
+
+FOLDER = click.Path(path_type=Path)
+
+
+class Place(NamedTuple):
+    """Where the bundles are that a command is about."""
+
+    bundles: Bundles
+    config: Settings
+    in_use: Callable[[str], Sequence[str]]
+    """The runs that are running with a version, by its ref."""
+
+    @classmethod
+    def of(cls, broker: str | None) -> Place:
+        """The cluster that is asked for; without a broker, this machine."""
+        config = settings.load(broker_url=broker)
+        if config.broker_url is None:
+            click.echo(f"no broker is set; these are the bundles of this machine ({config.models_folder})", err=True)
+            return cls(bundles.here(config), config, lambda ref: ())
+        config, stores = shared.connect(broker)
+        return cls(bundles.connect(stores.ledger.redis, stores.blobs), config, runs_with)
+
+    def announce(self) -> None:
+        """Have all nodes look at once; those that miss it look with their next beat."""
+        if self.config.broker_url is not None:
+            from cluster import celery_app
+
+            with closing(celery_app.build(self.config, patient=False)) as app:
+                app.control.broadcast("beat")
+
+
+def runs_with(ref: str) -> Sequence[str]:
+    """The runs of the cluster that are running with a version."""
+    return ()  # SEAM: runs do not name models yet; here belongs cluster.runs.roles.in_use
+
+
+@click.group(
+    "models",
+    epilog="\b\nExamples:\n"
+    "  cluster models push office ./office --job faces\n"
+    "  cluster models list\n"
+    "  cluster models push --help",
+)
+def command() -> None:
+    """Keep bundles of model files, which reach every node by themselves.
+
+    A bundle is a folder of data files (npz, JSON, XML, ONNX) for one job, with a version. NAME:VERSION is one version,
+    NAME the current one: that pushed last, or that it is pinned to. Without a broker these commands are about the
+    bundles of this machine.
+    """
+
+
+@command.command(
+    "push", epilog="\b\nExample:\n  cluster models push office ./office --job faces --requirement numpy==1.26.4"
+)
+@click.argument("name")
+@click.argument("source", metavar="FOLDER", type=FOLDER)
+@click.option("--job", help="The job it is for; by default that in FOLDER/bundle.json.")
+@click.option("--requirement", "required", multiple=True, metavar="LINE", help="As numpy==1.26.4; may be given again.")
+@shared.broker
+@shared.as_json
+def push(
+    name: str, source: Path, job: str | None, required: tuple[str, ...], broker: str | None, as_json: bool
+) -> None:
+    """Make the files of FOLDER the next version of the bundle NAME.
+
+    FOLDER/bundle.json may say {"job": "…", "requirements": ["numpy==1.26.4"], "parameters": {…}}; the options win.
+    The same content again is no new version. Pickles and programs are refused.
+    """
+    given = content.read_folder(source, job, required)
+    catalog.get(given.job)
+    for left_out in given.passed_over:
+        click.echo(f"left out, as its name starts with a dot: {left_out}", err=True)
+    place = Place.of(broker)
+    found = place.bundles.push(name, given, _whoami(), bundle_texts.Transfer(name))
+    place.announce()
+    if as_json:
+        shared.print_json({**bundle_texts.as_json(found.manifest, place.bundles.state(name)), "new": found.new})
+    else:
+        click.echo(f"{found.manifest.ref}  {bundle_texts.pushed(found)}")
+
+
+@command.command("list", epilog="\b\nExample:\n  cluster models list --json")
+@shared.broker
+@shared.as_json
+def list_all(broker: str | None, as_json: bool) -> None:
+    """List all bundles with all their versions, the oldest first."""
+    store = Place.of(broker).bundles
+    found = [(manifest, store.state(name)) for name in store.names() for manifest in store.versions(name)]
+    if as_json:
+        shared.print_json([bundle_texts.as_json(manifest, state) for manifest, state in found])
+        return
+    for manifest, state in found:
+        click.echo(bundle_texts.line(manifest, state))
+    if not found:
+        click.echo("no bundles yet (`cluster models push` makes one)", err=True)
+
+
+@command.command("show", epilog="\b\nExamples:\n  cluster models show office\n  cluster models show office:2 --json")
+@click.argument("ref")
+@shared.broker
+@shared.as_json
+def show(ref: str, broker: str | None, as_json: bool) -> None:
+    """Show what REF holds and requires, and which of that this machine lacks."""
+    place = Place.of(broker)
+    manifest = place.bundles.manifest(*parse_ref(ref))
+    missing = requirements.missing(manifest.requirements, _packages(place.config, manifest))
+    if as_json:
+        state = place.bundles.state(manifest.name)
+        shared.print_json({**bundle_texts.as_json(manifest, state), "missing": missing})
+    else:
+        click.echo(bundle_texts.details(manifest, missing))
+
+
+@command.command("pull", epilog="\b\nExample:\n  cluster models pull office:2 ./office-2")
+@click.argument("ref")
+@click.argument("target", metavar="FOLDER", type=FOLDER)
+@shared.broker
+def pull(ref: str, target: Path, broker: str | None) -> None:
+    """Write the files of REF and its bundle.json to FOLDER, which must be new or empty."""
+    folder.check_new(target)
+    place = Place.of(broker)
+    manifest = place.bundles.manifest(*parse_ref(ref))
+    transfer, done = bundle_texts.Transfer(manifest.ref), 0
+
+    def read(of: Manifest, piece: Ref) -> bytes:
+        nonlocal done
+        data = place.bundles.read(of, piece)
+        done += len(data)
+        transfer(done, of.size_bytes)
+        return data
+
+    folder.write_new(target, manifest, read)
+    click.echo(f"{manifest.ref}: {bundle_texts.count(manifest)} in {target}", err=True)
+
+
+@command.command(
+    "remove", epilog="\b\nExamples:\n  cluster models remove office:2\n  cluster models remove office --force"
+)
+@click.argument("ref")
+@click.option("--force", is_flag=True, help="Also if runs use it: their chunks that are not done will fail.")
+@shared.broker
+def remove(ref: str, force: bool, broker: str | None) -> None:
+    """Remove the version REF, or with a name alone all versions of that bundle. Their numbers are not given again."""
+    place = Place.of(broker)
+    name, version = parse_ref(ref)
+    refs = [ref] if version else [manifest.ref for manifest in place.bundles.versions(name)]
+    for one in refs:
+        runs = place.in_use(one)
+        if runs and not force:
+            raise errors.UsageError(f"{one} is in use by {', '.join(runs)}; --force removes it all the same")
+    gone = place.bundles.remove(name, version)
+    place.announce()
+    for number in gone:
+        click.echo(f"removed {name}:{number}")
+    if current := place.bundles.state(name).current:
+        click.echo(f"runs get {name}:{current} now", err=True)
+
+
+@command.command("pin", epilog="\b\nExamples:\n  cluster models pin office:2\n  cluster models pin office --latest")
+@click.argument("ref")
+@click.option("--latest", is_flag=True, help="Pin it no more: runs get the version that is pushed last.")
+@shared.broker
+def pin(ref: str, latest: bool, broker: str | None) -> None:
+    """Have runs that begin from now on get the version REF, whatever is pushed."""
+    name, version = parse_ref(ref)
+    if latest == (version is not None):
+        raise errors.UsageError(f"give a version to pin to ({name}:2, say), or a name with --latest")
+    place = Place.of(broker)
+    place.bundles.pin(name, version)
+    place.announce()
+    click.echo(
+        f"runs get {name}:{place.bundles.state(name).current}{'' if latest else ', whatever is pushed'}", err=True
+    )
+
+
+@command.command("install", epilog="\b\nExample:\n  cluster models install office:2")
+@click.argument("ref")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@shared.broker
+def install_requirements(ref: str, yes: bool, broker: str | None) -> None:
+    """Install here the Python packages that REF requires and this machine lacks, into a folder of its own.
+
+    Only pinned ones (NAME==VERSION) are installed, without what else they depend on. This Python stays as it is.
+    """
+    place = Place.of(broker)
+    manifest = place.bundles.manifest(*parse_ref(ref))
+    packages = _packages(place.config, manifest)
+    if not requirements.missing(manifest.requirements, packages):
+        click.echo(f"{manifest.ref}: all it requires is here", err=True)
+        return
+    click.echo(f"{manifest.ref}, pushed by {manifest.by}, requires what this machine lacks:", err=True)
+    for line, why in requirements.missing(manifest.requirements).items():
+        click.echo(f"  {line}  ({why})", err=True)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise errors.UsageError("nobody is there to ask whether to install them; say so with --yes")
+        click.confirm(f"Install them into {packages}?", abort=True, err=True)
+    for line in install(manifest.requirements, packages):
+        click.echo(f"installed {line.partition(' ')[0]}")
+
+
+def _packages(config: Settings, manifest: Manifest) -> Path:
+    return Cache(config.bundle_cache, config.bundle_cache_bytes).packages(manifest.requirements)
+
+
+def _whoami() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"

@@ -1,0 +1,178 @@
+"""``cluster models``, in a cluster and on a machine without one."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from cluster import redis_client
+from cluster.cli import models
+from cluster.cli.models import Place
+from tests.kit import wheels
+from tests.kit.bundle_laws import unused
+from tests.kit.programs import cluster, environment
+from tests.kit.waiting import wait_until
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "labels.txt").write_text("cat\ndog\n")
+    said = {"job": "wordcount", "parameters": {"threshold": 0.5}, "requirements": ["click>=8"]}
+    (tmp_path / "source" / "bundle.json").write_text(json.dumps(said))
+    return tmp_path / "source"
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Mapping[str, str]:
+    """Settings that keep what a command leaves to this test."""
+    return {"CLUSTER_MODELS_DIR": str(tmp_path / "models"), "CLUSTER_CACHE_DIR": str(tmp_path / "cache")}
+
+
+@pytest.fixture(params=["a cluster", "this machine"])
+def run(request: pytest.FixtureRequest, machine: Mapping[str, str]) -> Run:
+    url = request.getfixturevalue("redis_url") if request.param == "a cluster" else ""
+    settings = {**machine, **({"CLUSTER_BROKER_URL": url} if url else {})}
+
+    def call(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = cluster("models", *arguments, settings=settings)
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+        assert ("of this machine" in done.stderr) is (not url) or code
+        return done
+
+    return call
+
+
+def test_from_a_folder_to_a_folder(run: Run, source: Path, tmp_path: Path) -> None:
+    name = unused()
+    (source / ".git").mkdir()
+    done = run("push", name, source)
+    assert done.stdout == f"{name}:1  1 file, 8 bytes, for the job wordcount\n"
+    assert "starts with a dot: .git" in done.stderr
+    assert "was there already with the same content" in run("push", name, source).stdout
+    (source / "labels.txt").write_text("bird\n")
+    second = json.loads(run("push", name, source, "--job", "ocr", "--requirement", "never==1", "--json").stdout)
+    assert (second["ref"], second["new"], second["current"], second["job"]) == (f"{name}:2", True, True, "ocr")
+
+    listed = [one for one in json.loads(run("list", "--json").stdout) if one["name"] == name]
+    assert [(one["version"], one["current"], one["size_bytes"]) for one in listed] == [(1, False, 8), (2, True, 5)]
+    lines = [line for line in run("list").stdout.splitlines() if line.startswith(name)]
+    assert ["current" in line for line in lines] == [False, True]
+
+    run("pin", f"{name}:1")
+    assert "runs still get version 1" in run("push", name, source, "--job", "ocr").stdout
+    shown = run("show", name).stdout
+    assert shown.startswith(f"{name}:1\n  job          wordcount\n")
+    assert '"threshold": 0.5' in shown
+    assert "never is not installed" in run("show", f"{name}:2").stdout
+    assert json.loads(run("show", f"{name}:2", "--json").stdout)["missing"]
+
+    run("pull", name, tmp_path / "pulled")
+    assert (tmp_path / "pulled" / "labels.txt").read_text() == "cat\ndog\n"
+    assert json.loads((tmp_path / "pulled" / "bundle.json").read_text())["parameters"] == {"threshold": 0.5}
+    assert "was there already" in run("push", name, tmp_path / "pulled").stdout
+
+    assert f"runs get {name}:1" in run("pin", name, "--latest").stderr  # of those, it was pushed last
+    done = run("remove", f"{name}:3")
+    assert (done.stdout, f"runs get {name}:1 now" in done.stderr) == (f"removed {name}:3\n", True)
+    assert run("remove", name).stdout == f"removed {name}:1\nremoved {name}:2\n"
+    assert name not in run("list").stdout
+
+
+def test_wrong_use_is_one_clear_sentence(run: Run, source: Path, tmp_path: Path) -> None:
+    name = unused()
+    run("push", name, source)
+    wrong: list[tuple[tuple[str | Path, ...], str]] = [
+        (("push", "Not:A:Name", source), "names no bundle"),
+        (("push", name, tmp_path / "nowhere"), "is no folder"),
+        (("push", name, source, "--job", "nonsense"), "no job 'nonsense'"),
+        (("push", name, source, "--requirement", "=="), "is no requirement"),
+        (("show", f"{name}:7"), f"no version 7 of the bundle {name} (there are: 1)"),
+        (("show", "nobody"), "no bundle 'nobody'"),
+        (("pull", name, source), "is there and not an empty folder"),
+        (("pull", name, tmp_path / "no" / "folder"), "there is no folder"),
+        (("remove", "nobody"), "no bundle 'nobody'"),
+        (("remove", f"{name}:"), "names no bundle"),
+        (("pin", name), "give a version"),
+        (("pin", f"{name}:1", "--latest"), "give a version"),
+        (("pin", f"{name}:9"), "no version 9"),
+    ]
+    for arguments, says in wrong:
+        assert says in run(*arguments, code=2).stderr
+    (source / "model.bin").write_bytes(pickle.dumps({"weights": [1.0] * 100}))
+    assert "model.bin is a pickle" in run("push", name, source, code=2).stderr
+    assert run("show", name).stdout.startswith(f"{name}:1\n")
+
+
+def test_a_version_that_runs_use_is_not_removed_but_by_force(
+    source: Path, machine: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, value in machine.items():
+        monkeypatch.setenv(key, value)
+    runner = CliRunner()
+    assert runner.invoke(models.command, ["push", "office", str(source)]).exit_code == 0
+    before = Place.of
+
+    def used(ref: str) -> list[str]:
+        return ["faces-1a2b"] if ref == "office:1" else []
+
+    monkeypatch.setattr(Place, "of", classmethod(lambda cls, broker: before(broker)._replace(in_use=used)))
+    for ref in ("office", "office:1"):
+        refused = runner.invoke(models.command, ["remove", ref])
+        assert str(refused.exception) == "office:1 is in use by faces-1a2b; --force removes it all the same"
+    assert runner.invoke(models.command, ["remove", "office", "--force"]).output.endswith("removed office:1\n")
+
+
+def test_what_it_requires_is_installed_when_the_owner_says_so(
+    source: Path, machine: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheels.wheel(tmp_path / "index", "tinypkg", "1.0")
+    for key, value in {**wheels.NO_NETWORK, "PIP_FIND_LINKS": str(tmp_path / "index")}.items():
+        monkeypatch.setenv(key, value)
+    cluster("models", "push", "office", source, "--requirement", "tinypkg==1.0", settings=machine)
+    done = cluster("models", "install", "office", settings=machine)
+    assert (done.returncode, "say so with --yes" in done.stderr) == (2, True)
+    done = cluster("models", "install", "office:1", "--yes", settings=machine)
+    assert (done.returncode, done.stdout) == (0, "installed tinypkg==1.0\n"), done.stderr
+    assert "tinypkg is not installed" in done.stderr
+    assert "all it requires is here" in cluster("models", "install", "office", settings=machine).stderr
+    assert "not here" not in cluster("models", "show", "office", settings=machine).stdout
+
+
+def test_every_change_is_announced_to_the_nodes(redis_url: str, source: Path) -> None:
+    name = unused()
+    with redis_client.connect(redis_url).pubsub() as heard:  # type: ignore[no-untyped-call]
+        heard.psubscribe("*pidbox*")
+        wait_until("the subscription", lambda: heard.get_message(timeout=1) is not None)
+        for arguments in (("push", name, source), ("pin", f"{name}:1"), ("remove", name)):
+            assert cluster("models", *arguments, "--broker", redis_url).returncode == 0
+            message: Any = wait_until("a broadcast", lambda: heard.get_message(timeout=1))
+            assert b"beat" in message["data"] or "YmVhd" in str(message["data"])
+
+
+def test_a_push_that_is_interrupted_leaves_nothing(redis_url: str, tmp_path: Path) -> None:
+    name = unused()
+    (tmp_path / "large").mkdir()
+    with (tmp_path / "large" / "net.onnx").open("wb") as out:
+        out.truncate(2**29)
+    command = [sys.executable, "-m", "cluster", "models", "push", name, str(tmp_path / "large"), "--job", "ocr"]
+    client = redis_client.connect(redis_url)
+    with subprocess.Popen(
+        [*command, "--broker", redis_url], env=environment(), stderr=subprocess.PIPE, text=True
+    ) as pushing:
+        wait_until("the first piece", lambda: next(client.scan_iter(match=f"*{name}*"), None), timeout_s=60)
+        pushing.send_signal(signal.SIGINT)
+        assert pushing.wait(30) == 130
+    assert list(client.scan_iter(match=f"*{name}*")) == []
