@@ -76,10 +76,9 @@ class Keeper:
             except Exception:
                 log.exception("finding out what this node can serve failed; going on")
                 troubled = True
-            if troubled:  # at ever longer intervals: a fetch that fails costs as much as one that does not
-                pause_s = AGAIN_S if heard else min(2 * pause_s, MOST_AGAIN_S)
-            else:
-                pause_s = LOOK_S
+            # At ever longer intervals: a fetch that fails costs as much as one that does not.
+            again_s = AGAIN_S if heard else min(2 * pause_s, MOST_AGAIN_S)
+            pause_s = again_s if troubled else LOOK_S
 
     def look(self) -> None:
         """Find out what this node can serve now; ``found`` grows as that goes on, for fetching may take long.
