@@ -10,13 +10,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    import redis
-
-    from cluster.blobs import BlobStore, Ref
+    from cluster.blobs import Ref
     from cluster.bundles.content import Content
     from cluster.bundles.manifest import Manifest
     from cluster.bundles.state import State
-    from cluster.settings import Settings
 
 Read = Callable[["Manifest", "Ref"], bytes]
 """Reads one piece of a bundle; see ``Bundles.read``."""
@@ -109,17 +106,3 @@ class Bundles(Protocol):
     def revision(self) -> int:
         """Grows with each change: whoever saw this number before has seen all there is to see."""
         ...
-
-
-def connect(client: redis.Redis, store: BlobStore) -> Bundles:
-    """The bundles of a cluster."""
-    from cluster.bundles.redis import RedisBundles
-
-    return RedisBundles(client, store)
-
-
-def here(settings: Settings) -> Bundles:
-    """The bundles of this machine, for use without a broker."""
-    from cluster.bundles.local import FolderBundles
-
-    return FolderBundles(settings.models_folder)

@@ -166,9 +166,9 @@ def _visible(packages: Path) -> Iterator[None]:
 
 def connect(config: Settings, client: redis.Redis, store: BlobStore) -> Shelf:
     """The shelf of a machine that works for a cluster."""
-    from cluster import bundles
+    from cluster.bundles.redis import RedisBundles
 
-    found = bundles.connect(client, store) if config.bundle_dir is None else _in_folder(config.bundle_dir)
+    found = RedisBundles(client, store) if config.bundle_dir is None else _in_folder(config.bundle_dir)
     return Shelf(found, _cache(config), config)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import getpass
 import os
 import socket
@@ -13,13 +14,14 @@ from typing import NamedTuple
 
 import click
 
-from cluster import bundles, catalog, errors, settings
+from cluster import catalog, errors, settings
 from cluster.blobs import Ref
-from cluster.bundles import Bundles, content, folder, requirements
-from cluster.bundles.cache import Cache
+from cluster.bundles import Bundles, content, folder, requirements, shelf
 from cluster.bundles.install import install
 from cluster.bundles.manifest import Manifest, parse_ref
+from cluster.bundles.shelf import Shelf
 from cluster.cli import bundle_texts, shared
+from cluster.runs import demand
 from cluster.settings import Settings
 
 FOLDER = click.Path(path_type=Path)
@@ -28,7 +30,7 @@ FOLDER = click.Path(path_type=Path)
 class Place(NamedTuple):
     """Where the bundles are that a command is about."""
 
-    bundles: Bundles
+    models: Shelf
     config: Settings
     in_use: Callable[[str], Sequence[str]]
     """The runs that are running with a version, by its ref."""
@@ -39,9 +41,14 @@ class Place(NamedTuple):
         config = settings.load(broker_url=broker)
         if config.broker_url is None:
             click.echo(f"no broker is set; these are the bundles of this machine ({config.models_folder})", err=True)
-            return cls(bundles.here(config), config, lambda ref: ())
+            return cls(shelf.here(config), config, lambda ref: ())
         config, stores = shared.connect(broker)
-        return cls(bundles.connect(stores.ledger.redis, stores.blobs), config, runs_with)
+        return cls(stores.models, config, functools.partial(demand.in_use, stores.ledger.redis))
+
+    @property
+    def bundles(self) -> Bundles:
+        """The store."""
+        return self.models.bundles
 
     def announce(self) -> None:
         """Have all nodes look at once; those that miss it look with their next beat."""
@@ -50,11 +57,6 @@ class Place(NamedTuple):
 
             with closing(celery_app.build(self.config, patient=False)) as app:
                 app.control.broadcast("beat")
-
-
-def runs_with(ref: str) -> Sequence[str]:
-    """The runs of the cluster that are running with a version."""
-    return ()  # SEAM: runs do not name models yet; here belongs cluster.runs.roles.in_use
 
 
 @click.group(
@@ -127,7 +129,7 @@ def show(ref: str, broker: str | None, as_json: bool) -> None:
     """Show what REF holds and requires, and which of that this machine lacks."""
     place = Place.of(broker)
     manifest = place.bundles.manifest(*parse_ref(ref))
-    missing = requirements.missing(manifest.requirements, _packages(place.config, manifest))
+    missing = requirements.missing(manifest.requirements, place.models.packages(manifest.ref))
     if as_json:
         state = place.bundles.state(manifest.name)
         shared.print_json({**bundle_texts.as_json(manifest, state), "missing": missing})
@@ -208,7 +210,7 @@ def install_requirements(ref: str, yes: bool, broker: str | None) -> None:
     """
     place = Place.of(broker)
     manifest = place.bundles.manifest(*parse_ref(ref))
-    packages = _packages(place.config, manifest)
+    packages = place.models.packages(manifest.ref)
     if not requirements.missing(manifest.requirements, packages):
         click.echo(f"{manifest.ref}: all it requires is here", err=True)
         return
@@ -221,10 +223,6 @@ def install_requirements(ref: str, yes: bool, broker: str | None) -> None:
         click.confirm(f"Install them into {packages}?", abort=True, err=True)
     for line in install(manifest.requirements, packages):
         click.echo(f"installed {line.partition(' ')[0]}")
-
-
-def _packages(config: Settings, manifest: Manifest) -> Path:
-    return Cache(config.bundle_cache, config.bundle_cache_bytes).packages(manifest.requirements)
 
 
 def _whoami() -> str:

@@ -103,6 +103,9 @@ def test_a_run_keeps_the_version_it_began_with_and_the_next_one_gets_the_new_one
             new = push(stores, name, "blue")
             serves(stores, "one", new)
             assert f"tagged@{old}" in row(stores, "one").jobs  # for the run that has it
+            refused = cluster("models", "remove", old, "--broker", redis_url)
+            assert refused.returncode == errors.UsageError.exit_code
+            assert "in use by tagged-" in refused.stderr
             with start_cluster(*command(redis_url, source, name)) as next_run:
                 assert answer(next_run) == {"blue of one"}
             assert answer(run) == {"red of one"}
