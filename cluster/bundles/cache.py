@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import shutil
+import stat
 import sys
 import sysconfig
 import time
@@ -25,7 +26,7 @@ import orjson
 from cluster import errors
 from cluster.bundles import Read, folder
 from cluster.bundles.folder import Pause
-from cluster.bundles.manifest import Manifest
+from cluster.bundles.manifest import File, Manifest
 from cluster.bundles.paths import DESCRIPTION
 
 ATTEMPTS = 3
@@ -89,6 +90,8 @@ class Cache:
     def fetch(self, manifest: Manifest, read: Read, pause: Pause | None = None) -> Path:
         """Get a bundle piece by piece, and give its folder. If it is there already, nothing is read.
 
+        Files that another entry has, as another version of the bundle does, are copied from there.
+
         Args:
             manifest: What to fetch.
             read: ``Bundles.read``.
@@ -110,7 +113,7 @@ class Cache:
             if found:
                 return found
             with self._draft() as draft:
-                folder.write(draft, manifest, read, pause or leave_two_thirds)
+                folder.write(draft, manifest, read, pause or leave_two_thirds, self._near)
                 with suppress(OSError):  # another one of this machine has fetched it meanwhile: look at that one
                     draft.rename(self._place / manifest.digest)
         raise errors.BlobCorrupt(f"the bundle {manifest.ref} is changed in {self._place} as soon as it is there")
@@ -194,6 +197,16 @@ class Cache:
             if re.fullmatch(rf"[0-9a-f]{{64}}|{PACKAGES}[0-9a-f]{{32}}", path.name):
                 with suppress(OSError):
                     yield Entry(path, folder.size_bytes(path), path.stat().st_mtime)
+
+    def _near(self, file: File) -> Path | None:
+        """Where an entry may have the same file; its content is for the caller to compare."""
+        for entry in self._place.glob("[0-9a-f]" * 8 + "*"):
+            path = entry / file.path
+            with suppress(OSError):
+                found = path.lstat()
+                if stat.S_ISREG(found.st_mode) and found.st_size == file.size_bytes > 0:
+                    return path
+        return None
 
     def _requirements(self, digest: str) -> list[str]:
         """What an entry says it requires."""

@@ -113,7 +113,12 @@ class RedisBundles:
 
     def read(self, manifest: Manifest, piece: Ref) -> bytes:
         """See ``Bundles.read``."""
-        return blobs.get_one(self._blobs, manifest.scope, piece)
+        try:
+            return blobs.get_one(self._blobs, manifest.scope, piece)
+        except errors.BlobError as error:
+            raise type(error)(
+                f"{manifest.ref}: {error}; if it stays so, remove that version and push it again"
+            ) from None
 
     def revision(self) -> int:
         """See ``Bundles.revision``."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from cluster.bundles.manifest import PIECE_BYTES
 from cluster.runs import Stores, prune
 from tests.kit import bundle_laws
 from tests.kit.bundle_laws import BIG, model, unused
+from tests.kit.programs import ROOT, environment
 
 
 @pytest.fixture
@@ -101,12 +104,47 @@ def test_one_flipped_byte_is_never_used(store: Bundles, client: redis.Redis, tmp
     piece = manifest.files[2].pieces[1]
     client.hset(keys.blobs(manifest.scope), piece, b"and b bit")
     held = Cache(tmp_path, 2**30)
-    with pytest.raises(errors.BlobCorrupt):
+    with pytest.raises(errors.BlobCorrupt, match=f"{manifest.ref}: .* remove that version and push it again"):
         held.fetch(manifest, store.read)
     assert held.get(manifest) is None
     assert list(tmp_path.iterdir()) == []
     client.hset(keys.blobs(manifest.scope), piece, BIG[PIECE_BYTES:])
     assert (held.fetch(manifest, store.read) / "sub" / "big.bin").read_bytes() == BIG
+
+
+FETCH = """
+import sys, time
+from pathlib import Path
+from cluster import bundles, redis_client
+from cluster.blobs.redis import RedisBlobs
+from cluster.bundles.cache import Cache
+
+def pause(seconds):
+    print("a piece", flush=True)
+    time.sleep(60)
+
+client = redis_client.connect(sys.argv[1])
+store = bundles.connect(client, RedisBlobs(client, 60))
+Cache(Path(sys.argv[3]), 2**30).fetch(store.manifest(sys.argv[2]), store.read, pause)
+"""
+
+
+def test_a_fetch_whose_process_is_killed_leaves_nothing_that_is_used_or_stays(
+    store: Bundles, redis_url: str, tmp_path: Path
+) -> None:
+    manifest = store.push(unused(), model(), "anna").manifest
+    command = [sys.executable, "-c", FETCH, redis_url, manifest.name, str(tmp_path)]
+    with subprocess.Popen(command, env=environment(), cwd=ROOT, stdout=subprocess.PIPE, text=True) as fetching:
+        assert fetching.stdout
+        assert fetching.stdout.readline() == "a piece\n"
+        held = Cache(tmp_path, 2**30)
+        held.evict([])
+        assert len(list(tmp_path.iterdir())) == 2  # what goes on is let be
+        fetching.kill()
+    assert held.get(manifest) is None
+    held.evict([])
+    assert list(tmp_path.iterdir()) == []
+    assert held.fetch(manifest, store.read) == tmp_path / manifest.digest
 
 
 def tampered(change: Callable[[dict[str, Any]], object]) -> Callable[[bytes], bytes]:

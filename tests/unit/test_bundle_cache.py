@@ -76,6 +76,25 @@ def test_versions_with_the_same_content_are_fetched_once(source: Source, place: 
     assert source.reads == 3
 
 
+def test_files_that_another_version_has_are_not_fetched_again(source: Source, place: Path) -> None:
+    held = Cache(place, LIMIT_BYTES)
+    one, other = source.manifest("one"), source.manifest("two")
+    held.fetch(one, source.read, no_pause)
+    entry = held.fetch(other, source.read, no_pause)
+    assert source.reads == 3 + 1  # model.txt alone: no other file differs
+    assert (entry / "model.txt").read_text() == "two"
+    assert (entry / "sub" / "big.bin").read_bytes() == BIG
+    assert Cache(place, LIMIT_BYTES).get(other) == entry
+
+
+def test_what_was_tampered_with_is_not_copied_to_another_version(source: Source, place: Path) -> None:
+    held = Cache(place, LIMIT_BYTES)
+    one, other = source.manifest("one"), source.manifest("two")
+    flip(held.fetch(one, source.read, no_pause) / "sub" / "big.bin")
+    assert (held.fetch(other, source.read, no_pause) / "sub" / "big.bin").read_bytes() == BIG
+    assert held.get(one) is None
+
+
 def test_two_versions_lie_side_by_side(source: Source, place: Path) -> None:
     held = Cache(place, LIMIT_BYTES)
     texts = [(held.fetch(source.manifest(text), source.read, no_pause) / "model.txt").read_text() for text in "ab"]
