@@ -5,6 +5,7 @@ Several workers of a machine share it. A folder appears whole or not at all; one
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import logging
@@ -73,7 +74,10 @@ class Cache:
         path = self._place / manifest.digest
         try:
             now = folder.signature(path)
-        except OSError:
+        except FileNotFoundError:
+            return None
+        except OSError:  # no folder at all, or one that cannot be read
+            self._drop(path)
             return None
         if self._verified.get(manifest.digest) != now:
             if problem := folder.problem(path, manifest):
@@ -83,8 +87,9 @@ class Cache:
                 self._drop(path)
                 return None
             self._verified[manifest.digest] = now
-        with suppress(OSError):
-            os.utime(path)
+        for used in (path, self.packages(manifest.requirements)):
+            with suppress(OSError):
+                os.utime(used)
         return path
 
     def fetch(self, manifest: Manifest, read: Read, pause: Pause | None = None) -> Path:
@@ -114,8 +119,12 @@ class Cache:
                 return found
             with self._draft() as draft:
                 folder.write(draft, manifest, read, pause or leave_two_thirds, self._near)
-                with suppress(OSError):  # another one of this machine has fetched it meanwhile: look at that one
+                try:
                     draft.rename(self._place / manifest.digest)
+                except OSError as error:
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise
+                    # Another one of this machine has fetched it meanwhile: look at what that one has.
         raise errors.BlobCorrupt(f"the bundle {manifest.ref} is changed in {self._place} as soon as it is there")
 
     def packages(self, requirements: Sequence[str]) -> Path:

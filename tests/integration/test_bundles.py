@@ -21,6 +21,7 @@ from cluster.bundles import Bundles, folder
 from cluster.bundles.cache import Cache
 from cluster.bundles.content import Content
 from cluster.bundles.manifest import PIECE_BYTES
+from cluster.bundles.redis import RedisBundles
 from cluster.runs import Stores, prune
 from tests.kit import bundle_laws
 from tests.kit.bundle_laws import BIG, model, unused
@@ -76,6 +77,36 @@ def test_a_push_whose_process_was_killed_leaves_only_what_expires(
     ttl: Any = client.ttl(left[0])
     assert 0 < ttl <= 60
     assert name not in store.names()
+
+
+@pytest.mark.parametrize("kind", ["redis", "files"])
+def test_a_push_whose_last_answer_is_lost_is_entered_once_and_whole(
+    kind: str, client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = RedisBundles(client, RedisBlobs(client, 60) if kind == "redis" else FileBlobs(f"file://{tmp_path}/blobs"))
+    enter = store._scripts["enter"]
+
+    def asked_again(**given: Any) -> Any:
+        enter(**given)
+        return enter(**given)
+
+    def lost(**given: Any) -> Any:
+        found = enter(**given)
+        if given["args"][2]:
+            raise redis.ConnectionError
+        return found
+
+    for number, way in ((1, asked_again), (2, lost)):
+        monkeypatch.setitem(store._scripts, "enter", way)
+        name = unused()
+        if way is lost:
+            with pytest.raises(redis.ConnectionError):
+                store.push(name, model(), "anna")
+        else:
+            assert store.push(name, model(), "anna").new
+        (tmp_path / str(number)).mkdir()
+        folder.write(tmp_path / str(number), store.manifest(name), store.read)
+        assert store.state(name).last == 1
 
 
 def test_removing_leaves_no_key_but_the_number(store: Bundles, client: redis.Redis) -> None:

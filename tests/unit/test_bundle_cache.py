@@ -255,6 +255,17 @@ def test_what_killed_fetches_have_left_goes_and_what_goes_on_stays(place: Path) 
         assert names(place) == [".draft-alive", ".draft-alive.lock", ".draft-young", "somebody else's"]
 
 
+@pytest.mark.parametrize("make", [lambda path: path.write_text("x"), lambda path: path.symlink_to("/etc")])
+def test_what_is_no_folder_is_no_bundle(make: Callable[[Path], object], source: Source, place: Path) -> None:
+    manifest = source.manifest()
+    place.mkdir()
+    make(place / manifest.digest)
+    held = Cache(place, LIMIT_BYTES)
+    assert held.get(manifest) is None
+    assert held.get(manifest) is None
+    assert (held.fetch(manifest, source.read, no_pause) / "model.txt").read_text() == "weights"
+
+
 def test_an_empty_cache_is_no_trouble(place: Path) -> None:
     assert Cache(place, 1).evict(["0" * 64]) == []
     assert Cache(place, 1).size_bytes() == 0
