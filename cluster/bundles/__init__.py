@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from cluster.blobs import BlobStore, Ref
     from cluster.bundles.content import Content
+    from cluster.bundles.local import FolderBundles
     from cluster.bundles.manifest import Manifest
     from cluster.bundles.state import State
     from cluster.settings import Settings
@@ -118,7 +119,7 @@ def connect(client: redis.Redis, store: BlobStore) -> Bundles:
     return RedisBundles(client, store)
 
 
-def here(settings: Settings) -> Bundles:
+def here(settings: Settings) -> FolderBundles:
     """The bundles of this machine, for use without a broker."""
     from cluster.bundles.local import FolderBundles
 
