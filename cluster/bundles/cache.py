@@ -5,12 +5,14 @@ Several workers of a machine share it. A folder appears whole or not at all; one
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import logging
 import os
 import re
 import shutil
+import stat
 import sys
 import sysconfig
 import time
@@ -25,7 +27,7 @@ import orjson
 from cluster import errors
 from cluster.bundles import Read, folder
 from cluster.bundles.folder import Pause
-from cluster.bundles.manifest import Manifest
+from cluster.bundles.manifest import File, Manifest
 from cluster.bundles.paths import DESCRIPTION
 
 ATTEMPTS = 3
@@ -72,7 +74,10 @@ class Cache:
         path = self._place / manifest.digest
         try:
             now = folder.signature(path)
-        except OSError:
+        except FileNotFoundError:
+            return None
+        except OSError:  # no folder at all, or one that cannot be read
+            self._drop(path)
             return None
         if self._verified.get(manifest.digest) != now:
             if problem := folder.problem(path, manifest):
@@ -82,12 +87,15 @@ class Cache:
                 self._drop(path)
                 return None
             self._verified[manifest.digest] = now
-        with suppress(OSError):
-            os.utime(path)
+        for used in (path, self.packages(manifest.requirements)):
+            with suppress(OSError):
+                os.utime(used)
         return path
 
     def fetch(self, manifest: Manifest, read: Read, pause: Pause | None = None) -> Path:
         """Get a bundle piece by piece, and give its folder. If it is there already, nothing is read.
+
+        Files that another entry has, as another version of the bundle does, are copied from there.
 
         Args:
             manifest: What to fetch.
@@ -110,9 +118,13 @@ class Cache:
             if found:
                 return found
             with self._draft() as draft:
-                folder.write(draft, manifest, read, pause or leave_two_thirds)
-                with suppress(OSError):  # another one of this machine has fetched it meanwhile: look at that one
+                folder.write(draft, manifest, read, pause or leave_two_thirds, self._near)
+                try:
                     draft.rename(self._place / manifest.digest)
+                except OSError as error:
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise
+                    # Another one of this machine has fetched it meanwhile: look at what that one has.
         raise errors.BlobCorrupt(f"the bundle {manifest.ref} is changed in {self._place} as soon as it is there")
 
     def packages(self, requirements: Sequence[str]) -> Path:
@@ -194,6 +206,16 @@ class Cache:
             if re.fullmatch(rf"[0-9a-f]{{64}}|{PACKAGES}[0-9a-f]{{32}}", path.name):
                 with suppress(OSError):
                     yield Entry(path, folder.size_bytes(path), path.stat().st_mtime)
+
+    def _near(self, file: File) -> Path | None:
+        """Where an entry may have the same file; its content is for the caller to compare."""
+        for entry in self._place.glob("[0-9a-f]" * 8 + "*"):
+            path = entry / file.path
+            with suppress(OSError):
+                found = path.lstat()
+                if stat.S_ISREG(found.st_mode) and found.st_size == file.size_bytes > 0:
+                    return path
+        return None
 
     def _requirements(self, digest: str) -> list[str]:
         """What an entry says it requires."""

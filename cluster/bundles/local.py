@@ -87,7 +87,7 @@ class FolderBundles:
         return found
 
     def state(self, name: str) -> State:
-        """See ``Bundles.state``. Versions entered by a push that died before it kept this count."""
+        """See ``Bundles.state``. What a push entered that died before it wrote the state counts, too."""
         try:
             found = State(**orjson.loads((self._place / name / STATE).read_bytes()))
         except (OSError, ValueError, TypeError):
@@ -112,10 +112,10 @@ class FolderBundles:
             gone = [number for number in numbers if version in (None, number)]
             if not gone:
                 raise self._unknown(name, version)
+            state, left = self.state(name), [number for number in numbers if number not in gone]
             for number in gone:
                 (self._place / name / f"{number}.json").unlink()
                 shutil.rmtree(self._place / name / str(number), ignore_errors=True)
-            state, left = self.state(name), [number for number in numbers if number not in gone]
             latest = state.latest if state.latest in left else max(left, default=0)
             self._keep(name, state._replace(latest=latest, pinned=state.pinned if state.pinned in left else 0))
             return gone

@@ -45,11 +45,11 @@ class RedisBundles:
             return known
         try:
             self._upload(given, draft, progress)
-            pushed = self._enter(draft, row)
         except BaseException:
             with suppress(redis.RedisError):  # what is left expires
                 self._blobs.drop(scope)
             raise
+        pushed = self._enter(draft, row)  # if this fails nobody knows whether it is entered: nothing may be dropped
         if not pushed.new:  # somebody else pushed the same meanwhile
             self._blobs.drop(scope)
         return pushed
@@ -113,7 +113,12 @@ class RedisBundles:
 
     def read(self, manifest: Manifest, piece: Ref) -> bytes:
         """See ``Bundles.read``."""
-        return blobs.get_one(self._blobs, manifest.scope, piece)
+        try:
+            return blobs.get_one(self._blobs, manifest.scope, piece)
+        except errors.BlobError as error:
+            raise type(error)(
+                f"{manifest.ref}: {error}; if it stays so, remove that version and push it again"
+            ) from None
 
     def revision(self) -> int:
         """See ``Bundles.revision``."""
@@ -135,7 +140,8 @@ class RedisBundles:
     def _enter(self, draft: Manifest, row: bytes) -> Pushed:
         version, new, current = self._ask_to_enter(draft, row)
         manifest = draft.model_copy(update={"version": version}) if new else self.manifest(draft.name, version)
-        return Pushed(manifest, bool(new), current)
+        # Asked again after a connection broke, Redis finds what it has entered the first time.
+        return Pushed(manifest, manifest.scope == draft.scope, current)
 
     def _ask_to_enter(self, draft: Manifest, row: bytes) -> list[int]:
         names = [*_keys(draft.name), keys.blobs(draft.scope)]

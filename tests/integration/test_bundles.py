@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
-from cluster import bundles, errors, keys, redis_client
+from cluster import errors, keys, redis_client
 from cluster.blobs import BlobStore
 from cluster.blobs.files import FileBlobs
 from cluster.blobs.redis import RedisBlobs
@@ -19,9 +21,18 @@ from cluster.bundles import Bundles, folder
 from cluster.bundles.cache import Cache
 from cluster.bundles.content import Content
 from cluster.bundles.manifest import PIECE_BYTES
+from cluster.bundles.redis import RedisBundles
 from cluster.runs import Stores, prune
 from tests.kit import bundle_laws
 from tests.kit.bundle_laws import BIG, model, unused
+from tests.kit.programs import ROOT, RedisServer, environment
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One of its own: what is pushed here is not for the nodes of other tests."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
 
 
 @pytest.fixture
@@ -36,7 +47,7 @@ def blobs(client: redis.Redis) -> BlobStore:
 
 @pytest.fixture
 def store(client: redis.Redis, blobs: BlobStore) -> Bundles:
-    return bundles.connect(client, blobs)
+    return RedisBundles(client, blobs)
 
 
 @pytest.mark.parametrize("law", bundle_laws.LAWS, ids=lambda law: law.__name__)
@@ -44,7 +55,7 @@ def store(client: redis.Redis, blobs: BlobStore) -> Bundles:
 def test_a_cluster_keeps_the(law: bundle_laws.Law, kind: str, client: redis.Redis, tmp_path: Path) -> None:
     (tmp_path / "place").mkdir()
     store = RedisBlobs(client, 60) if kind == "redis" else FileBlobs(f"file://{tmp_path}/blobs")
-    law(bundles.connect(client, store), tmp_path / "place")
+    law(RedisBundles(client, store), tmp_path / "place")
 
 
 def test_a_bundle_does_not_expire_and_is_not_pruned(store: Bundles, client: redis.Redis, stores: Stores) -> None:
@@ -75,6 +86,36 @@ def test_a_push_whose_process_was_killed_leaves_only_what_expires(
     assert name not in store.names()
 
 
+@pytest.mark.parametrize("kind", ["redis", "files"])
+def test_a_push_whose_last_answer_is_lost_is_entered_once_and_whole(
+    kind: str, client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = RedisBundles(client, RedisBlobs(client, 60) if kind == "redis" else FileBlobs(f"file://{tmp_path}/blobs"))
+    enter = store._scripts["enter"]
+
+    def asked_again(**given: Any) -> Any:
+        enter(**given)
+        return enter(**given)
+
+    def lost(**given: Any) -> Any:
+        found = enter(**given)
+        if given["args"][2]:
+            raise redis.ConnectionError
+        return found
+
+    for number, way in ((1, asked_again), (2, lost)):
+        monkeypatch.setitem(store._scripts, "enter", way)
+        name = unused()
+        if way is lost:
+            with pytest.raises(redis.ConnectionError):
+                store.push(name, model(), "anna")
+        else:
+            assert store.push(name, model(), "anna").new
+        (tmp_path / str(number)).mkdir()
+        folder.write(tmp_path / str(number), store.manifest(name), store.read)
+        assert store.state(name).last == 1
+
+
 def test_removing_leaves_no_key_but_the_number(store: Bundles, client: redis.Redis) -> None:
     name = unused()
     store.push(name, model("a"), "anna")
@@ -101,12 +142,47 @@ def test_one_flipped_byte_is_never_used(store: Bundles, client: redis.Redis, tmp
     piece = manifest.files[2].pieces[1]
     client.hset(keys.blobs(manifest.scope), piece, b"and b bit")
     held = Cache(tmp_path, 2**30)
-    with pytest.raises(errors.BlobCorrupt):
+    with pytest.raises(errors.BlobCorrupt, match=f"{manifest.ref}: .* remove that version and push it again"):
         held.fetch(manifest, store.read)
     assert held.get(manifest) is None
     assert list(tmp_path.iterdir()) == []
     client.hset(keys.blobs(manifest.scope), piece, BIG[PIECE_BYTES:])
     assert (held.fetch(manifest, store.read) / "sub" / "big.bin").read_bytes() == BIG
+
+
+FETCH = """
+import sys, time
+from pathlib import Path
+from cluster import bundles, redis_client
+from cluster.blobs.redis import RedisBlobs
+from cluster.bundles.cache import Cache
+
+def pause(seconds):
+    print("a piece", flush=True)
+    time.sleep(60)
+
+client = redis_client.connect(sys.argv[1])
+store = RedisBundles(client, RedisBlobs(client, 60))
+Cache(Path(sys.argv[3]), 2**30).fetch(store.manifest(sys.argv[2]), store.read, pause)
+"""
+
+
+def test_a_fetch_whose_process_is_killed_leaves_nothing_that_is_used_or_stays(
+    store: Bundles, redis_url: str, tmp_path: Path
+) -> None:
+    manifest = store.push(unused(), model(), "anna").manifest
+    command = [sys.executable, "-c", FETCH, redis_url, manifest.name, str(tmp_path)]
+    with subprocess.Popen(command, env=environment(), cwd=ROOT, stdout=subprocess.PIPE, text=True) as fetching:
+        assert fetching.stdout
+        assert fetching.stdout.readline() == "a piece\n"
+        held = Cache(tmp_path, 2**30)
+        held.evict([])
+        assert len(list(tmp_path.iterdir())) == 2  # what goes on is let be
+        fetching.kill()
+    assert held.get(manifest) is None
+    held.evict([])
+    assert list(tmp_path.iterdir()) == []
+    assert held.fetch(manifest, store.read) == tmp_path / manifest.digest
 
 
 def tampered(change: Callable[[dict[str, Any]], object]) -> Callable[[bytes], bytes]:
@@ -152,7 +228,7 @@ def test_a_node_reads_what_another_client_pushed(store: Bundles, redis_url: str,
     before = store.revision()
     store.push(name, model(), "anna")
     other = redis_client.connect(redis_url)
-    seen = bundles.connect(other, RedisBlobs(other, 60))
+    seen = RedisBundles(other, RedisBlobs(other, 60))
     assert seen.revision() == before + 1
     [manifest] = [found for found in seen.current() if found.name == name]
     place = Cache(tmp_path, 2**30).fetch(manifest, seen.read)

@@ -25,9 +25,20 @@ from tests.kit.waiting import wait_until
 ITEMS = 24
 
 
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One of its own: what is pushed here is not for the nodes of other tests."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
 @pytest.fixture
-def name() -> str:
-    return f"tag-{secrets.token_hex(4)}"
+def name(stores: Stores) -> Iterator[str]:
+    name = f"tag-{secrets.token_hex(4)}"
+    yield name
+    bundles = stores.models.bundles
+    for pushed in bundles.names():
+        bundles.remove(pushed)
 
 
 @pytest.fixture

@@ -76,6 +76,25 @@ def test_versions_with_the_same_content_are_fetched_once(source: Source, place: 
     assert source.reads == 3
 
 
+def test_files_that_another_version_has_are_not_fetched_again(source: Source, place: Path) -> None:
+    held = Cache(place, LIMIT_BYTES)
+    one, other = source.manifest("one"), source.manifest("two")
+    held.fetch(one, source.read, no_pause)
+    entry = held.fetch(other, source.read, no_pause)
+    assert source.reads == 3 + 1  # model.txt alone: no other file differs
+    assert (entry / "model.txt").read_text() == "two"
+    assert (entry / "sub" / "big.bin").read_bytes() == BIG
+    assert Cache(place, LIMIT_BYTES).get(other) == entry
+
+
+def test_what_was_tampered_with_is_not_copied_to_another_version(source: Source, place: Path) -> None:
+    held = Cache(place, LIMIT_BYTES)
+    one, other = source.manifest("one"), source.manifest("two")
+    flip(held.fetch(one, source.read, no_pause) / "sub" / "big.bin")
+    assert (held.fetch(other, source.read, no_pause) / "sub" / "big.bin").read_bytes() == BIG
+    assert held.get(one) is None
+
+
 def test_two_versions_lie_side_by_side(source: Source, place: Path) -> None:
     held = Cache(place, LIMIT_BYTES)
     texts = [(held.fetch(source.manifest(text), source.read, no_pause) / "model.txt").read_text() for text in "ab"]
@@ -234,6 +253,17 @@ def test_what_killed_fetches_have_left_goes_and_what_goes_on_stays(place: Path) 
         fcntl.flock(lock, fcntl.LOCK_EX)
         Cache(place, 1).evict([])
         assert names(place) == [".draft-alive", ".draft-alive.lock", ".draft-young", "somebody else's"]
+
+
+@pytest.mark.parametrize("make", [lambda path: path.write_text("x"), lambda path: path.symlink_to("/etc")])
+def test_what_is_no_folder_is_no_bundle(make: Callable[[Path], object], source: Source, place: Path) -> None:
+    manifest = source.manifest()
+    place.mkdir()
+    make(place / manifest.digest)
+    held = Cache(place, LIMIT_BYTES)
+    assert held.get(manifest) is None
+    assert held.get(manifest) is None
+    assert (held.fetch(manifest, source.read, no_pause) / "model.txt").read_text() == "weights"
 
 
 def test_an_empty_cache_is_no_trouble(place: Path) -> None:

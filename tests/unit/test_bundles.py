@@ -252,6 +252,7 @@ def test_a_version_whose_writer_died_before_the_last_line_is_a_version(tmp_path:
     (tmp_path / ".draft-of-a-dead-one").mkdir()
     assert store.manifest("office").version == 2
     (tmp_path / "office" / "3").mkdir()
+    assert store.remove("office", 2) == [2]
     assert store.push("office", model("c"), "anna").manifest.version == 3
     assert not (tmp_path / ".draft-of-a-dead-one").exists()
 

@@ -32,6 +32,15 @@ def test_an_argument_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.load(broker_url=None).require_broker() == "redis://a"
 
 
+def test_whether_packages_are_installed_is_one_of_three_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.load().install == "never"
+    monkeypatch.setenv("CLUSTER_INSTALL", "always")
+    with pytest.raises(
+        errors.BadSetting, match="CLUSTER_INSTALL is 'always': input should be 'ask', 'never' or 'allow'"
+    ):
+        settings.load()
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "many"])
 def test_a_bad_value_names_the_setting_the_value_and_the_form(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLUSTER_SLOTS", value)
