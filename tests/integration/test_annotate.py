@@ -175,6 +175,7 @@ if __name__ == "__main__":
         wait_until("both are being drawn", lambda: all(path.exists() for path in begun), 30)
         children = psutil.Process(program.pid).children(recursive=True)
         if how is signal.SIGINT:
+            (tmp_path / "out" / f".cluster-draft-{program.pid}-1.part").write_text("half of what they were at")
             os.killpg(program.pid, how)  # as a terminal does
             _, said = program.communicate(timeout=20)
             assert said.count("KeyboardInterrupt") == 1  # nothing of the processes that drew
