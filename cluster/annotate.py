@@ -1,7 +1,223 @@
-"""x"""
+"""Write labelled pictures: what a run found, drawn into the pictures of its input, in several processes."""
 
-from typing import Any
+from __future__ import annotations
+
+import contextlib
+import math
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from multiprocessing import connection
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from aggregators import by_name
+from splitters import files
+
+Draw = Callable[[bytes, list[Any]], bytes]
+"""(a picture's file, what was found in it) -> the labelled picture's file. A function of a module, not a lambda."""
 
 
-def write(*a: Any, **k: Any) -> Any:
-    return []
+class Task(NamedTuple):
+    """One picture to draw."""
+
+    found: files.Found
+    result: list[Any]
+    path: Path
+    draft: Path
+    """Beside ``path``; removed by whoever ends the process that writes it."""
+    since: float
+
+
+def write(
+    draw: Draw,
+    found: Iterable[files.Found],
+    results: Mapping[str, list[Any]],
+    folder: Path,
+    *,
+    workers: int,
+    since: float = math.inf,
+) -> list[str]:
+    """Draw every picture that has a result, into ``folder/<item name>``.
+
+    Args:
+        draw: Called in other processes, which import its module.
+        found: The input, walked once more. Those without a result are passed over.
+        results: Item name -> what was found in it.
+        folder: Made where it is not there. A file is there whole or not at all; one that is there already is
+            replaced, but never a picture of the input.
+        workers: How many processes draw at a time, 1 or more. Each holds one picture, and is started when needed.
+        since: When the run began to read its input, in seconds since 1970. What was changed later is not drawn:
+            the boxes are those of another picture.
+
+    Returns:
+        What was not drawn and why, a sentence each.
+
+    Where it is interrupted, its processes are ended and no half file stays. A program that calls it must be
+    importable without side effects (``if __name__ == "__main__"``), as always with processes that are spawned.
+    """
+    problems: list[str] = []
+    left = dict.fromkeys(results)
+    with _Crew(draw, max(1, workers)) as crew:
+        for number, one in enumerate(_walked(found, problems)):
+            if one.name not in left:
+                continue
+            del left[one.name]
+            try:
+                path = by_name.path_below(folder, one.name)
+            except ValueError as error:
+                problems.append(str(error))
+                continue
+            draft = path.with_name(f".cluster-draft-{os.getpid()}-{number}.part")
+            problems += crew.give(Task(one, results[one.name], path, draft, since))
+        problems += crew.finish()
+    problems += (f"{name}: is no longer in the input" for name in left)
+    return problems
+
+
+def _walked(found: Iterable[files.Found], problems: list[str]) -> Iterator[files.Found]:
+    try:
+        yield from found
+    except OSError as error:  # a folder that was given is gone; its pictures are told one by one
+        problems.append(f"{error.filename}: {files.cannot_read(error)}")
+
+
+class _Hand:
+    """A process that draws one picture at a time."""
+
+    def __init__(self, draw: Draw) -> None:
+        self.task: Task | None = None
+        spawning = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
+        self.pipe, theirs = spawning.Pipe()
+        self.process = spawning.Process(target=_serve, args=(theirs, draw), daemon=True, name="annotate")
+        with _no_interrupt():  # Ctrl-C reaches all processes of a terminal; ours are ended by their owner
+            self.process.start()
+        theirs.close()
+
+    def give(self, task: Task) -> None:
+        self.task = task
+        try:
+            self.pipe.send(task)
+        except OSError:
+            return  # it is gone, which `answer` finds out
+
+    def answer(self) -> str:
+        """What kept the task from being done, or ""; waits for it.
+
+        Raises:
+            EOFError: The process ended.
+        """
+        try:
+            problem: str = self.pipe.recv()
+        except OSError:
+            raise EOFError from None
+        self.task = None
+        return problem
+
+    def end(self) -> None:
+        """Now, and without a trace of what it was doing."""
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+        if self.task:
+            with contextlib.suppress(OSError):
+                self.task.draft.unlink()
+
+
+class _Crew:
+    """Up to ``size`` hands."""
+
+    def __init__(self, draw: Draw, size: int) -> None:
+        self._draw, self._size = draw, size
+        self._hands: list[_Hand] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for hand in self._hands:
+            hand.end()
+
+    def give(self, task: Task) -> list[str]:
+        """Have it drawn, once a hand is free; gives the problems of tasks that have ended."""
+        problems = []
+        if all(hand.task for hand in self._hands) and len(self._hands) == self._size:
+            problems = self._wait()
+        free = next((hand for hand in self._hands if not hand.task), None)
+        if free is None:
+            free = _Hand(self._draw)
+            self._hands.append(free)
+        free.give(task)
+        return problems
+
+    def finish(self) -> list[str]:
+        """Wait for all that is being drawn; gives the problems."""
+        problems = []
+        while any(hand.task for hand in self._hands):
+            problems += self._wait()
+        return problems
+
+    def _wait(self) -> list[str]:
+        busy = {hand.pipe: hand for hand in self._hands if hand.task}
+        problems = []
+        for pipe in connection.wait(list(busy)):
+            hand = busy[pipe]  # type: ignore[index]
+            name = hand.task.found.name if hand.task else ""
+            try:
+                problem = hand.answer()
+            except EOFError:  # killed, perhaps for want of memory, perhaps by a picture that crashes the decoder
+                hand.end()
+                self._hands.remove(hand)
+                problem = f"the process that drew it ended with {hand.process.exitcode}"
+            if problem:
+                problems.append(f"{name}: {problem}")
+        return problems
+
+
+@contextlib.contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Hold back Ctrl-C; a process started here never gets one."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(pipe: connection.Connection, draw: Draw) -> None:
+    """A hand's life: it ends with its owner, whose end of the pipe closes."""
+    while True:
+        try:
+            pipe.send(draw_one(draw, pipe.recv()))
+        except (EOFError, OSError):
+            return
+
+
+def draw_one(draw: Draw, task: Task) -> str:
+    """Read, draw and write one picture; gives what kept it from being done, or ""."""
+    item = files.read(task.found)
+    if item.problem:
+        return item.problem
+    try:
+        # When its entry changed: the time of its bytes stays old where another file takes its place.
+        if task.found.path.stat().st_ctime > task.since:
+            return "was changed after the run had begun"
+        if task.path.exists() and task.path.samefile(task.found.path):
+            return "would be replaced by what is drawn; give another output folder"
+    except OSError as error:
+        return files.cannot_read(error)
+    try:
+        drawn = draw(item.data, task.result)
+    except Exception as error:  # noqa: BLE001 - one picture's problem must not keep the others from being drawn
+        return f"cannot be drawn: {error or type(error).__name__}"
+    try:
+        task.path.parent.mkdir(parents=True, exist_ok=True)
+        task.draft.write_bytes(drawn)
+        task.draft.replace(task.path)
+    except OSError as error:
+        with contextlib.suppress(OSError):  # it may be its folder that cannot be
+            task.draft.unlink()
+        return f"cannot be written: {error.strerror or error}"
+    return ""

@@ -6,7 +6,6 @@ import json
 import secrets
 import subprocess
 import time
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from cluster import errors, keys, redis_client, runs, settings
 from cluster.bundles.content import Content
 from cluster.bundles.manifest import PIECE_BYTES
 from cluster.runs import Stores
+from tests.kit import wheels
 from tests.kit.programs import MARK, Program, RedisServer, Worker, cluster, start_cluster
 from tests.kit.proxy import Proxy
 from tests.kit.waiting import wait_until
@@ -210,25 +210,14 @@ def test_chunks_do_not_wait_while_a_node_fetches(
         serves(stores, "one", ref)
 
 
-def wheel(folder: Path, version: str) -> None:
-    """A package without code but its version, as pip takes it."""
-    folder.mkdir(exist_ok=True)
-    info = f"cluster_testpackage-{version}.dist-info"
-    with zipfile.ZipFile(folder / f"cluster_testpackage-{version}-py3-none-any.whl", "w") as archive:
-        archive.writestr("cluster_testpackage.py", f"VERSION = {version!r}\n")
-        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: cluster-testpackage\nVersion: {version}\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
-
-
 def offline(folder: Path) -> Mapping[str, str]:
-    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder)}
+    return {**wheels.NO_NETWORK, "PIP_FIND_LINKS": str(folder)}
 
 
 def test_a_requirement_that_is_missing_is_named_and_installed_only_where_that_is_allowed(
     redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path
 ) -> None:
-    wheel(tmp_path / "wheels", "1.5")
+    wheels.wheel(tmp_path / "wheels", "cluster_testpackage", "1.5")
     ref = push(stores, name, "red", "cluster-testpackage==1.5", package=b"cluster_testpackage")
     with node("careful", redis_url, tmp_path, **offline(tmp_path / "wheels")):
         failed = cluster(*command(redis_url, source, name, "--if-no-node", "fail"))

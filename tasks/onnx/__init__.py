@@ -1,0 +1,178 @@
+"""Say what is on pictures with any image classification model in ONNX form, through OpenCV.
+
+The model is a folder with an ONNX file and a `bundle.json` that says how pictures are prepared for it and what
+its answers mean: `parameters.py` lists what stands in it.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from splitters import Chunk
+from tasks import Part, _pictures
+from tasks.onnx import external, parameters
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+    Array = np.ndarray[Any, np.dtype[np.float32]]
+    Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+
+DECIMALS = 4
+"""Of confidences: machines differ in the digits after these."""
+
+
+class Guess(TypedDict):
+    """One label and how sure the model is of it."""
+
+    label: str
+    confidence: float
+    """What the model gives, 0 to 1; its softmax where the parameters ask for that."""
+
+
+def classify(
+    chunk: Chunk, *, model: str | None = None, top: int = 1, max_megapixels: int = 64
+) -> Part[dict[str, list[Guess]]]:
+    """Give the ``top`` most likely labels of each picture, the likeliest first.
+
+    Args:
+        chunk: Pictures of ``_pictures.ALL_FORMATS``; of several frames the first counts.
+        model: The path of the model's folder.
+        top: How many; fewer where the model has fewer labels.
+        max_megapixels: Larger pictures are refused before they are decoded, in millions of pixels.
+
+    A picture that cannot be decoded is reported under its name; the others are done.
+
+    Raises:
+        ModelUnusable: There is no such model, or its parameters do not fit it.
+    """
+    if not model:
+        raise parameters.ModelUnusable("the job onnx needs a model: name one with --model")
+    if problem := _not_installed():
+        raise parameters.ModelUnusable(problem)
+    answer = _loaded(model)
+    found: dict[str, list[Guess]] = {}
+    failures: dict[str, str] = {}
+    for item in chunk:
+        try:
+            found[item.name] = answer(item.data, max_megapixels, top)
+        except (_pictures.UnreadablePicture, parameters.ModelUnusable) as error:
+            failures[item.name] = str(error)
+    return Part(found, failures)
+
+
+def unavailable(*, model: str | None = None) -> str:
+    """Why this machine cannot classify pictures (by the model in that folder), or ""."""
+    if problem := _not_installed():
+        return problem
+    try:
+        if model:
+            _loaded(model)
+    except parameters.ModelUnusable as error:
+        return str(error)
+    return ""
+
+
+def _not_installed() -> str:
+    names = {"PIL": "Pillow", "numpy": "NumPy", "cv2": "OpenCV"}
+    return " and ".join(f"{name} is not installed" for module, name in names.items() if not find_spec(module))
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(folder: str) -> Callable[[bytes, int, int], list[Guess]]:
+    """The model, tried once: a function of a picture's bytes, the megapixels it may have, and how many
+    labels to give. Loaded once in a process.
+
+    Raises:
+        ModelUnusable: As ``classify``.
+    """
+    import cv2
+    import numpy as np
+
+    cv2.setNumThreads(1)  # with a process for each core, threads only get in each other's way
+    wanted = parameters.read(Path(folder))
+    name = wanted.file.name
+    try:
+        data = wanted.file.read_bytes()
+        if files := external.files(data):
+            raise parameters.ModelUnusable(
+                f"{name} has weights in other files ({', '.join(files)}); export it as one file"
+            )
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what it prints is in its exceptions as well
+        # From memory, so that what was looked into is what is used.
+        net = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
+    except OSError as error:
+        raise parameters.ModelUnusable(f"{name} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise parameters.ModelUnusable(f"{name}: {error}") from None
+    except cv2.error as error:
+        raise parameters.ModelUnusable(f"{name}: OpenCV cannot read it: {error.err}") from None
+
+    def run(pixels: Bytes) -> Array:
+        net.setInput(_prepared(pixels, wanted))
+        try:
+            return _probabilities(np.asarray(net.forward(), np.float32).ravel(), wanted)
+        except cv2.error as error:
+            way = f"a picture of {wanted.size[0]} x {wanted.size[1]} in {wanted.colours}"
+            raise parameters.ModelUnusable(f"{name} cannot be run on {way} (size, colours): {error.err}") from None
+
+    def answer(picture: bytes, max_megapixels: int, top: int) -> list[Guess]:
+        given = run(np.asarray(_fitted(picture, wanted, max_megapixels)))
+        likely = [round(float(value), DECIMALS) for value in given]
+        order = sorted(range(len(likely)), key=lambda at: (-likely[at], at))[:top]  # rounded, so that machines agree
+        return [{"label": wanted.labels[at], "confidence": likely[at]} for at in order]
+
+    run(np.full((*wanted.size[::-1], len(wanted.mean)), 128, np.uint8))  # what is wrong shows before the first picture
+    return answer
+
+
+def _fitted(data: bytes, wanted: parameters.Parameters, max_megapixels: int) -> Image.Image:
+    """The picture in the size and the colours of the model's input."""
+    from PIL import Image, ImageOps
+
+    with _pictures.opened(data, _pictures.ALL_FORMATS) as header:
+        # A JPEG is decoded no larger than needed, so that its shorter side still is twice what the model sees.
+        enough = math.ceil(2 * max(wanted.size) * max(header.size) / max(1, min(header.size)))
+    picture = _pictures.decode(data, max_megapixels=max_megapixels, enough_pixels=enough).picture
+    picture = picture.convert("L" if wanted.colours == "grey" else "RGB")
+    if wanted.resize == "crop":
+        return ImageOps.fit(picture, wanted.size, Image.Resampling.BILINEAR)
+    return picture.resize(wanted.size, Image.Resampling.BILINEAR)
+
+
+def _prepared(pixels: Bytes, wanted: parameters.Parameters) -> Array:
+    """The model's input of shape (1, channels, height, width), of pixels (height, width[, channels])."""
+    import numpy as np
+
+    channels = pixels.reshape(*pixels.shape[:2], -1).astype(np.float32)
+    if wanted.colours == "bgr":
+        channels = channels[..., ::-1]
+    mean, std = np.array(wanted.mean, np.float32), np.array(wanted.std, np.float32)
+    scaled = (channels * np.float32(wanted.scale) - mean) / std
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None], np.float32)
+
+
+def _probabilities(given: Array, wanted: parameters.Parameters) -> Array:
+    import numpy as np
+
+    if given.size != len(wanted.labels):
+        raise parameters.ModelUnusable(
+            f"there are {len(wanted.labels)} labels, and the model gives {given.size} values"
+        )
+    if not np.isfinite(given).all():
+        raise parameters.ModelUnusable("the model gives values that are no numbers; look at its scale, mean and std")
+    if wanted.softmax:
+        grown = np.exp(given.astype(np.float64) - given.max())
+        return np.asarray(grown / grown.sum(), np.float32)
+    if given.min() < -0.001 or given.max() > 1.001:
+        raise parameters.ModelUnusable(
+            f"softmax is false, but the model gives values from {given.min():.3g} to {given.max():.3g}, "
+            "which are no probabilities; set it to true if they are logits"
+        )
+    return np.clip(given, 0, 1)
