@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from types import MappingProxyType
 
 import tasks.ocr
+import tasks.onnx
 import tasks.wordcount
 from aggregators import by_name, counts
 from cluster import errors
@@ -20,6 +21,15 @@ from splitters import lines, pictures
 
 GROUP = "cluster.jobs"
 log = logging.getLogger(__name__)
+
+MEGAPIXELS = Option(
+    "max_megapixels",
+    int,
+    64,
+    "refuse larger pictures; one takes up to 16 bytes of memory a pixel",
+    minimum=1,
+    maximum=178,
+)
 
 OCR = Job(
     name="ocr",
@@ -35,14 +45,7 @@ OCR = Job(
     },
     options=(
         Option("lang", str, "eng", "languages as Tesseract names them, joined by +"),
-        Option(
-            "max_megapixels",
-            int,
-            64,
-            "refuse larger pages; one takes up to 16 bytes of memory a pixel",
-            minimum=1,
-            maximum=178,
-        ),
+        MEGAPIXELS,
     ),
     unavailable=tasks.ocr.unavailable,
     install="cluster[ocr]",
@@ -61,7 +64,26 @@ WORDCOUNT = Job(
     unavailable=tasks.wordcount.unavailable,
 )
 
-BUILT_IN = (OCR, WORDCOUNT)
+ONNX = Job(
+    name="onnx",
+    about="say what is on pictures, by a classification model in ONNX form",
+    split=pictures.split,
+    task=tasks.onnx.classify,
+    aggregate=by_name.join,
+    count=pictures.count,
+    formats={"json": Format(by_name.write_json), "jsonl": Format(by_name.jsonl("guesses"))},
+    options=(
+        Option("model", str, None, "the bundle that holds the model, as NAME or NAME:VERSION", required=True),
+        Option("top", int, 1, "how many labels to give, the likeliest first", minimum=1),
+        MEGAPIXELS,
+    ),
+    unavailable=tasks.onnx.unavailable,
+    install="cluster[faces]",
+    needs=("model",),
+    bundles="onnx",
+)
+
+BUILT_IN = (OCR, WORDCOUNT, ONNX)
 LEFT_OUT = {"event": "job-left-out"}
 
 

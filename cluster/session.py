@@ -158,7 +158,7 @@ def require_here(config: Settings, job: Job, options: Mapping[str, Any]) -> None
     """
     from cluster import nodes
 
-    problem = shelf.here(config).problem(job, options)
+    problem = job.why_unavailable(shelf.here(config).options(job, options))
     if problem:
         engine_problem = job.why_unavailable()
         to_add = nodes.how_to_add(job.name) if engine_problem else ""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster import errors
-from cluster.bundles import Bundles, Pushed, install, requirements
+from cluster.bundles import Bundles, Pushed, install, requirements, trial
 from cluster.bundles.cache import Cache
 from cluster.bundles.content import Content
 from cluster.bundles.manifest import Manifest, parse_ref
@@ -37,6 +35,7 @@ class Shelf:
         self.cache = cache
         self._config = config
         self._manifests: dict[str, Manifest] = {}
+        self._usable: set[tuple[Any, ...]] = set()
 
     def pin(self, job: Job, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options with the version of the bundle that a run begun now has to its end.
@@ -81,7 +80,8 @@ class Shelf:
     def problem(self, job: Job, options: Mapping[str, Any]) -> str:
         """Why this machine cannot do a job with these options, once all is fetched and installed that may be; or "".
 
-        Unlike ``options`` it leaves this process as it was, so it can be asked about any number of bundles.
+        Unlike ``options`` it leaves this process as it was, so it can be asked about any number of bundles. That a
+        bundle can be used is found out once.
 
         Raises:
             As ``options``.
@@ -90,9 +90,13 @@ class Shelf:
         if ref is None:
             return job.why_unavailable({**options, "model": None} if job.bundles else options)
         self._install(self.manifest(ref))
-        folder = self._folder(ref)
-        with _visible(self.packages(ref)):
-            return job.why_unavailable({**options, "model": str(folder)})
+        here = {**options, "model": str(self._folder(ref))}
+        known = (job.label, *sorted((name, str(value)) for name, value in here.items()))
+        if known not in self._usable:
+            if found := trial.problem(job.name, here, self.packages(ref)):
+                return found
+            self._usable.add(known)
+        return ""
 
     def packages(self, ref: str) -> Path:
         """The folder of what is installed for a bundle on this machine; it need not exist."""
@@ -149,19 +153,6 @@ def version(job: Job, options: Mapping[str, Any]) -> str | None:
     """The version of a bundle that the options name; None where there is none, or one is yet to be trained."""
     ref = options.get("model") if job.bundles else None
     return ref if ref is not None and parse_ref(ref).version is not None else None
-
-
-@contextmanager
-def _visible(packages: Path) -> Iterator[None]:
-    """Have the packages in a folder found, to see whether they are there."""
-    if not packages.is_dir():
-        yield
-        return
-    sys.path.insert(0, str(packages))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(packages))
 
 
 def connect(config: Settings, client: redis.Redis, store: BlobStore) -> Shelf:
