@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from cluster import __version__, catalog, errors, nodes, redis_client, settings
+from cluster import __version__, catalog, errors, nodes, redis_client, runs, settings
+from cluster.bundles import shelf
 from cluster.cli import shared
 from cluster.local import redis_server
 from cluster.nodes import capacity
@@ -17,7 +18,7 @@ from cluster.nodes import capacity
 @shared.broker
 @shared.as_json
 def command(broker: str | None, as_json: bool) -> int:
-    """Show what this machine can run, why not, and which Redis it would use.
+    """Show what this machine can run, why not, which Redis it would use, and what bundles require of it.
 
     Exits with 0 when it can run at least one job, with 6 when it can run none, with 4 without a Redis.
     """
@@ -38,6 +39,7 @@ def command(broker: str | None, as_json: bool) -> int:
         "redis": redis,
         "redis_problem": redis_problem,
         "jobs": jobs,
+        "bundles": [] if redis_problem else _bundles(config),
         "engines": {"ocr": _ocr()},
     }
     if as_json:
@@ -62,6 +64,15 @@ def _redis(config: settings.Settings) -> tuple[str, str]:
     return f"a private one, {server.path} ({server.origin})", ""
 
 
+def _bundles(config: settings.Settings) -> list[dict[str, str]]:
+    """The bundles of the cluster, without a broker those of this machine, and what of theirs is missing here."""
+    models = runs.connect(config, patient=False).models if config.broker_url else shelf.here(config)
+    return [
+        {"bundle": manifest.ref, "job": manifest.job, "problem": models.lacks(manifest)}
+        for manifest in models.current()
+    ]
+
+
 def _ocr() -> dict[str, Any] | None:
     import tasks.ocr
 
@@ -84,6 +95,9 @@ def _print(found: dict[str, Any]) -> None:
             continue
         hint = f"; to add it: {job['to_add']}" if job["to_add"] else ""
         click.echo(f"job       {job['name']}: no, {job['problem']}{hint}")
+    for bundle in found["bundles"]:
+        lacks = f"no, it requires {bundle['problem']}" if bundle["problem"] else "yes"
+        click.echo(f"bundle    {bundle['bundle']} for {bundle['job']}: {lacks}")
     if found["engines"]["ocr"]:
         ocr = found["engines"]["ocr"]
         click.echo(f"ocr       {ocr['engine']}, languages: {', '.join(ocr['languages']) or 'none'}")

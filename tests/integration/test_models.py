@@ -224,7 +224,8 @@ def test_a_requirement_that_is_missing_is_named_and_installed_only_where_that_is
         assert failed.returncode == errors.JobUnavailable.exit_code
         assert "cluster-testpackage==1.5" in failed.stderr
         assert f"cluster models install {ref}" in failed.stderr
-        assert "cluster-testpackage==1.5" in cluster("nodes", "--broker", redis_url).stdout
+        for told in ("nodes", "doctor"):
+            assert "cluster-testpackage==1.5" in cluster(told, "--broker", redis_url).stdout
         with node("open", redis_url, tmp_path, CLUSTER_INSTALL="allow", **offline(tmp_path / "wheels")):
             assert tags(cluster(*command(redis_url, source, name), timeout_s=90)) == {"red 1.5 of open"}
 
