@@ -1,0 +1,1 @@
+"""Find the faces on pictures and tell whose they are."""
