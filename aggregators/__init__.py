@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 
 
 class Model(NamedTuple):
-    """A result that is to become a version of a bundle."""
+    """What a job finishes with whose result is to become a new version of a bundle."""
 
     files: Mapping[str, bytes]
-    """Path below the bundle's folder -> its bytes; data, never code."""
+    """Name -> content. Data only, no pickle."""
+
     parameters: Mapping[str, Any]
-    """For its ``bundle.json``, made of what JSON carries."""
+    """What a task reads in ``bundle.json``; as JSON has it."""
+
     report: Mapping[str, Any]
-    """What to tell whoever asked for it, made of what JSON carries."""
+    """What to tell who ordered it; as JSON has it."""

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from PIL import Image
 
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
-ALL_FORMATS = (*FORMATS, "PPM")
-"""With PGM and PPM, in which collections of faces come. Pillow calls them all PPM."""
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")
+"""As Pillow names them: PPM is PBM, PGM and PNM as well, which scanners and collections of faces come in."""
 
 ORIENTATION = 0x0112
 TURNED = range(5, 9)
@@ -36,7 +35,7 @@ class Decoded(NamedTuple):
 
 
 @contextmanager
-def opened(data: bytes, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
+def opened(data: bytes) -> Iterator[Image.Image]:
     """The picture with its header read and its pixels not yet; for work in the body of ``with``.
 
     Raises:
@@ -51,10 +50,10 @@ def opened(data: bytes, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Im
         raise UnreadablePicture("the file is empty")
     try:
         # Pillow warns about damaged metadata and large pictures; both are handled here.
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=formats) as picture:
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             yield picture
     except UnidentifiedImageError:
-        raise UnreadablePicture(f"not a picture of a known kind ({', '.join(formats)})") from None
+        raise UnreadablePicture(f"not a picture of a known kind ({', '.join(FORMATS)})") from None
     except Image.DecompressionBombError as error:
         raise UnreadablePicture(str(error)) from None
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError) as error:
@@ -80,7 +79,7 @@ def decode(data: bytes, *, max_megapixels: int, grey: bool = False, enough_pixel
     """The first frame, upright, opaque, in mode L or RGB.
 
     Args:
-        data: A file of one of ``ALL_FORMATS``.
+        data: A file of one of ``FORMATS``.
         max_megapixels: Larger pictures are refused before they are decoded, in millions of pixels.
         grey: Always mode L. A JPEG's colours are then not even decoded.
         enough_pixels: A JPEG whose longer side is at least twice this may be decoded at 1/2, 1/4 or 1/8 of its
@@ -90,7 +89,7 @@ def decode(data: bytes, *, max_megapixels: int, grey: bool = False, enough_pixel
     Raises:
         UnreadablePicture: Too large, damaged, or no picture at all.
     """
-    with opened(data, ALL_FORMATS) as picture:
+    with opened(data) as picture:
         check_size(picture, max_megapixels)
         width, height = picture.size
         if picture.format == "JPEG":

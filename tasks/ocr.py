@@ -34,7 +34,7 @@ def read_pages(chunk: Chunk, *, lang: str = "eng", max_megapixels: int = 64) -> 
     r"""Read each picture's text; the pages of a multi-page TIFF are joined by form feeds (``\f``).
 
     Args:
-        chunk: Pictures as PNG, JPEG, TIFF, BMP or WebP files.
+        chunk: Pictures as PNG, JPEG, TIFF, BMP, WebP, PGM or PPM files.
         lang: Tesseract's names of languages, joined by ``+``: ``eng``, ``deu+eng``.
         max_megapixels: Larger pages are refused before they are decoded, in millions of pixels.
 

@@ -1,1 +1,1 @@
-"""Faces in pictures: find them, tell whose they are, draw what was found."""
+"""Find the faces on pictures and tell whose they are."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from splitters import NothingToSplit, lines, pictures
+from splitters import NothingToSplit, lines, people, pictures
 
 
 def some_pictures(folder: Path, number: int) -> Path:
@@ -86,3 +86,39 @@ def test_a_line_over_the_limit_is_reported_under_its_file(tmp_path: Path, monkey
     (tmp_path / "b.txt").write_bytes(b"fine\n")
     items = [item for chunk in lines.split([tmp_path], chunk_size=10) for item in chunk]
     assert [(item.name, bool(item.problem)) for item in items] == [("a.txt", True), ("b.txt", False)]
+
+
+def pictures_of(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+def items_of(*source: Path) -> dict[str, str]:
+    return {item.name: item.problem for chunk in people.split(source) for item in chunk}
+
+
+def test_the_first_folder_of_a_portraits_name_is_the_person(tmp_path: Path) -> None:
+    pictures_of(tmp_path, "anna/1.jpg", "anna/2024/1.jpg", "ben/1.pgm", "ben/notes.txt")
+    assert items_of(tmp_path) == {"anna/1.jpg": "", "anna/2024/1.jpg": "", "ben/1.pgm": ""}
+    assert people.count([tmp_path]) == 3
+
+
+def test_a_picture_in_nobodys_folder_is_reported_and_the_others_are_done(tmp_path: Path) -> None:
+    pictures_of(tmp_path, "anna/1.jpg", "group.jpg")
+    assert items_of(tmp_path) == {"anna/1.jpg": "", "group.jpg": people.NO_PERSON}
+    assert items_of(tmp_path / "group.jpg") == {"group.jpg": people.NO_PERSON}
+
+
+def test_the_person_stays_first_where_two_folders_hold_the_same_names(tmp_path: Path) -> None:
+    old = pictures_of(tmp_path / "old", "anna/1.jpg", "anna/2.jpg", "ben/1.jpg")
+    new = pictures_of(tmp_path / "new", "anna/1.jpg", "anna/old~/1.jpg")
+    assert items_of(old, new) == dict.fromkeys(
+        ["anna/old~~/1.jpg", "anna/2.jpg", "ben/1.jpg", "anna/new~/1.jpg", "anna/old~/1.jpg"], ""
+    )
+
+
+def test_a_person_given_beside_the_folder_of_all_is_still_that_person(tmp_path: Path) -> None:
+    pictures_of(tmp_path, "anna/1.jpg", "ben/1.jpg")
+    assert list(items_of(tmp_path / "anna", tmp_path)) == ["anna/1.jpg", "ben/1.jpg"]

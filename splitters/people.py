@@ -1,0 +1,63 @@
+"""Cut folders of people into chunks of a few pictures each: one folder a person, named after her or him."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from splitters import Chunk, Item, files, pictures
+
+NO_PERSON = "lies in nobody's folder: put the pictures of each person into a folder with her or his name"
+
+
+class Portrait(NamedTuple):
+    """A picture that was found, and what it is called."""
+
+    name: str
+    found: files.Found
+    problem: str = ""
+
+
+def split(source: Sequence[Path], *, chunk_size: int = 4) -> Iterator[Chunk]:
+    """Yield chunks of pictures named ``person/…``, as ``pictures.split`` does.
+
+    A folder of ``source`` holds a folder for each person, with pictures in it or deeper down. The first folder in
+    an item's name is the person, however many folders are given: ``anna/1.jpg``, or ``anna/2024~/1.jpg``
+    where another given folder than ``2024`` also has ``anna/1.jpg``.
+    A picture outside any person's folder is yielded with its problem.
+
+    Raises:
+        NothingToSplit: No picture under ``source``.
+    """
+    return pictures.deal(walk(source), _read, source, chunk_size)
+
+
+def count(source: Sequence[Path]) -> int:
+    """How many pictures ``split`` will meet, without reading one."""
+    return pictures.count(source)
+
+
+def walk(source: Sequence[Path]) -> Iterator[Portrait]:
+    """Every picture under ``source``, in the order of ``files.walk``."""
+    for found in files.walk(source, pictures.SUFFIXES):
+        # The outermost: one inside another is not walked by itself.
+        root = min((root for root in source if found.path.is_relative_to(root)), key=lambda root: len(root.parts))
+        depth = len(found.path.relative_to(root).parts)
+        if depth < 2:
+            yield Portrait(found.name, found, NO_PERSON)
+            continue
+        parts = found.name.split("/")
+        if len(parts) > depth:  # its root's name was put before it: the person stays first
+            origin, person, *rest = parts
+            mark = f"{origin}~"
+            while any((root / person / mark).exists() for root in source):
+                mark += "~"
+            parts = [person, mark, *rest]
+        yield Portrait("/".join(parts), found)
+
+
+def _read(portrait: Portrait) -> Item:
+    if portrait.problem:
+        return Item(portrait.name, b"", portrait.problem)
+    return files.read(portrait.found)._replace(name=portrait.name)

@@ -1,0 +1,163 @@
+"""What a process needs to find and describe faces, put together from what OpenCV brings and what a bundle holds."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tasks import _pictures
+from tasks.faces import align, features, haar, sface, yunet
+from tasks.faces.sighting import Detector, Sighting
+
+if TYPE_CHECKING:
+    from tasks.faces.sighting import Pixels
+
+ENOUGH_PIXELS = 1920
+"""JPEGs are decoded at a reduced scale down to this longer side: half as much again as detectors look at, so that
+the smallest faces they find still are described from finer pixels."""
+
+
+class BadModel(ValueError):
+    """A bundle's files cannot be used: which one, and why."""
+
+
+class EngineMissing(RuntimeError):
+    """OpenCV, NumPy or Pillow is not on this machine."""
+
+
+class Engine(NamedTuple):
+    """A detector and a way to describe faces."""
+
+    id: str
+    """Of both; features of engines with different ones do not compare."""
+    compare: str
+    """``cosine`` where features of different people differ by themselves, as those of a trained network do;
+    ``discriminant`` where what distinguishes people is first to be learnt."""
+    grey: bool
+    """Whether it looks at grey pictures."""
+    find: Detector
+    straighten: Callable[[Pixels, Sighting], Pixels]
+    describe: Callable[[Pixels], Any]
+    """Of a straightened face, or of its mirror image."""
+
+
+class Picture(NamedTuple):
+    """A decoded picture."""
+
+    pixels: Pixels
+    times_x: float
+    """Pixels of the file by those here, along x."""
+    times_y: float
+
+
+def unavailable() -> str:
+    """Why this machine cannot look for faces, or ""."""
+    for module, package in (("numpy", "NumPy"), ("PIL", "Pillow"), ("cv2", "OpenCV")):
+        if not find_spec(module):
+            return f"{package} is not installed"
+    found = find_spec("cv2")
+    if not (found and found.origin and Path(found.origin).with_name("data").is_dir()):  # cv2 is slow to import
+        return "this OpenCV has no cascades: install opencv-python-headless>=4.10,<5"
+    return ""
+
+
+@functools.lru_cache(maxsize=4)
+def load(model: str | None) -> Engine:
+    """Once in a process and for each folder: another version of a bundle lies in another one.
+
+    Raises:
+        BadModel: A file of the bundle is not what it is named after.
+        EngineMissing: A library is not here.
+    """
+    problem = unavailable()
+    if problem:
+        raise EngineMissing(problem)
+    # One thread a picture: a process for each core is running already. For NumPy this must be said before its import.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    import cv2
+
+    cv2.setNumThreads(1)
+    parameters = read_parameters(model)
+    detector = _file(model, parameters, "detector", "yunet")
+    embedder = _file(model, parameters, "embedder", "sface")
+    try:
+        find = yunet.detector(detector) if detector else haar.find
+        network = sface.Network(embedder) if embedder else None
+    except cv2.error as error:
+        raise BadModel(f"{detector or embedder}: OpenCV cannot use it: {str(error).strip()}") from None
+    grey = not detector and not network
+    name = f"{_id(detector, 'yunet') or haar.ID} {_id(embedder, 'sface') or features.ID}"
+    if network:
+        colour_find = find if detector else lambda pixels: find(_grey(pixels))
+        return Engine(name, "cosine", grey, colour_find, network.straighten, network.describe)
+    return Engine(
+        name,
+        "discriminant",
+        grey,
+        find,
+        lambda pixels, seen: _grey(align.straighten(pixels, seen.points)),
+        features.describe,
+    )
+
+
+def read_parameters(model: str | None) -> Mapping[str, Any]:
+    """The parameters of a bundle; none where it has no ``bundle.json``.
+
+    Raises:
+        BadModel: It is no JSON of the right form.
+    """
+    file = Path(model or "") / "bundle.json"
+    if not model or not file.is_file():
+        return {}
+    try:
+        parameters = json.loads(file.read_bytes()).get("parameters", {})
+    except (ValueError, AttributeError) as error:
+        raise BadModel(f"{file}: {error}") from None
+    if not isinstance(parameters, Mapping):
+        raise BadModel(f"{file}: parameters is {parameters!r}; it must be a mapping")
+    return parameters
+
+
+def decode(data: bytes, engine: Engine, max_megapixels: int) -> Picture:
+    """The picture as the engine looks at it.
+
+    Raises:
+        UnreadablePicture: Damaged, too large, or no picture.
+    """
+    import cv2
+    import numpy as np
+
+    decoded = _pictures.decode(data, max_megapixels=max_megapixels, grey=engine.grey, enough_pixels=ENOUGH_PIXELS)
+    pixels: Any = np.asarray(decoded.picture)
+    if not engine.grey:
+        how = cv2.COLOR_GRAY2BGR if decoded.picture.mode == "L" else cv2.COLOR_RGB2BGR
+        pixels = cv2.cvtColor(pixels, how)
+    return Picture(pixels, decoded.width / decoded.picture.width, decoded.height / decoded.picture.height)
+
+
+def _grey(pixels: Pixels) -> Pixels:
+    import cv2
+
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY) if pixels.ndim == 3 else pixels  # type: ignore[return-value]
+
+
+def _file(model: str | None, parameters: Mapping[str, Any], key: str, part: str) -> Path | None:
+    """The network that the parameters name, else the one whose name says what it is."""
+    if not model:
+        return None
+    named = parameters.get(key)
+    if named is None:
+        return next((file for file in sorted(Path(model).glob("*.onnx")) if part in file.name.lower()), None)
+    if not isinstance(named, str) or Path(named).name != named or not (Path(model) / named).is_file():
+        raise BadModel(f"the parameter {key} is {named!r}; it must be the name of a file of the bundle")
+    return Path(model) / named
+
+
+def _id(file: Path | None, name: str) -> str:
+    return f"{name}-{hashlib.sha256(file.read_bytes()).hexdigest()[:16]}" if file else ""
