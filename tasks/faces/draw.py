@@ -52,7 +52,7 @@ def draw(data: bytes, faces: Sequence[Mapping[str, Any]]) -> bytes:
     """The picture with its faces boxed and named, as a file of the same kind and size in pixels.
 
     Args:
-        data: A file of one of ``_pictures.ALL_FORMATS``.
+        data: A file of one of ``_pictures.FORMATS``.
         faces: What the job ``faces`` tells of it; boxes in pixels of the upright picture. What
             sticks out of the picture is drawn as far as it lies inside.
 
@@ -72,7 +72,7 @@ def draw(data: bytes, faces: Sequence[Mapping[str, Any]]) -> bytes:
         return data
     from PIL import ImageDraw, ImageOps
 
-    with _pictures.opened(data, _pictures.ALL_FORMATS) as picture:
+    with _pictures.opened(data) as picture:
         kind = "JPEG" if picture.format == "MPO" else str(picture.format)
         canvas = _paintable(ImageOps.exif_transpose(picture), in_colour=kind != "PPM")
         _draw_all(ImageDraw.Draw(canvas), canvas, labelled)

@@ -42,7 +42,7 @@ def classify(
     """Give the ``top`` most likely labels of each picture, the likeliest first.
 
     Args:
-        chunk: Pictures of ``_pictures.ALL_FORMATS``; of several frames the first counts.
+        chunk: Pictures of ``_pictures.FORMATS``; of several frames the first counts.
         model: The path of the model's folder.
         top: How many; fewer where the model has fewer labels.
         max_megapixels: Larger pictures are refused before they are decoded, in millions of pixels.
@@ -136,7 +136,7 @@ def _fitted(data: bytes, wanted: parameters.Parameters, max_megapixels: int) -> 
     """The picture in the size and the colours of the model's input."""
     from PIL import Image, ImageOps
 
-    with _pictures.opened(data, _pictures.ALL_FORMATS) as header:
+    with _pictures.opened(data) as header:
         # A JPEG is decoded no larger than needed, so that its shorter side still is twice what the model sees.
         enough = math.ceil(2 * max(wanted.size) * max(header.size) / max(1, min(header.size)))
     picture = _pictures.decode(data, max_megapixels=max_megapixels, enough_pixels=enough).picture
