@@ -121,7 +121,7 @@ def test_a_tar_is_refused() -> None:
     with tarfile.open(fileobj=out, mode="w") as found:
         found.addfile(tarfile.TarInfo("a"))
     assert "push the files in it" in problem(out.getvalue())
-    assert "push the files in it" in problem(gzip.compress(out.getvalue(, mtime=0)))
+    assert "push the files in it" in problem(gzip.compress(out.getvalue(), mtime=0))
 
 
 @pytest.mark.parametrize(
