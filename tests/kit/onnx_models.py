@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ WEIGHTS = ((6.0, -3.0, -3.0), (-3.0, 6.0, -3.0), (-3.0, -3.0, 6.0), (-2.0, -2.0,
 BIAS = (0.0, 0.0, 0.0, 2.0)
 """The logits are WEIGHTS times the mean colour (in 0..1), plus BIAS."""
 
+PICTURES = {"red.png": (230, 20, 20), "b/green.png": (40, 200, 60), "b/blue.png": (0, 0, 250), "dark.png": (9, 9, 9)}
+LONG_PICTURES, LONG_SIZE = 72, (4000, 3000)
 PARAMETERS = {"labels": "labels.txt", "size": [8, 6], "softmax": True}
 
 
@@ -51,3 +56,33 @@ def write(folder: Path, model: Any = None, /, **parameters: Any) -> str:
     bundle = {"job": "onnx", "parameters": given, "requirements": []}
     (folder / "bundle.json").write_text(json.dumps(bundle))
     return str(folder)
+
+
+def answer(colour: Sequence[int]) -> list[dict[str, Any]]:
+    """What the job says of a picture of one colour by ``mean_colour`` and ``PARAMETERS``, all labels."""
+    rows = zip(WEIGHTS, BIAS, strict=True)
+    grown = [math.exp(sum(w * c / 255 for w, c in zip(row, colour, strict=True)) + bias) for row, bias in rows]
+    likely = zip(LABELS, (round(value / sum(grown), 4) for value in grown), strict=True)
+    return [{"label": label, "confidence": share} for label, share in sorted(likely, key=lambda pair: -pair[1])]
+
+
+def small(folder: Path) -> None:
+    """A picture of one colour for each label."""
+    for name, colour in PICTURES.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(_plain(colour, (40, 30)))
+
+
+def long(folder: Path) -> None:
+    """Many large pictures: the model takes no time, decoding them does, some 0.2 s each."""
+    drawn = [_plain(colour, LONG_SIZE) for colour in PICTURES.values()]
+    for number in range(LONG_PICTURES):
+        (folder / f"{number:03}.png").write_bytes(drawn[number % len(drawn)])
+
+
+def _plain(colour: tuple[int, int, int], size: tuple[int, int]) -> bytes:
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.new("RGB", size, colour).save(out, format="PNG")
+    return out.getvalue()

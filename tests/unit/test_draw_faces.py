@@ -30,14 +30,6 @@ def cascade(name: str) -> Any:
     return cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_{name}.xml")
 
 
-def overlap(a: Any, b: Any) -> float:
-    """Of two boxes (left, top, width, height): what they share, as a share of what they cover."""
-    wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    high = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    shared = max(0, wide) * max(0, high)
-    return float(shared / (a[2] * a[3] + b[2] * b[3] - shared))
-
-
 Portraits = dict[tuple[int, int], Any]
 
 
@@ -86,7 +78,7 @@ def test_on_group_pictures_every_face_is_where_the_script_says() -> None:
         boxes = detector.detectMultiScale(grey(picture), 1.1, 3)
         assert [face.name for face in known] == list(people)
         assert len(boxes) == len(people)
-        assert all(max(overlap(face.box, box) for box in boxes) > 0.6 for face in known), people
+        assert all(max(faces.overlap(face.box, box) for box in boxes) > 0.6 for face in known), people
 
 
 def test_pictures_of_one_person_are_more_alike_than_those_of_two(portraits: Portraits, found: Portraits) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cluster import catalog, wire
-from cluster.job import Job, sift
+from cluster.job import Job, Options, sift
 from splitters import Chunk
 from tests.kit import inputs
 
@@ -27,17 +27,23 @@ def source(job: Job, tmp_path: Path) -> Path:
     return inputs.small(job.name, tmp_path)
 
 
+@pytest.fixture
+def options(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Options:
+    """All options, with a model where the job cannot do without."""
+    return job.check_options(inputs.options(job.name, tmp_path_factory.mktemp("model")))
+
+
 def chunks(job: Job, source: Path) -> list[Chunk]:
     options = job.check_options({"chunk_size": inputs.CHUNK_SIZE[job.name]})
     return [sift(chunk)[0] for chunk in job.chunks(source, options)]
 
 
-def values(job: Job, source: Path) -> list[Any]:
-    return [job.run_task(chunk, job.check_options({})).value for chunk in chunks(job, source)]
+def values(job: Job, source: Path, options: Options) -> list[Any]:
+    return [job.run_task(chunk, options).value for chunk in chunks(job, source)]
 
 
-def test_it_is_right_on_a_small_input(job: Job, source: Path) -> None:
-    assert job.run_locally(source) == inputs.EXPECTED[job.name]
+def test_it_is_right_on_a_small_input(job: Job, source: Path, options: Options) -> None:
+    inputs.check(job.name, job.run_locally(source, **options))
 
 
 def test_the_input_gives_several_chunks_and_the_same_ones_again(job: Job, source: Path) -> None:
@@ -45,18 +51,17 @@ def test_the_input_gives_several_chunks_and_the_same_ones_again(job: Job, source
     assert chunks(job, source) == chunks(job, source)
 
 
-def test_a_part_travels_whole(job: Job, source: Path) -> None:
-    for value in values(job, source):
+def test_a_part_travels_whole(job: Job, source: Path, options: Options) -> None:
+    for value in values(job, source, options):
         assert wire.unpack(wire.pack(value)) == value
 
 
-def test_a_task_run_twice_gives_an_equal_part(job: Job, source: Path) -> None:
-    assert values(job, source) == values(job, source)
+def test_a_task_run_twice_gives_an_equal_part(job: Job, source: Path, options: Options) -> None:
+    assert values(job, source, options) == values(job, source, options)
 
 
-def test_parts_in_any_order_and_grouping_give_the_same(job: Job, source: Path) -> None:
-    parts = values(job, source)
-    options = job.check_options({})
+def test_parts_in_any_order_and_grouping_give_the_same(job: Job, source: Path, options: Options) -> None:
+    parts = values(job, source, options)
     expected = job.result(parts, options)
     chance = random.Random(1)
     for _ in range(10):
@@ -66,8 +71,8 @@ def test_parts_in_any_order_and_grouping_give_the_same(job: Job, source: Path) -
         assert job.result(iter(grouped), options) == expected
 
 
-def test_no_parts_at_all_give_an_empty_result(job: Job) -> None:
-    assert job.result([], job.check_options({})) == {}
+def test_no_parts_at_all_give_an_empty_result(job: Job, options: Options) -> None:
+    assert job.result([], options) == {}
 
 
 def test_the_number_of_items_is_known_beforehand(job: Job, source: Path) -> None:

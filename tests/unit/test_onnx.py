@@ -247,3 +247,11 @@ def test_looking_into_any_bytes_ends_in_a_reason(noise: bytes, at: int) -> None:
             assert isinstance(external.files(data), list)
         except ValueError as error:
             assert str(error)  # noqa: PT017 - either is right
+
+
+def test_the_small_input_gives_what_its_answers_say(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    onnx_models.small(tmp_path / "in")
+    chunk = [Item(name, (tmp_path / "in" / name).read_bytes()) for name in onnx_models.PICTURES]
+    part = onnx.classify(chunk, model=onnx_models.write(tmp_path / "model"), top=4)
+    assert part.value == {name: onnx_models.answer(colour) for name, colour in onnx_models.PICTURES.items()}
