@@ -40,7 +40,7 @@ class Option:
     minimum: float | None = None
     maximum: float | None = None
     required: bool = False
-    """There is no default: it must be given."""
+    """A run cannot be submitted without."""
 
     @property
     def flag(self) -> str:
@@ -202,10 +202,17 @@ class Job:
         for name in given:
             if name not in known:
                 raise errors.UsageError(f"job {self.name} has no option {name!r} (it has: {', '.join(known)})")
-        for name, option in known.items():
-            if option.required and given.get(name) is None:
-                raise errors.UsageError(f"job {self.name} needs {option.flag}: {option.help}")
         return {name: option.check(given.get(name, option.default)) for name, option in known.items()}
+
+    def check_given(self, given: Options) -> None:
+        """See that a run is submitted with all that has no default.
+
+        Raises:
+            errors.UsageError: An option is missing.
+        """
+        for option in self.options:
+            if option.required and given.get(option.name) is None:
+                raise errors.UsageError(f"job {self.name} needs {option.flag}: {option.help}")
 
     def chunks(self, source: Source, options: Options) -> Iterator[Chunk]:
         """Cut ``source``, lazily.

@@ -59,7 +59,9 @@ def run_id(stderr: str) -> str:
 
 
 @pytest.mark.parametrize("name", [job.name for job in catalog.BUILT_IN])
-def test_the_answer_of_the_cluster_is_that_of_run_locally(name: str, broker: str, tmp_path: Path) -> None:
+def test_the_answer_of_the_cluster_is_that_of_run_locally(
+    name: str, broker: str, stores: Stores, tmp_path: Path
+) -> None:
     job = catalog.get(name)
     if job.why_unavailable():
         pytest.skip(job.why_unavailable())
@@ -67,9 +69,14 @@ def test_the_answer_of_the_cluster_is_that_of_run_locally(name: str, broker: str
     source = inputs.small(name, tmp_path / "in")
     size = str(inputs.CHUNK_SIZE[name])
     output = tmp_path / "out.json"
-    done = cluster("submit", "--job", name, "--chunk-size", size, source, "-o", output, "--broker", broker)
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+    model = inputs.submitted(job, stores.models.bundles, tmp_path / "there")
+    done = cluster("submit", "--job", name, *model, "--chunk-size", size, source, "-o", output, "--broker", broker)
     assert done.returncode == 0, done.stderr
-    assert json.loads(output.read_text()) == job.run_locally(source) == inputs.EXPECTED[name]
+    expected = job.run_locally(source, **inputs.options(name, tmp_path / "here"))
+    inputs.check(name, expected)
+    assert inputs.same(job, json.loads(output.read_text()), expected)
     assert done.stdout == ""
 
 

@@ -96,8 +96,11 @@ class Scene:
         for worker in (self.victim, self.other):
             worker.wait_until_ready()
         self.source, self.output = self.folder / "in", self.folder / "out.json"
+        for folder in ("here", "there"):
+            (self.folder / folder).mkdir()
         options = inputs.long(self.job.name, self.source)
-        self.expected = self.job.run_locally(self.source)
+        options += inputs.submitted(self.job, self.stores.models.bundles, self.folder / "there")
+        self.expected = self.job.run_locally(self.source, **inputs.options(self.job.name, self.folder / "here"))
         self.submitter = self.program("submit", "--job", self.job.name, *options, self.source)
         self.answer = self.submitter
         self.run = wait_until("there is a run", self._run_id)
@@ -145,6 +148,11 @@ class Scene:
 
         wait_until(f"{worker.name} is caught at work", caught)
 
+    @property
+    def label(self) -> str:
+        """What a node must serve to do the run."""
+        return self.stores.ledger.label(self.run)
+
     def state(self) -> str:
         """The run's state."""
         return self.stores.ledger.progress(self.run).state
@@ -158,7 +166,7 @@ class Scene:
                 f"the run does not end: {self.stores.ledger.status(self.run)}\n{self.logs()}"
             ) from None
         assert self.answer.returncode == 0, f"{told}\n{self.logs()}"
-        assert json.loads(self.output.read_bytes()) == self.expected
+        assert inputs.same(self.job, json.loads(self.output.read_bytes()), self.expected)
         for master in self.masters:
             assert master.poll() is None, master.communicate()
         # The run may have ended before it was known that a node is lost; who watches next gives back what that held.
@@ -179,16 +187,16 @@ class Scene:
         """What goes on although the run is over: nodes that are not back or not idle, and messages that are left."""
         idle = {node.name for node in self.stores.nodes.nodes() if node.state == "online" and not node.busy}
         expected = {f"{worker.name}@test" for worker in (self.victim, self.other)} - self.gone
-        return [*(expected - idle), *messages(self.client, self.job.name)]
+        return [*(expected - idle), *messages(self.client, self.label)]
 
     def logs(self) -> str:
         """The ends of what the nodes logged, for a test that fails."""
         return "\n".join(f"--- {worker.name}\n{worker.text()[-3000:]}" for worker in (self.victim, self.other))
 
 
-def messages(client: redis.Redis, job: str) -> list[object]:
-    """Messages of a job that wait in its queue, and all that nodes hold."""
-    waiting: Any = client.lrange(queue(job), 0, -1)
+def messages(client: redis.Redis, label: str) -> list[object]:
+    """Messages of a label that wait in its queue, and all that nodes hold."""
+    waiting: Any = client.lrange(queue(label), 0, -1)
     held: Any = [
         message for key in client.scan_iter("*unacked*", _type="hash") for message in client.hgetall(key).items()
     ]
@@ -310,7 +318,7 @@ def _pause_splitting(scene: Scene) -> None:
 
 
 def _deliver_twice(scene: Scene) -> None:
-    name = queue(scene.job.name)
+    name = queue(scene.label)
     waiting: Any = scene.client.lrange(name, 0, -1)
     assert waiting, "no message waits"
     scene.client.lpush(name, *waiting)

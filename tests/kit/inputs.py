@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cluster.bundles import Bundles, content
+from cluster.job import Job
 from tests.kit import faces, onnx_models
 
 LONG_PAGES, LONG_FILES, LONG_LINES, LONG_CHUNKS = 80, 40, 30, 48
@@ -45,6 +49,22 @@ def options(job: str, folder: Path) -> dict[str, Any]:
     """The options that the job cannot do without on one machine; a model is made in ``folder``."""
     path = model(job, folder)
     return {"model": path} if path else {}
+
+
+def submitted(job: Job, bundles: Bundles, folder: Path) -> list[str]:
+    """The options that the job cannot do without on a cluster, which gets the model; it is made in ``folder``."""
+    name = f"{job.name}-{secrets.token_hex(4)}"
+    if path := model(job.name, folder):
+        return ["--model", bundles.push(name, content.read_folder(Path(path)), "a test").manifest.ref]
+    return ["--model", name] if job.trains else []
+
+
+def same(job: Job, told: Any, result: Any) -> bool:
+    """Whether what the cluster tells is the result that ``run_locally`` gave, as JSON has it."""
+    if job.trains:
+        told = {key: value for key, value in told.items() if key not in ("model", "new")}
+        result = result.report
+    return bool(told == json.loads(json.dumps(result)))
 
 
 def check(job: str, result: Any) -> None:
