@@ -33,7 +33,7 @@ def fit(texts: tuple[str, ...], pixels: int, width: int) -> tuple[str, ImageFont
         width: Of the place, in pixels.
     """
     for text in texts:
-        name, letters = _lettering(text)
+        name, letters = _lettering(text[:LONGEST])
         font = _font(name, max(pixels, SMALLEST_PIXELS))
         if font.getlength(letters) <= width:
             return letters, font
@@ -47,7 +47,7 @@ def fit(texts: tuple[str, ...], pixels: int, width: int) -> tuple[str, ImageFont
 @functools.lru_cache(maxsize=256)
 def _lettering(text: str) -> tuple[str, str]:
     """The font that has every letter, and the text; where none has them all, the text in plain letters."""
-    shown = "".join(c if c.isprintable() else " " for c in unicodedata.normalize("NFC", text[:LONGEST])).strip()
+    shown = "".join(c if c.isprintable() else " " for c in unicodedata.normalize("NFC", text)).strip()
     for name in ("", *SYSTEM_FONTS) if shown else ("",):
         if _has(name, shown):
             return name, shown

@@ -14,7 +14,7 @@ import pytest
 from tests.kit.programs import ROOT
 
 PACKAGES = ("cluster", "tasks", "splitters", "aggregators")
-HEAVY = {"PIL", "tesserocr", "pytesseract", "cv2", "numpy", "torch", "rich", "fsspec"}
+HEAVY = {"PIL", "tesserocr", "pytesseract", "cv2", "numpy", "torch", "rich", "fsspec", "onnx"}
 PAPERS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
 
 
