@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +32,8 @@ class Target(NamedTuple):
     """Folder for copies of the input's pictures with what was found drawn in."""
     source: Sequence[str] = ()
     """The input, for these."""
+    since: float = math.inf
+    """What was changed later, in seconds since 1970, is another picture by now."""
 
     def write(self, job: Job, status: Status, stores: Stores, config: Settings) -> list[str]:
         """Write the result of a run that is done; gives what could not be drawn, a sentence each.
@@ -51,8 +55,7 @@ class Target(NamedTuple):
         found = job.aggregate(parts.of_run(status.run, stores, config.max_part_bytes))
         self.drawn.mkdir(exist_ok=True)
         walked = files.walk(paths(self.source), pictures.SUFFIXES)
-        problems: list[str] = annotate.write(job.draw, walked, found, self.drawn, workers=capacity.cores())
-        return problems
+        return annotate.write(job.draw, walked, found, self.drawn, workers=capacity.cores(), since=self.since)
 
 
 def prepare(
@@ -76,7 +79,7 @@ def prepare(
         _check_place("-o", output)
     if drawn is not None:
         _check_drawing(job, drawn, source)
-    return Target(chosen, output, drawn, source)
+    return Target(chosen, output, drawn, source, time.time())
 
 
 def _check_drawing(job: Job, folder: Path, source: Sequence[str]) -> None:
