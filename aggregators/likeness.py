@@ -19,10 +19,33 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
     Whole = npt.NDArray[np.intp]
+    Mask = npt.NDArray[np.bool_]
 
 RIDGE = 0.05
 """Share of the average variance that is added to each direction: few pictures tell little about how a face varies."""
 TINY = 1e-9
+
+
+class Faces(NamedTuple):
+    """Features of some faces, in a space of fewer dimensions than they were made in."""
+
+    rows: Floats
+    """(n, d)."""
+    lost: Floats
+    """(n,) the length of what lies outside of that space."""
+
+    def of(self, which: Mask) -> Faces:
+        """Some of them."""
+        return Faces(self.rows[which], self.lost[which])
+
+
+class Space(NamedTuple):
+    """Known faces as points on a sphere."""
+
+    samples: Floats
+    """(n, k), length 1 at most, ordered by person."""
+    averages: Floats
+    """(people, k), of length 1."""
 
 
 class Likeness(NamedTuple):
@@ -32,84 +55,102 @@ class Likeness(NamedTuple):
     """(d,) the average of the features."""
     axes: Floats
     """(d, k) onto the directions that tell people apart; k is 0 where that cannot be learnt."""
-    samples: Floats
-    """(n, d) features of known faces, less the average."""
-    owners: Whole
-    """(n,) whose, 0 to the number of people - 1; each has one or more."""
+    starts: Whole
+    """(people,) where each one's samples begin."""
+    plain: Space
+    apart: Space
 
 
-def learn(samples: Floats, owners: Whole, *, discriminant: bool) -> Likeness:
+def learn(faces: Faces, owners: Whole, *, discriminant: bool) -> Likeness:
     """Learn from some pictures each of some people.
 
     Args:
-        samples: (n, d).
-        owners: (n,) whose; each number from 0 on at least once.
+        faces: Of ``owners``.
+        owners: (n,) whose, in ascending order, each number from 0 on.
         discriminant: False for features that compare by their cosine as they are.
     """
     import numpy as np
 
-    people = int(owners.max()) + 1
-    dimensions = samples.shape[1]
-    if people < 2 or not discriminant:  # of one person, the average is what she or he has in common with all
-        return Likeness(np.zeros(dimensions), np.zeros((dimensions, 0)), samples, owners)
-    middle = samples.mean(axis=0)
-    centred = samples - middle
-    main = _main_directions(centred, max(1, len(samples) - people))
-    reduced = centred @ main
-    means = _means(reduced, owners)
-    within = np.cov((reduced - means[owners]).T, bias=True).reshape(main.shape[1], -1)
-    within = (1 - RIDGE) * within + RIDGE * max(TINY, np.trace(within) / len(within)) * np.eye(len(within))
-    variances, directions = np.linalg.eigh(within)
-    even = directions / np.sqrt(variances)
-    _, directions = np.linalg.eigh(even.T @ np.cov(means.T, bias=True).reshape(within.shape) @ even)
-    return Likeness(middle, main @ even @ directions[:, ::-1][:, : people - 1], centred, owners)
+    starts = np.flatnonzero(np.diff(owners, prepend=-1))
+    dimensions = faces.rows.shape[1]
+    middle, axes = np.zeros(dimensions), np.zeros((dimensions, 0))
+    if discriminant and len(starts) > 1:  # of one person, the average is what she or he has in common with all
+        middle = faces.rows.mean(axis=0)
+        axes = _axes(faces.rows - middle, owners, starts)
+    centred = Faces(faces.rows - middle, faces.lost)
+    whole = Faces(centred.rows @ axes, np.zeros(len(owners)))
+    return Likeness(middle, axes, starts, _space(centred, starts), _space(whole, starts))
 
 
-def scores(known: Likeness, faces: Floats, lengths: Floats | None = None) -> Floats:
-    """(m, people): how like each face is to each person, -1 to 1.
+def scores(known: Likeness, faces: Faces) -> Floats:
+    """(m, people): how like each face is to each person, -1 to 1."""
+    import numpy as np
 
-    Args:
-        known: What was learnt.
-        faces: (m, d).
-        lengths: (m,) those of ``faces`` less the average, where ``faces`` has lost something by projection.
-    """
-    centred = faces - known.middle
-    found = _cosines(centred, known.samples, known.owners, lengths)
+    centred = faces.rows - known.middle
+    found = _cosines(Faces(centred, faces.lost), known.plain, known.starts)
     if known.axes.shape[1]:
-        found = (found + _cosines(centred @ known.axes, known.samples @ known.axes, known.owners, None)) / 2
+        whole = Faces(centred @ known.axes, np.zeros(len(centred)))
+        found = (found + _cosines(whole, known.apart, known.starts)) / 2
     return found
 
 
-def _cosines(faces: Floats, samples: Floats, owners: Whole, lengths: Floats | None) -> Floats:
+def _axes(centred: Floats, owners: Whole, starts: Whole) -> Floats:
     import numpy as np
 
-    samples = _unit(samples)
-    faces = _unit(faces) if lengths is None else faces / np.maximum(lengths, TINY)[:, None]
-    each = faces @ samples.T
-    best = np.full((len(faces), int(owners.max()) + 1), -1.0)
-    for person in range(best.shape[1]):
-        best[:, person] = each[:, owners == person].max(axis=1)
-    return (faces @ _unit(_means(samples, owners)).T + best) / 2  # type: ignore[no-any-return]
+    main = _main_directions(centred, max(1, len(centred) - len(starts)))
+    reduced = centred @ main
+    means = _means(reduced, starts)
+    within = _covariance(reduced - means[owners])
+    within = (1 - RIDGE) * within + RIDGE * max(TINY, np.trace(within) / len(within)) * np.eye(len(within))
+    variances, directions = np.linalg.eigh(within)
+    even = directions / np.sqrt(variances)
+    _, directions = np.linalg.eigh(even.T @ _covariance(means - means.mean(axis=0)) @ even)
+    axes: Floats = main @ even @ directions[:, ::-1][:, : len(starts) - 1]
+    return axes
 
 
 def _main_directions(centred: Floats, most: int) -> Floats:
     """(d, k) with k up to ``most``: those in which the rows differ at all, the main ones first."""
     import numpy as np
 
-    _, lengths, directions = np.linalg.svd(centred, full_matrices=False)
-    return directions[: max(1, min(most, int((lengths > 1e-4 * lengths[0]).sum())))].T
+    # Of the smaller one of the two products, which have the same eigenvalues but for zeros.
+    tall = len(centred) > centred.shape[1]
+    squares, directions = np.linalg.eigh(centred.T @ centred if tall else centred @ centred.T)
+    number = max(1, min(most, int((squares > 1e-8 * squares[-1]).sum())))
+    chosen = directions[:, ::-1][:, :number]
+    if not tall:
+        chosen = centred.T @ chosen / np.sqrt(np.maximum(squares[::-1][:number], TINY**2))
+    return chosen
 
 
-def _means(rows: Floats, owners: Whole) -> Floats:
-    """(people, d)."""
+def _covariance(centred: Floats) -> Floats:
+    return centred.T @ centred / len(centred)
+
+
+def _means(rows: Floats, starts: Whole) -> Floats:
     import numpy as np
 
-    sums = np.zeros((int(owners.max()) + 1, rows.shape[1]))
-    np.add.at(sums, owners, rows)
-    return sums / np.bincount(owners)[:, None]
+    return np.add.reduceat(rows, starts) / np.diff(starts, append=len(rows))[:, None]
 
 
-def _unit(rows: Floats) -> Floats:
+def _space(faces: Faces, starts: Whole) -> Space:
     import numpy as np
 
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), TINY)  # type: ignore[no-any-return]
+    samples = _unit(faces)
+    averages = _means(samples, starts)
+    return Space(samples, _unit(Faces(averages, np.zeros(len(starts)))))
+
+
+def _cosines(faces: Faces, space: Space, starts: Whole) -> Floats:
+    import numpy as np
+
+    rows = _unit(faces)
+    return (rows @ space.averages.T + np.maximum.reduceat(rows @ space.samples.T, starts, axis=1)) / 2
+
+
+def _unit(faces: Faces) -> Floats:
+    import numpy as np
+
+    lengths = np.sqrt((faces.rows**2).sum(axis=1) + faces.lost**2)
+    rows: Floats = faces.rows / np.maximum(lengths, TINY)[:, None]
+    return rows

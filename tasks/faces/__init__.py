@@ -1,1 +1,89 @@
 """Find the faces on pictures and tell whose they are."""
+
+from __future__ import annotations
+
+import functools
+from typing import TypedDict
+
+from aggregators import recogniser
+from splitters import Chunk
+from tasks import Part
+from tasks._pictures import UnreadablePicture
+from tasks.faces import engine
+from tasks.faces.engine import BadModel, EngineMissing, unavailable
+
+__all__ = ["BadModel", "EngineMissing", "Face", "recognise", "unavailable"]
+
+
+class Face(TypedDict):
+    """A face on a picture."""
+
+    box: list[int]
+    """x, y, width and height in pixels of the upright picture; it lies within it."""
+    score: float
+    """How sure it is that this is a face, 0 to 1. With the cascades of OpenCV n / (n + 36), of n windows that were
+    taken for it; with YuNet what the network says. Faces below 0.5, with YuNet 0.75, are not told."""
+    label: str
+    """Whose it is, or ``unknown``."""
+    confidence: float
+    """How sure the label is: 0.5 where a name and ``unknown`` are as good, to 1; see ``aggregators/recogniser.py``.
+    0 where nobody is known at all."""
+
+
+def recognise(chunk: Chunk, *, model: str | None = None, max_megapixels: int = 64) -> Part[dict[str, list[Face]]]:
+    """Find the faces on each picture, from left to right, and name those that the model knows.
+
+    Faces are found that look about this way, lean less than 20 degrees, and are 24 pixels wide or more, on pictures
+    with a side over 1280 pixels a 53rd of it or more. With YuNet they may be turned more, and less than half as wide.
+
+    Args:
+        chunk: Pictures as PNG, JPEG, TIFF, BMP, WebP, PGM or PPM files; of several frames the first counts.
+        model: The folder of a bundle with a recogniser, networks, or both. Without a recogniser all are unknown.
+        max_megapixels: Larger pictures are refused before they are decoded, in millions of pixels.
+
+    A picture without a face gives an empty list; one that cannot be decoded is reported under its name.
+
+    Raises:
+        BadModel: The bundle cannot be used.
+        EngineMissing: A library is not on this machine.
+    """
+    tools = engine.load(model)
+    known = _recogniser(model)
+    found: dict[str, list[Face]] = {}
+    failures: dict[str, str] = {}
+    for item in chunk:
+        try:
+            picture = engine.decode(item.data, tools, max_megapixels)
+        except UnreadablePicture as error:
+            failures[item.name] = str(error)
+            continue
+        faces = []
+        for seen in engine.see(picture, tools):
+            label, confidence = recogniser.UNKNOWN, 0.0
+            if known:
+                label, confidence = known.name(tools.describe(tools.straighten(picture.pixels, seen)))
+            box = picture.whole_box(seen.box)
+            # Rounded, so that machines agree whose arithmetic differs in the last digits.
+            faces.append(Face(box=box, score=round(seen.score, 2), label=label, confidence=round(confidence, 2)))
+        found[item.name] = sorted(faces, key=lambda face: face["box"])
+    return Part(found, failures)
+
+
+@functools.lru_cache(maxsize=4)
+def _recogniser(model: str | None) -> recogniser.Recogniser | None:
+    """Loaded once in a process and for each folder.
+
+    Raises:
+        BadModel: It cannot be read, or was fitted to faces that were described in another way.
+    """
+    try:
+        known = recogniser.read(model) if model else None
+    except recogniser.BadRecogniser as error:
+        raise BadModel(str(error)) from None
+    here = engine.load(model).id
+    if known and known.engine != here:
+        raise BadModel(
+            f"the recogniser in {model} was fitted to faces described by {known.engine!r}, "
+            f"but the bundle describes them by {here!r}; train again"
+        )
+    return known

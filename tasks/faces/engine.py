@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks import _pictures
 from tasks.faces import align, features, haar, sface, yunet
-from tasks.faces.sighting import Detector, Sighting
+from tasks.faces.sighting import Box, Detector, Sighting
 
 if TYPE_CHECKING:
     from tasks.faces.sighting import Pixels
@@ -51,9 +51,17 @@ class Picture(NamedTuple):
     """A decoded picture."""
 
     pixels: Pixels
-    times_x: float
-    """Pixels of the file by those here, along x."""
-    times_y: float
+    width: int
+    """Of the whole picture, in pixels of the file; ``pixels`` may be fewer."""
+    height: int
+
+    def whole_box(self, box: Box) -> list[int]:
+        """Where a box in ``pixels`` is in the whole picture: x, y, width, height, cut at its edge."""
+        high, wide = self.pixels.shape[:2]
+        x, y = self.width / wide, self.height / high
+        left, top = max(0, round(box.x * x)), max(0, round(box.y * y))
+        right, bottom = round((box.x + box.width) * x), round((box.y + box.height) * y)
+        return [left, top, min(self.width, right) - left, min(self.height, bottom) - top]
 
 
 def unavailable() -> str:
@@ -138,7 +146,17 @@ def decode(data: bytes, engine: Engine, max_megapixels: int) -> Picture:
     if not engine.grey:
         how = cv2.COLOR_GRAY2BGR if decoded.picture.mode == "L" else cv2.COLOR_RGB2BGR
         pixels = cv2.cvtColor(pixels, how)
-    return Picture(pixels, decoded.width / decoded.picture.width, decoded.height / decoded.picture.height)
+    return Picture(pixels, decoded.width, decoded.height)
+
+
+def see(picture: Picture, engine: Engine) -> list[Sighting]:
+    """All faces whose middle lies in the picture, the best first."""
+    height, width = picture.pixels.shape[:2]
+    return [
+        seen
+        for seen in engine.find(picture.pixels)
+        if 0 < seen.box.x + seen.box.width / 2 < width and 0 < seen.box.y + seen.box.height / 2 < height
+    ]
 
 
 def _grey(pixels: Pixels) -> Pixels:

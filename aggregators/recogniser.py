@@ -1,0 +1,172 @@
+"""The file by which people are recognised: ``recogniser.npz`` of a bundle, arrays only, never a pickle."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aggregators import likeness
+from aggregators.likeness import Faces, Likeness, Space
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+FILE = "recogniser.npz"
+FORMAT = 1
+UNKNOWN = "unknown"
+MOST_DIMENSIONS = 256
+"""Of the space that features are projected to, to be held in memory: 20 MB for features of 20,208 numbers."""
+MOST_ROWS = 1500
+"""Faces from which that space is made; more are passed over evenly."""
+
+
+class BadRecogniser(ValueError):
+    """The file is damaged, or of another format."""
+
+
+class Projection(NamedTuple):
+    """From features as they were made to a space of fewer dimensions."""
+
+    middle: npt.NDArray[np.float32]
+    """(d,)."""
+    basis: npt.NDArray[np.float32]
+    """(k, d), orthonormal but for rounding."""
+
+    def __call__(self, features: npt.NDArray[Any]) -> Faces:
+        """(n, d) -> n faces. Holds 500 of them at a time as floating numbers."""
+        import numpy as np
+
+        rows, lost = [], []
+        for at in range(0, len(features), 500):
+            block = features[at : at + 500].astype(np.float32) - self.middle
+            rows.append((block @ self.basis.T).astype(np.float64))
+            left = (block.astype(np.float64) ** 2).sum(axis=1) - (rows[-1] ** 2).sum(axis=1)
+            lost.append(np.sqrt(np.maximum(left, 0)))
+        return Faces(np.concatenate(rows), np.concatenate(lost))
+
+
+class Recogniser(NamedTuple):
+    """Known people."""
+
+    people: list[str]
+    engine: str
+    """What finds and describes the faces; others' features do not compare."""
+    projection: Projection
+    known: Likeness
+    threshold: float
+    slope: float
+
+    def name(self, features: npt.NDArray[Any]) -> tuple[str, float]:
+        """Whose the face is, or ``UNKNOWN``, and how sure that is.
+
+        The confidence is 0.5 to 1: 0.5 for a score at the threshold, where a name and none are as good, and 0.95 for a
+        name with the score that the person's own pictures have in the middle. It grows with the distance from the
+        threshold (a logistic function), and orders faces by how sure they are; it is no measured probability.
+        """
+        found = likeness.scores(self.known, self.projection(features[None]))[0]
+        best = int(found.argmax())
+        above = float(found[best]) - self.threshold
+        confidence = 1 / (1 + math.exp(-min(50.0, self.slope * abs(above))))
+        return (self.people[best] if above > 0 else UNKNOWN), confidence
+
+
+def project(features: npt.NDArray[Any], *, centre: bool) -> Projection:
+    """The space in which these features, or as many as it has dimensions for, differ most.
+
+    Args:
+        features: (n, d).
+        centre: Whether to take off their average.
+    """
+    import numpy as np
+
+    width = features.shape[1]
+    middle = features.mean(axis=0, dtype=np.float64).astype(np.float32) if centre else np.zeros(width, np.float32)
+    if width <= MOST_DIMENSIONS:
+        return Projection(middle, np.eye(width, dtype=np.float32))
+    chosen = np.linspace(0, len(features) - 1, min(len(features), MOST_ROWS)).round().astype(int)
+    rows = features[chosen].astype(np.float32) - middle
+    squares, directions = np.linalg.eigh((rows @ rows.T).astype(np.float64))
+    number = max(1, min(MOST_DIMENSIONS, int((squares > 1e-6 * squares[-1]).sum())))
+    chosen_ones = directions[:, ::-1][:, :number] / np.sqrt(np.maximum(squares[::-1][:number], likeness.TINY))
+    # As it will be read again: what is learnt is learnt of the same numbers.
+    return Projection(middle, (chosen_ones.T.astype(np.float32) @ rows).astype(np.float16).astype(np.float32))
+
+
+def pack(recogniser: Recogniser, samples: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """The file, the same bytes for the same arrays; ``samples`` are more arrays to keep in it."""
+    import numpy as np
+
+    known = recogniser.known
+    out = io.BytesIO()
+    np.savez(
+        out,
+        allow_pickle=False,
+        format=np.array(FORMAT),
+        engine=np.array(recogniser.engine),
+        people=np.array(recogniser.people),
+        numbers=np.array((recogniser.threshold, recogniser.slope)),
+        projection_middle=recogniser.projection.middle,
+        projection_basis=recogniser.projection.basis.astype(np.float16),
+        middle=known.middle,
+        axes=known.axes,
+        starts=known.starts,
+        plain_samples=known.plain.samples.astype(np.float32),
+        plain_averages=known.plain.averages,
+        apart_samples=known.apart.samples.astype(np.float32),
+        apart_averages=known.apart.averages,
+        **samples,
+    )
+    return out.getvalue()
+
+
+def read(folder: str) -> Recogniser | None:
+    """That of a bundle's folder; None where it has none. Reads only what recognising needs.
+
+    Raises:
+        BadRecogniser: It cannot be read.
+    """
+    import numpy as np
+
+    file = Path(folder) / FILE
+    if not file.is_file():
+        return None
+    arrays = Arrays(file)
+    engine, people = str(arrays["engine"]), [str(name) for name in arrays["people"]]
+    projection = Projection(arrays["projection_middle"], arrays["projection_basis"].astype(np.float32))
+    plain = Space(arrays["plain_samples"].astype(float), arrays["plain_averages"])
+    apart = Space(arrays["apart_samples"].astype(float), arrays["apart_averages"])
+    threshold, slope = map(float, arrays["numbers"])
+    known = Likeness(arrays["middle"], arrays["axes"], arrays["starts"], plain, apart)
+    fits = (
+        projection.basis.shape == (len(known.middle), len(projection.middle))
+        and len(people) == len(known.starts) == len(plain.averages) == len(apart.averages) > 0
+        and known.axes.shape == (len(known.middle), apart.samples.shape[1])
+        and plain.samples.shape == (len(apart.samples), len(known.middle))
+        and bool((np.diff(known.starts, prepend=-1, append=len(plain.samples)) > 0).all())
+    )
+    if not fits:
+        raise BadRecogniser(f"{file}: its arrays do not fit each other; train again")
+    return Recogniser(people, engine, projection, known, threshold, slope)
+
+
+class Arrays:
+    """The arrays of a recogniser's file, each read when asked for."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        if int(self["format"]) != FORMAT:
+            raise BadRecogniser(f"{file} has format {self['format']}, this release reads {FORMAT}; train again")
+
+    def __getitem__(self, name: str) -> Any:
+        import numpy as np
+
+        try:
+            with np.load(self._file, allow_pickle=False) as arrays:
+                return arrays[name]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise BadRecogniser(f"{self._file} is no recogniser, or damaged: {error}") from None
