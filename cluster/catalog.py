@@ -11,13 +11,17 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from types import MappingProxyType
 
+import aggregators.people
+import tasks.faces
+import tasks.faces.draw
+import tasks.faces_train
 import tasks.ocr
 import tasks.onnx
 import tasks.wordcount
 from aggregators import by_name, counts
 from cluster import errors
 from cluster.job import Format, Job, Option
-from splitters import lines, pictures
+from splitters import lines, people, pictures
 
 GROUP = "cluster.jobs"
 log = logging.getLogger(__name__)
@@ -64,6 +68,49 @@ WORDCOUNT = Job(
     unavailable=tasks.wordcount.unavailable,
 )
 
+FACES = Job(
+    name="faces",
+    about="find the faces on pictures and tell whose they are",
+    split=pictures.split,
+    task=tasks.faces.recognise,
+    aggregate=by_name.join,
+    count=pictures.count,
+    formats={
+        "json": Format(by_name.write_json),
+        "jsonl": Format(by_name.jsonl("faces")),
+        "csv": Format(by_name.write_faces_csv),
+    },
+    options=(
+        Option("model", str, None, "the bundle that knows people, as NAME or NAME:VERSION; without, all are unknown"),
+        MEGAPIXELS,
+    ),
+    unavailable=tasks.faces.unavailable,
+    install="cluster[faces]",
+    needs=("model",),
+    bundles="faces",
+    draw=tasks.faces.draw.draw,
+)
+
+FACES_TRAIN = Job(
+    name="faces-train",
+    about="learn to recognise people from a folder of pictures of each",
+    split=people.split,
+    task=tasks.faces_train.embed_people,
+    aggregate=aggregators.people.join,
+    finish=aggregators.people.fit,
+    count=people.count,
+    options=(
+        Option("model", str, None, "the bundle that the result becomes the next version of", required=True),
+        Option("add", bool, False, "keep the people that it knows already"),
+        MEGAPIXELS,
+    ),
+    unavailable=tasks.faces_train.unavailable,
+    install="cluster[faces]",
+    needs=("model",),
+    bundles="faces",
+    trains=True,
+)
+
 ONNX = Job(
     name="onnx",
     about="say what is on pictures, by a classification model in ONNX form",
@@ -83,7 +130,7 @@ ONNX = Job(
     bundles="onnx",
 )
 
-BUILT_IN = (OCR, WORDCOUNT, ONNX)
+BUILT_IN = (OCR, WORDCOUNT, FACES, FACES_TRAIN, ONNX)
 LEFT_OUT = {"event": "job-left-out"}
 
 

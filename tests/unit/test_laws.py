@@ -71,8 +71,12 @@ def test_parts_in_any_order_and_grouping_give_the_same(job: Job, source: Path, o
         assert job.result(iter(grouped), options) == expected
 
 
-def test_no_parts_at_all_give_an_empty_result(job: Job, options: Options) -> None:
-    assert job.result([], options) == {}
+def test_no_parts_at_all_give_an_empty_result_and_no_model(job: Job, options: Options) -> None:
+    if job.trains:
+        with pytest.raises(ValueError, match="learn"):
+            job.result([], options)
+    else:
+        assert job.result([], options) == {}
 
 
 def test_the_number_of_items_is_known_beforehand(job: Job, source: Path) -> None:
