@@ -166,7 +166,7 @@ class Arrays:
         import numpy as np
 
         try:
-            with np.load(self._file, allow_pickle=False) as arrays:
+            with self._file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 return arrays[name]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise BadRecogniser(f"{self._file} is no recogniser, or damaged: {error}") from None
