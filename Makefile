@@ -32,7 +32,7 @@ test: $(VENV)/.test  ## Run all tests but the long ones.
 	$(BIN)/python -m pytest -m 'not slow and not alone' -n 2 --dist worksteal
 	$(BIN)/python -m pytest -m 'alone and not slow'
 
-chaos: $(VENV)/.test  ## Run every job while nodes, connections, submitters and Redis fail (about 11 minutes).
+chaos: $(VENV)/.test  ## Run every job while nodes, connections, submitters and Redis fail (about 20 minutes).
 	$(BIN)/python -m pytest tests/chaos
 	$(BIN)/python -m pytest -m slow
 
