@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import Benchmark, Case, Options, battle, faces, many_files, ocr, report, wordcount
+from tests.benchmarks import Benchmark, Case, Options, battle, bundles, faces, many_files, ocr, report, wordcount
 from tests.benchmarks.measure import Failed
 
 BENCHMARKS: Mapping[str, Benchmark] = {
@@ -17,11 +17,12 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "wordcount": wordcount.cases,
     "many-files": many_files.cases,
     "faces": faces.cases,
+    "bundles": bundles.cases,
     "battle": battle.cases,
 }
-BY_DEFAULT = ("ocr", "wordcount", "many-files", "faces")
+BY_DEFAULT = ("ocr", "wordcount", "many-files", "faces", "bundles")
 """Without the battle: it takes as long as its kills do, and measures no speed."""
-COMPARED = ("faces", "battle")
+COMPARED = ("faces", "bundles", "battle")
 """Whose cases stand side by side in a table of their own."""
 
 
