@@ -47,7 +47,10 @@ def detector(file: Path) -> Detector:
 
         network.setInputSize(pixels.shape[1::-1])
         _, rows = network.detect(np.ascontiguousarray(pixels))
-        return [] if rows is None else [_sighting(row.tolist()) for row in rows]
+        # On pictures of a pixel's height it tells of infinitely large faces.
+        largest = 2 * max(pixels.shape)
+        sane = [row for row in ([] if rows is None else rows) if (abs(row) < largest).all() and min(row[2:4]) > 1]
+        return [_sighting(row.tolist()) for row in sane]
 
     def find(colour: Pixels) -> list[Sighting]:
         found = _all(look, colour)
