@@ -26,7 +26,7 @@ NEAR_PIXELS = 200
 FAR_PIXELS = 1280
 """The longer side at which smaller ones are; pictures below are not enlarged for it."""
 SMALLEST_PIXELS = 24
-"""The width of the smallest face at that level: a 53rd of the longer side of a picture over ``FAR_PIXELS``."""
+"""The width of the smallest box at that level, which is that of a face of some 20 pixels."""
 BORDER = 1 / 3
 STEP = 1.1
 """From one size that is looked for to the next."""

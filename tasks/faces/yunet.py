@@ -17,8 +17,8 @@ NAME = "yunet-1"
 """Another one when faces would be found elsewhere with the same network."""
 NEAR_PIXELS = 320
 """The longer side, with its border, at which faces that fill the picture are looked for."""
-FAR_PIXELS = 1280
-"""The longer side at which smaller ones are, down to some 10 pixels; pictures below are not enlarged for it."""
+FAR_PIXELS = 1920
+"""The longer side at which smaller ones are, down to some 24 pixels; pictures below are not enlarged for it."""
 BORDER = 0.25
 LEAST_SCORE = 0.75
 OVERLAP = 0.3
