@@ -17,8 +17,8 @@ NAME = "yunet-1"
 """Another one when faces would be found elsewhere with the same network."""
 NEAR_PIXELS = 320
 """The longer side, with its border, at which faces that fill the picture are looked for."""
-FAR_PIXELS = 1280
-"""The longer side at which smaller ones are, down to some 10 pixels; pictures below are not enlarged for it."""
+FAR_PIXELS = 1920
+"""The longer side at which smaller ones are, down to some 24 pixels; pictures below are not enlarged for it."""
 BORDER = 0.25
 LEAST_SCORE = 0.75
 OVERLAP = 0.3
@@ -47,7 +47,10 @@ def detector(file: Path) -> Detector:
 
         network.setInputSize(pixels.shape[1::-1])
         _, rows = network.detect(np.ascontiguousarray(pixels))
-        return [] if rows is None else [_sighting(row.tolist()) for row in rows]
+        # On pictures of a pixel's height it tells of infinitely large faces.
+        largest = 2 * max(pixels.shape)
+        sane = [row for row in ([] if rows is None else rows) if (abs(row) < largest).all() and min(row[2:4]) > 1]
+        return [_sighting(row.tolist()) for row in sane]
 
     def find(colour: Pixels) -> list[Sighting]:
         found = _all(look, colour)
