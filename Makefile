@@ -4,11 +4,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 EXAMPLES := deploy/examples/images
 
-.PHONY: help run test chaos check fix bench examples clean
+.PHONY: help run test chaos check fix bench bench-peers examples clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the recipes.
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/'
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -32,7 +32,7 @@ test: $(VENV)/.test  ## Run all tests but the long ones.
 	$(BIN)/python -m pytest -m 'not slow and not alone' -n 2 --dist worksteal
 	$(BIN)/python -m pytest -m 'alone and not slow'
 
-chaos: $(VENV)/.test  ## Run every job while nodes, connections, submitters and Redis fail (about 11 minutes).
+chaos: $(VENV)/.test  ## Run every job while nodes, connections, submitters and Redis fail (about 20 minutes).
 	$(BIN)/python -m pytest tests/chaos
 	$(BIN)/python -m pytest -m slow
 
@@ -48,9 +48,14 @@ fix: $(VENV)/.test  ## Format, and mend what the linter can.
 bench: $(VENV)/.test  ## Run the benchmarks (about 10 minutes).
 	$(BIN)/python -m tests.benchmarks
 
+# What we compare with, apart: some of it takes the place of what we use ourselves.
+bench-peers:  ## Install what the benchmarks compare with into .venv-peers.
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check 'opencv-contrib-python-headless>=4.10,<5' 'numpy>=1.26'
+
 examples: $(VENV)/.test  ## Draw the example pictures again.
 	$(BIN)/python deploy/examples/draw_images.py $(EXAMPLES)
 	$(BIN)/python deploy/examples/draw_faces.py deploy/examples
 
 clean:  ## Remove what the recipes made.
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
+	rm -rf $(VENV) .venv-peers .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info

@@ -118,8 +118,8 @@ def read_samples(folder: str) -> Samples | None:
     arrays = Arrays(file)
     people, owners = arrays["people"], arrays["sample_owners"]
     digests, features = arrays["sample_digests"], arrays["sample_features"]
-    if not (len(owners) == len(digests) == len(features) and features.ndim == 3 and owners.max() < len(people)):
-        raise recogniser.BadRecogniser(f"{file}: its arrays do not fit each other; train again")
+    arrays.check(len(owners) == len(digests) == len(features) > 0 == owners.min() and owners.max() < len(people))
+    arrays.check(features.ndim == 3 and digests.shape[1:] == (32,))
     labels = [str(people[owner]) for owner in owners]
     return Samples(labels, digests, features, str(arrays["engine"]), str(arrays["sample_compare"]))
 

@@ -68,11 +68,15 @@ class Recogniser(NamedTuple):
         name with the score that the person's own pictures have in the middle. It grows with the distance from the
         threshold (a logistic function), and orders faces by how sure they are; it is no measured probability.
         """
+        label, score = self.most_like(features)
+        confidence = 1 / (1 + math.exp(-min(50.0, self.slope * abs(score - self.threshold))))
+        return (label if score > self.threshold else UNKNOWN), confidence
+
+    def most_like(self, features: npt.NDArray[Any]) -> tuple[str, float]:
+        """Who of the known people is most like the face, and the score, -1 to 1."""
         found = likeness.scores(self.known, self.projection(features[None]))[0]
         best = int(found.argmax())
-        above = float(found[best]) - self.threshold
-        confidence = 1 / (1 + math.exp(-min(50.0, self.slope * abs(above))))
-        return (self.people[best] if above > 0 else UNKNOWN), confidence
+        return self.people[best], float(found[best])
 
 
 def project(features: npt.NDArray[Any], *, centre: bool) -> Projection:
@@ -130,11 +134,18 @@ def read(folder: str) -> Recogniser | None:
     Raises:
         BadRecogniser: It cannot be read.
     """
+    file = Path(folder) / FILE
+    return unpack(file) if file.is_file() else None
+
+
+def unpack(file: Path | bytes) -> Recogniser:
+    """The recogniser that ``pack`` made a file of.
+
+    Raises:
+        BadRecogniser: It cannot be read.
+    """
     import numpy as np
 
-    file = Path(folder) / FILE
-    if not file.is_file():
-        return None
     arrays = Arrays(file)
     engine, people = str(arrays["engine"]), [str(name) for name in arrays["people"]]
     projection = Projection(arrays["projection_middle"], arrays["projection_basis"].astype(np.float32))
@@ -142,31 +153,43 @@ def read(folder: str) -> Recogniser | None:
     apart = Space(arrays["apart_samples"].astype(float), arrays["apart_averages"])
     threshold, slope = map(float, arrays["numbers"])
     known = Likeness(arrays["middle"], arrays["axes"], arrays["starts"], plain, apart)
-    fits = (
+    arrays.check(
         projection.basis.shape == (len(known.middle), len(projection.middle))
         and len(people) == len(known.starts) == len(plain.averages) == len(apart.averages) > 0
         and known.axes.shape == (len(known.middle), apart.samples.shape[1])
         and plain.samples.shape == (len(apart.samples), len(known.middle))
         and bool((np.diff(known.starts, prepend=-1, append=len(plain.samples)) > 0).all())
     )
-    if not fits:
-        raise BadRecogniser(f"{file}: its arrays do not fit each other; train again")
     return Recogniser(people, engine, projection, known, threshold, slope)
 
 
 class Arrays:
     """The arrays of a recogniser's file, each read when asked for."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path | bytes) -> None:
         self._file = file
+        self._name = str(file) if isinstance(file, Path) else FILE
         if int(self["format"]) != FORMAT:
-            raise BadRecogniser(f"{file} has format {self['format']}, this release reads {FORMAT}; train again")
+            raise BadRecogniser(f"{self._name} has format {self['format']}, this release reads {FORMAT}; train again")
 
     def __getitem__(self, name: str) -> Any:
         import numpy as np
 
+        file = self._file
         try:
-            with np.load(self._file, allow_pickle=False) as arrays:
+            with (
+                file.open("rb") if isinstance(file, Path) else io.BytesIO(file) as stream,
+                np.load(stream, allow_pickle=False) as arrays,
+            ):
                 return arrays[name]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise BadRecogniser(f"{self._file} is no recogniser, or damaged: {error}") from None
+            raise BadRecogniser(f"{self._name} is no recogniser, or damaged: {error}") from None
+
+    def check(self, fit: bool) -> None:
+        """Whether what was read fits together.
+
+        Raises:
+            BadRecogniser: It does not.
+        """
+        if not fit:
+            raise BadRecogniser(f"{self._name}: its arrays do not fit each other; train again")

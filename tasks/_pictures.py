@@ -98,15 +98,18 @@ def decode(data: bytes, *, max_megapixels: int, grey: bool = False, enough_pixel
             picture.draft("L" if grey else None, wanted)
         if picture.getexif().get(ORIENTATION) in TURNED:
             width, height = height, width
-        result = plain(picture)
-        return Decoded(result.convert("L") if grey else result, width, height)
+        return Decoded(plain(picture, grey=grey), width, height)
 
 
-def plain(picture: Image.Image) -> Image.Image:
-    """The picture upright, opaque, in 8-bit grey or RGB. Transparent parts become white."""
+def plain(picture: Image.Image, *, grey: bool = False) -> Image.Image:
+    """The picture upright, opaque, in 8-bit grey or RGB, or always grey. Transparent parts become white.
+
+    A copy in any case; of most pictures the only one that is held beside them.
+    """
     from PIL import Image, ImageOps
 
-    upright = ImageOps.exif_transpose(picture)
+    turned = picture.getexif().get(ORIENTATION, 1) != 1
+    upright = ImageOps.exif_transpose(picture) if turned else picture
     if upright.mode.startswith("I;16"):
         upright = upright.convert("I")
     if upright.mode in ("I", "F"):  # 16 bits a pixel and more: keep the high ones
@@ -115,5 +118,5 @@ def plain(picture: Image.Image) -> Image.Image:
         opaque = upright if upright.mode == "RGBA" else upright.convert("RGBA")
         white = Image.new("RGB", opaque.size, "white")
         white.paste(opaque, mask=opaque)  # the alpha band; holds two pictures, where alpha_composite holds four
-        return white
-    return upright.convert("L" if upright.mode in ("1", "L") else "RGB")
+        return white.convert("L") if grey else white
+    return upright.convert("L" if grey or upright.mode in ("1", "L") else "RGB")

@@ -100,7 +100,7 @@ def load(model: str | None) -> Engine:
     except cv2.error as error:
         raise BadModel(f"{detector or embedder}: OpenCV cannot use it: {str(error).strip()}") from None
     grey = not detector and not network
-    name = f"{_id(detector, 'yunet') or haar.ID} {_id(embedder, 'sface') or features.ID}"
+    name = f"{_id(detector, yunet.NAME) or haar.ID} {_id(embedder, sface.NAME) or features.ID}"
     if network:
         colour_find = find if detector else lambda pixels: find(_grey(pixels))
         return Engine(name, "cosine", grey, colour_find, network.straighten, network.describe)

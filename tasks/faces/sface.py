@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from tasks.faces.sighting import Pixels, Sighting
+NAME = "sface-1"
+"""Another one when the same network would describe a face in another way."""
 
 
 class Network:

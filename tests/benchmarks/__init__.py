@@ -1,7 +1,7 @@
-"""Benchmarks: ``python -m tests.benchmarks [ocr|wordcount|many-files|battle ...]``; ``make bench`` for the first three.
+"""Benchmarks: ``python -m tests.benchmarks [NAME ...]``; ``make bench`` for all but the battle.
 
-Each drives the command line as a user does, in processes of its own, and checks the answer before
-its time counts. What they gave is in RESULTS.md.
+Each but ``faces``, which asks how often a name is right, drives the command line as a user does, in processes of its
+own, and checks the answer before its time counts. What they gave is in RESULTS.md.
 """
 
 from __future__ import annotations

@@ -9,21 +9,25 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import Benchmark, Case, Options, battle, many_files, ocr, report, wordcount
+from tests.benchmarks import Benchmark, Case, Options, battle, bundles, faces, many_files, ocr, report, wordcount
 from tests.benchmarks.measure import Failed
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     "ocr": ocr.cases,
     "wordcount": wordcount.cases,
     "many-files": many_files.cases,
+    "faces": faces.cases,
+    "bundles": bundles.cases,
     "battle": battle.cases,
 }
-BY_DEFAULT = ("ocr", "wordcount", "many-files")
+BY_DEFAULT = ("ocr", "wordcount", "many-files", "faces", "bundles")
 """Without the battle: it takes as long as its kills do, and measures no speed."""
+COMPARED = ("faces", "bundles", "battle")
+"""Whose cases stand side by side in a table of their own."""
 
 
 @click.command(epilog="Exit codes: 0 all right, 1 a wrong answer, a failed run or a limit exceeded.")
-@click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)), metavar="[ocr|wordcount|many-files|battle]...")
+@click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)), metavar=f"[{'|'.join(BENCHMARKS)}]...")
 @click.option("--small", is_flag=True, help="Sizes that end within seconds, to see that the benchmarks work.")
 @click.option("--repeat", type=click.IntRange(min=1), help="Run each case so often.  [default: 3, small 1]")
 @click.option("--files", type=click.IntRange(min=100), help="How many files many-files has.")
@@ -44,20 +48,23 @@ def main(
         small=small, repeat=repeat or (1 if small else 3), files=files, kills=kills, seed=seed, system=system, keep=keep
     )
     done: list[Case] = []
-    if names != ("battle",):
+    if not names or set(names) - set(COMPARED):
         click.echo(report.head())
     for name in names or BY_DEFAULT:
         with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
             try:
                 for case in BENCHMARKS[name](options, Path(folder)):
                     done.append(case)
-                    if name != "battle":
+                    if name not in COMPARED:
                         click.echo(report.row(case))
+                    elif case.skipped:
+                        click.echo(f"{case.name}: skipped: {case.skipped}", err=True)
             except Failed as error:
                 done.append(Case(name=name, problem=str(error)))
                 click.echo(report.row(done[-1]))
-    if compared := [case for case in done if case.name.startswith("battle, ")]:
-        click.echo(report.side_by_side(compared))
+    for name in COMPARED:
+        if compared := [case for case in done if case.name.startswith(f"{name}, ") and not case.skipped]:
+            click.echo(report.side_by_side(compared))
     if target:
         target.write_text(json.dumps(report.as_json(done, options), indent=1, default=str) + "\n", encoding="utf-8")
     wrong = [case for case in done if case.problem]

@@ -36,6 +36,16 @@ def test_a_benchmark_runs_and_finds_its_answer_right(name: str, tmp_path: Path) 
         assert 0 < run["run_s"] < run["wall_s"]
 
 
+@pytest.mark.parametrize("name", ["bundles"])
+def test_a_benchmark_that_compares_works(name: str, tmp_path: Path) -> None:
+    find_redis()
+    command = [sys.executable, "-m", "tests.benchmarks", name, "--small"]
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=100, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [({"b": 1, "a": 2}, "order of their counts"), ({"a": 2}, "'b'"), ({"a": 2, "b": 1, "c": 1}, "'c'")],

@@ -17,7 +17,7 @@ BIAS = (0.0, 0.0, 0.0, 2.0)
 """The logits are WEIGHTS times the mean colour (in 0..1), plus BIAS."""
 
 PICTURES = {"red.png": (230, 20, 20), "b/green.png": (40, 200, 60), "b/blue.png": (0, 0, 250), "dark.png": (9, 9, 9)}
-LONG_PICTURES, LONG_SIZE = 72, (4000, 3000)
+LONG_PICTURES, LONG_SIZE = 72, (2000, 1500)
 PARAMETERS = {"labels": "labels.txt", "size": [8, 6], "softmax": True}
 
 
@@ -74,7 +74,7 @@ def small(folder: Path) -> None:
 
 
 def long(folder: Path) -> None:
-    """Many large pictures: the model takes no time, decoding them does, some 0.2 s each."""
+    """Many large pictures: the model takes no time, decoding them does, some 0.06 s each."""
     drawn = [_plain(colour, LONG_SIZE) for colour in PICTURES.values()]
     for number in range(LONG_PICTURES):
         (folder / f"{number:03}.png").write_bytes(drawn[number % len(drawn)])
