@@ -9,11 +9,11 @@ from typing import Any
 
 from aggregators import people, recogniser
 from splitters import Chunk
-from tasks import Part, faces
+from tasks import Part
 from tasks._pictures import UnreadablePicture
 from tasks.faces import engine
 
-unavailable = faces.unavailable
+unavailable = engine.unavailable
 
 NO_FACE = "no face found; it must look about this way, upright, and be 24 pixels wide or more"
 NO_PERSON = "lies in nobody's folder"
@@ -79,15 +79,11 @@ def _describe(data: bytes, tools: engine.Engine, max_megapixels: int) -> tuple[A
 
 @functools.lru_cache(maxsize=2)
 def _known(model: str | None) -> dict[tuple[str, bytes], tuple[Any, Any]]:
-    """(Engine, digest of a picture) -> its features and those of its mirror image.
-
-    Raises:
-        BadModel: The bundle's recogniser cannot be read.
-    """
+    """(Engine, digest of a picture) -> its features and those of its mirror image."""
     try:
         samples = people.read_samples(str(Path(model))) if model else None
-    except recogniser.BadRecogniser as error:
-        raise engine.BadModel(str(error)) from None
+    except recogniser.BadRecogniser:  # of another release, or damaged: to train again is what puts it right
+        return {}
     if samples is None:
         return {}
     return {

@@ -10,9 +10,13 @@ from splitters import Chunk
 from tasks import Part
 from tasks._pictures import UnreadablePicture
 from tasks.faces import engine
-from tasks.faces.engine import BadModel, EngineMissing, unavailable
+from tasks.faces.engine import BadModel, EngineMissing
 
 __all__ = ["BadModel", "EngineMissing", "Face", "recognise", "unavailable"]
+NOTHING_OF_USE = (
+    f"the bundle holds nothing that this job uses: a recogniser ({recogniser.FILE}, which the job faces-train makes), "
+    'or networks whose file names end in .onnx and tell what they are by a "yunet" or "sface" in them'
+)
 
 
 class Face(TypedDict):
@@ -70,6 +74,19 @@ def recognise(chunk: Chunk, *, model: str | None = None, max_megapixels: int = 6
     return Part(found, failures)
 
 
+def unavailable(*, model: str | None = None) -> str:
+    """Why this machine cannot look for faces (with the bundle in that folder), or ""."""
+    problem = engine.unavailable(model=model)
+    if problem or not model:
+        return problem
+    try:
+        if not _recogniser(model) and engine.load(model).id == engine.load(None).id:
+            return NOTHING_OF_USE
+    except BadModel as error:
+        return str(error)
+    return ""
+
+
 @functools.lru_cache(maxsize=4)
 def _recogniser(model: str | None) -> recogniser.Recogniser | None:
     """Loaded once in a process and for each folder.
@@ -84,7 +101,7 @@ def _recogniser(model: str | None) -> recogniser.Recogniser | None:
     here = engine.load(model).id
     if known and known.engine != here:
         raise BadModel(
-            f"the recogniser in {model} was fitted to faces described by {known.engine!r}, "
+            f"the recogniser was fitted to faces described by {known.engine!r}, "
             f"but the bundle describes them by {here!r}; train again"
         )
     return known

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from tasks import _pictures
 from tasks.faces import align, features, haar, sface, yunet
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ENOUGH_PIXELS = 1920
 """JPEGs are decoded at a reduced scale down to this longer side: half as much again as detectors look at, so that
 the smallest faces they find still are described from finer pixels."""
+Network = TypeVar("Network")
 
 
 class BadModel(ValueError):
@@ -64,8 +65,19 @@ class Picture(NamedTuple):
         return [left, top, min(self.width, right) - left, min(self.height, bottom) - top]
 
 
-def unavailable() -> str:
-    """Why this machine cannot look for faces, or ""."""
+def unavailable(*, model: str | None = None) -> str:
+    """Why this machine cannot look for faces (with the networks of the bundle in that folder), or ""."""
+    if problem := _not_installed():
+        return problem
+    try:
+        if model:
+            _try_out(load(model))
+    except BadModel as error:
+        return str(error)
+    return ""
+
+
+def _not_installed() -> str:
     for module, package in (("numpy", "NumPy"), ("PIL", "Pillow"), ("cv2", "OpenCV")):
         if not find_spec(module):
             return f"{package} is not installed"
@@ -73,6 +85,29 @@ def unavailable() -> str:
     if not (found and found.origin and Path(found.origin).with_name("data").is_dir()):  # cv2 is slow to import
         return "this OpenCV has no cascades: install opencv-python-headless>=4.10,<5"
     return ""
+
+
+def _try_out(engine: Engine) -> None:
+    """See that networks are of the kind they are named after: OpenCV loads others as well.
+
+    Raises:
+        BadModel: They are not.
+    """
+    import cv2
+    import numpy as np
+
+    if engine.grey:  # it has none
+        return
+    blank = np.full((128, 128, 3), 128, np.uint8)
+    try:
+        engine.find(blank)
+        points = np.array(((48.0, 56.0), (80.0, 56.0)))
+        features = engine.describe(engine.straighten(blank, Sighting(Box(32, 32, 64, 64), 1.0, points)))
+        if engine.compare == "cosine" and len(features) != sface.FEATURES:
+            raise ValueError(f"it gives {len(features)} numbers for a face, not {sface.FEATURES}")
+    except (cv2.error, ValueError, IndexError) as error:
+        said = getattr(error, "err", error)
+        raise BadModel(f"a network of the bundle is not the kind it is named after: {said}") from None
 
 
 @functools.lru_cache(maxsize=4)
@@ -83,8 +118,7 @@ def load(model: str | None) -> Engine:
         BadModel: A file of the bundle is not what it is named after.
         EngineMissing: A library is not here.
     """
-    problem = unavailable()
-    if problem:
+    if problem := _not_installed():
         raise EngineMissing(problem)
     # One thread a picture: a process for each core is running already. For NumPy this must be said before its import.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -94,11 +128,8 @@ def load(model: str | None) -> Engine:
     parameters = read_parameters(model)
     detector = _file(model, parameters, "detector", "yunet")
     embedder = _file(model, parameters, "embedder", "sface")
-    try:
-        find = yunet.detector(detector) if detector else haar.find
-        network = sface.Network(embedder) if embedder else None
-    except cv2.error as error:
-        raise BadModel(f"{detector or embedder}: OpenCV cannot use it: {str(error).strip()}") from None
+    find = _opened(yunet.detector, detector) if detector else haar.find
+    network = _opened(sface.Network, embedder) if embedder else None
     grey = not detector and not network
     name = f"{_id(detector, yunet.NAME) or haar.ID} {_id(embedder, sface.NAME) or features.ID}"
     if network:
@@ -175,6 +206,15 @@ def _file(model: str | None, parameters: Mapping[str, Any], key: str, part: str)
     if not isinstance(named, str) or Path(named).name != named or not (Path(model) / named).is_file():
         raise BadModel(f"the parameter {key} is {named!r}; it must be the name of a file of the bundle")
     return Path(model) / named
+
+
+def _opened(network: Callable[[Path], Network], file: Path) -> Network:
+    import cv2
+
+    try:
+        return network(file)
+    except cv2.error as error:
+        raise BadModel(f"{file.name}: OpenCV cannot use it: {error.err}") from None
 
 
 def _id(file: Path | None, name: str) -> str:

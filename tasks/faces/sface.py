@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tasks.faces.sighting import Pixels, Sighting
 NAME = "sface-1"
 """Another one when the same network would describe a face in another way."""
+FEATURES = 128
+"""How many numbers describe a face."""
 
 
 class Network:

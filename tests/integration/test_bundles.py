@@ -153,9 +153,10 @@ def test_one_flipped_byte_is_never_used(store: Bundles, client: redis.Redis, tmp
 FETCH = """
 import sys, time
 from pathlib import Path
-from cluster import bundles, redis_client
+from cluster import redis_client
 from cluster.blobs.redis import RedisBlobs
 from cluster.bundles.cache import Cache
+from cluster.bundles.redis import RedisBundles
 
 def pause(seconds):
     print("a piece", flush=True)

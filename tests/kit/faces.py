@@ -70,10 +70,15 @@ def check_small(result: dict[str, list[dict[str, Any]]]) -> None:
 
 def small_people(folder: Path) -> None:
     """A folder with a few pictures for each of ``PEOPLE``."""
-    for person in PEOPLE:
-        (folder / person).mkdir()
-        for number in range(PICTURES_EACH):
-            script().draw_face(person, number).save(folder / person / f"{number}.jpg")
+    portraits(folder, PEOPLE, PICTURES_EACH)
+
+
+def portraits(folder: Path, people: Sequence[str], each: int, size: tuple[int, int] = (160, 200)) -> None:
+    """A folder with so many pictures for each of ``people``."""
+    for person in people:
+        (folder / person).mkdir(parents=True)
+        for number in range(1, each + 1):
+            script().draw_face(person, number).resize(size).save(folder / person / f"{number}.jpg")
 
 
 def check_small_people(model: Any) -> None:
@@ -89,7 +94,7 @@ def long(folder: Path) -> None:
     """Group pictures; each takes some 0.1 s."""
     for number in range(DRAWN):
         people = [f"guest {seat} of {number}" for seat in range(3)]
-        _cut(script().draw_party(people, (369, 209))[0], folder, f"{number}-", LONG_GROUPS // DRAWN)
+        cut(script().draw_party(people, (369, 209))[0], folder, f"{number}-", LONG_GROUPS // DRAWN)
 
 
 def long_people(folder: Path) -> None:
@@ -97,7 +102,7 @@ def long_people(folder: Path) -> None:
     for person in PEOPLE:
         (folder / person).mkdir()
         for number in range(DRAWN):
-            _cut(
+            cut(
                 script().draw_face(person, number, (206, 256)),
                 folder / person,
                 f"{number}-",
@@ -114,7 +119,7 @@ def _small_picture(people: Sequence[str]) -> tuple[Any, list[Any]]:
     return picture, known
 
 
-def _cut(picture: Any, folder: Path, prefix: str, count: int) -> None:
+def cut(picture: Any, folder: Path, prefix: str, count: int) -> None:
     """Save the picture ``count`` times, each time without another one of its columns or rows at the edges."""
     width, height = picture.size
     for number in range(count):

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from splitters import Item
-from tasks import faces
+from tasks import faces, faces_train
+from tasks.faces import engine
+from tests.kit import onnx_models
 from tests.kit.programs import DATA, ROOT
 
 Image = pytest.importorskip("PIL.Image")
@@ -216,3 +218,36 @@ def test_a_network_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bundle.json").write_text(json.dumps({"parameters": {"detector": "other.onnx"}}))
     with pytest.raises(faces.BadModel, match=r"other\.onnx: OpenCV cannot use it"):
         faces.recognise([], model=str(tmp_path))
+
+
+@pytest.mark.parametrize("named", ["yunet.onnx", "sface.onnx"])
+def test_a_bundle_that_cannot_be_used_is_known_before_the_first_picture(named: str, tmp_path: Path) -> None:
+    (tmp_path / "kim.jpg").write_bytes(b"a picture")
+    assert "nothing that this job uses" in faces.unavailable(model=str(tmp_path))
+    other = tmp_path / "other"
+    other.mkdir()
+    model = onnx_models.write(other)
+    (other / "colours.onnx").rename(other / named)
+    assert "not the kind it is named after" in faces.unavailable(model=model)
+    assert faces_train.unavailable(model=model) == faces.unavailable(model=model)
+    junk = tmp_path / "junk"
+    junk.mkdir()
+    (junk / named).write_bytes(b"no network")
+    assert f"{named}: OpenCV cannot use it" in faces.unavailable(model=str(junk))
+    (other / named).unlink()
+    (other / "recogniser.npz").write_bytes(b"no recogniser")
+    engine.load.cache_clear()
+    assert "damaged" in faces.unavailable(model=str(other))
+    assert not faces_train.unavailable(model=str(other))  # which makes another one
+
+
+def test_a_bundle_that_can_be_used_is_available(model: str | None) -> None:
+    assert not faces.unavailable(model=model)
+
+
+@pytest.mark.parametrize("size", [(1280, 1), (1280, 18), (7, 320)])
+def test_nothing_is_found_in_memory_that_was_never_written(size: tuple[int, int], model: str | None) -> None:
+    for brightness in range(0, 256, 50):
+        chance = np.random.default_rng(brightness)
+        list(map(chance.standard_normal, [400_000] * 3))  # so that it holds something
+        assert look(encoded(Image.new("L", size, brightness)), model=model) == []
