@@ -62,7 +62,7 @@ class Cache:
 
     def __init__(self, place: Path, limit_bytes: int) -> None:
         self._place = place
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self._verified: dict[str, frozenset[tuple[str, int, int, int]]] = {}
 
     def get(self, manifest: Manifest) -> Path | None:
@@ -108,10 +108,10 @@ class Cache:
             errors.BlobError: Its pieces are gone or wrong. What was fetched so far is dropped.
             OSError: The folder cannot be written: no space, no right.
         """
-        if manifest.size_bytes > self._limit_bytes:
+        if manifest.size_bytes > self.limit_bytes:
             raise errors.BadBundle(
                 f"the bundle {manifest.ref} has {manifest.size_bytes:,} bytes; CLUSTER_BUNDLE_CACHE_BYTES of this"
-                f" machine is {self._limit_bytes:,}"
+                f" machine is {self.limit_bytes:,}"
             )
         for _ in range(ATTEMPTS):
             found = self.get(manifest)
@@ -149,7 +149,7 @@ class Cache:
         kept = {*keep, *(self.packages(self._requirements(digest)).name for digest in keep)}
         total, gone = sum(entry.size_bytes for entry in entries), []
         for entry in entries:
-            if total <= self._limit_bytes:
+            if total <= self.limit_bytes:
                 break
             if entry.name not in kept:
                 self._drop(entry.path)

@@ -40,7 +40,9 @@ class FolderBundles:
         self._place = place
         self._verified: dict[Path, frozenset[tuple[str, int, int, int]]] = {}
 
-    def push(self, name: str, given: Content, by: str, progress: Progress = lambda done, total: None) -> Pushed:
+    def push(
+        self, name: str, given: Content, by: str, progress: Progress = lambda done, total: None, *, again: bool = True
+    ) -> Pushed:
         """See ``Bundles.push``."""
         draft = content.draft(given, name, by, datetime.now(UTC).replace(microsecond=0))
         with self._locked():
@@ -48,7 +50,7 @@ class FolderBundles:
             for known in self._manifests(name):
                 if known.digest == draft.digest:
                     state = self.state(name)
-                    if state.latest != known.version:
+                    if again and state.latest != known.version:
                         state = state._replace(latest=known.version)
                         self._keep(name, state)
                     return Pushed(known, new=False, current=state.current)

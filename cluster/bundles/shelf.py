@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from cluster.blobs import BlobStore
 
 
+DIGITS = 8
+
+
 class Shelf:
     """The bundles of a cluster, and those of them that lie on this machine.
 
@@ -36,6 +39,7 @@ class Shelf:
         self._config = config
         self._manifests: dict[str, Manifest] = {}
         self._usable: set[tuple[Any, ...]] = set()
+        self._met: set[tuple[str, ...]] = set()
 
     def pin(self, job: Job, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options with the version of the bundle that a run begun now has to its end.
@@ -49,16 +53,15 @@ class Shelf:
         wanted = options.get("model") if job.bundles else None
         if wanted is None:
             return dict(options)
-        name, version = parse_ref(wanted)
         try:
-            manifest = self.bundles.manifest(name, version)
+            manifest = self.manifest(wanted)
         except errors.UnknownBundle:
-            if job.trains and version is None:
+            if job.trains and ":" not in wanted:
                 return dict(options)
             raise
         if manifest.job != job.bundles:
             raise errors.UsageError(f"{manifest.ref} is a bundle for the job {manifest.job}, not for {job.bundles}")
-        return {**options, "model": manifest.ref}
+        return {**options, "model": reference(manifest)}
 
     def options(self, job: Job, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options as the job's functions take them: ``model`` is the folder of the bundle on this machine.
@@ -68,10 +71,11 @@ class Shelf:
         Raises:
             errors.BlobError, errors.UnknownBundle: It is gone, or damaged.
             errors.NotInstalled: It requires what this machine lacks.
-            errors.JobUnavailable: This process has already imported what the bundle requires in another version.
+            requirements.OtherProcess: This process works with other packages.
         """
         ref = version(job, options)
         if ref is None:
+            requirements.activate(None)
             return {**options, "model": None} if job.bundles else dict(options)
         folder = self._folder(ref)
         requirements.activate(self.packages(ref))
@@ -103,10 +107,25 @@ class Shelf:
         return self.cache.packages(self.manifest(ref).requirements)
 
     def manifest(self, ref: str) -> Manifest:
-        """The manifest of a version, which never changes."""
-        if ref not in self._manifests:
-            self._manifests[ref] = self.bundles.manifest(*parse_ref(ref))
-        return self._manifests[ref]
+        """The manifest of what a ``reference`` names, which never changes; of a name or version, what is there now.
+
+        Raises:
+            errors.UnknownBundle: There is none, or by now another one of that number: Redis has lost what it had.
+        """
+        if ref in self._manifests:
+            return self._manifests[ref]
+        plain, _, digest = ref.partition(".")
+        manifest = self.bundles.manifest(*parse_ref(plain))
+        if not manifest.digest.startswith(digest):
+            raise errors.UnknownBundle(f"the bundle {plain} is another one by now than that of the run")
+        if digest:
+            self._manifests[ref] = manifest
+        return manifest
+
+    def may_bring(self, manifest: Manifest) -> bool:
+        """Whether what a bundle requires can be here, though this machine by itself lacks it."""
+        here = self.cache.packages(manifest.requirements).is_dir()
+        return bool(manifest.requirements) and (here or self._config.install == "allow")
 
     def publish(self, job: Job, name: str, made: Model, by: str) -> Pushed:
         """Make what a run has trained the next version of the bundle it was begun for.
@@ -117,10 +136,10 @@ class Shelf:
             made: Its result.
             by: Whom to name.
         """
-        before = self.manifest(name) if parse_ref(name).version else None
+        before = self.manifest(name) if ":" in name else None
         parameters = {**(before.parameters if before else {}), **made.parameters}
         content = Content(job.bundles, made.files, before.requirements if before else (), parameters)
-        return self.bundles.push(parse_ref(name).name, content, by)
+        return self.bundles.push(name.partition(":")[0], content, by, again=False)
 
     def current(self) -> list[Manifest]:
         """The versions that runs submitted now get."""
@@ -128,8 +147,11 @@ class Shelf:
 
     def lacks(self, manifest: Manifest) -> str:
         """Which of the packages that a bundle requires this machine lacks, and what to do; "" for none."""
+        if manifest.requirements in self._met:
+            return ""
         missing = requirements.missing(manifest.requirements, self.cache.packages(manifest.requirements))
         if not missing:
+            self._met.add(manifest.requirements)  # to look again for each chunk would cost it 5 ms
             return ""
         what = "; ".join(f"{line} ({why})" for line, why in missing.items())
         if self._config.install == "allow":
@@ -152,7 +174,15 @@ class Shelf:
 def version(job: Job, options: Mapping[str, Any]) -> str | None:
     """The version of a bundle that the options name; None where there is none, or one is yet to be trained."""
     ref = options.get("model") if job.bundles else None
-    return ref if ref is not None and parse_ref(ref).version is not None else None
+    return ref if ref and ":" in ref else None
+
+
+def reference(manifest: Manifest) -> str:
+    """How a run names its bundle: ``office:3.1a2b3c4d``, with the beginning of the digest.
+
+    A Redis that was emptied gives the same number again; the digest tells them apart.
+    """
+    return f"{manifest.ref}.{manifest.digest[:DIGITS]}"
 
 
 def connect(config: Settings, client: redis.Redis, store: BlobStore) -> Shelf:
