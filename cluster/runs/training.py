@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from cluster import errors
+from cluster import errors, logs
 from cluster.job import Job
 from cluster.runs import Stores, parts
 from cluster.runs.status import Status
@@ -33,7 +33,8 @@ def publish(job: Job, status: Status, stores: Stores, config: Settings) -> dict[
     try:
         made = job.result(parts.of_run(status.run, stores, config.max_part_bytes), options)
     except ValueError as error:
-        raise errors.RunFailed(f"the run {status.run} gives no model: {error}") from None
+        why = "".join(f"; {logs.plain(failure.item)}: {logs.plain(failure.reason)}" for failure in status.failures[:3])
+        raise errors.RunFailed(f"the run {status.run} gives no model: {error}{why}") from None
     pushed = stores.models.publish(job, status.options["model"], made, by=status.submitter)
     report = {"model": pushed.manifest.ref, "new": pushed.new, **made.report}
     stores.ledger.enter_report(status.run, report)
