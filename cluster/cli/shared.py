@@ -18,13 +18,29 @@ from cluster.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+
+class _Path(click.Path):
+    """A path. An empty one, as of a variable that is not set, would mean the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path.
+
+        Raises:
+            click.BadParameter: It is empty.
+        """
+        if value == "":
+            self.fail("a path is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _Path(path_type=Path)
 broker = click.option(
     "--broker", metavar="URL", help="The cluster's Redis; by default CLUSTER_BROKER_URL.", default=None
 )
 annotate = click.option(
     "--annotate",
     "drawn",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FOLDER",
     help="Draw what was found into copies of the pictures, in this folder.",
 )
@@ -42,10 +58,12 @@ def connect(broker_url: str | None, *, patient: bool = False) -> tuple[Settings,
     return config, runs.connect(config, patient=patient)
 
 
-def other_versions(status: Status, nodes: Iterable[Node]) -> dict[str, str]:
-    """Node -> why it does not do a run: those that have the job in another version."""
+def unfit(status: Status, nodes: Iterable[Node]) -> dict[str, str]:
+    """Node -> why it does not do a run: those that lack what it needs, or have the job in another version."""
     found = {}
     for node in nodes:
+        if node.state == "online" and status.label in node.missing:
+            found[node.name] = node.missing[status.label]
         plain = [label.partition("@")[0] for label in node.jobs]
         versions = {label.partition(".")[0]: label.partition(".")[2] for label in plain}
         if node.state == "online" and versions.get(status.job, status.version) != status.version:
