@@ -260,6 +260,17 @@ def test_pictures_can_be_drawn_when_the_run_is_over(nodes: Nodes, stores: Stores
     assert "name it, as it was submitted" in without.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_result_that_cannot_be_written_is_kept(nodes: Nodes, stores: Stores) -> None:
+    picture = faces.FOLDER / "party" / "garden.jpg"
+    done = cluster(*command(nodes, picture, "--model", "office", "-o", "/dev/full"), timeout_s=TIMEOUT_S)
+    assert done.returncode == errors.ClusterError.exit_code
+    assert "No space left on device" in done.stderr
+    run = stores.ledger.runs(1)[0].run
+    assert f"its result is kept: cluster result {run}" in done.stderr
+    assert labels(cluster("result", run, "--broker", nodes.url).stdout) == {"garden.jpg": EXAMPLES["garden.jpg"]}
+
+
 def test_who_takes_up_a_run_gets_its_pictures(nodes: Nodes, stores: Stores, tmp_path: Path) -> None:
     source = crowd(tmp_path / "in", ("gus", "rosa"), 24)
     with start_cluster(*command(nodes, source, "--model", "office", "--chunk-size", "1")) as submitted:
