@@ -122,13 +122,18 @@ class Keeper:
         models = self._stores.models
         try:
             needs = job.needs_of(label)
+            ref = shelf.version(job, needs)
+            if job.label in self._left_out and not (ref and models.manifest(ref).requirements):
+                return self._left_out[job.label]  # and no bundle brings what it lacks: none is fetched for it
             problem = models.problem(job, needs)
-            if not problem and (ref := shelf.version(job, needs)):
+            if not problem and ref:
                 problem = self._conflict(ref)
                 self._held[ref] = models.manifest(ref).digest
             return problem
-        except (errors.ClusterError, ValueError, OSError) as error:
+        except (errors.ClusterError, ValueError) as error:
             return str(error)
+        except OSError as error:
+            return f"what it needs cannot be kept in {models.cache.place}: {error.strerror or error}"
 
     def _conflict(self, ref: str) -> str:
         """Which other bundle needs a package in another version: a slot has only one of them."""
