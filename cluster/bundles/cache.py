@@ -61,7 +61,8 @@ class Cache:
     """
 
     def __init__(self, place: Path, limit_bytes: int) -> None:
-        self._place = place
+        self.place = place
+        """The folder of its entries, made when the first one comes."""
         self.limit_bytes = limit_bytes
         self._verified: dict[str, frozenset[tuple[str, int, int, int]]] = {}
 
@@ -71,7 +72,7 @@ class Cache:
         All files are read and compared by the first call in this process, and whenever one of them looks changed since;
         otherwise it costs a look at each file's time. What is wrong is dropped.
         """
-        path = self._place / manifest.digest
+        path = self.place / manifest.digest
         try:
             now = folder.signature(path)
         except FileNotFoundError:
@@ -120,12 +121,12 @@ class Cache:
             with self._draft() as draft:
                 folder.write(draft, manifest, read, pause or leave_two_thirds, self._near)
                 try:
-                    draft.rename(self._place / manifest.digest)
+                    draft.rename(self.place / manifest.digest)
                 except OSError as error:
                     if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                         raise
                     # Another one of this machine has fetched it meanwhile: look at what that one has.
-        raise errors.BlobCorrupt(f"the bundle {manifest.ref} is changed in {self._place} as soon as it is there")
+        raise errors.BlobCorrupt(f"the bundle {manifest.ref} is changed in {self.place} as soon as it is there")
 
     def packages(self, requirements: Sequence[str]) -> Path:
         """The folder for the packages that these requirements ask for; bundles that require the same share it.
@@ -133,7 +134,7 @@ class Cache:
         It need not exist. Other versions of Python have another one.
         """
         said = orjson.dumps([sorted(requirements), sys.implementation.cache_tag, sysconfig.get_platform()])
-        return self._place / f"{PACKAGES}{hashlib.sha256(said).hexdigest()[:32]}"
+        return self.place / f"{PACKAGES}{hashlib.sha256(said).hexdigest()[:32]}"
 
     def evict(self, keep: Collection[str]) -> list[str]:
         """Drop what was not used for the longest until the limit is kept, and what died fetches have left.
@@ -167,8 +168,8 @@ class Cache:
 
         Its lock stands beside it and is held as long as it may grow: the lock of a dead process is free.
         """
-        path = self._place / f"{DRAFT}{uuid.uuid4().hex}"
-        self._place.mkdir(parents=True, exist_ok=True)
+        path = self.place / f"{DRAFT}{uuid.uuid4().hex}"
+        self.place.mkdir(parents=True, exist_ok=True)
         lock = path.with_name(path.name + LOCK)
         with lock.open("w") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
@@ -181,9 +182,9 @@ class Cache:
 
     def _sweep(self) -> None:
         """Remove the drafts of those who were killed."""
-        for path in self._place.glob(f"{DRAFT}*"):
+        for path in self.place.glob(f"{DRAFT}*"):
             name = path.name.removesuffix(LOCK)
-            lock = self._place / (name + LOCK)
+            lock = self.place / (name + LOCK)
             with suppress(OSError):
                 if not lock.exists():
                     if time.time() - path.stat().st_mtime > UNLOCKED_S:
@@ -191,7 +192,7 @@ class Cache:
                     continue
                 with lock.open("r") as held:
                     fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(self._place / name, ignore_errors=True)
+                    shutil.rmtree(self.place / name, ignore_errors=True)
                     lock.unlink(missing_ok=True)
 
     def _drop(self, path: Path) -> None:
@@ -200,16 +201,16 @@ class Cache:
             path.rename(draft / path.name)
 
     def _entries(self) -> Iterator[Entry]:
-        if not self._place.is_dir():
+        if not self.place.is_dir():
             return
-        for path in self._place.iterdir():
+        for path in self.place.iterdir():
             if re.fullmatch(rf"[0-9a-f]{{64}}|{PACKAGES}[0-9a-f]{{32}}", path.name):
                 with suppress(OSError):
                     yield Entry(path, folder.size_bytes(path), path.stat().st_mtime)
 
     def _near(self, file: File) -> Path | None:
         """Where an entry may have the same file; its content is for the caller to compare."""
-        for entry in self._place.glob("[0-9a-f]" * 8 + "*"):
+        for entry in self.place.glob("[0-9a-f]" * 8 + "*"):
             path = entry / file.path
             with suppress(OSError):
                 found = path.lstat()
@@ -220,7 +221,7 @@ class Cache:
     def _requirements(self, digest: str) -> list[str]:
         """What an entry says it requires."""
         try:
-            said = orjson.loads((self._place / digest / DESCRIPTION).read_bytes())
+            said = orjson.loads((self.place / digest / DESCRIPTION).read_bytes())
             return [str(line) for line in said["requirements"]]
         except (OSError, ValueError, TypeError, KeyError):
             return []

@@ -42,7 +42,7 @@ def to_end(
                 line = texts.resume(ledger.status(run, failures=False))
                 click.echo(f"{run}: left to others. To take it up again: {line}", err=True)
         raise
-    return _conclude(opened, job, run, state, to)
+    return _conclude(opened, job, run, state, to, private=private)
 
 
 def _cancel(opened: Session, run: str) -> None:
@@ -89,14 +89,19 @@ def terminable() -> Iterator[None]:
         redis_client.given_up.clear()
 
 
-def _conclude(opened: Session, job: Job, run: str, state: str, to: Target) -> int:
+def _conclude(opened: Session, job: Job, run: str, state: str, to: Target, *, private: bool) -> int:
     """Write the result of a run that ended, and say how it went."""
     status = opened.stores.ledger.status(run)
     if state == "cancelled":
         raise errors.RunCancelled(f"the run {run} was cancelled: {status.error}")
     if state != "done":
         raise errors.RunFailed(f"the run {run} {state}: {status.error}")
-    problems = to.write(job, status, opened.stores, opened.config)
+    try:
+        problems = to.write(job, status, opened.stores, opened.config)
+    except (KeyboardInterrupt, SystemExit, OSError) as error:
+        if not private and not isinstance(error, BrokenPipeError):
+            click.echo(f"{run} is done, and its result is kept: cluster result {run}", err=True)
+        raise
     rate = status.items_settled / max(status.seconds, 0.001)
     nodes = f"{len(status.nodes)} node{'' if len(status.nodes) == 1 else 's'}"
     line = f"{run}: {texts.items(status)} in {texts.duration(status.seconds)} ({rate:.1f}/s) on {nodes}"

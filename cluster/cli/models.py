@@ -21,10 +21,8 @@ from cluster.bundles.install import install
 from cluster.bundles.manifest import Manifest, parse_ref
 from cluster.bundles.shelf import Shelf
 from cluster.cli import bundle_texts, shared
-from cluster.runs import demand
+from cluster.runs import coordinate, demand
 from cluster.settings import Settings
-
-FOLDER = click.Path(path_type=Path)
 
 
 class Place(NamedTuple):
@@ -34,6 +32,8 @@ class Place(NamedTuple):
     config: Settings
     in_use: Callable[[str], Sequence[str]]
     """The runs that are running with a version, by its ref."""
+    fail: Callable[[str, str], object]
+    """Ends a run that is in use, with a reason."""
 
     @classmethod
     def of(cls, broker: str | None) -> Place:
@@ -41,9 +41,10 @@ class Place(NamedTuple):
         config = settings.load(broker_url=broker)
         if config.broker_url is None:
             click.echo(f"no broker is set; these are the bundles of this machine ({config.models_folder})", err=True)
-            return cls(shelf.here(config), config, lambda ref: ())
+            return cls(shelf.here(config), config, lambda ref: (), lambda run, why: None)
         config, stores = shared.connect(broker)
-        return cls(stores.models, config, functools.partial(demand.in_use, stores.ledger.redis))
+        in_use = functools.partial(demand.in_use, stores.ledger.redis)
+        return cls(stores.models, config, in_use, lambda run, why: coordinate.cancel(run, stores, why, "failed"))
 
     @property
     def bundles(self) -> Bundles:
@@ -79,7 +80,7 @@ def command() -> None:
     "push", epilog="\b\nExample:\n  cluster models push office ./office --job faces --requirement numpy==1.26.4"
 )
 @click.argument("name")
-@click.argument("source", metavar="FOLDER", type=FOLDER)
+@click.argument("source", metavar="FOLDER", type=shared.PATH)
 @click.option("--job", help="The job it is for; by default that in FOLDER/bundle.json.")
 @click.option("--requirement", "required", multiple=True, metavar="LINE", help="As numpy==1.26.4; may be given again.")
 @shared.broker
@@ -139,7 +140,7 @@ def show(ref: str, broker: str | None, as_json: bool) -> None:
 
 @command.command("pull", epilog="\b\nExample:\n  cluster models pull office:2 ./office-2")
 @click.argument("ref")
-@click.argument("target", metavar="FOLDER", type=FOLDER)
+@click.argument("target", metavar="FOLDER", type=shared.PATH)
 @shared.broker
 def pull(ref: str, target: Path, broker: str | None) -> None:
     """Write the files of REF and its bundle.json to FOLDER, which must be new or empty."""
@@ -163,18 +164,24 @@ def pull(ref: str, target: Path, broker: str | None) -> None:
     "remove", epilog="\b\nExamples:\n  cluster models remove office:2\n  cluster models remove office --force"
 )
 @click.argument("ref")
-@click.option("--force", is_flag=True, help="Also if runs use it: their chunks that are not done will fail.")
+@click.option("--force", is_flag=True, help="Also if runs use it: they end as failed.")
 @shared.broker
 def remove(ref: str, force: bool, broker: str | None) -> None:
     """Remove the version REF, or with a name alone all versions of that bundle. Their numbers are not given again."""
     place = Place.of(broker)
     name, version = parse_ref(ref)
     refs = [ref] if version else [manifest.ref for manifest in place.bundles.versions(name)]
-    for one in refs:
-        runs = place.in_use(one)
-        if runs and not force:
-            raise errors.UsageError(f"{one} is in use by {', '.join(runs)}; --force removes it all the same")
+    in_use = {one: place.in_use(one) for one in refs}
+    for one, running in in_use.items():
+        if running and not force:
+            raise errors.UsageError(
+                f"{one} is in use by {', '.join(running)}; --force removes it all the same, and ends these as failed"
+            )
     gone = place.bundles.remove(name, version)
+    for one, running in in_use.items():
+        for run in running:  # which would wait for ever for a node that has it
+            place.fail(run, f"its bundle {one} was removed")
+            click.echo(f"{run}: failed, as {one} is removed", err=True)
     place.announce()
     for number in gone:
         click.echo(f"removed {name}:{number}")

@@ -79,6 +79,8 @@ def prepare(
         _check_place("-o", output)
     if drawn is not None:
         _check_drawing(job, drawn, source)
+        if output is not None and output.resolve() == drawn.resolve():
+            raise errors.UsageError(f"-o and --annotate are both {drawn}; the one is a file, the other a folder")
     return Target(chosen, output, drawn, source, time.time())
 
 
@@ -89,9 +91,15 @@ def _check_drawing(job: Job, folder: Path, source: Sequence[str]) -> None:
         raise errors.UsageError("--annotate draws into copies of the input: name it, as it was submitted")
     if folder.exists() and not folder.is_dir():
         raise errors.UsageError(f"--annotate {folder} is no folder")
+    place = folder.resolve()
     for root in paths(source):
-        if folder.resolve() == (root if root.is_dir() else root.parent).resolve():
+        if place == (root if root.is_dir() else root.parent).resolve():
             raise errors.UsageError(f"--annotate {folder} would write over the input {root}; name another folder")
+        if place.is_relative_to(root.resolve()):
+            raise errors.UsageError(
+                f"--annotate {folder} lies in the input {root}: a next run would take what is drawn for more pictures;"
+                " name a folder outside of it"
+            )
     _check_place("--annotate", folder)
 
 

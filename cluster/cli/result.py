@@ -21,7 +21,7 @@ from cluster.cli.progress import Progress
 )
 @click.argument("run")
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the result there, not to stdout.")
+@click.option("-o", "--output", type=shared.PATH, help="Write the result there, not to stdout.")
 @click.option("--format", "format_name", default="json", show_default=True, help="How to write the result.")
 @shared.annotate
 @click.option("--wait", is_flag=True, help="Wait for the run to end.")

@@ -18,7 +18,7 @@ from cluster.runs.status import Status
 )
 @click.argument("run")
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
-@click.option("-o", "--output", "target", type=click.Path(path_type=Path), help="Write the result there.")
+@click.option("-o", "--output", "target", type=shared.PATH, help="Write the result there.")
 @click.option("--format", "format_name", default="json", show_default=True, help="How to write the result.")
 @shared.annotate
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")

@@ -18,13 +18,29 @@ from cluster.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+
+class _Path(click.Path):
+    """A path. An empty one, as of a variable that is not set, would mean the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path.
+
+        Raises:
+            click.BadParameter: It is empty.
+        """
+        if value == "":
+            self.fail("a path is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _Path(path_type=Path)
 broker = click.option(
     "--broker", metavar="URL", help="The cluster's Redis; by default CLUSTER_BROKER_URL.", default=None
 )
 annotate = click.option(
     "--annotate",
     "drawn",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FOLDER",
     help="Draw what was found into copies of the pictures, in this folder.",
 )

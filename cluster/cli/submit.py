@@ -61,7 +61,7 @@ class Submit(click.Command):
 )
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("-j", "--job", "job_name", required=True, metavar="NAME", help="What to do: see `cluster jobs`.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the result there, not to stdout.")
+@click.option("-o", "--output", type=shared.PATH, help="Write the result there, not to stdout.")
 @click.option("--format", "format_name", default="json", show_default=True, help="How to write the result.")
 @shared.annotate
 @click.option("--detach", is_flag=True, help="Print the run's id and go on in the background.")
@@ -158,11 +158,8 @@ def _detach(
         raise errors.UsageError(
             "--detach needs a cluster that stays: start one with `cluster up`, or give --broker URL"
         )
-    if target is None:
-        job.writer(format_name, options)
-    else:
-        outputs.prepare(job, format_name, options, target)
-    outputs.prepare(job, "json", options, None, drawn, inputs)
+    job.writer(format_name, options)
+    outputs.prepare(job, format_name if target else "json", options, target, drawn, inputs)
     session.Input(job, inputs, options)
     folder = config.cache_folder / "runs"
     folder.mkdir(parents=True, exist_ok=True)

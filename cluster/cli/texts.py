@@ -112,7 +112,10 @@ def nodes(found: Sequence[Node]) -> str:
     for node in found:
         if node.state == "online":
             lines += [
-                logs.plain(f"{node.name} leaves out {label}: {why}") for label, why in sorted(node.missing.items())
+                logs.plain(f"{node.name} leaves out {label}: {why}")
+                for label, why in sorted(node.missing.items())
+                # A job that is left out altogether is told once, not for each bundle.
+                if (plain := label.partition("@")[0]) == label or node.missing.get(plain) != why
             ]
     return "\n".join(lines)
 

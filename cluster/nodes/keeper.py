@@ -178,5 +178,7 @@ class Keeper:
             return problem
         except (redis.RedisError, MemoryError):
             raise
+        except OSError as error:
+            return f"what it needs cannot be kept in {self._models.cache.place}: {error.strerror or error}"
         except Exception as error:  # noqa: BLE001 - one bundle that cannot be used must not keep us from the others
             return str(error) or type(error).__name__

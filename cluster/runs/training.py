@@ -6,7 +6,7 @@ import logging
 import time
 from typing import Any
 
-from cluster import errors
+from cluster import errors, logs
 from cluster.job import Job
 from cluster.runs import Stores, parts
 from cluster.runs.status import Status
@@ -49,7 +49,8 @@ def _publish(job: Job, status: Status, stores: Stores, config: Settings) -> dict
     try:
         made = job.result(parts.of_run(status.run, stores, config.max_part_bytes), options)
     except ValueError as error:
-        raise errors.RunFailed(f"the run {status.run} gives no model: {error}") from None
+        why = "".join(f"; {logs.plain(failure.item)}: {logs.plain(failure.reason)}" for failure in status.failures[:3])
+        raise errors.RunFailed(f"the run {status.run} gives no model: {error}{why}") from None
     pushed = stores.models.publish(job, before, made, by=status.submitter)
     name = pushed.manifest.name
     log.info("run %s made %s", status.run, pushed.manifest.ref, extra={"event": "model", "run": status.run})

@@ -47,6 +47,14 @@ def words(tmp_path: Path) -> Path:
         ("submit --job ocr --format text-folder {words}", 2, "give it with -o FOLDER"),
         ("submit --job wordcount -o {folder} {words}", 2, "is a folder"),
         ("submit --job wordcount -o {folder}/no/out.json {words}", 2, "there is no folder {folder}/no"),
+        ("submit --job wordcount --annotate {folder}/out {words}", 2, "leave out --annotate"),
+        ("submit --job faces --annotate {folder} {picture}", 2, "would write over the input {picture}"),
+        ("submit --job faces --annotate {folder}/out {folder}", 2, "lies in the input {folder}"),
+        ("submit --job faces --annotate {folder}/out -o {folder}/out {picture}", 2, "are both {folder}/out"),
+        ("submit --job faces --annotate {words} {picture}", 2, "is no folder"),
+        ("submit --job faces --annotate= {picture}", 2, "a path is empty"),
+        ("submit --job faces --model nobody {picture}", 2, "no bundle 'nobody'"),
+        ("submit --job faces-train {folder}", 2, "faces-train needs --model"),
         ("submit --job wordcount --detach {words}", 2, "cluster up"),
         ("submit --job wordcount {words} --broker " + NO_REDIS, 4, "no Redis answers at redis://:***@127.0.0.1:1/0"),
         ("submit --job wordcount {words} --broker http://host", 2, "must be redis://"),
@@ -65,7 +73,8 @@ def words(tmp_path: Path) -> Path:
 def test_wrong_use_is_one_clear_sentence(arguments: str, code: int, says: str, words: Path) -> None:
     (words.parent / "loop").symlink_to(words.parent / "loop")
     (words.parent / "empty").mkdir()
-    place = {"words": words, "folder": words.parent, "loop": words.parent / "loop", "empty": words.parent / "empty"}
+    place = {name: words.parent / name for name in ("loop", "empty", "picture")}
+    place |= {"words": words, "folder": words.parent}
     done = cluster(*arguments.format(**place).split())
     assert done.returncode == code, done.stderr
     assert says.format(**place) in done.stderr

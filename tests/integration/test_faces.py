@@ -188,6 +188,17 @@ def test_who_is_known_is_not_looked_at_again_when_somebody_is_added(nodes: Nodes
     assert report["left_out"] == {}
 
 
+def test_where_nobody_can_be_learned_it_is_said_why(nodes: Nodes, name: str, tmp_path: Path) -> None:
+    (tmp_path / "ada").mkdir()
+    shutil.copy(faces.FOLDER / "images" / "poem.png", tmp_path / "ada")
+    shutil.copy(faces.FOLDER / "people" / "ada" / "1.jpg", tmp_path)
+    done = cluster("submit", "-q", "--job", "faces-train", tmp_path, "--model", name, "--broker", nodes.url)
+    assert done.returncode == errors.RunFailed.exit_code
+    assert "1.jpg: lies in nobody's folder" in done.stderr
+    assert "ada/poem.png: no face found" in done.stderr
+    assert cluster("models", "show", name, "--broker", nodes.url).returncode == errors.UnknownBundle.exit_code
+
+
 def test_two_users_at_the_same_time_each_get_their_own_pictures(nodes: Nodes, tmp_path: Path) -> None:
     users = {"a": ("kim", "ada"), "b": ("rosa", "gus")}
     for user, people in users.items():
@@ -247,6 +258,17 @@ def test_pictures_can_be_drawn_when_the_run_is_over(nodes: Nodes, stores: Stores
     without = cluster(*result, "--annotate", tmp_path / "more")
     assert without.returncode == errors.UsageError.exit_code
     assert "name it, as it was submitted" in without.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_result_that_cannot_be_written_is_kept(nodes: Nodes, stores: Stores) -> None:
+    picture = faces.FOLDER / "party" / "garden.jpg"
+    done = cluster(*command(nodes, picture, "--model", "office", "-o", "/dev/full"), timeout_s=TIMEOUT_S)
+    assert done.returncode == errors.ClusterError.exit_code
+    assert "No space left on device" in done.stderr
+    run = stores.ledger.runs(1)[0].run
+    assert f"its result is kept: cluster result {run}" in done.stderr
+    assert labels(cluster("result", run, "--broker", nodes.url).stdout) == {"garden.jpg": EXAMPLES["garden.jpg"]}
 
 
 def test_who_takes_up_a_run_gets_its_pictures(nodes: Nodes, stores: Stores, tmp_path: Path) -> None:

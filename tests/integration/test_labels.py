@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import secrets
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cluster import errors, keys, runs, settings
+from cluster.bundles.content import Content
 from cluster.nodes import keeper
 from cluster.nodes.keeper import Keeper
 from cluster.runs import Stores, celery_tasks, demand
-from tests.kit.jobs.cluster_testjobs import PICKY
+from tests.kit.jobs.cluster_testjobs import PICKY, TAGGED
 from tests.kit.programs import MARK, Worker, cluster, start_cluster
 from tests.kit.waiting import wait_until
 
@@ -100,6 +102,31 @@ def test_a_label_is_served_as_long_as_a_run_that_needs_it(kept: Keeper, stores: 
     kept.look()
     assert not kept.found.serves
     assert not any(run.encode() in row for row in client.zrange(keys.DEMAND, 0, -1))
+
+
+@pytest.fixture
+def bundle(stores: Stores) -> Iterator[str]:
+    """A version of one for the job ``tagged``."""
+    name = f"tag-{secrets.token_hex(4)}"
+    yield stores.models.bundles.push(name, Content("tagged", {"tag.txt": b"red"}), "a test").manifest.ref
+    stores.models.bundles.remove(name)
+
+
+def test_a_node_that_lacks_a_job_fetches_no_bundles_for_it(redis_url: str, bundle: str, tmp_path: Path) -> None:
+    config = settings.load(broker_url=redis_url).model_copy(update={"cache_dir": tmp_path})
+    kept = Keeper(runs.connect(config, patient=False), [TAGGED], {"tagged": "it is not installed"})
+    kept.look()
+    assert kept.found.missing[f"tagged@{bundle}"] == "it is not installed"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_node_that_cannot_keep_a_bundle_says_where(redis_url: str, bundle: str, tmp_path: Path) -> None:
+    (tmp_path / "bundles").write_text("in the way")
+    config = settings.load(broker_url=redis_url).model_copy(update={"cache_dir": tmp_path})
+    kept = Keeper(runs.connect(config, patient=False), [TAGGED], {})
+    kept.look()
+    why = kept.found.missing[f"tagged@{bundle}"]
+    assert why == f"what it needs cannot be kept in {tmp_path / 'bundles'}: File exists"
 
 
 def test_labels_that_make_no_sense_are_answered_and_harm_nothing(kept: Keeper, stores: Stores, run: str) -> None:

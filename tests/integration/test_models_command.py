@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cluster import redis_client
+from cluster import errors, redis_client
 from cluster.cli import models
 from cluster.cli.models import Place
+from cluster.runs import demand
 from tests.kit import wheels
 from tests.kit.bundle_laws import unused
-from tests.kit.programs import cluster, environment
+from tests.kit.programs import cluster, environment, start_cluster
 from tests.kit.waiting import wait_until
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -103,6 +104,7 @@ def test_wrong_use_is_one_clear_sentence(run: Run, source: Path, tmp_path: Path)
         (("show", "nobody"), "no bundle 'nobody'"),
         (("pull", name, source), "is there and not an empty folder"),
         (("pull", name, tmp_path / "no" / "folder"), "there is no folder"),
+        (("push", name, "", "--job", "ocr"), "a path is empty"),
         (("remove", "nobody"), "no bundle 'nobody'"),
         (("remove", f"{name}:"), "names no bundle"),
         (("pin", name), "give a version"),
@@ -131,8 +133,28 @@ def test_a_version_that_runs_use_is_not_removed_but_by_force(
     monkeypatch.setattr(Place, "of", classmethod(lambda cls, broker: before(broker)._replace(in_use=used)))
     for ref in ("office", "office:1"):
         refused = runner.invoke(models.command, ["remove", ref])
-        assert str(refused.exception) == "office:1 is in use by faces-1a2b; --force removes it all the same"
-    assert runner.invoke(models.command, ["remove", "office", "--force"]).output.endswith("removed office:1\n")
+        assert (
+            str(refused.exception)
+            == "office:1 is in use by faces-1a2b; --force removes it all the same, and ends these as failed"
+        )
+    assert "removed office:1\n" in runner.invoke(models.command, ["remove", "office", "--force"]).output
+
+
+def test_a_run_whose_bundle_is_removed_does_not_wait_for_it(redis_url: str, source: Path, tmp_path: Path) -> None:
+    name = unused()
+    (tmp_path / "tags").mkdir()
+    (tmp_path / "tags" / "tag.txt").write_text("red")
+    assert cluster("models", "push", name, tmp_path / "tags", "--job", "tagged", "--broker", redis_url).returncode == 0
+    arguments = ("submit", "--job", "tagged", source, "--model", name, "--broker", redis_url)
+    with start_cluster(*arguments) as waiting:
+        client = redis_client.connect(redis_url)
+        in_use = wait_until("the run waits", lambda: demand.in_use(client, f"{name}:1"))
+        removed = cluster("models", "remove", name, "--force", "--broker", redis_url)
+        assert f"{in_use[0]}: failed, as {name}:1 is removed" in removed.stderr
+        _, err = waiting.communicate(timeout=30)
+    assert waiting.returncode == errors.RunFailed.exit_code
+    assert f"its bundle {name}:1 was removed" in err
+    assert "Traceback" not in err
 
 
 def test_what_it_requires_is_installed_when_the_owner_says_so(
