@@ -28,11 +28,10 @@ from cluster import errors
 from cluster.bundles import Read, folder
 from cluster.bundles.folder import Pause
 from cluster.bundles.manifest import File, Manifest
-from cluster.bundles.paths import DESCRIPTION
+from cluster.bundles.paths import DESCRIPTION, DRAFT
 
 ATTEMPTS = 3
 LOCK = ".lock"
-DRAFT = ".draft-"
 PACKAGES = "packages-"
 UNLOCKED_S = 24 * 3600
 """A draft without a lock file is left by someone who died between two lines; after so long, surely."""
