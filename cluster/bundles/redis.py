@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import redis
 
 from cluster import blobs, errors, keys
@@ -186,5 +187,9 @@ def _number(version: bytes) -> int:
 
 def _scope(name: str, row: bytes) -> str:
     """The scope a row names, also where the rest of it cannot be used; "" if it is none of this bundle's."""
-    found = re.search(rb'"scope":"(bundles/' + re.escape(name.encode()) + rb'/[0-9a-f]{16,64})"', row)
-    return found[1].decode() if found else ""
+    with suppress(ValueError, RecursionError):
+        found = orjson.loads(row)
+        scope = found.get("scope") if isinstance(found, dict) else None
+        if isinstance(scope, str) and re.fullmatch(rf"bundles/{re.escape(name)}/[0-9a-f]{{16,64}}", scope):
+            return scope
+    return ""

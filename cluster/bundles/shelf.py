@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,11 +81,11 @@ class Shelf:
         requirements.activate(self.packages(ref))
         return {**options, "model": str(folder)}
 
-    def problem(self, job: Job, options: Mapping[str, Any]) -> str:
+    def problem(self, job: Job, options: Mapping[str, Any], keep: Collection[str] = ()) -> str:
         """Why this machine cannot do a job with these options, once all is fetched and installed that may be; or "".
 
         Unlike ``options`` it leaves this process as it was, so it can be asked about any number of bundles. That a
-        bundle can be used is found out once.
+        bundle can be used is found out once. To make room for it others may be dropped, but not those to ``keep``.
 
         Raises:
             As ``options``.
@@ -94,7 +94,7 @@ class Shelf:
         if ref is None:
             return job.why_unavailable({**options, "model": None} if job.bundles else options)
         self._install(self.manifest(ref))
-        here = {**options, "model": str(self._folder(ref))}
+        here = {**options, "model": str(self._folder(ref, keep))}
         known = (job.label, *sorted((name, str(value)) for name, value in here.items()))
         if known not in self._usable:
             if found := trial.problem(job.name, here, self.packages(ref)):
@@ -159,11 +159,11 @@ class Shelf:
         asked = "its owner has not agreed yet" if self._config.install == "ask" else "CLUSTER_INSTALL is never here"
         return f"{what}; {asked}; to install: cluster models install {manifest.ref}"
 
-    def _folder(self, ref: str) -> Path:
+    def _folder(self, ref: str, keep: Collection[str] = ()) -> Path:
         manifest = self.manifest(ref)
         if lacks := self.lacks(manifest):
             raise errors.NotInstalled(f"the bundle {ref} requires {lacks}")
-        return self.cache.fetch(manifest, self.bundles.read)
+        return self.cache.fetch(manifest, self.bundles.read, keep=keep)
 
     def _install(self, manifest: Manifest) -> None:
         """Install what a bundle requires and this machine lacks, into a folder of its own, where that is allowed."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cluster import __version__, catalog, errors, nodes, redis_client, runs, settings
+from cluster import __version__, catalog, errors, logs, nodes, redis_client, runs, settings
 from cluster.bundles import shelf
 from cluster.cli import shared
 from cluster.local import redis_server
@@ -96,7 +96,7 @@ def _print(found: dict[str, Any]) -> None:
         hint = f"; to add it: {job['to_add']}" if job["to_add"] else ""
         click.echo(f"job       {job['name']}: no, {job['problem']}{hint}")
     for bundle in found["bundles"]:
-        lacks = f"no, it requires {bundle['problem']}" if bundle["problem"] else "yes"
+        lacks = f"no, it requires {logs.plain(bundle['problem'])}" if bundle["problem"] else "yes"
         click.echo(f"bundle    {bundle['bundle']} for {bundle['job']}: {lacks}")
     if found["engines"]["ocr"]:
         ocr = found["engines"]["ocr"]

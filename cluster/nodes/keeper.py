@@ -59,6 +59,7 @@ class Keeper:
         self.found = Found(missing=self._left_out)
         """As of the last look. Replaced, never changed."""
         self._held: dict[str, Manifest] = {}
+        self._needed: set[str] = set()
         self._failures: dict[str, Failure] = {}
         self._announced: set[str] = set()
         self._seen = -1  # which revision of the bundles
@@ -99,7 +100,7 @@ class Keeper:
             redis.RedisError: Redis does not answer.
         """
         demanded, done = self._read(), set[str]()
-        self._held = {}
+        self._held, self._needed = {}, set()
         while True:
             if self._due.is_set():  # heard meanwhile: what runs wait for comes before what they may need some day
                 demanded = self._read()
@@ -168,13 +169,12 @@ class Keeper:
             manifest = self._models.manifest(ref) if ref else None
             if job.label in self._left_out and not (manifest and self._models.may_bring(manifest)):
                 return self._left_out[job.label]
-            if ref and manifest:
-                held_bytes = sum(held.size_bytes for held in self._held.values())
-                if not needed and held_bytes + manifest.size_bytes > self._models.cache.limit_bytes:
-                    return f"there is no room for it: CLUSTER_BUNDLE_CACHE_BYTES is {self._models.cache.limit_bytes:,}"
-            problem = self._models.problem(job, needs)
+            # What a run needs may take the place of what is only announced, and that of nothing.
+            keep = {held.digest for ref, held in self._held.items() if ref in self._needed or not needed}
+            problem = self._models.problem(job, needs, keep)
             if not problem and ref and manifest:
                 self._held[ref] = manifest
+                self._needed |= {ref} if needed else set()
             return problem
         except (redis.RedisError, MemoryError):
             raise
