@@ -73,7 +73,7 @@ def fit(joined: Portraits, *, model: str | None = None, add: bool = False) -> Mo
         model: The folder of the bundle that this becomes a new version of: its networks and parameters are kept.
         add: Keep its people that are not in ``joined``, with the features that stand in it. Else they are forgotten.
 
-    Takes 1 s for 100 pictures. Holds the features of all pictures, 41 kB each, up to three times, and 250 MB.
+    Takes 1.5 s for 75 pictures of 15 people, 5 s for 1,000 of 100. Holds 300 MB and some 150 kB a picture.
 
     Raises:
         NothingToLearn: No usable face, or faces that were described in different ways.

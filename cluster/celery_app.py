@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Celery
+from kombu.entity import Exchange
 from kombu.transport import TRANSPORT_ALIASES
 
 from cluster import placement, redis_client, settings
@@ -85,6 +86,8 @@ def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_proc_alive_timeout=30,
     )
+    # Else each queue that is published to would leave an exchange in Redis for ever.
+    app.amqp.autoexchange = lambda name: Exchange("")  # type: ignore[no-untyped-call]
     for job in catalog.jobs().values():
         celery_tasks.add(app, job, config)
     nodes.prepare(app, config)

@@ -20,6 +20,7 @@
     │   ├── RunCancelled
     │   └── RunFailed
     ├── JobUnavailable              6  this machine, or no node of the cluster, can do the job
+    │   ├── OtherProcess
     │   └── NotInstalled
     └── BlobError                      bytes in the store are not what they should be
         ├── BlobMissing
@@ -126,6 +127,10 @@ class JobUnavailable(ClusterError):
     """This machine, or no node of the cluster, can do the job."""
 
     exit_code = 6
+
+
+class OtherProcess(JobUnavailable):
+    """This process has already imported other packages than the bundle requires; a new one can do it."""
 
 
 class NotInstalled(JobUnavailable):

@@ -26,6 +26,9 @@ RESERVED = frozenset(
 )
 """Names that no option of a job may have: `cluster submit` and the parts themselves use them."""
 
+SEPARATOR = ";"
+"""Between the values in a label. No comma: `celery worker -Q` takes several queues with these."""
+
 Source = str | Path | Sequence[str | Path]
 
 
@@ -168,7 +171,7 @@ class Job:
         values = {name: options.get(name, defaults[name]) for name in self.needs}
         if values == defaults:
             return self.label
-        return f"{self.label}@{','.join(map(_quoted, values.values()))}"
+        return f"{self.label}@{SEPARATOR.join(map(_quoted, values.values()))}"
 
     def needs_of(self, label: str) -> dict[str, Any]:
         """The options that ``label_with`` made a label of.
@@ -177,7 +180,7 @@ class Job:
             ValueError: It is none of this job's.
         """
         plain, at, rest = label.partition("@")
-        values = [unquote(value) for value in rest.split(",")] if at else []
+        values = [unquote(value) for value in rest.split(SEPARATOR)] if at else []
         if plain != self.label or len(values) not in (0, len(self.needs)):
             raise ValueError(f"{label!r} is no label of the job {self.name}")
         known = {option.name: option for option in self.options}

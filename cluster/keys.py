@@ -17,13 +17,14 @@
 | cluster:run:R:times         | hash   | node -> milliseconds it took for these |
 | cluster:run:R:refusals      | hash   | node -> why it does not take this run's chunks |
 | cluster:run:R:events        | stream | the run's story, its last changes |
+| cluster:run:R:publishing    | string | who makes a model of the run's result; for some minutes |
 | cluster:blobs:SCOPE         | hash   | sha256 -> bytes |
 | cluster:nodes               | hash   | node -> "start joined seen state facts", written by the node every second |
 | cluster:nodes:wishes        | hash   | node -> "start what": what is wished of that start of it |
 | cluster:nodes:starts        | hash   | start -> "seen node", each start of a node until nothing of it is left |
 | cluster:nodes:watcher       | string | who watches the nodes now; for a second or two |
 | cluster:nodes:losses        | string | how often a node was lost |
-| cluster:bundles             | hash   | bundle -> "last latest pinned" (``bundles.state.State``) |
+| cluster:bundles             | hash   | bundle -> "last latest pinned" (``bundles.state.State``); "#revision" |
 | cluster:bundle:NAME         | hash   | version -> its manifest as JSON, without name and version |
 | cluster:bundle:NAME:digests | hash   | digest of the content -> version |
 | cluster:demand              | zset   | "label run" -> when it was entered: what running runs need of nodes |
@@ -49,7 +50,7 @@ REVISION = "cluster:revision"
 BUNDLES = "cluster:bundles"
 OF_RUN = (
     "done", "chunks", "claims", "attempts", "copies", "windows", "folds",
-    "failures", "nodes", "times", "refusals", "events",
+    "failures", "nodes", "times", "refusals", "events", "publishing",
 )  # fmt: skip
 """What a run has besides its own hash and the parts of its windows."""
 

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from cluster import errors, redis_client, runs
 from cluster.bundles import shelf
 from cluster.job import Job, Source, paths
-from cluster.runs import Stores
+from cluster.runs import Stores, demand
 from cluster.runs.coordinate import Coordinator, cancel
 from cluster.runs.lease import LEASE_S, Busy, Role
 from cluster.runs.supervise import Supervisor
@@ -48,7 +48,10 @@ class Session:
     def start(self, job: Job, options: Mapping[str, Any]) -> str:
         """Open a run; gives its id."""
         run = f"{job.name}-{secrets.token_hex(4)}"
-        self.stores.ledger.create(run, job.name, job.version, options, whoami(), job.label_with(options))
+        label = job.label_with(options)
+        self.stores.ledger.create(run, job.name, job.version, options, whoami(), label)
+        if label != job.label:
+            demand.enter(self.stores.ledger.redis, label, run)
         return run
 
     def coordinate(

@@ -15,7 +15,7 @@ from tasks.faces import engine
 
 unavailable = engine.unavailable
 
-NO_FACE = "no face found; it must look about this way, upright, and be a 53rd of the picture's longer side or more"
+NO_FACE = "no face found; it must look about this way, upright, and be 24 pixels wide or more"
 NO_PERSON = "lies in nobody's folder"
 TAKEN = f"{recogniser.UNKNOWN!r} is what strangers are called; give the folder another name"
 

@@ -38,10 +38,13 @@ class Bundles(Protocol):
     The current version of a bundle is the one it is pinned to, else the one that was pushed last.
     """
 
-    def push(self, name: str, content: Content, by: str, progress: Progress = lambda done, total: None) -> Pushed:
+    def push(
+        self, name: str, content: Content, by: str, progress: Progress = lambda done, total: None, *, again: bool = True
+    ) -> Pushed:
         """Keep a content as the next version of ``name``, and as the current one if the bundle is not pinned.
 
-        If some version of it has the same digest, no new one is made: that version counts as pushed last from now on.
+        If some version of it has the same digest, no new one is made: that version counts as pushed last from now on,
+        unless it is not to be pushed ``again``.
         Of two that push at once, each gets a version of its own. Cut short it leaves nothing that can be seen.
 
         Raises:

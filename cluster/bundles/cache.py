@@ -28,11 +28,10 @@ from cluster import errors
 from cluster.bundles import Read, folder
 from cluster.bundles.folder import Pause
 from cluster.bundles.manifest import File, Manifest
-from cluster.bundles.paths import DESCRIPTION
+from cluster.bundles.paths import DESCRIPTION, DRAFT
 
 ATTEMPTS = 3
 LOCK = ".lock"
-DRAFT = ".draft-"
 PACKAGES = "packages-"
 UNLOCKED_S = 24 * 3600
 """A draft without a lock file is left by someone who died between two lines; after so long, surely."""
@@ -63,7 +62,7 @@ class Cache:
     def __init__(self, place: Path, limit_bytes: int) -> None:
         self.place = place
         """The folder of its entries, made when the first one comes."""
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self._verified: dict[str, frozenset[tuple[str, int, int, int]]] = {}
 
     def get(self, manifest: Manifest) -> Path | None:
@@ -93,31 +92,29 @@ class Cache:
                 os.utime(used)
         return path
 
-    def fetch(self, manifest: Manifest, read: Read, pause: Pause | None = None) -> Path:
+    def fetch(self, manifest: Manifest, read: Read, pause: Pause | None = None, keep: Collection[str] = ()) -> Path:
         """Get a bundle piece by piece, and give its folder. If it is there already, nothing is read.
 
-        Files that another entry has, as another version of the bundle does, are copied from there.
+        Where it would go over the limit, others go first, those not used for the longest before the rest. Files that
+        an entry has which stays, as another version of the bundle may, are copied from there.
 
         Args:
             manifest: What to fetch.
             read: ``Bundles.read``.
             pause: Called after each piece with the seconds it took; by default it sleeps so long that fetching takes a
                 third of the time. May raise, to give the fetch up.
+            keep: As for ``evict``.
 
         Raises:
-            errors.BadBundle: It is larger than the whole cache may be.
+            errors.BadBundle: It is larger than what ``keep`` leaves of the cache; nothing is dropped then.
             errors.BlobError: Its pieces are gone or wrong. What was fetched so far is dropped.
             OSError: The folder cannot be written: no space, no right.
         """
-        if manifest.size_bytes > self._limit_bytes:
-            raise errors.BadBundle(
-                f"the bundle {manifest.ref} has {manifest.size_bytes:,} bytes; CLUSTER_BUNDLE_CACHE_BYTES of this"
-                f" machine is {self._limit_bytes:,}"
-            )
         for _ in range(ATTEMPTS):
             found = self.get(manifest)
             if found:
                 return found
+            self._make_room(manifest, keep)
             with self._draft() as draft:
                 folder.write(draft, manifest, read, pause or leave_two_thirds, self._near)
                 try:
@@ -146,21 +143,41 @@ class Cache:
             The names of the entries that are gone. Others that use this cache, and did not say so here, fetch again.
         """
         self._sweep()
-        entries = sorted(self._entries(), key=lambda entry: entry.used)
-        kept = {*keep, *(self.packages(self._requirements(digest)).name for digest in keep)}
+        return self._shrink(list(self._entries()), self._kept(keep), self.limit_bytes)
+
+    def size_bytes(self) -> int:
+        """What all entries take."""
+        return sum(entry.size_bytes for entry in self._entries())
+
+    def _kept(self, digests: Collection[str]) -> set[str]:
+        """The names of these bundles' entries, and of those of their packages."""
+        return {*digests, *(self.packages(self._requirements(digest)).name for digest in digests)}
+
+    def _make_room(self, manifest: Manifest, keep: Collection[str]) -> None:
+        entries = list(self._entries())
+        # What was installed for it came before its files, and goes with them.
+        kept = {*self._kept(keep), self.packages(manifest.requirements).name}
+        stay = sum(entry.size_bytes for entry in entries if entry.name in kept)
+        wanted = manifest.size_bytes + len(manifest.description)
+        if stay + wanted > self.limit_bytes:
+            beside = f", which do not fit beside {stay:,} bytes of what it needs and of bundles in use" if stay else ""
+            raise errors.BadBundle(
+                f"the bundle {manifest.ref} has {wanted:,} bytes{beside}; CLUSTER_BUNDLE_CACHE_BYTES of this machine"
+                f" is {self.limit_bytes:,}"
+            )
+        self._shrink(entries, kept, self.limit_bytes - wanted)
+
+    def _shrink(self, entries: list[Entry], kept: Collection[str], limit_bytes: int) -> list[str]:
+        """Drop entries but those ``kept`` until they have ``limit_bytes`` at most; gives the names of those gone."""
         total, gone = sum(entry.size_bytes for entry in entries), []
-        for entry in entries:
-            if total <= self._limit_bytes:
+        for entry in sorted(entries, key=lambda entry: entry.used):
+            if total <= limit_bytes:
                 break
             if entry.name not in kept:
                 self._drop(entry.path)
                 total -= entry.size_bytes
                 gone.append(entry.name)
         return gone
-
-    def size_bytes(self) -> int:
-        """What all entries take."""
-        return sum(entry.size_bytes for entry in self._entries())
 
     @contextmanager
     def _draft(self) -> Iterator[Path]:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from cluster import errors
 from cluster.bundles import requirements
+from cluster.bundles.paths import DRAFT
 
 TIMEOUT_S = 900
 SHOWN_LINES = 15
-DRAFT = ".draft-"
 OPTIONS = (
     "--no-input", "--disable-pip-version-check", "--no-warn-script-location", "--progress-bar=off",
     "--no-deps",  # a bundle names all it needs; whatever else pip would choose is not pinned

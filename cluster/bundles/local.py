@@ -24,9 +24,9 @@ from cluster.blobs import Ref
 from cluster.bundles import Progress, Pushed, content, folder
 from cluster.bundles.content import Content
 from cluster.bundles.manifest import NAME, Manifest
+from cluster.bundles.paths import DRAFT
 from cluster.bundles.state import State, unknown
 
-DRAFT = ".draft-"
 STATE = "state.json"
 LOCK = ".lock"
 REVISION = "revision"
@@ -38,9 +38,10 @@ class FolderBundles:
 
     def __init__(self, place: Path) -> None:
         self._place = place
-        self._verified: dict[Path, frozenset[tuple[str, int, int, int]]] = {}
 
-    def push(self, name: str, given: Content, by: str, progress: Progress = lambda done, total: None) -> Pushed:
+    def push(
+        self, name: str, given: Content, by: str, progress: Progress = lambda done, total: None, *, again: bool = True
+    ) -> Pushed:
         """See ``Bundles.push``."""
         draft = content.draft(given, name, by, datetime.now(UTC).replace(microsecond=0))
         with self._locked():
@@ -48,7 +49,7 @@ class FolderBundles:
             for known in self._manifests(name):
                 if known.digest == draft.digest:
                     state = self.state(name)
-                    if state.latest != known.version:
+                    if again and state.latest != known.version:
                         state = state._replace(latest=known.version)
                         self._keep(name, state)
                     return Pushed(known, new=False, current=state.current)
@@ -136,23 +137,6 @@ class FolderBundles:
             return int((self._place / REVISION).read_text())
         except (OSError, ValueError):
             return 0
-
-    def folder(self, manifest: Manifest) -> Path:
-        """Where a task finds a version; all its files were compared by the first call, as by ``Cache.get``.
-
-        Raises:
-            errors.BadBundle: A file in it was changed.
-        """
-        place = self._place / manifest.name / str(manifest.version)
-        try:
-            now = folder.signature(place)
-        except OSError as error:
-            raise errors.BadBundle(f"{manifest.ref} cannot be read: {place}: {error.strerror}") from None
-        if self._verified.get(place) != now:
-            if problem := folder.problem(place, manifest):
-                raise errors.BadBundle(f"{manifest.ref} cannot be used: {problem} in {place}; remove and push it again")
-            self._verified[place] = now
-        return place
 
     def _enter(self, draft: Manifest, given: Content, progress: Progress) -> Pushed:
         """Write the next version; its manifest comes last, and makes it one."""

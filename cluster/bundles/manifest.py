@@ -84,8 +84,9 @@ class Manifest(BaseModel):
             raise ValueError(problem)
         if self.size_bytes > MAX_BYTES:
             raise ValueError(f"its files have {self.size_bytes:,} bytes together; the limit is {MAX_BYTES:,}")
-        for line in self.requirements:
-            requirements.plain(line)
+        for line in self.requirements:  # printed, and handed to pip, as they are
+            if requirements.plain(line) != line or not line.isprintable():
+                raise ValueError(f"the requirement {line!r} is not in its plain form")
         if parameters(self.parameters) != self.parameters:
             raise ValueError("its parameters are not plain JSON")
         if self.scope and not re.fullmatch(rf"bundles/{self.name}/[0-9a-f]{{16,64}}", self.scope):

@@ -8,6 +8,8 @@ from itertools import pairwise
 
 DESCRIPTION = "bundle.json"
 """The file that each folder of a bundle has besides the bundle's own files."""
+DRAFT = ".draft-"
+"""How the names of files and folders begin that are still being written, beside those that are whole."""
 ILLEGAL = frozenset('\\:*?"<>|')
 MAX_PATH_BYTES = 1000
 MAX_PART_BYTES = 200

@@ -7,6 +7,7 @@ if ARGV[2] ~= '0' and redis.call('HEXISTS', KEYS[2], ARGV[2]) == 0 then return 0
 local last, latest, pinned = string.match(state, '^(%d+) (%d+) (%d+)$')
 if pinned ~= ARGV[2] then
   redis.call('HSET', KEYS[1], ARGV[1], table.concat({last, latest, ARGV[2]}, ' '))
+  redis.call('HINCRBY', KEYS[1], '#revision', 1)
   redis.call('INCR', KEYS[3])
 end
 return 1

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import redis
 
 from cluster import blobs, errors, keys
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from cluster.blobs import BlobStore, Ref
 
 REMOVED_S = 60
+REVISION = "#revision"
+"""The field beside the names, which none of them can be."""
 SCRIPTS = ("enter", "pin", "remove")
 log = logging.getLogger(__name__)
 
@@ -35,13 +38,15 @@ class RedisBundles:
         scripts = {name: (files("cluster.bundles") / f"{name}.lua").read_text("utf-8") for name in SCRIPTS}
         self._scripts = {name: client.register_script(text) for name, text in scripts.items()}
 
-    def push(self, name: str, given: Content, by: str, progress: Progress = lambda done, total: None) -> Pushed:
+    def push(
+        self, name: str, given: Content, by: str, progress: Progress = lambda done, total: None, *, again: bool = True
+    ) -> Pushed:
         """See ``Bundles.push``. The pieces of one that is cut short expire, like those of a run."""
         now: Any = self._redis.time()
         scope = keys.bundle_scope(name, secrets.token_hex(8))
         draft = content.draft(given, name, by, datetime.fromtimestamp(now[0], UTC), scope)
         row = draft.row()
-        if known := self._known(draft):
+        if known := self._known(draft, again=again):
             return known
         try:
             self._upload(given, draft, progress)
@@ -49,7 +54,8 @@ class RedisBundles:
             with suppress(redis.RedisError):  # what is left expires
                 self._blobs.drop(scope)
             raise
-        pushed = self._enter(draft, row)  # if this fails nobody knows whether it is entered: nothing may be dropped
+        # If this fails nobody knows whether it is entered: nothing may be dropped.
+        pushed = self._enter(draft, row, again=again)
         if not pushed.new:  # somebody else pushed the same meanwhile
             self._blobs.drop(scope)
         return pushed
@@ -122,7 +128,7 @@ class RedisBundles:
 
     def revision(self) -> int:
         """See ``Bundles.revision``."""
-        found: Any = self._redis.get(keys.REVISION)
+        found: Any = self._redis.hget(keys.BUNDLES, REVISION)
         return int(found or 0)
 
     def _upload(self, given: Content, draft: Manifest, progress: Progress) -> None:
@@ -132,20 +138,20 @@ class RedisBundles:
             done += len(piece)
             progress(done, draft.size_bytes)
 
-    def _known(self, draft: Manifest) -> Pushed | None:
-        """The version that has this content, which counts as pushed last from now on."""
-        version, _, current = self._ask_to_enter(draft, b"")
+    def _known(self, draft: Manifest, *, again: bool) -> Pushed | None:
+        """The version that has this content; with ``again`` it counts as pushed last from now on."""
+        version, _, current = self._ask_to_enter(draft, b"", again=again)
         return Pushed(self.manifest(draft.name, version), new=False, current=current) if version else None
 
-    def _enter(self, draft: Manifest, row: bytes) -> Pushed:
-        version, new, current = self._ask_to_enter(draft, row)
+    def _enter(self, draft: Manifest, row: bytes, *, again: bool) -> Pushed:
+        version, new, current = self._ask_to_enter(draft, row, again=again)
         manifest = draft.model_copy(update={"version": version}) if new else self.manifest(draft.name, version)
         # Asked again after a connection broke, Redis finds what it has entered the first time.
         return Pushed(manifest, manifest.scope == draft.scope, current)
 
-    def _ask_to_enter(self, draft: Manifest, row: bytes) -> list[int]:
+    def _ask_to_enter(self, draft: Manifest, row: bytes, *, again: bool) -> list[int]:
         names = [*_keys(draft.name), keys.blobs(draft.scope)]
-        found: Any = self._scripts["enter"](keys=names, args=[draft.name, draft.digest, row])
+        found: Any = self._scripts["enter"](keys=names, args=[draft.name, draft.digest, row, int(again)])
         return list(found)
 
     def _states(self) -> dict[str, State]:
@@ -181,5 +187,9 @@ def _number(version: bytes) -> int:
 
 def _scope(name: str, row: bytes) -> str:
     """The scope a row names, also where the rest of it cannot be used; "" if it is none of this bundle's."""
-    found = re.search(rb'"scope":"(bundles/' + re.escape(name.encode()) + rb'/[0-9a-f]{16,64})"', row)
-    return found[1].decode() if found else ""
+    with suppress(ValueError, RecursionError):
+        found = orjson.loads(row)
+        scope = found.get("scope") if isinstance(found, dict) else None
+        if isinstance(scope, str) and re.fullmatch(rf"bundles/{re.escape(name)}/[0-9a-f]{{16,64}}", scope):
+            return scope
+    return ""

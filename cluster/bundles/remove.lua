@@ -13,6 +13,7 @@ if latest == ARGV[2] then
 end
 if pinned == ARGV[2] then pinned = 0 end
 redis.call('HSET', KEYS[1], ARGV[1], string.format('%d %d %d', last, latest, pinned))
+redis.call('HINCRBY', KEYS[1], '#revision', 1)
 redis.call('INCR', KEYS[4])
 redis.call('EXPIRE', KEYS[5], ARGV[3])
 return 1

@@ -18,7 +18,8 @@ from packaging.utils import canonicalize_name
 
 from cluster import errors
 
-_active: dict[str, Path] = {}
+_active: list[Path | None] = []
+"""The folder that this process works with, if any."""
 _lock = threading.Lock()
 
 
@@ -68,42 +69,33 @@ def missing(required: Iterable[str], folder: Path | None = None) -> dict[str, st
 def conflict(folder: Path) -> str:
     """Why the packages in a folder cannot be used in this process, or ""."""
     for name, one in _installed(folder).items():
-        other = _active.get(name)
-        if other not in (None, folder):
-            theirs = _installed(other)[name].version if name in _installed(other) else "another one"
-            if theirs != one.version:
-                return f"{name} {one.version} is required, and this process uses {theirs} for another bundle"
         for module in _modules(one):
-            loaded = sys.modules.get(module)
-            origin = getattr(loaded, "__file__", None)
-            if loaded is not None and origin and other is None and not Path(origin).is_relative_to(folder):
+            origin = getattr(sys.modules.get(module), "__file__", None)
+            if origin and not Path(origin).is_relative_to(folder):
                 return f"{name} {one.version} is required, and this process has {module} from {Path(origin).parent}"
     return ""
 
 
-def difference(folder: Path, other: Path) -> str:
-    """Which package two folders hold in different versions, or ""."""
-    theirs = _installed(other)
-    for name, one in _installed(folder).items():
-        if name in theirs and theirs[name].version != one.version:
-            return f"{name} {one.version} is required, and {theirs[name].version}"
-    return ""
+def activate(folder: Path | None) -> None:
+    """Have this process work with a folder of packages, or with none, from now on; again, it does nothing.
 
+    What was imported stays, so a process works with one folder all its life, or with none until then.
 
-def activate(folder: Path) -> None:
-    """Put a folder of packages on this process's path, before those of this Python; again, it does nothing.
+    Args:
+        folder: Goes on the path before what is installed for this Python. None, or one that is not there: none.
 
     Raises:
-        errors.JobUnavailable: This process has one of them in another version; one that has not can do it.
+        errors.OtherProcess: It works with others already; a new process can do it.
     """
+    wanted = folder if folder is not None and folder.is_dir() else None
     with _lock:
-        if not folder.is_dir() or str(folder) in sys.path:
+        if _active == ([wanted] if wanted else []):
             return
-        problem = conflict(folder)
+        problem = f"this process works with {_active[0]}" if _active or wanted is None else conflict(wanted)
         if problem:
-            raise errors.JobUnavailable(problem)
-        _active.update(dict.fromkeys(_installed(folder), folder))
-        sys.path.insert(0, str(folder))
+            raise errors.OtherProcess(problem)
+        _active.append(wanted)
+        sys.path.insert(0, str(wanted))
         importlib.invalidate_caches()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from cluster.blobs import BlobStore
 
 
+DIGITS = 8
+
+
 class Shelf:
     """The bundles of a cluster, and those of them that lie on this machine.
 
@@ -36,6 +39,7 @@ class Shelf:
         self._config = config
         self._manifests: dict[str, Manifest] = {}
         self._usable: set[tuple[Any, ...]] = set()
+        self._met: set[tuple[str, ...]] = set()
 
     def pin(self, job: Job, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options with the version of the bundle that a run begun now has to its end.
@@ -49,16 +53,15 @@ class Shelf:
         wanted = options.get("model") if job.bundles else None
         if wanted is None:
             return dict(options)
-        name, version = parse_ref(wanted)
         try:
-            manifest = self.bundles.manifest(name, version)
+            manifest = self.manifest(wanted)
         except errors.UnknownBundle:
-            if job.trains and version is None:
+            if job.trains and ":" not in wanted:
                 return dict(options)
             raise
         if manifest.job != job.bundles:
             raise errors.UsageError(f"{manifest.ref} is a bundle for the job {manifest.job}, not for {job.bundles}")
-        return {**options, "model": manifest.ref}
+        return {**options, "model": reference(manifest)}
 
     def options(self, job: Job, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options as the job's functions take them: ``model`` is the folder of the bundle on this machine.
@@ -68,20 +71,21 @@ class Shelf:
         Raises:
             errors.BlobError, errors.UnknownBundle: It is gone, or damaged.
             errors.NotInstalled: It requires what this machine lacks.
-            errors.JobUnavailable: This process has already imported what the bundle requires in another version.
+            requirements.OtherProcess: This process works with other packages.
         """
         ref = version(job, options)
         if ref is None:
+            requirements.activate(None)
             return {**options, "model": None} if job.bundles else dict(options)
         folder = self._folder(ref)
         requirements.activate(self.packages(ref))
         return {**options, "model": str(folder)}
 
-    def problem(self, job: Job, options: Mapping[str, Any]) -> str:
+    def problem(self, job: Job, options: Mapping[str, Any], keep: Collection[str] = ()) -> str:
         """Why this machine cannot do a job with these options, once all is fetched and installed that may be; or "".
 
         Unlike ``options`` it leaves this process as it was, so it can be asked about any number of bundles. That a
-        bundle can be used is found out once.
+        bundle can be used is found out once. To make room for it others may be dropped, but not those to ``keep``.
 
         Raises:
             As ``options``.
@@ -90,7 +94,7 @@ class Shelf:
         if ref is None:
             return job.why_unavailable({**options, "model": None} if job.bundles else options)
         self._install(self.manifest(ref))
-        here = {**options, "model": str(self._folder(ref))}
+        here = {**options, "model": str(self._folder(ref, keep))}
         known = (job.label, *sorted((name, str(value)) for name, value in here.items()))
         if known not in self._usable:
             if found := trial.problem(job.name, here, self.packages(ref)):
@@ -103,10 +107,25 @@ class Shelf:
         return self.cache.packages(self.manifest(ref).requirements)
 
     def manifest(self, ref: str) -> Manifest:
-        """The manifest of a version, which never changes."""
-        if ref not in self._manifests:
-            self._manifests[ref] = self.bundles.manifest(*parse_ref(ref))
-        return self._manifests[ref]
+        """The manifest of what a ``reference`` names, which never changes; of a name or version, what is there now.
+
+        Raises:
+            errors.UnknownBundle: There is none, or by now another one of that number: Redis has lost what it had.
+        """
+        if ref in self._manifests:
+            return self._manifests[ref]
+        plain, _, digest = ref.partition(".")
+        manifest = self.bundles.manifest(*parse_ref(plain))
+        if not manifest.digest.startswith(digest):
+            raise errors.UnknownBundle(f"the bundle {plain} is another one by now than that of the run")
+        if digest:
+            self._manifests[ref] = manifest
+        return manifest
+
+    def may_bring(self, manifest: Manifest) -> bool:
+        """Whether what a bundle requires can be here, though this machine by itself lacks it."""
+        here = self.cache.packages(manifest.requirements).is_dir()
+        return bool(manifest.requirements) and (here or self._config.install == "allow")
 
     def publish(self, job: Job, name: str, made: Model, by: str) -> Pushed:
         """Make what a run has trained the next version of the bundle it was begun for.
@@ -117,10 +136,10 @@ class Shelf:
             made: Its result.
             by: Whom to name.
         """
-        before = self.manifest(name) if parse_ref(name).version else None
+        before = self.manifest(name) if ":" in name else None
         parameters = {**(before.parameters if before else {}), **made.parameters}
         content = Content(job.bundles, made.files, before.requirements if before else (), parameters)
-        return self.bundles.push(parse_ref(name).name, content, by)
+        return self.bundles.push(name.partition(":")[0], content, by, again=False)
 
     def current(self) -> list[Manifest]:
         """The versions that runs submitted now get."""
@@ -128,8 +147,11 @@ class Shelf:
 
     def lacks(self, manifest: Manifest) -> str:
         """Which of the packages that a bundle requires this machine lacks, and what to do; "" for none."""
+        if manifest.requirements in self._met:
+            return ""
         missing = requirements.missing(manifest.requirements, self.cache.packages(manifest.requirements))
         if not missing:
+            self._met.add(manifest.requirements)  # to look again for each chunk would cost it 5 ms
             return ""
         what = "; ".join(f"{line} ({why})" for line, why in missing.items())
         if self._config.install == "allow":
@@ -137,11 +159,11 @@ class Shelf:
         asked = "its owner has not agreed yet" if self._config.install == "ask" else "CLUSTER_INSTALL is never here"
         return f"{what}; {asked}; to install: cluster models install {manifest.ref}"
 
-    def _folder(self, ref: str) -> Path:
+    def _folder(self, ref: str, keep: Collection[str] = ()) -> Path:
         manifest = self.manifest(ref)
         if lacks := self.lacks(manifest):
             raise errors.NotInstalled(f"the bundle {ref} requires {lacks}")
-        return self.cache.fetch(manifest, self.bundles.read)
+        return self.cache.fetch(manifest, self.bundles.read, keep=keep)
 
     def _install(self, manifest: Manifest) -> None:
         """Install what a bundle requires and this machine lacks, into a folder of its own, where that is allowed."""
@@ -152,7 +174,15 @@ class Shelf:
 def version(job: Job, options: Mapping[str, Any]) -> str | None:
     """The version of a bundle that the options name; None where there is none, or one is yet to be trained."""
     ref = options.get("model") if job.bundles else None
-    return ref if ref is not None and parse_ref(ref).version is not None else None
+    return ref if ref and ":" in ref else None
+
+
+def reference(manifest: Manifest) -> str:
+    """How a run names its bundle: ``office:3.1a2b3c4d``, with the beginning of the digest.
+
+    A Redis that was emptied gives the same number again; the digest tells them apart.
+    """
+    return f"{manifest.ref}.{manifest.digest[:DIGITS]}"
 
 
 def connect(config: Settings, client: redis.Redis, store: BlobStore) -> Shelf:

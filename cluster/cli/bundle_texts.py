@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from cluster import logs
 from cluster.bundles import Pushed
 from cluster.bundles.manifest import Manifest
 from cluster.bundles.state import State
@@ -24,7 +25,7 @@ def line(manifest: Manifest, state: State) -> str:
     mark = {state.latest: "" if state.pinned else "current", state.pinned: "pinned"}.get(manifest.version, "")
     when = f"{manifest.created.astimezone():%Y-%m-%d %H:%M}"
     about = f"{count(manifest)}, {size(manifest.size_bytes)}"
-    return f"{manifest.ref:24} {manifest.job:14} {about:22} {when}  {manifest.by:20} {mark}".rstrip()
+    return f"{manifest.ref:24} {manifest.job:14} {about:22} {when}  {logs.plain(manifest.by):20} {mark}".rstrip()
 
 
 def pushed(found: Pushed) -> str:
@@ -42,14 +43,16 @@ def details(manifest: Manifest, missing: Mapping[str, str]) -> str:
     lines = [
         manifest.ref,
         f"  job          {manifest.job}",
-        f"  created      {manifest.created.astimezone():%Y-%m-%d %H:%M:%S} by {manifest.by}",
+        f"  created      {manifest.created.astimezone():%Y-%m-%d %H:%M:%S} by {logs.plain(manifest.by)}",
         f"  digest       {manifest.digest}",
         f"  files        {count(manifest)}, {size(manifest.size_bytes)}",
     ]
-    lines += [f"    {file.sha256[:12]}  {size(file.size_bytes):>10}  {file.path}" for file in manifest.files]
+    lines += [
+        f"    {file.sha256[:12]}  {size(file.size_bytes):>10}  {logs.plain(file.path)}" for file in manifest.files
+    ]
     lines.append(f"  requirements {'' if manifest.requirements else 'none'}".rstrip())
     lines += [
-        f"    {required}{f'  (not here: {missing[required]})' if required in missing else ''}"
+        logs.plain(f"    {required}{f'  (not here: {missing[required]})' if required in missing else ''}")
         for required in manifest.requirements
     ]
     lines += ["  parameters   " + json.dumps(manifest.parameters, indent=2).replace("\n", "\n    ")]

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cluster import __version__, catalog, errors, nodes, redis_client, runs, settings
+from cluster import __version__, catalog, errors, logs, nodes, redis_client, runs, settings
 from cluster.bundles import shelf
 from cluster.bundles.manifest import Manifest
 from cluster.cli import shared
@@ -109,7 +109,7 @@ def _print(found: dict[str, Any]) -> None:
         hint = f"; to add it: {job['to_add']}" if job["to_add"] else ""
         click.echo(f"job       {job['name']}: no, {job['problem']}{hint}")
     for bundle in found["bundles"]:
-        answer = f"no, {bundle['problem']}" if bundle["problem"] else "yes"
+        answer = f"no, {logs.plain(bundle['problem'])}" if bundle["problem"] else "yes"
         click.echo(f"bundle    {bundle['bundle']} for {bundle['job']}: {answer}")
     if found["engines"]["ocr"]:
         ocr = found["engines"]["ocr"]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import click
 
-from cluster import catalog, errors, settings
+from cluster import catalog, errors, logs, settings
 from cluster.blobs import Ref
 from cluster.bundles import Bundles, content, folder, requirements, shelf
 from cluster.bundles.install import install
@@ -96,7 +96,7 @@ def push(
     given = content.read_folder(source, job, required)
     catalog.get(given.job)
     for left_out in given.passed_over:
-        click.echo(f"left out, as its name starts with a dot: {left_out}", err=True)
+        click.echo(f"left out, as its name starts with a dot: {logs.plain(left_out)}", err=True)
     place = Place.of(broker)
     found = place.bundles.push(name, given, _whoami(), bundle_texts.Transfer(name))
     place.announce()
@@ -221,15 +221,15 @@ def install_requirements(ref: str, yes: bool, broker: str | None) -> None:
     if not requirements.missing(manifest.requirements, packages):
         click.echo(f"{manifest.ref}: all it requires is here", err=True)
         return
-    click.echo(f"{manifest.ref}, pushed by {manifest.by}, requires what this machine lacks:", err=True)
+    click.echo(f"{manifest.ref}, pushed by {logs.plain(manifest.by)}, requires what this machine lacks:", err=True)
     for line, why in requirements.missing(manifest.requirements).items():
-        click.echo(f"  {line}  ({why})", err=True)
+        click.echo(logs.plain(f"  {line}  ({why})"), err=True)
     if not yes:
         if not sys.stdin.isatty():
             raise errors.UsageError("nobody is there to ask whether to install them; say so with --yes")
         click.confirm(f"Install them into {packages}?", abort=True, err=True)
     for line in install(manifest.requirements, packages):
-        click.echo(f"installed {line.partition(' ')[0]}")
+        click.echo(f"installed {logs.plain(line.partition(' ')[0])}")
 
 
 def _whoami() -> str:

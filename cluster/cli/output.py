@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from cluster import annotate, errors
+from cluster import annotate, errors, session
 from cluster.job import Format, Job, paths
 from cluster.nodes import capacity
 from cluster.runs import Stores, parts, training
@@ -44,7 +44,7 @@ class Target(NamedTuple):
             errors.ClusterError: It cannot be written, or makes no model.
         """
         if job.trains:
-            report = training.publish(job, status, stores, config)
+            report = training.publish(job, status, stores, config, session.whoami())
             told = orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
             write(Format(lambda _, out: out.write(told)), [], self.output)
             return []

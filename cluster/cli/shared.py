@@ -58,12 +58,13 @@ def connect(broker_url: str | None, *, patient: bool = False) -> tuple[Settings,
     return config, runs.connect(config, patient=patient)
 
 
-def unfit(status: Status, nodes: Iterable[Node]) -> dict[str, str]:
-    """Node -> why it does not do a run: those that lack what it needs, or have the job in another version."""
+def refusals(status: Status, nodes: Iterable[Node]) -> dict[str, str]:
+    """Node -> why it does not do a run: it lacks something, or has the job in another version."""
     found = {}
     for node in nodes:
-        if node.state == "online" and status.label in node.missing:
-            found[node.name] = node.missing[status.label]
+        if node.state == "online" and (why := node.missing.get(status.label)):
+            found[node.name] = why
+            continue
         plain = [label.partition("@")[0] for label in node.jobs]
         versions = {label.partition(".")[0]: label.partition(".")[2] for label in plain}
         if node.state == "online" and versions.get(status.job, status.version) != status.version:

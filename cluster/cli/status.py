@@ -23,7 +23,7 @@ def command(run: str | None, events: bool, broker: str | None, as_json: bool) ->
         run = latest[0].run
     status = stores.ledger.status(run)
     if status.state == "running":
-        status.refusals.update(shared.unfit(status, stores.nodes.nodes()))
+        status.refusals.update(shared.refusals(status, stores.nodes.nodes()))
     if events:
         story = stores.ledger.events(run)
         if as_json:

@@ -16,7 +16,7 @@ from cluster import catalog, errors, logs, placement, redis_client, runs, sessio
 from cluster.cli import foreground, shared
 from cluster.cli import output as outputs
 from cluster.job import Job, Option
-from cluster.nodes.registry import Node
+from cluster.nodes.registry import PENDING, Node
 from cluster.runs import Stores, coordinate, demand
 from cluster.settings import Settings
 
@@ -109,6 +109,10 @@ def _look_for_nodes(config: Settings, job: Job, label: str, *, fail: bool) -> No
     if label != job.label and online and not _serving(online, label):
         online = _ask(stores, label)
     if _serving(online, label):
+        return
+    pending = [node.name for node in online if node.missing.get(label) == PENDING]
+    if pending:
+        click.echo(f"waiting for {logs.plain(', '.join(pending))}: what {label} needs is being fetched", err=True)
         return
     count = f"{len(online)} node{'' if len(online) == 1 else 's'} online"
     problem = f"no node of this cluster can do the job {label} ({count}; `cluster nodes` lists their jobs)"

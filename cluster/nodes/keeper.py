@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import redis
 
-from cluster import errors
-from cluster.bundles import requirements, shelf
+from cluster.bundles import shelf
+from cluster.bundles.manifest import Manifest
 from cluster.job import Job
+from cluster.nodes.registry import PENDING
 from cluster.runs import Stores, demand
 
 LOOK_S = 30.0
@@ -31,6 +33,15 @@ class Found(NamedTuple):
     """Those it holds."""
 
 
+class Failure(NamedTuple):
+    """Why a label cannot be served, and when to look again."""
+
+    why: str
+    until: float
+    """By ``time.monotonic``."""
+    pause_s: float
+
+
 class Keeper:
     """Looks when the revision of demand and bundles has changed: at each change one look, however many nodes.
 
@@ -41,12 +52,17 @@ class Keeper:
     """
 
     def __init__(self, stores: Stores, jobs: Sequence[Job], missing: Mapping[str, str]) -> None:
-        self._stores = stores
+        self._client = stores.ledger.redis
+        self._models = stores.models
         self._jobs = {job.label: job for job in jobs}
         self._left_out = dict(missing)
         self.found = Found(missing=self._left_out)
         """As of the last look. Replaced, never changed."""
-        self._held: dict[str, str] = {}
+        self._held: dict[str, Manifest] = {}
+        self._needed: set[str] = set()
+        self._failures: dict[str, Failure] = {}
+        self._announced: set[str] = set()
+        self._seen = -1  # which revision of the bundles
         self._revision = -1
         self._due = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -65,80 +81,104 @@ class Keeper:
     def _run(self) -> None:
         pause_s = LOOK_S
         while True:
-            heard = self._due.wait(pause_s)
-            self._due.clear()
+            self._due.wait(pause_s)
             try:
                 self.look()
-                troubled = len(self.found.missing) > len(self._left_out)
+                again = [failure.until for failure in self._failures.values()]
+                pause_s = max(0.1, min([LOOK_S, *(until - time.monotonic() for until in again)]))
             except (redis.RedisError, OSError) as error:
                 log.debug("what this node can serve cannot be found out now: %s", error)
-                troubled = True
+                pause_s = AGAIN_S
             except Exception:
                 log.exception("finding out what this node can serve failed; going on")
-                troubled = True
-            # At ever longer intervals: a fetch that fails costs as much as one that does not.
-            again_s = AGAIN_S if heard else min(2 * pause_s, MOST_AGAIN_S)
-            pause_s = again_s if troubled else LOOK_S
+                pause_s = MOST_AGAIN_S
 
     def look(self) -> None:
-        """Find out what this node can serve now; ``found`` grows as that goes on, for fetching may take long.
+        """Find out what this node can serve now; ``found`` changes as that goes on, for fetching may take long.
 
         Raises:
             redis.RedisError: Redis does not answer.
         """
-        demanded = set(demand.read(self._stores.ledger.redis))
-        wanted = demanded | self._announced()
-        serves, missing = set(self.found.serves & wanted), dict(self._left_out)
-        self._held = {}
-        # First what is served already, which stays (see ``_conflict``), then what runs wait for.
-        for label in sorted(wanted, key=lambda label: (label not in self.found.serves, label not in demanded, label)):
-            job = self._jobs.get(label.partition("@")[0])
-            if job is None:
-                continue
-            why = self._why_not(job, label)
-            if why:
-                missing[label] = why
-                serves.discard(label)
-                if self.found.missing.get(label) != why:
-                    log.warning("this node does not serve %s: %s", label, why, extra={"event": "label-left-out"})
-            else:
-                serves.add(label)
-            unchanged = {label: why for label, why in self.found.missing.items() if label in wanted - serves}
-            self.found = Found(frozenset(serves), {**unchanged, **missing}, sorted(self._held))
-        self.found = Found(frozenset(serves), missing, sorted(self._held))
-        self._stores.models.cache.evict(self._held.values())
+        demanded, done = self._read(), set[str]()
+        self._held, self._needed = {}, set()
+        while True:
+            if self._due.is_set():  # heard meanwhile: what runs wait for comes before what they may need some day
+                demanded = self._read()
+            wanted = {label for label in demanded | self._announced if label.partition("@")[0] in self._jobs}
+            if not wanted - done:
+                break
+            # What is served already needs a look only.
+            label = min(wanted - done, key=lambda one: (one not in self.found.serves, one not in demanded, one))
+            done.add(label)
+            self._look_at(label, wanted, needed=label in demanded)
+        self._failures = {label: failure for label, failure in self._failures.items() if label in wanted}
+        self._tell(wanted)
+        if self._jobs:  # else the bundles here are those of another worker of this machine
+            self._models.cache.evict({manifest.digest for manifest in self._held.values()})
 
-    def _announced(self) -> set[str]:
-        """The labels of the current bundles, with which runs may be submitted at any moment."""
-        return {
-            job.label_with({"model": manifest.ref})
-            for manifest in self._stores.models.current()
-            for job in self._jobs.values()
-            if job.bundles == manifest.job
-        }
+    def _read(self) -> set[str]:
+        """What runs need. The bundles are read anew only where they have changed."""
+        self._due.clear()
+        revision = self._models.bundles.revision()
+        if revision != self._seen:
+            self._announced = {
+                job.label_with({"model": shelf.reference(manifest)})
+                for manifest in self._models.current()
+                for job in self._jobs.values()
+                if job.bundles == manifest.job and not job.trains
+            }
+            self._seen = revision
+        return set(demand.read(self._client))
 
-    def _why_not(self, job: Job, label: str) -> str:
-        """Why this node cannot serve a label, once all is fetched and installed that may be; "" if it can."""
-        models = self._stores.models
+    def _look_at(self, label: str, wanted: set[str], *, needed: bool) -> None:
+        before = self._failures.get(label)
+        if before and time.monotonic() < before.until:
+            return
+        if label not in self.found.serves and not before:
+            self._tell(wanted, pending=label)
+        why = self._why_not(self._jobs[label.partition("@")[0]], label, needed=needed)
+        serves = self.found.serves - {label}
+        if why:
+            # At ever longer intervals: a fetch that fails costs as much as one that does not.
+            pause_s = min(2 * before.pause_s, MOST_AGAIN_S) if before else AGAIN_S
+            self._failures[label] = Failure(why, time.monotonic() + pause_s, pause_s)
+            if not before or before.why != why:
+                log.warning("this node does not serve %s: %s", label, why, extra={"event": "label-left-out"})
+        else:
+            self._failures.pop(label, None)
+            serves |= {label}
+        self.found = self.found._replace(serves=serves)
+        self._tell(wanted)
+
+    def _tell(self, wanted: set[str], pending: str = "") -> None:
+        failed = {label: failure.why for label, failure in self._failures.items() if label in wanted}
+        missing = {**self._left_out, **failed, **({pending: PENDING} if pending else {})}
+        self.found = Found(self.found.serves & wanted, missing, sorted(one.ref for one in self._held.values()))
+
+    def _why_not(self, job: Job, label: str, *, needed: bool) -> str:
+        """Why this node cannot serve a label, once all is fetched and installed that may be; "" if it can.
+
+        Args:
+            job: Whose label it is.
+            label: What is asked for.
+            needed: Whether a run needs it; else it is only fetched where there is room for it.
+        """
         try:
             needs = job.needs_of(label)
             ref = shelf.version(job, needs)
-            if job.label in self._left_out and not (ref and models.manifest(ref).requirements):
-                return self._left_out[job.label]  # and no bundle brings what it lacks: none is fetched for it
-            problem = models.problem(job, needs)
-            if not problem and ref:
-                problem = self._conflict(ref)
-                self._held[ref] = models.manifest(ref).digest
+            manifest = self._models.manifest(ref) if ref else None
+            if job.label in self._left_out and not (manifest and self._models.may_bring(manifest)):
+                return self._left_out[job.label]
+            # What a run needs may take the place of what is only announced, and that of nothing.
+            keep = {held.digest for ref, held in self._held.items() if ref in self._needed or not needed}
+            problem = self._models.problem(job, needs, keep)
+            if not problem and ref and manifest:
+                self._held[ref] = manifest
+                self._needed |= {ref} if needed else set()
             return problem
-        except (errors.ClusterError, ValueError) as error:
-            return str(error)
+        except (redis.RedisError, MemoryError):
+            raise
         except OSError as error:
-            return f"what it needs cannot be kept in {models.cache.place}: {error.strerror or error}"
-
-    def _conflict(self, ref: str) -> str:
-        """Which other bundle needs a package in another version: a slot has only one of them."""
-        packages = self._stores.models.packages
-        for other in self._held:
-            if problem := requirements.difference(packages(ref), packages(other)):
-                return f"{problem} for {other}, which this node serves"
-        return ""
+            return f"what it needs cannot be kept in {self._models.cache.place}: {error.strerror or error}"
+        except Exception as error:  # noqa: BLE001 - one bundle that cannot be used must not keep us from the others
+            return str(error) or type(error).__name__

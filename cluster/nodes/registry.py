@@ -21,6 +21,9 @@ SILENT_S = 4.0
 GONE_S = 12.0
 FORGET_S = 24 * 3600
 
+PENDING = "is being fetched or tried"
+"""Stands for the reason while a node finds out whether it can serve a label."""
+
 State = Literal["online", "leaving", "silent", "gone"]
 Wish = Literal["", "stop", "stop-now"]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import WorkerLostError
+from billiard.pool import EX_RECYCLE
 from celery.worker.request import Request
 
 from cluster.nodes import gate, identity
@@ -23,7 +24,9 @@ class GuardedRequest(Request):  # type: ignore[misc]
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
-        if isinstance(error, WorkerLostError | SystemExit):
+        if f"exitcode {EX_RECYCLE}" in str(error):
+            pass  # it ended by itself, for one that can do the chunk
+        elif isinstance(error, WorkerLostError | SystemExit):
             how, why = "killed", str(error)
             if gate.handed_back(self.worker_pid):
                 how, why = "lost", "memory ran out on the node, which handed it back"

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis
+from billiard import current_process
+from billiard.pool import EX_RECYCLE
 from celery import Celery, Task, chord
 from celery.exceptions import Ignore, Reject, TimeLimitExceeded
 from pydantic import ValidationError
 
-from cluster import runs
+from cluster import errors, runs
 from cluster.nodes import identity
 from cluster.runs import fold, map_chunk
 from cluster.runs.ledger import Worker
@@ -78,7 +81,12 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         parsed = _parse(MapMessage, message)
         worker = Worker(self.request.hostname, identity.start())
         try:
-            ended = map_chunk.run(parsed, job, stores(), config, worker)
+            ended = map_chunk.run(parsed, job, stores(), config, worker, _label(self))
+        except errors.OtherProcess as error:
+            if not current_process().name.startswith("ForkPoolWorker"):  # in a pool of threads there is but one process
+                raise self.retry(countdown=config.retry_delay_s, exc=None) from error
+            log.info("this process ends for another one: %s", error, extra={"event": "process-renewed"})
+            os._exit(EX_RECYCLE)
         except redis.RedisError as error:
             raise _hand_back(self, config, error) from error
         except Exception as error:
@@ -122,7 +130,7 @@ def add(app: Celery, job: Job, config: Settings) -> None:
             stores().ledger.stop(parsed.run, "failed", reason[: map_chunk.MAX_REASON_CHARS])
             return
         if isinstance(ended, FoldMessage):
-            publish_fold(app, self.request.delivery_info["routing_key"].removeprefix(QUEUE), ended)
+            publish_fold(app, _label(self), ended)
             ended = "folded now"
         log.debug("run %s, %s: %s", parsed.run, fold.name(parsed), ended, extra={"run": parsed.run})
 
@@ -154,6 +162,11 @@ def publish_fold(app: Celery, label: str, message: FoldMessage) -> None:
     """Publish the fold of a family of folds, or again that of a window."""
     task_id = f"{message.run}.fold.{message.level}.{message.number}"
     _task(app, label, ".fold").apply_async((message.model_dump(),), task_id=task_id, queue=queue(label))
+
+
+def _label(task: Task) -> str:
+    """By whose queue the message came that a task works on."""
+    return str(task.request.delivery_info["routing_key"]).removeprefix(QUEUE)
 
 
 def _task(app: Celery, label: str, part: str = "") -> Task:

@@ -322,6 +322,8 @@ def cancel(
         for window in stores.ledger.open_windows(run):
             stores.blobs.drop(keys.parts_scope(run, window))
         stores.ledger.forget_work(run)
+        if "@" in (label := stores.ledger.label(run)):  # nobody may serve it from now on
+            stores.ledger.unsend(celery_tasks.queue(label), {run})
     return did, now
 
 

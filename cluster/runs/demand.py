@@ -11,23 +11,25 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cluster import keys
+from cluster.job import SEPARATOR
 
 if TYPE_CHECKING:
     import redis
 
 ASKED = "?"
 """Stands for a run that is about to be opened."""
+BEING_SUBMITTED = "a run that is being submitted"
 ASKED_S = 60
 """Who asks has opened the run by then, or has given it up."""
 
 
 def enter(client: redis.Redis, label: str, run: str = ASKED) -> None:
-    """Have the nodes find out whether they can serve a label, as long as the run lasts."""
-    now_s = _now_s(client)
-    with client.pipeline(transaction=True) as pipe:
-        pipe.zadd(keys.DEMAND, {f"{label} {run}": now_s})
-        pipe.incr(keys.REVISION)
-        pipe.execute()
+    """Have the nodes find out whether they can serve a label, as long as the run lasts.
+
+    Called again, it does nothing, unless Redis has lost what it had.
+    """
+    if client.zadd(keys.DEMAND, {f"{label} {run}": _now_s(client)}, nx=run != ASKED):
+        client.incr(keys.REVISION)
 
 
 def read(client: redis.Redis) -> Mapping[str, list[str]]:
@@ -49,13 +51,12 @@ def read(client: redis.Redis) -> Mapping[str, list[str]]:
 
 
 def in_use(client: redis.Redis, ref: str) -> list[str]:
-    """The running runs that were begun with a bundle, named by a version (``office:3``) or as a whole (``office``)."""
-    found = []
+    """The running runs that were begun with a version of a bundle, ``office:3``, in words where one is about to be."""
+    found: set[str] = set()
     for label, running in read(client).items():
-        needed = label.partition("@")[2]
-        if needed == ref or needed.startswith(f"{ref}:"):
-            found += [run for run in running if run != ASKED]
-    return sorted(found)
+        if any(value.partition(".")[0] == ref for value in label.partition("@")[2].split(SEPARATOR)):
+            found.update(running)
+    return sorted(found - {ASKED}) or [BEING_SUBMITTED for run in found]
 
 
 def _now_s(client: redis.Redis) -> int:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MOST_KILLS = 3
 """A chunk that ended its process so often is set aside: most likely it needs more memory than there is."""
+PUBLISHING_S = 600
 MOST_LOSSES = 10
 """A chunk whose node was lost so often is set aside, too: it may be what brings them down."""
 
@@ -171,7 +172,7 @@ class Ledger:
     # A node's side
 
     def claim(
-        self, run: str, chunk: int, job: str, version: str, worker: Worker, *, max_attempts: int
+        self, run: str, chunk: int, job: str, version: str, worker: Worker, *, max_attempts: int, label: str = ""
     ) -> Claim:  # fmt: skip
         """Start a chunk.
 
@@ -181,12 +182,13 @@ class Ledger:
             job: Whose message it was; another job's run is left alone.
             version: Of that job, as this node has it; a run of another version is refused, and says so.
             worker: Who starts it.
+            label: By whose queue the message came, "" for any: it is left alone where the run has another one.
             max_attempts: So many failed ones are allowed, besides ``MOST_KILLS`` and ``MOST_LOSSES``.
         """
         answer = self.scripts(
             "claim",
             _names(run, "", "done", "claims", "chunks", "attempts", "copies", "refusals", "events"),
-            [chunk, *worker, job, version, max_attempts, MOST_KILLS, MOST_LOSSES, self.retention_s],
+            [chunk, *worker, job, version, max_attempts, MOST_KILLS, MOST_LOSSES, self.retention_s, label],
         )
         state = answer[0].decode()
         if state == "exhausted":
@@ -205,6 +207,16 @@ class Ledger:
     def let_go(self, run: str, name: str) -> None:
         """Give up the claim of a chunk or a "fold level:number" without an attempt."""
         self.redis.hdel(keys.run(run, "claims"), name)
+
+    def refuse(self, run: str, chunk: int, worker: Worker, why: str) -> None:
+        """A node gives a chunk back without an attempt, as it cannot do it, whatever is in it."""
+        if self.redis.hsetnx(keys.run(run, "refusals"), worker.node, why):
+            with self.redis.pipeline(transaction=False) as pipe:
+                pipe.expire(keys.run(run, "refusals"), self.retention_s)
+                pipe.xadd(keys.run(run, "events"), {"event": "refused", "node": worker.node, "why": why})
+                pipe.expire(keys.run(run, "events"), self.retention_s)
+                pipe.execute()
+        self.let_go(run, str(chunk))
 
     def end_attempt(self, run: str, name: str, how: str, worker: Worker, why: str) -> Attempts | None:
         """Enter that an attempt gave nothing.
@@ -299,6 +311,14 @@ class Ledger:
         """What ``enter_report`` was given; None if there is none yet."""
         found: Any = self.redis.hget(keys.run(run), "report")
         return None if found is None else dict(orjson.loads(found))
+
+    def begin_report(self, run: str, owner: str) -> bool:
+        """Whether this one is to make a model of the run's result; nobody else is within ``PUBLISHING_S``."""
+        return bool(self.redis.set(keys.run(run, "publishing"), owner, nx=True, ex=PUBLISHING_S))
+
+    def give_up_report(self, run: str) -> None:
+        """Whoever began has failed: another one may try."""
+        self.redis.delete(keys.run(run, "publishing"))
 
     def enter_report(self, run: str, report: Mapping[str, Any]) -> None:
         """Tell about the model that a run which is over has given."""
@@ -443,6 +463,14 @@ class Ledger:
                 if _run_of(message) in runs:
                     pipe.lrem(queue, 0, message)
             pipe.execute()
+
+    def sweep(self, queues: str) -> None:
+        """Take out of the queues of a pattern the messages of runs that are over or gone: nobody may serve them."""
+        for name in self.redis.scan_iter(match=queues, count=1000, _type="list"):
+            waiting: Any = self.redis.lrange(name, 0, -1)
+            found = {run for message in waiting if (run := _run_of(message))}
+            over = {run for run in found if self.redis.hget(keys.run(run), "state") != b"running"}
+            self.unsend(name.decode(), over)
 
     def _settle(
         self, run: str, chunk: int, part: bytes, entry: ChunkEntry,

@@ -33,7 +33,9 @@ class TryAgain(NamedTuple):
     reason: str
 
 
-def run(message: MapMessage, job: Job, stores: Stores, config: Settings, worker: Worker) -> TryAgain | str:
+def run(
+    message: MapMessage, job: Job, stores: Stores, config: Settings, worker: Worker, label: str = ""
+) -> TryAgain | str:  # fmt: skip
     """Claim a chunk, fetch and verify its bytes, do it, commit its part.
 
     A chunk that raises is tried again, up to ``config.max_attempts`` times in all, then set aside with
@@ -46,15 +48,17 @@ def run(message: MapMessage, job: Job, stores: Stores, config: Settings, worker:
         stores: The ledger and the blobs.
         config: Limits of this node.
         worker: Who does it.
+        label: By whose queue it came; a chunk of a run of another one is left alone.
 
     Returns:
         ``TryAgain``, or how it ended, for the log.
 
     Raises:
         redis.RedisError: Redis refuses, or is away for longer than the client is patient.
+        errors.OtherProcess: This process cannot do it, another one of this node can.
     """
     claim = stores.ledger.claim(
-        message.run, message.chunk, job.name, job.version, worker, max_attempts=config.max_attempts
+        message.run, message.chunk, job.name, job.version, worker, max_attempts=config.max_attempts, label=label
     )
     if claim.state == "exhausted":
         return set_aside(message, stores, claim.entry, _exhausted(claim.attempts), worker)
@@ -66,10 +70,20 @@ def run(message: MapMessage, job: Job, stores: Stores, config: Settings, worker:
         return TryAgain(ELSEWHERE_S, claim.state)
     if claim.state != "claimed":
         return claim.state
+    try:
+        options = stores.models.options(job, claim.options)
+    except errors.OtherProcess:
+        stores.ledger.let_go(message.run, str(message.chunk))
+        raise
+    except (errors.NotInstalled, OSError) as error:  # the fault of this machine, and of no chunk
+        stores.ledger.refuse(message.run, message.chunk, worker, _text(str(error)))
+        return TryAgain(ELSEWHERE_S, str(error))
+    except (errors.ClusterError, ValueError) as error:
+        return _failed(message, stores, config, claim.entry, error, worker)
     last_attempt = claim.attempts.failed + 1 >= config.max_attempts
     try:
         entry = ChunkEntry.unpack(claim.entry)
-        part = _work(message, job, stores, entry, claim.options, last_attempt=last_attempt)
+        part = _work(message, job, stores, entry, options, last_attempt=last_attempt)
         packed = wire.pack(part.value, config.max_part_bytes)
         scope = keys.parts_scope(message.run, entry.window)
         placed = parts.place(stores.blobs, scope, packed, config.inline_part_bytes)
@@ -133,7 +147,7 @@ def _work(
             )  # fmt: skip
         else:
             chunk.append(Item(name, data, last=last))
-    part = job.run_task(chunk, stores.models.options(job, options))
+    part = job.run_task(chunk, options)
     return Part(part.value, {**part.failures, **failures})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 LOOK_S = 1.0
 PUBLISHED_S = 10.0
 """A model that its run's own submitter has not published so long after the end is published by a master."""
+AGAIN_S = 60.0
 FIELDS = ("state", "job", "version", "lease_until_ms", "finished_at", "report")
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ class Master:
         self._watch = Watch(app, stores)
         self._supervisors: dict[str, Supervisor] = {}
         self._passed: set[str] = set()  # runs that are over, or not for us
+        self._again: dict[str, float] = {}  # when to look again at some of them
 
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="master", daemon=True)
@@ -101,13 +104,18 @@ class Master:
             elif float(row["finished_at"] or 0) < now_s - PUBLISHED_S:
                 self._passed.add(run)
                 self._publishing.submit(self._publish, job, run)
+        for run in [run for run, moment in self._again.items() if time.monotonic() > moment]:
+            del self._again[run]
+            self._passed.discard(run)
 
     def _publish(self, job: Job, run: str) -> None:
         try:
-            training.publish(job, self._stores.ledger.status(run), self._stores, self._config)
+            training.publish(job, self._stores.ledger.status(run), self._stores, self._config, self._owner)
+        except errors.RunFailed as error:  # it will not get better
+            log.warning("run %s: %s", run, error, extra={"run": run})
         except (errors.ClusterError, redis.RedisError) as error:
-            hint = f"`cluster result {run}` tries again"
-            log.warning("run %s is done and its model is not published: %s; %s", run, error, hint, extra={"run": run})
+            self._again[run] = time.monotonic() + AGAIN_S
+            log.warning("run %s is done and its model is not published yet: %s", run, error, extra={"run": run})
         except Exception:
             log.exception("run %s is done and its model is not published", run, extra={"run": run})
 

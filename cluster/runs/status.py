@@ -111,7 +111,7 @@ def from_ledger(
             "run": run,
             "job": fields["job"],
             "version": fields.get("version", ""),
-            "label": fields.get("label", fields["job"]),
+            "label": fields.get("label") or ".".join(filter(None, (fields["job"], fields.get("version", "")))),
             "state": fields["state"],
             "items_total": maybe("items_total"),
             "items_done": max(0, number("items_settled") - failed),

@@ -96,15 +96,20 @@ class Supervisor:
         """
         with self._taking:
             if self.held is None:
-                self.held = Lease.take(self._stores.ledger, self._run, self._owner, self._role)
+                lease = Lease.take(self._stores.ledger, self._run, self._owner, self._role)
+                self._demand()
+                self.held = lease
                 self._kept_at = time.monotonic()
                 self._search = Search()
-                if self.label != self.job.label:
-                    demand.enter(self._stores.ledger.redis, self.label, self._run)
                 log.info(
                     "run %s: coordinated here from now on", self._run, extra={"event": "coordinator", "run": self._run}
                 )
             return self.held
+
+    def _demand(self) -> None:
+        """Have nodes that can serve the run's label do so; again, as Redis may have lost it."""
+        if self.label != self.job.label:
+            demand.enter(self._stores.ledger.redis, self.label, self._run)
 
     def step_back(self) -> None:
         """Another one reads the input: from now on only see to it that the run ends, when nobody else does."""
@@ -162,6 +167,7 @@ class Supervisor:
             self._kept_at = now
         if now - self._touched_at > TOUCH_S:
             self._stores.ledger.touch(self._run)
+            self._demand()
             self._touched_at = now
         try:
             if self._search.due(progress, self._stores.nodes.losses()):
@@ -178,6 +184,7 @@ class Supervisor:
             return
         try:
             ledger = self._stores.ledger
+            self._demand()
             unsettled = set(ledger.unsettled(self._run))
             wanted = {str(chunk) for chunk in unsettled}
             wanted |= {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 from cluster import errors, logs
@@ -11,23 +12,38 @@ from cluster.runs import Stores, parts
 from cluster.runs.status import Status
 from cluster.settings import Settings
 
+WAIT_S = 0.5
 log = logging.getLogger(__name__)
 
 
-def publish(job: Job, status: Status, stores: Stores, config: Settings) -> dict[str, Any]:
+def publish(job: Job, status: Status, stores: Stores, config: Settings, owner: str) -> dict[str, Any]:
     """Push what a finished run gave; gives its report, with the ``model`` it is now.
 
-    Done twice, also at once, it changes nothing: the same content is no new version.
+    Only one does it at a time; the others wait for the report. Done twice it changes nothing: the same content is
+    no new version, and does not become the current one again.
 
     Raises:
         errors.RunFailed: The result makes no model; the message says why.
         errors.JobUnavailable: This machine cannot make it of the parts.
-        errors.BundleError: The version the run began with is gone.
+        errors.UnknownBundle, errors.BlobError: The version the run began with is gone.
     """
-    known = stores.ledger.report(status.run)
-    if known is not None:
-        return known
-    options = stores.models.options(job, status.options)
+    while (report := stores.ledger.report(status.run)) is None:
+        if not stores.ledger.begin_report(status.run, owner):
+            time.sleep(WAIT_S)
+            continue
+        try:
+            report = _publish(job, status, stores, config)
+            stores.ledger.enter_report(status.run, report)
+        finally:
+            stores.ledger.give_up_report(status.run)
+    return report
+
+
+def _publish(job: Job, status: Status, stores: Stores, config: Settings) -> dict[str, Any]:
+    before = status.options["model"]
+    if status.options.get("add"):  # to what others have added meanwhile
+        before = stores.models.pin(job, {"model": before.partition(":")[0]})["model"]
+    options = stores.models.options(job, {**status.options, "model": before})
     if problem := job.why_unavailable(options):
         raise errors.JobUnavailable(f"this machine cannot make the model of the run {status.run}: {problem}")
     try:
@@ -35,8 +51,13 @@ def publish(job: Job, status: Status, stores: Stores, config: Settings) -> dict[
     except ValueError as error:
         why = "".join(f"; {logs.plain(failure.item)}: {logs.plain(failure.reason)}" for failure in status.failures[:3])
         raise errors.RunFailed(f"the run {status.run} gives no model: {error}{why}") from None
-    pushed = stores.models.publish(job, status.options["model"], made, by=status.submitter)
-    report = {"model": pushed.manifest.ref, "new": pushed.new, **made.report}
-    stores.ledger.enter_report(status.run, report)
+    pushed = stores.models.publish(job, before, made, by=status.submitter)
+    name = pushed.manifest.name
     log.info("run %s made %s", status.run, pushed.manifest.ref, extra={"event": "model", "run": status.run})
-    return report
+    return {
+        "model": pushed.manifest.ref,
+        "new": pushed.new,
+        "current": f"{name}:{pushed.current}",
+        "based_on": before.partition(".")[0] if ":" in before else None,
+        **made.report,
+    }

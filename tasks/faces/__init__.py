@@ -37,8 +37,9 @@ class Face(TypedDict):
 def recognise(chunk: Chunk, *, model: str | None = None, max_megapixels: int = 64) -> Part[dict[str, list[Face]]]:
     """Find the faces on each picture, from left to right, and name those that the model knows.
 
-    Faces are found that look about this way, lean less than 20 degrees, and are 24 pixels wide or more, on pictures
-    with a side over 1280 pixels a 53rd of it or more. With YuNet they may be turned more, and less than half as wide.
+    Faces are found that look about this way. Without YuNet they are to lean less than 20 degrees, and to be 20 pixels
+    wide or more, on pictures over 1280 pixels a 64th of the longer side; with it 40 degrees, 24 pixels, and on pictures
+    over 1920 pixels a 70th.
 
     Args:
         chunk: Pictures as PNG, JPEG, TIFF, BMP, WebP, PGM or PPM files; of several frames the first counts.

@@ -8,6 +8,7 @@ for eyes. What too few of them agree about is no face.
 from __future__ import annotations
 
 import functools
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,9 +26,12 @@ NEAR_PIXELS = 200
 FAR_PIXELS = 1280
 """The longer side at which smaller ones are; pictures below are not enlarged for it."""
 SMALLEST_PIXELS = 24
-"""The width of the smallest face at that level: a 53rd of the longer side of a picture over ``FAR_PIXELS``."""
+"""The width of the smallest box at that level, which is that of a face of some 20 pixels."""
 BORDER = 1 / 3
 STEP = 1.1
+"""From one size that is looked for to the next."""
+FAR_STEP = 1.2
+"""Coarser: with every single hit taken for a candidate it finds as many as ``STEP``, in half the time."""
 FACE_PIXELS = 160
 """The width of a face that is looked at closely; the eye cascades need about that."""
 MARGIN = 0.25
@@ -81,22 +85,21 @@ def _candidates(grey: Pixels) -> list[Box]:
     far_scale = min(1.0, FAR_PIXELS / max(height, width))
     most = round(1.2 * least / scale * far_scale)
     if most > 1.3 * SMALLEST_PIXELS:
-        boxes = _detect(0, sighting.resize(grey, far_scale), 2, SMALLEST_PIXELS, most, far_scale)
-    # By the first cascade that finds anything, with less and less agreement asked for.
-    for agreeing, which in ((3, 0), (3, 1), (3, 2), (1, 0), (1, 1), (1, 2)):
-        near = _detect(which, small, agreeing, least, 0, scale, round(border * scale))
-        if near or (boxes and agreeing == 1):
-            boxes = near + boxes
+        far, sizes = sighting.resize(grey, far_scale), {"minSize": (SMALLEST_PIXELS,) * 2, "maxSize": (most,) * 2}
+        found = _cascades().faces[0].detectMultiScale(far, FAR_STEP, 1, **sizes)
+        boxes = [_back(box, far_scale, 0) for box in found]
+    # By the first cascade that finds anything; where nobody has, with less agreement asked for.
+    for agreeing, cascade in itertools.product((3,) if boxes else (3, 1), _cascades().faces):
+        found = cascade.detectMultiScale(small, STEP, agreeing, minSize=(least, least))
+        if len(found):
+            boxes = [_back(box, scale, round(border * scale)) for box in found] + boxes
             break
     return [boxes[at] for at in sighting.without_doubles(boxes, 0.5)]
 
 
-def _detect(
-    which: int, pixels: Pixels, agreeing: int, least: int, most: int, scale: float, border: int = 0
-) -> list[Box]:
-    sizes = {"minSize": (least, least)} | ({"maxSize": (most, most)} if most else {})
-    found = _cascades().faces[which].detectMultiScale(pixels, STEP, agreeing, **sizes)
-    return [Box((x - border) / scale, (y - border) / scale, w / scale, h / scale) for x, y, w, h in found]
+def _back(box: Any, scale: float, border: int) -> Box:
+    x, y, width, height = map(float, box)
+    return Box((x - border) / scale, (y - border) / scale, width / scale, height / scale)
 
 
 def _look_closely(grey: Pixels, box: Box) -> Sighting | None:

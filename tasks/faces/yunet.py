@@ -17,8 +17,8 @@ NAME = "yunet-1"
 """Another one when faces would be found elsewhere with the same network."""
 NEAR_PIXELS = 320
 """The longer side, with its border, at which faces that fill the picture are looked for."""
-FAR_PIXELS = 1280
-"""The longer side at which smaller ones are, down to some 10 pixels; pictures below are not enlarged for it."""
+FAR_PIXELS = 1920
+"""The longer side at which smaller ones are, down to some 24 pixels; pictures below are not enlarged for it."""
 LEAST_PIXELS = 64
 """In pictures with a side of 32 or fewer OpenCV 4.14 finds faces in memory that nobody has written."""
 BORDER = 0.25
@@ -52,7 +52,10 @@ def detector(file: Path) -> Detector:
             pixels = cv2.copyMakeBorder(pixels, 0, high, 0, wide, cv2.BORDER_REPLICATE)  # type: ignore[assignment]
         network.setInputSize(pixels.shape[1::-1])
         _, rows = network.detect(np.ascontiguousarray(pixels))
-        return [] if rows is None else [_sighting(row.tolist()) for row in rows]
+        # On pictures of a pixel's height it tells of infinitely large faces.
+        largest = 2 * max(pixels.shape)
+        sane = [row for row in ([] if rows is None else rows) if (abs(row) < largest).all() and min(row[2:4]) > 1]
+        return [_sighting(row.tolist()) for row in sane]
 
     def find(colour: Pixels) -> list[Sighting]:
         found = _all(look, colour)

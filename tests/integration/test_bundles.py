@@ -125,6 +125,29 @@ def test_removing_leaves_no_key_but_the_number(store: Bundles, client: redis.Red
     assert client.hget(keys.BUNDLES, name) == b"2 0 0"
 
 
+def test_removing_a_version_takes_no_pieces_of_another_whatever_its_parameters_are_called(
+    store: Bundles, client: redis.Redis, tmp_path: Path
+) -> None:
+    name = unused()
+    kept = store.push(name, model("a"), "anna").manifest
+    removed = store.push(name, model("b", parameters={"scope": kept.scope}), "anna").manifest
+    assert store.remove(name, 2) == [2]
+    assert not client.exists(keys.blobs(removed.scope))
+    folder.write(tmp_path, kept, store.read)
+
+
+def test_the_pieces_of_a_version_go_with_it_though_its_manifest_is_of_no_use(
+    store: Bundles, client: redis.Redis
+) -> None:
+    name = unused()
+    manifest = store.push(name, model(), "anna").manifest
+    row: Any = client.hget(keys.bundle(name), "1")
+    client.hset(keys.bundle(name), "1", tampered(lambda row: row.update(job="x/y"))(row))
+    assert store.versions(name) == []
+    store.remove(name, 1)
+    assert not client.exists(keys.blobs(manifest.scope))
+
+
 def test_a_large_file_travels_in_pieces(store: Bundles, client: redis.Redis, tmp_path: Path) -> None:
     data = b"".join(hashlib.sha256(bytes([number])).digest() * (PIECE_BYTES // 32) for number in range(5)) + b"rest"
     (tmp_path / "net.onnx").write_bytes(data)
@@ -153,9 +176,10 @@ def test_one_flipped_byte_is_never_used(store: Bundles, client: redis.Redis, tmp
 FETCH = """
 import sys, time
 from pathlib import Path
-from cluster import bundles, redis_client
+from cluster import redis_client
 from cluster.blobs.redis import RedisBlobs
 from cluster.bundles.cache import Cache
+from cluster.bundles.redis import RedisBundles
 
 def pause(seconds):
     print("a piece", flush=True)

@@ -76,7 +76,8 @@ from cluster.runs.status import Status
 numbers = ("items_total items_done items_failed chunks_total chunks_published chunks_settled chunks_running"
            " duplicates retries").split()
 status = Status(run="ocr-1", job="ocr", state="running", failures=[], nodes={}, options={}, submitter="", error=None,
-                version="", role=None, refusals={}, coordinator=None, started_at=datetime.now(UTC), finished_at=None,
+                version="", label="ocr", role=None,
+                refusals={}, coordinator=None, started_at=datetime.now(UTC), finished_at=None,
                 **dict.fromkeys(numbers, 1))
 logs.set_up(settings.load(), logging.INFO)
 view = LiveView()

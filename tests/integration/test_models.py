@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from cluster import errors, keys, redis_client, runs, settings
+from cluster.bundles import shelf
 from cluster.bundles.content import Content
 from cluster.bundles.manifest import PIECE_BYTES
 from cluster.runs import Stores
@@ -58,7 +59,8 @@ def node(name: str, url: str, folder: Path, *flags: str, **more: str) -> Worker:
 def push(stores: Stores, name: str, tag: str, *requirements: str, **more: bytes) -> str:
     """As another machine that tells nobody: each node must find out with its next beat."""
     files = {"tag.txt": tag.encode(), **{f"{key}.txt": data for key, data in more.items()}}
-    return stores.models.bundles.push(name, Content("tagged", files, requirements), "a test").manifest.ref
+    manifest = stores.models.bundles.push(name, Content("tagged", files, requirements), "a test").manifest
+    return shelf.reference(manifest)
 
 
 def command(url: str, source: Path, model: str, *more: str) -> list[str | Path]:
@@ -101,7 +103,7 @@ def test_a_node_that_joins_fetches_what_its_jobs_need_and_takes_part(
         wait_until("the run has begun", lambda: settled(stores) > 0)
         with node("second", redis_url, tmp_path):
             assert answer(run) == {"red of first", "red of second"}
-        assert ref in row(stores, "first").bundles
+        assert ref.partition(".")[0] in row(stores, "first").bundles
 
 
 def test_a_run_keeps_the_version_it_began_with_and_the_next_one_gets_the_new_one(
@@ -114,7 +116,7 @@ def test_a_run_keeps_the_version_it_began_with_and_the_next_one_gets_the_new_one
             new = push(stores, name, "blue")
             serves(stores, "one", new)
             assert f"tagged@{old}" in row(stores, "one").jobs  # for the run that has it
-            refused = cluster("models", "remove", old, "--broker", redis_url)
+            refused = cluster("models", "remove", f"{name}:1", "--broker", redis_url)
             assert refused.returncode == errors.UsageError.exit_code
             assert "in use by tagged-" in refused.stderr
             with start_cluster(*command(redis_url, source, name)) as next_run:
@@ -218,12 +220,12 @@ def test_a_requirement_that_is_missing_is_named_and_installed_only_where_that_is
     redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path
 ) -> None:
     wheels.wheel(tmp_path / "wheels", "cluster_testpackage", "1.5")
-    ref = push(stores, name, "red", "cluster-testpackage==1.5", package=b"cluster_testpackage")
+    push(stores, name, "red", "cluster-testpackage==1.5", package=b"cluster_testpackage")
     with node("careful", redis_url, tmp_path, **offline(tmp_path / "wheels")):
         failed = cluster(*command(redis_url, source, name, "--if-no-node", "fail"))
         assert failed.returncode == errors.JobUnavailable.exit_code
         assert "cluster-testpackage==1.5" in failed.stderr
-        assert f"cluster models install {ref}" in failed.stderr
+        assert f"cluster models install {name}:1" in failed.stderr
         for told in ("nodes", "doctor"):
             assert "cluster-testpackage==1.5" in cluster(told, "--broker", redis_url).stdout
         with node("open", redis_url, tmp_path, CLUSTER_INSTALL="allow", **offline(tmp_path / "wheels")):
@@ -259,9 +261,11 @@ def test_what_a_run_trains_is_the_next_version_of_its_bundle(
 ) -> None:
     with node("one", redis_url, tmp_path):
         first = json.loads(train(redis_url, source, name).stdout)
-        assert first == {"model": f"{name}:1", "new": True, "said": "x" * ITEMS}
+        told = {"model": f"{name}:1", "new": True, "current": f"{name}:1", "based_on": None, "said": "x" * ITEMS}
+        assert first == told
         second = json.loads(train(redis_url, source, name).stdout)
-        assert second == {"model": f"{name}:2", "new": True, "said": "x" * 2 * ITEMS}
+        told = {"model": f"{name}:2", "new": True, "current": f"{name}:2", "based_on": f"{name}:1"}
+        assert second == {**told, "said": "x" * 2 * ITEMS}
         assert tags(cluster(*command(redis_url, source, name))) == {f"{'x' * 2 * ITEMS} of one"}
         run = next(run.run for run in stores.ledger.runs(5) if run.job == "tag-train")
         again = cluster("result", run, "--broker", redis_url)

@@ -206,12 +206,18 @@ def test_one_who_finds_a_wrong_folder_at_the_end_of_its_fetch_fetches_again(sour
     assert names(place) == [manifest.digest]
 
 
-def test_the_least_recently_used_goes_first_and_what_is_kept_stays(source: Source, place: Path) -> None:
-    held = Cache(place, 3 * EACH_BYTES)
-    manifests = [source.manifest(text) for text in "abcd"]
-    for age, manifest in zip((40, 30, 20, 10), manifests, strict=True):
+def fetched(held: Cache, source: Source, texts: str) -> list[Manifest]:
+    """A bundle of each text, the first the one not used for the longest."""
+    manifests = [source.manifest(text) for text in texts]
+    for age, manifest in enumerate(reversed(manifests), start=1):
         entry = held.fetch(manifest, source.read, no_pause)
-        os.utime(entry, (entry.stat().st_mtime - age,) * 2)
+        os.utime(entry, (entry.stat().st_mtime - 10 * age,) * 2)
+    return manifests
+
+
+def test_the_least_recently_used_goes_first_and_what_is_kept_stays(source: Source, place: Path) -> None:
+    manifests = fetched(Cache(place, LIMIT_BYTES), source, "abcd")
+    held = Cache(place, 3 * EACH_BYTES)
     held.get(manifests[1])  # used just now
     assert held.evict([manifests[0].digest]) == [manifests[2].digest]
     assert held.size_bytes() <= 3 * EACH_BYTES
@@ -220,6 +226,41 @@ def test_the_least_recently_used_goes_first_and_what_is_kept_stays(source: Sourc
     assert small.evict([manifest.digest for manifest in manifests]) == []
     assert small.evict([manifests[3].digest]) == [manifests[0].digest, manifests[1].digest]
     assert small.get(manifests[0]) is None
+
+
+def test_a_fetch_makes_room_before_it_begins_and_only_as_much_as_it_needs(source: Source, place: Path) -> None:
+    held = Cache(place, 3 * EACH_BYTES)
+    oldest, old, young = fetched(held, source, "abc")
+    coming = source.manifest("d")
+    most = 0
+
+    def look(seconds: float) -> None:
+        nonlocal most
+        most = max(most, held.size_bytes() + EACH_BYTES)
+
+    held.fetch(coming, source.read, look, keep=[oldest.digest])
+    assert most <= 3 * EACH_BYTES
+    assert names(place) == sorted(manifest.digest for manifest in (oldest, young, coming))
+    assert held.get(old) is None
+
+
+def test_what_fits_drops_nothing(source: Source, place: Path) -> None:
+    held = Cache(place, 3 * EACH_BYTES)
+    manifests = [*fetched(held, source, "ab"), source.manifest("c")]
+    held.fetch(manifests[2], source.read, no_pause)
+    held.fetch(manifests[0], source.read, no_pause, keep=[manifest.digest for manifest in manifests])
+    assert names(place) == sorted(manifest.digest for manifest in manifests)
+
+
+def test_what_does_not_fit_beside_those_in_use_is_refused_and_drops_nothing(source: Source, place: Path) -> None:
+    held = Cache(place, 3 * EACH_BYTES)
+    in_use = [manifest.digest for manifest in fetched(held, source, "abc")]
+    before, reads = names(place), source.reads
+    with pytest.raises(errors.BadBundle, match=r"office:4 .* do not fit beside .* CLUSTER_BUNDLE_CACHE_BYTES of"):
+        held.fetch(source.manifest("d"), source.read, no_pause, keep=in_use)
+    assert (names(place), source.reads) == (before, reads)
+    held.fetch(source.manifest("d"), source.read, no_pause, keep=in_use[1:])
+    assert held.size_bytes() <= 3 * EACH_BYTES
 
 
 def test_packages_go_with_the_bundles_they_were_installed_for(source: Source, place: Path) -> None:

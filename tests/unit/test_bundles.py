@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from cluster import errors
 from cluster.bundles import content, folder, paths
 from cluster.bundles.content import Content
 from cluster.bundles.local import FolderBundles
-from cluster.bundles.manifest import PIECE_BYTES, Manifest, parse_ref
+from cluster.bundles.manifest import PIECE_BYTES, File, Manifest, digest, parse_ref
+from cluster.bundles.state import State
+from cluster.cli import bundle_texts, doctor
 from tests.kit import bundle_laws
 from tests.kit.bundle_laws import model
 
@@ -230,6 +233,38 @@ def test_a_manifest_that_was_tampered_with_is_refused(bad: bytes) -> None:
         Manifest.from_row("office", 3, bad)
 
 
+@pytest.mark.parametrize(
+    "line", ["click  >=8", "click>=8\n--no-index", 'click>=8; python_version > "\x1b[2J"', "click>=8 --hash=sha256:x"]
+)
+def test_a_requirement_of_a_store_that_is_not_in_its_plain_form_is_refused(line: str) -> None:
+    found = json.loads(row())
+    files = [File.model_validate(file) for file in found["files"]]
+    right = digest(found["job"], files, [line], found["parameters"])
+    with pytest.raises(errors.BadBundle, match=r"office:3 cannot be used: .*requirement"):
+        Manifest.from_row("office", 3, row(requirements=[line], digest=right))
+    plain = digest(found["job"], files, ["click>=8"], found["parameters"])
+    assert Manifest.from_row("office", 3, row(requirements=["click>=8"], digest=plain))
+
+
+def test_nothing_of_a_manifest_steers_a_terminal() -> None:
+    evil = "\x1b[2J\r"
+    made = Manifest.from_row("office", 3, row())
+    required = f"click>=8{evil}"
+    files = (made.files[0].model_copy(update={"path": f"a{evil}"}),)
+    made = made.model_copy(update={"by": f"anna{evil}", "requirements": (required,), "files": files})
+    for text in (bundle_texts.line(made, State()), bundle_texts.details(made, {required: f"not{evil}"})):
+        assert text.replace("\n", "").isprintable()
+        assert "anna\\x1b[2J" in text
+
+
+def test_nor_does_what_the_doctor_says_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    bundles = [{"bundle": "office:3", "job": "ocr", "problem": "click\x1b[2J"}]
+    monkeypatch.setattr(doctor, "_bundles", lambda config: bundles)
+    monkeypatch.setattr(doctor, "_redis", lambda config: ("here", ""))
+    said = CliRunner().invoke(doctor.command, color=True).output
+    assert "bundle    office:3 for ocr: no, it requires click\\x1b[2J\n" in said
+
+
 def test_a_broken_manifest_in_a_folder_does_not_hide_the_others(tmp_path: Path, caplog: Any) -> None:
     store = FolderBundles(tmp_path)
     store.push("good", model(), "anna")
@@ -257,14 +292,9 @@ def test_a_version_whose_writer_died_before_the_last_line_is_a_version(tmp_path:
     assert not (tmp_path / ".draft-of-a-dead-one").exists()
 
 
-def test_a_folder_gives_what_a_task_needs_and_notices_a_change(tmp_path: Path) -> None:
+def test_a_file_of_the_store_that_was_changed_is_not_given(tmp_path: Path) -> None:
     store = FolderBundles(tmp_path)
     manifest = store.push("office", model(), "anna").manifest
-    place = store.folder(manifest)
-    assert (place / "model.txt").read_text() == "weights"
-    assert (place / "bundle.json").read_bytes() == manifest.description
-    (place / "model.txt").write_text("Weights")
-    with pytest.raises(errors.BadBundle, match=r"model\.txt was changed"):
-        store.folder(manifest)
+    (tmp_path / "office" / "1" / "model.txt").write_text("Weights")
     with pytest.raises(errors.BlobCorrupt, match="was changed"):
         folder.write(tmp_path / "store", manifest, store.read)

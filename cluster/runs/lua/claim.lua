@@ -1,8 +1,8 @@
 -- A node starts a chunk. Returns {state}, {"other version", why ("" when it was told before)},
 -- {"exhausted", failed, killed, lost, entry} or {"claimed", failed, entry, options}.
 -- KEYS: run, run:done, run:claims, run:chunks, run:attempts, run:copies, run:refusals, run:events
--- ARGV: chunk, node, start, job, version, max_failed, max_killed, max_lost, retention_s
-local run = redis.call('HMGET', KEYS[1], 'state', 'job', 'version', 'options')
+-- ARGV: chunk, node, start, job, version, max_failed, max_killed, max_lost, retention_s, label ("": any)
+local run = redis.call('HMGET', KEYS[1], 'state', 'job', 'version', 'options', 'label')
 if not run[1] then return {'unknown'} end
 if run[1] ~= 'running' then return {run[1]} end
 if run[2] ~= ARGV[4] then return {'other job'} end
@@ -15,6 +15,8 @@ if run[3] ~= ARGV[5] then
   end
   return {'other version', ''}
 end
+-- By a queue of another label it reached a node that may lack what the run needs. It counts as lost there.
+if ARGV[10] ~= '' and run[5] and run[5] ~= ARGV[10] then return {'other label'} end
 if redis.call('GETBIT', KEYS[2], ARGV[1]) == 1 then
   redis.call('HINCRBY', KEYS[1], 'duplicates', 1)
   return {'settled'}
