@@ -9,6 +9,7 @@ import click
 
 from cluster import __version__, catalog, errors, logs, nodes, redis_client, runs, settings
 from cluster.bundles import shelf
+from cluster.bundles.manifest import Manifest
 from cluster.cli import shared
 from cluster.local import redis_server
 from cluster.nodes import capacity
@@ -65,12 +66,24 @@ def _redis(config: settings.Settings) -> tuple[str, str]:
 
 
 def _bundles(config: settings.Settings) -> list[dict[str, str]]:
-    """The bundles of the cluster, without a broker those of this machine, and what of theirs is missing here."""
+    """The bundles of the cluster, without a broker those of this machine, and why they cannot be used here."""
     models = runs.connect(config, patient=False).models if config.broker_url else shelf.here(config)
     return [
-        {"bundle": manifest.ref, "job": manifest.job, "problem": models.lacks(manifest)}
+        {"bundle": manifest.ref, "job": manifest.job, "problem": _problem(models, manifest)}
         for manifest in models.current()
     ]
+
+
+def _problem(models: shelf.Shelf, manifest: Manifest) -> str:
+    """Why a bundle cannot be used here, or ""; one that was not fetched yet is not tried, for that may take long."""
+    job = catalog.jobs().get(manifest.job)
+    if job is None:
+        return "there is no such job here"
+    if lacks := models.lacks(manifest):
+        return f"it requires {lacks}"
+    if job.why_unavailable() and not manifest.requirements:
+        return "that job cannot be done here"
+    return models.problem(job, {"model": manifest.ref}) if models.cache.get(manifest) else ""
 
 
 def _ocr() -> dict[str, Any] | None:
@@ -96,8 +109,8 @@ def _print(found: dict[str, Any]) -> None:
         hint = f"; to add it: {job['to_add']}" if job["to_add"] else ""
         click.echo(f"job       {job['name']}: no, {job['problem']}{hint}")
     for bundle in found["bundles"]:
-        lacks = f"no, it requires {logs.plain(bundle['problem'])}" if bundle["problem"] else "yes"
-        click.echo(f"bundle    {bundle['bundle']} for {bundle['job']}: {lacks}")
+        answer = f"no, {logs.plain(bundle['problem'])}" if bundle["problem"] else "yes"
+        click.echo(f"bundle    {bundle['bundle']} for {bundle['job']}: {answer}")
     if found["engines"]["ocr"]:
         ocr = found["engines"]["ocr"]
         click.echo(f"ocr       {ocr['engine']}, languages: {', '.join(ocr['languages']) or 'none'}")

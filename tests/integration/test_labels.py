@@ -75,7 +75,8 @@ def test_a_run_that_no_node_can_serve_says_what_each_lacks_and_goes_on_when_one_
 
 
 def row(client: redis.Redis, label: str) -> bool:
-    return any(found.startswith(label.encode()) for found in client.zrange(keys.DEMAND, 0, -1))
+    rows: Any = client.zrange(keys.DEMAND, 0, -1)
+    return any(found.startswith(label.encode()) for found in rows)
 
 
 def test_demand_that_redis_has_lost_is_entered_again(
@@ -87,7 +88,7 @@ def test_demand_that_redis_has_lost_is_entered_again(
         client.delete(keys.DEMAND)
         wait_until("it is needed again", lambda: row(client, "picky@plane;firm"))
         with node("late", redis_url, tmp_path, "plane"):
-            out, err = waiting.communicate(timeout=30)
+            _, err = waiting.communicate(timeout=30)
         assert waiting.returncode == 0, err
 
 
@@ -97,7 +98,7 @@ def test_a_cancelled_run_leaves_no_queue_that_nobody_serves(redis_url: str, stor
         wait_until("it waits", lambda: client.llen(queue) == 12)
         waiting.send_signal(signal.SIGINT)
         waiting.communicate(timeout=30)
-    assert not [key for key in client.scan_iter("*chisel*")]
+    assert not list(client.scan_iter("*chisel*"))
 
 
 def test_a_chunk_that_came_by_another_queue_is_left_to_those_who_can_do_it(

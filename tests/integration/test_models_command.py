@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cluster import errors, redis_client
+from cluster import catalog, errors, redis_client
 from cluster.cli import models
 from cluster.cli.models import Place
 from cluster.runs import demand
@@ -171,6 +171,20 @@ def test_what_it_requires_is_installed_when_the_owner_says_so(
     assert "tinypkg is not installed" in done.stderr
     assert "all it requires is here" in cluster("models", "install", "office", settings=machine).stderr
     assert "not here" not in cluster("models", "show", "office", settings=machine).stdout
+
+
+def test_doctor_tells_which_bundles_cannot_be_used(source: Path, machine: Mapping[str, str], tmp_path: Path) -> None:
+    if problem := catalog.get("onnx").why_unavailable():
+        pytest.skip(problem)
+    picture = tmp_path / "picture.png"
+    picture.touch()
+    for job in ("onnx", "faces"):
+        cluster("models", "push", job, source, "--job", job, "--requirement", "click>=8", settings=machine)
+    refused = cluster("submit", "--job", "onnx", picture, "--model", "onnx", settings=machine)
+    assert refused.returncode == errors.JobUnavailable.exit_code  # it was fetched for that
+    told = cluster("doctor", settings=machine).stdout.splitlines()
+    assert any(line.startswith("bundle    onnx:1 for onnx: no, ") for line in told)
+    assert "bundle    faces:1 for faces: yes" in told  # not fetched, so not tried
 
 
 def test_every_change_is_announced_to_the_nodes(redis_url: str, source: Path) -> None:
