@@ -262,7 +262,7 @@ def test_nor_does_what_the_doctor_says_of_it(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(doctor, "_bundles", lambda config: bundles)
     monkeypatch.setattr(doctor, "_redis", lambda config: ("here", ""))
     said = CliRunner().invoke(doctor.command, color=True).output
-    assert "bundle    office:3 for ocr: no, it requires click\\x1b[2J\n" in said
+    assert "bundle    office:3 for ocr: no, click\\x1b[2J\n" in said
 
 
 def test_a_broken_manifest_in_a_folder_does_not_hide_the_others(tmp_path: Path, caplog: Any) -> None:
