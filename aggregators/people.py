@@ -116,12 +116,14 @@ def read_samples(folder: str) -> Samples | None:
     if not file.is_file():
         return None
     arrays = Arrays(file)
-    people, owners = arrays["people"], arrays["sample_owners"]
-    digests, features = arrays["sample_digests"], arrays["sample_features"]
-    arrays.check(len(owners) == len(digests) == len(features) > 0 == owners.min() and owners.max() < len(people))
-    arrays.check(features.ndim == 3 and digests.shape[1:] == (32,))
-    labels = [str(people[owner]) for owner in owners]
-    return Samples(labels, digests, features, str(arrays["engine"]), str(arrays["sample_compare"]))
+    with arrays.reading():
+        people, owners = arrays["people"], arrays["sample_owners"]
+        digests, features = arrays["sample_digests"], arrays["sample_features"]
+        arrays.check(len(owners) == len(digests) == len(features) > 0 == owners.min() and owners.max() < len(people))
+        arrays.check(features.ndim == 3 and features.dtype.kind in "uf")
+        arrays.check(digests.shape[1:] == (32,) and digests.dtype.str == "|u1")
+        labels = [str(people[owner]) for owner in owners]
+        return Samples(labels, digests, features, str(arrays["engine"]), str(arrays["sample_compare"]))
 
 
 def _collect(joined: Portraits) -> tuple[Samples | None, dict[str, str]]:

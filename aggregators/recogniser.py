@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from aggregators import likeness
 from aggregators.likeness import Faces, Likeness, Space
@@ -21,6 +22,8 @@ FORMAT = 1
 UNKNOWN = "unknown"
 MOST_DIMENSIONS = 256
 """Of the space that features are projected to, to be held in memory: 20 MB for features of 20,208 numbers."""
+MOST_ARRAYS = 32
+"""In a file; ``pack`` makes 17."""
 MOST_ROWS = 1500
 """Faces from which that space is made; more are passed over evenly."""
 
@@ -102,7 +105,7 @@ def project(features: npt.NDArray[Any], *, centre: bool) -> Projection:
 
 
 def pack(recogniser: Recogniser, samples: Mapping[str, npt.NDArray[Any]]) -> bytes:
-    """The file, the same bytes for the same arrays; ``samples`` are more arrays to keep in it."""
+    """The file, not compressed, the same bytes for the same arrays; ``samples`` are more arrays to keep in it."""
     import numpy as np
 
     known = recogniser.known
@@ -144,9 +147,14 @@ def unpack(file: Path | bytes) -> Recogniser:
     Raises:
         BadRecogniser: It cannot be read.
     """
+    arrays = Arrays(file)
+    with arrays.reading():
+        return _recogniser(arrays)
+
+
+def _recogniser(arrays: Arrays) -> Recogniser:
     import numpy as np
 
-    arrays = Arrays(file)
     engine, people = str(arrays["engine"]), [str(name) for name in arrays["people"]]
     projection = Projection(arrays["projection_middle"], arrays["projection_basis"].astype(np.float32))
     plain = Space(arrays["plain_samples"].astype(float), arrays["plain_averages"])
@@ -159,30 +167,41 @@ def unpack(file: Path | bytes) -> Recogniser:
         and known.axes.shape == (len(known.middle), apart.samples.shape[1])
         and plain.samples.shape == (len(apart.samples), len(known.middle))
         and bool((np.diff(known.starts, prepend=-1, append=len(plain.samples)) > 0).all())
+        and math.isfinite(threshold)
+        and 0 <= slope < math.inf
     )
     return Recogniser(people, engine, projection, known, threshold, slope)
 
 
 class Arrays:
-    """The arrays of a recogniser's file, each read when asked for."""
+    """The arrays of a recogniser's file, each read when asked for. No more memory is taken than the file has bytes."""
 
     def __init__(self, file: Path | bytes) -> None:
         self._file = file
         self._name = str(file) if isinstance(file, Path) else FILE
-        if int(self["format"]) != FORMAT:
-            raise BadRecogniser(f"{self._name} has format {self['format']}, this release reads {FORMAT}; train again")
+        with self.reading():
+            self._check_members()
+            found = int(self["format"])
+        if found != FORMAT:
+            raise BadRecogniser(f"{self._name} has format {found}, this release reads {FORMAT}; train again")
 
     def __getitem__(self, name: str) -> Any:
         import numpy as np
 
-        file = self._file
+        with self.reading(), self._opened() as stream, np.load(stream, allow_pickle=False) as arrays:
+            found = arrays[name]
+            if found.size > self._size_bytes:  # of nothing, however many: a shape that costs no bytes
+                raise BadRecogniser(f"{self._name}: its array {name} has {found.size:,} entries of no size")
+            return found
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """What stumbles over the content of the file in this block becomes ``BadRecogniser``."""
         try:
-            with (
-                file.open("rb") if isinstance(file, Path) else io.BytesIO(file) as stream,
-                np.load(stream, allow_pickle=False) as arrays,
-            ):
-                return arrays[name]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            yield
+        except BadRecogniser:
+            raise
+        except Exception as error:  # noqa: BLE001 - NumPy stumbles over wrong bytes in many ways
             raise BadRecogniser(f"{self._name} is no recogniser, or damaged: {error}") from None
 
     def check(self, fit: bool) -> None:
@@ -193,3 +212,22 @@ class Arrays:
         """
         if not fit:
             raise BadRecogniser(f"{self._name}: its arrays do not fit each other; train again")
+
+    def _check_members(self) -> None:
+        """Refuse what would unpack to more than the file has: compressed arrays, and those that share their bytes."""
+        with self._opened() as stream:
+            self._size_bytes = stream.seek(0, io.SEEK_END)
+            with zipfile.ZipFile(stream) as archive:
+                members = archive.infolist()
+        if len(members) > MOST_ARRAYS:
+            raise BadRecogniser(f"{self._name} has {len(members):,} arrays; a recogniser has {MOST_ARRAYS} at most")
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise BadRecogniser(f"{self._name} is compressed; a recogniser is not")
+        unpacked_bytes = sum(member.file_size for member in members)
+        if unpacked_bytes > self._size_bytes:
+            raise BadRecogniser(
+                f"{self._name} has {self._size_bytes:,} bytes, and says that {unpacked_bytes:,} are in it"
+            )
+
+    def _opened(self) -> IO[bytes]:
+        return self._file.open("rb") if isinstance(self._file, Path) else io.BytesIO(self._file)

@@ -33,6 +33,9 @@ MOST_PROTOCOL = 10
 ENOUGH_OPCODES = 8
 """So many opcodes in a row are no chance, where the first one is a pickle's header."""
 MOST_MEMBERS = 10_000
+MOST_GROWN = 20
+"""How many times larger than an archive what it holds may be, from ``ENOUGH_BYTES`` on."""
+ENOUGH_BYTES = 64 * 2**20
 MARKS = frozenset({"GLOBAL", "STACK_GLOBAL", "INST", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"})
 """Every pickle that is more than a number or text has one of these."""
 Opcodes = Iterator[tuple[pickletools.OpcodeInfo, Any, int | None]]
@@ -62,7 +65,7 @@ def problem(name: str, stream: IO[bytes], size_bytes: int, *, inner: bool = Fals
     if prefix[257:262] == b"ustar":
         return f"is an archive; push the files in it{DATA}"
     if not inner and zipfile.is_zipfile(stream):
-        return _zip_problem(stream)
+        return _zip_problem(stream, size_bytes)
     if prefix.startswith(b"PK\x03\x04"):
         return f"is an archive that cannot be looked into{DATA}"
     if _is_pickle(prefix, size_bytes):
@@ -178,12 +181,19 @@ def _kinds(description: Any) -> list[str]:
     return [kind for field in description for kind in _kinds(field[1])]
 
 
-def _zip_problem(stream: IO[bytes]) -> str:
+def _zip_problem(stream: IO[bytes], size_bytes: int) -> str:
     try:
         with zipfile.ZipFile(stream) as archive:
             members = archive.infolist()
             if len(members) > MOST_MEMBERS:
                 return f"is an archive of {len(members):,} members; the limit is {MOST_MEMBERS:,}"
+            # Readers take as much of a member as it says it has, however many share the same bytes.
+            unpacked_bytes = sum(member.file_size for member in members)
+            if unpacked_bytes > max(ENOUGH_BYTES, MOST_GROWN * size_bytes):
+                return (
+                    f"is an archive of {size_bytes:,} bytes that unpacks to {unpacked_bytes:,}, more than {MOST_GROWN}"
+                    " times as many; save it without compression"
+                )
             for member in members:
                 if member.is_dir():
                     continue

@@ -80,10 +80,15 @@ def unavailable(*, model: str | None = None) -> str:
     if problem or not model:
         return problem
     try:
-        if not _recogniser(model) and engine.load(model).id == engine.load(None).id:
+        known, tools = _recogniser(model), engine.load(model)
+        if not known and tools.id == engine.load(None).id:
             return NOTHING_OF_USE
+        if known:
+            known.name(engine.describe_blank(tools))
     except BadModel as error:
         return str(error)
+    except Exception as error:  # noqa: BLE001 - whatever it is, each picture with a face would end with it
+        return f"{recogniser.FILE} does not work: {type(error).__name__}: {error}"
     return ""
 
 

@@ -94,20 +94,31 @@ def _try_out(engine: Engine) -> None:
         BadModel: They are not.
     """
     import cv2
-    import numpy as np
 
     if engine.grey:  # it has none
         return
-    blank = np.full((128, 128, 3), 128, np.uint8)
     try:
-        engine.find(blank)
-        points = np.array(((48.0, 56.0), (80.0, 56.0)))
-        features = engine.describe(engine.straighten(blank, Sighting(Box(32, 32, 64, 64), 1.0, points)))
+        engine.find(_blank(engine))
+        features = describe_blank(engine)
         if engine.compare == "cosine" and len(features) != sface.FEATURES:
             raise ValueError(f"it gives {len(features)} numbers for a face, not {sface.FEATURES}")
     except (cv2.error, ValueError, IndexError) as error:
         said = getattr(error, "err", error)
         raise BadModel(f"a network of the bundle is not the kind it is named after: {said}") from None
+
+
+def describe_blank(engine: Engine) -> Any:
+    """The features of a face without any: what is to be used with an engine can be tried on them."""
+    import numpy as np
+
+    points = np.array(((48.0, 56.0), (80.0, 56.0)))
+    return engine.describe(engine.straighten(_blank(engine), Sighting(Box(32, 32, 64, 64), 1.0, points)))
+
+
+def _blank(engine: Engine) -> Pixels:
+    import numpy as np
+
+    return np.full((128, 128) if engine.grey else (128, 128, 3), 128, np.uint8)
 
 
 @functools.lru_cache(maxsize=4)
@@ -156,7 +167,7 @@ def read_parameters(model: str | None) -> Mapping[str, Any]:
         return {}
     try:
         parameters = json.loads(file.read_bytes()).get("parameters", {})
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise BadModel(f"{file}: {error}") from None
     if not isinstance(parameters, Mapping):
         raise BadModel(f"{file}: parameters is {parameters!r}; it must be a mapping")

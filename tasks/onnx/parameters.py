@@ -85,7 +85,7 @@ def _given(folder: Path) -> dict[str, Any]:
         bundle = json.loads((folder / "bundle.json").read_bytes())
     except OSError as error:
         raise ModelUnusable(f"the model's bundle.json cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelUnusable(f"the model's bundle.json is no JSON: {error}") from None
     if not isinstance(bundle, dict):
         raise ModelUnusable("the model's bundle.json must hold an object")

@@ -174,7 +174,7 @@ def test_a_new_version_is_for_the_next_run_and_not_for_the_running_one(
         assert stores.ledger.status(old).state == "running"
         out, err = submitted.communicate(timeout=TIMEOUT_S)
     assert submitted.returncode == 0, err
-    assert stores.ledger.status(old).options["model"].startswith(f"{name}:1.")  # with its digest
+    assert stores.ledger.status(old).options["model"].startswith(f"{name}:1.")
     assert {label for here in labels(out).values() for label in here} == {"kim", "ada", "unknown"}
 
 

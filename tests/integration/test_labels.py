@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from cluster import errors, keys, runs, settings
+from cluster.bundles import shelf
 from cluster.bundles.content import Content
 from cluster.nodes import keeper
 from cluster.nodes.keeper import Keeper
@@ -58,9 +62,9 @@ def test_a_run_that_no_node_can_serve_says_what_each_lacks_and_goes_on_when_one_
     with node("bare", redis_url, tmp_path, "axe"):
         failed = submit(redis_url, source, "--tool", "drill", "--if-no-node", "fail")
         assert failed.returncode == errors.JobUnavailable.exit_code
-        assert "picky@drill" in failed.stderr
+        assert "picky@drill;firm" in failed.stderr
         assert "bare@test: it has no drill" in failed.stderr
-        assert rows(redis_url)["bare@test"]["missing"]["picky@drill"] == "it has no drill"
+        assert rows(redis_url)["bare@test"]["missing"]["picky@drill;firm"] == "it has no drill"
         with start_cluster("submit", "--job", "picky", "--tool", "drill", source, "--broker", redis_url) as waiting:
             assert waiting.stderr is not None
             assert any("bare@test: it has no drill" in line for line in waiting.stderr)
@@ -68,6 +72,54 @@ def test_a_run_that_no_node_can_serve_says_what_each_lacks_and_goes_on_when_one_
                 out, err = waiting.communicate(timeout=30)
             assert waiting.returncode == 0, err
             assert set(json.loads(out).values()) == {"drill of late"}
+
+
+def row(client: redis.Redis, label: str) -> bool:
+    return any(found.startswith(label.encode()) for found in client.zrange(keys.DEMAND, 0, -1))
+
+
+def test_demand_that_redis_has_lost_is_entered_again(
+    redis_url: str, stores: Stores, source: Path, tmp_path: Path
+) -> None:
+    client = stores.ledger.redis
+    with start_cluster("submit", "--job", "picky", "--tool", "plane", source, "--broker", redis_url) as waiting:
+        wait_until("it is needed", lambda: client.llen(celery_tasks.queue("picky@plane;firm")) == 12)
+        client.delete(keys.DEMAND)
+        wait_until("it is needed again", lambda: row(client, "picky@plane;firm"))
+        with node("late", redis_url, tmp_path, "plane"):
+            _, err = waiting.communicate(timeout=30)
+        assert waiting.returncode == 0, err
+
+
+def test_a_cancelled_run_leaves_no_queue_that_nobody_serves(redis_url: str, stores: Stores, source: Path) -> None:
+    client, queue = stores.ledger.redis, celery_tasks.queue("picky@chisel;firm")
+    with start_cluster("submit", "--job", "picky", "--tool", "chisel", source, "--broker", redis_url) as waiting:
+        wait_until("it waits", lambda: client.llen(queue) == 12)
+        waiting.send_signal(signal.SIGINT)
+        waiting.communicate(timeout=30)
+    assert not list(client.scan_iter("*chisel*"))
+
+
+def test_a_chunk_that_came_by_another_queue_is_left_to_those_who_can_do_it(
+    redis_url: str, stores: Stores, source: Path, tmp_path: Path
+) -> None:
+    with start_cluster("submit", "--job", "picky", "--tool", "file", source, "--broker", redis_url) as waiting:
+        queue = celery_tasks.queue("picky@file;firm")
+        wait_until("it waits", lambda: stores.ledger.redis.llen(queue) == 12)
+        stores.ledger.redis.rename(queue, celery_tasks.queue("picky"))  # as somebody who knows no labels might send it
+        with node("bare", redis_url, tmp_path, ""):
+            wait_until("they are taken", lambda: not stores.ledger.redis.llen(celery_tasks.queue("picky")))
+            with node("late", redis_url, tmp_path, "file"):
+                out, err = waiting.communicate(timeout=40)
+    assert waiting.returncode == 0, err
+    assert set(json.loads(out).values()) == {"file of late"}
+    assert not next(run for run in stores.ledger.runs(9) if run.job == "picky").retries
+
+
+def test_without_a_broker_a_run_with_several_needs_finds_its_worker(source: Path, tmp_path: Path) -> None:
+    here = {"CLUSTER_TEST_TOOLS": "saw", "CLUSTER_CACHE_DIR": str(tmp_path / "cache")}
+    done = cluster("submit", "-q", "--job", "picky", "--tool", "saw", source, settings=here, timeout_s=40)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_worker_that_serves_given_queues_finds_no_others(redis_url: str, source: Path, tmp_path: Path) -> None:
@@ -92,12 +144,12 @@ def kept(stores: Stores, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Kee
 
 def test_a_label_is_served_as_long_as_a_run_that_needs_it(kept: Keeper, stores: Stores, run: str) -> None:
     client = stores.ledger.redis
-    stores.ledger.create(run, "picky", "", {"tool": "saw"}, "test", "picky@saw")
-    demand.enter(client, "picky@saw", run)
-    demand.enter(client, "picky@axe", run)
+    stores.ledger.create(run, "picky", "", {"tool": "saw"}, "test", "picky@saw;firm")
+    demand.enter(client, "picky@saw;firm", run)
+    demand.enter(client, "picky@axe;firm", run)
     kept.look()
-    assert kept.found.serves == {"picky@saw"}
-    assert kept.found.missing["picky@axe"] == "it has no axe"
+    assert kept.found.serves == {"picky@saw;firm"}
+    assert kept.found.missing["picky@axe;firm"] == "it has no axe"
     stores.ledger.stop(run, "cancelled", "by a test")
     kept.look()
     assert not kept.found.serves
@@ -108,7 +160,7 @@ def test_a_label_is_served_as_long_as_a_run_that_needs_it(kept: Keeper, stores: 
 def bundle(stores: Stores) -> Iterator[str]:
     """A version of one for the job ``tagged``."""
     name = f"tag-{secrets.token_hex(4)}"
-    yield stores.models.bundles.push(name, Content("tagged", {"tag.txt": b"red"}), "a test").manifest.ref
+    yield shelf.reference(stores.models.bundles.push(name, Content("tagged", {"tag.txt": b"red"}), "a test").manifest)
     stores.models.bundles.remove(name)
 
 
@@ -131,12 +183,12 @@ def test_a_node_that_cannot_keep_a_bundle_says_where(redis_url: str, bundle: str
 
 def test_labels_that_make_no_sense_are_answered_and_harm_nothing(kept: Keeper, stores: Stores, run: str) -> None:
     stores.ledger.create(run, "picky", "", {}, "test")
-    for label in ("picky@saw;axe", "other@saw", "@", "picky@%ff%00"):
+    for label in ("picky@saw", "other@saw", "@", "picky@%ff%00"):
         demand.enter(stores.ledger.redis, label, run)
     stores.ledger.redis.zadd(keys.DEMAND, {b"\xff\xfe": 1, b"no-space": 1})
     kept.look()
     assert not kept.found.serves
-    assert "no label" in kept.found.missing["picky@saw;axe"]
+    assert "no label" in kept.found.missing["picky@saw"]
 
 
 def test_a_revision_that_was_seen_is_not_looked_at_again(kept: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,6 +205,7 @@ def test_a_revision_that_was_seen_is_not_looked_at_again(kept: Keeper, monkeypat
     for revision in (3, 3, 3):
         kept.heard(revision)
         wait_until("it has looked", lambda: bool(looks))
+        time.sleep(0.3)  # were it to look again, it would by now
     assert len(looks) == 1
     kept.heard(4)
     wait_until("it looks again", lambda: len(looks) == 2)

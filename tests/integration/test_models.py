@@ -232,6 +232,48 @@ def test_a_requirement_that_is_missing_is_named_and_installed_only_where_that_is
             assert tags(cluster(*command(redis_url, source, name), timeout_s=90)) == {"red 1.5 of open"}
 
 
+def test_two_bundles_with_other_packages_are_done_by_the_same_slot(
+    redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path
+) -> None:
+    for version in ("1.5", "1.6"):
+        wheels.wheel(tmp_path / "wheels", "cluster_testpackage", version)
+        required = f"cluster-testpackage=={version}"
+        push(stores, f"{name}-{version[-1]}", "red", required, package=b"cluster_testpackage")
+    push(stores, name, "blue")
+    with node("one", redis_url, tmp_path, CLUSTER_INSTALL="allow", **offline(tmp_path / "wheels")) as one:
+        for model, tag in (("-5", "red 1.5"), ("-6", "red 1.6"), ("", "blue"), ("-5", "red 1.5")):
+            assert tags(cluster(*command(redis_url, source, name + model), timeout_s=90)) == {f"{tag} of one"}
+            assert not stores.ledger.runs(1)[0].retries
+        assert one.text().count("this process ends for another one") == 2  # to 1.6, to none; then none takes 1.5
+
+
+def test_another_bundle_under_the_number_of_one_that_redis_has_lost_is_told_apart(
+    durable: RedisServer, source: Path, name: str, tmp_path: Path
+) -> None:
+    stores = runs.connect(settings.load(broker_url=durable.url))
+    old = push(stores, name, "red")
+    with node("one", durable.url, tmp_path):
+        serves(stores, "one", old)
+        stores.ledger.redis.flushall()
+        new = push(stores, name, "blue")
+        assert new.partition(".")[0] == old.partition(".")[0]
+        assert tags(cluster(*command(durable.url, source, name))) == {"blue of one"}
+        with pytest.raises(errors.UnknownBundle):
+            runs.connect(settings.load(broker_url=durable.url)).models.manifest(old)
+
+
+def test_what_a_run_has_trained_before_does_not_come_back(
+    redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path
+) -> None:
+    with node("one", redis_url, tmp_path):
+        train(redis_url, source, name)
+        run = stores.ledger.runs(1)[0].run
+        train(redis_url, source, name)
+        stores.ledger.redis.hdel(keys.run(run), "report")  # as if its submitter had died before it could tell
+        told = json.loads(cluster("result", run, "--broker", redis_url).stdout)
+        assert (told["model"], told["new"], told["current"]) == (f"{name}:1", False, f"{name}:2")
+
+
 def test_two_users_who_submit_at_the_same_time_each_get_their_own(
     redis_url: str, stores: Stores, name: str, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from aggregators import people, recogniser
 from splitters import Item
 from tasks import faces, faces_train
 from tasks.faces import engine
@@ -239,6 +240,18 @@ def test_a_bundle_that_cannot_be_used_is_known_before_the_first_picture(named: s
     engine.load.cache_clear()
     assert "damaged" in faces.unavailable(model=str(other))
     assert not faces_train.unavailable(model=str(other))  # which makes another one
+
+
+def test_a_recogniser_of_other_features_is_known_before_the_first_face(tmp_path: Path) -> None:
+    def portrait(label: str) -> people.Portrait:
+        return {
+            "label": label, "sha256": label.encode() * 32, "engine": engine.load(None).id, "compare": "discriminant",
+            "type": "|u1", "features": bytes(range(50)), "mirrored": bytes(range(50)),
+        }  # fmt: skip
+
+    made = people.fit({f"{label}/1": portrait(label) for label in "ab"})
+    (tmp_path / recogniser.FILE).write_bytes(made.files[recogniser.FILE])
+    assert "recogniser.npz does not work: ValueError" in faces.unavailable(model=str(tmp_path))
 
 
 def test_a_bundle_that_can_be_used_is_available(model: str | None) -> None:

@@ -72,6 +72,7 @@ def test_a_party_is_named_by_what_was_learnt_from_portraits(items: dict[str, lis
     known, strangers = sorted(items)[:8], sorted(items)[8:10]
     learnt = [item for who in known for item in items[who][:7]]
     model = bundle(people.fit(embed(learnt)), tmp_path)
+    assert not faces.unavailable(model=model)
     picture = Image.new("RGB", (2400, 700), "grey")
     for at, who in enumerate([*known[:3], *strangers]):
         face = Image.open(io.BytesIO(items[who][8].data)).resize((276, 336))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from pathlib import Path
 from typing import Any
@@ -83,3 +84,22 @@ def test_the_number_of_items_is_known_beforehand(job: Job, source: Path) -> None
     assert job.count is not None
     found = chunks(job, source)
     assert job.count([source]) == sum(item.last for chunk in found for item in chunk)
+
+
+JUNK: dict[str, dict[str, bytes]] = {
+    "all": {"yunet.onnx": b"text", "sface.onnx": b"text", "recogniser.npz": b"text", "bundle.json": b'{"job": "ocr"}'},
+    "its description": {"bundle.json": b"[1"},
+    "its parameters": {"bundle.json": b'{"parameters": {"detector": "../x", "labels": {}, "size": "x"}}'},
+    "its depth": {"bundle.json": b'{"parameters":' * 5000},
+    "nothing": {},
+}
+
+
+@pytest.mark.parametrize("job", [job.name for job in catalog.BUILT_IN if job.bundles], indirect=True)
+@pytest.mark.parametrize("what", JUNK)
+def test_a_bundle_of_junk_is_refused_with_a_reason_before_the_first_item(job: Job, what: str, tmp_path: Path) -> None:
+    assert inspect.signature(job.unavailable).parameters["model"].default is None
+    for name, data in JUNK[what].items():
+        (tmp_path / name).write_bytes(data)
+    why = job.unavailable(model=str(tmp_path))  # not by `why_unavailable`, which tells of what it raises
+    assert why or (job.trains and what == "nothing")

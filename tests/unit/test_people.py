@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
+import tracemalloc
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -177,13 +180,82 @@ def test_a_damaged_recogniser_is_refused(how: str, tmp_path: Path) -> None:
         (recogniser.read(str(tmp_path)), people.read_samples(str(tmp_path)))
 
 
+def arrays_of(folder: Path) -> dict[str, Any]:
+    """Those of a recogniser's file, which is written there."""
+    return dict(np.load(Path(unpacked(people.fit(portraits("anna", "ben", "eva")), folder), recogniser.FILE)))
+
+
 def test_arrays_that_do_not_fit_each_other_are_refused(tmp_path: Path) -> None:
-    arrays: dict[str, Any] = dict(
-        np.load(Path(unpacked(people.fit(portraits("anna", "ben", "eva")), tmp_path), recogniser.FILE))
-    )
-    np.savez(tmp_path / recogniser.FILE, **arrays | {"starts": np.array([0, 5, 400])})
+    np.savez(tmp_path / recogniser.FILE, **arrays_of(tmp_path) | {"starts": np.array([0, 5, 400])})
     with pytest.raises(recogniser.BadRecogniser, match="do not fit"):
         recogniser.read(str(tmp_path))
+
+
+def refused(folder: Path) -> str:
+    """Why neither who recognises nor who trains can read it."""
+    said = set()
+    for read in (recogniser.read, people.read_samples):
+        with pytest.raises(recogniser.BadRecogniser) as error:
+            read(str(folder))
+        said.add(str(error.value))
+    [why] = said
+    return why
+
+
+def test_one_that_would_unpack_to_more_than_its_file_is_refused_unread(tmp_path: Path) -> None:
+    whole = arrays_of(tmp_path)
+    file = tmp_path / recogniser.FILE
+    np.savez_compressed(file, **whole | {"middle": np.zeros(2**24)})
+    assert file.stat().st_size < 2**20
+    tracemalloc.start()
+    assert "is compressed" in refused(tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
+    np.savez(file, **whole | {f"more {number}": np.zeros(1) for number in range(recogniser.MOST_ARRAYS)})
+    assert f"a recogniser has {recogniser.MOST_ARRAYS} at most" in refused(tmp_path)
+    np.savez(file, **whole)
+    data = bytearray(file.read_bytes())
+    with zipfile.ZipFile(file) as archive:
+        [size] = [member.file_size for member in archive.infolist() if member.filename == "axes.npy"]
+    at = data.rindex(b"axes.npy") - 46  # its row in the directory; sizes stand from 20 on
+    assert data[at : at + 4] == b"PK\1\2"
+    assert data[at + 24 : at + 28] == size.to_bytes(4, "little")
+    data[at + 24 : at + 28] = (2**30).to_bytes(4, "little")
+    file.write_bytes(data)
+    assert "says that 1,0" in refused(tmp_path)
+
+
+WRONG: list[dict[str, Any]] = [
+    {"format": np.array("x")}, {"format": np.array([1, 2])}, {"people": np.array("anna")},
+    {"axes": np.zeros(3)}, {"numbers": np.zeros(3)}, {"numbers": np.array((0.5, -1e9))}, {"middle": np.array(1)},
+    {"numbers": np.array((math.nan, 1))}, {"projection_basis": np.array(["x"])}, {"starts": np.array(["a", "b", "c"])},
+    {"plain_samples": np.zeros(3, "V4")},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: next(iter(wrong)))
+def test_whatever_its_arrays_are_nothing_else_is_raised(wrong: dict[str, Any], tmp_path: Path) -> None:
+    np.savez(tmp_path / recogniser.FILE, **arrays_of(tmp_path) | wrong)
+    with pytest.raises(recogniser.BadRecogniser):
+        recogniser.read(str(tmp_path))
+
+
+def test_so_many_names_of_no_length_are_not_read(tmp_path: Path) -> None:
+    header = b"{'descr': '<U0', 'fortran_order': False, 'shape': (8589934592,), }\n"
+    arrays = arrays_of(tmp_path)
+    del arrays["people"]
+    np.savez(tmp_path / recogniser.FILE, **arrays)
+    with zipfile.ZipFile(tmp_path / recogniser.FILE, "a") as archive:
+        archive.writestr("people.npy", b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header)
+    assert "people has 8,589,934,592 entries of no size" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["sample_owners", "sample_digests", "sample_features"])
+def test_nor_by_what_it_remembers_of_pictures(name: str, tmp_path: Path) -> None:
+    for wrong in (np.array(3), np.array(["x"] * 15), np.zeros((15, 32), "V3")):
+        np.savez(tmp_path / recogniser.FILE, **arrays_of(tmp_path) | {name: wrong})
+        with pytest.raises(recogniser.BadRecogniser):
+            people.read_samples(str(tmp_path))
 
 
 def test_a_pickle_in_it_is_never_loaded(tmp_path: Path) -> None:

@@ -140,6 +140,28 @@ def test_data_is_let_through(data: bytes) -> None:
     assert problem(data) == ""
 
 
+def squeezed(**sizes: int) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as found:
+        for name, size in sizes.items():
+            found.writestr(f"{name}.npy", npy("'<f4'") + bytes(size))
+    return out.getvalue()
+
+
+def test_an_archive_that_grows_beyond_all_measure_is_refused() -> None:
+    assert "unpacks to 70,000" in problem(squeezed(a=40_000_000, b=30_000_000), "a.npz")
+    assert problem(squeezed(a=40_000_000), "a.npz") == ""  # no harm in that much
+
+
+def test_members_that_share_their_bytes_count_each() -> None:
+    data = archive(**{"a.npy": npy("'<f4'", data=bytes(2**20))})
+    entry = data[data.index(b"PK\1\2") : data.index(b"PK\5\6")]
+    many = 100
+    end = bytearray(data[data.index(b"PK\5\6") :])
+    end[8:16] = many.to_bytes(2, "little") * 2 + (many * len(entry)).to_bytes(4, "little")
+    assert "unpacks to 104," in problem(data[: data.index(b"PK\1\2")] + many * entry + end, "a.npz")
+
+
 def test_numbers_are_let_through_whatever_they_are() -> None:
     dice = random.Random(5)
     for _ in range(2000):

@@ -94,7 +94,7 @@ def lacks_tool(*, tool: str | None = None) -> str:
     return "" if tool is None or tool in os.environ.get("CLUSTER_TEST_TOOLS", "").split() else f"it has no {tool}"
 
 
-def handle(chunk: Chunk, *, tool: str = "hand") -> Part[dict[str, str]]:
+def handle(chunk: Chunk, *, tool: str = "hand", grip: str = "firm") -> Part[dict[str, str]]:
     """Tell who did each item, and what with."""
     time.sleep(0.05)
     return Part({item.name: f"{tool} of {os.environ.get('CLUSTER_TEST_MARK', '')}" for item in chunk})
@@ -106,9 +106,9 @@ PICKY = Job(
     split=split,
     task=handle,
     aggregate=by_name.join,
-    options=(Option("tool", str, "hand", "what with"),),
+    options=(Option("tool", str, "hand", "what with"), Option("grip", str, "firm", "and how")),
     unavailable=lacks_tool,
-    needs=("tool",),
+    needs=("tool", "grip"),
 )
 
 
