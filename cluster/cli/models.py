@@ -21,6 +21,7 @@ from cluster.bundles.install import install
 from cluster.bundles.manifest import Manifest, parse_ref
 from cluster.bundles.shelf import Shelf
 from cluster.cli import bundle_texts, shared
+from cluster.job import Job
 from cluster.runs import coordinate, demand
 from cluster.settings import Settings
 
@@ -94,7 +95,7 @@ def push(
     The same content again is no new version. Pickles and programs are refused.
     """
     given = content.read_folder(source, job, required)
-    catalog.get(given.job)
+    _check_takes_bundles(catalog.get(given.job))
     for left_out in given.passed_over:
         click.echo(f"left out, as its name starts with a dot: {logs.plain(left_out)}", err=True)
     place = Place.of(broker)
@@ -230,6 +231,14 @@ def install_requirements(ref: str, yes: bool, broker: str | None) -> None:
         click.confirm(f"Install them into {packages}?", abort=True, err=True)
     for line in install(manifest.requirements, packages):
         click.echo(f"installed {logs.plain(line.partition(' ')[0])}")
+
+
+def _check_takes_bundles(job: Job) -> None:
+    """Raise ``errors.UsageError`` unless jobs have bundles of this one."""
+    known = sorted({other.bundles for other in catalog.jobs().values() if other.bundles})
+    if job.name not in known:
+        hint = f"; those of {job.name} are for the job {job.bundles}: --job {job.bundles}" if job.bundles else ""
+        raise errors.UsageError(f"no bundle is for the job {job.name} (they are for: {', '.join(known)}){hint}")
 
 
 def _whoami() -> str:

@@ -8,18 +8,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
-from cluster import annotate, errors, session
+from cluster import annotate, errors, nodes, session
 from cluster.job import Format, Job, paths
 from cluster.nodes import capacity
 from cluster.runs import Stores, parts, training
 from cluster.runs.status import Status
 from cluster.settings import Settings
 from splitters import files, pictures
+
+CLOCKS_DIFFER_S = 60
+"""A run begins by Redis's clock, pictures change by this machine's."""
 
 
 class Target(NamedTuple):
@@ -60,9 +64,18 @@ class Target(NamedTuple):
 
 def prepare(
     job: Job, name: str, options: Mapping[str, Any], output: Path | None,
-    drawn: Path | None = None, source: Sequence[str] = (),
+    drawn: Path | None = None, source: Sequence[str] = (), begun: datetime | None = None,
 ) -> Target:  # fmt: skip
     """The target, once it is sure that it can be written to: before the work, not after.
+
+    Args:
+        job: The run's.
+        name: Of the format.
+        options: The run's.
+        output: Where to; None: stdout.
+        drawn: See ``Target``.
+        source: See ``Target``.
+        begun: When the run began; None: it is about to.
 
     Raises:
         errors.UsageError: The job has no such format or draws nothing, or the output cannot be there.
@@ -81,7 +94,23 @@ def prepare(
         _check_drawing(job, drawn, source)
         if output is not None and output.resolve() == drawn.resolve():
             raise errors.UsageError(f"-o and --annotate are both {drawn}; the one is a file, the other a folder")
-    return Target(chosen, output, drawn, source, time.time())
+    since = time.time() if begun is None else begun.timestamp() + CLOCKS_DIFFER_S
+    return Target(chosen, output, drawn, source, since)
+
+
+def check_model_can_be_made(job: Job) -> None:
+    """See that this machine can make the model of the parts, if the job trains one: before the work, not after.
+
+    Raises:
+        errors.JobUnavailable: It cannot; the message says what to type.
+    """
+    problem = job.why_unavailable() if job.trains else ""
+    if problem:
+        hint = nodes.how_to_add(job.name)
+        raise errors.JobUnavailable(
+            f"the model of {job.name} is made on the machine that submits, and this one cannot: {problem}"
+            f"{f'; to add it: {hint}' if hint else ''}"
+        )
 
 
 def _check_drawing(job: Job, folder: Path, source: Sequence[str]) -> None:

@@ -37,7 +37,7 @@ def command(
     config, stores = shared.connect(broker, patient=wait)
     status = stores.ledger.status(run)
     job = catalog.get(status.job)
-    to = outputs.prepare(job, format_name, status.options, output, drawn, inputs)
+    to = outputs.prepare(job, format_name, status.options, output, drawn, inputs, status.started_at)
     if wait:
         with Progress(lambda: stores.ledger.status(run, failures=False)) as progress:
             while stores.ledger.progress(run).state == "running":

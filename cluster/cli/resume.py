@@ -39,7 +39,8 @@ def command(
     job = catalog.get(status.job)
     if job.version != status.version:
         raise errors.JobUnavailable(f"the run {run} is of the job {status.label}; here is {job.label}")
-    to = output.prepare(job, format_name, status.options, target, drawn, inputs)
+    output.check_model_can_be_made(job)
+    to = output.prepare(job, format_name, status.options, target, drawn, inputs, status.started_at)
     given = session.Input(job, inputs, status.options) if inputs else None
     with foreground.terminable(), session.opened(config, job, status.options) as opened:
         return foreground.to_end(opened, job, run, given, to, quiet=quiet, private=False)

@@ -86,6 +86,7 @@ def command(
     job = catalog.get(job_name)
     options = job.check_options({name: value for name, value in given.items() if value is not None})
     job.check_given(options)
+    outputs.check_model_can_be_made(job)
     config = settings.load(broker_url=broker)
     if config.broker_url is not None:
         redis_client.check(config.require_broker())

@@ -24,6 +24,7 @@ MAX_REASON_CHARS = 500
 ELSEWHERE_S = 1.0
 """A second copy that came to the node of the first goes back, for another one, and may come again after so long."""
 log = logging.getLogger(__name__)
+_problems: dict[str, str] = {}
 
 
 class TryAgain(NamedTuple):
@@ -70,6 +71,9 @@ def run(
         return TryAgain(ELSEWHERE_S, claim.state)
     if claim.state != "claimed":
         return claim.state
+    if not job.bundles and (problem := _unfit(job, job.label_with(claim.options))):
+        stores.ledger.refuse(message.run, message.chunk, worker, _text(problem))
+        return TryAgain(ELSEWHERE_S, problem)
     try:
         options = stores.models.options(job, claim.options)
     except errors.OtherProcess:
@@ -116,6 +120,13 @@ def set_aside(message: MapMessage, stores: Stores, entry: bytes, reason: str, wo
     if state in ("settled now", "settled"):
         stores.blobs.drop(keys.input_scope(message.run, message.chunk))
     return f"set aside ({state})"
+
+
+def _unfit(job: Job, label: str) -> str:
+    """Why this machine cannot do a chunk that should not have come here, or "". Found out once in a process."""
+    if label != job.label and label not in _problems:
+        _problems[label] = job.why_unavailable(job.needs_of(label))
+    return _problems.get(label, "")
 
 
 def _work(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from cluster import catalog, errors, runs, settings
+from cluster import catalog, errors, keys, runs, settings
 from cluster.bundles.content import Content
 from cluster.runs import Stores
 from cluster.runs.status import Status
@@ -180,7 +180,7 @@ def test_a_new_version_is_for_the_next_run_and_not_for_the_running_one(
         assert stores.ledger.status(old).state == "running"
         out, err = submitted.communicate(timeout=TIMEOUT_S)
     assert submitted.returncode == 0, err
-    assert stores.ledger.status(old).options["model"].startswith(f"{name}:1.")
+    assert stores.ledger.status(old).options["model"].startswith(f"{name}:1.")  # with its digest
     assert {label for here in labels(out).values() for label in here} == {"kim", "ada", "unknown"}
 
 
@@ -278,6 +278,24 @@ def test_a_result_that_cannot_be_written_is_kept(nodes: Nodes, stores: Stores) -
     run = stores.ledger.runs(1)[0].run
     assert f"its result is kept: cluster result {run}" in done.stderr
     assert labels(cluster("result", run, "--broker", nodes.url).stdout) == {"garden.jpg": EXAMPLES["garden.jpg"]}
+
+
+def test_a_picture_that_was_changed_since_the_run_began_is_not_drawn_for_who_asks_later(
+    nodes: Nodes, stores: Stores, tmp_path: Path
+) -> None:
+    source = tmp_path / "in"
+    shutil.copytree(faces.FOLDER / "party", source)
+    done = cluster(*command(nodes, source), timeout_s=TIMEOUT_S)
+    run = next(run.run for run in stores.ledger.runs(5) if run.job == "faces")
+    result = ("result", run, "--broker", nodes.url, source, "--annotate")
+    assert cluster(*result, tmp_path / "soon").returncode == 0
+    check_drawn(json.loads(done.stdout), source, tmp_path / "soon")
+    stores.ledger.redis.hincrbyfloat(keys.run(run), "started_at", -3600)
+    later = cluster(*result, tmp_path / "later")
+    assert later.returncode == errors.ITEMS_MISSING_EXIT_CODE
+    for name in EXAMPLES:
+        assert f"{name}: was changed after the run had begun" in later.stderr
+    assert pictures(tmp_path / "later") == []
 
 
 def test_who_takes_up_a_run_gets_its_pictures(nodes: Nodes, stores: Stores, tmp_path: Path) -> None:

@@ -75,7 +75,8 @@ def test_a_run_that_no_node_can_serve_says_what_each_lacks_and_goes_on_when_one_
 
 
 def row(client: redis.Redis, label: str) -> bool:
-    return any(found.startswith(label.encode()) for found in client.zrange(keys.DEMAND, 0, -1))
+    rows: Any = client.zrange(keys.DEMAND, 0, -1)
+    return any(found.startswith(label.encode()) for found in rows)
 
 
 def test_demand_that_redis_has_lost_is_entered_again(

@@ -30,7 +30,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def source(tmp_path: Path) -> Path:
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "labels.txt").write_text("cat\ndog\n")
-    said = {"job": "wordcount", "parameters": {"threshold": 0.5}, "requirements": ["click>=8"]}
+    said = {"job": "onnx", "parameters": {"threshold": 0.5}, "requirements": ["click>=8"]}
     (tmp_path / "source" / "bundle.json").write_text(json.dumps(said))
     return tmp_path / "source"
 
@@ -60,12 +60,12 @@ def test_from_a_folder_to_a_folder(run: Run, source: Path, tmp_path: Path) -> No
     name = unused()
     (source / ".git").mkdir()
     done = run("push", name, source)
-    assert done.stdout == f"{name}:1  1 file, 8 bytes, for the job wordcount\n"
+    assert done.stdout == f"{name}:1  1 file, 8 bytes, for the job onnx\n"
     assert "starts with a dot: .git" in done.stderr
     assert "was there already with the same content" in run("push", name, source).stdout
     (source / "labels.txt").write_text("bird\n")
-    second = json.loads(run("push", name, source, "--job", "ocr", "--requirement", "never==1", "--json").stdout)
-    assert (second["ref"], second["new"], second["current"], second["job"]) == (f"{name}:2", True, True, "ocr")
+    second = json.loads(run("push", name, source, "--job", "faces", "--requirement", "never==1", "--json").stdout)
+    assert (second["ref"], second["new"], second["current"], second["job"]) == (f"{name}:2", True, True, "faces")
 
     listed = [one for one in json.loads(run("list", "--json").stdout) if one["name"] == name]
     assert [(one["version"], one["current"], one["size_bytes"]) for one in listed] == [(1, False, 8), (2, True, 5)]
@@ -73,9 +73,9 @@ def test_from_a_folder_to_a_folder(run: Run, source: Path, tmp_path: Path) -> No
     assert ["current" in line for line in lines] == [False, True]
 
     run("pin", f"{name}:1")
-    assert "runs still get version 1" in run("push", name, source, "--job", "ocr").stdout
+    assert "runs still get version 1" in run("push", name, source, "--job", "faces").stdout
     shown = run("show", name).stdout
-    assert shown.startswith(f"{name}:1\n  job          wordcount\n")
+    assert shown.startswith(f"{name}:1\n  job          onnx\n")
     assert '"threshold": 0.5' in shown
     assert "never is not installed" in run("show", f"{name}:2").stdout
     assert json.loads(run("show", f"{name}:2", "--json").stdout)["missing"]
@@ -99,6 +99,8 @@ def test_wrong_use_is_one_clear_sentence(run: Run, source: Path, tmp_path: Path)
         (("push", "Not:A:Name", source), "names no bundle"),
         (("push", name, tmp_path / "nowhere"), "is no folder"),
         (("push", name, source, "--job", "nonsense"), "no job 'nonsense'"),
+        (("push", name, source, "--job", "ocr"), "no bundle is for the job ocr (they are for: faces, onnx"),
+        (("push", name, source, "--job", "faces-train"), "are for the job faces: --job faces\n"),
         (("push", name, source, "--requirement", "=="), "is no requirement"),
         (("show", f"{name}:7"), f"no version 7 of the bundle {name} (there are: 1)"),
         (("show", "nobody"), "no bundle 'nobody'"),
@@ -203,7 +205,7 @@ def test_a_push_that_is_interrupted_leaves_nothing(redis_url: str, tmp_path: Pat
     (tmp_path / "large").mkdir()
     with (tmp_path / "large" / "net.onnx").open("wb") as out:
         out.truncate(2**29)
-    command = [sys.executable, "-m", "cluster", "models", "push", name, str(tmp_path / "large"), "--job", "ocr"]
+    command = [sys.executable, "-m", "cluster", "models", "push", name, str(tmp_path / "large"), "--job", "onnx"]
     client = redis_client.connect(redis_url)
     with subprocess.Popen(
         [*command, "--broker", redis_url], env=environment(), stderr=subprocess.PIPE, text=True

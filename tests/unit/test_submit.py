@@ -1,0 +1,49 @@
+"""What `cluster submit` and its like find out before any work is begun."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+from click.testing import CliRunner
+
+from cluster import catalog, errors, session
+from cluster.cli import output, submit
+
+
+def no_numpy(*, model: str | None = None) -> str:
+    return "NumPy is not installed"
+
+
+@pytest.fixture
+def poor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine can do none of the jobs about faces."""
+    jobs = {name: dataclasses.replace(job, unavailable=no_numpy) for name, job in catalog.jobs().items()}
+    monkeypatch.setattr(catalog, "jobs", lambda: MappingProxyType(jobs))
+
+
+@pytest.mark.usefixtures("poor")
+@pytest.mark.parametrize("more", [(), ("--detach",)])
+def test_who_cannot_make_the_model_is_told_what_to_type_before_anything_is_started(
+    more: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("pinned", "opened", "Input"):
+        monkeypatch.setattr(session, name, None)  # to call one would raise a TypeError
+    done = CliRunner().invoke(submit.command, ["--job", "faces-train", "--model", "office", str(tmp_path), *more])
+    assert isinstance(done.exception, errors.JobUnavailable)
+    said = str(done.exception)
+    assert "NumPy is not installed" in said
+    assert f'{sys.executable} -m pip install "cluster[faces]"' in said
+
+
+@pytest.mark.usefixtures("poor")
+def test_a_job_that_trains_nothing_is_for_others_to_do() -> None:
+    output.check_model_can_be_made(catalog.get("faces"))
+
+
+def test_who_can_make_the_model_goes_on() -> None:
+    able = dataclasses.replace(catalog.FACES_TRAIN, unavailable=lambda *, model=None: "")
+    output.check_model_can_be_made(able)
