@@ -29,7 +29,7 @@ run: $(VENV)/.ocr  ## Read the text on the example pictures.
 	$(BIN)/cluster submit --job ocr $(EXAMPLES)
 
 test: $(VENV)/.test  ## Run all tests but the long ones.
-	$(BIN)/python -m pytest -m 'not slow and not alone' -n 4 --dist worksteal
+	$(BIN)/python -m pytest -m 'not slow and not alone' -n 3 --dist worksteal
 	$(BIN)/python -m pytest -m 'alone and not slow'
 
 chaos: $(VENV)/.test  ## Run every job while nodes, connections, submitters and Redis fail (about 20 minutes).

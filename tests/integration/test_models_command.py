@@ -41,7 +41,7 @@ def machine(tmp_path: Path) -> Mapping[str, str]:
     return {"CLUSTER_MODELS_DIR": str(tmp_path / "models"), "CLUSTER_CACHE_DIR": str(tmp_path / "cache")}
 
 
-@pytest.fixture(params=["a cluster", "this machine"])
+@pytest.fixture(params=["a cluster", pytest.param("this machine", marks=pytest.mark.slow)])
 def run(request: pytest.FixtureRequest, machine: Mapping[str, str]) -> Run:
     url = request.getfixturevalue("redis_url") if request.param == "a cluster" else ""
     settings = {**machine, **({"CLUSTER_BROKER_URL": url} if url else {})}

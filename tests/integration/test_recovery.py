@@ -193,6 +193,7 @@ def test_a_lone_child_that_is_killed_costs_its_chunk_one_try(broker: str, tmp_pa
     assert stores.ledger.status(run).failures == []
 
 
+@pytest.mark.alone
 def test_a_master_takes_a_run_whose_submitter_is_gone_and_loses_nothing(
     broker: str, tmp_path: Path, stores: Stores
 ) -> None:

@@ -289,7 +289,7 @@ def test_a_detached_run_goes_on_by_itself(broker: str, tmp_path: Path) -> None:
     source = texts(tmp_path / "in", 20)
     cache = {"CLUSTER_CACHE_DIR": str(tmp_path / "cache")}
     done = cluster(
-        "submit", "--job", "measure", "--seconds", "0.1", "--detach", source, "--broker", broker, settings=cache
+        "submit", "--job", "measure", "--seconds", "0.8", "--detach", source, "--broker", broker, settings=cache
     )
     assert done.returncode == 0, done.stderr
     run = done.stdout.strip()

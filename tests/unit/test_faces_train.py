@@ -231,6 +231,7 @@ def test_a_bundle_with_sface_uses_it(detector: str, items: dict[str, list[Item]]
     assert all(len(names) == 1 for names in found)
 
 
+@pytest.mark.slow
 def test_fitting_many_people_takes_seconds() -> None:
     chance = np.random.default_rng(1)
     given: people.Portraits = {}
