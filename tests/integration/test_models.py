@@ -199,7 +199,7 @@ def test_a_bundle_that_is_removed_is_served_no_more(
         assert name in failed.stderr
 
 
-def test_chunks_do_not_wait_while_a_node_fetches(
+def test_a_run_goes_on_while_its_node_fetches(
     redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path
 ) -> None:
     push(stores, name, "red")
