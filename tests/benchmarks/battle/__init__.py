@@ -11,7 +11,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,9 @@ QUIET_S = 3.0
 """A run in which nothing has begun for so long, although later ones go on, keeps nobody busy."""
 HUNG_S = 90.0
 """A run in which nothing has begun for so long since the last kill will never have a result."""
+FEW = 20
+"""Of fewer samples the 95th percentile is the largest: then half as much again is let pass, and a small battle
+shows only that nothing is lost and that others take over."""
 LIMITS_S = {"killed": 2.0, "child": 2.0, "silent": 6.0}
 TICK_S = 0.01
 LOOK_S = 0.25
@@ -198,8 +201,12 @@ def _problem(figures: Figures) -> str:
         "executed twice for no reason": figures.unexplained,
         "never begun again": figures.not_begun_again,
         "not taken over": figures.not_taken_over,
-        f"p95 over {LIMITS_S['killed']} s after a kill": percentile(figures.killed_s, 0.95) > LIMITS_S["killed"],
-        f"p95 over {LIMITS_S['child']} s after a child's death": percentile(figures.child_s, 0.95) > LIMITS_S["child"],
-        f"p95 over {LIMITS_S['silent']} s after silence": percentile(figures.silent_s, 0.95) > LIMITS_S["silent"],
+        f"p95 over {LIMITS_S['killed']} s after a kill": _too_long(figures.killed_s, LIMITS_S["killed"]),
+        f"p95 over {LIMITS_S['child']} s after a child's death": _too_long(figures.child_s, LIMITS_S["child"]),
+        f"p95 over {LIMITS_S['silent']} s after silence": _too_long(figures.silent_s, LIMITS_S["silent"]),
     }
     return "; ".join(what if number is True else f"{number} {what}" for what, number in found.items() if number)
+
+
+def _too_long(seconds: Sequence[float], limit_s: float) -> bool:
+    return percentile(seconds, 0.95) > (limit_s if len(seconds) >= FEW else 1.5 * limit_s)
