@@ -136,7 +136,7 @@ class Settings(BaseSettings):
 
     bundle_dir: Path | None = None
     """Where the bundles of the cluster lie: a folder that all nodes reach, and on all the same, as a network
-    drive. None: in the broker's Redis and the blob store."""
+    drive; they look there every 30 s. None: in the broker's Redis and the blob store."""
 
     bundle_cache_bytes: int = Field(2 * GiB, ge=1)
     """What the fetched bundles of this machine may take, with the packages installed for them. A larger bundle is not

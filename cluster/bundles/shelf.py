@@ -71,7 +71,7 @@ class Shelf:
         Raises:
             errors.BlobError, errors.UnknownBundle: It is gone, or damaged.
             errors.NotInstalled: It requires what this machine lacks.
-            requirements.OtherProcess: This process works with other packages.
+            errors.OtherProcess: This process works with other packages.
         """
         ref = version(job, options)
         if ref is None:

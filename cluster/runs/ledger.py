@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 MOST_KILLS = 3
 """A chunk that ended its process so often is set aside: most likely it needs more memory than there is."""
-PUBLISHING_S = 600
 MOST_LOSSES = 10
 """A chunk whose node was lost so often is set aside, too: it may be what brings them down."""
+PUBLISHING_S = 600
+"""Who began to make a model of a result and has not ended by then is taken for dead."""
 
 
 class Worker(NamedTuple):

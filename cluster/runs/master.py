@@ -104,7 +104,7 @@ class Master:
             elif float(row["finished_at"] or 0) < now_s - PUBLISHED_S:
                 self._passed.add(run)
                 self._publishing.submit(self._publish, job, run)
-        for run in [run for run, moment in self._again.items() if time.monotonic() > moment]:
+        for run in [run for run, moment in list(self._again.items()) if time.monotonic() > moment]:
             del self._again[run]
             self._passed.discard(run)
 

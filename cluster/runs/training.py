@@ -27,16 +27,17 @@ def publish(job: Job, status: Status, stores: Stores, config: Settings, owner: s
         errors.JobUnavailable: This machine cannot make it of the parts.
         errors.UnknownBundle, errors.BlobError: The version the run began with is gone.
     """
-    while (report := stores.ledger.report(status.run)) is None:
+    while (known := stores.ledger.report(status.run)) is None:
         if not stores.ledger.begin_report(status.run, owner):
             time.sleep(WAIT_S)
             continue
         try:
             report = _publish(job, status, stores, config)
             stores.ledger.enter_report(status.run, report)
+            return report
         finally:
             stores.ledger.give_up_report(status.run)
-    return report
+    return known
 
 
 def _publish(job: Job, status: Status, stores: Stores, config: Settings) -> dict[str, Any]:

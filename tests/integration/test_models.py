@@ -17,8 +17,9 @@ from cluster import errors, keys, redis_client, runs, settings
 from cluster.bundles import shelf
 from cluster.bundles.content import Content
 from cluster.bundles.manifest import PIECE_BYTES
-from cluster.runs import Stores
+from cluster.runs import Stores, training
 from tests.kit import wheels
+from tests.kit.jobs.cluster_testjobs import TAG_TRAIN
 from tests.kit.programs import MARK, Program, RedisServer, Worker, cluster, start_cluster
 from tests.kit.proxy import Proxy
 from tests.kit.waiting import wait_until
@@ -272,6 +273,18 @@ def test_what_a_run_has_trained_before_does_not_come_back(
         stores.ledger.redis.hdel(keys.run(run), "report")  # as if its submitter had died before it could tell
         told = json.loads(cluster("result", run, "--broker", redis_url).stdout)
         assert (told["model"], told["new"], told["current"]) == (f"{name}:1", False, f"{name}:2")
+
+
+def test_a_model_is_made_once_although_its_run_expires_meanwhile(
+    redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with node("one", redis_url, tmp_path):
+        train(redis_url, source, name)
+    status = stores.ledger.runs(1)[0]
+    stores.ledger.redis.hdel(keys.run(status.run), "report")
+    monkeypatch.setattr(stores.ledger, "enter_report", lambda run, report: None)  # there is nothing to enter it in
+    config = settings.load(broker_url=redis_url)
+    assert training.publish(TAG_TRAIN, status, stores, config, "a test")["model"] == f"{name}:1"
 
 
 def test_two_users_who_submit_at_the_same_time_each_get_their_own(
