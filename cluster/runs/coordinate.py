@@ -158,7 +158,7 @@ class Coordinator:
             self._unreadable += sum(item.last for item in chunk if item.problem)
             self._count_chunk(chunk, [ref.sha256 for ref in refs])
             waited = time.monotonic() - self._opened_at > WINDOW_OPEN_S
-            if len(self._window) >= self._fold_chunks() or (waited and self._may_run_dry()):
+            if self._is_full() or (waited and self._may_run_dry()):
                 self._flush()
         if self._read.chunks_read < self._entered.chunks_read:
             raise errors.InputChanged(_changed(self._run, self._read.chunks_read))
@@ -186,9 +186,13 @@ class Coordinator:
         entered = self._entered
         return self._read._replace(chunks=entered.chunks, windows=entered.windows, size_bytes=entered.size_bytes)
 
-    def _fold_chunks(self) -> int:
-        """Small windows first, so that the nodes begin while the input is still being read."""
-        return min(self._config.fold_chunks, 4 * 2**self._entered.windows if self._entered.windows < 16 else 2**20)
+    def _is_full(self) -> bool:
+        """Small windows first, so that the nodes begin while the input is still being read.
+
+        Large chunks come few to a window: their parts are likely large, and are joined while others are worked on.
+        """
+        most = min(self._config.fold_chunks, 4 * 2**self._entered.windows if self._entered.windows < 16 else 2**20)
+        return len(self._window) >= most or self._window_bytes >= self._config.window_bytes // 2
 
     def _upload(self, chunk: Chunk) -> list[blobs.Ref]:
         index = self._entered.chunks + len(self._window)
