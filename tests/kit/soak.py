@@ -34,7 +34,7 @@ def soak(folder: Path, runs: int) -> None:
     source.mkdir()
     for at in range(6):
         (source / f"{at}.txt").write_text("refuse" if at == 5 else "some words")
-    inline = {"CLUSTER_INLINE_PART_BYTES": "0"}  # all parts and folds are blobs
+    inline = {"CLUSTER_INLINE_BYTES": "0"}  # all parts and folds are blobs
     with RedisServer(folder / "redis") as server, Worker("soaked", server.url, folder, "-c", "2", **inline):
         config = settings.load(broker_url=server.url)
         client = redis_client.connect(server.url)
