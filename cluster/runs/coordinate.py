@@ -15,6 +15,7 @@ import kombu.exceptions
 from cluster import blobs, errors, keys, redis_client
 from cluster.job import Job, Source, paths, sift
 from cluster.runs import Stores, celery_tasks
+from cluster.runs.backlog import Backlog
 from cluster.runs.lease import Busy, Lease, OutOfStep, Split
 from cluster.runs.supervise import Supervisor
 from cluster.settings import Settings
@@ -32,6 +33,8 @@ POLL_S = 0.05
 MEMORY_LOOK_S = 0.5
 WINDOW_OPEN_S = 0.25
 """A window is published when it is full, or has been open for so long and the nodes may run out of work."""
+HUNGRY_S = 0.1
+"""It has been open for so long, and nothing waits for the nodes."""
 log = logging.getLogger(__name__)
 
 
@@ -59,6 +62,7 @@ class Coordinator:
         self._config = config
         self._supervisor = supervisor
         self._on_wait = on_wait
+        self._backlog = Backlog(stores, config, run, supervisor.label)
         self._memory = Memory(self._ledger.redis, config.memory_share, run)
         self._begin()
 
@@ -157,8 +161,7 @@ class Coordinator:
             self._failures |= problems
             self._unreadable += sum(item.last for item in chunk if item.problem)
             self._count_chunk(chunk, [ref.sha256 for ref in refs])
-            waited = time.monotonic() - self._opened_at > WINDOW_OPEN_S
-            if len(self._window) >= self._fold_chunks() or (waited and self._may_run_dry()):
+            if len(self._window) >= self._fold_chunks() or self._is_waited_for():
                 self._flush()
         if self._read.chunks_read < self._entered.chunks_read:
             raise errors.InputChanged(_changed(self._run, self._read.chunks_read))
@@ -247,8 +250,8 @@ class Coordinator:
 
     def _wait_for_room(self, size_bytes: int) -> bool:
         """Hold until the chunk fits into the limits of what may be on its way; False if the run ended."""
-        limit_bytes, limit_chunks = self._config.window_bytes, self._config.window_chunks
         while True:
+            limit_bytes, limit_chunks = self._backlog.limits(size_bytes)
             progress = self._look()
             if progress.state != "running":
                 return False
@@ -262,9 +265,16 @@ class Coordinator:
                 self._flush()
             self._pause()
 
+    def _is_waited_for(self) -> bool:
+        open_s = time.monotonic() - self._opened_at
+        return (open_s > WINDOW_OPEN_S and self._may_run_dry()) or (open_s > HUNGRY_S and not self._waiting())
+
     def _may_run_dry(self) -> bool:
-        """Whether the nodes have no more to do than what is held back: if not, the window may still grow."""
-        return self._entered.chunks - self._settled <= len(self._window)
+        """Whether no more waits for the nodes than what is held back: if not, the window may still grow."""
+        return self._waiting() <= len(self._window)
+
+    def _waiting(self) -> int:
+        return self._backlog.waiting(self._entered.chunks - self._settled)
 
     def _look(self) -> Progress:
         progress = self._ledger.progress(self._run)

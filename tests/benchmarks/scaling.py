@@ -133,7 +133,17 @@ class Ground:
         given = sorted(source.iterdir())[: work.chunks]
         target = self._folder / "result.json"
         before, submitters_s = self._cpu_s(), _ended_s()
-        flags = ["-q", "--job", "wait", "--seconds", str(work.seconds), "-o", target, "--broker", self.url]
+        flags: list[str | Path] = [
+            "-q",
+            "--job",
+            "wait",
+            "--seconds",
+            str(work.seconds),
+            "-o",
+            target,
+            "--broker",
+            self.url,
+        ]
         ended = cluster("submit", *flags, *given, timeout_s=3600)
         after = self._cpu_s()
         if ended.returncode:
