@@ -15,6 +15,7 @@ import kombu.exceptions
 from cluster import blobs, errors, keys, redis_client
 from cluster.job import Job, Source, paths, sift
 from cluster.runs import Stores, celery_tasks
+from cluster.runs.backlog import Backlog
 from cluster.runs.lease import Busy, Lease, OutOfStep, Split
 from cluster.runs.supervise import Supervisor
 from cluster.settings import Settings
@@ -37,6 +38,8 @@ SPAN_S = 0.1
 MOST_SPAN = 32
 TINY = 4
 """Windows of chunks that travel together hold up to so many times as many."""
+HUNGRY_S = 0.1
+"""It has been open for so long, and nothing waits for the nodes."""
 log = logging.getLogger(__name__)
 
 
@@ -64,6 +67,7 @@ class Coordinator:
         self._config = config
         self._supervisor = supervisor
         self._on_wait = on_wait
+        self._backlog = Backlog(stores, config, run, supervisor.label)
         self._memory = Memory(self._ledger.redis, config.memory_share, run)
         self._begin()
 
@@ -164,8 +168,7 @@ class Coordinator:
             self._failures |= problems
             self._unreadable += sum(item.last for item in chunk if item.problem)
             self._count_chunk(chunk, sha256s)
-            waited = time.monotonic() - self._opened_at > WINDOW_OPEN_S
-            if len(self._window) >= self._fold_chunks() or (waited and self._may_run_dry()):
+            if len(self._window) >= self._fold_chunks() or self._is_waited_for():
                 self._flush()
         if self._read.chunks_read < self._entered.chunks_read:
             raise errors.InputChanged(_changed(self._run, self._read.chunks_read))
@@ -266,8 +269,8 @@ class Coordinator:
 
     def _wait_for_room(self, size_bytes: int) -> bool:
         """Hold until the chunk fits into the limits of what may be on its way; False if the run ended."""
-        limit_bytes, limit_chunks = self._config.window_bytes, self._config.window_chunks
         while True:
+            limit_bytes, limit_chunks = self._backlog.limits(size_bytes, self._span)
             progress = self._progress
             if progress is None or time.monotonic() - self._looked_at >= POLL_S:
                 progress = self._look()
@@ -282,10 +285,17 @@ class Coordinator:
                 self._flush()
             self._pause()
 
+    def _is_waited_for(self) -> bool:
+        open_s = time.monotonic() - self._opened_at
+        return (open_s > WINDOW_OPEN_S and self._may_run_dry()) or (open_s > HUNGRY_S and not self._waiting())
+
     def _may_run_dry(self) -> bool:
-        """Whether the nodes have no more to do than what is held back: if not, the window may still grow."""
+        """Whether no more waits for the nodes than what is held back: if not, the window may still grow."""
+        return self._waiting() <= len(self._window)
+
+    def _waiting(self) -> int:
         settled = self._progress.chunks_settled if self._progress else 0
-        return self._entered.chunks - settled <= len(self._window)
+        return self._backlog.waiting(self._entered.chunks - settled)
 
     def _look(self) -> Progress:
         progress = self._ledger.progress(self._run)

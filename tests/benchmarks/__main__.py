@@ -9,7 +9,19 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import Benchmark, Case, Options, battle, bundles, faces, many_files, ocr, report, wordcount
+from tests.benchmarks import (
+    Benchmark,
+    Case,
+    Options,
+    battle,
+    bundles,
+    faces,
+    many_files,
+    ocr,
+    report,
+    scaling,
+    wordcount,
+)
 from tests.benchmarks.measure import Failed
 
 BENCHMARKS: Mapping[str, Benchmark] = {
@@ -18,11 +30,12 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "many-files": many_files.cases,
     "faces": faces.cases,
     "bundles": bundles.cases,
+    "scaling": scaling.cases,
     "battle": battle.cases,
 }
 BY_DEFAULT = ("ocr", "wordcount", "many-files", "faces", "bundles")
 """Without the battle: it takes as long as its kills do, and measures no speed."""
-COMPARED = ("faces", "bundles", "battle")
+COMPARED = ("faces", "bundles", "scaling", "battle")
 """Whose cases stand side by side in a table of their own."""
 
 
@@ -32,6 +45,7 @@ COMPARED = ("faces", "bundles", "battle")
 @click.option("--repeat", type=click.IntRange(min=1), help="Run each case so often.  [default: 3, small 1]")
 @click.option("--files", type=click.IntRange(min=100), help="How many files many-files has.")
 @click.option("--kills", type=click.IntRange(min=1), help="How many kills a battle has.  [default: 20, small 4]")
+@click.option("--nodes", type=click.IntRange(min=1), help="How many nodes scaling has.  [default: 5, then 50; small 2]")
 @click.option("--seed", type=int, default=1, show_default=True, help="What a battle's plan is drawn from.")
 @click.option("--system", type=click.Choice(battle.SYSTEMS), help="Fight the battle on this one only.")
 @click.option(
@@ -41,11 +55,18 @@ COMPARED = ("faces", "bundles", "battle")
 @click.pass_context
 def main(
     ctx: click.Context, names: tuple[str, ...], small: bool, repeat: int | None, files: int | None,
-    kills: int | None, seed: int, system: str | None, keep: Path | None, target: Path | None,
+    kills: int | None, nodes: int | None, seed: int, system: str | None, keep: Path | None, target: Path | None,
 ) -> None:  # fmt: skip
     """Run the benchmarks, all but the battle without NAMES, and print what they took."""
     options = Options(
-        small=small, repeat=repeat or (1 if small else 3), files=files, kills=kills, seed=seed, system=system, keep=keep
+        small=small,
+        repeat=repeat or (1 if small else 3),
+        files=files,
+        kills=kills,
+        nodes=nodes,
+        seed=seed,
+        system=system,
+        keep=keep,
     )
     done: list[Case] = []
     if not names or set(names) - set(COMPARED):
