@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,7 +27,8 @@ def parent() -> Iterator[psutil.Process]:
         children = found.children()
         yield found
         for process in (*children, found):
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def branch(found: Family, of: psutil.Process) -> list[psutil.Process]:
