@@ -59,10 +59,11 @@ class Settings(BaseSettings):
     where that is more."""
 
     fold_chunks: int = Field(32, ge=2, le=10_000)
-    """How many chunks one chord joins: their parts are folded into one by its body."""
+    """How many chunks one chord joins, four times as many where they are tiny: their parts are folded into one by its
+    body."""
 
-    inline_part_bytes: int = Field(64 * 1024, ge=0)
-    """Parts up to this size stand in the ledger itself, larger ones in the blob store."""
+    inline_bytes: int = Field(64 * 1024, ge=0)
+    """A chunk's input, and parts, up to this size stand in the ledger itself, larger ones in the blob store."""
 
     max_part_bytes: int = Field(256 * MiB, ge=1, le=512 * MiB)
     """A part may have this size before it is compressed; a larger one fails its chunk."""
