@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import Benchmark, Case, Options, battle, bundles, faces, many_files, ocr, report, wordcount
+from tests.benchmarks import Benchmark, Case, Options, battle, bundles, faces, goals, many_files, ocr, report, wordcount
 from tests.benchmarks.measure import Failed
 
 BENCHMARKS: Mapping[str, Benchmark] = {
@@ -55,7 +55,7 @@ def main(
             try:
                 for case in BENCHMARKS[name](options, Path(folder)):
                     done.append(case)
-                    if name not in COMPARED:
+                    if case.runs or (case.problem and not case.rows):
                         click.echo(report.row(case))
                     elif case.skipped:
                         click.echo(f"{case.name}: skipped: {case.skipped}", err=True)
@@ -65,6 +65,8 @@ def main(
     for name in COMPARED:
         if compared := [case for case in done if case.name.startswith(f"{name}, ") and not case.skipped]:
             click.echo(report.side_by_side(compared))
+    if rows := [row for case in done for row in case.rows]:
+        click.echo(f"\n{goals.table(rows)}")
     if target:
         target.write_text(json.dumps(report.as_json(done, options), indent=1, default=str) + "\n", encoding="utf-8")
     wrong = [case for case in done if case.problem]
