@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import (
+from tests.benchmarks import (Benchmark, Case, Options, battle, bundles, faces, goals, many_files, ocr, ocr_peers, report, wordcount, wordcount_peers)
     Benchmark,
     Case,
     Options,
@@ -29,6 +29,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "ocr": ocr.cases,
     "ocr-peers": ocr_peers.cases,
     "wordcount": wordcount.cases,
+    "wordcount-peers": wordcount_peers.cases,
     "many-files": many_files.cases,
     "faces": faces.cases,
     "bundles": bundles.cases,
