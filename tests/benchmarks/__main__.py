@@ -9,19 +9,22 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import (Benchmark, Case, Options, battle, bundles, faces, goals, many_files, ocr, ocr_peers, report, wordcount, wordcount_peers)
+from tests.benchmarks import (
     Benchmark,
     Case,
     Options,
     battle,
     bundles,
+    empty,
     faces,
     goals,
     many_files,
     ocr,
     ocr_peers,
     report,
+    startup,
     wordcount,
+    wordcount_peers,
 )
 from tests.benchmarks.measure import Failed
 
@@ -30,12 +33,14 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "ocr-peers": ocr_peers.cases,
     "wordcount": wordcount.cases,
     "wordcount-peers": wordcount_peers.cases,
+    "empty": empty.cases,
+    "startup": startup.cases,
     "many-files": many_files.cases,
     "faces": faces.cases,
     "bundles": bundles.cases,
     "battle": battle.cases,
 }
-BY_DEFAULT = ("ocr", "wordcount", "many-files", "faces", "bundles")
+BY_DEFAULT = tuple(name for name in BENCHMARKS if name != "battle")
 """Without the battle: it takes as long as its kills do, and measures no speed."""
 COMPARED = ("faces", "bundles", "battle")
 """Whose cases stand side by side in a table of their own."""

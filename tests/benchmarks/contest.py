@@ -93,7 +93,7 @@ class Peer:
         for line in told.splitlines():
             if line.startswith("{"):
                 at |= json.loads(line)
-        return Timed(at["done"] - started, at["done"] - at.get("ready", started))
+        return Timed(at["done"] - started, at["done"] - at["ready"] if "ready" in at else None)
 
 
 def race(
@@ -105,6 +105,7 @@ def race(
     options: Options,
     folder: Path,
     amount: float | None = None,
+    once_ready: bool = False,
 ) -> list[Row]:
     """Each once a round, in turns, ours first.
 
@@ -116,6 +117,7 @@ def race(
         options: How many rounds, and against whom.
         folder: Where results may be written.
         amount: Give what is done a second instead of seconds: so much is done in one go.
+        once_ready: Compare with what the others take once they are ready, where they tell.
 
     Raises:
         Failed: Ours failed, or its answer is wrong. A peer's row then says so, without figures.
@@ -137,6 +139,7 @@ def race(
                 difference = check(folder / "theirs")
             except Failed as error:
                 out[peer.name] = str(error)
+                goes.pop(peer.name, None)
                 continue
             goes[peer.name].append(go)
             notes[peer.name] = "; ".join(filter(None, (peer.note, difference)))
@@ -150,8 +153,8 @@ def race(
             work=work,
             against=peer.name,
             ours=[figure(go.result_s) for go in our_goes],
-            theirs=[figure(go.result_s) for go in goes[peer.name]] if not out[peer.name] else [],
-            theirs_ready=[figure(go.ready_s) for go in goes[peer.name] if go.ready_s and not out[peer.name]],
+            theirs=[figure((once_ready and go.ready_s) or go.result_s) for go in goes[peer.name]],
+            theirs_ready=[figure(go.ready_s) for go in goes[peer.name] if go.ready_s and not once_ready],
             unit="s" if amount is None else "/s",
             more_is_better=amount is not None,
             goal=peer.goal,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
+SAID = {None: "", True: "yes", False: "**no**"}
 HOLDS: Mapping[str, Callable[[float, float], bool]] = {"<=": operator.le, ">=": operator.ge, ">": operator.gt}
 
 
@@ -54,9 +55,9 @@ class Row:
         pairs = zip(self.ours, theirs, strict=True)
         return [other / our if inverted else our / other for our, other in pairs]
 
-    def met(self) -> bool | None:
+    def met(self, theirs: Sequence[float] | None = None) -> bool | None:
         """Whether the median of the ratios is what the goal asks for; None where nothing is asked, or nothing known."""
-        ratios = self.ratios()
+        ratios = self.ratios(theirs)
         if self.goal is None or not ratios:
             return None
         return HOLDS[self.goal.sign](statistics.median(ratios), self.goal.factor)
@@ -109,7 +110,7 @@ def short(number: float) -> str:
 
 
 def _cells(row: Row) -> list[str]:
-    met = {None: "", True: "yes", False: "**no**"}[row.met()]
+    met, met_ready = (SAID[row.met(theirs)] for theirs in (row.theirs, row.theirs_ready))
     return [
         row.work,
         row.against,
@@ -119,6 +120,6 @@ def _cells(row: Row) -> list[str]:
         spread(row.ratios()),
         spread(row.ratios(row.theirs_ready)),
         str(row.goal or ""),
-        met,
+        met if met == met_ready or not met_ready else f"{met}; once ready {met_ready}",
         row.note,
     ]

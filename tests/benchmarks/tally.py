@@ -2,10 +2,12 @@ r"""Sum up a word count in a few figures, so that two can be compared: ``python 
 
 RESULT is a JSON object {word: count}, a file of JSON objects {"word", "count"}, a line each, or a folder of such files.
 Nothing of the project is imported. Prints a JSON object: how many words and distinct ones, a digest of all, another
-one in which neighbouring characters that stand for invalid UTF-8 (``\ufffd``) are one, and whether the most frequent stand first.
+one in which neighbouring characters that stand for invalid UTF-8 (``\ufffd``) are one, and whether the most frequent
+words stand first.
 """
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -14,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+LINE = re.compile(r'\{"word": ?"')
 INVALID = re.compile("\ufffd+")
 
 
@@ -31,9 +34,9 @@ def read(result: Path) -> dict[str, int]:
     found: dict[str, int] = {}
     for path in sorted(result.glob("part-*")) if result.is_dir() else [result]:
         with path.open(encoding="utf-8", errors="replace") as stream:
-            start = stream.read(8)
+            lined = LINE.match(stream.read(64))
             stream.seek(0)
-            if start == '{"word":':
+            if lined:
                 for line in stream:
                     one = json.loads(line)
                     found[one["word"]] = found.get(one["word"], 0) + one["count"]
@@ -51,23 +54,26 @@ def digest(counts: Mapping[str, int]) -> str:
 def falling(counts: Iterable[int]) -> bool:
     """Whether each is at most the one before."""
     numbers = list(counts)
-    return all(before >= after for before, after in zip(numbers, numbers[1:], strict=False))
+    return all(before >= after for before, after in itertools.pairwise(numbers))
 
 
-def main() -> None:
-    """Print the figures."""
-    counts = true_counts(Path(sys.argv[2])) if sys.argv[1] == "--count" else read(Path(sys.argv[1]))
+def figures(counts: Mapping[str, int]) -> dict[str, object]:
+    """What two counts are compared by."""
     lenient: Counter[str] = Counter()
     for word, count in counts.items():
         lenient[INVALID.sub("\ufffd", word) if "\ufffd" in word else word] += count
-    figures = {
+    return {
         "words": sum(counts.values()),
         "distinct": len(counts),
         "exact": digest(counts),
         "lenient": digest(lenient),
         "falling": falling(counts.values()),
     }
-    print(json.dumps(figures))
+
+
+def main() -> None:
+    """Print the figures."""
+    print(json.dumps(figures(true_counts(Path(sys.argv[2])) if sys.argv[1] == "--count" else read(Path(sys.argv[1])))))
 
 
 if __name__ == "__main__":

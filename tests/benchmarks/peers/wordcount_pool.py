@@ -1,4 +1,7 @@
-"""A process pool of Counters: ``wordcount_pool.py FOLDER OUTPUT``. Slices of 8 MB, counted at once, added up in one process."""
+"""A process pool of Counters: ``wordcount_pool.py FOLDER OUTPUT``.
+
+Slices of 8 MB, each counted at once, added up in one process.
+"""
 
 from __future__ import annotations
 
