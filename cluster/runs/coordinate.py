@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 POLL_S = 0.05
+WAIT_S = 0.2
+"""So long between two looks at a run that is published whole; at its end one looks at once."""
 MEMORY_LOOK_S = 0.5
 WINDOW_OPEN_S = 0.25
 """A window is published when it is full, or has been open for so long and the nodes may run out of work."""
@@ -44,7 +46,7 @@ log = logging.getLogger(__name__)
 
 
 class Coordinator:
-    """Brings one run to its end. ``on_wait`` is called many times a second while it waits.
+    """Brings one run to its end. ``on_wait`` is called some times a second while it waits.
 
     All that it knows stands in the ledger after each window, so another one with the same input can go on where it
     ended: the splitter gives the same chunks again, and those that are entered already are only compared.
@@ -134,11 +136,13 @@ class Coordinator:
 
     def wait(self) -> str:
         """Wait for the end; gives the state the run ended in."""
+        event = ""
         while True:
             progress = self._look()
             if progress.state != "running":
                 return progress.state
-            self._pause()
+            self._on_wait()
+            event = self._ledger.await_event(self._run, event, WAIT_S)
 
     def count_ahead(self, source: Source) -> None:
         """Count the items in the background, so that the time left can be told."""

@@ -413,6 +413,20 @@ class Ledger:
         found: Any = self.redis.xrange(keys.run(run, "events"))
         return [Event.from_ledger(at.decode(), _text(fields)) for at, fields in found]
 
+    def await_event(self, run: str, after: str, most_s: float) -> str:
+        """Wait until the run's story goes on, or for so long; gives its last event's id.
+
+        Args:
+            run: Whose end, say, is waited for.
+            after: What the call before gave; "" at first, which may return at once.
+            most_s: In seconds.
+        """
+        found: Any = self.redis.xread({keys.run(run, "events"): after or "0"}, count=1000, block=int(most_s * 1000))
+        if found:
+            events = found[0][1] if isinstance(found, list) else next(iter(found.values()))[-1]
+            return str(events[-1][0].decode())
+        return after
+
     def runs(self, most: int) -> list[Status]:
         """The latest runs, newest first, at most so many, without their failures."""
         found: list[Status] = []
