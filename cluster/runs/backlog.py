@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 LOOK_S = 0.05
 SLOTS_LOOK_S = 1.0
 AHEAD = 2
-"""Chunks a slot that may be on their way: one that is worked on, and one that waits."""
+"""Messages a slot that may be on their way: one that is worked on, and one that waits."""
 LEAST_BYTES, LEAST_CHUNKS = 64 * MiB, 512
 
 
@@ -45,13 +45,18 @@ class Backlog:
             self._claimed, self._looked_at = claims, now
         return max(0, unsettled - self._claimed)
 
-    def limits(self, chunk_bytes: int) -> tuple[int, int]:
-        """How much of the run may be on its way, in bytes and in chunks, where a chunk has so many bytes."""
+    def limits(self, chunk_bytes: int, span: int) -> tuple[int, int]:
+        """How much of the run may be on its way, in bytes and in chunks.
+
+        Args:
+            chunk_bytes: What a chunk has.
+            span: How many travel in a message.
+        """
         size, chunks = self._config.window_bytes, self._config.window_chunks
         wanted = AHEAD * self._slots_there() if size is None or chunks is None else 0
         return (
             max(LEAST_BYTES, wanted * chunk_bytes) if size is None else size,
-            max(LEAST_CHUNKS, wanted) if chunks is None else chunks,
+            max(LEAST_CHUNKS, wanted * span) if chunks is None else chunks,
         )
 
     def _slots_there(self) -> int:

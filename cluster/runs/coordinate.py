@@ -33,13 +33,13 @@ POLL_S = 0.05
 MEMORY_LOOK_S = 0.5
 WINDOW_OPEN_S = 0.25
 """A window is published when it is full, or has been open for so long and the nodes may run out of work."""
-HUNGRY_S = 0.1
-"""It has been open for so long, and nothing waits for the nodes."""
 SPAN_S = 0.1
 """Chunks that take less travel several in a message, as many as take so long together."""
 MOST_SPAN = 32
 TINY = 4
 """Windows of chunks that travel together hold up to so many times as many."""
+HUNGRY_S = 0.1
+"""It has been open for so long, and nothing waits for the nodes."""
 log = logging.getLogger(__name__)
 
 
@@ -270,7 +270,7 @@ class Coordinator:
     def _wait_for_room(self, size_bytes: int) -> bool:
         """Hold until the chunk fits into the limits of what may be on its way; False if the run ended."""
         while True:
-            limit_bytes, limit_chunks = self._backlog.limits(size_bytes)
+            limit_bytes, limit_chunks = self._backlog.limits(size_bytes, self._span)
             progress = self._progress
             if progress is None or time.monotonic() - self._looked_at >= POLL_S:
                 progress = self._look()
@@ -286,7 +286,7 @@ class Coordinator:
             self._pause()
 
     def _is_waited_for(self) -> bool:
-        open_s = time.monotonic() - self._opened_at if self._window else 0.0
+        open_s = time.monotonic() - self._opened_at
         return (open_s > WINDOW_OPEN_S and self._may_run_dry()) or (open_s > HUNGRY_S and not self._waiting())
 
     def _may_run_dry(self) -> bool:

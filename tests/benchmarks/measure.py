@@ -83,7 +83,7 @@ def submit(job: str, sources: list[Path], output: Path, *options: str) -> Measur
     return Measured(
         wall_s=wall_s,
         result_s=output.stat().st_mtime - started_at,
-        run_s=_seconds(last.group(2)),
+        run_s=seconds(last.group(2)),
         items=int(last.group(1)),
         rss_bytes=sampler.rss_bytes(),
         cpu_s=sampler.cpu_s(),
@@ -95,7 +95,7 @@ def submit(job: str, sources: list[Path], output: Path, *options: str) -> Measur
     )
 
 
-def _seconds(duration: str) -> float:
+def seconds(duration: str) -> float:
     """The seconds of ``7.3``, ``2:05`` or ``3:20:00``."""
     seconds = 0.0
     for part in duration.split(":"):

@@ -24,6 +24,7 @@ import psutil
 from cluster import runs, settings
 from cluster.runs import Stores
 from tests.benchmarks import MB, Case, Options, simulator
+from tests.benchmarks.goals import Goal, Row
 from tests.benchmarks.measure import Failed
 from tests.kit.programs import JOBS, RedisServer, Worker, cluster
 from tests.kit.waiting import wait_until
@@ -216,6 +217,7 @@ def _case(ground: Ground, work: Work, source: Path, sums: Mapping[str, str], rep
     took_s = statistics.median(spent.seconds for spent in done)
     predicted_s = took_s * costs.standing(ground.nodes) + work.chunks * costs.of_chunk(CHUNK_BYTES)
     goal = GOALS.get(ground.nodes) if work == AIM else None
+    shown = f"{work.chunks} chunks of {CHUNK_BYTES / MB:g} MB and {work.seconds:g} s on {ground.nodes} nodes"
     return Case(
         name=f"scaling, {ground.nodes} nodes, {work.seconds:g} s",
         notes={
@@ -223,9 +225,17 @@ def _case(ground: Ground, work: Work, source: Path, sums: Mapping[str, str], rep
             "ideal, s": f"{ideal_s:.1f}",
             "to result, s": f"{took_s:.2f}",
             "efficiency": f"{median:.3f} [{found[0]:.3f}-{found[-1]:.3f}]",
-            "goal": f"{goal}" if goal else "",
             **each,
             "redis, predicted": f"{1000 * predicted_s / work.chunks:.1f}",
             "memory of all nodes, MB": f"{ground.memory_bytes() / MB:.0f}",
         },
+        rows=[
+            Row(
+                work=shown,
+                against="the ideal, chunks x seconds / nodes",
+                ours=[spent.seconds for spent in done],
+                theirs=[ideal_s] * len(done),
+                goal=Goal(">=", goal) if goal else None,
+            )
+        ],
     )

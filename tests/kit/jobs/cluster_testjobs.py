@@ -17,7 +17,7 @@ import cluster_testwork
 from aggregators import Model, by_name, counts
 from aggregators.counts import Counts
 from cluster.job import Job, Option
-from splitters import Chunk, files
+from splitters import Chunk, Item, files
 from tasks import Part
 
 
@@ -200,4 +200,26 @@ WAIT = Job(
     aggregate=counts.add,
     finish=counts.to_dict,
     options=(Option("seconds", float, 0.0, "seconds a chunk"),),
+)
+
+
+def deal(source: Sequence[Path], *, chunk_size: int = 1, number: int = 100) -> Iterator[Chunk]:
+    """So many items without a byte, whatever the source."""
+    for start in range(0, number, chunk_size):
+        yield [Item(str(at), b"") for at in range(start, min(start + chunk_size, number))]
+
+
+def idle(chunk: Chunk) -> Part[Counts]:
+    """Do nothing, but count the items."""
+    return Part(counts.of({"items": len(chunk)}))
+
+
+EMPTY = Job(
+    name="empty",
+    about="do nothing",
+    split=deal,
+    task=idle,
+    aggregate=counts.add,
+    finish=counts.to_dict,
+    options=(Option("number", int, 100, "how many items", minimum=1),),
 )
