@@ -23,7 +23,8 @@ import psutil
 
 from cluster import runs, settings
 from cluster.runs import Stores
-from tests.benchmarks import MB, Case, Options
+from tests.benchmarks import MB, Case, Options, simulator
+from tests.benchmarks.goals import Goal, Row
 from tests.benchmarks.measure import Failed
 from tests.kit.programs import JOBS, RedisServer, Worker, cluster
 from tests.kit.waiting import wait_until
@@ -83,13 +84,13 @@ def cases(options: Options, folder: Path) -> Iterator[Case]:
                 yield _case(ground, work, folder / "in", sums, options.repeat)
 
 
-def write_inputs(folder: Path, chunks: int) -> dict[str, str]:
+def write_inputs(folder: Path, chunks: int, size_bytes: int = CHUNK_BYTES) -> dict[str, str]:
     """Write a file a chunk, all different; gives their sha256 by name."""
     folder.mkdir()
     chance = random.Random(SEED)
     sums = {}
     for number in range(chunks):
-        data = chance.randbytes(CHUNK_BYTES)
+        data = chance.randbytes(size_bytes)
         (folder / f"{number:05}.bin").write_bytes(data)
         sums[f"{number:05}.bin"] = hashlib.sha256(data).hexdigest()
     return sums
@@ -212,16 +213,29 @@ def _case(ground: Ground, work: Work, source: Path, sums: Mapping[str, str], rep
         f"{kind}, CPU ms a chunk": f"{1000 * statistics.median(s.cpu_s[kind] for s in done) / work.chunks:.1f}"
         for kind in done[0].cpu_s
     }
+    costs = simulator.read()
+    took_s = statistics.median(spent.seconds for spent in done)
+    predicted_s = took_s * costs.standing(ground.nodes) + work.chunks * costs.of_chunk(CHUNK_BYTES)
     goal = GOALS.get(ground.nodes) if work == AIM else None
+    shown = f"{work.chunks} chunks of {CHUNK_BYTES / MB:g} MB and {work.seconds:g} s on {ground.nodes} nodes"
     return Case(
         name=f"scaling, {ground.nodes} nodes, {work.seconds:g} s",
         notes={
             "chunks": f"{work.chunks} of {CHUNK_BYTES / MB:g} MB",
             "ideal, s": f"{ideal_s:.1f}",
-            "to result, s": f"{statistics.median(spent.seconds for spent in done):.2f}",
+            "to result, s": f"{took_s:.2f}",
             "efficiency": f"{median:.3f} [{found[0]:.3f}-{found[-1]:.3f}]",
-            "goal": f"{goal}" if goal else "",
             **each,
+            "redis, predicted": f"{1000 * predicted_s / work.chunks:.1f}",
             "memory of all nodes, MB": f"{ground.memory_bytes() / MB:.0f}",
         },
+        rows=[
+            Row(
+                work=shown,
+                against="the ideal, chunks x seconds / nodes",
+                ours=[spent.seconds for spent in done],
+                theirs=[ideal_s] * len(done),
+                goal=Goal(">=", goal) if goal else None,
+            )
+        ],
     )

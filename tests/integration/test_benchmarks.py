@@ -48,8 +48,9 @@ def benchmark(*arguments: str | Path) -> str:
     return ended.stdout
 
 
-def test_a_benchmark_that_compares_works() -> None:
-    benchmark("bundles")
+@pytest.mark.parametrize("name", ["bundles", "scaling"])
+def test_a_benchmark_that_compares_works(name: str) -> None:
+    benchmark(name)
 
 
 def test_races_compare_with_what_needs_no_other_environment(tmp_path: Path) -> None:

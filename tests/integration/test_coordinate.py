@@ -11,7 +11,7 @@ import pytest
 
 from cluster import catalog, celery_app, keys, settings
 from cluster.runs import Stores
-from cluster.runs.coordinate import Coordinator
+from cluster.runs.coordinate import HUNGRY_S, Coordinator
 from cluster.runs.lease import Lease
 from cluster.runs.supervise import Supervisor
 from splitters import Chunk, Item
@@ -94,3 +94,21 @@ def test_one_who_only_waits_leaves_the_lease_to_whoever_has_the_input(two: Two) 
         two.stores.ledger.stop(two.run, "cancelled", "by a test")
         thread.join(timeout=5)
         assert not thread.is_alive()
+
+
+def test_a_window_is_published_as_soon_as_nothing_waits_for_the_nodes(two: Two) -> None:
+    published = []
+
+    def read() -> Iterator[Chunk]:
+        yield from CHUNKS[:4]  # a window, and nodes begin all of it
+        two.stores.ledger.redis.hset(keys.run(two.run, "claims"), mapping={str(at): "1 start node" for at in range(4)})
+        for chunk in CHUNKS[4:6]:
+            time.sleep(2 * HUNGRY_S)
+            yield chunk
+        published.append(two.stores.ledger.progress(two.run).chunks_published)
+        raise SystemExit
+
+    _, coordinator = two.who("one")
+    with pytest.raises(SystemExit):
+        coordinator.coordinate(read)
+    assert published == [6]
