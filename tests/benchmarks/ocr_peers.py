@@ -56,7 +56,7 @@ def peers(folder: Path) -> list[Peer]:
 def cases(options: Options, folder: Path) -> Iterator[Case]:
     """One race."""
     problem = catalog.get("ocr").why_unavailable({"lang": "eng"})
-    sources = [EXAMPLES] if options.small else [DATA / "receipts", DATA / "pages"]
+    sources = [EXAMPLES / "letters"] if options.small else [DATA / "receipts", DATA / "pages"]
     missing = [source for source in sources if not source.is_dir()]
     if problem or missing:
         yield Case(name="ocr-peers", skipped=problem or f"there is no folder {missing[0]}")
@@ -68,7 +68,7 @@ def cases(options: Options, folder: Path) -> Iterator[Case]:
         return differences(true, json.loads(output.read_bytes()))
 
     with ready.cluster(folder) as cluster:
-        cluster.submit("ocr", [EXAMPLES], folder / "warm")  # the model is loaded, as on a cluster in use
+        cluster.submit("ocr", [EXAMPLES / "letters"], folder / "warm")  # the model is loaded, as on a cluster in use
         rows = contest.race(
             f"ocr, {len(true)} pictures",
             lambda output: cluster.submit("ocr", [pictures], output),
