@@ -55,7 +55,9 @@ def submit(job: str, sources: list[Path], output: Path, *options: str) -> Measur
         Failed: The exit code is not 0, the last line says nothing of items and seconds, or a process escaped.
     """
     output.unlink(missing_ok=True)
-    environment = {name: value for name, value in os.environ.items() if name != "CLUSTER_BROKER_URL"}
+    # As installed programs do, it may keep its bytecode.
+    without = ("CLUSTER_BROKER_URL", "PYTHONDONTWRITEBYTECODE")
+    environment = {name: value for name, value in os.environ.items() if name not in without}
     command = [sys.executable, "-m", "cluster", "submit", "--job", job, *options, "-o", str(output)]
     started_at, started = time.time(), time.monotonic()
     process = subprocess.Popen(
