@@ -29,6 +29,8 @@ class Options(NamedTuple):
     """How many files `many-files` has, instead of its own choice."""
     kills: int | None = None
     """How many kills a `battle` has, instead of its own choice."""
+    nodes: int | None = None
+    """How many nodes `scaling` has, instead of its own choice."""
     seed: int = 1
     """What a `battle` draws its plan from."""
     system: str | None = None

@@ -22,6 +22,7 @@ from tests.benchmarks import (
     ocr,
     ocr_peers,
     report,
+    scaling,
     startup,
     wordcount,
     wordcount_peers,
@@ -38,11 +39,12 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "many-files": many_files.cases,
     "faces": faces.cases,
     "bundles": bundles.cases,
+    "scaling": scaling.cases,
     "battle": battle.cases,
 }
 BY_DEFAULT = tuple(name for name in BENCHMARKS if name != "battle")
 """Without the battle: it takes as long as its kills do, and measures no speed."""
-COMPARED = ("faces", "bundles", "battle")
+COMPARED = ("faces", "bundles", "scaling", "battle")
 """Whose cases stand side by side in a table of their own."""
 
 
@@ -53,6 +55,7 @@ COMPARED = ("faces", "bundles", "battle")
 @click.option("--against", multiple=True, metavar="NAME", help="Only others with this in their name.")
 @click.option("--files", type=click.IntRange(min=100), help="How many files many-files has.")
 @click.option("--kills", type=click.IntRange(min=1), help="How many kills a battle has.  [default: 20, small 4]")
+@click.option("--nodes", type=click.IntRange(min=1), help="How many nodes scaling has.  [default: 5, then 50; small 2]")
 @click.option("--seed", type=int, default=1, show_default=True, help="What a battle's plan is drawn from.")
 @click.option("--system", type=click.Choice(battle.SYSTEMS), help="Fight the battle on this one only.")
 @click.option(
@@ -62,7 +65,8 @@ COMPARED = ("faces", "bundles", "battle")
 @click.pass_context
 def main(
     ctx: click.Context, names: tuple[str, ...], small: bool, repeat: int | None, against: tuple[str, ...],
-    files: int | None, kills: int | None, seed: int, system: str | None, keep: Path | None, target: Path | None,
+    files: int | None, kills: int | None, nodes: int | None, seed: int, system: str | None, keep: Path | None,
+    target: Path | None,
 ) -> None:  # fmt: skip
     """Run the benchmarks, all but the battle without NAMES, and print what they took."""
     options = Options(
@@ -71,6 +75,7 @@ def main(
         against=against,
         files=files,
         kills=kills,
+        nodes=nodes,
         seed=seed,
         system=system,
         keep=keep,

@@ -26,7 +26,7 @@ class Two:
     def __init__(self, redis_url: str, stores: Stores, run: str) -> None:
         self.run = run
         self.stores = stores
-        self._config = settings.load(broker_url=redis_url)
+        self._config = settings.load(broker_url=redis_url, inline_bytes=0)
         self._app = celery_app.build(self._config)
         stores.ledger.create(run, "measure", "", {}, "one")
 

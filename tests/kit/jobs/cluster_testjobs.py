@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import importlib
 import os
 import signal
@@ -182,6 +183,23 @@ BATTLE = Job(
     aggregate=counts.add,
     finish=counts.to_dict,
     options=(Option("effects", str, "", "folder of traces"), Option("label", str, "", "the run's name in them")),
+)
+
+
+def wait(chunk: Chunk, *, seconds: float = 0.0) -> Part[Counts]:
+    """Wait instead of computing, and count each item once, under its name and the sha256 of its bytes."""
+    time.sleep(seconds)
+    return Part(counts.of({f"{item.name} {hashlib.sha256(item.data).hexdigest()}": 1 for item in chunk}))
+
+
+WAIT = Job(
+    name="wait",
+    about="wait, and tell what was fetched",
+    split=split,
+    task=wait,
+    aggregate=counts.add,
+    finish=counts.to_dict,
+    options=(Option("seconds", float, 0.0, "seconds a chunk"),),
 )
 
 
