@@ -39,6 +39,7 @@ Scopes of blobs: ``runs/R/in/<chunk>`` the input of a chunk, dropped when it is 
 
 from __future__ import annotations
 
+QUEUE = "cluster."
 RUNS = "cluster:runs"
 NODES = "cluster:nodes"
 WISHES = "cluster:nodes:wishes"
@@ -53,6 +54,11 @@ OF_RUN = (
     "failures", "nodes", "times", "refusals", "events", "publishing",
 )  # fmt: skip
 """What a run has besides its own hash and the parts of its windows."""
+
+
+def queue(label: str) -> str:
+    """Celery's list of the messages of a label (see ``Job.label_with``): only who serves that label sees them."""
+    return QUEUE + label
 
 
 def run(run: str, what: str = "") -> str:

@@ -7,8 +7,6 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
-
 from cluster.settings import Settings
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -38,6 +36,8 @@ class Memory(NamedTuple):
 
 def memory() -> Memory:
     """The memory as it is now."""
+    import psutil
+
     machine = psutil.virtual_memory()
     limits = _memory_limits(machine.total)
     return Memory(

@@ -20,7 +20,7 @@ from celery import Celery, Task, chord
 from celery.exceptions import Ignore, Reject, TimeLimitExceeded
 from pydantic import ValidationError
 
-from cluster import errors, runs
+from cluster import errors, keys, runs
 from cluster.nodes import identity
 from cluster.runs import fold, map_chunk
 from cluster.runs.ledger import Worker
@@ -37,13 +37,8 @@ TASK_ID = re.compile(
     r"(?P<run>[a-zA-Z0-9-]+)\."
     r"(?:(?P<first>\d{1,10})(?:-(?P<last>\d{1,10}))?|fold\.(?P<level>\d{1,10})\.(?P<number>\d{1,10}))"
 )
-QUEUE = "cluster."
+QUEUE, queue = keys.QUEUE, keys.queue
 log = logging.getLogger(__name__)
-
-
-def queue(label: str) -> str:
-    """The queue of the messages of a label (see ``Job.label_with``): only who serves that label sees them."""
-    return QUEUE + label
 
 
 def routes(jobs: Iterable[Job]) -> dict[str, dict[str, str]]:

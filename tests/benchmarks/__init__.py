@@ -2,6 +2,10 @@
 
 Each but ``faces``, which asks how often a name is right, drives the command line as a user does, in processes of its
 own, and checks the answer before its time counts. What they gave is in RESULTS.md.
+
+Those that compare (``contest``) do the same work with us and with others (``peers/``) in turns, and give rows
+(``goals``) of one table: ours, theirs, the ratio, the goal. ``--against Spark`` picks among the others;
+``python -m tests.benchmarks.table FILE...`` makes one table of what ``--json`` wrote at several times.
 """
 
 from __future__ import annotations

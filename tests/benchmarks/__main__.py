@@ -15,6 +15,7 @@ from tests.benchmarks import (
     Options,
     battle,
     bundles,
+    cost,
     empty,
     faces,
     goals,
@@ -36,6 +37,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "wordcount-peers": wordcount_peers.cases,
     "empty": empty.cases,
     "startup": startup.cases,
+    "cost": cost.cases,
     "many-files": many_files.cases,
     "faces": faces.cases,
     "bundles": bundles.cases,
@@ -51,7 +53,7 @@ COMPARED = ("faces", "bundles", "scaling", "battle")
 @click.command(epilog="Exit codes: 0 all right, 1 a wrong answer, a failed run or a limit exceeded.")
 @click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)), metavar=f"[{'|'.join(BENCHMARKS)}]...")
 @click.option("--small", is_flag=True, help="Sizes that end within seconds, to see that the benchmarks work.")
-@click.option("--repeat", type=click.IntRange(min=1), help="Run each case so often.  [default: 3, small 1]")
+@click.option("--repeat", type=click.IntRange(min=1), help="Run each case so often.  [default: 5, small 1]")
 @click.option("--against", multiple=True, metavar="NAME", help="Only others with this in their name.")
 @click.option("--files", type=click.IntRange(min=100), help="How many files many-files has.")
 @click.option("--kills", type=click.IntRange(min=1), help="How many kills a battle has.  [default: 20, small 4]")
@@ -71,7 +73,7 @@ def main(
     """Run the benchmarks, all but the battle without NAMES, and print what they took."""
     options = Options(
         small=small,
-        repeat=repeat or (1 if small else 3),
+        repeat=repeat or (1 if small else 5),
         against=against,
         files=files,
         kills=kills,

@@ -67,7 +67,7 @@ class Peer:
             Failed: It ended badly, or not in time.
         """
         python = PEERS / "bin" / "python" if self.own_environment else sys.executable
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("CLUSTER_")}
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         environment |= {"PATH": f"{os.environ['PATH']}:{PEERS / 'bin'}", "PYTHONPATH": str(SCRIPTS), **self.environment}
         remove(output)
         started = time.time()

@@ -18,8 +18,8 @@ from tests.benchmarks.ocr import DATA, EXAMPLES
 
 COPIES = 3
 """Each receipt and page stands there so often, under other names: nobody here remembers what was read before."""
-LIKE = 0.9
-"""Another version of Tesseract must find so many of the same words."""
+LIKE = 0.8
+"""Another version of Tesseract must find so many of the same words: on receipts it guesses at many."""
 
 
 def peers(folder: Path) -> list[Peer]:
@@ -43,7 +43,7 @@ def peers(folder: Path) -> list[Peer]:
             ),
             Peer(
                 name=f"{name}, pytesseract, OMP_THREAD_LIMIT=1", script=script, arguments=["pytesseract", folder],
-                needs=needs, environment=one,
+                needs=needs, environment=one, goal=Goal(">", 1),
             ),
             Peer(
                 name=f"{name}, tesserocr loaded once", script=script, arguments=["tesserocr", folder],
@@ -56,7 +56,7 @@ def peers(folder: Path) -> list[Peer]:
 def cases(options: Options, folder: Path) -> Iterator[Case]:
     """One race."""
     problem = catalog.get("ocr").why_unavailable({"lang": "eng"})
-    sources = [EXAMPLES] if options.small else [DATA / "receipts", DATA / "pages"]
+    sources = [EXAMPLES / "letters"] if options.small else [DATA / "receipts", DATA / "pages"]
     missing = [source for source in sources if not source.is_dir()]
     if problem or missing:
         yield Case(name="ocr-peers", skipped=problem or f"there is no folder {missing[0]}")
@@ -68,7 +68,7 @@ def cases(options: Options, folder: Path) -> Iterator[Case]:
         return differences(true, json.loads(output.read_bytes()))
 
     with ready.cluster(folder) as cluster:
-        cluster.submit("ocr", [EXAMPLES], folder / "warm")  # the model is loaded, as on a cluster in use
+        cluster.submit("ocr", [EXAMPLES / "letters"], folder / "warm")  # the model is loaded, as on a cluster in use
         rows = contest.race(
             f"ocr, {len(true)} pictures",
             lambda output: cluster.submit("ocr", [pictures], output),

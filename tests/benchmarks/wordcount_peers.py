@@ -13,8 +13,9 @@ from tests.benchmarks import MB, Case, Options, contest, ready, tally, texts
 from tests.benchmarks.contest import Peer
 from tests.benchmarks.goals import Goal
 from tests.benchmarks.measure import TIMEOUT_S, Failed
-from tests.benchmarks.wordcount import SEED, SIZE_BYTES, SMALL_SIZE_BYTES, SMALL_VOCABULARY, VOCABULARY
+from tests.benchmarks.wordcount import SEED, SIZE_BYTES, VOCABULARY
 
+SMALL_SIZE_BYTES, SMALL_VOCABULARY = MB, 50_000
 INVALID = "a run of bytes that are not UTF-8 is one sign for it"
 
 
