@@ -9,20 +9,33 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import Benchmark, Case, Options, battle, bundles, faces, many_files, ocr, report, wordcount
+from tests.benchmarks import (
+    Benchmark,
+    Case,
+    Options,
+    battle,
+    bundles,
+    faces,
+    many_files,
+    ocr,
+    ocr_quality,
+    report,
+    wordcount,
+)
 from tests.benchmarks.measure import Failed
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     "ocr": ocr.cases,
+    "ocr-quality": ocr_quality.cases,
     "wordcount": wordcount.cases,
     "many-files": many_files.cases,
     "faces": faces.cases,
     "bundles": bundles.cases,
     "battle": battle.cases,
 }
-BY_DEFAULT = ("ocr", "wordcount", "many-files", "faces", "bundles")
+BY_DEFAULT = ("ocr", "ocr-quality", "wordcount", "many-files", "faces", "bundles")
 """Without the battle: it takes as long as its kills do, and measures no speed."""
-COMPARED = ("faces", "bundles", "battle")
+COMPARED = ("ocr-quality", "faces", "bundles", "battle")
 """Whose cases stand side by side in a table of their own."""
 
 
