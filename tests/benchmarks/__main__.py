@@ -16,6 +16,7 @@ from tests.benchmarks import (
     battle,
     bundles,
     faces,
+    faces_speed,
     many_files,
     ocr,
     ocr_quality,
@@ -30,12 +31,13 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "wordcount": wordcount.cases,
     "many-files": many_files.cases,
     "faces": faces.cases,
+    "faces-speed": faces_speed.cases,
     "bundles": bundles.cases,
     "battle": battle.cases,
 }
-BY_DEFAULT = ("ocr", "ocr-quality", "wordcount", "many-files", "faces", "bundles")
+BY_DEFAULT = ("ocr", "ocr-quality", "wordcount", "many-files", "faces", "faces-speed", "bundles")
 """Without the battle: it takes as long as its kills do, and measures no speed."""
-COMPARED = ("ocr-quality", "faces", "bundles", "battle")
+COMPARED = ("ocr-quality", "faces", "faces-speed", "bundles", "battle")
 """Whose cases stand side by side in a table of their own."""
 
 
