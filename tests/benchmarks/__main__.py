@@ -18,10 +18,12 @@ from tests.benchmarks import (
     cost,
     empty,
     faces,
+    faces_speed,
     goals,
     many_files,
     ocr,
     ocr_peers,
+    ocr_quality,
     report,
     scaling,
     startup,
@@ -33,6 +35,7 @@ from tests.benchmarks.measure import Failed
 BENCHMARKS: Mapping[str, Benchmark] = {
     "ocr": ocr.cases,
     "ocr-peers": ocr_peers.cases,
+    "ocr-quality": ocr_quality.cases,
     "wordcount": wordcount.cases,
     "wordcount-peers": wordcount_peers.cases,
     "empty": empty.cases,
@@ -40,13 +43,14 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "cost": cost.cases,
     "many-files": many_files.cases,
     "faces": faces.cases,
+    "faces-speed": faces_speed.cases,
     "bundles": bundles.cases,
     "scaling": scaling.cases,
     "battle": battle.cases,
 }
 BY_DEFAULT = tuple(name for name in BENCHMARKS if name != "battle")
 """Without the battle: it takes as long as its kills do, and measures no speed."""
-COMPARED = ("faces", "bundles", "scaling", "battle")
+COMPARED = ("ocr-quality", "faces", "faces-speed", "bundles", "scaling", "battle")
 """Whose cases stand side by side in a table of their own."""
 
 
