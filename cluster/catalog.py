@@ -65,6 +65,7 @@ WORDCOUNT = Job(
     aggregate=counts.add,
     finish=counts.to_dict,
     count=lines.count,
+    formats={"json": Format(counts.write_json)},
     options=(Option("top", int, None, "only the N most frequent words", minimum=1),),
     unavailable=tasks.wordcount.unavailable,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -81,10 +82,11 @@ class Option:
 class Format(NamedTuple):
     """A way to write a result, from its parts as they are read, so that a long result need not be held.
 
-    ``write(parts, out)`` gets a binary stream, or with ``folder`` the path of a folder that exists.
+    ``write(parts, out)`` gets a binary stream, or with ``folder`` the path of a folder that exists; and those options
+    of its job that it has parameters for.
     """
 
-    write: Callable[[Iterable[Any], Any], None]
+    write: Callable[..., None]
     folder: bool = False
 
 
@@ -258,7 +260,8 @@ class Job:
             errors.UsageError: The job has no such format.
         """
         if name in self.formats:
-            return self.formats[name]
+            found = self.formats[name]
+            return found._replace(write=functools.partial(found.write, **_for(found.write, options)))
         if name != "json":
             known = ", ".join(self.format_names)
             raise errors.UsageError(f"job {self.name} has no format {name!r} (it has: {known})")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from aggregators import counts
 from splitters import Chunk
 from tasks import Part
@@ -14,14 +12,11 @@ def count_words(chunk: Chunk) -> Part[counts.Counts]:
 
     A word is what ``str.split()`` gives on the item decoded as UTF-8, invalid bytes replaced by
     U+FFFD. Cutting a text on line borders changes no count: a newline ends every word and every
-    incomplete UTF-8 sequence.
+    incomplete UTF-8 sequence. So the items are one text.
     """
-    table: Counter[str] = Counter()
-    for item in chunk:
-        table.update(item.data.decode(errors="replace").split())
-    return Part(counts.of(table))
+    return Part(counts.of_text(b"\n".join(item.data for item in chunk)))
 
 
 def unavailable() -> str:
-    """Nothing is needed but Python."""
+    """Nothing is needed but Python; with numpy it is several times as fast."""
     return ""
