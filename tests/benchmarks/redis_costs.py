@@ -23,6 +23,7 @@ from tests.benchmarks import scaling, simulator
 from tests.benchmarks.measure import Failed
 from tests.benchmarks.scaling import Ground, Work
 from tests.benchmarks.simulator import Costs
+from tests.kit.programs import RedisServer
 
 FEW, NODES = 2, 10
 IDLE_S = 20.0
@@ -135,7 +136,7 @@ def _bytes(client: redis.Redis, count: int = 100) -> tuple[float, float]:
 
 def _submitted(folder: Path, count: int = 50) -> float:
     """Processor seconds a byte costs its submitter: reading, its sha256, and sending it."""
-    with scaling.RedisServer(folder / "sink") as server, redis.Redis.from_url(server.url) as client:
+    with RedisServer(folder / "sink") as server, redis.Redis.from_url(server.url) as client:
         store = RedisBlobs(client, 3600)
         path = sorted((folder / f"{MB}").iterdir())[0]
         before_s = time.process_time()

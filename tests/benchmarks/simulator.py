@@ -153,14 +153,14 @@ def plot(costs: Costs, target: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(8, 4.5))
     counts = [round(10 ** (at / 40)) for at in range(141)]
-    for number, (name, shape) in enumerate(SHAPES.items()):
+    for name, shape in SHAPES.items():
         found = [simulate(shape._replace(nodes=nodes), costs) for nodes in counts]
         (line,) = axes.plot(counts, [one.efficiency for one in found], label=name)
         at = next((at for at, one in enumerate(found) if one.narrowest != "slots"), None)
         if at is not None:
             axes.annotate(
                 found[at].narrowest, (counts[at], found[at].efficiency), color=line.get_color(),
-                xytext=(4, 4 + 9 * (number % 3)), textcoords="offset points", rotation=35, fontsize=8,
+                xytext=(0, 6), textcoords="offset points", rotation=90, fontsize=8,
             )  # fmt: skip
     axes.axhline(0.95, color="grey", linewidth=0.8, linestyle=":")
     axes.set(xscale="log", ylim=(0, 1.2), xlabel="nodes of 4 slots", ylabel="share of the slots kept busy")

@@ -48,17 +48,21 @@ def made(config: Settings, nodes: list[Any], claims: Claims | None = None) -> Ba
     ],
 )
 def test_two_chunks_for_each_slot_may_be_on_their_way(nodes: list[Any], limits: tuple[int, int]) -> None:
-    assert made(settings.load(), nodes).limits(MB) == limits
+    assert made(settings.load(), nodes).limits(MB, span=1) == limits
+
+
+def test_two_messages_for_each_slot_where_chunks_travel_together() -> None:
+    assert made(settings.load(), [node(50, "ocr")]).limits(100, span=32) == (64 * MiB, 3200)
 
 
 def test_a_limit_that_was_set_holds_whatever_the_nodes_need() -> None:
     config = settings.load(window_bytes=5, window_chunks=7)
-    assert made(config, [node(400, "ocr")]).limits(MB) == (5, 7)
+    assert made(config, [node(400, "ocr")]).limits(MB, span=32) == (5, 7)
 
 
 def test_chunks_wait_that_nobody_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(backlog.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("cluster.runs.backlog.time.monotonic", lambda: now[0])
     claims = Claims(3)
     there = made(settings.load(), [], claims)
     assert [there.waiting(unsettled) for unsettled in (10, 9, 2)] == [7, 6, 0]
