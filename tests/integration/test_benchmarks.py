@@ -36,7 +36,7 @@ def test_a_benchmark_runs_and_finds_its_answer_right(name: str, tmp_path: Path) 
         assert 0 < run["run_s"] < run["wall_s"]
 
 
-@pytest.mark.parametrize("name", ["bundles"])
+@pytest.mark.parametrize("name", ["bundles", "faces-speed"])
 def test_a_benchmark_that_compares_works(name: str, tmp_path: Path) -> None:
     find_redis()
     command = [sys.executable, "-m", "tests.benchmarks", name, "--small"]
