@@ -48,7 +48,7 @@ def benchmark(*arguments: str | Path) -> str:
     return ended.stdout
 
 
-@pytest.mark.parametrize("name", ["bundles", "scaling"])
+@pytest.mark.parametrize("name", ["bundles", "faces-speed", "scaling"])
 def test_a_benchmark_that_compares_works(name: str) -> None:
     benchmark(name)
 
