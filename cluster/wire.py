@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 RUN_PATTERN = r"^[a-zA-Z0-9-]{1,64}$"
 COMPRESS_FROM_BYTES = 512
+HURRY_FROM_BYTES = 2**20
+"""From there on compressing takes long enough to be done in half the time, for some 5 % more bytes."""
 DEFAULT_MAX_BYTES = 256 * 2**20
 MOST_CHUNKS = 64
 """So many may travel in one message."""
@@ -95,7 +97,7 @@ def pack(value: Any, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:
         raise BadMessage(f"a part has {len(packed):,} bytes; the limit is {max_bytes:,}")
     if len(packed) < COMPRESS_FROM_BYTES:
         return RAW + packed
-    return ZSTD + zstandard.ZstdCompressor(level=3).compress(packed)
+    return ZSTD + zstandard.ZstdCompressor(level=3 if len(packed) < HURRY_FROM_BYTES else 1).compress(packed)
 
 
 def unpack(data: bytes, max_bytes: int = DEFAULT_MAX_BYTES) -> Any:

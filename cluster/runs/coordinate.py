@@ -80,6 +80,7 @@ class Coordinator:
         self._progress: Progress | None = None
         self._looked_at = 0.0
         self._span = 1
+        self._limit_bytes = 0
         self._window: list[ChunkEntry] = []  # uploaded, not yet entered
         self._window_bytes = 0
         self._failures: dict[str, str] = {}  # items that could not be read, not yet entered
@@ -172,7 +173,7 @@ class Coordinator:
             self._failures |= problems
             self._unreadable += sum(item.last for item in chunk if item.problem)
             self._count_chunk(chunk, sha256s)
-            if len(self._window) >= self._fold_chunks() or self._is_waited_for():
+            if self._is_full() or self._is_waited_for():
                 self._flush()
         if self._read.chunks_read < self._entered.chunks_read:
             raise errors.InputChanged(_changed(self._run, self._read.chunks_read))
@@ -200,10 +201,16 @@ class Coordinator:
         entered = self._entered
         return self._read._replace(chunks=entered.chunks, windows=entered.windows, size_bytes=entered.size_bytes)
 
-    def _fold_chunks(self) -> int:
-        """Small windows first, so that the nodes begin while the input is still being read."""
-        most = self._config.fold_chunks * min(self._span, TINY)
-        return min(most, 4 * 2**self._entered.windows if self._entered.windows < 16 else 2**20)
+    def _is_full(self) -> bool:
+        """Small windows first, so that the nodes begin while the input is still being read.
+
+        Large chunks come few to a window: their parts are likely large, and are joined while others are worked on.
+        """
+        most = min(
+            self._config.fold_chunks * min(self._span, TINY),
+            4 * 2**self._entered.windows if self._entered.windows < 16 else 2**20,
+        )
+        return len(self._window) >= most or self._window_bytes >= self._limit_bytes // 2
 
     def _upload(self, chunk: Chunk) -> list[str]:
         """Add a chunk to the window, its bytes to the blob store if they are many; gives their sha256."""
@@ -274,7 +281,7 @@ class Coordinator:
     def _wait_for_room(self, size_bytes: int) -> bool:
         """Hold until the chunk fits into the limits of what may be on its way; False if the run ended."""
         while True:
-            limit_bytes, limit_chunks = self._backlog.limits(size_bytes, self._span)
+            self._limit_bytes, limit_chunks = self._backlog.limits(size_bytes, self._span)
             progress = self._progress
             if progress is None or time.monotonic() - self._looked_at >= POLL_S:
                 progress = self._look()
@@ -282,7 +289,7 @@ class Coordinator:
                 return False
             chunks = self._entered.chunks + len(self._window) - progress.chunks_settled
             held_bytes = self._entered.size_bytes + self._window_bytes - progress.bytes_settled
-            fits = chunks == 0 or (chunks < limit_chunks and held_bytes + size_bytes <= limit_bytes)
+            fits = chunks == 0 or (chunks < limit_chunks and held_bytes + size_bytes <= self._limit_bytes)
             if fits and self._memory.has_room(size_bytes):
                 return True
             if self._may_run_dry():
