@@ -49,7 +49,7 @@ OCR = Job(
     },
     options=(
         Option("lang", str, "eng", "languages as Tesseract names them, joined by +"),
-        Option("clean", bool, True, "even out light, darken faint ink, enlarge small letters before reading"),
+        Option("clean", bool, False, "even out light, darken faint ink, enlarge small letters before reading"),
         MEGAPIXELS,
     ),
     unavailable=tasks.ocr.unavailable,

@@ -23,7 +23,7 @@ entirely, say upside down, Tesseract is sure to 20 or 30; receipts are read with
 
 
 def read_pages(
-    chunk: Chunk, *, lang: str = "eng", max_megapixels: int = 64, clean: bool = True
+    chunk: Chunk, *, lang: str = "eng", max_megapixels: int = 64, clean: bool = False
 ) -> Part[dict[str, str]]:
     r"""Read each picture's text; the pages of a multi-page TIFF are joined by form feeds (``\f``).
 
