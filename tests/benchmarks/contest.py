@@ -22,6 +22,8 @@ from tests.benchmarks.measure import ROOT, Failed
 PEERS = ROOT / ".venv-peers"
 SCRIPTS = Path(__file__).with_name("peers")
 TIMEOUT_S = 900.0
+NOT_HANDED_ON = ("PYTHONDONTWRITEBYTECODE", "OMP_THREAD_LIMIT")
+"""Installed programs keep their bytecode; and our OCR, which the true answer comes from, allows one thread only."""
 
 
 class Timed(NamedTuple):
@@ -67,7 +69,7 @@ class Peer:
             Failed: It ended badly, or not in time.
         """
         python = PEERS / "bin" / "python" if self.own_environment else sys.executable
-        environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        environment = {name: value for name, value in os.environ.items() if name not in NOT_HANDED_ON}
         environment |= {"PATH": f"{os.environ['PATH']}:{PEERS / 'bin'}", "PYTHONPATH": str(SCRIPTS), **self.environment}
         remove(output)
         started = time.time()

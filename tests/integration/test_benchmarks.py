@@ -144,7 +144,9 @@ def test_counts_that_differ_only_in_how_invalid_bytes_are_shown_are_told(tmp_pat
 
 def test_a_peer_whose_answer_is_wrong_has_no_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contest, "SCRIPTS", tmp_path)
-    script = "import sys, time, json\nopen(sys.argv[-1], 'w').write(sys.argv[1])\n"
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "1")  # as our OCR leaves it, and no peer of ours should find it
+    script = "import os, sys, time, json\nassert 'OMP_THREAD_LIMIT' not in os.environ\n"
+    script += "open(sys.argv[-1], 'w').write(sys.argv[1])\n"
     (tmp_path / "peer.py").write_text(script + "print(json.dumps({'done': time.time()}))")
     right, wrong = (
         Peer(name=name, script="peer.py", arguments=[name], own_environment=False) for name in ("right", "wrong")
