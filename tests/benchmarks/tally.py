@@ -33,6 +33,8 @@ def read(result: Path) -> dict[str, int]:
     """A result in any of the forms."""
     found: dict[str, int] = {}
     for path in sorted(result.glob("part-*")) if result.is_dir() else [result]:
+        if not path.stat().st_size:
+            continue  # a part without words
         with path.open(encoding="utf-8", errors="replace") as stream:
             lined = LINE.match(stream.read(64))
             stream.seek(0)

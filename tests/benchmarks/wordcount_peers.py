@@ -31,7 +31,20 @@ def peers(books: Path) -> list[Peer]:
             own_environment=False,
         ),
         Peer(name="Dask", script="wordcount_dask.py", arguments=[books], goal=Goal(">", 1)),
-        Peer(name="Spark", script="wordcount_spark.py", arguments=[books], goal=Goal(">=", 6), needs="java"),
+        Peer(
+            name="Spark, its own example",
+            script="wordcount_spark.py",
+            arguments=["example", books],
+            goal=Goal(">=", 6),
+            needs="java",
+        ),
+        Peer(
+            name="Spark, data frames",
+            script="wordcount_spark.py",
+            arguments=["frames", books],
+            goal=Goal(">", 1),
+            needs="java",
+        ),
     ]
 
 
