@@ -35,8 +35,8 @@ WAIT_S = 0.2
 MEMORY_LOOK_S = 0.5
 WINDOW_OPEN_S = 0.25
 """A window is published when it is full, or has been open for so long and the nodes may run out of work."""
-SPAN_S = 0.1
-"""Chunks that take less travel several in a message, as many as take so long together."""
+SPAN_S = 0.25
+"""Chunks that take less travel several in a message, as many as take so long together: at the end a quarter of them."""
 MOST_SPAN = 32
 TINY = 4
 """Windows of chunks that travel together hold up to so many times as many."""
@@ -113,6 +113,7 @@ class Coordinator:
         try:
             self._entered = self._fenced(Lease.split)
             if not self._entered.ended and self._publish_all(read()):
+                self._span = max(1, self._span // 4)  # so that all have to do until the end
                 self._flush()
                 self._fenced(lambda lease: lease.end_split(self._position(), self._failures, self._unreadable))
                 self._entered = self._entered._replace(ended=True)

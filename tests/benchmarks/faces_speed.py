@@ -28,7 +28,7 @@ from tests.kit.programs import RedisServer, Worker, cluster
 DATA = ROOT.parent / "shared" / "data" / "faces"
 EXAMPLES = ROOT / "deploy" / "examples" / "people"
 SLOTS = 2
-TIMES, LEARNT_PEOPLE = 2, 5
+TIMES, LEARNT_PEOPLE = 5, 5
 MOST_TIME = 1.1
 TIMEOUT_S = 300
 
