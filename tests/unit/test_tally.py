@@ -1,0 +1,152 @@
+"""Counting words in columns of numbers, against a plain count; with numpy, and without."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aggregators import counts, slots, tally
+from cluster import catalog
+from tests.benchmarks import texts
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("numpy") is None, reason="numpy is not installed")
+
+WORDS = [
+    b"a",
+    b"b",
+    b"the",
+    b"eightlet",
+    b"ninelette",
+    b"x" * 16,
+    b"x" * 17,
+    b"x" * 32,
+    b"x" * 33,
+    b"nul\0",
+    b"nul",
+    b"\0",
+]
+SPACES = [b" ", b"\n", b"\r\n", b"\t", b"\x1c", b"\x1f", b"", "\x85".encode(), "\u2003".encode(), "\u3000".encode()]
+PIECES = st.one_of(
+    st.sampled_from([*WORDS, *SPACES, *texts.HARD, *map(str.encode, texts.FOREIGN), b"\xc2", b"\xe2\x80", b"\xe3"]),
+    st.binary(max_size=4),
+)
+
+
+@pytest.fixture(params=["with numpy", "without"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counts, "_has_numpy", lambda: request.param == "with numpy")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_blocks() -> Iterator[None]:
+    """Else no text of a test has more than one block."""
+    before, tally.BLOCK_BYTES = tally.BLOCK_BYTES, 24
+    yield
+    tally.BLOCK_BYTES = before
+
+
+def as_dict(found: tally.Tally) -> dict[str, int]:
+    words = found.words.decode().split("\n")[:-1]
+    assert len(set(words)) == len(words) == len(found.counts)
+    return dict(zip(words, found.counts.tolist(), strict=True))
+
+
+def added(tables: list[dict[str, int]]) -> dict[str, int]:
+    return as_dict(tally.add(map(counts._opened, map(counts.of, tables))))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(PIECES, max_size=60).map(b"".join))
+def test_a_text_has_the_words_that_split_gives(data: bytes) -> None:
+    assert as_dict(tally.of_text(data)) == Counter(data.decode(errors="replace").split())
+
+
+def test_all_white_space_of_unicode_is_known() -> None:
+    spaces = {chr(code) for code in range(0x110000) if chr(code).isspace()}
+    assert spaces == {*tally.SPACE.decode(), *tally.WIDE_SPACE}
+
+
+def test_a_long_text_has_the_words_that_split_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tally, "BLOCK_BYTES", 5_000)
+    chance = random.Random(7)
+    data = b" ".join(texts.pick(chance, 40_000, 20_000))
+    assert as_dict(tally.of_text(data)) == Counter(data.decode(errors="replace").split())
+
+
+TABLES = st.lists(
+    st.dictionaries(st.one_of(st.text("ab\0é \r", max_size=3), st.text("xy", min_size=30)), st.integers(1, 2**40))
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(TABLES)
+def test_parts_add_up_like_counters_whatever_words_hold_but_a_newline(tables: list[dict[str, int]]) -> None:
+    total: Counter[str] = Counter()
+    for table in tables:
+        total.update(table)
+    assert added(tables) == total
+
+
+def test_words_that_never_find_a_slot_are_counted_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "MULTIPLIERS", [[0] * slots.MAX_WIDTH] * slots.ROUNDS)
+    data = b" ".join(b"%d %d-of-many-numbers" % (number % 90, number % 70) for number in range(300))
+    assert as_dict(tally.of_text(data)) == Counter(data.decode().split())
+
+
+def test_large_counts_are_exact_and_too_large_ones_an_error(way: None) -> None:
+    parts = [counts.of({"a": 2**62, "b": 1}), counts.of({"a": 2**61 - 5})]
+    assert counts.to_dict(counts.add(parts)) == {"a": 2**62 + 2**61 - 5, "b": 1}
+    with pytest.raises(OverflowError):
+        counts.add([*parts, counts.of({"a": 2**63 + 2**62})])
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"words": b"a\nb", "counts": b"\1" + bytes(7)},
+        {"words": b"", "counts": bytes(16)},
+        {"words": b"a", "counts": b"\1"},
+    ],
+)
+def test_a_part_with_columns_of_different_length_is_refused(way: None, part: Any) -> None:
+    with pytest.raises(ValueError, match=r"a part of|multiple of item size"):
+        counts.add([counts.of({"c": 1}), part])
+
+
+def test_parts_of_nodes_with_and_without_numpy_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, parts = "naïve café\n言葉 café\n".encode(), []
+    for has in (True, False):
+        monkeypatch.setattr(counts, "_has_numpy", lambda has=has: has)
+        parts.append(counts.of_text(data))
+    for has in (True, False):
+        monkeypatch.setattr(counts, "_has_numpy", lambda has=has: has)
+        assert counts.to_dict(counts.add(parts)) == {"café": 4, "naïve": 2, "言葉": 2}
+
+
+def write(parts: list[counts.Counts], **options: Any) -> bytes:
+    out = io.BytesIO()
+    catalog.WORDCOUNT.writer("json", {"top": None, "chunk_size": 9, **options}).write(parts, out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("make", [dict, lambda: {'a"\\\x01\x08\x1f\x7f\u2028': 3, "é": 10, "z": 3, "y": 1}])
+def test_json_has_all_words_the_most_frequent_first(way: None, make: Callable[[], dict[str, int]]) -> None:
+    table = make()
+    written = write([counts.of(table), counts.of(table)])
+    assert written.endswith(b"\n")
+    found = json.loads(written)
+    assert found == {word: 2 * count for word, count in table.items()}
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+
+
+def test_json_has_only_the_top_words_if_so_ordered(way: None) -> None:
+    assert write([counts.of({"b": 2, "a": 2, "c": 9})], top=2) == b'{\n  "c": 9,\n  "a": 2\n}\n'
