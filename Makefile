@@ -45,13 +45,18 @@ fix: $(VENV)/.test  ## Format, and mend what the linter can.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.test  ## Run the benchmarks (about 10 minutes).
+bench: $(VENV)/.test  ## Run the benchmarks, beside others after `make bench-peers` (about two hours).
 	$(BIN)/python -m tests.benchmarks
 
 # What we compare with, apart: some of it takes the place of what we use ourselves.
-bench-peers:  ## Install what the benchmarks compare with into .venv-peers.
+PEERS := tests/benchmarks/peers/requirements.txt
+.venv-peers/.installed: $(PEERS)
 	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check 'opencv-contrib-python-headless>=4.10,<5' 'numpy>=1.26'
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r $(PEERS)
+	@touch $@
+	@command -v java >/dev/null || echo "there is no java: Spark is left out (apt install openjdk-17-jre-headless)" >&2
+
+bench-peers: .venv-peers/.installed  ## Install what the benchmarks compare with (Spark, Dask, Ray, polars) into .venv-peers.
 
 examples: $(VENV)/.test  ## Draw the example pictures again.
 	$(BIN)/python deploy/examples/draw_images.py $(EXAMPLES)

@@ -49,6 +49,7 @@ OCR = Job(
     },
     options=(
         Option("lang", str, "eng", "languages as Tesseract names them, joined by +"),
+        Option("clean", bool, False, "even out light, darken faint ink, enlarge small letters before reading"),
         MEGAPIXELS,
     ),
     unavailable=tasks.ocr.unavailable,

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 
 import orjson
 
-from cluster import errors, wire
+from cluster import errors
 from splitters import Chunk, NothingToSplit
 from tasks import Part
 
@@ -286,6 +286,8 @@ class Job:
 
     def outcome_locally(self, source: Source, **options: Any) -> Outcome:
         """Like ``run_locally``, with the failures."""
+        from cluster import wire
+
         values = self.check_options(options)
         failures: dict[str, str] = {}
 

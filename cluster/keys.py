@@ -5,7 +5,7 @@
 | cluster:runs                | zset   | run -> when it started, in seconds since 1970 |
 | cluster:run:R               | hash   | manifest, state and counters of run R (fields: ledger.py) |
 | cluster:run:R:done          | bitmap | bit i: chunk i is settled, that is committed or set aside |
-| cluster:run:R:chunks        | hash   | chunk -> its items and where their bytes lie; until it is settled |
+| cluster:run:R:chunks        | hash   | chunk -> its items, and their bytes or where they lie; until it is settled |
 | cluster:run:R:claims        | hash   | chunk or "fold level:number" -> "since_ms start node", who works on it |
 | cluster:run:R:attempts      | hash   | chunk or "fold level:number" -> "failed killed lost", how often they ended so |
 | cluster:run:R:copies        | hash   | chunk -> the slow node for whose sake a second copy was published |
@@ -14,7 +14,7 @@
 | cluster:run:R:folds         | hash   | "level:number" -> the part that a fold gave; these together are the result |
 | cluster:run:R:failures      | hash   | item -> why it is missing |
 | cluster:run:R:nodes         | hash   | node -> chunks it committed |
-| cluster:run:R:times         | hash   | node -> milliseconds it took for these |
+| cluster:run:R:times         | hash   | node -> microseconds it took for these |
 | cluster:run:R:refusals      | hash   | node -> why it does not take this run's chunks |
 | cluster:run:R:events        | stream | the run's story, its last changes |
 | cluster:run:R:publishing    | string | who makes a model of the run's result; for some minutes |
@@ -39,6 +39,7 @@ Scopes of blobs: ``runs/R/in/<chunk>`` the input of a chunk, dropped when it is 
 
 from __future__ import annotations
 
+QUEUE = "cluster."
 RUNS = "cluster:runs"
 NODES = "cluster:nodes"
 WISHES = "cluster:nodes:wishes"
@@ -53,6 +54,11 @@ OF_RUN = (
     "failures", "nodes", "times", "refusals", "events", "publishing",
 )  # fmt: skip
 """What a run has besides its own hash and the parts of its windows."""
+
+
+def queue(label: str) -> str:
+    """Celery's list of the messages of a label (see ``Job.label_with``): only who serves that label sees them."""
+    return QUEUE + label
 
 
 def run(run: str, what: str = "") -> str:

@@ -15,20 +15,18 @@ from typing import TYPE_CHECKING, Any
 import redis
 from pydantic import SecretStr
 
-from cluster import errors, redis_client, runs
+from cluster import errors, keys, redis_client, runs
 from cluster.bundles import shelf
 from cluster.job import Job, Source, paths
 from cluster.runs import Stores, demand
-from cluster.runs.coordinate import Coordinator, cancel
-from cluster.runs.lease import LEASE_S, Busy, Role
-from cluster.runs.supervise import Supervisor
-from cluster.runs.watch import Watch
 from cluster.settings import Settings
 from splitters import Chunk
 
 if TYPE_CHECKING:
     from celery import Celery
 
+    from cluster.runs.lease import Role
+    from cluster.runs.supervise import Supervisor
 
 NEWS_S = 2.0
 LEASE_POLL_S = 0.25
@@ -67,6 +65,10 @@ class Session:
             errors.RunOver: The run has ended already.
             errors.InputChanged: The input is not the one that the run was begun with.
         """
+        # They bring Celery with them: a private cluster's worker starts while they are loaded.
+        from cluster.runs.coordinate import Coordinator, cancel
+        from cluster.runs.supervise import Supervisor
+        from cluster.runs.watch import Watch
 
         def wait() -> None:
             self.check(0)
@@ -101,15 +103,14 @@ def opened(config: Settings, job: Job, options: Mapping[str, Any]) -> Iterator[S
         errors.BrokerError: The cluster does not answer, or none can be started.
         errors.JobUnavailable: It would be a private one, and this machine cannot do the job.
     """
-    from cluster import celery_app
-
     if config.broker_url is not None:
         redis_client.check(config.require_broker())
+        from cluster import celery_app
+
         with closing(celery_app.build(config)) as app:
             yield Session(config, runs.connect(config), app, lambda wait_s: None)
         return
     from cluster.local import LocalCluster
-    from cluster.runs.celery_tasks import queue
 
     private = config.model_copy(update={"bundle_dir": config.models_folder})
     require_here(private, job, options)
@@ -117,8 +118,10 @@ def opened(config: Settings, job: Job, options: Mapping[str, Any]) -> Iterator[S
         # Who submits here waits for it, and uses the machine with just that; unless these were set on purpose.
         polite = not config.model_fields_set.isdisjoint({"slots_in_use", "memory_floor_bytes"})
         local.start_worker(
-            [queue(job.label_with(options))], task_events=False, polite=polite, bundle_dir=private.bundle_dir
+            [keys.queue(job.label_with(options))], task_events=False, polite=polite, bundle_dir=private.bundle_dir
         )
+        from cluster import celery_app
+
         private = private.model_copy(update={"broker_url": SecretStr(local.url)})
         # A private Redis that does not answer is dead; nobody will start it again.
         stores = runs.connect(private, patient=False)
@@ -128,6 +131,8 @@ def opened(config: Settings, job: Job, options: Mapping[str, Any]) -> Iterator[S
 
 def _take(supervisor: Supervisor, run: str) -> None:
     """Take the run's lease, as soon as that of one who may be dead has run out."""
+    from cluster.runs.lease import LEASE_S, Busy
+
     deadline = time.monotonic() + LEASE_S + 1
     while True:
         try:

@@ -47,20 +47,23 @@ class Settings(BaseSettings):
     """Where the bytes of chunks and parts lie: any fsspec URL that all nodes reach, and on all the same; what
     a run leaves there stays until `cluster runs --prune`. None: the broker's Redis."""
 
-    window_bytes: int = Field(64 * MiB, ge=1)
-    """Input of one run that may lie in the store at a time, in bytes; one chunk is always let through."""
+    window_bytes: int | None = Field(None, ge=1)
+    """Input of one run that may lie in the store at a time, in bytes; one chunk is always let through. None: 64 MiB,
+    or two chunks for each slot of the nodes where that is more."""
 
     memory_share: float = Field(0.8, gt=0, le=1)
     """Publishing waits while Redis uses more than this share of its ``maxmemory``: what runs give needs room, too."""
 
-    window_chunks: int = Field(512, ge=2)
-    """Chunks of one run that may be published and not done at a time."""
+    window_chunks: int | None = Field(None, ge=2)
+    """Chunks of one run that may be published and not done at a time; none: 512, or two for each slot of the nodes
+    where that is more."""
 
     fold_chunks: int = Field(32, ge=2, le=10_000)
-    """How many chunks one chord joins: their parts are folded into one by its body."""
+    """How many chunks one chord joins, four times as many where they are tiny: their parts are folded into one by its
+    body."""
 
-    inline_part_bytes: int = Field(64 * 1024, ge=0)
-    """Parts up to this size stand in the ledger itself, larger ones in the blob store."""
+    inline_bytes: int = Field(64 * 1024, ge=0)
+    """A chunk's input, and parts, up to this size stand in the ledger itself, larger ones in the blob store."""
 
     max_part_bytes: int = Field(256 * MiB, ge=1, le=512 * MiB)
     """A part may have this size before it is compressed; a larger one fails its chunk."""

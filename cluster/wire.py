@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgpack
 import orjson
@@ -14,6 +14,8 @@ COMPRESS_FROM_BYTES = 512
 HURRY_FROM_BYTES = 2**20
 """From there on compressing takes long enough to be done in half the time, for some 5 % more bytes."""
 DEFAULT_MAX_BYTES = 256 * 2**20
+MOST_CHUNKS = 64
+"""So many may travel in one message."""
 RAW, ZSTD = b"\0", b"\1"
 
 
@@ -22,12 +24,12 @@ class BadMessage(ValueError):
 
 
 class MapMessage(BaseModel):
-    """Do one chunk. All it names stands in the ledger: a message that is replayed or forged changes nothing."""
+    """Do some chunks. All it names stands in the ledger: a message that is replayed or forged changes nothing."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     run: str = Field(pattern=RUN_PATTERN)
-    chunk: int = Field(ge=0, lt=2**31)
+    chunks: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(min_length=1, max_length=MOST_CHUNKS)
 
 
 class FoldMessage(BaseModel):
@@ -50,6 +52,8 @@ class ChunkEntry(BaseModel):
     last: list[bool]
     """Which items count as done with this chunk: see ``splitters.Item.last``."""
     window: int
+    data: list[bytes] | None = None
+    """The items' bytes, where they are few enough to stand here; else they lie in the blob store."""
 
     @property
     def items(self) -> int:
@@ -63,7 +67,7 @@ class ChunkEntry(BaseModel):
 
     def pack(self) -> bytes:
         """As kept in the ledger."""
-        return pack([self.names, self.refs, self.last, self.window])
+        return pack([self.names, self.refs, self.last, self.window, self.data])
 
     @classmethod
     def unpack(cls, data: bytes) -> ChunkEntry:
@@ -73,8 +77,8 @@ class ChunkEntry(BaseModel):
             BadMessage: It was not written by ``pack``.
         """
         try:
-            names, refs, last, window = unpack(data)
-            return cls(names=names, refs=refs, last=last, window=window)
+            names, refs, last, window, inline = unpack(data)
+            return cls(names=names, refs=refs, last=last, window=window, data=inline)
         except (TypeError, ValueError) as error:
             raise BadMessage(f"what the ledger holds of this chunk cannot be read: {error}") from None
 

@@ -53,14 +53,14 @@ def get(store: BlobStore, scope: str, refs: Sequence[Ref]) -> list[bytes | error
 
     Gives, for each ref, its bytes or the error that remains; never bytes that do not match.
     """
-    checked = [_check(ref, data) for ref, data in zip(refs, store.read(scope, refs), strict=True)]
+    checked = [check(ref, data) for ref, data in zip(refs, store.read(scope, refs), strict=True)]
     for _ in range(READ_ATTEMPTS - 1):
         wrong = [at for at, value in enumerate(checked) if not isinstance(value, bytes)]
         if not wrong:
             break
         again = store.read(scope, [refs[at] for at in wrong])
         for at, data in zip(wrong, again, strict=True):
-            checked[at] = _check(refs[at], data)
+            checked[at] = check(refs[at], data)
     return checked
 
 
@@ -93,7 +93,8 @@ def connect(settings: Settings, client: redis.Redis) -> BlobStore:
     return RedisBlobs(client, settings.retention_s)
 
 
-def _check(ref: Ref, data: bytes | None) -> bytes | errors.BlobError:
+def check(ref: Ref, data: bytes | None) -> bytes | errors.BlobError:
+    """The bytes, if they are those of that address, else what is wrong with them."""
     if data is None:
         return errors.BlobMissing(f"the blob {ref.sha256[:12]} of {ref.size_bytes:,} bytes is gone")
     found = address(data)

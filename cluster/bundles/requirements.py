@@ -1,6 +1,7 @@
 """The Python packages that a bundle requires: which of them this machine lacks, and how they are put on the path.
 
 A bundle lists all it needs, as ``pip freeze`` would: packages are installed without their dependencies (``install``).
+``packaging``, which reads them, is imported where one is read: most processes never do.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from pathlib import Path
-
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
+from typing import TYPE_CHECKING
 
 from cluster import errors
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 _active: list[Path | None] = []
 """The folder that this process works with, if any."""
@@ -29,6 +31,8 @@ def plain(line: str) -> str:
     Raises:
         errors.BadBundle: It is none, or names a place instead of a version.
     """
+    from packaging.requirements import InvalidRequirement, Requirement
+
     text, *hashes = _split(line)
     try:
         found = Requirement(text)
@@ -44,6 +48,8 @@ def plain(line: str) -> str:
 
 def parse(line: str) -> Requirement:
     """A requirement without its hashes."""
+    from packaging.requirements import Requirement
+
     return Requirement(_split(plain(line))[0])
 
 
@@ -101,6 +107,8 @@ def activate(folder: Path | None) -> None:
 
 def _problem(wanted: Requirement, own: Mapping[str, Distribution], seen: set[str]) -> str:
     """Why one requirement is not met, or "". ``seen`` are those that are looked at already."""
+    from packaging.utils import canonicalize_name
+
     name = canonicalize_name(wanted.name)
     one = own.get(name)
     try:
@@ -123,6 +131,8 @@ def _problem(wanted: Requirement, own: Mapping[str, Distribution], seen: set[str
 
 def _needs(one: Distribution, extra: str) -> Iterator[Requirement]:
     """What a distribution depends on; with ``extra``, what that adds."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
     for line in one.requires or ():
         try:
             needed = Requirement(line)
@@ -137,6 +147,8 @@ def _installed(folder: Path | None) -> dict[str, Distribution]:
     """The distributions in a folder."""
     if folder is None or not folder.is_dir():
         return {}
+    from packaging.utils import canonicalize_name
+
     return {canonicalize_name(one.metadata["Name"]): one for one in distributions(path=[str(folder)])}
 
 

@@ -17,7 +17,6 @@ from cluster.cli import texts
 from cluster.cli.output import Target
 from cluster.cli.progress import Progress
 from cluster.job import Job
-from cluster.runs import coordinate
 from cluster.session import Input, Session
 from cluster.settings import Settings
 
@@ -46,6 +45,8 @@ def to_end(
 
 
 def _cancel(opened: Session, run: str) -> None:
+    from cluster.runs import coordinate
+
     try:
         found = opened.stores.ledger.status(run, failures=False)
         if found.role == "splitter" and found.coordinator != session.whoami():

@@ -17,7 +17,7 @@ from cluster.cli import foreground, shared
 from cluster.cli import output as outputs
 from cluster.job import Job, Option
 from cluster.nodes.registry import PENDING, Node
-from cluster.runs import Stores, coordinate, demand
+from cluster.runs import Stores, demand
 from cluster.settings import Settings
 
 ANSWER_S = 3.0
@@ -169,6 +169,8 @@ def _detach(
         try:
             _spawn(config, run, inputs, folder / f"{run}.log", target, format_name, drawn)
         except BaseException:
+            from cluster.runs import coordinate
+
             coordinate.cancel(run, opened.stores, "it could not be left to the background", "failed")
             raise
     click.echo(run)

@@ -22,6 +22,7 @@ from cluster.local import folder, guard, redis_server
 
 log = logging.getLogger(__name__)
 LOOPBACK = "127.0.0.1"
+WORKER = "cluster.local.worker"
 START_TIMEOUT_S = 20.0
 PORT_ATTEMPTS = 5
 HEEDLESS = {"CLUSTER_SLOTS_IN_USE": "1000000", "CLUSTER_MEMORY_FLOOR_BYTES": "0"}
@@ -99,7 +100,7 @@ class LocalCluster:
         One that is not ``polite`` keeps its slots whatever else runs here. With ``bundle_dir`` it takes bundles from
         that folder.
         """
-        command = [sys.executable, "-m", "celery", "-A", "cluster", "worker", "-n", "local@%h"]
+        command = [sys.executable, "-m", WORKER, "-n", "local@%h"]
         command += ["--loglevel", "INFO", "--without-gossip", "--without-mingle"]
         if queues:
             command += ["-Q", ",".join(queues)]

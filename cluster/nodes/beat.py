@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
@@ -22,6 +23,8 @@ from cluster.redis_client import Outage, is_full
 from cluster.runs import celery_tasks
 
 NAMED = ("cluster", "celery", "redis", "tesserocr", "pytesseract")
+ANNOUNCE_S = 5.0
+"""Between two events that tell what its beats tell, for those who watch events."""
 log = logging.getLogger(__name__)
 
 
@@ -41,6 +44,7 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
         self._timer: Any = None
         self._facts: Facts | None = None
         self._away = False
+        self._announced_s = -ANNOUNCE_S
         self._versions = _versions()
         self._served: set[str] = set()
         self._registry = Registry(self.client)
@@ -109,8 +113,10 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
         if said != "left" or self._facts is None:  # at the end the pool is gone
             self._facts = self._look(consumer)
         facts = self._facts
-        if consumer.event_dispatcher and consumer.event_dispatcher.enabled:
+        now_s = time.monotonic()
+        if consumer.event_dispatcher and consumer.event_dispatcher.enabled and now_s - self._announced_s >= ANNOUNCE_S:
             consumer.event_dispatcher.send("worker-capacity", **facts.model_dump())
+            self._announced_s = now_s
         try:
             wish, revision = self._registry.beat(consumer.hostname, self._start, said, facts)
             full = is_full(self.client)
@@ -136,8 +142,8 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
             busy=len(worker_state.active_requests),
             done=worker_state.all_total_count[0],
             cores=capacity.cores(),
-            memory_total_bytes=capacity.memory_total_bytes(),
-            memory_available_bytes=capacity.memory_available_bytes(),
+            memory_total_bytes=gate.reading.memory_total_bytes,
+            memory_available_bytes=gate.reading.memory_available_bytes,
             load=psutil.getloadavg()[0],
             jobs=sorted(name.removeprefix(celery_tasks.QUEUE) for name in queues),
             missing=self.keeper.found.missing,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-
-import psutil
+from typing import NamedTuple
 
 from cluster.settings import Settings
 
@@ -16,7 +15,7 @@ SELF = Path("/proc/self/cgroup")
 
 def slots(config: Settings) -> int:
     """min(usable cores, (available memory - reserve) / memory per slot), never below 1."""
-    spare_bytes = memory_available_bytes() - config.reserve_memory_bytes
+    spare_bytes = memory().available_bytes - config.reserve_memory_bytes
     return max(1, min(cores(), spare_bytes // config.slot_memory_bytes))
 
 
@@ -27,16 +26,24 @@ def cores() -> int:
     return max(1, min(usable, math.ceil(quota)) if quota else usable)
 
 
-def memory_total_bytes() -> int:
-    """Memory of this machine, or the limit of its cgroup where that is less."""
-    total: int = psutil.virtual_memory().total
-    return min([total, *(limit for limit, _ in _memory_limits())])
+class Memory(NamedTuple):
+    """Of this machine, within the limits of the cgroups this process is in."""
+
+    total_bytes: int
+    available_bytes: int
+    """What can be taken without swapping."""
 
 
-def memory_available_bytes() -> int:
-    """Memory that can be taken without swapping, within the limits of the cgroups this process is in."""
-    available: int = psutil.virtual_memory().available
-    return max(0, min([available, *(limit - used for limit, used in _memory_limits())]))
+def memory() -> Memory:
+    """The memory as it is now."""
+    import psutil
+
+    machine = psutil.virtual_memory()
+    limits = _memory_limits(machine.total)
+    return Memory(
+        min([machine.total, *(limit for limit, _ in limits)]),
+        max(0, min([machine.available, *(limit - used for limit, used in limits)])),
+    )
 
 
 def _cpu_quota() -> float | None:
@@ -55,14 +62,15 @@ def _cpu_quota() -> float | None:
     return min(found, default=None)
 
 
-def _memory_limits() -> list[tuple[int, int]]:
+def _memory_limits(total_bytes: int) -> list[tuple[int, int]]:
     """(limit, used) in bytes of each cgroup that has a limit. What the kernel can drop does not count as used."""
     found = []
     for folder in _cgroups("memory"):
         limit = text(folder / "memory.max") or text(folder / "memory.limit_in_bytes")
-        used = text(folder / "memory.current") or text(folder / "memory.usage_in_bytes")
-        if limit.isdigit() and used.isdigit() and int(limit) < psutil.virtual_memory().total:
-            found.append((int(limit), max(0, int(used) - _droppable_bytes(folder))))
+        if limit.isdigit() and int(limit) < total_bytes:
+            used = text(folder / "memory.current") or text(folder / "memory.usage_in_bytes")
+            if used.isdigit():
+                found.append((int(limit), max(0, int(used) - _droppable_bytes(folder))))
     return found
 
 

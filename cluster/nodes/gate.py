@@ -52,6 +52,8 @@ class Gate(bootsteps.StartStopStep):  # type: ignore[misc]
     requires = ("celery.worker.consumer.tasks:Tasks",)
     config: Settings
     """Set by ``nodes.prepare``."""
+    reading: Reading
+    """What the last look showed, for others who would look at the same; there from ``start`` on."""
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         self._sensor = Sensor(psutil.Process())
@@ -81,6 +83,7 @@ class Gate(bootsteps.StartStopStep):  # type: ignore[misc]
     def look(self, consumer: Any) -> None:
         """Find out what is allowed now, and see to it."""
         reading, members = self._sensor.read()
+        self.reading = reading
         before, now_s = self.allowance, time.monotonic()
         self.slots = consumer.pool.num_processes + self._ended
         self.allowance = self._policy.decide(reading, self.slots, now_s)

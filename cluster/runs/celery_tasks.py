@@ -1,4 +1,4 @@
-"""The Celery tasks of a job: ``cluster.<job>`` does one chunk, ``cluster.<job>.fold`` joins parts.
+"""The Celery tasks of a job: ``cluster.<job>`` does chunks, ``cluster.<job>.fold`` joins parts.
 
 They only translate: a message becomes a call of ``map_chunk`` or ``fold``, its answer becomes a retry,
 a next message or the end. Both are on the job's queue, which the nodes that can do the job consume.
@@ -10,7 +10,7 @@ import functools
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import redis
@@ -20,11 +20,11 @@ from celery import Celery, Task, chord
 from celery.exceptions import Ignore, Reject, TimeLimitExceeded
 from pydantic import ValidationError
 
-from cluster import errors, runs
+from cluster import errors, keys, runs
 from cluster.nodes import identity
 from cluster.runs import fold, map_chunk
 from cluster.runs.ledger import Worker
-from cluster.wire import FoldMessage, MapMessage
+from cluster.wire import MOST_CHUNKS, FoldMessage, MapMessage
 
 if TYPE_CHECKING:
     from cluster.job import Job
@@ -33,14 +33,12 @@ if TYPE_CHECKING:
 Message = TypeVar("Message", MapMessage, FoldMessage)
 CutShort = Callable[[Any, str, str, Worker], None]
 TimedOut = Callable[[Any, str, Worker], None]
-TASK_ID = re.compile(r"(?P<run>[a-zA-Z0-9-]+)\.(?:(?P<chunk>\d+)|fold\.(?P<level>\d+)\.(?P<number>\d+))")
-QUEUE = "cluster."
+TASK_ID = re.compile(
+    r"(?P<run>[a-zA-Z0-9-]+)\."
+    r"(?:(?P<first>\d{1,10})(?:-(?P<last>\d{1,10}))?|fold\.(?P<level>\d{1,10})\.(?P<number>\d{1,10}))"
+)
+QUEUE, queue = keys.QUEUE, keys.queue
 log = logging.getLogger(__name__)
-
-
-def queue(label: str) -> str:
-    """The queue of the messages of a label (see ``Job.label_with``): only who serves that label sees them."""
-    return QUEUE + label
 
 
 def routes(jobs: Iterable[Job]) -> dict[str, dict[str, str]]:
@@ -52,15 +50,17 @@ def add(app: Celery, job: Job, config: Settings) -> None:
     """Register the two tasks of ``job``."""
     stores = functools.cache(functools.partial(runs.connect, config))
 
-    def chunk_timed_out(message: Any, reason: str, worker: Worker) -> None:
+    def chunks_timed_out(message: Any, reason: str, worker: Worker) -> None:
         parsed = MapMessage.model_validate(message)
-        entry = stores().ledger.entry(parsed.run, parsed.chunk)
-        if entry is not None:
-            map_chunk.set_aside(parsed, stores(), entry, reason, worker)
+        if len(parsed.chunks) > 1:  # which one it was shows when each comes by itself, once they are found missing
+            chunks_cut_short(message, "killed", reason, worker)
+        elif (entry := stores().ledger.entry(parsed.run, parsed.chunks[0])) is not None:
+            map_chunk.set_aside(parsed.run, parsed.chunks[0], stores(), entry, reason, worker)
 
-    def chunk_cut_short(message: Any, how: str, why: str, worker: Worker) -> None:
+    def chunks_cut_short(message: Any, how: str, why: str, worker: Worker) -> None:
         parsed = MapMessage.model_validate(message)
-        stores().ledger.end_attempt(parsed.run, str(parsed.chunk), how, worker, why)
+        for chunk in parsed.chunks:
+            stores().ledger.end_attempt(parsed.run, str(chunk), how, worker, why)
 
     def fold_timed_out(message: Any, reason: str, worker: Worker) -> None:
         # Its message is acknowledged by now; the supervisor finds it missing.
@@ -74,10 +74,10 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         bind=True,
         shared=False,
         name=f"cluster.{job.name}",
-        base=_guarded(chunk_cut_short, chunk_timed_out),
+        base=_guarded(chunks_cut_short, chunks_timed_out),
         max_retries=None,
     )
-    def map_task(self: Task, message: Any) -> int:
+    def map_task(self: Task, message: Any) -> None:
         parsed = _parse(MapMessage, message)
         worker = Worker(self.request.hostname, identity.start())
         try:
@@ -91,18 +91,13 @@ def add(app: Celery, job: Job, config: Settings) -> None:
             raise _hand_back(self, config, error) from error
         except Exception as error:
             # Ours, or a time limit that struck at a bad moment.
-            log.exception(
-                "run %s, chunk %s", parsed.run, parsed.chunk, extra={"run": parsed.run, "chunk": parsed.chunk}
-            )
-            why = f"{type(error).__name__}: {error}"
-            stores().ledger.end_attempt(parsed.run, str(parsed.chunk), "failed", worker, why)
+            log.exception("run %s, chunks %s", parsed.run, _shown(parsed.chunks), extra={"run": parsed.run})
+            chunks_cut_short(message, "failed", f"{type(error).__name__}: {error}", worker)
             raise self.retry(countdown=config.retry_delay_s, exc=None) from error
         if isinstance(ended, map_chunk.TryAgain):
-            raise self.retry(countdown=ended.delay_s, exc=None)
-        log.debug(
-            "run %s, chunk %s: %s", parsed.run, parsed.chunk, ended, extra={"run": parsed.run, "chunk": parsed.chunk}
-        )
-        return parsed.chunk
+            rest = MapMessage(run=parsed.run, chunks=list(ended.chunks)).model_dump()
+            raise self.retry(args=(rest,), countdown=ended.delay_s, exc=None)
+        log.debug("run %s, chunks %s: %s", parsed.run, _shown(parsed.chunks), ended, extra={"run": parsed.run})
 
     @app.task(
         bind=True,
@@ -135,8 +130,8 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         log.debug("run %s, %s: %s", parsed.run, fold.name(parsed), ended, extra={"run": parsed.run})
 
 
-def publish_window(app: Celery, label: str, run: str, window: int, chunks: range) -> None:
-    """Publish a chord to those who serve ``label``: a message for each chunk, as its body the fold of their parts.
+def publish_window(app: Celery, label: str, run: str, window: int, chunks: range, span: int = 1) -> None:
+    """Publish a chord to those who serve ``label``: messages of ``span`` chunks, as its body the fold of their parts.
 
     Raises:
         kombu.exceptions.OperationalError: Redis does not take it; some messages may have been sent.
@@ -144,17 +139,18 @@ def publish_window(app: Celery, label: str, run: str, window: int, chunks: range
     to = queue(label)
     task, body = _task(app, label), _task(app, label, ".fold")
     header = [
-        task.s(MapMessage(run=run, chunk=chunk).model_dump()).set(task_id=f"{run}.{chunk}", queue=to)
-        for chunk in chunks
+        task.s(MapMessage(run=run, chunks=list(together)).model_dump()).set(task_id=_map_id(run, together), queue=to)
+        for together in (chunks[at : at + span] for at in range(0, len(chunks), span))
     ]
     message = FoldMessage(run=run, level=0, number=window)
     # Immutable: what the headers return is not needed, the ledger has the parts.
     chord(header, app=app)(body.si(message.model_dump()).set(task_id=f"{run}.fold.0.{window}", queue=to))
 
 
-def publish_chunk(app: Celery, label: str, message: MapMessage) -> None:
+def publish_chunk(app: Celery, label: str, run: str, chunk: int) -> None:
     """Publish one chunk again: its message is lost, or slow."""
-    task_id = f"{message.run}.{message.chunk}"
+    message = MapMessage(run=run, chunks=[chunk])
+    task_id = _map_id(run, range(chunk, chunk + 1))
     _task(app, label).apply_async((message.model_dump(),), task_id=task_id, queue=queue(label))
 
 
@@ -174,12 +170,23 @@ def _task(app: Celery, label: str, part: str = "") -> Task:
     return app.tasks[f"cluster.{job}{part}"]
 
 
-def parse_id(task_id: str) -> tuple[str, str] | None:
-    """The run, and the chunk ("17") or fold ("fold 0:3"), that a message of that id is about."""
+def parse_id(task_id: str) -> tuple[str, list[str]] | None:
+    """The run, and the chunks ("17") or the fold ("fold 0:3"), that a message of that id is about."""
     found = TASK_ID.fullmatch(task_id)
     if found is None:
         return None
-    return found["run"], found["chunk"] or f"fold {found['level']}:{found['number']}"
+    if found["level"]:
+        return found["run"], [f"fold {found['level']}:{found['number']}"]
+    first, last = int(found["first"]), int(found["last"] or found["first"])
+    return (found["run"], list(map(str, range(first, last + 1)))) if 0 <= last - first < MOST_CHUNKS else None
+
+
+def _map_id(run: str, chunks: range) -> str:
+    return f"{run}.{_shown(chunks)}"
+
+
+def _shown(chunks: Sequence[int]) -> str:
+    return f"{chunks[0]}-{chunks[-1]}" if len(chunks) > 1 else str(chunks[0])
 
 
 def _parse(kind: type[Message], message: Any) -> Message:

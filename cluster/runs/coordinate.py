@@ -15,6 +15,7 @@ import kombu.exceptions
 from cluster import blobs, errors, keys, redis_client
 from cluster.job import Job, Source, paths, sift
 from cluster.runs import Stores, celery_tasks
+from cluster.runs.backlog import Backlog
 from cluster.runs.lease import Busy, Lease, OutOfStep, Split
 from cluster.runs.supervise import Supervisor
 from cluster.settings import Settings
@@ -29,14 +30,23 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 POLL_S = 0.05
+WAIT_S = 0.2
+"""So long between two looks at a run that is published whole; at its end one looks at once."""
 MEMORY_LOOK_S = 0.5
 WINDOW_OPEN_S = 0.25
 """A window is published when it is full, or has been open for so long and the nodes may run out of work."""
+SPAN_S = 0.25
+"""Chunks that take less travel several in a message, as many as take so long together: at the end a quarter of them."""
+MOST_SPAN = 32
+TINY = 4
+"""Windows of chunks that travel together hold up to so many times as many."""
+HUNGRY_S = 0.1
+"""It has been open for so long, and nothing waits for the nodes."""
 log = logging.getLogger(__name__)
 
 
 class Coordinator:
-    """Brings one run to its end. ``on_wait`` is called many times a second while it waits.
+    """Brings one run to its end. ``on_wait`` is called some times a second while it waits.
 
     All that it knows stands in the ledger after each window, so another one with the same input can go on where it
     ended: the splitter gives the same chunks again, and those that are entered already are only compared.
@@ -59,6 +69,7 @@ class Coordinator:
         self._config = config
         self._supervisor = supervisor
         self._on_wait = on_wait
+        self._backlog = Backlog(stores, config, run, supervisor.label)
         self._memory = Memory(self._ledger.redis, config.memory_share, run)
         self._begin()
 
@@ -66,7 +77,10 @@ class Coordinator:
         self._lease: Lease | None = None
         self._entered = Split()  # what stands in the ledger
         self._read = Split()  # what is read: chunks_read, items and digest run ahead of the ledger
-        self._settled = 0  # chunks, when we looked last
+        self._progress: Progress | None = None
+        self._looked_at = 0.0
+        self._span = 1
+        self._limit_bytes = 0
         self._window: list[ChunkEntry] = []  # uploaded, not yet entered
         self._window_bytes = 0
         self._failures: dict[str, str] = {}  # items that could not be read, not yet entered
@@ -99,6 +113,7 @@ class Coordinator:
         try:
             self._entered = self._fenced(Lease.split)
             if not self._entered.ended and self._publish_all(read()):
+                self._span = max(1, self._span // 4)  # so that all have to do until the end
                 self._flush()
                 self._fenced(lambda lease: lease.end_split(self._position(), self._failures, self._unreadable))
                 self._entered = self._entered._replace(ended=True)
@@ -123,11 +138,13 @@ class Coordinator:
 
     def wait(self) -> str:
         """Wait for the end; gives the state the run ended in."""
+        event = ""
         while True:
             progress = self._look()
             if progress.state != "running":
                 return progress.state
-            self._pause()
+            self._on_wait()
+            event = self._ledger.await_event(self._run, event, WAIT_S)
 
     def count_ahead(self, source: Source) -> None:
         """Count the items in the background, so that the time left can be told."""
@@ -151,14 +168,13 @@ class Coordinator:
             if readable:
                 if not self._wait_for_room(sum(len(item.data) for item in readable)):
                     return False
-                refs = self._upload(readable)
+                sha256s = self._upload(readable)
             else:
-                refs = []
+                sha256s = []
             self._failures |= problems
             self._unreadable += sum(item.last for item in chunk if item.problem)
-            self._count_chunk(chunk, [ref.sha256 for ref in refs])
-            waited = time.monotonic() - self._opened_at > WINDOW_OPEN_S
-            if self._is_full() or (waited and self._may_run_dry()):
+            self._count_chunk(chunk, sha256s)
+            if self._is_full() or self._is_waited_for():
                 self._flush()
         if self._read.chunks_read < self._entered.chunks_read:
             raise errors.InputChanged(_changed(self._run, self._read.chunks_read))
@@ -191,23 +207,30 @@ class Coordinator:
 
         Large chunks come few to a window: their parts are likely large, and are joined while others are worked on.
         """
-        most = min(self._config.fold_chunks, 4 * 2**self._entered.windows if self._entered.windows < 16 else 2**20)
-        return len(self._window) >= most or self._window_bytes >= self._config.window_bytes // 2
+        most = min(
+            self._config.fold_chunks * min(self._span, TINY),
+            4 * 2**self._entered.windows if self._entered.windows < 16 else 2**20,
+        )
+        return len(self._window) >= most or self._window_bytes >= self._limit_bytes // 2
 
-    def _upload(self, chunk: Chunk) -> list[blobs.Ref]:
-        index = self._entered.chunks + len(self._window)
-        refs = self._blobs.put(keys.input_scope(self._run, index), [item.data for item in chunk])
+    def _upload(self, chunk: Chunk) -> list[str]:
+        """Add a chunk to the window, its bytes to the blob store if they are many; gives their sha256."""
+        scope = keys.input_scope(self._run, self._entered.chunks + len(self._window))
+        data = [item.data for item in chunk]
+        inline = sum(map(len, data)) <= self._config.inline_bytes
+        refs = [blobs.address(one) for one in data] if inline else self._blobs.put(scope, data)
         entry = ChunkEntry(
             window=self._entered.windows,
             names=[item.name for item in chunk],
             refs=[(ref.sha256, ref.size_bytes) for ref in refs],
             last=[item.last for item in chunk],
+            data=data if inline else None,
         )
         if not self._window:
             self._opened_at = time.monotonic()
         self._window.append(entry)
         self._window_bytes += entry.size_bytes
-        return refs
+        return [ref.sha256 for ref in refs]
 
     def _flush(self) -> None:
         """Enter the open window in the ledger, then publish it."""
@@ -221,13 +244,20 @@ class Coordinator:
             self._entered = entered
             chunks = range(before.chunks, entered.chunks)
             try:
-                celery_tasks.publish_window(self._app, self._supervisor.label, self._run, before.windows, chunks)
+                label = self._supervisor.label
+                celery_tasks.publish_window(self._app, label, self._run, before.windows, chunks, self._span)
             except kombu.exceptions.OperationalError as error:
                 log.warning("run %s: window %s was not published: %s", self._run, before.windows, error)
                 self._supervisor.look_soon()  # it is entered: what was not sent counts as lost
         self._window, self._window_bytes = [], 0
         self._failures, self._unreadable = {}, 0
+        self._span = self._fitting_span()
         self._on_wait()
+
+    def _fitting_span(self) -> int:
+        """How many chunks to send in a message, by what they took so far: tiny ones cost less together."""
+        mean_s = self._ledger.mean_s(self._run)
+        return 1 if mean_s is None else max(1, min(MOST_SPAN, int(SPAN_S / max(mean_s, 1e-6))))
 
     def _fenced(self, act: Callable[[Lease], Answer]) -> Answer:
         """Do what only the holder of the lease may.
@@ -251,24 +281,33 @@ class Coordinator:
 
     def _wait_for_room(self, size_bytes: int) -> bool:
         """Hold until the chunk fits into the limits of what may be on its way; False if the run ended."""
-        limit_bytes, limit_chunks = self._config.window_bytes, self._config.window_chunks
         while True:
-            progress = self._look()
+            self._limit_bytes, limit_chunks = self._backlog.limits(size_bytes, self._span)
+            progress = self._progress
+            if progress is None or time.monotonic() - self._looked_at >= POLL_S:
+                progress = self._look()
             if progress.state != "running":
                 return False
-            self._settled = progress.chunks_settled
-            chunks = self._entered.chunks + len(self._window) - self._settled
+            chunks = self._entered.chunks + len(self._window) - progress.chunks_settled
             held_bytes = self._entered.size_bytes + self._window_bytes - progress.bytes_settled
-            fits = chunks == 0 or (chunks < limit_chunks and held_bytes + size_bytes <= limit_bytes)
+            fits = chunks == 0 or (chunks < limit_chunks and held_bytes + size_bytes <= self._limit_bytes)
             if fits and self._memory.has_room(size_bytes):
                 return True
             if self._may_run_dry():
                 self._flush()
             self._pause()
 
+    def _is_waited_for(self) -> bool:
+        open_s = time.monotonic() - self._opened_at
+        return (open_s > WINDOW_OPEN_S and self._may_run_dry()) or (open_s > HUNGRY_S and not self._waiting())
+
     def _may_run_dry(self) -> bool:
-        """Whether the nodes have no more to do than what is held back: if not, the window may still grow."""
-        return self._entered.chunks - self._settled <= len(self._window)
+        """Whether no more waits for the nodes than what is held back: if not, the window may still grow."""
+        return self._waiting() <= len(self._window)
+
+    def _waiting(self) -> int:
+        settled = self._progress.chunks_settled if self._progress else 0
+        return self._backlog.waiting(self._entered.chunks - settled)
 
     def _look(self) -> Progress:
         progress = self._ledger.progress(self._run)
@@ -276,6 +315,7 @@ class Coordinator:
             progress.chunks_published < self._entered.chunks or (self._entered.ended and not progress.split_ended)
         ):
             raise OutOfStep
+        self._progress, self._looked_at = progress, time.monotonic()
         return progress
 
     def _pause(self) -> None:

@@ -59,7 +59,7 @@ def run(message: FoldMessage, job: Job, stores: Stores, config: Settings, worker
                 return _leave(message, stores)
             raise
         scope = keys.fold_scope(message.run, message.level, message.number)
-        entry = parts.place(stores.blobs, scope, packed, config.inline_part_bytes)
+        entry = parts.place(stores.blobs, scope, packed, config.inline_bytes)
     else:
         entry = parts.NOTHING
     state = stores.ledger.commit_fold(message.run, message.level, message.number, entry)

@@ -6,7 +6,7 @@ coordinator may do is in ``lease``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -50,19 +50,46 @@ class Attempts(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """The answer to a node that wants to start a chunk.
+    """The answer about a chunk that a node wants to start.
 
-    ``state`` is "claimed", or why there is nothing to do: "settled" (a repeat), "exhausted" (attempted too often),
-    "unknown" (no such run or chunk), "other job", "other version", "elsewhere" (a second copy that
-    came to the node that has the first), or the state of a run that is over.
+    ``state`` is "claimed", or why not: "settled" (a repeat), "exhausted" (attempted too often), "unknown" (no such
+    chunk), "elsewhere" (a second copy that came to the node that has the first), "apart" (its process was ended
+    before: it is to be claimed by itself).
     """
 
     state: str
     attempts: Attempts = Attempts()
     entry: bytes = b""
+
+
+class Claims(NamedTuple):
+    """The answer to a node that wants to start chunks of a run.
+
+    ``state`` is "ready", or why there is nothing to do: "unknown" (no such run), "other job", "other version",
+    "other label", or the state of a run that is over.
+    """
+
+    state: str
     options: Mapping[str, Any] = {}
+    of: Mapping[int, Claim] = {}
+    """Chunk -> what is said of it."""
     why: str = ""
     """The node's first refusal of this run, in words."""
+
+
+class Done(NamedTuple):
+    """A chunk that is over, as its node hands it in."""
+
+    chunk: int
+    entry: ChunkEntry
+    part: bytes = b""
+    """Its entry (see ``parts``); none of a chunk that is set aside."""
+    failures: Mapping[str, str] = {}
+    """Item -> why it is missing."""
+    seconds: float = 0.0
+    """That it took, with all that belongs to it."""
+    why: str = ""
+    """It is set aside."""
 
 
 class FoldInputs(NamedTuple):
@@ -173,51 +200,52 @@ class Ledger:
     # A node's side
 
     def claim(
-        self, run: str, chunk: int, job: str, version: str, worker: Worker, *, max_attempts: int, label: str = ""
-    ) -> Claim:  # fmt: skip
-        """Start a chunk.
+        self, run: str, chunks: Sequence[int], job: str, version: str, worker: Worker, *,
+        max_attempts: int, label: str = "",
+    ) -> Claims:  # fmt: skip
+        """Start chunks.
 
         Args:
-            run: Its run.
-            chunk: Its index.
+            run: Their run.
+            chunks: Their indices. Of several, one that has ended a process or was lost is not claimed: as long as it
+                is not known which of them did that, all that were claimed with it are blamed.
             job: Whose message it was; another job's run is left alone.
             version: Of that job, as this node has it; a run of another version is refused, and says so.
-            worker: Who starts it.
+            worker: Who starts them.
             label: By whose queue the message came, "" for any: it is left alone where the run has another one.
             max_attempts: So many failed ones are allowed, besides ``MOST_KILLS`` and ``MOST_LOSSES``.
         """
         answer = self.scripts(
             "claim",
             _names(run, "", "done", "claims", "chunks", "attempts", "copies", "refusals", "events"),
-            [chunk, *worker, job, version, max_attempts, MOST_KILLS, MOST_LOSSES, self.retention_s, label],
+            [*worker, job, version, max_attempts, MOST_KILLS, MOST_LOSSES, self.retention_s, label, *chunks],
         )
         state = answer[0].decode()
-        if state == "exhausted":
-            return Claim(state, Attempts(*answer[1:4]), answer[4])
         if state == "other version":
-            return Claim(state, why=answer[1].decode())
-        if state != "claimed":
-            return Claim(state)
-        return Claim(state, Attempts(failed=answer[1]), answer[2], orjson.loads(answer[3]))
+            return Claims(state, why=answer[1].decode())
+        if state != "ready":
+            return Claims(state)
+        return Claims(state, orjson.loads(answer[1]), dict(zip(chunks, map(_claim, answer[2:]), strict=True)))
 
     def entry(self, run: str, chunk: int) -> bytes | None:
         """What stands in the ledger of a chunk that is not settled."""
         found: Any = self.redis.hget(keys.run(run, "chunks"), str(chunk))
         return found if isinstance(found, bytes) else None
 
-    def let_go(self, run: str, name: str) -> None:
-        """Give up the claim of a chunk or a "fold level:number" without an attempt."""
-        self.redis.hdel(keys.run(run, "claims"), name)
+    def let_go(self, run: str, *names: str | int) -> None:
+        """Give up the claims of chunks or of a "fold level:number" without an attempt."""
+        if names:
+            self.redis.hdel(keys.run(run, "claims"), *map(str, names))
 
-    def refuse(self, run: str, chunk: int, worker: Worker, why: str) -> None:
-        """A node gives a chunk back without an attempt, as it cannot do it, whatever is in it."""
+    def refuse(self, run: str, chunks: Iterable[int], worker: Worker, why: str) -> None:
+        """A node gives chunks back without an attempt, as it cannot do them, whatever is in them."""
         if self.redis.hsetnx(keys.run(run, "refusals"), worker.node, why):
             with self.redis.pipeline(transaction=False) as pipe:
                 pipe.expire(keys.run(run, "refusals"), self.retention_s)
                 pipe.xadd(keys.run(run, "events"), {"event": "refused", "node": worker.node, "why": why})
                 pipe.expire(keys.run(run, "events"), self.retention_s)
                 pipe.execute()
-        self.let_go(run, str(chunk))
+        self.let_go(run, *chunks)
 
     def end_attempt(self, run: str, name: str, how: str, worker: Worker, why: str) -> Attempts | None:
         """Enter that an attempt gave nothing.
@@ -240,19 +268,24 @@ class Ledger:
         )
         return Attempts(*answer[1:4]) if answer[0] == b"noted" else None
 
-    def commit(
-        self, run: str, chunk: int, part: bytes, entry: ChunkEntry, failures: Mapping[str, str], worker: Worker
-    ) -> str:
-        """Hand in a chunk's part. The first commit of (run, chunk) wins.
+    def commit(self, run: str, done: Iterable[Done], worker: Worker) -> dict[int, str]:
+        """Hand in the parts of chunks. The first commit of (run, chunk) wins.
 
         Returns:
-            "settled now", or why it was dropped: "settled", "unknown", or the state of a run that is over.
+            Chunk -> "settled now", or why it was dropped: "settled", "unknown", or the state of a run that is over.
         """
-        return self._settle(run, chunk, part, entry, failures, worker, "")
+        windows: dict[int, list[Done]] = {}
+        for one in done:
+            windows.setdefault(one.entry.window, []).append(one)
+        states: dict[int, str] = {}
+        for window, together in windows.items():
+            states |= self._settle(run, window, together, worker)
+        return states
 
     def set_aside(self, run: str, chunk: int, entry: ChunkEntry, reason: str, worker: Worker) -> str:
         """Give a chunk up: all its items fail with ``reason``. Answers like ``commit``."""
-        return self._settle(run, chunk, b"", entry, dict.fromkeys(entry.names, reason), worker, reason)
+        given_up = Done(chunk, entry, failures=dict.fromkeys(entry.names, reason), why=reason)
+        return self.commit(run, [given_up], worker)[chunk]
 
     def fold_inputs(
         self, run: str, level: int, number: int, job: str, worker: Worker, *, max_attempts: int, busy_s: int
@@ -380,6 +413,20 @@ class Ledger:
         found: Any = self.redis.xrange(keys.run(run, "events"))
         return [Event.from_ledger(at.decode(), _text(fields)) for at, fields in found]
 
+    def await_event(self, run: str, after: str, most_s: float) -> str:
+        """Wait until the run's story goes on, or for so long; gives its last event's id.
+
+        Args:
+            run: Whose end, say, is waited for.
+            after: What the call before gave; "" at first, which may return at once.
+            most_s: In seconds.
+        """
+        found: Any = self.redis.xread({keys.run(run, "events"): after or "0"}, count=1000, block=int(most_s * 1000))
+        if found:
+            events = found[0][1] if isinstance(found, list) else next(iter(found.values()))[-1]
+            return str(events[-1][0].decode())
+        return after
+
     def runs(self, most: int) -> list[Status]:
         """The latest runs, newest first, at most so many, without their failures."""
         found: list[Status] = []
@@ -393,10 +440,10 @@ class Ledger:
                 continue  # it has expired: see ``expired``
         return found
 
-    def unsettled(self, run: str) -> Iterator[int]:
+    def unsettled(self, run: str) -> list[int]:
         """Chunks that are entered and not settled, in no order."""
-        for name, _ in self.redis.hscan_iter(keys.run(run, "chunks"), count=1000):
-            yield int(name)
+        names: Any = self.redis.hkeys(keys.run(run, "chunks"))
+        return list(map(int, names))
 
     def open_windows(self, run: str) -> dict[int, range]:
         """Windows that are entered and not folded, with their chunks."""
@@ -423,8 +470,16 @@ class Ledger:
         with self.redis.pipeline(transaction=False) as pipe:
             pipe.hgetall(keys.run(run, "nodes"))
             pipe.hgetall(keys.run(run, "times"))
-            chunks, times_ms = (_text(row) for row in pipe.execute())
-        return {node: int(times_ms[node]) / 1000 / int(chunks[node]) for node in times_ms if node in chunks}
+            chunks, times_us = (_text(row) for row in pipe.execute())
+        return {node: int(times_us[node]) / 1e6 / int(chunks[node]) for node in times_us if node in chunks}
+
+    def mean_s(self, run: str) -> float | None:
+        """Seconds that a chunk of this run takes in the mean; None before the first."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            pipe.hvals(keys.run(run, "times"))
+            pipe.hvals(keys.run(run, "nodes"))
+            times_us, chunks = (sum(map(int, values)) for values in pipe.execute())
+        return times_us / 1e6 / chunks if chunks else None
 
     def folds(self, run: str) -> list[tuple[int, int, bytes]]:
         """The parts that are the result as (level, number, part entry), in the order of the input."""
@@ -473,22 +528,33 @@ class Ledger:
             over = {run for run in found if self.redis.hget(keys.run(run), "state") != b"running"}
             self.unsend(name.decode(), over)
 
-    def _settle(
-        self, run: str, chunk: int, part: bytes, entry: ChunkEntry,
-        failures: Mapping[str, str], worker: Worker, why: str,
-    ) -> str:  # fmt: skip
-        return self.scripts.word(
+    def _settle(self, run: str, window: int, done: Sequence[Done], worker: Worker) -> dict[int, str]:
+        rows: list[Any] = []
+        for one in done:
+            rows += [one.chunk, one.part, one.entry.items, one.entry.size_bytes, round(one.seconds * 1e6), one.why]
+            rows += [len(one.failures), *(word for pair in one.failures.items() for word in pair)]
+        answer = self.scripts(
             "settle",
             [
                 *_names(run, "", "done", "claims", "chunks"),
-                keys.parts(run, entry.window),
+                keys.parts(run, window),
                 *_names(run, "failures", "nodes", "times", "attempts", "copies", "windows", "events"),
             ],
-            [
-                chunk, part, entry.items, entry.size_bytes, entry.window, *worker, why, self.retention_s,
-                *(word for pair in failures.items() for word in pair),
-            ],
-        )  # fmt: skip
+            [window, *worker, self.retention_s, *rows],
+        )
+        states = [word.decode() for word in answer]
+        if len(states) < len(done):  # the run's
+            states *= len(done)
+        return {one.chunk: state for one, state in zip(done, states, strict=True)}
+
+
+def _claim(answer: Sequence[Any]) -> Claim:
+    state = answer[0].decode()
+    if state == "exhausted":
+        return Claim(state, Attempts(*answer[1:4]), answer[4])
+    if state == "claimed":
+        return Claim(state, Attempts(failed=answer[1]), answer[2])
+    return Claim(state)
 
 
 def _names(run: str, *what: str) -> list[str]:

@@ -1,9 +1,11 @@
-"""What a node does with one chunk. No Celery here: ``celery_tasks`` wraps it."""
+"""What a node does with the chunks of a message. No Celery here: ``celery_tasks`` wraps it."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import redis
@@ -13,43 +15,47 @@ from cluster import blobs, errors, keys, wire
 from cluster.blobs import Ref
 from cluster.job import Job
 from cluster.runs import Stores, parts
-from cluster.runs.ledger import MOST_KILLS, Attempts, Worker
+from cluster.runs.ledger import MOST_KILLS, Attempts, Claim, Claims, Done, Worker
 from cluster.settings import Settings
 from cluster.wire import ChunkEntry, MapMessage
 from splitters import Item
-from tasks import Part
 
 MAX_RETRY_DELAY_S = 60.0
 MAX_REASON_CHARS = 500
 ELSEWHERE_S = 1.0
 """A second copy that came to the node of the first goes back, for another one, and may come again after so long."""
+LONG_S = 0.5
+"""A message has been worked on for long enough: its chunks that are not begun are for others."""
+LEFT = "left to others, as the chunks before it took long"
 log = logging.getLogger(__name__)
 _problems: dict[str, str] = {}
 
 
 class TryAgain(NamedTuple):
-    """The message is to come again: the chunk failed and has attempts left, or another node is to take it."""
+    """A message is to come again with these chunks: they failed and have attempts left, or others are to take them."""
 
     delay_s: float
     reason: str
+    chunks: tuple[int, ...]
 
 
 def run(
     message: MapMessage, job: Job, stores: Stores, config: Settings, worker: Worker, label: str = ""
 ) -> TryAgain | str:  # fmt: skip
-    """Claim a chunk, fetch and verify its bytes, do it, commit its part.
+    """Claim the chunks of a message; of each, fetch and verify its bytes and do it; commit their parts.
 
     A chunk that raises is tried again, up to ``config.max_attempts`` times in all, then set aside with
-    the reason; so is one whose attempts ended in other ways too often (see ``ledger.claim``). One bad item never
-    fails its neighbours. Run twice, the first commit wins.
+    the reason; so is one whose attempts ended in other ways too often (see ``Ledger.claim``). One bad item never
+    fails its neighbours. Run twice, the first commit wins. Parts of several chunks are committed together; what is
+    not begun after ``LONG_S`` is left to others.
 
     Args:
-        message: Names the chunk.
+        message: Names the chunks.
         job: Whose message it was.
         stores: The ledger and the blobs.
         config: Limits of this node.
         worker: Who does it.
-        label: By whose queue it came; a chunk of a run of another one is left alone.
+        label: By whose queue it came; chunks of a run of another one are left alone.
 
     Returns:
         ``TryAgain``, or how it ended, for the log.
@@ -58,67 +64,206 @@ def run(
         redis.RedisError: Redis refuses, or is away for longer than the client is patient.
         errors.OtherProcess: This process cannot do it, another one of this node can.
     """
-    claim = stores.ledger.claim(
-        message.run, message.chunk, job.name, job.version, worker, max_attempts=config.max_attempts, label=label
+    work = _Work(message.run, job, stores, config, worker)
+    claims = stores.ledger.claim(
+        message.run, message.chunks, job.name, job.version, worker, max_attempts=config.max_attempts, label=label
     )
-    if claim.state == "exhausted":
-        return set_aside(message, stores, claim.entry, _exhausted(claim.attempts), worker)
-    if claim.why:
+    if claims.why:
         log.warning(
-            "run %s is refused: this node %s", message.run, claim.why, extra={"event": "refused", "run": message.run}
+            "run %s is refused: this node %s", message.run, claims.why, extra={"event": "refused", "run": message.run}
         )
-    if claim.state == "elsewhere":
-        return TryAgain(ELSEWHERE_S, claim.state)
-    if claim.state != "claimed":
-        return claim.state
-    if not job.bundles and (problem := _unfit(job, job.label_with(claim.options))):
-        stores.ledger.refuse(message.run, message.chunk, worker, _text(problem))
-        return TryAgain(ELSEWHERE_S, problem)
-    try:
-        options = stores.models.options(job, claim.options)
-    except errors.OtherProcess:
-        stores.ledger.let_go(message.run, str(message.chunk))
-        raise
-    except (errors.NotInstalled, OSError) as error:  # the fault of this machine, and of no chunk
-        stores.ledger.refuse(message.run, message.chunk, worker, _text(str(error)))
-        return TryAgain(ELSEWHERE_S, str(error))
-    except (errors.ClusterError, ValueError) as error:
-        return _failed(message, stores, config, claim.entry, error, worker)
-    last_attempt = claim.attempts.failed + 1 >= config.max_attempts
-    try:
-        entry = ChunkEntry.unpack(claim.entry)
-        part = _work(message, job, stores, entry, options, last_attempt=last_attempt)
-        packed = wire.pack(part.value, config.max_part_bytes)
-        scope = keys.parts_scope(message.run, entry.window)
-        placed = parts.place(stores.blobs, scope, packed, config.inline_part_bytes)
-    except wire.BadMessage as error:  # will not get better
-        return set_aside(message, stores, claim.entry, str(error), worker)
-    except redis.RedisError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever a job raises is one failed attempt
-        return _failed(message, stores, config, claim.entry, error, worker)
-    # Names that are not of this chunk would count against others.
-    failures = {name: _text(part.failures[name]) for name in entry.names if name in part.failures}
-    state = stores.ledger.commit(message.run, message.chunk, placed, entry, failures, worker)
-    if state in ("settled now", "settled"):
-        stores.blobs.drop(keys.input_scope(message.run, message.chunk))
-    return state
+    if claims.state != "ready":
+        return claims.state
+    work.do(claims)
+    for chunk in work.apart:
+        if work.over():
+            work.leave([chunk], 0.0, LEFT)
+            continue
+        alone = stores.ledger.claim(
+            message.run, [chunk], job.name, job.version, worker, max_attempts=config.max_attempts, label=label
+        )
+        work.do(alone)
+    return work.ended()
 
 
-def set_aside(message: MapMessage, stores: Stores, entry: bytes, reason: str, worker: Worker) -> str:
+class _Work:
+    """What becomes of the chunks of one message."""
+
+    def __init__(self, run: str, job: Job, stores: Stores, config: Settings, worker: Worker) -> None:
+        self._run = run
+        self._job = job
+        self._stores = stores
+        self._config = config
+        self._worker = worker
+        self._began = time.monotonic()
+        self._begun = 0
+        self._timed_out = False
+        self._again: dict[int, tuple[float, str]] = {}
+        self._ended: list[str] = []
+        self.apart: list[int] = []
+        """Chunks that are to be claimed each by itself."""
+
+    def over(self) -> bool:
+        """Whether what is not begun by now is for others, so as not to wait here: the time limit is that of a chunk."""
+        return self._timed_out or (self._begun > 0 and time.monotonic() - self._began > LONG_S)
+
+    def leave(self, chunks: Iterable[int], delay_s: float, reason: str) -> None:
+        """They are to come again."""
+        for chunk in chunks:
+            self._again[chunk] = delay_s, reason
+
+    def ended(self) -> TryAgain | str:
+        """What ``run`` returns."""
+        if self._again:
+            reasons = dict.fromkeys(reason for _, reason in self._again.values())
+            return TryAgain(max(delay_s for delay_s, _ in self._again.values()), "; ".join(reasons), tuple(self._again))
+        how = Counter(self._ended)
+        return "".join(how) if len(self._ended) == 1 else ", ".join(f"{number} {what}" for what, number in how.items())
+
+    def do(self, claims: Claims) -> None:
+        """Do those that were claimed, and see to the others."""
+        began = time.monotonic()
+        claimed = {}
+        for chunk, claim in claims.of.items():
+            if claim.state == "claimed":
+                claimed[chunk] = claim
+            elif claim.state == "exhausted":
+                self._set_aside(chunk, claim.entry, _exhausted(claim.attempts))
+            elif claim.state == "elsewhere":
+                self.leave([chunk], ELSEWHERE_S, claim.state)
+            elif claim.state == "apart":
+                self.apart.append(chunk)
+            else:
+                self._ended.append(claim.state)
+        if not claimed or (options := self._options(claims.options, claimed)) is None:
+            return
+        done = []
+        for chunk, claim in claimed.items():
+            if self.over():
+                self._stores.ledger.let_go(self._run, chunk)
+                self.leave([chunk], 0.0, LEFT)
+            elif (part := self._do(chunk, claim, options)) is not None:
+                done.append(part)
+        self._commit(done, time.monotonic() - began)
+
+    def _options(self, given: Mapping[str, Any], claimed: Mapping[int, Claim]) -> Mapping[str, Any] | None:
+        """The options as they are on this machine; None where these chunks cannot be done here."""
+        job, ledger = self._job, self._stores.ledger
+        problem = "" if job.bundles else _unfit(job, job.label_with(given))
+        try:
+            if not problem:
+                return self._stores.models.options(job, given)
+        except errors.OtherProcess:
+            ledger.let_go(self._run, *claimed)
+            raise
+        except (errors.NotInstalled, OSError) as error:  # the fault of this machine, and of no chunk
+            problem = str(error)
+        except (errors.ClusterError, ValueError) as error:
+            for chunk, claim in claimed.items():
+                self._failed(chunk, claim.entry, error)
+            return None
+        ledger.refuse(self._run, claimed, self._worker, _text(problem))
+        self.leave(claimed, ELSEWHERE_S, problem)
+        return None
+
+    def _do(self, chunk: int, claim: Claim, options: Mapping[str, Any]) -> Done | None:
+        """Do one; None where it gives nothing to commit."""
+        config, store = self._config, self._stores.blobs
+        self._begun += 1
+        try:
+            entry = ChunkEntry.unpack(claim.entry)
+            items, failures = self._fetch(chunk, entry, last_attempt=claim.attempts.failed + 1 >= config.max_attempts)
+            part = self._job.run_task(items, options)
+            packed = wire.pack(part.value, config.max_part_bytes)
+            scope = keys.parts_scope(self._run, entry.window)
+            placed = parts.place(store, scope, packed, config.inline_bytes)
+        except wire.BadMessage as error:  # will not get better
+            self._set_aside(chunk, claim.entry, str(error))
+        except redis.RedisError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a job raises is one failed attempt
+            self._failed(chunk, claim.entry, error)
+        else:
+            # Names that are not of this chunk would count against others.
+            told = {name: _text(part.failures[name]) for name in entry.names if name in part.failures}
+            return Done(chunk, entry, placed, {**told, **failures})
+        return None
+
+    def _fetch(self, chunk: int, entry: ChunkEntry, *, last_attempt: bool) -> tuple[list[Item], dict[str, str]]:
+        """The items, verified. Those whose bytes are wrong or gone are never used, and on the last attempt named.
+
+        Raises:
+            errors.BlobError: Bytes are wrong or gone, and there are attempts left: another node may have better luck.
+        """
+        refs = [Ref(*ref) for ref in entry.refs]
+        if entry.data is None:
+            fetched = blobs.get(self._stores.blobs, keys.input_scope(self._run, chunk), refs)
+        else:
+            fetched = [blobs.check(ref, data) for ref, data in zip(refs, entry.data, strict=True)]
+        items = []
+        failures: dict[str, str] = {}
+        for name, data, last in zip(entry.names, fetched, entry.last, strict=True):
+            if isinstance(data, errors.BlobError):
+                if not last_attempt:
+                    raise data
+                failures[name] = str(data)
+                log.error(
+                    "run %s, chunk %s, %s: %s", self._run, chunk, name, data,
+                    extra={"event": "blob-wrong", "run": self._run, "chunk": chunk},
+                )  # fmt: skip
+            else:
+                items.append(Item(name, data, last=last))
+        return items, failures
+
+    def _commit(self, done: list[Done], seconds: float) -> None:
+        if not done:
+            return
+        each = [one._replace(seconds=seconds / len(done)) for one in done]
+        states = self._stores.ledger.commit(self._run, each, self._worker)
+        for one in done:
+            if one.entry.data is None and states[one.chunk] in ("settled now", "settled"):
+                self._stores.blobs.drop(keys.input_scope(self._run, one.chunk))
+        self._ended += states.values()
+
+    def _set_aside(self, chunk: int, entry: bytes, reason: str) -> None:
+        self._ended.append(set_aside(self._run, chunk, self._stores, entry, reason, self._worker))
+
+    def _failed(self, chunk: int, entry: bytes, error: Exception) -> None:
+        """It raised."""
+        reason = _text(f"{type(error).__name__}: {error}")
+        if isinstance(error, SoftTimeLimitExceeded):
+            self._timed_out = True
+            reason = "took longer than its time limit (CLUSTER_CHUNK_TIME_LIMIT_S where it was submitted)"
+        attempts = self._stores.ledger.end_attempt(self._run, str(chunk), "failed", self._worker, reason)
+        if attempts is None:
+            self._ended.append("settled elsewhere")
+            return
+        log.warning(
+            "run %s, chunk %s, attempt %s of %s on %s failed: %s",
+            self._run, chunk, attempts.failed, self._config.max_attempts, self._worker.node, reason,
+            extra={"event": "failed", "run": self._run, "chunk": chunk},
+        )  # fmt: skip
+        if attempts.failed >= self._config.max_attempts:
+            self._set_aside(chunk, entry, reason)
+        else:
+            delay_s = self._config.retry_delay_s * 2.0 ** max(0, attempts.failed - 1)
+            self.leave([chunk], min(MAX_RETRY_DELAY_S, delay_s), reason)
+
+
+def set_aside(run: str, chunk: int, stores: Stores, entry: bytes, reason: str, worker: Worker) -> str:
     """Give a chunk up: its items are missing from the result, for this reason."""
     log.error(
-        "run %s, chunk %s is set aside: %s", message.run, message.chunk, reason,
-        extra={"event": "set-aside", "run": message.run, "chunk": message.chunk},
+        "run %s, chunk %s is set aside: %s", run, chunk, reason,
+        extra={"event": "set-aside", "run": run, "chunk": chunk},
     )  # fmt: skip
     try:
         unpacked = ChunkEntry.unpack(entry)
     except wire.BadMessage:  # then the chunk itself is the one thing that can be named
-        window = _window_of(message, stores)
-        unpacked = ChunkEntry(names=[f"chunk {message.chunk}"], refs=[], last=[True], window=window)
-    state = stores.ledger.set_aside(message.run, message.chunk, unpacked, reason, worker)
+        window = _window_of(run, chunk, stores)
+        unpacked = ChunkEntry(names=[f"chunk {chunk}"], refs=[], last=[True], window=window)
+    state = stores.ledger.set_aside(run, chunk, unpacked, reason, worker)
     if state in ("settled now", "settled"):
-        stores.blobs.drop(keys.input_scope(message.run, message.chunk))
+        stores.blobs.drop(keys.input_scope(run, chunk))
     return f"set aside ({state})"
 
 
@@ -129,59 +274,6 @@ def _unfit(job: Job, label: str) -> str:
     return _problems.get(label, "")
 
 
-def _work(
-    message: MapMessage,
-    job: Job,
-    stores: Stores,
-    entry: ChunkEntry,
-    options: Mapping[str, Any],
-    *,
-    last_attempt: bool,
-) -> Part[Any]:
-    """Fetch, verify, do. Items whose bytes are wrong or gone are never used, and on the last attempt named.
-
-    Raises:
-        errors.BlobError: Bytes are wrong or gone, and there are attempts left: another node may have better luck.
-    """
-    scope = keys.input_scope(message.run, message.chunk)
-    fetched = blobs.get(stores.blobs, scope, [Ref(*ref) for ref in entry.refs])
-    chunk = []
-    failures: dict[str, str] = {}
-    for name, data, last in zip(entry.names, fetched, entry.last, strict=True):
-        if isinstance(data, errors.BlobError):
-            if not last_attempt:
-                raise data
-            failures[name] = str(data)
-            log.error(
-                "run %s, chunk %s, %s: %s", message.run, message.chunk, name, data,
-                extra={"event": "blob-wrong", "run": message.run, "chunk": message.chunk},
-            )  # fmt: skip
-        else:
-            chunk.append(Item(name, data, last=last))
-    part = job.run_task(chunk, options)
-    return Part(part.value, {**part.failures, **failures})
-
-
-def _failed(
-    message: MapMessage, stores: Stores, config: Settings, entry: bytes, error: Exception, worker: Worker
-) -> TryAgain | str:
-    reason = _text(f"{type(error).__name__}: {error}")
-    if isinstance(error, SoftTimeLimitExceeded):
-        reason = "took longer than its time limit (CLUSTER_CHUNK_TIME_LIMIT_S where it was submitted)"
-    attempts = stores.ledger.end_attempt(message.run, str(message.chunk), "failed", worker, reason)
-    if attempts is None:
-        return "settled elsewhere"
-    log.warning(
-        "run %s, chunk %s, attempt %s of %s on %s failed: %s",
-        message.run, message.chunk, attempts.failed, config.max_attempts, worker.node, reason,
-        extra={"event": "failed", "run": message.run, "chunk": message.chunk},
-    )  # fmt: skip
-    if attempts.failed >= config.max_attempts:
-        return set_aside(message, stores, entry, reason, worker)
-    delay_s = min(MAX_RETRY_DELAY_S, config.retry_delay_s * 2.0 ** max(0, attempts.failed - 1))
-    return TryAgain(delay_s, reason)
-
-
 def _exhausted(attempts: Attempts) -> str:
     if attempts.killed >= MOST_KILLS:
         return f"its process was ended {attempts.killed} times, most likely because memory ran out"
@@ -190,10 +282,10 @@ def _exhausted(attempts: Attempts) -> str:
     return f"it failed {attempts.failed} times"
 
 
-def _window_of(message: MapMessage, stores: Stores) -> int:
+def _window_of(run: str, chunk: int, stores: Stores) -> int:
     """The window of a chunk whose entry cannot be read."""
-    rows = stores.ledger.open_windows(message.run)
-    return next((window for window, chunks in rows.items() if message.chunk in chunks), 0)
+    rows = stores.ledger.open_windows(run)
+    return next((window for window, chunks in rows.items() if chunk in chunks), 0)
 
 
 def _text(reason: object) -> str:

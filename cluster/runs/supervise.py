@@ -17,7 +17,7 @@ from cluster.nodes.registry import Node
 from cluster.runs import Stores, celery_tasks, demand, watch
 from cluster.runs.lease import LEASE_S, Busy, Lease, Role
 from cluster.runs.ledger import Progress, Running
-from cluster.wire import FoldMessage, MapMessage
+from cluster.wire import FoldMessage
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -194,7 +194,8 @@ class Supervisor:
             }
             queue = celery_tasks.queue(self.label)
             ids = watch.messages(ledger.redis, queue, self._stores.nodes.starts())
-            there = {about[1] for about in map(celery_tasks.parse_id, ids) if about and about[0] == self._run}
+            abouts = filter(None, map(celery_tasks.parse_id, ids))
+            there = {name for run, names in abouts if run == self._run for name in names}
             lost = self._search.missing(wanted - there)
             for name in lease.publish_again(lost, "published-again", "its message was lost") if lost else []:
                 log.warning(
@@ -211,7 +212,7 @@ class Supervisor:
             message = FoldMessage(run=self._run, level=0, number=int(name.rpartition(":")[2]))
             celery_tasks.publish_fold(self._app, self.label, message)
         else:
-            celery_tasks.publish_chunk(self._app, self.label, MapMessage(run=self._run, chunk=int(name)))
+            celery_tasks.publish_chunk(self._app, self.label, self._run, int(name))
 
     def _copy_slow_chunks(self, lease: Lease) -> None:
         """Begin a second time what would keep the run waiting, where nodes have nothing else to do."""

@@ -107,8 +107,10 @@ class Watch:
         held = self._registry.held(start.start)
         worker = Worker(start.node, start.start)
         for about in filter(None, (celery_tasks.parse_id(task_id(message)) for message in held)):
-            # Entered before the message goes back: whoever takes it knows.
-            self._ledger.end_attempt(*about, "lost", worker, f"the node is lost: {why}")
+            run, names = about
+            for name in names:
+                # Entered before the message goes back: whoever takes it knows.
+                self._ledger.end_attempt(run, name, "lost", worker, f"the node is lost: {why}")
         if held:
             nodes.restore(self._app, start.start)
         if start.start not in self._lost:

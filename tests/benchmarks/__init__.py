@@ -2,15 +2,20 @@
 
 Each but ``faces``, which asks how often a name is right, drives the command line as a user does, in processes of its
 own, and checks the answer before its time counts. What they gave is in RESULTS.md.
+
+Those that compare (``contest``) do the same work with us and with others (``peers/``) in turns, and give rows
+(``goals``) of one table: ours, theirs, the ratio, the goal. ``--against Spark`` picks among the others;
+``python -m tests.benchmarks.table FILE...`` makes one table of what ``--json`` wrote at several times.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.benchmarks.goals import Row
 from tests.benchmarks.measure import Measured
 
 MB, GiB = 10**6, 2**30
@@ -22,10 +27,14 @@ class Options(NamedTuple):
     small: bool = False
     """Sizes that end within seconds, to see that the benchmark itself still works."""
     repeat: int = 1
+    against: Sequence[str] = ()
+    """Only those others in whose names one of these stands, instead of all."""
     files: int | None = None
     """How many files `many-files` has, instead of its own choice."""
     kills: int | None = None
     """How many kills a `battle` has, instead of its own choice."""
+    nodes: int | None = None
+    """How many nodes `scaling` has, instead of its own choice."""
     seed: int = 1
     """What a `battle` draws its plan from."""
     system: str | None = None
@@ -50,6 +59,8 @@ class Case:
     """What is wrong: the answer, or a limit that was exceeded."""
     skipped: str = ""
     """Why it was not run."""
+    rows: Sequence[Row] = ()
+    """Its lines of the table that all ends with: ours beside another way to do the same."""
 
     def peak_bytes(self, kind: str) -> int:
         """The most memory that one process of the kind held in any run; 0 if it was never seen."""

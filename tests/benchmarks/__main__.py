@@ -9,29 +9,59 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import Benchmark, Case, Options, battle, bundles, faces, many_files, ocr, report, wordcount
+from tests.benchmarks import (
+    Benchmark,
+    Case,
+    Options,
+    battle,
+    bundles,
+    cost,
+    empty,
+    faces,
+    faces_speed,
+    goals,
+    many_files,
+    ocr,
+    ocr_peers,
+    ocr_quality,
+    report,
+    scaling,
+    startup,
+    wordcount,
+    wordcount_peers,
+)
 from tests.benchmarks.measure import Failed
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     "ocr": ocr.cases,
+    "ocr-peers": ocr_peers.cases,
+    "ocr-quality": ocr_quality.cases,
     "wordcount": wordcount.cases,
+    "wordcount-peers": wordcount_peers.cases,
+    "empty": empty.cases,
+    "startup": startup.cases,
+    "cost": cost.cases,
     "many-files": many_files.cases,
     "faces": faces.cases,
+    "faces-speed": faces_speed.cases,
     "bundles": bundles.cases,
+    "scaling": scaling.cases,
     "battle": battle.cases,
 }
-BY_DEFAULT = ("ocr", "wordcount", "many-files", "faces", "bundles")
+BY_DEFAULT = tuple(name for name in BENCHMARKS if name != "battle")
 """Without the battle: it takes as long as its kills do, and measures no speed."""
-COMPARED = ("faces", "bundles", "battle")
+COMPARED = ("ocr-quality", "faces", "faces-speed", "bundles", "scaling", "battle")
 """Whose cases stand side by side in a table of their own."""
 
 
 @click.command(epilog="Exit codes: 0 all right, 1 a wrong answer, a failed run or a limit exceeded.")
 @click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)), metavar=f"[{'|'.join(BENCHMARKS)}]...")
 @click.option("--small", is_flag=True, help="Sizes that end within seconds, to see that the benchmarks work.")
-@click.option("--repeat", type=click.IntRange(min=1), help="Run each case so often.  [default: 3, small 1]")
+@click.option("--repeat", type=click.IntRange(min=1), help="Run each case so often.  [default: 5, small 1]")
+@click.option("--against", multiple=True, metavar="NAME", help="Only others with this in their name.")
 @click.option("--files", type=click.IntRange(min=100), help="How many files many-files has.")
 @click.option("--kills", type=click.IntRange(min=1), help="How many kills a battle has.  [default: 20, small 4]")
+@click.option("--nodes", type=click.IntRange(min=1), help="How many nodes scaling has.  [default: 5, then 50; small 2]")
 @click.option("--seed", type=int, default=1, show_default=True, help="What a battle's plan is drawn from.")
 @click.option("--system", type=click.Choice(battle.SYSTEMS), help="Fight the battle on this one only.")
 @click.option(
@@ -40,31 +70,41 @@ COMPARED = ("faces", "bundles", "battle")
 @click.option("--json", "target", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures there.")
 @click.pass_context
 def main(
-    ctx: click.Context, names: tuple[str, ...], small: bool, repeat: int | None, files: int | None,
-    kills: int | None, seed: int, system: str | None, keep: Path | None, target: Path | None,
+    ctx: click.Context, names: tuple[str, ...], small: bool, repeat: int | None, against: tuple[str, ...],
+    files: int | None, kills: int | None, nodes: int | None, seed: int, system: str | None, keep: Path | None,
+    target: Path | None,
 ) -> None:  # fmt: skip
     """Run the benchmarks, all but the battle without NAMES, and print what they took."""
     options = Options(
-        small=small, repeat=repeat or (1 if small else 3), files=files, kills=kills, seed=seed, system=system, keep=keep
+        small=small,
+        repeat=repeat or (1 if small else 5),
+        against=against,
+        files=files,
+        kills=kills,
+        nodes=nodes,
+        seed=seed,
+        system=system,
+        keep=keep,
     )
     done: list[Case] = []
-    if not names or set(names) - set(COMPARED):
-        click.echo(report.head())
+    headed = False
     for name in names or BY_DEFAULT:
         with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
             try:
                 for case in BENCHMARKS[name](options, Path(folder)):
                     done.append(case)
-                    if name not in COMPARED:
-                        click.echo(report.row(case))
+                    if case.runs:
+                        click.echo(report.row(case) if headed else f"{report.head()}\n{report.row(case)}")
+                        headed = True
                     elif case.skipped:
                         click.echo(f"{case.name}: skipped: {case.skipped}", err=True)
             except Failed as error:
                 done.append(Case(name=name, problem=str(error)))
-                click.echo(report.row(done[-1]))
     for name in COMPARED:
         if compared := [case for case in done if case.name.startswith(f"{name}, ") and not case.skipped]:
             click.echo(report.side_by_side(compared))
+    if rows := [row for case in done for row in case.rows]:
+        click.echo(f"\n{goals.table(rows)}")
     if target:
         target.write_text(json.dumps(report.as_json(done, options), indent=1, default=str) + "\n", encoding="utf-8")
     wrong = [case for case in done if case.problem]

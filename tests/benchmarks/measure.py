@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.benchmarks.sampling import Sampler
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 3600.0
+NONE: Mapping[str, str] = {}
 EXPECTED = {"submitter", "redis", "guard", "worker", "child"}
 """The kinds of process that a run on a private cluster has."""
 LAST_LINE = re.compile(r"^\S+: (\d+) of \d+ done in ([\d:.]+) (?:s|min|h) \(", re.MULTILINE)
@@ -46,7 +48,9 @@ class Measured:
     redis_server: str
 
 
-def submit(job: str, sources: list[Path], output: Path, *options: str) -> Measured:
+def submit(
+    job: str, sources: list[Path], output: Path, *options: str, environment: Mapping[str, str] = NONE
+) -> Measured:  # fmt: skip
     """Run ``job`` on a private cluster and write its result to ``output``.
 
     Settings in the environment stand, so that one can be tried out, but no cluster is taken from there.
@@ -55,13 +59,15 @@ def submit(job: str, sources: list[Path], output: Path, *options: str) -> Measur
         Failed: The exit code is not 0, the last line says nothing of items and seconds, or a process escaped.
     """
     output.unlink(missing_ok=True)
-    environment = {name: value for name, value in os.environ.items() if name != "CLUSTER_BROKER_URL"}
+    # As installed programs do, it may keep its bytecode.
+    without = ("CLUSTER_BROKER_URL", "PYTHONDONTWRITEBYTECODE")
+    ours = {name: value for name, value in os.environ.items() if name not in without}
     command = [sys.executable, "-m", "cluster", "submit", "--job", job, *options, "-o", str(output)]
     started_at, started = time.time(), time.monotonic()
     process = subprocess.Popen(
         [*command, "--", *map(str, sources)],
         cwd=ROOT,
-        env={**environment, "CLUSTER_CONFIG": os.devnull},
+        env={**ours, "CLUSTER_CONFIG": os.devnull, **environment},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -83,7 +89,7 @@ def submit(job: str, sources: list[Path], output: Path, *options: str) -> Measur
     return Measured(
         wall_s=wall_s,
         result_s=output.stat().st_mtime - started_at,
-        run_s=_seconds(last.group(2)),
+        run_s=seconds(last.group(2)),
         items=int(last.group(1)),
         rss_bytes=sampler.rss_bytes(),
         cpu_s=sampler.cpu_s(),
@@ -95,7 +101,7 @@ def submit(job: str, sources: list[Path], output: Path, *options: str) -> Measur
     )
 
 
-def _seconds(duration: str) -> float:
+def seconds(duration: str) -> float:
     """The seconds of ``7.3``, ``2:05`` or ``3:20:00``."""
     seconds = 0.0
     for part in duration.split(":"):

@@ -41,8 +41,8 @@ def _case(name: str, source: Path, output: Path, repeat: int) -> Case:
         if answer != true_answer:
             wrong = [item for item in answer.keys() | true_answer.keys() if answer.get(item) != true_answer.get(item)]
             raise Failed(f"the answer is wrong: {', '.join(sorted(wrong))}")
-    truth = _truth(source)
-    notes = {"word recall": recall(truth, true_answer)} if truth else {}
+    known = truth(source)
+    notes = {"word recall": recall(known, true_answer)} if known else {}
     return Case(name=name, amount=len(true_answer), unit="pictures", runs=runs, notes=notes)
 
 
@@ -56,7 +56,7 @@ def recall(truth: Mapping[str, str], found: Mapping[str, str]) -> float:
     return hits / total
 
 
-def _truth(source: Path) -> dict[str, str]:
+def truth(source: Path) -> dict[str, str]:
     """Picture -> what people read on it; empty where nobody wrote it down."""
     lines_of = source.with_name(f"{source.name}.truth.json")
     if lines_of.is_file():

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from tests.benchmarks import MB, Case, GiB, Options
+from tests.benchmarks import MB, Case, GiB, Options, goals
 from tests.benchmarks.sampling import KINDS
 
 COLUMNS = {
@@ -52,10 +52,10 @@ def row(case: Case) -> str:
         {
             "case": case.name,
             "input": f"{case.amount:,.0f} {case.unit}",
-            "to result, s": _spread([run.result_s for run in case.runs]),
-            "per s": _short(statistics.median(case.amount / run.result_s for run in case.runs)),
-            "run, s": _spread([run.run_s for run in case.runs]),
-            "run per s": _short(statistics.median(case.amount / run.run_s for run in case.runs)),
+            "to result, s": goals.spread([run.result_s for run in case.runs]),
+            "per s": goals.short(statistics.median(case.amount / run.result_s for run in case.runs)),
+            "run, s": goals.spread([run.run_s for run in case.runs]),
+            "run per s": goals.short(statistics.median(case.amount / run.run_s for run in case.runs)),
             **{kind: f"{case.peak_bytes(kind) / MB:.0f}" for kind in KINDS if kind in COLUMNS},
             "Redis used": f"{max(run.redis_used_peak_bytes for run in case.runs) / MB:.1f}",
             "found": found,
@@ -87,19 +87,9 @@ def as_json(cases: list[Case], options: Options) -> dict[str, Any]:
         },
         "settings": {name: value for name, value in os.environ.items() if name.startswith("CLUSTER_")},
         "options": options._asdict(),
-        "cases": [dataclasses.asdict(case) for case in cases],
+        "cases": [dataclasses.asdict(case) | {"rows": [row.as_json() for row in case.rows]} for case in cases],
     }
 
 
 def _row(cells: Mapping[str, str]) -> str:
     return "| " + " | ".join(cells.get(name, "").ljust(width) for name, width in COLUMNS.items()) + " |"
-
-
-def _spread(values: list[float]) -> str:
-    """``7.1``, or ``7.1 [6.9-7.4]`` of several."""
-    middle = _short(statistics.median(values))
-    return middle if len(values) == 1 else f"{middle} [{_short(min(values))}-{_short(max(values))}]"
-
-
-def _short(number: float) -> str:
-    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"

@@ -10,6 +10,7 @@ from typing import Self
 
 import psutil
 
+from cluster import local
 from cluster.local import guard
 from tests.benchmarks.redis_probe import RedisProbe
 
@@ -97,9 +98,13 @@ class Sampler:
             return "guard"
         if any(name in part for part in line[:1] for name in REDIS_NAMES):
             return "redis"
-        if "celery" in line:
-            return "child" if "celery" in lines.get(process.ppid(), []) else "worker"
+        if _is_worker(line):
+            return "child" if _is_worker(lines.get(process.ppid(), [])) else "worker"
         return "other"
+
+
+def _is_worker(line: list[str]) -> bool:
+    return "celery" in line or local.WORKER in line
 
 
 def _peak_rss_bytes(process: psutil.Process) -> int:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import measure, ocr, oracle
+from tests.benchmarks import Options, contest, measure, ocr, ocr_peers, oracle, tally, wordcount_peers
+from tests.benchmarks.contest import Peer, Timed
 from tests.benchmarks.measure import Failed
 from tests.kit.programs import ROOT, environment, find_redis
 
@@ -36,14 +37,47 @@ def test_a_benchmark_runs_and_finds_its_answer_right(name: str, tmp_path: Path) 
         assert 0 < run["run_s"] < run["wall_s"]
 
 
-@pytest.mark.parametrize("name", ["bundles"])
-def test_a_benchmark_that_compares_works(name: str, tmp_path: Path) -> None:
+def benchmark(*arguments: str | Path) -> str:
+    """Run benchmarks at their small size; what they printed."""
     find_redis()
-    command = [sys.executable, "-m", "tests.benchmarks", name, "--small"]
+    command = [sys.executable, "-m", "tests.benchmarks", "--small", *map(str, arguments)]
     ended = subprocess.run(
         command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=100, check=False
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.parametrize("name", ["bundles", "faces-speed", "scaling"])
+def test_a_benchmark_that_compares_works(name: str) -> None:
+    benchmark(name)
+
+
+def test_races_compare_with_what_needs_no_other_environment(tmp_path: Path) -> None:
+    """The others need `make bench-peers`; see the slow one below."""
+    target = tmp_path / "figures.json"
+
+    told = benchmark(
+        *("ocr-peers", "wordcount-peers", "empty", "startup", "--json", target),
+        *("--against", "limit", "--against", "pool", "--against", "plain Celery"),
+    )
+
+    rows = [row for case in json.loads(target.read_bytes())["cases"] for row in case["rows"]]
+    assert len(rows) == 6, told
+    for row in rows:
+        assert not row["skipped"], row
+        assert len(row["ours"]) == len(row["theirs"]) == len(row["ratios"]) == 1, row
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (contest.PEERS / ".installed").is_file(), reason="`make bench-peers` was not run")
+def test_races_compare_with_all_others(tmp_path: Path) -> None:
+    target = tmp_path / "figures.json"
+
+    told = benchmark("ocr-peers", "wordcount-peers", "empty", "--json", target)
+
+    rows = [row for case in json.loads(target.read_bytes())["cases"] for row in case["rows"]]
+    assert not [row for row in rows if row["skipped"] and "java" not in row["skipped"]], told
 
 
 @pytest.mark.parametrize(
@@ -77,3 +111,57 @@ def test_word_recall_counts_words_as_a_multiset_in_lower_case() -> None:
     truth = {"1.jpg": "Total 5.00\n5.00", "2.jpg": "thanks"}
 
     assert ocr.recall(truth, {"1.jpg": "TOTAL: total 5.00"}) == 2 / 4
+
+
+def test_texts_of_another_engine_are_told_and_other_texts_refused() -> None:
+    true = {"1.png": "one two three four five six seven eight nine ten", "2.png": "a"}
+
+    assert ocr_peers.differences(true, {**true, "2.png": "a\n"}) == ""
+    assert "1 texts differ" in ocr_peers.differences(true, {**true, "2.png": "b"})
+    with pytest.raises(Failed, match="of the words"):
+        ocr_peers.differences(true, {**true, "1.png": "one"})
+    with pytest.raises(Failed, match=r"2\.png"):
+        ocr_peers.differences(true, {"1.png": true["1.png"]})
+
+
+def test_counts_that_differ_only_in_how_invalid_bytes_are_shown_are_told(tmp_path: Path) -> None:
+    def figures(text: str) -> dict[str, object]:
+        (tmp_path / "counts").write_text(text)
+        counts = tally.read(tmp_path / "counts")
+        return tally.figures(counts)
+
+    true = figures('{"a": 3, "b\ufffd\ufffd": 2}')
+
+    assert (
+        wordcount_peers.differences(true, figures('{"word": "a", "count": 3}\n{"word": "b\ufffd\ufffd", "count": 2}'))
+        == ""
+    )
+    assert wordcount_peers.differences(true, figures('{"a": 3, "b\ufffd": 2}')) == wordcount_peers.INVALID
+    for wrong in ('{"a": 3}', '{"b\ufffd\ufffd": 2, "a": 3}', '{"a": 3, "b\ufffd": 1, "b\ufffd\ufffd": 2}'):
+        with pytest.raises(Failed):
+            wordcount_peers.differences(true, figures(wrong))
+
+
+def test_a_peer_whose_answer_is_wrong_has_no_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contest, "SCRIPTS", tmp_path)
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "1")  # as our OCR leaves it, and no peer of ours should find it
+    script = "import os, sys, time, json\nassert 'OMP_THREAD_LIMIT' not in os.environ\n"
+    script += "open(sys.argv[-1], 'w').write(sys.argv[1])\n"
+    (tmp_path / "peer.py").write_text(script + "print(json.dumps({'done': time.time()}))")
+    right, wrong = (
+        Peer(name=name, script="peer.py", arguments=[name], own_environment=False) for name in ("right", "wrong")
+    )
+
+    def ours(output: Path) -> Timed:
+        output.write_text("right")
+        return Timed(1.0)
+
+    def check(output: Path) -> str:
+        if output.read_text() != "right":
+            raise Failed("another answer")
+        return ""
+
+    rows = contest.race("w", ours, [right, wrong], check, options=Options(repeat=2), folder=tmp_path)
+
+    assert [len(row.theirs) for row in rows] == [2, 0]
+    assert [row.skipped for row in rows] == ["", "another answer"]

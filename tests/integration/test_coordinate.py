@@ -11,7 +11,7 @@ import pytest
 
 from cluster import catalog, celery_app, keys, settings
 from cluster.runs import Stores
-from cluster.runs.coordinate import Coordinator
+from cluster.runs.coordinate import HUNGRY_S, Coordinator
 from cluster.runs.lease import Lease
 from cluster.runs.supervise import Supervisor
 from splitters import Chunk, Item
@@ -26,7 +26,7 @@ class Two:
     def __init__(self, redis_url: str, stores: Stores, run: str) -> None:
         self.run = run
         self.stores = stores
-        self._config = settings.load(broker_url=redis_url)
+        self._config = settings.load(broker_url=redis_url, inline_bytes=0)
         self._app = celery_app.build(self._config)
         stores.ledger.create(run, "measure", "", {}, "one")
 
@@ -102,3 +102,21 @@ def test_a_window_is_full_with_half_of_the_bytes_that_may_be_on_their_way(two: T
     coordinator._entered = coordinator._fenced(Lease.split)
     coordinator._publish_all(iter([[Item(f"{at}.txt", bytes(300))] for at in range(3)]))
     assert (coordinator._entered.windows, coordinator._entered.chunks) == (1, 2)
+
+
+def test_a_window_is_published_as_soon_as_nothing_waits_for_the_nodes(two: Two) -> None:
+    published = []
+
+    def read() -> Iterator[Chunk]:
+        yield from CHUNKS[:4]  # a window, and nodes begin all of it
+        two.stores.ledger.redis.hset(keys.run(two.run, "claims"), mapping={str(at): "1 start node" for at in range(4)})
+        for chunk in CHUNKS[4:6]:
+            time.sleep(2 * HUNGRY_S)
+            yield chunk
+        published.append(two.stores.ledger.progress(two.run).chunks_published)
+        raise SystemExit
+
+    _, coordinator = two.who("one")
+    with pytest.raises(SystemExit):
+        coordinator.coordinate(read)
+    assert published == [6]

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cluster import catalog, errors, redis_client
+from cluster import catalog, errors, local, redis_client
 from cluster.local import LocalCluster, folder
 from tests.kit.programs import JOBS, cluster, find_redis, mark, marked, start_cluster
 from tests.kit.waiting import wait_until
@@ -73,7 +73,7 @@ def started(place: Place) -> psutil.Process:
 
 
 def busy(place: Place) -> psutil.Process | None:
-    workers = [process for process in place.processes if "worker" in process.cmdline()]
+    workers = [process for process in place.processes if local.WORKER in process.cmdline()]
     return workers[0] if len(workers) >= 3 or (workers and os.cpu_count() == 1 and len(workers) >= 2) else None
 
 
@@ -179,7 +179,7 @@ def test_a_run_whose_worker_dies_ends_with_a_clear_error(place: Place, tmp_path:
     source = texts(tmp_path, 20, "sleep long")
     with start_cluster("submit", "--job", "measure", source, settings=place.settings) as submit:
         started(place)
-        place.one(" worker ").kill()
+        place.one(local.WORKER).kill()
         _, err = submit.communicate(timeout=30)
     assert submit.returncode == 4
     assert "the worker on this machine ended with code -9" in err

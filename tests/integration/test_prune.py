@@ -141,7 +141,7 @@ def test_files_of_real_runs_stay_until_they_are_pruned(broker: str, tmp_path: Pa
     source = tmp_path / "in"
     source.mkdir()
     (source / "a.txt").write_text("some words")
-    store = {"CLUSTER_BLOB_URL": f"file://{tmp_path}/blobs", "CLUSTER_INLINE_PART_BYTES": "0"}
+    store = {"CLUSTER_BLOB_URL": f"file://{tmp_path}/blobs", "CLUSTER_INLINE_BYTES": "0"}
     with Worker("filer", broker, tmp_path, "-c", "1", **store):
         done = cluster("submit", "--job", "measure", source, "--broker", broker, settings=store)
         assert done.returncode == 0, done.stderr
@@ -156,7 +156,7 @@ def test_no_key_of_an_abandoned_run_lives_for_ever(broker: str, client: redis.Re
     stores = runs.connect(settings.load(broker_url=broker))
     run = opened(stores)
     worker = ledger.Worker("n1", "start")
-    stores.ledger.claim(run, 0, "measure", "", worker, max_attempts=3)
+    stores.ledger.claim(run, [0], "measure", "", worker, max_attempts=3)
     stores.ledger.end_attempt(run, "0", "failed", worker, "test")
     # What a node does that has not heard that the run is gone.
     stores.ledger.end_attempt("gone", "0", "failed", worker, "test")

@@ -17,7 +17,6 @@ import pytest
 
 from cluster import catalog, celery_app, keys, nodes, runs, session, settings
 from cluster.runs import Stores, celery_tasks, parts
-from cluster.wire import MapMessage
 from splitters import Chunk
 from tests.kit.programs import RedisServer, Worker, cluster, start_cluster
 from tests.kit.waiting import wait_until
@@ -121,10 +120,30 @@ def test_a_message_that_was_popped_and_not_recorded_is_published_again(
     assert len(told(stores, run, "published-again")) >= lost
 
 
+def test_tiny_chunks_travel_together_and_a_bad_one_harms_no_other(broker: str, tmp_path: Path, stores: Stores) -> None:
+    source = texts(tmp_path / "in", 400)
+    (source / "100.txt").write_text("kill always")
+    (source / "200.txt").write_text("kill once")
+    (source / "300.txt").write_text("fail once")
+    options = ["--trace", str(tmp_path / "trace")]
+    with Worker("one", broker, tmp_path, "-c", "2", CLUSTER_RETRY_DELAY_S="0.1", CLUSTER_TASK_EVENTS="1") as worker:
+        done = cluster("submit", "--job", "measure", *options, source, "--broker", broker)
+        with closing(celery_app.build(settings.load(broker_url=broker))) as app:
+            [told] = app.control.inspect(timeout=5).stats().values()
+    run = stores.ledger.runs(1)[0].run
+    found = stores.ledger.status(run)
+    [failure] = found.failures
+    assert (failure.item, found.chunks_settled) == ("100.txt", 400), done.stderr
+    assert "process was ended 3 times" in failure.reason
+    answer = json.loads(done.stdout)
+    assert answer == {path.name: str(path.stat().st_size) for path in source.iterdir() if path.name != "100.txt"}
+    assert told["total"]["cluster.measure"] < 200, worker.text()
+
+
 def test_who_died_while_he_gave_back_what_a_node_held_holds_up_nobody(broker: str, stores: Stores) -> None:
     client, queue = stores.ledger.redis, celery_tasks.queue("measure")
     with closing(celery_app.build(settings.load(broker_url=broker))) as app:
-        celery_tasks.publish_chunk(app, "measure", MapMessage(run="measure-1", chunk=0))
+        celery_tasks.publish_chunk(app, "measure", "measure-1", 0)
         taken: Any = client.rpop(queue)
         client.hset(keys.unacked("gone"), "tag", json.dumps([json.loads(taken), "", queue]))
         client.zadd(keys.unacked("gone") + ":index", {"tag": time.time()})

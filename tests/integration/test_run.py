@@ -324,7 +324,7 @@ def test_windows_keep_what_is_on_its_way_within_limits(broker: str, tmp_path: Pa
 def test_blobs_may_lie_in_a_shared_folder(redis_url: str, tmp_path: Path) -> None:
     source = texts(tmp_path / "in", 6)
     (tmp_path / "blobs").mkdir()
-    place = {"CLUSTER_BLOB_URL": f"file://{tmp_path}/blobs", "CLUSTER_INLINE_PART_BYTES": "0"}
+    place = {"CLUSTER_BLOB_URL": f"file://{tmp_path}/blobs", "CLUSTER_INLINE_BYTES": "0"}
     # This node alone knows where the blobs are, so it alone may take the run's chunks.
     with Worker("files", f"{redis_url[:-1]}3", tmp_path, "-c", "2", **place):
         done = cluster("submit", "--job", "measure", source, "--broker", f"{redis_url[:-1]}3", settings=place)

@@ -98,7 +98,7 @@ def test_a_run_outlasts_its_redis(end: signal.Signals, watched: Watched, tmp_pat
     started = [Worker(name, watched.url, tmp_path, "-c", "2", **SETTINGS) for name in ("one", "two")]
     with started[0] as one, started[1] as two:
         arguments = ("submit", "--job", "measure", "--seconds", "0.3", source, "--broker", watched.url)
-        with start_cluster(*arguments, settings={**SETTINGS, "CLUSTER_INLINE_PART_BYTES": "0"}) as process:
+        with start_cluster(*arguments, settings={**SETTINGS, "CLUSTER_INLINE_BYTES": "0"}) as process:
             wait_until("the run has begun", lambda: (found := stores.ledger.runs(1)) and found[0].chunks_settled > 3)
             watched.master.send_signal(end)
             out, err = process.communicate(timeout=90)

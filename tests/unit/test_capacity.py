@@ -29,7 +29,7 @@ def test_without_limits_it_is_the_machine(cgroup: Path) -> None:
     (cgroup / "user.slice" / "cpu.max").write_text("max 100000\n")
     (cgroup / "user.slice" / "memory.max").write_text("max\n")
     assert capacity.cores() == 8
-    assert capacity.memory_total_bytes() == psutil.virtual_memory().total
+    assert capacity.memory().total_bytes == psutil.virtual_memory().total
 
 
 def test_the_tightest_cgroup_counts(cgroup: Path) -> None:
@@ -49,8 +49,8 @@ def test_cgroups_of_the_first_version_count(cgroup: Path, tmp_path: Path) -> Non
         (cgroup / name).parent.mkdir(parents=True, exist_ok=True)
         (cgroup / name).write_text(text)
     assert capacity.cores() == 3
-    assert capacity.memory_total_bytes() == GIB
-    assert capacity.memory_available_bytes() == GIB // 2
+    assert capacity.memory().total_bytes == GIB
+    assert capacity.memory().available_bytes == GIB // 2
 
 
 def test_what_the_kernel_can_drop_is_available(cgroup: Path) -> None:
@@ -58,7 +58,7 @@ def test_what_the_kernel_can_drop_is_available(cgroup: Path) -> None:
     (folder / "memory.max").write_text(str(GIB))
     (folder / "memory.current").write_text(str(GIB))
     (folder / "memory.stat").write_text(f"anon 5\ninactive_file {GIB // 4}\n")
-    assert capacity.memory_available_bytes() == GIB // 4
+    assert capacity.memory().available_bytes == GIB // 4
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,6 @@ def test_slots_are_bounded_by_cores_and_memory_and_never_below_one(
     cores: int, available_gib: float, slots: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(capacity, "cores", lambda: cores)
-    monkeypatch.setattr(capacity, "memory_available_bytes", lambda: int(available_gib * GIB))
+    monkeypatch.setattr(capacity, "memory", lambda: capacity.Memory(64 * GIB, int(available_gib * GIB)))
     config = settings.Settings(slot_memory_bytes=GIB // 2, reserve_memory_bytes=GIB // 2)
     assert capacity.slots(config) == slots

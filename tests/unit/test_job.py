@@ -15,7 +15,8 @@ from tasks import Part
 
 
 def test_options_not_given_have_their_defaults() -> None:
-    assert catalog.get("ocr").check_options({"lang": "deu"}) == {"lang": "deu", "max_megapixels": 64, "chunk_size": 4}
+    expected = {"lang": "deu", "max_megapixels": 64, "clean": False, "chunk_size": 4}
+    assert catalog.get("ocr").check_options({"lang": "deu"}) == expected
 
 
 @pytest.mark.parametrize("given", [{"nonsense": 1}, {"lang": 3}, {"max_megapixels": 0}, {"max_megapixels": "9"}])

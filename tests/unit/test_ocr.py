@@ -10,6 +10,7 @@ import pytest
 
 from splitters import Item
 from tasks import ocr
+from tasks.ocr import engines
 from tests.kit.programs import DATA
 
 Image = pytest.importorskip("PIL.Image")
@@ -122,10 +123,10 @@ def test_both_engines_give_the_same_text(monkeypatch: pytest.MonkeyPatch) -> Non
     else:
         print("no scans here: compared on one drawn picture only")
     in_process = ocr.read_pages(chunk).value
-    ocr._engine.cache_clear()
+    engines.load.cache_clear()
     with monkeypatch.context() as patch:
-        patch.setattr(ocr, "engine_name", lambda: "pytesseract")
+        patch.setattr(engines, "engine_name", lambda: "pytesseract")
         by_program = ocr.read_pages(chunk).value
-    ocr._engine.cache_clear()
+    engines.load.cache_clear()
     assert in_process == by_program
     assert len(in_process) == len(chunk)

@@ -98,14 +98,17 @@ def test_what_is_nowhere_for_a_moment_is_not_lost(clock: Clock) -> None:
 @pytest.mark.parametrize(
     ("task_id", "about"),
     [
-        ("ocr-1.17", ("ocr-1", "17")),
-        ("face-train-1a.fold.1.3", ("face-train-1a", "fold 1:3")),
+        ("ocr-1.17", ("ocr-1", ["17"])),
+        ("ocr-1.17-19", ("ocr-1", ["17", "18", "19"])),
+        ("ocr-1.19-17", None),
+        ("ocr-1.0-999999999", None),
+        ("face-train-1a.fold.1.3", ("face-train-1a", ["fold 1:3"])),
         ("9b2e.x", None),
         ("", None),
         ("a.b.17", None),
     ],
 )
-def test_what_a_message_is_about(task_id: str, about: tuple[str, str] | None) -> None:
+def test_what_a_message_is_about(task_id: str, about: tuple[str, list[str]] | None) -> None:
     assert celery_tasks.parse_id(task_id) == about
 
 

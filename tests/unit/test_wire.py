@@ -67,11 +67,13 @@ def test_damaged_bytes_are_refused(data: bytes) -> None:
         [],
         {},
         {"run": "ocr-1"},
-        {"run": "ocr-1", "chunk": -1},
-        {"run": "ocr-1", "chunk": "0"},
-        {"run": "ocr-1", "chunk": 2**40},
-        {"run": "../../etc", "chunk": 0},
-        {"run": "ocr-1", "chunk": 0, "more": 1},
+        {"run": "ocr-1", "chunks": [-1]},
+        {"run": "ocr-1", "chunks": ["0"]},
+        {"run": "ocr-1", "chunks": [2**40]},
+        {"run": "ocr-1", "chunks": []},
+        {"run": "ocr-1", "chunks": [0] * 65},
+        {"run": "../../etc", "chunks": [0]},
+        {"run": "ocr-1", "chunks": [0], "more": 1},
     ],
 )
 def test_a_message_of_another_shape_is_refused(message: Any) -> None:
@@ -80,13 +82,14 @@ def test_a_message_of_another_shape_is_refused(message: Any) -> None:
 
 
 def test_messages_come_back_as_they_were() -> None:
-    for message in (MapMessage(run="ocr-1", chunk=3), FoldMessage(run="ocr-1", level=0, number=1)):
+    for message in (MapMessage(run="ocr-1", chunks=[3, 4]), FoldMessage(run="ocr-1", level=0, number=1)):
         assert type(message).model_validate(message.model_dump()) == message
 
 
 def test_a_chunk_entry_comes_back_as_it_was() -> None:
     entry = ChunkEntry(names=["a", "ü"], refs=[("0" * 64, 3), ("1" * 64, 4)], last=[True, False], window=2)
-    assert ChunkEntry.unpack(entry.pack()) == entry
+    for kept in (entry, entry.model_copy(update={"data": [b"\xff\0", b""]})):
+        assert ChunkEntry.unpack(kept.pack()) == kept
     assert (entry.items, entry.size_bytes) == (1, 7)
 
 

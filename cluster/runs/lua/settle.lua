@@ -1,37 +1,55 @@
--- A chunk is over: its first commit wins, or it is set aside. Returns "settled now", "settled", or the run's state.
+-- Chunks of one window are over: of each the first commit wins, or it is set aside. Returns the state of a run that is
+-- not running, or for each chunk "settled now", "settled" or "unknown".
 -- The only place where repeats of a chunk are dropped.
 -- KEYS: run, run:done, run:claims, run:chunks, run:parts:W, run:failures, run:nodes, run:times, run:attempts, run:copies,
 --       run:windows, run:events
--- ARGV: chunk, part ("" = set aside), items, bytes, window, node, start, why ("" = not set aside), retention_s,
---       then item, reason, ...
+-- ARGV: window, node, start, retention_s, then for each chunk: chunk, part ("" = set aside), items, bytes,
+--       microseconds, why ("" = not set aside), number of failures, then item, reason, ...
 local state = redis.call('HGET', KEYS[1], 'state')
-if not state then return 'unknown' end
-if state ~= 'running' then return state end
-if redis.call('GETBIT', KEYS[2], ARGV[1]) == 1 then
-  redis.call('HINCRBY', KEYS[1], 'duplicates', 1)
-  return 'settled'
+if not state then return {'unknown'} end
+if state ~= 'running' then return {state} end
+local answer, settled, duplicates, items, bytes, parts, micros = {}, 0, 0, 0, 0, 0, 0
+local at = 5
+while at <= #ARGV do
+  local chunk, part, why = ARGV[at], ARGV[at + 1], ARGV[at + 5]
+  local failures = at + 7
+  local next = failures + 2 * ARGV[at + 6]
+  if redis.call('GETBIT', KEYS[2], chunk) == 1 then
+    duplicates = duplicates + 1
+    answer[#answer + 1] = 'settled'
+  elseif redis.call('HDEL', KEYS[4], chunk) == 0 then
+    answer[#answer + 1] = 'unknown'
+  else
+    redis.call('SETBIT', KEYS[2], chunk, 1)
+    -- A chunk set aside has a row as well, so that a fold can tell it from one whose part was lost.
+    redis.call('HSET', KEYS[5], chunk, part)
+    settled, items, bytes = settled + 1, items + ARGV[at + 2], bytes + ARGV[at + 3]
+    if why ~= '' then
+      note(KEYS[12], ARGV[4], 'set-aside', 'chunk', chunk, 'node', ARGV[2], 'why', why)
+    else
+      parts, micros = parts + 1, micros + ARGV[at + 4]
+    end
+    for _, key in ipairs({KEYS[3], KEYS[9], KEYS[10]}) do redis.call('HDEL', key, chunk) end
+    for i = failures, next - 1, 2 do redis.call('HSET', KEYS[6], ARGV[i], ARGV[i + 1]) end
+    answer[#answer + 1] = 'settled now'
+  end
+  at = next
 end
-if redis.call('HDEL', KEYS[4], ARGV[1]) == 0 then return 'unknown' end
-redis.call('SETBIT', KEYS[2], ARGV[1], 1)
-redis.call('HINCRBY', KEYS[1], 'chunks_settled', 1)
-redis.call('HINCRBY', KEYS[1], 'items_settled', ARGV[3])
-redis.call('HINCRBY', KEYS[1], 'bytes_settled', ARGV[4])
--- A chunk set aside has a row as well, so that a fold can tell it from one whose part was lost.
-redis.call('HSET', KEYS[5], ARGV[1], ARGV[2])
-local window = redis.call('HGET', KEYS[11], ARGV[5])
+if duplicates > 0 then redis.call('HINCRBY', KEYS[1], 'duplicates', duplicates) end
+if settled == 0 then return answer end
+redis.call('HINCRBY', KEYS[1], 'chunks_settled', settled)
+redis.call('HINCRBY', KEYS[1], 'items_settled', items)
+redis.call('HINCRBY', KEYS[1], 'bytes_settled', bytes)
+local window = redis.call('HGET', KEYS[11], ARGV[1])
 if window and redis.call('HLEN', KEYS[5]) == tonumber(string.match(window, ' (%d+)$')) then
   redis.call('HINCRBY', KEYS[1], 'windows_complete', 1)
 end
-if ARGV[8] ~= '' then
-  note(KEYS[12], ARGV[9], 'set-aside', 'chunk', ARGV[1], 'node', ARGV[6], 'why', ARGV[8])
-else
-  local claim = redis.call('HGET', KEYS[3], ARGV[1])
-  local since, start = string.match(claim or '', '^(%d+) (%S+) ')
-  if start == ARGV[7] then redis.call('HINCRBY', KEYS[8], ARGV[6], now_ms() - since) end
-  if redis.call('HINCRBY', KEYS[7], ARGV[6], 1) == 1 then note(KEYS[12], ARGV[9], 'first-part', 'node', ARGV[6]) end
+if parts > 0 then
+  redis.call('HINCRBY', KEYS[8], ARGV[2], micros)
+  if redis.call('HINCRBY', KEYS[7], ARGV[2], parts) == parts then
+    note(KEYS[12], ARGV[4], 'first-part', 'node', ARGV[2])
+  end
 end
-for _, key in ipairs({KEYS[3], KEYS[9], KEYS[10]}) do redis.call('HDEL', key, ARGV[1]) end
-for i = 10, #ARGV, 2 do redis.call('HSET', KEYS[6], ARGV[i], ARGV[i + 1]) end
 -- Whatever becomes of the run, its keys do not stay for ever.
-for _, at in ipairs({1, 2, 5, 6, 7, 8}) do redis.call('EXPIRE', KEYS[at], ARGV[9]) end
-return 'settled now'
+for _, key in ipairs({KEYS[1], KEYS[2], KEYS[5], KEYS[6], KEYS[7], KEYS[8]}) do redis.call('EXPIRE', key, ARGV[4]) end
+return answer

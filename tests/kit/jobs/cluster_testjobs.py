@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import importlib
 import os
 import signal
@@ -16,7 +17,7 @@ import cluster_testwork
 from aggregators import Model, by_name, counts
 from aggregators.counts import Counts
 from cluster.job import Job, Option
-from splitters import Chunk, files
+from splitters import Chunk, Item, files
 from tasks import Part
 
 
@@ -182,4 +183,43 @@ BATTLE = Job(
     aggregate=counts.add,
     finish=counts.to_dict,
     options=(Option("effects", str, "", "folder of traces"), Option("label", str, "", "the run's name in them")),
+)
+
+
+def wait(chunk: Chunk, *, seconds: float = 0.0) -> Part[Counts]:
+    """Wait instead of computing, and count each item once, under its name and the sha256 of its bytes."""
+    time.sleep(seconds)
+    return Part(counts.of({f"{item.name} {hashlib.sha256(item.data).hexdigest()}": 1 for item in chunk}))
+
+
+WAIT = Job(
+    name="wait",
+    about="wait, and tell what was fetched",
+    split=split,
+    task=wait,
+    aggregate=counts.add,
+    finish=counts.to_dict,
+    options=(Option("seconds", float, 0.0, "seconds a chunk"),),
+)
+
+
+def deal(source: Sequence[Path], *, chunk_size: int = 1, number: int = 100) -> Iterator[Chunk]:
+    """So many items without a byte, whatever the source."""
+    for start in range(0, number, chunk_size):
+        yield [Item(str(at), b"") for at in range(start, min(start + chunk_size, number))]
+
+
+def idle(chunk: Chunk) -> Part[Counts]:
+    """Do nothing, but count the items."""
+    return Part(counts.of({"items": len(chunk)}))
+
+
+EMPTY = Job(
+    name="empty",
+    about="do nothing",
+    split=deal,
+    task=idle,
+    aggregate=counts.add,
+    finish=counts.to_dict,
+    options=(Option("number", int, 100, "how many items", minimum=1),),
 )

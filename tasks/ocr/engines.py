@@ -1,4 +1,4 @@
-"""Read the text on pictures with Tesseract.
+"""Tesseract, by one of two ways: which there are on this machine, with which models, and how they read a page.
 
 The engine is tesserocr, in this process with the model loaded once, or else pytesseract, which runs the
 ``tesseract`` program for each page. Both get the same pixels and the same model and give the same text.
@@ -10,57 +10,28 @@ import functools
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from splitters import Chunk
-from tasks import Part, _pictures
-from tasks._pictures import UnreadablePicture
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from PIL import Image
 
-Engine = Callable[["Image.Image", int], str]
-"""(page in mode L or RGB, its resolution in dots per inch or 0) -> text."""
-
 MODEL_FOLDER = "TESSDATA_PREFIX"
-MAX_SIDE_PIXELS = 32_767
-SANE_DPI = range(70, 2401)  # outside it Tesseract guesses from the text, as it does without one
 
 
-def read_pages(chunk: Chunk, *, lang: str = "eng", max_megapixels: int = 64) -> Part[dict[str, str]]:
-    r"""Read each picture's text; the pages of a multi-page TIFF are joined by form feeds (``\f``).
+class Reading(NamedTuple):
+    """What an engine says of a page."""
 
-    Args:
-        chunk: Pictures as PNG, JPEG, TIFF, BMP, WebP, PGM or PPM files.
-        lang: Tesseract's names of languages, joined by ``+``: ``eng``, ``deu+eng``.
-        max_megapixels: Larger pages are refused before they are decoded, in millions of pixels.
-
-    A picture that cannot be decoded is reported under its name; the others are done.
-    Turned the way its EXIF data says, transparent parts are read as white.
-
-    Raises:
-        EngineMissing: No engine, or no data for ``lang``, on this machine.
-    """
-    engine = _engine(lang)
-    texts: dict[str, str] = {}
-    failures: dict[str, str] = {}
-    for item in chunk:
-        try:
-            pages = _pages(item.data, max_megapixels)
-            texts[item.name] = "\f".join(_read(engine, page, dpi) for page, dpi in pages)
-        except UnreadablePicture as error:
-            failures[item.name] = str(error)
-    return Part(texts, failures)
+    text: str
+    confidence: int
+    """The mean of its words, 0 to 100; 0 without any."""
 
 
-def _read(engine: Engine, page: Image.Image, dpi: int) -> str:
-    try:
-        return engine(page, dpi)
-    except RuntimeError as error:  # also pytesseract's TesseractError
-        raise UnreadablePicture(f"the engine cannot read it: {error}") from None
+Engine = Callable[["Image.Image", int], Reading]
+"""(page in mode L or RGB, its resolution in dots per inch or 0) -> what it reads."""
 
 
 class EngineMissing(RuntimeError):
@@ -100,8 +71,12 @@ def engine_name() -> str:
 
 
 @functools.lru_cache(maxsize=2)
-def _engine(lang: str) -> Engine:
-    """The engine with the model of ``lang`` loaded: once in a process, as that costs 0.1 s and 50 MB."""
+def load(lang: str) -> Engine:
+    """The engine with the model of ``lang`` loaded: once in a process, as that costs 0.1 s and 50 MB.
+
+    Raises:
+        EngineMissing: There is none, or no data for ``lang``.
+    """
     problem = unavailable(lang=lang)
     if problem:
         raise EngineMissing(problem)
@@ -117,32 +92,46 @@ def _tesserocr_engine(lang: str) -> Engine:
         tesserocr.set_leptonica_log_level(tesserocr.LeptLogLevel.NONE)
     api = tesserocr.PyTessBaseAPI(path=str(_model_folder()), lang=lang)
 
-    def read(page: Image.Image, dpi: int) -> str:
+    def read(page: Image.Image, dpi: int) -> Reading:
         channels = len(page.getbands())
         api.SetImageBytes(page.tobytes(), page.width, page.height, channels, page.width * channels)
         if dpi:
             api.SetSourceResolution(dpi)
         try:
-            text: str = api.GetUTF8Text()
+            return Reading(api.GetUTF8Text(), api.MeanTextConf())
         finally:
             api.Clear()
-        return text
 
     return read
 
 
 def _pytesseract_engine(lang: str) -> Engine:
-    import pytesseract
+    from pytesseract import pytesseract
 
-    pytesseract.pytesseract.tesseract_cmd = _program()
+    pytesseract.tesseract_cmd = _program()
     os.environ[MODEL_FOLDER] = str(_model_folder())
 
-    def read(page: Image.Image, dpi: int) -> str:
-        text: str = pytesseract.image_to_string(page, lang=lang, config=f"--dpi {dpi}" if dpi else "")
+    def read(page: Image.Image, dpi: int) -> Reading:
+        # Its functions for one output give either the text or the confidence, and would run the program twice for both.
+        wanted = "-c tessedit_create_txt=1 -c tessedit_create_tsv=1"
+        with tempfile.TemporaryDirectory(prefix="ocr-") as folder:
+            picture, output = Path(folder, "page.png"), Path(folder, "read")
+            page.save(picture, compress_level=1)
+            config = f"--dpi {dpi} {wanted}" if dpi else wanted
+            pytesseract.run_tesseract(str(picture), str(output), "", lang, config)
+            text = output.with_suffix(".txt").read_bytes().decode()
+            words = output.with_suffix(".tsv").read_bytes().decode()
         # The program ends each page with a form feed, tesserocr does not.
-        return text.removesuffix("\f")
+        return Reading(text.removesuffix("\f"), _mean_confidence(words))
 
     return read
+
+
+def _mean_confidence(words: str) -> int:
+    """What tesserocr calls it, from the program's table: word after word without its decimals, and so their mean."""
+    rows = [row.split("\t") for row in words.splitlines()]
+    each = [int(float(row[10])) for row in rows if row[0] == "5"]
+    return sum(each) // len(each) if each else 0
 
 
 def _program() -> str:
@@ -172,30 +161,3 @@ _SYSTEM_FOLDERS = (
     "/usr/local/share/tessdata",
     "/opt/homebrew/share/tessdata",
 )
-
-
-def _pages(data: bytes, max_megapixels: int) -> Iterator[tuple[Image.Image, int]]:
-    """Decode a picture page by page into what both engines take unchanged.
-
-    Raises:
-        UnreadablePicture: Whatever is wrong with it.
-    """
-    with _pictures.opened(data) as picture:
-        # In the other formats further frames are animations and thumbnails, not pages.
-        for number in range(getattr(picture, "n_frames", 1) if picture.format == "TIFF" else 1):
-            picture.seek(number)
-            if max(picture.size) > MAX_SIDE_PIXELS:
-                raise UnreadablePicture(f"{picture.width} x {picture.height} pixels is too long for Tesseract")
-            _pictures.check_size(picture, max_megapixels)
-            dpi, page = _dpi(picture.info), _pictures.plain(picture)
-            page.info = {}  # pytesseract would write it to the file that the program reads
-            yield page, dpi
-
-
-def _dpi(info: Mapping[Any, Any]) -> int:
-    """The resolution a file claims, or 0 where it claims none that can be true."""
-    try:
-        dpi = round(float(info["dpi"][0]))
-    except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError):
-        return 0
-    return dpi if dpi in SANE_DPI else 0

@@ -1,0 +1,70 @@
+"""How much the nodes have to do: the slots there are for a run, and the chunks that wait for one."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from cluster import keys
+from cluster.settings import MiB
+
+if TYPE_CHECKING:
+    from cluster.runs import Stores
+    from cluster.settings import Settings
+
+LOOK_S = 0.05
+SLOTS_LOOK_S = 1.0
+AHEAD = 2
+"""Messages a slot that may be on their way: one that is worked on, and one that waits."""
+LEAST_BYTES, LEAST_CHUNKS = 64 * MiB, 512
+
+
+class Backlog:
+    """What a splitter asks many times a second; looks at Redis ``LOOK_S`` after it looked last.
+
+    Args:
+        stores: Where the run is kept.
+        config: Its limits hold; where they are none they are as large as the nodes need.
+        run: Whose chunks.
+        label: What a node must serve to do them.
+    """
+
+    def __init__(self, stores: Stores, config: Settings, run: str, label: str) -> None:
+        self._ledger, self._nodes = stores.ledger, stores.nodes
+        self._config = config
+        self._run = run
+        self._label = label
+        self._slots = self._claimed = 0
+        self._looked_at = self._slots_looked_at = 0.0
+
+    def waiting(self, unsettled: int) -> int:
+        """How many of so many entered and unsettled chunks no node has begun."""
+        now = time.monotonic()
+        if now - self._looked_at > LOOK_S:
+            claims: Any = self._ledger.redis.hlen(keys.run(self._run, "claims"))
+            self._claimed, self._looked_at = claims, now
+        return max(0, unsettled - self._claimed)
+
+    def limits(self, chunk_bytes: int, span: int) -> tuple[int, int]:
+        """How much of the run may be on its way, in bytes and in chunks.
+
+        Args:
+            chunk_bytes: What a chunk has.
+            span: How many travel in a message.
+        """
+        size, chunks = self._config.window_bytes, self._config.window_chunks
+        wanted = AHEAD * self._slots_there() if size is None or chunks is None else 0
+        return (
+            max(LEAST_BYTES, wanted * chunk_bytes) if size is None else size,
+            max(LEAST_CHUNKS, wanted * span) if chunks is None else chunks,
+        )
+
+    def _slots_there(self) -> int:
+        """Slots of the nodes that serve the run."""
+        now = time.monotonic()
+        if now - self._slots_looked_at > SLOTS_LOOK_S:
+            self._slots_looked_at = now
+            self._slots = sum(
+                node.slots for node in self._nodes.nodes() if node.state == "online" and self._label in node.jobs
+            )
+        return self._slots

@@ -1,0 +1,71 @@
+"""How much of a run may be on its way follows the slots of the nodes that can do it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cluster import settings
+from cluster.runs import backlog
+from cluster.runs.backlog import Backlog
+from cluster.settings import MiB, Settings
+
+MB = 10**6
+
+
+def node(slots: int, *jobs: str, state: str = "online") -> Any:
+    return SimpleNamespace(slots=slots, jobs=list(jobs), state=state)
+
+
+class Claims:
+    """A Redis that knows how many chunks are claimed, and how often it was asked."""
+
+    def __init__(self, claimed: int) -> None:
+        self.claimed, self.asked = claimed, 0
+
+    def hlen(self, key: str) -> int:
+        self.asked += 1
+        return self.claimed
+
+
+def made(config: Settings, nodes: list[Any], claims: Claims | None = None) -> Backlog:
+    stores: Any = SimpleNamespace(
+        ledger=SimpleNamespace(redis=claims or Claims(0)), nodes=SimpleNamespace(nodes=lambda: nodes)
+    )
+    return Backlog(stores, config, "run", "ocr")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "limits"),
+    [
+        ([], (64 * MiB, 512)),
+        ([node(2, "ocr")], (64 * MiB, 512)),
+        ([node(30, "ocr"), node(20, "ocr", "wordcount")], (100 * MB, 512)),
+        ([node(400, "ocr")], (800 * MB, 800)),
+        ([node(400, "wordcount"), node(400, "ocr", state="silent")], (64 * MiB, 512)),
+    ],
+)
+def test_two_chunks_for_each_slot_may_be_on_their_way(nodes: list[Any], limits: tuple[int, int]) -> None:
+    assert made(settings.load(), nodes).limits(MB, span=1) == limits
+
+
+def test_two_messages_for_each_slot_where_chunks_travel_together() -> None:
+    assert made(settings.load(), [node(50, "ocr")]).limits(100, span=32) == (64 * MiB, 3200)
+
+
+def test_a_limit_that_was_set_holds_whatever_the_nodes_need() -> None:
+    config = settings.load(window_bytes=5, window_chunks=7)
+    assert made(config, [node(400, "ocr")]).limits(MB, span=32) == (5, 7)
+
+
+def test_chunks_wait_that_nobody_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("cluster.runs.backlog.time.monotonic", lambda: now[0])
+    claims = Claims(3)
+    there = made(settings.load(), [], claims)
+    assert [there.waiting(unsettled) for unsettled in (10, 9, 2)] == [7, 6, 0]
+    assert claims.asked == 1
+    claims.claimed, now[0] = 5, now[0] + 2 * backlog.LOOK_S
+    assert there.waiting(10) == 5
