@@ -15,6 +15,7 @@ from typing import NamedTuple
 from splitters import Item
 from tasks import ocr as job
 from tests.benchmarks import Case, Options, ocr
+from tests.benchmarks.goals import Goal, Row
 
 SMALL = ("019.jpg", "041.jpg", "414.jpg", "548.jpg")
 LEAST_GAIN = 0.03
