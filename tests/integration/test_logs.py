@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cluster.runs import celery_tasks
 from tests.kit.programs import Worker, cluster, environment
 from tests.kit.waiting import wait_until
 
@@ -41,7 +42,8 @@ def test_a_worker_writes_json_to_a_rotated_file_and_names_itself_in_each_line(re
     # Received in the main process, succeeded in a child.
     for word in ("received", "succeeded"):
         told = [line["message"] for line in lines if f"[{run}." in line["message"] and word in line["message"]]
-        chunks = {message.partition(f"[{run}.")[2].partition("]")[0] for message in told}
+        ids = {message.partition("[")[2].partition("]")[0] for message in told}
+        chunks = {chunk for about in map(celery_tasks.parse_id, ids) if about for chunk in about[1]}
         assert chunks >= {str(at) for at in range(60)}, word
     events = [line["event"] for line in lines if line["event"] in ("node-ready", "node-left")]
     assert events == ["node-ready", "node-left"]
@@ -70,6 +72,7 @@ LIVE = """
 import logging
 from datetime import UTC, datetime
 from cluster import logs, settings
+from cluster.runs import celery_tasks
 from cluster.cli.progress import LiveView
 from cluster.runs.status import Status
 
