@@ -45,7 +45,7 @@ fix: $(VENV)/.test  ## Format, and mend what the linter can.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.test  ## Run the benchmarks, beside others after `make bench-peers` (about two hours).
+bench: $(VENV)/.test  ## Run the benchmarks, beside others after `make bench-peers` (hours).
 	$(BIN)/python -m tests.benchmarks
 
 # What we compare with, apart: some of it takes the place of what we use ourselves.
