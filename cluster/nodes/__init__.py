@@ -133,14 +133,13 @@ def _keeper(conf: Any, config: Settings, given: Sequence[str]) -> Keeper:
 
     from cluster import runs
     from cluster.nodes.keeper import Keeper
-    from cluster.runs.celery_tasks import queue
 
     unable = {}
     for name, problem in abilities().items():
         if problem:
             unable[catalog.get(name).label] = problem
             log.warning(left_out(name, problem), extra={"event": "job-left-out"})
-    jobs = {queue(job.label): job for job in catalog.jobs().values()}
+    jobs = {keys.queue(job.label): job for job in catalog.jobs().values()}
     conf.task_queues = [Queue(name, routing_key=name) for name, job in jobs.items() if job.label not in unable]
     if given:
         jobs = {name: job for name, job in jobs.items() if name in given}

@@ -15,12 +15,12 @@ from celery.worker.control import control_command
 from kombu.entity import Queue
 from redis.exceptions import OutOfMemoryError
 
+from cluster import keys
 from cluster.nodes import capacity, identity
 from cluster.nodes.gate import Gate
 from cluster.nodes.keeper import Keeper
 from cluster.nodes.registry import BEAT_S, Facts, Registry
 from cluster.redis_client import Outage, is_full
-from cluster.runs import celery_tasks
 
 NAMED = ("cluster", "celery", "redis", "tesserocr", "pytesseract")
 ANNOUNCE_S = 5.0
@@ -97,7 +97,7 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
     def _serve(self, consumer: Any) -> None:
         """Consume the queues of the labels that this node can serve by now, and those no more that it can't."""
         queues, found = consumer.app.amqp.queues, self.keeper.found
-        wanted = {celery_tasks.queue(label) for label in found.serves}
+        wanted = {keys.queue(label) for label in found.serves}
         if wanted == self._served:
             return
         for name in sorted(wanted - self._served):
@@ -145,7 +145,7 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
             memory_total_bytes=gate.reading.memory_total_bytes,
             memory_available_bytes=gate.reading.memory_available_bytes,
             load=psutil.getloadavg()[0],
-            jobs=sorted(name.removeprefix(celery_tasks.QUEUE) for name in queues),
+            jobs=sorted(name.removeprefix(keys.QUEUE) for name in queues),
             missing=self.keeper.found.missing,
             bundles=self.keeper.found.bundles,
             versions=self._versions,

@@ -37,13 +37,12 @@ TASK_ID = re.compile(
     r"(?P<run>[a-zA-Z0-9-]+)\."
     r"(?:(?P<first>\d{1,10})(?:-(?P<last>\d{1,10}))?|fold\.(?P<level>\d{1,10})\.(?P<number>\d{1,10}))"
 )
-QUEUE, queue = keys.QUEUE, keys.queue
 log = logging.getLogger(__name__)
 
 
 def routes(jobs: Iterable[Job]) -> dict[str, dict[str, str]]:
     """For Celery: which queue the tasks of each job use."""
-    return {f"cluster.{job.name}{part}": {"queue": queue(job.label)} for job in jobs for part in ("", ".fold")}
+    return {f"cluster.{job.name}{part}": {"queue": keys.queue(job.label)} for job in jobs for part in ("", ".fold")}
 
 
 def add(app: Celery, job: Job, config: Settings) -> None:
@@ -136,7 +135,7 @@ def publish_window(app: Celery, label: str, run: str, window: int, chunks: range
     Raises:
         kombu.exceptions.OperationalError: Redis does not take it; some messages may have been sent.
     """
-    to = queue(label)
+    to = keys.queue(label)
     task, body = _task(app, label), _task(app, label, ".fold")
     header = [
         task.s(MapMessage(run=run, chunks=list(together)).model_dump()).set(task_id=_map_id(run, together), queue=to)
@@ -151,18 +150,18 @@ def publish_chunk(app: Celery, label: str, run: str, chunk: int) -> None:
     """Publish one chunk again: its message is lost, or slow."""
     message = MapMessage(run=run, chunks=[chunk])
     task_id = _map_id(run, range(chunk, chunk + 1))
-    _task(app, label).apply_async((message.model_dump(),), task_id=task_id, queue=queue(label))
+    _task(app, label).apply_async((message.model_dump(),), task_id=task_id, queue=keys.queue(label))
 
 
 def publish_fold(app: Celery, label: str, message: FoldMessage) -> None:
     """Publish the fold of a family of folds, or again that of a window."""
     task_id = f"{message.run}.fold.{message.level}.{message.number}"
-    _task(app, label, ".fold").apply_async((message.model_dump(),), task_id=task_id, queue=queue(label))
+    _task(app, label, ".fold").apply_async((message.model_dump(),), task_id=task_id, queue=keys.queue(label))
 
 
 def _label(task: Task) -> str:
     """By whose queue the message came that a task works on."""
-    return str(task.request.delivery_info["routing_key"]).removeprefix(QUEUE)
+    return str(task.request.delivery_info["routing_key"]).removeprefix(keys.QUEUE)
 
 
 def _task(app: Celery, label: str, part: str = "") -> Task:

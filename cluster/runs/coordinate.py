@@ -367,7 +367,7 @@ def cancel(
             stores.blobs.drop(keys.parts_scope(run, window))
         stores.ledger.forget_work(run)
         if "@" in (label := stores.ledger.label(run)):  # nobody may serve it from now on
-            stores.ledger.unsend(celery_tasks.queue(label), {run})
+            stores.ledger.unsend(keys.queue(label), {run})
     return did, now
 
 

@@ -467,19 +467,13 @@ class Ledger:
 
     def pace(self, run: str) -> dict[str, float]:
         """Node -> seconds it takes for a chunk of this run, in the mean; those that have done some."""
-        with self.redis.pipeline(transaction=False) as pipe:
-            pipe.hgetall(keys.run(run, "nodes"))
-            pipe.hgetall(keys.run(run, "times"))
-            chunks, times_us = (_text(row) for row in pipe.execute())
-        return {node: int(times_us[node]) / 1e6 / int(chunks[node]) for node in times_us if node in chunks}
+        return {node: seconds / chunks for node, (chunks, seconds) in self._done(run).items()}
 
     def mean_s(self, run: str) -> float | None:
         """Seconds that a chunk of this run takes in the mean; None before the first."""
-        with self.redis.pipeline(transaction=False) as pipe:
-            pipe.hvals(keys.run(run, "times"))
-            pipe.hvals(keys.run(run, "nodes"))
-            times_us, chunks = (sum(map(int, values)) for values in pipe.execute())
-        return times_us / 1e6 / chunks if chunks else None
+        done = self._done(run).values()
+        chunks = sum(number for number, _ in done)
+        return sum(seconds for _, seconds in done) / chunks if chunks else None
 
     def folds(self, run: str) -> list[tuple[int, int, bytes]]:
         """The parts that are the result as (level, number, part entry), in the order of the input."""
@@ -527,6 +521,14 @@ class Ledger:
             found = {run for message in waiting if (run := _run_of(message))}
             over = {run for run in found if self.redis.hget(keys.run(run), "state") != b"running"}
             self.unsend(name.decode(), over)
+
+    def _done(self, run: str) -> dict[str, tuple[int, float]]:
+        """Node -> how many chunks it committed, and the seconds it took for them."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            pipe.hgetall(keys.run(run, "nodes"))
+            pipe.hgetall(keys.run(run, "times"))
+            chunks, times_us = (_text(row) for row in pipe.execute())
+        return {node: (int(chunks[node]), int(times_us[node]) / 1e6) for node in times_us if node in chunks}
 
     def _settle(self, run: str, window: int, done: Sequence[Done], worker: Worker) -> dict[int, str]:
         rows: list[Any] = []

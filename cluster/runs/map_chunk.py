@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import redis
@@ -64,10 +64,8 @@ def run(
         redis.RedisError: Redis refuses, or is away for longer than the client is patient.
         errors.OtherProcess: This process cannot do it, another one of this node can.
     """
-    work = _Work(message.run, job, stores, config, worker)
-    claims = stores.ledger.claim(
-        message.run, message.chunks, job.name, job.version, worker, max_attempts=config.max_attempts, label=label
-    )
+    work = _Work(message.run, job, stores, config, worker, label)
+    claims = work.claim(message.chunks)
     if claims.why:
         log.warning(
             "run %s is refused: this node %s", message.run, claims.why, extra={"event": "refused", "run": message.run}
@@ -78,23 +76,21 @@ def run(
     for chunk in work.apart:
         if work.over():
             work.leave([chunk], 0.0, LEFT)
-            continue
-        alone = stores.ledger.claim(
-            message.run, [chunk], job.name, job.version, worker, max_attempts=config.max_attempts, label=label
-        )
-        work.do(alone)
+        else:
+            work.do(work.claim([chunk]))
     return work.ended()
 
 
 class _Work:
     """What becomes of the chunks of one message."""
 
-    def __init__(self, run: str, job: Job, stores: Stores, config: Settings, worker: Worker) -> None:
+    def __init__(self, run: str, job: Job, stores: Stores, config: Settings, worker: Worker, label: str) -> None:
         self._run = run
         self._job = job
         self._stores = stores
         self._config = config
         self._worker = worker
+        self._label = label
         self._began = time.monotonic()
         self._begun = 0
         self._timed_out = False
@@ -102,6 +98,13 @@ class _Work:
         self._ended: list[str] = []
         self.apart: list[int] = []
         """Chunks that are to be claimed each by itself."""
+
+    def claim(self, chunks: Sequence[int]) -> Claims:
+        """Start these."""
+        job, most = self._job, self._config.max_attempts
+        return self._stores.ledger.claim(
+            self._run, chunks, job.name, job.version, self._worker, max_attempts=most, label=self._label
+        )
 
     def over(self) -> bool:
         """Whether what is not begun by now is for others, so as not to wait here: the time limit is that of a chunk."""

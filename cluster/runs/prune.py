@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from cluster import errors, keys
-from cluster.runs import Stores, celery_tasks, demand
+from cluster.runs import Stores, demand
 from cluster.runs.status import Status
 
 log = logging.getLogger(__name__)
@@ -29,8 +29,8 @@ def prune(stores: Stores, runs: Sequence[Status]) -> list[Status]:
     over = [run for run in runs if _is_over(run.run, stores)]
     names = {*(run.run for run in over), *stores.ledger.expired()}
     for label in {run.label for run in over}:
-        stores.ledger.unsend(celery_tasks.queue(label), names)
-    stores.ledger.sweep(celery_tasks.queue("*@*"))
+        stores.ledger.unsend(keys.queue(label), names)
+    stores.ledger.sweep(keys.queue("*@*"))
     demand.read(stores.ledger.redis)
     stores.blobs.drop_below([keys.run_folder(name) for name in names])
     stores.ledger.forget(names)

@@ -192,7 +192,7 @@ class Supervisor:
                 for window, chunks in ledger.open_windows(self._run).items()
                 if unsettled.isdisjoint(chunks)
             }
-            queue = celery_tasks.queue(self.label)
+            queue = keys.queue(self.label)
             ids = watch.messages(ledger.redis, queue, self._stores.nodes.starts())
             abouts = filter(None, map(celery_tasks.parse_id, ids))
             there = {name for run, names in abouts if run == self._run for name in names}

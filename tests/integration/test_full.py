@@ -14,7 +14,7 @@ import pytest
 import redis
 from redis.exceptions import OutOfMemoryError
 
-from cluster import catalog, celery_app, redis_client, runs, settings
+from cluster import catalog, celery_app, keys, redis_client, runs, settings
 from cluster.runs import celery_tasks
 from tests.kit.programs import RedisServer, Worker, start_cluster
 from tests.kit.waiting import wait_until
@@ -76,7 +76,7 @@ def test_what_is_published_while_redis_is_full_arrives_once(server: RedisServer,
         assert not publishing.done()
         client.unlink("junk")
         publishing.result(timeout=30)
-    assert client.llen(celery_tasks.queue("measure")) == 3
+    assert client.llen(keys.queue("measure")) == 3
 
 
 def cpu_s(worker: Worker) -> float:

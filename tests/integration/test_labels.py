@@ -19,7 +19,7 @@ from cluster.bundles import shelf
 from cluster.bundles.content import Content
 from cluster.nodes import keeper
 from cluster.nodes.keeper import Keeper
-from cluster.runs import Stores, celery_tasks, demand
+from cluster.runs import Stores, demand
 from tests.kit.jobs.cluster_testjobs import PICKY, TAGGED
 from tests.kit.programs import MARK, Worker, cluster, start_cluster
 from tests.kit.waiting import wait_until
@@ -84,7 +84,7 @@ def test_demand_that_redis_has_lost_is_entered_again(
 ) -> None:
     client = stores.ledger.redis
     with start_cluster("submit", "--job", "picky", "--tool", "plane", source, "--broker", redis_url) as waiting:
-        wait_until("it is needed", lambda: client.llen(celery_tasks.queue("picky@plane;firm")) == 12)
+        wait_until("it is needed", lambda: client.llen(keys.queue("picky@plane;firm")) == 12)
         client.delete(keys.DEMAND)
         wait_until("it is needed again", lambda: row(client, "picky@plane;firm"))
         with node("late", redis_url, tmp_path, "plane"):
@@ -93,7 +93,7 @@ def test_demand_that_redis_has_lost_is_entered_again(
 
 
 def test_a_cancelled_run_leaves_no_queue_that_nobody_serves(redis_url: str, stores: Stores, source: Path) -> None:
-    client, queue = stores.ledger.redis, celery_tasks.queue("picky@chisel;firm")
+    client, queue = stores.ledger.redis, keys.queue("picky@chisel;firm")
     with start_cluster("submit", "--job", "picky", "--tool", "chisel", source, "--broker", redis_url) as waiting:
         wait_until("it waits", lambda: client.llen(queue) == 12)
         waiting.send_signal(signal.SIGINT)
@@ -105,11 +105,11 @@ def test_a_chunk_that_came_by_another_queue_is_left_to_those_who_can_do_it(
     redis_url: str, stores: Stores, source: Path, tmp_path: Path
 ) -> None:
     with start_cluster("submit", "--job", "picky", "--tool", "file", source, "--broker", redis_url) as waiting:
-        queue = celery_tasks.queue("picky@file;firm")
+        queue = keys.queue("picky@file;firm")
         wait_until("it waits", lambda: stores.ledger.redis.llen(queue) == 12)
-        stores.ledger.redis.rename(queue, celery_tasks.queue("picky"))  # as somebody who knows no labels might send it
+        stores.ledger.redis.rename(queue, keys.queue("picky"))  # as somebody who knows no labels might send it
         with node("bare", redis_url, tmp_path, ""):
-            wait_until("they are taken", lambda: not stores.ledger.redis.llen(celery_tasks.queue("picky")))
+            wait_until("they are taken", lambda: not stores.ledger.redis.llen(keys.queue("picky")))
             with node("late", redis_url, tmp_path, "file"):
                 out, err = waiting.communicate(timeout=40)
     assert waiting.returncode == 0, err
@@ -124,7 +124,7 @@ def test_without_a_broker_a_run_with_several_needs_finds_its_worker(source: Path
 
 
 def test_a_worker_that_serves_given_queues_finds_no_others(redis_url: str, source: Path, tmp_path: Path) -> None:
-    with Worker("one", redis_url, tmp_path, "-Q", celery_tasks.queue("measure"), CLUSTER_TEST_TOOLS="saw"):
+    with Worker("one", redis_url, tmp_path, "-Q", keys.queue("measure"), CLUSTER_TEST_TOOLS="saw"):
         failed = submit(redis_url, source, "--tool", "saw", "--if-no-node", "fail")
         assert failed.returncode == errors.JobUnavailable.exit_code
         assert rows(redis_url)["one@test"]["jobs"] == ["measure"]

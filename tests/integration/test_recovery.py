@@ -108,7 +108,7 @@ def test_a_message_that_was_popped_and_not_recorded_is_published_again(
 ) -> None:
     """As a node does that dies in between, and a worker that was started with -Q and does not know the job."""
     source = texts(tmp_path / "in", 4)
-    queue = celery_tasks.queue("measure")
+    queue = keys.queue("measure")
     with start_cluster("submit", "--job", "measure", source, "--broker", broker) as submit:
         run = wait_until("all is published", lambda: published(stores, 4))
         wait_until("all is in the queue", lambda: stores.ledger.redis.llen(queue) == 4)
@@ -141,7 +141,7 @@ def test_tiny_chunks_travel_together_and_a_bad_one_harms_no_other(broker: str, t
 
 
 def test_who_died_while_he_gave_back_what_a_node_held_holds_up_nobody(broker: str, stores: Stores) -> None:
-    client, queue = stores.ledger.redis, celery_tasks.queue("measure")
+    client, queue = stores.ledger.redis, keys.queue("measure")
     with closing(celery_app.build(settings.load(broker_url=broker))) as app:
         celery_tasks.publish_chunk(app, "measure", "measure-1", 0)
         taken: Any = client.rpop(queue)
@@ -158,7 +158,7 @@ def test_a_message_whose_note_came_late_goes_back_although_its_node_lives(
 ) -> None:
     """The node gave up the connection while it noted what it had taken; Redis got the note afterwards."""
     source = texts(tmp_path / "in", 4)
-    client, queue = stores.ledger.redis, celery_tasks.queue("measure")
+    client, queue = stores.ledger.redis, keys.queue("measure")
     with Worker("alive", broker, tmp_path, "-c", "1"):
         [start] = wait_until("the node is known", stores.nodes.starts)
         with start_cluster("submit", "--job", "measure", "--seconds", "1", source, "--broker", broker) as submit:

@@ -19,7 +19,7 @@ import psutil
 import redis
 
 from cluster import catalog, celery_app, keys, redis_client, runs, settings
-from cluster.runs.celery_tasks import queue
+from cluster.keys import queue
 from cluster.runs.watch import Watch
 from tests.kit import cable, inputs
 from tests.kit.cable import Cable
