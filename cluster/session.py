@@ -55,14 +55,14 @@ class Session:
     def coordinate(
         self, job: Job, run: str, given: Input | None, on_wait: Callable[[], None]
     ) -> str:  # fmt: skip
-        """Bring the run to its end; gives the state it ended in. ``on_wait`` is called while waiting.
+        """Bring the run to its end; gives the state it ended in, or has ended in before. ``on_wait`` is called while
+        waiting.
 
         If part of the input is entered already, it goes on from there; without any it only waits, and sees
         that what is entered is done. A failure of ours fails the run, if nobody else has taken it over.
 
         Raises:
             errors.RunBusy: Another one reads its input.
-            errors.RunOver: The run has ended already.
             errors.InputChanged: The input is not the one that the run was begun with.
         """
         # They bring Celery with them: a private cluster's worker starts while they are loaded.
@@ -77,7 +77,10 @@ class Session:
         role: Role = "splitter" if given else "supervisor"
         supervisor = Supervisor(self.app, job, run, self.stores, whoami(), role)
         coordinator = Coordinator(self.app, job, run, self.stores, self.config, supervisor, wait)
-        _take(supervisor, run)
+        try:
+            _take(supervisor, run)
+        except errors.RunOver:
+            return self.stores.ledger.progress(run).state
         try:
             with Watch(self.app, self.stores), supervisor:
                 if given is None:

@@ -30,7 +30,7 @@ def command(
     """Go on with RUN, whose submitter is gone, and print its result.
 
     INPUT is what the run was submitted with; what was read of it before is not done again. It is not needed
-    where all of it was read: `cluster status RUN` says so.
+    where all of it was read: `cluster status RUN` says so. Of a run that is done by now it only prints the result.
     """
     config = settings.load(broker_url=broker)
     _, stores = shared.connect(broker)
@@ -50,10 +50,10 @@ def _refuse(status: Status, inputs: tuple[str, ...]) -> None:
     """Say why a run cannot be resumed.
 
     Raises:
-        errors.RunOver: It has ended.
+        errors.RunOver: It was given up.
         errors.UsageError: Its input is needed.
     """
-    if status.state != "running":
+    if status.state in ("cancelled", "failed"):
         raise errors.RunOver(f"the run {status.run} is {status.state}: see `cluster result {status.run}`")
     if not inputs and status.chunks_total is None:
         raise errors.UsageError(

@@ -281,8 +281,7 @@ def test_a_run_whose_input_was_still_being_read_goes_on_where_it_was(
         again = cluster("resume", run, source, "--broker", broker)
     exact(stores, run, done, source)
     assert len(trace.read_text().splitlines()) == 60  # nothing was done a second time
-    assert again.returncode == 5
-    assert "is done" in again.stderr
+    assert (again.returncode, again.stdout) == (0, done.stdout)
 
 
 @pytest.mark.slow

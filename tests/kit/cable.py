@@ -64,7 +64,7 @@ class Cable:
         self._set("down")
 
     def mend(self) -> None:
-        """Plug it in again."""
+        """Plug it in again. The kernel may go on saying "no route to host" for a second, as with a real one."""
         self._set("up")
 
     def _set(self, state: str) -> None:
