@@ -7,7 +7,7 @@ another word's wait, and are counted in a next, smaller table.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class Table:
         self._width = width
         self._slots: _Slots | None = None
         self._waiting: list[Rows] = []
+        self._most_waiting = 0
         self._added = 0
 
     def add(self, rows: Rows) -> None:
@@ -85,18 +86,29 @@ class Table:
             self._waiting = [self._slots.count(some) for some in again]
         else:
             self._waiting.append(left)
+        if _number(self._waiting) > max(self._slots.number, self._most_waiting):
+            summed, left_over = _sum(self._waiting, self._width)
+            self._waiting = summed + left_over
+            self._most_waiting = 2 * _number(self._waiting)
 
     def end(self) -> tuple[list[Rows], list[Rows]]:
         """The words with their sums, none twice; and those that never found a slot, not summed up."""
-        return list(self._summed()), self._waiting
+        summed, left = _sum(self._waiting, self._width)
+        return ([self._slots.rows()] if self._slots else []) + summed, left
 
-    def _summed(self) -> Iterator[Rows]:
-        if self._slots is not None:
-            yield self._slots.rows()
-        for multipliers in MULTIPLIERS[1:]:
-            slots = _Slots(multipliers, self._width, sum(rows.number for rows in self._waiting))
-            self._waiting = [slots.count(rows) for rows in self._waiting]
-            yield slots.rows()
+
+def _sum(waiting: list[Rows], width: int) -> tuple[list[Rows], list[Rows]]:
+    """Count them in one table after the other: those that found a slot, none twice, and those that found none."""
+    summed = []
+    for multipliers in MULTIPLIERS[1:]:
+        slots = _Slots(multipliers, width, _number(waiting))
+        waiting = [slots.count(rows) for rows in waiting]
+        summed.append(slots.rows())
+    return summed, waiting
+
+
+def _number(rows: Iterable[Rows]) -> int:
+    return sum(some.number for some in rows)
 
 
 class _Slots:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -9,8 +10,8 @@ from typing import NamedTuple
 
 from aggregators import slots
 
-SPACE = b"\t\n\v\f\r\x1c\x1d\x1e\x1f "
-"""The ASCII characters at which ``str.split`` cuts."""
+SPACE = b"\n \t\v\f\r\x1c\x1d\x1e\x1f"
+"""The ASCII characters at which ``str.split`` cuts, the usual ones first."""
 WIDE_SPACE = "\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 """The others."""
 BLOCK_BYTES = 2 * 2**20
@@ -42,8 +43,7 @@ class _Words(NamedTuple):
 
 def of_text(data: bytes) -> Tally:
     """Count the words that ``data.decode(errors="replace").split()`` gives."""
-    text = data if data.isascii() else _with_plain_spaces(data.decode(errors="replace").encode())
-    return _joined(_tally(map(_of_text, _blocks(text, SPACE))))
+    return _joined(_tally(map(_of_text, _blocks(data, SPACE))))
 
 
 def add(parts: Iterable[tuple[bytes, slots.Numbers]]) -> Tally:
@@ -88,12 +88,14 @@ def _of_parts(parts: Iterable[tuple[bytes, slots.Numbers]]) -> Iterator[_Words]:
     return chain.from_iterable(_of_part(words, counts) for words, counts in parts)
 
 
-def _of_text(text: bytes) -> _Words:
+def _of_text(block: bytes) -> _Words:
     import numpy as np
 
+    # No invalid sequence goes on behind a space, so a block can be decoded by itself.
+    text = block if block.isascii() else _with_plain_spaces(block.decode(errors="replace").encode())
     codes = _padded(text)
-    ends = np.flatnonzero(codes[: len(text) + 1] <= SPACE[-1])
-    is_space = np.isin(np.arange(SPACE[-1] + 1), np.frombuffer(SPACE, np.uint8))[codes[ends]]
+    ends = np.flatnonzero(codes[: len(text) + 1] <= max(SPACE))
+    is_space = np.isin(np.arange(max(SPACE) + 1), np.frombuffer(SPACE, np.uint8))[codes[ends]]
     ends = ends if is_space.all() else ends[is_space]
     starts, lengths = _between(ends)
     words = _Words(text, codes, starts, lengths, None)
@@ -113,16 +115,24 @@ def _of_part(words: bytes, counts: slots.Numbers) -> Iterator[_Words]:
 
 def _blocks(text: bytes, spaces: bytes) -> Iterator[bytes]:
     """The text in blocks, cut where there is a space, which is in none of them."""
+    any_space = re.compile(b"[" + spaces + b"]")
     at = 0
     while len(text) - at > BLOCK_BYTES:
-        end = max(text.rfind(space, at, at + BLOCK_BYTES) for space in (b"\n", spaces[-1:]))
-        if end < 0:  # one very long word: any space will do
-            found = [text.find(spaces[number : number + 1], at) for number in range(len(spaces))]
-            end = min((place for place in found if place >= 0), default=len(text))
+        end = _last(text, spaces[:2], at)
+        if end < 0:
+            end = _last(text, spaces[2:], at)
+        if end < 0:  # one very long word
+            found = any_space.search(text, at + BLOCK_BYTES)
+            end = found.start() if found else len(text)
         yield text[at:end]
         at = end + 1
     if at <= len(text):
         yield text[at:]
+
+
+def _last(text: bytes, spaces: bytes, at: int) -> int:
+    """Where the last of these spaces is in a block, or -1."""
+    return max((text.rfind(space, at, at + BLOCK_BYTES) for space in spaces), default=-1)
 
 
 def _with_plain_spaces(text: bytes) -> bytes:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -104,8 +105,21 @@ def memory(client: redis.Redis) -> tuple[int, int | None]:
     In use is what Redis itself compares with its limit: without the buffers of replicas and of the append-only file.
     """
     found = client.info("memory")
-    used = int(found["used_memory"]) - int(found.get("mem_not_counted_for_evict", 0))
-    return used, int(found["maxmemory"]) or None
+    return _used(found), int(found["maxmemory"]) or None
+
+
+def room(client: redis.Redis, share: float) -> float:
+    """How many bytes may be added until a Redis uses this share of what it may use, below 0 if it uses more already.
+
+    Without a ``maxmemory`` it may use half of its machine's memory.
+    """
+    found = client.info("memory")
+    limit = int(found["maxmemory"]) or int(found.get("total_system_memory", 0)) / 2 or math.inf
+    return limit * share - _used(found)
+
+
+def _used(found: Mapping[str, Any]) -> int:
+    return int(found["used_memory"]) - int(found.get("mem_not_counted_for_evict", 0))
 
 
 def is_full(client: redis.Redis) -> bool:

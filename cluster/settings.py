@@ -49,7 +49,8 @@ class Settings(BaseSettings):
 
     window_bytes: int | None = Field(None, ge=1)
     """Input of one run that may lie in the store at a time, in bytes; one chunk is always let through. None: 64 MiB,
-    or two chunks for each slot of the nodes where that is more."""
+    or two chunks for each slot of the nodes where that is more. A Redis without ``maxmemory`` is filled to half of its
+    machine's memory at most."""
 
     memory_share: float = Field(0.8, gt=0, le=1)
     """Publishing waits while Redis uses more than this share of its ``maxmemory``: what runs give needs room, too."""
@@ -62,7 +63,7 @@ class Settings(BaseSettings):
     """How many chunks one chord joins, four times as many where they are tiny: their parts are folded into one by its
     body."""
 
-    inline_bytes: int = Field(64 * 1024, ge=0)
+    inline_bytes: int = Field(64 * 1024, ge=0, le=MiB)
     """A chunk's input, and parts, up to this size stand in the ledger itself, larger ones in the blob store."""
 
     max_part_bytes: int = Field(256 * MiB, ge=1, le=512 * MiB)

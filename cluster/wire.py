@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgpack
 import orjson
 import zstandard
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 RUN_PATTERN = r"^[a-zA-Z0-9-]{1,64}$"
 COMPRESS_FROM_BYTES = 512
@@ -23,13 +23,23 @@ class BadMessage(ValueError):
     """Bytes from another machine that are not what we send."""
 
 
+def _refuse_repeats(chunks: list[int]) -> list[int]:
+    if len(set(chunks)) < len(chunks):
+        raise ValueError("a chunk is named twice")
+    return chunks
+
+
 class MapMessage(BaseModel):
     """Do some chunks. All it names stands in the ledger: a message that is replayed or forged changes nothing."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     run: str = Field(pattern=RUN_PATTERN)
-    chunks: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(min_length=1, max_length=MOST_CHUNKS)
+    chunks: Annotated[
+        list[Annotated[int, Field(ge=0, lt=2**31)]],
+        Field(min_length=1, max_length=MOST_CHUNKS),
+        AfterValidator(_refuse_repeats),
+    ]
 
 
 class FoldMessage(BaseModel):

@@ -37,7 +37,7 @@ class Facts(BaseModel):
     held_back: str = ""
     """Why not all of them: "in use", "on battery" or "memory low"."""
     busy: int = Field(ge=0)
-    """Chunks it is working on."""
+    """Slots that work on a message."""
     done: int = Field(ge=0)
     """Tasks it has ended since it was started, folds among them."""
     cores: int = Field(ge=1)

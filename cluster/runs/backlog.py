@@ -53,13 +53,17 @@ class Backlog:
             span: How many travel in a message.
         """
         size, chunks = self._config.window_bytes, self._config.window_chunks
-        wanted = AHEAD * self._slots_there() if size is None or chunks is None else 0
+        wanted = AHEAD * self.slots() if size is None or chunks is None else 0
         return (
             max(LEAST_BYTES, wanted * chunk_bytes) if size is None else size,
             max(LEAST_CHUNKS, wanted * span) if chunks is None else chunks,
         )
 
-    def _slots_there(self) -> int:
+    def feeds_all(self, published: int) -> bool:
+        """Whether each slot has one of so many chunks to work on, and another one waits."""
+        return 0 < AHEAD * self.slots() <= published and self.waiting(published) > 0
+
+    def slots(self) -> int:
         """Slots of the nodes that serve the run."""
         now = time.monotonic()
         if now - self._slots_looked_at > SLOTS_LOOK_S:

@@ -51,7 +51,7 @@ def add(app: Celery, job: Job, config: Settings) -> None:
 
     def chunks_timed_out(message: Any, reason: str, worker: Worker) -> None:
         parsed = MapMessage.model_validate(message)
-        if len(parsed.chunks) > 1:  # which one it was shows when each comes by itself, once they are found missing
+        if len(parsed.chunks) > 1:  # which one it was shows when each comes by itself, once the supervisor misses them
             chunks_cut_short(message, "killed", reason, worker)
         elif (entry := stores().ledger.entry(parsed.run, parsed.chunks[0])) is not None:
             map_chunk.set_aside(parsed.run, parsed.chunks[0], stores(), entry, reason, worker)
@@ -94,6 +94,8 @@ def add(app: Celery, job: Job, config: Settings) -> None:
             chunks_cut_short(message, "failed", f"{type(error).__name__}: {error}", worker)
             raise self.retry(countdown=config.retry_delay_s, exc=None) from error
         if isinstance(ended, map_chunk.TryAgain):
+            for chunk in ended.apart:
+                publish_chunk(app, _label(self), parsed.run, chunk)
             rest = MapMessage(run=parsed.run, chunks=list(ended.chunks)).model_dump()
             raise self.retry(args=(rest,), countdown=ended.delay_s, exc=None)
         log.debug("run %s, chunks %s: %s", parsed.run, _shown(parsed.chunks), ended, extra={"run": parsed.run})
@@ -129,8 +131,8 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         log.debug("run %s, %s: %s", parsed.run, fold.name(parsed), ended, extra={"run": parsed.run})
 
 
-def publish_window(app: Celery, label: str, run: str, window: int, chunks: range, span: int = 1) -> None:
-    """Publish a chord to those who serve ``label``: messages of ``span`` chunks, as its body the fold of their parts.
+def publish_window(app: Celery, label: str, run: str, window: int, messages: Iterable[range]) -> None:
+    """Publish a chord to those who serve ``label``: messages of these chunks, as its body the fold of their parts.
 
     Raises:
         kombu.exceptions.OperationalError: Redis does not take it; some messages may have been sent.
@@ -139,7 +141,7 @@ def publish_window(app: Celery, label: str, run: str, window: int, chunks: range
     task, body = _task(app, label), _task(app, label, ".fold")
     header = [
         task.s(MapMessage(run=run, chunks=list(together)).model_dump()).set(task_id=_map_id(run, together), queue=to)
-        for together in (chunks[at : at + span] for at in range(0, len(chunks), span))
+        for together in messages
     ]
     message = FoldMessage(run=run, level=0, number=window)
     # Immutable: what the headers return is not needed, the ledger has the parts.
@@ -147,7 +149,7 @@ def publish_window(app: Celery, label: str, run: str, window: int, chunks: range
 
 
 def publish_chunk(app: Celery, label: str, run: str, chunk: int) -> None:
-    """Publish one chunk again: its message is lost, or slow."""
+    """Publish one chunk again: its message is lost or slow, or has no time for it."""
     message = MapMessage(run=run, chunks=[chunk])
     task_id = _map_id(run, range(chunk, chunk + 1))
     _task(app, label).apply_async((message.model_dump(),), task_id=task_id, queue=keys.queue(label))

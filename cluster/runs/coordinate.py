@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -17,6 +16,7 @@ from cluster.job import Job, Source, paths, sift
 from cluster.runs import Stores, celery_tasks
 from cluster.runs.backlog import Backlog
 from cluster.runs.lease import Busy, Lease, OutOfStep, Split
+from cluster.runs.pace import Pace
 from cluster.runs.supervise import Supervisor
 from cluster.settings import Settings
 from cluster.wire import ChunkEntry
@@ -35,9 +35,6 @@ WAIT_S = 0.2
 MEMORY_LOOK_S = 0.5
 WINDOW_OPEN_S = 0.25
 """A window is published when it is full, or has been open for so long and the nodes may run out of work."""
-SPAN_S = 0.25
-"""Chunks that take less travel several in a message, as many as take so long together: at the end a quarter of them."""
-MOST_SPAN = 32
 TINY = 4
 """Windows of chunks that travel together hold up to so many times as many."""
 HUNGRY_S = 0.1
@@ -70,6 +67,7 @@ class Coordinator:
         self._supervisor = supervisor
         self._on_wait = on_wait
         self._backlog = Backlog(stores, config, run, supervisor.label)
+        self._pace = Pace(self._ledger, run, self._backlog)
         self._memory = Memory(self._ledger.redis, config.memory_share, run)
         self._begin()
 
@@ -79,7 +77,6 @@ class Coordinator:
         self._read = Split()  # what is read: chunks_read, items and digest run ahead of the ledger
         self._progress: Progress | None = None
         self._looked_at = 0.0
-        self._span = 1
         self._limit_bytes = 0
         self._window: list[ChunkEntry] = []  # uploaded, not yet entered
         self._window_bytes = 0
@@ -113,8 +110,7 @@ class Coordinator:
         try:
             self._entered = self._fenced(Lease.split)
             if not self._entered.ended and self._publish_all(read()):
-                self._span = max(1, self._span // 4)  # so that all have to do until the end
-                self._flush()
+                self._flush(last=True)
                 self._fenced(lambda lease: lease.end_split(self._position(), self._failures, self._unreadable))
                 self._entered = self._entered._replace(ended=True)
         except Busy:
@@ -208,7 +204,7 @@ class Coordinator:
         Large chunks come few to a window: their parts are likely large, and are joined while others are worked on.
         """
         most = min(
-            self._config.fold_chunks * min(self._span, TINY),
+            self._config.fold_chunks * min(self._pace.span, TINY),
             4 * 2**self._entered.windows if self._entered.windows < 16 else 2**20,
         )
         return len(self._window) >= most or self._window_bytes >= self._limit_bytes // 2
@@ -232,32 +228,27 @@ class Coordinator:
         self._window_bytes += entry.size_bytes
         return [ref.sha256 for ref in refs]
 
-    def _flush(self) -> None:
+    def _flush(self, *, last: bool = False) -> None:
         """Enter the open window in the ledger, then publish it."""
         if not self._window:
             return
+        self._pace.learn(self._entered.chunks, self._on_wait)
         with self._supervisor.publishing:
             before, at = self._entered, self._position()
             entered = self._fenced(lambda lease: lease.open_window(at, self._window, self._failures, self._unreadable))
             if entered is None:
                 return  # the run is over; whoever looks next sees it, too
             self._entered = entered
-            chunks = range(before.chunks, entered.chunks)
+            messages = self._pace.messages(range(before.chunks, entered.chunks), last=last)
             try:
                 label = self._supervisor.label
-                celery_tasks.publish_window(self._app, label, self._run, before.windows, chunks, self._span)
+                celery_tasks.publish_window(self._app, label, self._run, before.windows, messages)
             except kombu.exceptions.OperationalError as error:
                 log.warning("run %s: window %s was not published: %s", self._run, before.windows, error)
                 self._supervisor.look_soon()  # it is entered: what was not sent counts as lost
         self._window, self._window_bytes = [], 0
         self._failures, self._unreadable = {}, 0
-        self._span = self._fitting_span()
         self._on_wait()
-
-    def _fitting_span(self) -> int:
-        """How many chunks to send in a message, by what they took so far: tiny ones cost less together."""
-        mean_s = self._ledger.mean_s(self._run)
-        return 1 if mean_s is None else max(1, min(MOST_SPAN, int(SPAN_S / max(mean_s, 1e-6))))
 
     def _fenced(self, act: Callable[[Lease], Answer]) -> Answer:
         """Do what only the holder of the lease may.
@@ -282,7 +273,7 @@ class Coordinator:
     def _wait_for_room(self, size_bytes: int) -> bool:
         """Hold until the chunk fits into the limits of what may be on its way; False if the run ended."""
         while True:
-            self._limit_bytes, limit_chunks = self._backlog.limits(size_bytes, self._span)
+            self._limit_bytes, limit_chunks = self._backlog.limits(size_bytes, self._pace.span)
             progress = self._progress
             if progress is None or time.monotonic() - self._looked_at >= POLL_S:
                 progress = self._look()
@@ -338,8 +329,7 @@ class Memory:
         """Whether so many bytes fit into the share of its memory that may be used."""
         now = time.monotonic()
         if now - self._looked_at > MEMORY_LOOK_S:
-            used, limit = redis_client.memory(self._redis)
-            self._free_bytes = math.inf if limit is None else limit * self._share - used
+            self._free_bytes = redis_client.room(self._redis, self._share)
             self._looked_at = now
         fits = size_bytes <= self._free_bytes
         if fits:

@@ -49,14 +49,14 @@ def run(message: FoldMessage, job: Job, stores: Stores, config: Settings, worker
     if inputs.state != "ready":
         return inputs.state
     if message.level and sum(map(parts.size_bytes, inputs.entries.values())) > MAX_FAMILY_BYTES:
-        return _leave(message, stores)
+        return _leave(message, stores, worker)
     if any(entry != parts.NOTHING for entry in inputs.entries.values()):
         value = job.aggregate(_load(message, inputs.entries, stores, config))
         try:
             packed = wire.pack(value, config.max_part_bytes)
         except wire.BadMessage:
             if message.level:
-                return _leave(message, stores)
+                return _leave(message, stores, worker)
             raise
         scope = keys.fold_scope(message.run, message.level, message.number)
         entry = parts.place(stores.blobs, scope, packed, config.inline_bytes)
@@ -70,8 +70,8 @@ def run(message: FoldMessage, job: Job, stores: Stores, config: Settings, worker
     return state
 
 
-def _leave(message: FoldMessage, stores: Stores) -> str:
-    stores.ledger.let_go(message.run, name(message))
+def _leave(message: FoldMessage, stores: Stores, worker: Worker) -> str:
+    stores.ledger.let_go(message.run, worker, name(message))
     return "large enough"
 
 

@@ -87,7 +87,7 @@ class Done(NamedTuple):
     failures: Mapping[str, str] = {}
     """Item -> why it is missing."""
     seconds: float = 0.0
-    """That it took, with all that belongs to it."""
+    """From its input to its part."""
     why: str = ""
     """It is set aside."""
 
@@ -207,8 +207,8 @@ class Ledger:
 
         Args:
             run: Their run.
-            chunks: Their indices. Of several, one that has ended a process or was lost is not claimed: as long as it
-                is not known which of them did that, all that were claimed with it are blamed.
+            chunks: Their indices. Of several, one that has failed, ended a process or was lost is not claimed: as long
+                as it is not known which of them did that, all that were claimed with it are blamed.
             job: Whose message it was; another job's run is left alone.
             version: Of that job, as this node has it; a run of another version is refused, and says so.
             worker: Who starts them.
@@ -232,10 +232,10 @@ class Ledger:
         found: Any = self.redis.hget(keys.run(run, "chunks"), str(chunk))
         return found if isinstance(found, bytes) else None
 
-    def let_go(self, run: str, *names: str | int) -> None:
-        """Give up the claims of chunks or of a "fold level:number" without an attempt."""
+    def let_go(self, run: str, worker: Worker, *names: str | int) -> None:
+        """Give up its claims of chunks or of a "fold level:number" without an attempt; those of others stay."""
         if names:
-            self.redis.hdel(keys.run(run, "claims"), *map(str, names))
+            self.scripts("let_go", _names(run, "claims"), [worker.start, *names])
 
     def refuse(self, run: str, chunks: Iterable[int], worker: Worker, why: str) -> None:
         """A node gives chunks back without an attempt, as it cannot do them, whatever is in them."""
@@ -245,7 +245,7 @@ class Ledger:
                 pipe.xadd(keys.run(run, "events"), {"event": "refused", "node": worker.node, "why": why})
                 pipe.expire(keys.run(run, "events"), self.retention_s)
                 pipe.execute()
-        self.let_go(run, *chunks)
+        self.let_go(run, worker, *chunks)
 
     def end_attempt(self, run: str, name: str, how: str, worker: Worker, why: str) -> Attempts | None:
         """Enter that an attempt gave nothing.
@@ -469,11 +469,10 @@ class Ledger:
         """Node -> seconds it takes for a chunk of this run, in the mean; those that have done some."""
         return {node: seconds / chunks for node, (chunks, seconds) in self._done(run).items()}
 
-    def mean_s(self, run: str) -> float | None:
-        """Seconds that a chunk of this run takes in the mean; None before the first."""
+    def done(self, run: str) -> tuple[int, float]:
+        """How many chunks of this run are done, and the seconds it took for them; without those set aside."""
         done = self._done(run).values()
-        chunks = sum(number for number, _ in done)
-        return sum(seconds for _, seconds in done) / chunks if chunks else None
+        return sum(chunks for chunks, _ in done), sum(seconds for _, seconds in done)
 
     def folds(self, run: str) -> list[tuple[int, int, bytes]]:
         """The parts that are the result as (level, number, part entry), in the order of the input."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import redis
@@ -24,7 +24,7 @@ MAX_RETRY_DELAY_S = 60.0
 MAX_REASON_CHARS = 500
 ELSEWHERE_S = 1.0
 """A second copy that came to the node of the first goes back, for another one, and may come again after so long."""
-LONG_S = 0.5
+LONG_S = 1.0
 """A message has been worked on for long enough: its chunks that are not begun are for others."""
 LEFT = "left to others, as the chunks before it took long"
 log = logging.getLogger(__name__)
@@ -37,6 +37,8 @@ class TryAgain(NamedTuple):
     delay_s: float
     reason: str
     chunks: tuple[int, ...]
+    apart: tuple[int, ...] = ()
+    """Each of these is to come by a message of its own."""
 
 
 def run(
@@ -64,21 +66,7 @@ def run(
         redis.RedisError: Redis refuses, or is away for longer than the client is patient.
         errors.OtherProcess: This process cannot do it, another one of this node can.
     """
-    work = _Work(message.run, job, stores, config, worker, label)
-    claims = work.claim(message.chunks)
-    if claims.why:
-        log.warning(
-            "run %s is refused: this node %s", message.run, claims.why, extra={"event": "refused", "run": message.run}
-        )
-    if claims.state != "ready":
-        return claims.state
-    work.do(claims)
-    for chunk in work.apart:
-        if work.over():
-            work.leave([chunk], 0.0, LEFT)
-        else:
-            work.do(work.claim([chunk]))
-    return work.ended()
+    return _Work(message.run, job, stores, config, worker, label).do(message.chunks)
 
 
 class _Work:
@@ -94,38 +82,47 @@ class _Work:
         self._began = time.monotonic()
         self._begun = 0
         self._timed_out = False
+        self._apart: list[int] = []  # to be claimed each by itself
+        self._left: list[int] = []  # for others, as there is no time for them
         self._again: dict[int, tuple[float, str]] = {}
         self._ended: list[str] = []
-        self.apart: list[int] = []
-        """Chunks that are to be claimed each by itself."""
 
-    def claim(self, chunks: Sequence[int]) -> Claims:
-        """Start these."""
+    def do(self, chunks: Sequence[int]) -> TryAgain | str:
+        """What ``run`` returns."""
+        claims = self._claim(chunks)
+        if claims.why:
+            log.warning(
+                "run %s is refused: this node %s", self._run, claims.why, extra={"event": "refused", "run": self._run}
+            )
+        if claims.state != "ready":
+            return claims.state
+        self._do_claimed(claims)
+        for chunk in self._apart:
+            if self._is_over():
+                self._left.append(chunk)
+            else:
+                self._do_claimed(self._claim([chunk]))
+        if self._again:
+            reasons = dict.fromkeys(reason for _, reason in self._again.values())
+            delay_s = max(delay_s for delay_s, _ in self._again.values())
+            return TryAgain(delay_s, "; ".join(reasons), tuple(self._again), tuple(self._left))
+        if self._left:
+            return TryAgain(0.0, LEFT, (self._left[0],), tuple(self._left[1:]))
+        how = Counter(self._ended)
+        return "".join(how) if len(self._ended) == 1 else ", ".join(f"{number} {what}" for what, number in how.items())
+
+    def _claim(self, chunks: Sequence[int]) -> Claims:
         job, most = self._job, self._config.max_attempts
         return self._stores.ledger.claim(
             self._run, chunks, job.name, job.version, self._worker, max_attempts=most, label=self._label
         )
 
-    def over(self) -> bool:
+    def _is_over(self) -> bool:
         """Whether what is not begun by now is for others, so as not to wait here: the time limit is that of a chunk."""
         return self._timed_out or (self._begun > 0 and time.monotonic() - self._began > LONG_S)
 
-    def leave(self, chunks: Iterable[int], delay_s: float, reason: str) -> None:
-        """They are to come again."""
-        for chunk in chunks:
-            self._again[chunk] = delay_s, reason
-
-    def ended(self) -> TryAgain | str:
-        """What ``run`` returns."""
-        if self._again:
-            reasons = dict.fromkeys(reason for _, reason in self._again.values())
-            return TryAgain(max(delay_s for delay_s, _ in self._again.values()), "; ".join(reasons), tuple(self._again))
-        how = Counter(self._ended)
-        return "".join(how) if len(self._ended) == 1 else ", ".join(f"{number} {what}" for what, number in how.items())
-
-    def do(self, claims: Claims) -> None:
+    def _do_claimed(self, claims: Claims) -> None:
         """Do those that were claimed, and see to the others."""
-        began = time.monotonic()
         claimed = {}
         for chunk, claim in claims.of.items():
             if claim.state == "claimed":
@@ -133,21 +130,22 @@ class _Work:
             elif claim.state == "exhausted":
                 self._set_aside(chunk, claim.entry, _exhausted(claim.attempts))
             elif claim.state == "elsewhere":
-                self.leave([chunk], ELSEWHERE_S, claim.state)
+                self._again[chunk] = ELSEWHERE_S, claim.state
             elif claim.state == "apart":
-                self.apart.append(chunk)
+                self._apart.append(chunk)
             else:
                 self._ended.append(claim.state)
         if not claimed or (options := self._options(claims.options, claimed)) is None:
             return
         done = []
-        for chunk, claim in claimed.items():
-            if self.over():
-                self._stores.ledger.let_go(self._run, chunk)
-                self.leave([chunk], 0.0, LEFT)
-            elif (part := self._do(chunk, claim, options)) is not None:
+        left = list(claimed)
+        while left and not self._is_over():
+            chunk = left.pop(0)
+            if (part := self._do_one(chunk, claimed[chunk], options)) is not None:
                 done.append(part)
-        self._commit(done, time.monotonic() - began)
+        self._commit(done)
+        self._stores.ledger.let_go(self._run, self._worker, *left)
+        self._left += left
 
     def _options(self, given: Mapping[str, Any], claimed: Mapping[int, Claim]) -> Mapping[str, Any] | None:
         """The options as they are on this machine; None where these chunks cannot be done here."""
@@ -157,7 +155,7 @@ class _Work:
             if not problem:
                 return self._stores.models.options(job, given)
         except errors.OtherProcess:
-            ledger.let_go(self._run, *claimed)
+            ledger.let_go(self._run, self._worker, *claimed)
             raise
         except (errors.NotInstalled, OSError) as error:  # the fault of this machine, and of no chunk
             problem = str(error)
@@ -166,13 +164,14 @@ class _Work:
                 self._failed(chunk, claim.entry, error)
             return None
         ledger.refuse(self._run, claimed, self._worker, _text(problem))
-        self.leave(claimed, ELSEWHERE_S, problem)
+        self._again |= dict.fromkeys(claimed, (ELSEWHERE_S, problem))
         return None
 
-    def _do(self, chunk: int, claim: Claim, options: Mapping[str, Any]) -> Done | None:
-        """Do one; None where it gives nothing to commit."""
+    def _do_one(self, chunk: int, claim: Claim, options: Mapping[str, Any]) -> Done | None:
+        """None where it gives nothing to commit."""
         config, store = self._config, self._stores.blobs
         self._begun += 1
+        began = time.monotonic()
         try:
             entry = ChunkEntry.unpack(claim.entry)
             items, failures = self._fetch(chunk, entry, last_attempt=claim.attempts.failed + 1 >= config.max_attempts)
@@ -180,6 +179,8 @@ class _Work:
             packed = wire.pack(part.value, config.max_part_bytes)
             scope = keys.parts_scope(self._run, entry.window)
             placed = parts.place(store, scope, packed, config.inline_bytes)
+            # Names that are not of this chunk would count against others.
+            told = {name: _text(part.failures[name]) for name in entry.names if name in part.failures}
         except wire.BadMessage as error:  # will not get better
             self._set_aside(chunk, claim.entry, str(error))
         except redis.RedisError:
@@ -187,9 +188,7 @@ class _Work:
         except Exception as error:  # noqa: BLE001 - whatever a job raises is one failed attempt
             self._failed(chunk, claim.entry, error)
         else:
-            # Names that are not of this chunk would count against others.
-            told = {name: _text(part.failures[name]) for name in entry.names if name in part.failures}
-            return Done(chunk, entry, placed, {**told, **failures})
+            return Done(chunk, entry, placed, {**told, **failures}, time.monotonic() - began)
         return None
 
     def _fetch(self, chunk: int, entry: ChunkEntry, *, last_attempt: bool) -> tuple[list[Item], dict[str, str]]:
@@ -218,11 +217,8 @@ class _Work:
                 items.append(Item(name, data, last=last))
         return items, failures
 
-    def _commit(self, done: list[Done], seconds: float) -> None:
-        if not done:
-            return
-        each = [one._replace(seconds=seconds / len(done)) for one in done]
-        states = self._stores.ledger.commit(self._run, each, self._worker)
+    def _commit(self, done: list[Done]) -> None:
+        states = self._stores.ledger.commit(self._run, done, self._worker)
         for one in done:
             if one.entry.data is None and states[one.chunk] in ("settled now", "settled"):
                 self._stores.blobs.drop(keys.input_scope(self._run, one.chunk))
@@ -250,7 +246,7 @@ class _Work:
             self._set_aside(chunk, entry, reason)
         else:
             delay_s = self._config.retry_delay_s * 2.0 ** max(0, attempts.failed - 1)
-            self.leave([chunk], min(MAX_RETRY_DELAY_S, delay_s), reason)
+            self._again[chunk] = min(MAX_RETRY_DELAY_S, delay_s), reason
 
 
 def set_aside(run: str, chunk: int, stores: Stores, entry: bytes, reason: str, worker: Worker) -> str:

@@ -129,7 +129,7 @@ def _pytesseract_engine(lang: str) -> Engine:
 
 def _mean_confidence(words: str) -> int:
     """What tesserocr calls it, from the program's table: word after word without its decimals, and so their mean."""
-    rows = [row.split("\t") for row in words.splitlines()]
+    rows = [row.split("\t") for row in words.split("\n")]  # a word may hold other ends of lines
     each = [int(float(row[10])) for row in rows if row[0] == "5"]
     return sum(each) // len(each) if each else 0
 

@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from cluster import catalog, celery_app, keys, nodes, runs, session, settings
-from cluster.runs import Stores, celery_tasks, parts
+from cluster.runs import Stores, celery_tasks, map_chunk, parts
+from cluster.runs.pace import Pace
 from splitters import Chunk
 from tests.kit.programs import RedisServer, Worker, cluster, start_cluster
 from tests.kit.waiting import wait_until
@@ -194,6 +195,24 @@ def test_a_window_that_could_not_be_published_is_found_missing(
         assert opened.coordinate(job, run, session.Input(job, [source], options), lambda: None) == "done"
     assert stores.ledger.status(run).chunks_settled == 12
     assert set(told(stores, run, "published-again")) >= {"0", "1", "2", "3"}
+
+
+def test_what_travels_behind_long_chunks_is_taken_by_others(
+    broker: str, tmp_path: Path, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pace, "messages", lambda self, chunks, *, last: [chunks])
+    source, job = texts(tmp_path / "in", 8), catalog.get("measure")
+    options = job.check_options({"chunk_size": 1, "seconds": 2 * map_chunk.LONG_S})
+    with (
+        Worker("a", broker, tmp_path, "-c", "4"),
+        session.opened(settings.load(broker_url=broker), job, options) as opened,
+    ):
+        run = opened.start(job, options)
+        assert opened.coordinate(job, run, session.Input(job, [source], options), lambda: None) == "done"
+    found = stores.ledger.status(run)
+    assert (found.chunks_settled, found.retries, found.failures) == (8, 0, [])
+    assert told(stores, run, "published-again") == []
+    assert found.seconds < 3.5 * 2 * map_chunk.LONG_S  # the four of a window one after the other: more than 4
 
 
 def test_a_lone_child_that_is_killed_costs_its_chunk_one_try(broker: str, tmp_path: Path, stores: Stores) -> None:

@@ -222,13 +222,13 @@ def test_messages_replayed_by_hand_change_nothing(broker: str, tmp_path: Path) -
     app, stores = celery_app.build(config), runs.connect(config)
     with start_cluster("submit", "--job", "measure", "--seconds", "0.3", source, "--broker", broker) as submit:
         run = wait_until("the run is published", lambda: published(stores, 8))
-        celery_tasks.publish_window(app, "measure", run, 0, range(4))
-        celery_tasks.publish_window(app, "measure", run, 1, range(4, 8))
+        celery_tasks.publish_window(app, "measure", run, 0, [range(at, at + 1) for at in range(4)])
+        celery_tasks.publish_window(app, "measure", run, 1, [range(4, 8)])
         celery_tasks.publish_fold(app, "measure", FoldMessage(run=run, level=0, number=0))
         out, err = submit.communicate(timeout=60)
     assert submit.returncode == 0, err
     assert json.loads(out) == catalog.get("measure").run_locally(source)
-    celery_tasks.publish_window(app, "measure", run, 0, range(4))
+    celery_tasks.publish_window(app, "measure", run, 0, [range(at, at + 1) for at in range(4)])
     duplicates = stores.ledger.status(run).duplicates
     assert duplicates >= 1
     found = stores.ledger.status(run)

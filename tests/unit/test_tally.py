@@ -96,6 +96,29 @@ def test_parts_add_up_like_counters_whatever_words_hold_but_a_newline(tables: li
     assert added(tables) == total
 
 
+@pytest.mark.parametrize("space", [b"\r", b"\t", b" "])
+def test_a_text_without_the_usual_spaces_is_cut_as_well(space: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tally, "BLOCK_BYTES", 1000)
+    text = space.join(b"%d" % number for number in range(100_000))
+    blocks = list(tally._blocks(text, tally.SPACE))
+    assert space.join(blocks) == text
+    assert len(blocks) < 2 * len(text) / 1000
+
+
+def test_words_that_wait_for_a_slot_are_summed_up_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tally, "BLOCK_BYTES", 2**20)
+    table = slots.Table(1)
+    block = tally._of_text(b" ".join(b"%06d" % number for number in range(30_000)))
+    for _ in range(60):
+        table.add(tally._rows(block, 1))
+        assert table._slots
+        assert slots._number(table._waiting) <= table._slots.number
+    summed, left = table.end()
+    assert slots._number(left) == 0
+    assert sum(rows.number for rows in summed) == 30_000
+    assert {int(count) for rows in summed for count in rows.counts()} == {60}
+
+
 def test_words_that_never_find_a_slot_are_counted_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "MULTIPLIERS", [[0] * slots.MAX_WIDTH] * slots.ROUNDS)
     data = b" ".join(b"%d %d-of-many-numbers" % (number % 90, number % 70) for number in range(300))

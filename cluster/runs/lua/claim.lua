@@ -2,7 +2,7 @@
 -- {"ready", options, then for each chunk}: {"claimed", failed, entry}, {"exhausted", failed, killed, lost, entry},
 -- {"settled"}, {"unknown"}, {"elsewhere"} or {"apart"}.
 -- KEYS: run, run:done, run:claims, run:chunks, run:attempts, run:copies, run:refusals, run:events
--- ARGV: node, start, job, version, max_failed, max_killed, max_lost, retention_s, label ("": any), then the chunks
+-- ARGV: node, start, job, version, max_failed, max_killed, max_lost, retention_s, label ("": any), from the tenth: chunks
 local run = redis.call('HMGET', KEYS[1], 'state', 'job', 'version', 'options', 'label')
 if not run[1] then return {'unknown'} end
 if run[1] ~= 'running' then return {run[1]} end
@@ -22,10 +22,11 @@ if ARGV[9] ~= '' and run[5] and run[5] ~= ARGV[9] then return {'other label'} en
 local first = 10
 local alone = #ARGV == first
 local claim = now_ms() .. ' ' .. ARGV[2] .. ' ' .. ARGV[1]
+local duplicates = 0
 
 local function start(chunk)
   if redis.call('GETBIT', KEYS[2], chunk) == 1 then
-    redis.call('HINCRBY', KEYS[1], 'duplicates', 1)
+    duplicates = duplicates + 1
     return {'settled'}
   end
   local entry = redis.call('HGET', KEYS[4], chunk)
@@ -34,8 +35,8 @@ local function start(chunk)
   if failed >= tonumber(ARGV[5]) or killed >= tonumber(ARGV[6]) or lost >= tonumber(ARGV[7]) then
     return {'exhausted', failed, killed, lost, entry}
   end
-  -- What may have ended its process is done by itself, so that others are not blamed for it.
-  if not alone and killed + lost > 0 then return {'apart'} end
+  -- What failed, or may have ended its process, is done by itself, so that others are not blamed for it.
+  if not alone and failed + killed + lost > 0 then return {'apart'} end
   -- A second copy is for another node than the one that is slow.
   local held = redis.call('HGET', KEYS[3], chunk)
   if held and string.match(held, '^%d+ (%S+) ') == ARGV[2] and redis.call('HEXISTS', KEYS[6], chunk) == 1 then
@@ -49,4 +50,5 @@ end
 local answer = {'ready', run[4]}
 for i = first, #ARGV do answer[#answer + 1] = start(ARGV[i]) end
 redis.call('EXPIRE', KEYS[3], ARGV[8])
+if duplicates > 0 then redis.call('HINCRBY', KEYS[1], 'duplicates', duplicates) end
 return answer

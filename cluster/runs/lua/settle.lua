@@ -13,7 +13,7 @@ local at = 5
 while at <= #ARGV do
   local chunk, part, why = ARGV[at], ARGV[at + 1], ARGV[at + 5]
   local failures = at + 7
-  local next = failures + 2 * ARGV[at + 6]
+  local after = failures + 2 * ARGV[at + 6]
   if redis.call('GETBIT', KEYS[2], chunk) == 1 then
     duplicates = duplicates + 1
     answer[#answer + 1] = 'settled'
@@ -30,10 +30,10 @@ while at <= #ARGV do
       parts, micros = parts + 1, micros + ARGV[at + 4]
     end
     for _, key in ipairs({KEYS[3], KEYS[9], KEYS[10]}) do redis.call('HDEL', key, chunk) end
-    for i = failures, next - 1, 2 do redis.call('HSET', KEYS[6], ARGV[i], ARGV[i + 1]) end
+    for i = failures, after - 1, 2 do redis.call('HSET', KEYS[6], ARGV[i], ARGV[i + 1]) end
     answer[#answer + 1] = 'settled now'
   end
-  at = next
+  at = after
 end
 if duplicates > 0 then redis.call('HINCRBY', KEYS[1], 'duplicates', duplicates) end
 if settled == 0 then return answer end

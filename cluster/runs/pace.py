@@ -1,0 +1,68 @@
+"""How many chunks travel in a message: what a message costs does not depend on how many it names."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cluster.runs.backlog import Backlog
+    from cluster.runs.ledger import Ledger
+
+SPAN_S = 0.5
+"""As many chunks travel together as take so long; those that take longer, alone."""
+MOST_SPAN = 32
+LEARN_S = 0.5
+"""Publishing waits no longer than this for the first chunk of a run to be done."""
+SHARES = 4
+"""Messages at the end of a run have no more chunks than these are shares a slot of what is left."""
+POLL_S = 0.02
+
+
+class Pace:
+    """What a chunk of a run takes, as far as it is known."""
+
+    def __init__(self, ledger: Ledger, run: str, backlog: Backlog) -> None:
+        self._ledger = ledger
+        self._run = run
+        self._backlog = backlog
+        self._learning_since: float | None = None
+        self._done: tuple[int, float] = 0, 0.0
+        self.span = 1
+        """How many chunks fit in a message."""
+
+    def learn(self, published: int, on_wait: Callable[[], None]) -> None:
+        """See how long a chunk takes; where nobody has done one yet, wait a moment, as long as all slots have work.
+
+        Args:
+            published: How many chunks are.
+            on_wait: Called while waiting.
+        """
+        while not self._look() and published:
+            now = time.monotonic()
+            self._learning_since = self._learning_since or now
+            if now - self._learning_since > LEARN_S or not self._backlog.feeds_all(published):
+                return
+            on_wait()
+            time.sleep(POLL_S)
+
+    def messages(self, chunks: range, *, last: bool) -> list[range]:
+        """Chunks as they are to travel: the ``last`` of a run ever fewer together, so that all slots end at once."""
+        messages = []
+        at = 0
+        while at < len(chunks):
+            fair = math.ceil((len(chunks) - at) / (SHARES * max(1, self._backlog.slots()))) if last else MOST_SPAN
+            messages.append(chunks[at : at + min(self.span, fair)])
+            at += len(messages[-1])
+        return messages
+
+    def _look(self) -> bool:
+        """See what those took that are done since the last look; whether any are done at all."""
+        done = self._ledger.done(self._run)
+        chunks, seconds = done[0] - self._done[0], done[1] - self._done[1]
+        if chunks > 0:
+            self.span = max(1, min(MOST_SPAN, int(SPAN_S * chunks / max(seconds, 1e-6))))
+            self._done = done
+        return done[0] > 0
