@@ -13,7 +13,7 @@ from billiard.pool import EX_RECYCLE
 from celery.worker.request import Request
 
 from cluster.nodes import gate, identity
-from cluster.runs.ledger import Worker
+from cluster.runs.records import Worker
 
 
 class GuardedRequest(Request):  # type: ignore[misc]

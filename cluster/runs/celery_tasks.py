@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from cluster import errors, keys, runs
 from cluster.nodes import identity
 from cluster.runs import fold, map_chunk
-from cluster.runs.ledger import Worker
+from cluster.runs.records import Worker
 from cluster.wire import MOST_CHUNKS, FoldMessage, MapMessage
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import kombu.exceptions
 
 from cluster import blobs, errors, keys, redis_client
 from cluster.job import Job, Source, paths, sift
-from cluster.runs import Stores, celery_tasks
+from cluster.runs import Stores, celery_tasks, queues
 from cluster.runs.backlog import Backlog
 from cluster.runs.lease import Busy, Lease, OutOfStep, Split
 from cluster.runs.pace import Pace
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import redis
     from celery import Celery
 
-    from cluster.runs.ledger import Progress
+    from cluster.runs.records import Progress
 
 Answer = TypeVar("Answer")
 POLL_S = 0.05
@@ -357,7 +357,7 @@ def cancel(
             stores.blobs.drop(keys.parts_scope(run, window))
         stores.ledger.forget_work(run)
         if "@" in (label := stores.ledger.label(run)):  # nobody may serve it from now on
-            stores.ledger.unsend(keys.queue(label), {run})
+            queues.unsend(stores.ledger.redis, keys.queue(label), {run})
     return did, now
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from cluster import keys, wire
 from cluster.job import Job
 from cluster.runs import FAN_IN, Stores, parts
-from cluster.runs.ledger import Worker
+from cluster.runs.records import Worker
 from cluster.settings import Settings
 from cluster.wire import FoldMessage
 

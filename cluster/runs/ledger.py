@@ -8,117 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from cluster import errors, keys
 from cluster.runs import FAN_IN
+from cluster.runs.records import (
+    MOST_KILLS,
+    MOST_LOSSES,
+    Attempts,
+    Claim,
+    Claims,
+    Done,
+    FoldInputs,
+    Progress,
+    Running,
+    Worker,
+)
 from cluster.runs.scripts import Scripts
 from cluster.runs.status import Event, Status, from_ledger
-from cluster.wire import task_id
 
 if TYPE_CHECKING:
     import redis
 
     from cluster.wire import ChunkEntry
 
-MOST_KILLS = 3
-"""A chunk that ended its process so often is set aside: most likely it needs more memory than there is."""
-MOST_LOSSES = 10
-"""A chunk whose node was lost so often is set aside, too: it may be what brings them down."""
 PUBLISHING_S = 600
 """Who began to make a model of a result and has not ended by then is taken for dead."""
-
-
-class Worker(NamedTuple):
-    """Who does a chunk: the node, and which start of it."""
-
-    node: str
-    start: str
-
-
-class Attempts(NamedTuple):
-    """How the attempts at a chunk or fold have ended so far, those that gave nothing."""
-
-    failed: int = 0
-    """It raised."""
-    killed: int = 0
-    """Its process was ended, by the kernel most likely."""
-    lost: int = 0
-    """Its node was lost, or handed it back because memory ran out there."""
-
-
-class Claim(NamedTuple):
-    """The answer about a chunk that a node wants to start.
-
-    ``state`` is "claimed", or why not: "settled" (a repeat), "exhausted" (attempted too often), "unknown" (no such
-    chunk), "elsewhere" (a second copy that came to the node that has the first), "apart" (its process was ended
-    before: it is to be claimed by itself).
-    """
-
-    state: str
-    attempts: Attempts = Attempts()
-    entry: bytes = b""
-
-
-class Claims(NamedTuple):
-    """The answer to a node that wants to start chunks of a run.
-
-    ``state`` is "ready", or why there is nothing to do: "unknown" (no such run), "other job", "other version",
-    "other label", or the state of a run that is over.
-    """
-
-    state: str
-    options: Mapping[str, Any] = {}
-    of: Mapping[int, Claim] = {}
-    """Chunk -> what is said of it."""
-    why: str = ""
-    """The node's first refusal of this run, in words."""
-
-
-class Done(NamedTuple):
-    """A chunk that is over, as its node hands it in."""
-
-    chunk: int
-    entry: ChunkEntry
-    part: bytes = b""
-    """Its entry (see ``parts``); none of a chunk that is set aside."""
-    failures: Mapping[str, str] = {}
-    """Item -> why it is missing."""
-    seconds: float = 0.0
-    """From its input to its part."""
-    why: str = ""
-    """It is set aside."""
-
-
-class FoldInputs(NamedTuple):
-    """What a fold joins, if ``state`` is "ready"; ``fold_inputs.lua`` lists the others."""
-
-    state: str
-    attempts: Attempts = Attempts()
-    entries: Mapping[str, bytes] = {}
-    """Chunk (level 0) or "level:number" -> part entry, in the order of the input."""
-
-
-class Progress(NamedTuple):
-    """What is looked at many times a second."""
-
-    state: str
-    chunks_published: int
-    chunks_settled: int
-    bytes_settled: int
-    windows_complete: int
-    windows_folded: int
-    split_ended: bool
-
-
-class Running(NamedTuple):
-    """A chunk that some node works on."""
-
-    chunk: int
-    worker: Worker
-    seconds: float
 
 
 class Ledger:
@@ -504,23 +421,6 @@ class Ledger:
                 self.redis.unlink(key)
         self.redis.zrem(keys.RUNS, *runs)  # last: a second call finds what this one left
 
-    def unsend(self, queue: str, runs: Collection[str]) -> None:
-        """Take the messages of these runs out of a queue of Celery's; a node that got one first drops it."""
-        waiting: Any = self.redis.lrange(queue, 0, -1)
-        with self.redis.pipeline(transaction=False) as pipe:
-            for message in waiting:
-                if _run_of(message) in runs:
-                    pipe.lrem(queue, 0, message)
-            pipe.execute()
-
-    def sweep(self, queues: str) -> None:
-        """Take out of the queues of a pattern the messages of runs that are over or gone: nobody may serve them."""
-        for name in self.redis.scan_iter(match=queues, count=1000, _type="list"):
-            waiting: Any = self.redis.lrange(name, 0, -1)
-            found = {run for message in waiting if (run := _run_of(message))}
-            over = {run for run in found if self.redis.hget(keys.run(run), "state") != b"running"}
-            self.unsend(name.decode(), over)
-
     def _done(self, run: str) -> dict[str, tuple[int, float]]:
         """Node -> how many chunks it committed, and the seconds it took for them."""
         with self.redis.pipeline(transaction=False) as pipe:
@@ -564,8 +464,3 @@ def _names(run: str, *what: str) -> list[str]:
 
 def _text(row: Mapping[bytes, bytes]) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in row.items()}
-
-
-def _run_of(message: bytes) -> str:
-    """The run that a message of Celery's is about, "" for one that is not ours: ids are made in ``celery_tasks``."""
-    return task_id(message).partition(".")[0]

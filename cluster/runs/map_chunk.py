@@ -15,7 +15,7 @@ from cluster import blobs, errors, keys, wire
 from cluster.blobs import Ref
 from cluster.job import Job
 from cluster.runs import Stores, parts
-from cluster.runs.ledger import MOST_KILLS, Attempts, Claim, Claims, Done, Worker
+from cluster.runs.records import MOST_KILLS, Attempts, Claim, Claims, Done, Worker
 from cluster.settings import Settings
 from cluster.wire import ChunkEntry, MapMessage
 from splitters import Item

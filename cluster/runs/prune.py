@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from cluster import errors, keys
-from cluster.runs import Stores, demand
+from cluster.runs import Stores, demand, queues
 from cluster.runs.status import Status
 
 log = logging.getLogger(__name__)
@@ -26,12 +26,13 @@ def prune(stores: Stores, runs: Sequence[Status]) -> list[Status]:
     Gives the runs it removed. Cut short, it is finished by a second call. Celery's counters of their chords
     are not ours to find; they expire within an hour.
     """
+    client = stores.ledger.redis
     over = [run for run in runs if _is_over(run.run, stores)]
     names = {*(run.run for run in over), *stores.ledger.expired()}
     for label in {run.label for run in over}:
-        stores.ledger.unsend(keys.queue(label), names)
-    stores.ledger.sweep(keys.queue("*@*"))
-    demand.read(stores.ledger.redis)
+        queues.unsend(client, keys.queue(label), names)
+    queues.sweep(client, keys.queue("*@*"))
+    demand.read(client)
     stores.blobs.drop_below([keys.run_folder(name) for name in names])
     stores.ledger.forget(names)
     for run in over:

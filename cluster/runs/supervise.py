@@ -16,7 +16,7 @@ from cluster.job import Job
 from cluster.nodes.registry import Node
 from cluster.runs import Stores, celery_tasks, demand, watch
 from cluster.runs.lease import LEASE_S, Busy, Lease, Role
-from cluster.runs.ledger import Progress, Running
+from cluster.runs.records import Progress, Running
 from cluster.wire import FoldMessage
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import redis
 from cluster import keys, nodes
 from cluster.nodes.registry import SILENT_S, Start
 from cluster.runs import Stores, celery_tasks
-from cluster.runs.ledger import Worker
+from cluster.runs.records import Worker
 from cluster.wire import task_id
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from cluster.blobs.redis import RedisBlobs
 from cluster.job import Job, Option
 from cluster.runs import FAN_IN, Stores, coordinate, fold, map_chunk, parts
 from cluster.runs.lease import Busy, Lease, Split
-from cluster.runs.ledger import MOST_KILLS, MOST_LOSSES, Attempts, Claim, Claims, Done, Worker
+from cluster.runs.records import MOST_KILLS, MOST_LOSSES, Attempts, Claim, Claims, Done, Worker
 from cluster.wire import ChunkEntry, FoldMessage, MapMessage
 from splitters import Chunk
 from tasks import Part

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from cluster import celery_app, errors, keys, redis_client, runs, settings
-from cluster.runs import Stores, celery_tasks, coordinate, ledger, prune
+from cluster.runs import Stores, celery_tasks, coordinate, prune, records
 from cluster.runs.lease import Lease, Split
 from cluster.wire import ChunkEntry
 from tests.kit.programs import RedisServer, Worker, cluster
@@ -155,7 +155,7 @@ def test_files_of_real_runs_stay_until_they_are_pruned(broker: str, tmp_path: Pa
 def test_no_key_of_an_abandoned_run_lives_for_ever(broker: str, client: redis.Redis) -> None:
     stores = runs.connect(settings.load(broker_url=broker))
     run = opened(stores)
-    worker = ledger.Worker("n1", "start")
+    worker = records.Worker("n1", "start")
     stores.ledger.claim(run, [0], "measure", "", worker, max_attempts=3)
     stores.ledger.end_attempt(run, "0", "failed", worker, "test")
     # What a node does that has not heard that the run is gone.

@@ -8,7 +8,7 @@ import pytest
 
 from cluster import wire
 from cluster.runs import celery_tasks, supervise
-from cluster.runs.ledger import Progress, Running, Worker
+from cluster.runs.records import Progress, Running, Worker
 from cluster.runs.supervise import Search, is_slow
 
 

@@ -1,0 +1,104 @@
+"""What the ledger is told, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from cluster.wire import ChunkEntry
+
+MOST_KILLS = 3
+"""A chunk that ended its process so often is set aside: most likely it needs more memory than there is."""
+MOST_LOSSES = 10
+"""A chunk whose node was lost so often is set aside, too: it may be what brings them down."""
+
+
+class Worker(NamedTuple):
+    """Who does a chunk: the node, and which start of it."""
+
+    node: str
+    start: str
+
+
+class Attempts(NamedTuple):
+    """How the attempts at a chunk or fold have ended so far, those that gave nothing."""
+
+    failed: int = 0
+    """It raised."""
+    killed: int = 0
+    """Its process was ended, by the kernel most likely."""
+    lost: int = 0
+    """Its node was lost, or handed it back because memory ran out there."""
+
+
+class Claim(NamedTuple):
+    """The answer about a chunk that a node wants to start.
+
+    ``state`` is "claimed", or why not: "settled" (a repeat), "exhausted" (attempted too often), "unknown" (no such
+    chunk), "elsewhere" (a second copy that came to the node that has the first), "apart" (its process was ended
+    before: it is to be claimed by itself).
+    """
+
+    state: str
+    attempts: Attempts = Attempts()
+    entry: bytes = b""
+
+
+class Claims(NamedTuple):
+    """The answer to a node that wants to start chunks of a run.
+
+    ``state`` is "ready", or why there is nothing to do: "unknown" (no such run), "other job", "other version",
+    "other label", or the state of a run that is over.
+    """
+
+    state: str
+    options: Mapping[str, Any] = {}
+    of: Mapping[int, Claim] = {}
+    """Chunk -> what is said of it."""
+    why: str = ""
+    """The node's first refusal of this run, in words."""
+
+
+class Done(NamedTuple):
+    """A chunk that is over, as its node hands it in."""
+
+    chunk: int
+    entry: ChunkEntry
+    part: bytes = b""
+    """Its entry (see ``parts``); none of a chunk that is set aside."""
+    failures: Mapping[str, str] = {}
+    """Item -> why it is missing."""
+    seconds: float = 0.0
+    """From its input to its part."""
+    why: str = ""
+    """It is set aside."""
+
+
+class FoldInputs(NamedTuple):
+    """What a fold joins, if ``state`` is "ready"; ``fold_inputs.lua`` lists the others."""
+
+    state: str
+    attempts: Attempts = Attempts()
+    entries: Mapping[str, bytes] = {}
+    """Chunk (level 0) or "level:number" -> part entry, in the order of the input."""
+
+
+class Progress(NamedTuple):
+    """What is looked at many times a second."""
+
+    state: str
+    chunks_published: int
+    chunks_settled: int
+    bytes_settled: int
+    windows_complete: int
+    windows_folded: int
+    split_ended: bool
+
+
+class Running(NamedTuple):
+    """A chunk that some node works on."""
+
+    chunk: int
+    worker: Worker
+    seconds: float
