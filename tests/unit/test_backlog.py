@@ -69,3 +69,14 @@ def test_chunks_wait_that_nobody_has_begun(monkeypatch: pytest.MonkeyPatch) -> N
     assert claims.asked == 1
     claims.claimed, now[0] = 5, now[0] + 2 * backlog.LOOK_S
     assert there.waiting(10) == 5
+
+
+@pytest.mark.parametrize(
+    ("slots", "published", "claimed", "fed"),
+    [(0, 8, 0, False), (2, 3, 0, False), (2, 4, 0, True), (2, 8, 4, True), (2, 8, 8, False)],
+)
+def test_all_slots_are_fed_where_each_has_one_chunk_and_another_waits(
+    slots: int, published: int, claimed: int, fed: bool
+) -> None:
+    nodes = [node(slots, "ocr")] if slots else []
+    assert made(settings.load(), nodes, Claims(claimed)).feeds_all(published) is fed
