@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from cluster import catalog, errors, redis_client, runs, settings, wire
-from tests.kit.programs import RedisServer, Worker, cluster, start_cluster
+from tests.kit.programs import LOOPBACK, RedisServer, Worker, cluster, start_cluster
 from tests.kit.waiting import wait_until
 
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
@@ -85,6 +86,24 @@ def test_a_run_outlasts(outage: Callable[[RedisServer], None], said: int, server
             assert "Traceback" not in text
             assert "Unrecoverable" not in text
             assert "secret" not in text
+
+
+def test_that_a_frozen_redis_takes_a_connection_does_not_mean_that_it_is_back(
+    server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    news = redis_client.Outage("this Redis")
+    news.say_away(TimeoutError("for this test"))
+    time.sleep(1.2 * redis_client.UNAWARE_S)
+    server.process.send_signal(signal.SIGSTOP)
+    patience = redis_client.Patience(news)
+    pool = redis.ConnectionPool(host=LOOPBACK, port=server.port, password="secret", socket_timeout=0.5, retry=patience)
+    connection = pool.make_connection()
+    with pytest.raises(redis.TimeoutError):
+        connection.connect_check_health()  # type: ignore[attr-defined]
+    assert "is back" not in caplog.text
+    server.process.send_signal(signal.SIGCONT)
+    patience.call_with_retry(connection.connect, lambda error: None)
+    assert "is back" in caplog.text
 
 
 def chunk_0_is_held(server: RedisServer) -> bool:
