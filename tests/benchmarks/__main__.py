@@ -58,7 +58,7 @@ COMPARED = ("ocr-quality", "faces", "faces-speed", "bundles", "scaling", "battle
 @click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)), metavar=f"[{'|'.join(BENCHMARKS)}]...")
 @click.option("--small", is_flag=True, help="Sizes that end within seconds, to see that the benchmarks work.")
 @click.option("--repeat", type=click.IntRange(min=1), help="Run each case so often.  [default: 5, small 1]")
-@click.option("--against", multiple=True, metavar="NAME", help="Only others with this in their name.")
+@click.option("--against", multiple=True, metavar="PATTERN", help="Only others in whose name it is found.")
 @click.option("--files", type=click.IntRange(min=100), help="How many files many-files has.")
 @click.option("--kills", type=click.IntRange(min=1), help="How many kills a battle has.  [default: 20, small 4]")
 @click.option("--nodes", type=click.IntRange(min=1), help="How many nodes scaling has.  [default: 5, then 50; small 2]")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -124,7 +125,7 @@ def race(
     Raises:
         Failed: Ours failed, or its answer is wrong. A peer's row then says so, without figures.
     """
-    peers = [peer for peer in peers if not options.against or any(one in peer.name for one in options.against)]
+    peers = [peer for peer in peers if not options.against or any(re.search(one, peer.name) for one in options.against)]
     out = {peer.name: peer.why_not() for peer in peers}
     notes = {peer.name: peer.note for peer in peers}
     our_goes: list[Timed] = []
