@@ -104,7 +104,7 @@ def _sum(waiting: list[Rows], width: int) -> tuple[list[Rows], list[Rows]]:
         slots = _Slots(multipliers, width, _number(waiting))
         waiting = [slots.count(rows) for rows in waiting]
         summed.append(slots.rows())
-    return summed, waiting
+    return summed, [rows for rows in waiting if rows.number]
 
 
 def _number(rows: Iterable[Rows]) -> int:

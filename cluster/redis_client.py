@@ -111,10 +111,10 @@ def memory(client: redis.Redis) -> tuple[int, int | None]:
 def room(client: redis.Redis, share: float) -> float:
     """How many bytes may be added until a Redis uses this share of what it may use, below 0 if it uses more already.
 
-    Without a ``maxmemory`` it may use half of its machine's memory.
+    Without a ``maxmemory`` it may use all memory of its machine.
     """
     found = client.info("memory")
-    limit = int(found["maxmemory"]) or int(found.get("total_system_memory", 0)) / 2 or math.inf
+    limit = int(found["maxmemory"]) or int(found.get("total_system_memory", 0)) or math.inf
     return limit * share - _used(found)
 
 
@@ -237,7 +237,8 @@ class Patience(Retry):
                     raise
                 raise cause from interruption
             else:
-                if getattr(do, "__name__", "") != "_connect":  # a frozen Redis takes connections, too
+                # A frozen Redis takes connections, too; and to connect may find that one is there.
+                if not getattr(do, "__qualname__", "").partition(".")[0].endswith("Connection"):
                     self._news.say_back(asked_at=None if failures else asked_at, wrote=_says_full(cause))
                 return answer
 

@@ -49,11 +49,11 @@ class Settings(BaseSettings):
 
     window_bytes: int | None = Field(None, ge=1)
     """Input of one run that may lie in the store at a time, in bytes; one chunk is always let through. None: 64 MiB,
-    or two chunks for each slot of the nodes where that is more. A Redis without ``maxmemory`` is filled to half of its
-    machine's memory at most."""
+    or two chunks for each slot of the nodes where that is more. No more than fits, see ``memory_share``."""
 
     memory_share: float = Field(0.8, gt=0, le=1)
-    """Publishing waits while Redis uses more than this share of its ``maxmemory``: what runs give needs room, too."""
+    """Publishing waits while Redis uses more than this share of its ``maxmemory``, or without one of its machine's
+    memory: what runs give needs room, too."""
 
     window_chunks: int | None = Field(None, ge=2)
     """Chunks of one run that may be published and not done at a time; none: 512, or two for each slot of the nodes

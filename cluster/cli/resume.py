@@ -30,7 +30,8 @@ def command(
     """Go on with RUN, whose submitter is gone, and print its result.
 
     INPUT is what the run was submitted with; what was read of it before is not done again. It is not needed
-    where all of it was read: `cluster status RUN` says so. Of a run that is done by now it only prints the result.
+    where all of it was read: `cluster status RUN` says so. If RUN is done by now its result is printed, as by
+    `cluster result`.
     """
     config = settings.load(broker_url=broker)
     _, stores = shared.connect(broker)
@@ -39,9 +40,11 @@ def command(
     job = catalog.get(status.job)
     if job.version != status.version:
         raise errors.JobUnavailable(f"the run {run} is of the job {status.label}; here is {job.label}")
-    output.check_model_can_be_made(job)
     to = output.prepare(job, format_name, status.options, target, drawn, inputs, status.started_at)
-    given = session.Input(job, inputs, status.options) if inputs else None
+    given = None
+    if status.state == "running":
+        output.check_model_can_be_made(job)
+        given = session.Input(job, inputs, status.options) if inputs else None
     with foreground.terminable(), session.opened(config, job, status.options) as opened:
         return foreground.to_end(opened, job, run, given, to, quiet=quiet, private=False)
 

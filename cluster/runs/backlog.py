@@ -60,7 +60,7 @@ class Backlog:
         )
 
     def feeds_all(self, published: int) -> bool:
-        """Whether each slot has one of so many chunks to work on, and another one waits."""
+        """Whether each slot has one of so many chunks to work on, none of them done yet, and another one waits."""
         return 0 < AHEAD * self.slots() <= published and self.waiting(published) > 0
 
     def slots(self) -> int:

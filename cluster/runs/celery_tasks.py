@@ -79,8 +79,17 @@ def add(app: Celery, job: Job, config: Settings) -> None:
     def map_task(self: Task, message: Any) -> None:
         parsed = _parse(MapMessage, message)
         worker = Worker(self.request.hostname, identity.start())
+
+        def fold_window(window: int) -> None:
+            # A chord has its fold done itself; but it does not know of chunks that went out by themselves.
+            if not self.request.chord:
+                publish_fold(app, _label(self), FoldMessage(run=parsed.run, level=0, number=window))
+
         try:
-            ended = map_chunk.run(parsed, job, stores(), config, worker, _label(self))
+            ended = map_chunk.run(parsed, job, stores(), config, worker, _label(self), fold_window)
+            if isinstance(ended, map_chunk.TryAgain):
+                for chunk in ended.apart:
+                    publish_chunk(app, _label(self), parsed.run, chunk)
         except errors.OtherProcess as error:
             if not current_process().name.startswith("ForkPoolWorker"):  # in a pool of threads there is but one process
                 raise self.retry(countdown=config.retry_delay_s, exc=None) from error
@@ -94,8 +103,6 @@ def add(app: Celery, job: Job, config: Settings) -> None:
             chunks_cut_short(message, "failed", f"{type(error).__name__}: {error}", worker)
             raise self.retry(countdown=config.retry_delay_s, exc=None) from error
         if isinstance(ended, map_chunk.TryAgain):
-            for chunk in ended.apart:
-                publish_chunk(app, _label(self), parsed.run, chunk)
             rest = MapMessage(run=parsed.run, chunks=list(ended.chunks)).model_dump()
             raise self.retry(args=(rest,), countdown=ended.delay_s, exc=None)
         log.debug("run %s, chunks %s: %s", parsed.run, _shown(parsed.chunks), ended, extra={"run": parsed.run})

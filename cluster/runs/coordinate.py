@@ -160,6 +160,8 @@ class Coordinator:
             if self._read.chunks_read < self._entered.chunks_read:
                 self._compare(chunk)
                 continue
+            if self._is_full():  # not sooner: the last window of the input is published as such
+                self._flush()
             readable, problems = sift(chunk)
             if readable:
                 if not self._wait_for_room(sum(len(item.data) for item in readable)):
@@ -170,7 +172,7 @@ class Coordinator:
             self._failures |= problems
             self._unreadable += sum(item.last for item in chunk if item.problem)
             self._count_chunk(chunk, sha256s)
-            if self._is_full() or self._is_waited_for():
+            if self._is_waited_for():
                 self._flush()
         if self._read.chunks_read < self._entered.chunks_read:
             raise errors.InputChanged(_changed(self._run, self._read.chunks_read))
@@ -336,7 +338,11 @@ class Memory:
             self._free_bytes -= size_bytes
         if fits == self._waiting:
             self._waiting = not fits
-            text = "has room again" if fits else f"uses {self._share:.0%} of its memory; publishing waits for room"
+            text = (
+                "has room again"
+                if fits
+                else f"uses {self._share:.0%} of the memory there is; publishing waits for room"
+            )
             log.warning("run %s: Redis %s", self._run, text, extra={"event": "redis-memory", "run": self._run})
         return fits
 

@@ -20,6 +20,7 @@ from cluster.runs.records import (
     Attempts,
     Claim,
     Claims,
+    Committed,
     Done,
     FoldInputs,
     Progress,
@@ -185,24 +186,23 @@ class Ledger:
         )
         return Attempts(*answer[1:4]) if answer[0] == b"noted" else None
 
-    def commit(self, run: str, done: Iterable[Done], worker: Worker) -> dict[int, str]:
-        """Hand in the parts of chunks. The first commit of (run, chunk) wins.
-
-        Returns:
-            Chunk -> "settled now", or why it was dropped: "settled", "unknown", or the state of a run that is over.
-        """
+    def commit(self, run: str, done: Iterable[Done], worker: Worker) -> Committed:
+        """Hand in the parts of chunks. The first commit of (run, chunk) wins."""
         windows: dict[int, list[Done]] = {}
         for one in done:
             windows.setdefault(one.entry.window, []).append(one)
         states: dict[int, str] = {}
+        complete = []
         for window, together in windows.items():
-            states |= self._settle(run, window, together, worker)
-        return states
+            each, is_complete = self._settle(run, window, together, worker)
+            states |= each
+            complete += [window] if is_complete else []
+        return Committed(states, complete)
 
-    def set_aside(self, run: str, chunk: int, entry: ChunkEntry, reason: str, worker: Worker) -> str:
+    def set_aside(self, run: str, chunk: int, entry: ChunkEntry, reason: str, worker: Worker) -> Committed:
         """Give a chunk up: all its items fail with ``reason``. Answers like ``commit``."""
         given_up = Done(chunk, entry, failures=dict.fromkeys(entry.names, reason), why=reason)
-        return self.commit(run, [given_up], worker)[chunk]
+        return self.commit(run, [given_up], worker)
 
     def fold_inputs(
         self, run: str, level: int, number: int, job: str, worker: Worker, *, max_attempts: int, busy_s: int
@@ -429,7 +429,8 @@ class Ledger:
             chunks, times_us = (_text(row) for row in pipe.execute())
         return {node: (int(chunks[node]), int(times_us[node]) / 1e6) for node in times_us if node in chunks}
 
-    def _settle(self, run: str, window: int, done: Sequence[Done], worker: Worker) -> dict[int, str]:
+    def _settle(self, run: str, window: int, done: Sequence[Done], worker: Worker) -> tuple[dict[int, str], bool]:
+        """Their states, and whether the window is complete with them."""
         rows: list[Any] = []
         for one in done:
             rows += [one.chunk, one.part, one.entry.items, one.entry.size_bytes, round(one.seconds * 1e6), one.why]
@@ -444,9 +445,12 @@ class Ledger:
             [window, *worker, self.retention_s, *rows],
         )
         states = [word.decode() for word in answer]
+        is_complete = states[-1] == "complete"
+        if is_complete:
+            states.pop()
         if len(states) < len(done):  # the run's
             states *= len(done)
-        return {one.chunk: state for one, state in zip(done, states, strict=True)}
+        return {one.chunk: state for one, state in zip(done, states, strict=True)}, is_complete
 
 
 def _claim(answer: Sequence[Any]) -> Claim:

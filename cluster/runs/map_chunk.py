@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import redis
@@ -15,7 +15,7 @@ from cluster import blobs, errors, keys, wire
 from cluster.blobs import Ref
 from cluster.job import Job
 from cluster.runs import Stores, parts
-from cluster.runs.records import MOST_KILLS, Attempts, Claim, Claims, Done, Worker
+from cluster.runs.records import MOST_KILLS, Attempts, Claim, Claims, Committed, Done, Worker
 from cluster.settings import Settings
 from cluster.wire import ChunkEntry, MapMessage
 from splitters import Item
@@ -32,17 +32,19 @@ _problems: dict[str, str] = {}
 
 
 class TryAgain(NamedTuple):
-    """A message is to come again with these chunks: they failed and have attempts left, or others are to take them."""
+    """A message is to come again, with these chunks only: they failed and have attempts left, or are for others."""
 
     delay_s: float
     reason: str
     chunks: tuple[int, ...]
+    """At least one: of those that are for others the first keeps the message, as its chord counts it."""
     apart: tuple[int, ...] = ()
     """Each of these is to come by a message of its own."""
 
 
 def run(
-    message: MapMessage, job: Job, stores: Stores, config: Settings, worker: Worker, label: str = ""
+    message: MapMessage, job: Job, stores: Stores, config: Settings, worker: Worker, label: str = "",
+    on_complete: Callable[[int], None] = lambda window: None,
 ) -> TryAgain | str:  # fmt: skip
     """Claim the chunks of a message; of each, fetch and verify its bytes and do it; commit their parts.
 
@@ -58,6 +60,7 @@ def run(
         config: Limits of this node.
         worker: Who does it.
         label: By whose queue it came; chunks of a run of another one are left alone.
+        on_complete: Called with the number of a window that is complete with a chunk of these.
 
     Returns:
         ``TryAgain``, or how it ended, for the log.
@@ -66,19 +69,23 @@ def run(
         redis.RedisError: Redis refuses, or is away for longer than the client is patient.
         errors.OtherProcess: This process cannot do it, another one of this node can.
     """
-    return _Work(message.run, job, stores, config, worker, label).do(message.chunks)
+    return _Work(message.run, job, stores, config, worker, label, on_complete).do(message.chunks)
 
 
 class _Work:
     """What becomes of the chunks of one message."""
 
-    def __init__(self, run: str, job: Job, stores: Stores, config: Settings, worker: Worker, label: str) -> None:
+    def __init__(
+        self, run: str, job: Job, stores: Stores, config: Settings, worker: Worker, label: str,
+        on_complete: Callable[[int], None],
+    ) -> None:  # fmt: skip
         self._run = run
         self._job = job
         self._stores = stores
         self._config = config
         self._worker = worker
         self._label = label
+        self._on_complete = on_complete
         self._began = time.monotonic()
         self._begun = 0
         self._timed_out = False
@@ -218,14 +225,19 @@ class _Work:
         return items, failures
 
     def _commit(self, done: list[Done]) -> None:
-        states = self._stores.ledger.commit(self._run, done, self._worker)
+        committed = self._stores.ledger.commit(self._run, done, self._worker)
         for one in done:
-            if one.entry.data is None and states[one.chunk] in ("settled now", "settled"):
+            if one.entry.data is None and committed.states[one.chunk] in ("settled now", "settled"):
                 self._stores.blobs.drop(keys.input_scope(self._run, one.chunk))
-        self._ended += states.values()
+        self._ended += committed.states.values()
+        for window in committed.complete:
+            self._on_complete(window)
 
     def _set_aside(self, chunk: int, entry: bytes, reason: str) -> None:
-        self._ended.append(set_aside(self._run, chunk, self._stores, entry, reason, self._worker))
+        committed = set_aside(self._run, chunk, self._stores, entry, reason, self._worker)
+        self._ended.append(f"set aside ({committed.states[chunk]})")
+        for window in committed.complete:
+            self._on_complete(window)
 
     def _failed(self, chunk: int, entry: bytes, error: Exception) -> None:
         """It raised."""
@@ -249,7 +261,7 @@ class _Work:
             self._again[chunk] = min(MAX_RETRY_DELAY_S, delay_s), reason
 
 
-def set_aside(run: str, chunk: int, stores: Stores, entry: bytes, reason: str, worker: Worker) -> str:
+def set_aside(run: str, chunk: int, stores: Stores, entry: bytes, reason: str, worker: Worker) -> Committed:
     """Give a chunk up: its items are missing from the result, for this reason."""
     log.error(
         "run %s, chunk %s is set aside: %s", run, chunk, reason,
@@ -260,10 +272,10 @@ def set_aside(run: str, chunk: int, stores: Stores, entry: bytes, reason: str, w
     except wire.BadMessage:  # then the chunk itself is the one thing that can be named
         window = _window_of(run, chunk, stores)
         unpacked = ChunkEntry(names=[f"chunk {chunk}"], refs=[], last=[True], window=window)
-    state = stores.ledger.set_aside(run, chunk, unpacked, reason, worker)
-    if state in ("settled now", "settled"):
+    committed = stores.ledger.set_aside(run, chunk, unpacked, reason, worker)
+    if committed.states[chunk] in ("settled now", "settled"):
         stores.blobs.drop(keys.input_scope(run, chunk))
-    return f"set aside ({state})"
+    return committed
 
 
 def _unfit(job: Job, label: str) -> str:

@@ -16,8 +16,10 @@ SPAN_S = 0.5
 MOST_SPAN = 32
 LEARN_S = 0.5
 """Publishing waits no longer than this for the first chunk of a run to be done."""
+FASTER = 4
+"""A message holds at most so many times as many chunks as those before: the first ones that are done are the small."""
 SHARES = 4
-"""Messages at the end of a run have no more chunks than these are shares a slot of what is left."""
+"""At the end of a run a message holds no more than what is left by so many messages a slot."""
 POLL_S = 0.02
 
 
@@ -49,7 +51,7 @@ class Pace:
             time.sleep(POLL_S)
 
     def messages(self, chunks: range, *, last: bool) -> list[range]:
-        """Chunks as they are to travel: the ``last`` of a run ever fewer together, so that all slots end at once."""
+        """A window as it is to travel: the ``last`` one in ever smaller messages, so that all slots end at once."""
         messages = []
         at = 0
         while at < len(chunks):
@@ -62,7 +64,8 @@ class Pace:
         """See what those took that are done since the last look; whether any are done at all."""
         done = self._ledger.done(self._run)
         chunks, seconds = done[0] - self._done[0], done[1] - self._done[1]
-        if chunks > 0:
-            self.span = max(1, min(MOST_SPAN, int(SPAN_S * chunks / max(seconds, 1e-6))))
+        if chunks > 0 and seconds >= 0:
+            self.span = max(1, min(MOST_SPAN, FASTER * self.span, int(SPAN_S * chunks / max(seconds, 1e-6))))
+        if chunks:  # fewer than before where Redis has lost what it heard last
             self._done = done
         return done[0] > 0

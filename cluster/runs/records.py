@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class Claim(NamedTuple):
     """The answer about a chunk that a node wants to start.
 
     ``state`` is "claimed", or why not: "settled" (a repeat), "exhausted" (attempted too often), "unknown" (no such
-    chunk), "elsewhere" (a second copy that came to the node that has the first), "apart" (its process was ended
-    before: it is to be claimed by itself).
+    chunk), "elsewhere" (a second copy that came to the node that has the first), "apart" (an attempt at
+    it has ended badly: it is to be claimed by itself).
     """
 
     state: str
@@ -73,6 +73,15 @@ class Done(NamedTuple):
     """From its input to its part."""
     why: str = ""
     """It is set aside."""
+
+
+class Committed(NamedTuple):
+    """What became of chunks that were handed in."""
+
+    states: Mapping[int, str]
+    """Chunk -> "settled now", or why it was dropped: "settled", "unknown", or the state of a run that is over."""
+    complete: Sequence[int] = ()
+    """Windows whose last chunk was among them."""
 
 
 class FoldInputs(NamedTuple):

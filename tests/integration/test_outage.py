@@ -103,6 +103,8 @@ def test_that_a_frozen_redis_takes_a_connection_does_not_mean_that_it_is_back(
     assert "is back" not in caplog.text
     server.process.send_signal(signal.SIGCONT)
     patience.call_with_retry(connection.connect, lambda error: None)
+    assert "is back" not in caplog.text
+    redis.Redis(connection_pool=pool).ping()
     assert "is back" in caplog.text
 
 

@@ -33,7 +33,7 @@ def wait() -> None:
 
 @pytest.mark.parametrize(
     ("mean_s", "span"),
-    [(None, 1), (10.0, 1), (pace.SPAN_S, 1), (pace.SPAN_S / 3, 3), (0.0, pace.MOST_SPAN)],
+    [(None, 1), (10.0, 1), (pace.SPAN_S, 1), (pace.SPAN_S / 3, 3), (0.0, pace.FASTER)],
 )
 def test_chunks_that_take_little_travel_together(mean_s: float | None, span: int) -> None:
     found = paced(mean_s)
@@ -44,8 +44,26 @@ def test_chunks_that_take_little_travel_together(mean_s: float | None, span: int
 def test_what_the_first_chunk_takes_is_waited_for() -> None:
     found, waits = paced(None, None, None, 0.1), [0]
     found.learn(8, lambda: waits.append(1))
-    assert found.span == 5
+    assert found.span == pace.FASTER
     assert sum(waits) == 3
+
+
+def test_messages_grow_with_what_is_known_and_shrink_at_once() -> None:
+    found, spans = paced(0.0, 0.0, 0.0, 0.0, pace.SPAN_S, None), []
+    for _ in range(5):
+        found.learn(0, wait)
+        spans.append(found.span)
+    assert spans == [4, 16, 32, 32, 1]
+
+
+def test_a_redis_that_has_lost_what_it_heard_last_tells_nothing_of_the_pace() -> None:
+    seen = iter([(100, 50.0), (90, 45.0), (91, 44.0), (101, 54.0)])
+    ledger: Any = SimpleNamespace(done=lambda run: next(seen))
+    found, spans = Pace(ledger, "a", SimpleNamespace()), []  # type: ignore[arg-type]
+    for _ in range(4):
+        found.learn(0, wait)
+        spans.append(found.span)
+    assert spans == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(("published", "fed"), [(0, True), (8, False)])
@@ -70,7 +88,8 @@ def test_slow_chunks_are_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("count", [1, 7, 128])
 def test_each_chunk_is_in_one_message(slots: int, last: bool, count: int) -> None:
     found = paced(0.05, slots=slots)
-    found.learn(0, wait)
+    for _ in range(2):
+        found.learn(0, wait)
     messages = found.messages(range(10, 10 + count), last=last)
     assert [chunk for message in messages for chunk in message] == list(range(10, 10 + count))
     assert max(map(len, messages)) <= found.span == 10
@@ -78,7 +97,8 @@ def test_each_chunk_is_in_one_message(slots: int, last: bool, count: int) -> Non
 
 def test_the_last_chunks_are_shared_by_all_slots() -> None:
     found = paced(0.05)
-    found.learn(0, wait)
+    for _ in range(2):
+        found.learn(0, wait)
     sizes = [len(message) for message in found.messages(range(40), last=True)]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == 5

@@ -1,5 +1,5 @@
 -- Chunks of one window are over: of each the first commit wins, or it is set aside. Returns the state of a run that is
--- not running, or for each chunk "settled now", "settled" or "unknown".
+-- not running, or for each chunk "settled now", "settled" or "unknown", and at last "complete" if the window is now.
 -- The only place where repeats of a chunk are dropped.
 -- KEYS: run, run:done, run:claims, run:chunks, run:parts:W, run:failures, run:nodes, run:times, run:attempts, run:copies,
 --       run:windows, run:events
@@ -43,6 +43,7 @@ redis.call('HINCRBY', KEYS[1], 'bytes_settled', bytes)
 local window = redis.call('HGET', KEYS[11], ARGV[1])
 if window and redis.call('HLEN', KEYS[5]) == tonumber(string.match(window, ' (%d+)$')) then
   redis.call('HINCRBY', KEYS[1], 'windows_complete', 1)
+  answer[#answer + 1] = 'complete'
 end
 if parts > 0 then
   redis.call('HINCRBY', KEYS[8], ARGV[2], micros)
