@@ -137,15 +137,17 @@ class Outage:
     def __init__(self, name: str) -> None:
         self._name = name
         self._began: float | None = None
-        self._refused_at = 0.0
+        self._refused_at = self._back_at = 0.0
         self._full = False
         self._lock = threading.Lock()
         self.on_wait: Callable[[], object] = lambda: None
         """Called before each pause. Whoever has another reason to stop waiting raises it there."""
 
-    def say_away(self, error: BaseException) -> None:
-        """Redis does not answer, or is full."""
+    def say_away(self, error: BaseException, *, asked_at: float = math.inf) -> None:
+        """Redis does not answer what it was asked at that moment, by default just now, or is full."""
         with self._lock:
+            if asked_at < self._back_at:  # it has come back meanwhile
+                return
             self._refused_at = time.monotonic()
             if self._began is None:
                 self._began, self._full = self._refused_at, _says_full(error)
@@ -177,7 +179,7 @@ class Outage:
             if self._began is not None and (wrote or not self._full or now - self._refused_at > QUIET_S):
                 what = "takes writes again" if self._full else "is back"
                 log.warning("Redis at %s %s after %.0f s", self._name, what, now - self._began)
-                self._began = None
+                self._began, self._back_at = None, now
 
 
 @functools.cache
@@ -212,11 +214,12 @@ class Patience(Retry):
         """See ``Retry.call_with_retry``."""
         failures, cause = 0, None
         while True:
+            asked_at = time.monotonic()
             try:
                 if failures:
                     self._news.on_wait()
                     time.sleep(pause_s(failures))
-                asked_at = time.monotonic()
+                    asked_at = time.monotonic()
                 answer = _asked(do)
             except self._supported_errors as error:
                 if isinstance(error, (redis.AuthenticationError, redis.exceptions.AuthorizationError)):
@@ -227,7 +230,7 @@ class Patience(Retry):
                     raise
                 if given_up.is_set() and (failures > 1 or not isinstance(error, redis.ConnectionError)):
                     raise  # after one more try, as in ``connect``
-                self._news.say_away(error)
+                self._news.say_away(error, asked_at=asked_at)
             except (KeyboardInterrupt, SystemExit):
                 if failures:
                     given_up.set()

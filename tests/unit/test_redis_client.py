@@ -58,6 +58,24 @@ def test_an_outage_is_said_once_however_many_wait_and_try(
     assert len(pauses) == 4
 
 
+def test_who_hears_late_of_an_outage_that_is_over_says_nothing(
+    pauses: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    news = Outage("here")
+    other = Patience(news)
+    asked: list[bool] = []
+
+    def do() -> str:
+        if not asked:
+            asked.append(True)
+            other.call_with_retry(failing(redis.ConnectionError("gone")), nothing)  # in another thread, meanwhile
+            raise redis.TimeoutError("slow")
+        return "answer"
+
+    assert Patience(news).call_with_retry(do, nothing) == "answer"
+    assert caplog.text.count("does not answer") == caplog.text.count("is back") == 1
+
+
 def test_the_second_outage_is_said_again(pauses: list[float], caplog: pytest.LogCaptureFixture) -> None:
     patience = Patience(Outage("here"))
     for _ in range(2):
