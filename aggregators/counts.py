@@ -18,6 +18,10 @@ from aggregators import slots, tally
 
 ESCAPED = b'\\"' + bytes(range(0x20)).replace(b"\n", b"")
 r"""What stands in JSON in another way, the backslash first; no word holds ``\n``."""
+FEW_BYTES = 32 * 1024
+"""Texts and parts up to this size are counted by a dict also where numpy is: it takes a millisecond to begin."""
+MANY_WORDS = 50_000
+"""So many words of small parts are held in a dict at most."""
 
 
 class Counts(TypedDict):
@@ -41,7 +45,7 @@ def of(table: Mapping[str, int]) -> Counts:
 
 def of_text(data: bytes) -> Counts:
     """Count the words of a text: what ``str.split()`` gives, invalid UTF-8 replaced by U+FFFD."""
-    if _has_numpy():
+    if _has_numpy() and len(data) > FEW_BYTES:
         return _of_tally(tally.of_text(data))
     return of(Counter(data.decode(errors="replace").split()))
 
@@ -57,7 +61,7 @@ def add(parts: Iterable[Counts]) -> Counts:
     """
     if not _has_numpy():
         return of(_table(parts))
-    return _of_tally(tally.add(map(_opened, parts)))
+    return _of_tally(tally.add(map(_opened, _gathered(parts))))
 
 
 def to_dict(counts: Counts, *, top: int | None = None) -> dict[str, int]:
@@ -103,7 +107,7 @@ def _groups_of_tally(parts: Iterable[Counts]) -> Iterator[tuple[int, bytes]]:
     """The same by numpy; a count may come several times, with other words."""
     import numpy as np
 
-    for words, column in tally.add_in_order(map(_opened, parts)):
+    for words, column in tally.add_in_order(map(_opened, _gathered(parts))):
         text = _escaped(words)
         last = np.append(column[1:] != column[:-1], [True]).nonzero()[0] if len(column) else np.zeros(0, np.int64)
         ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))[last] + 1
@@ -125,6 +129,21 @@ def _has_numpy() -> bool:
     return find_spec("numpy") is not None
 
 
+def _gathered(parts: Iterable[Counts]) -> Iterator[Counts]:
+    """The parts, small ones together."""
+    few: dict[str, int] = {}
+    for part in parts:
+        if len(part["words"]) > FEW_BYTES:
+            yield part
+            continue
+        few = _table([part], few)
+        if len(few) > MANY_WORDS:
+            yield of(few)
+            few = {}
+    if few:
+        yield of(few)
+
+
 def _opened(part: Counts) -> tuple[bytes, slots.Numbers]:
     import numpy as np
 
@@ -136,8 +155,9 @@ def _of_tally(found: tally.Tally) -> Counts:
     return Counts(words=found.words[:-1], counts=found.counts.astype("<u8").tobytes())
 
 
-def _table(parts: Iterable[Counts]) -> dict[str, int]:
-    table: dict[str, int] = {}
+def _table(parts: Iterable[Counts], table: dict[str, int] | None = None) -> dict[str, int]:
+    """The sums; added to those of a ``table``, which is changed, if there is one."""
+    table = table or {}
     for part in parts:
         words, column = _columns(part)
         if not table:

@@ -28,7 +28,7 @@ class Options(NamedTuple):
     """Sizes that end within seconds, to see that the benchmark itself still works."""
     repeat: int = 1
     against: Sequence[str] = ()
-    """Only those others in whose names one of these stands, instead of all."""
+    """Only those others in whose names one of these patterns is found, instead of all."""
     files: int | None = None
     """How many files `many-files` has, instead of its own choice."""
     kills: int | None = None

@@ -41,9 +41,11 @@ PIECES = st.one_of(
 )
 
 
-@pytest.fixture(params=["with numpy", "without"])
+@pytest.fixture(params=["with numpy", "with numpy where parts are large", "without"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counts, "_has_numpy", lambda: request.param == "with numpy")
+    monkeypatch.setattr(counts, "_has_numpy", lambda: request.param != "without")
+    monkeypatch.setattr(counts, "FEW_BYTES", 20 if "large" in request.param else -1)
+    monkeypatch.setattr(counts, "MANY_WORDS", 3)
 
 
 @pytest.fixture(scope="module", autouse=True)
