@@ -89,11 +89,11 @@ def test_a_run_outlasts(outage: Callable[[RedisServer], None], said: int, server
 
 
 def test_that_a_frozen_redis_takes_a_connection_does_not_mean_that_it_is_back(
-    server: RedisServer, caplog: pytest.LogCaptureFixture
+    server: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     news = redis_client.Outage("this Redis")
     news.say_away(TimeoutError("for this test"))
-    time.sleep(1.2 * redis_client.UNAWARE_S)
+    monkeypatch.setattr(redis_client, "UNAWARE_S", 0.0)
     server.process.send_signal(signal.SIGSTOP)
     patience = redis_client.Patience(news)
     pool = redis.ConnectionPool(host=LOOPBACK, port=server.port, password="secret", socket_timeout=0.5, retry=patience)
