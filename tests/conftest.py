@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+import redis
 
-from cluster import runs, settings
+from cluster import redis_client, runs, settings
 from cluster.runs import Stores
 from tests.kit.programs import JOBS, RedisServer
 
@@ -29,6 +30,11 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Redis for all tests that leave it as usable as they found it."""
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
         yield server.url
+
+
+@pytest.fixture
+def client(redis_url: str) -> redis.Redis:
+    return redis_client.connect(redis_url)
 
 
 @pytest.fixture

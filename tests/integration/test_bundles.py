@@ -36,11 +36,6 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def client(redis_url: str) -> redis.Redis:
-    return redis_client.connect(redis_url)
-
-
-@pytest.fixture
 def blobs(client: redis.Redis) -> BlobStore:
     return RedisBlobs(client, 60)
 

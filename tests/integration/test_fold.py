@@ -1,0 +1,90 @@
+"""Windows that are joined, and what was joined joined again, against a real ledger."""
+
+from __future__ import annotations
+
+import redis
+
+from cluster import keys
+from cluster.runs import FAN_IN, Stores, fold, map_chunk
+from cluster.runs.records import MOST_KILLS
+from cluster.wire import FoldMessage, MapMessage
+from tests.kit.played_run import CONFIG, JOB, Run, on
+
+
+def test_a_window_is_folded_once_and_only_when_all_of_it_is_there(stores: Stores) -> None:
+    run = Run(stores)
+    run.do(0)
+    assert run.fold(0, 0) == "incomplete"
+    run.do(1)
+    assert run.end_split(2, 1) == "running"
+    assert run.fold(0, 0) == "folded now"
+    assert run.fold(0, 0) == "done"
+    assert run.status.state == "done"
+    assert run.result() == {"item 0": "0", "item 1": "1"}
+
+
+def test_a_run_whose_last_fold_came_before_the_end_of_its_input_ends_with_it(stores: Stores) -> None:
+    run = Run(stores)
+    run.do(0), run.do(1)
+    assert run.fold(0, 0) == "folded now"
+    assert run.status.state == "running"
+    assert run.end_split(2, 1) == "done"
+
+
+def test_folds_are_folded_when_a_family_is_complete_and_the_result_stays_in_order(stores: Stores) -> None:
+    run = Run(stores, windows=FAN_IN + 1, window_chunks=1)
+    for chunk in reversed(range(FAN_IN + 1)):
+        run.do(chunk)
+        ended = run.fold(0, chunk)
+    assert ended == FoldMessage(run=run.run, level=1, number=0)
+    assert run.fold(1, 0) == "folded now"
+    assert run.fold(1, 0) == "folded"
+    assert run.fold(0, 3) == "folded"
+    assert [(level, number) for level, number, _ in stores.ledger.folds(run.run)] == [(1, 0), (0, FAN_IN)]
+    run.end_split(FAN_IN + 1, FAN_IN + 1)
+    assert list(run.result()) == [f"item {chunk}" for chunk in range(FAN_IN + 1)]
+
+
+def test_large_parts_go_through_the_store_and_leave_nothing_there(stores: Stores, client: redis.Redis) -> None:
+    config = CONFIG.model_copy(update={"inline_bytes": 0})
+    run = Run(stores, windows=FAN_IN, window_chunks=2)
+    for chunk in range(FAN_IN * 2):
+        map_chunk.run(MapMessage(run=run.run, chunks=[chunk]), JOB, stores, config, on("n1"))
+    for window in range(FAN_IN):
+        ended = fold.run(FoldMessage(run=run.run, level=0, number=window), JOB, stores, config, on("n1"))
+    assert isinstance(ended, FoldMessage)
+    assert fold.run(ended, JOB, stores, config, on("n1")) == "folded now"
+    assert [key.decode() for key in client.scan_iter(keys.blobs(f"runs/{run.run}/*"))] == [
+        keys.blobs(keys.fold_scope(run.run, 1, 0))
+    ]
+    assert len(run.result()) == FAN_IN * 2
+
+
+def test_a_fold_under_way_is_not_begun_again_until_it_is_known_to_have_ended(stores: Stores) -> None:
+    run = Run(stores)
+    run.do(0), run.do(1)
+    for _ in range(MOST_KILLS):
+        found = stores.ledger.fold_inputs(run.run, 0, 0, "lengths", on("n1"), max_attempts=3, busy_s=60)
+        assert found.state == "ready"
+        assert run.fold(0, 0) == "busy"
+        stores.ledger.end_attempt(run.run, "fold 0:0", "killed", on("n1"), "signal 9")
+    assert run.fold(0, 0) == "failed"
+    assert run.status.error == f"joining parts was begun {MOST_KILLS} times and never ended"
+
+
+def test_a_part_that_is_gone_fails_the_run_and_not_the_answer(stores: Stores, client: redis.Redis) -> None:
+    run = Run(stores)
+    run.do(0), run.do(1)
+    client.hdel(keys.parts(run.run, 0), "1")
+    assert run.fold(0, 0) == "failed"
+    assert (run.status.state, run.status.error) == ("failed", "parts of window 0 are gone from Redis")
+
+
+def test_a_window_of_which_nothing_was_left_folds_to_nothing(stores: Stores) -> None:
+    run = Run(stores, fail="unpackable")
+    run.do(0), run.do(1)
+    run.end_split(2, 1)
+    assert run.fold(0, 0) == "folded now"
+    assert run.status.state == "done"
+    assert run.result() == {}
+    assert run.status.items_failed == 2

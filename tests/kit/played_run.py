@@ -1,0 +1,92 @@
+"""A run whose nodes the test plays: its chunks are entered in the ledger, and no message is ever published."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from cluster import keys, settings
+from cluster.job import Job, Option
+from cluster.runs import Stores, fold, map_chunk, parts
+from cluster.runs.lease import Lease, Split
+from cluster.runs.records import Claim, Claims, Worker
+from cluster.wire import ChunkEntry, FoldMessage, MapMessage
+from splitters import Chunk
+from tasks import Part
+
+
+def lengths(chunk: Chunk, *, fail: str = "") -> Part[dict[str, str]]:
+    if fail == "no failures told" and chunk[0].name == "item 1":
+        return Part({}, None)  # type: ignore[arg-type]
+    if fail == "unpackable":
+        return Part({"it": object()})  # type: ignore[dict-item]
+    if fail and not (fail.startswith(("item", "no failures")) and fail != chunk[0].name):
+        raise RuntimeError(fail)
+    return Part({item.name: str(len(item.data)) for item in chunk})
+
+
+JOB = Job(
+    name="lengths",
+    about="for this test",
+    split=lambda source, chunk_size=1: iter(()),
+    task=lengths,
+    aggregate=lambda found: {name: text for part in found for name, text in part.items()},
+    options=(Option("fail", str, "", "why to fail"),),
+)
+CONFIG = settings.Settings(max_attempts=3, retry_delay_s=1)
+
+
+def on(node: str) -> Worker:
+    return Worker(f"worker@{node}", f"start-of-{node}")
+
+
+class Run:
+    """A run whose chunks are entered and not published: the test plays the node.
+
+    Chunk n has one item, "item n", of n bytes.
+    """
+
+    def __init__(self, stores: Stores, windows: int = 1, window_chunks: int = 2, **options: Any) -> None:
+        self.run = f"test-{secrets.token_hex(4)}"
+        self.stores = stores
+        self.window_chunks = window_chunks
+        stores.ledger.create(self.run, "lengths", "", options, "test")
+        self.lease = Lease.take(stores.ledger, self.run, "test", "splitter")
+        for window in range(windows):
+            chunks = range(window * window_chunks, (window + 1) * window_chunks)
+            entries = [self.upload(chunk, window) for chunk in chunks]
+            self.lease.open_window(Split(chunks=chunks[0], windows=window), entries, {}, 0)
+
+    def upload(self, chunk: int, window: int) -> ChunkEntry:
+        refs = self.stores.blobs.put(keys.input_scope(self.run, chunk), [b"x" * chunk])
+        return ChunkEntry(names=[f"item {chunk}"], refs=[tuple(ref) for ref in refs], last=[True], window=window)
+
+    def do(self, *chunks: int, node: str = "n1") -> map_chunk.TryAgain | str:
+        """What the node says of a message with these chunks."""
+        message = MapMessage(run=self.run, chunks=list(chunks))
+        return map_chunk.run(message, JOB, self.stores, CONFIG, on(node))
+
+    def claim(self, chunk: int, node: str, version: str = "") -> Claim:
+        claims = self.claims([chunk], node, version)
+        return claims.of.get(chunk, Claim(claims.state))
+
+    def claims(self, chunks: list[int], node: str, version: str = "") -> Claims:
+        return self.stores.ledger.claim(self.run, chunks, "lengths", version, on(node), max_attempts=3)
+
+    def fold(self, level: int, number: int) -> FoldMessage | str:
+        message = FoldMessage(run=self.run, level=level, number=number)
+        return fold.run(message, JOB, self.stores, CONFIG, on("n1"))
+
+    def end_split(self, chunks: int, windows: int) -> str:
+        self.lease.end_split(Split(chunks=chunks, windows=windows, items=chunks), {}, 0)
+        return str(self.status.state)
+
+    def events(self) -> list[tuple[str, str]]:
+        return [(event.event, event.chunk) for event in self.stores.ledger.events(self.run)]
+
+    def result(self) -> Any:
+        return JOB.result(parts.of_run(self.run, self.stores, 2**20), {})
+
+    @property
+    def status(self) -> Any:
+        return self.stores.ledger.status(self.run)
