@@ -19,6 +19,7 @@ import click
 import redis
 
 from cluster.blobs.redis import RedisBlobs
+from cluster.runs.pace import SPAN_S
 from tests.benchmarks import scaling, simulator
 from tests.benchmarks.measure import Failed
 from tests.benchmarks.scaling import Ground, Work
@@ -27,12 +28,12 @@ from tests.kit.programs import RedisServer
 
 FEW, NODES = 2, 10
 IDLE_S = 20.0
-SHORT_S = 0.15
+SHORT_S = 0.6 * SPAN_S
 """Of a chunk that still travels by itself."""
 MB = 10**6
 TINY = 1000
 ALONE = 100_000
-"""Bytes of a chunk that is not kept in the ledger, and long enough to travel by itself."""
+"""Bytes of a chunk that is not kept in the ledger."""
 LARGEST_ERROR = 0.25
 """Between what was predicted and what was seen."""
 
@@ -111,7 +112,7 @@ def measure(folder: Path, nodes: int = NODES, chunks: int = 400) -> tuple[Costs,
             submitter_chunk=max(0.0, many.submitter_s - long.submitter_s) / (chunks - nodes),
             submitter_byte=_submitted(folder),
         )
-        work = Work(chunks, 0.5)
+        work = Work(chunks, 1.2 * SPAN_S)
         seen = bench.run(MB, work)
         seen_s = seen.redis_s + seen.seconds * bench.idle
     predicted_s = seen.seconds * costs.standing(nodes) + work.chunks * costs.of_chunk(MB)

@@ -215,7 +215,8 @@ def _case(ground: Ground, work: Work, source: Path, sums: Mapping[str, str], rep
     }
     costs = simulator.read()
     took_s = statistics.median(spent.seconds for spent in done)
-    predicted_s = took_s * costs.standing(ground.nodes) + work.chunks * costs.of_chunk(CHUNK_BYTES)
+    chunk_s = costs.of_chunk(CHUNK_BYTES, simulator.span(work.seconds))
+    predicted_s = took_s * costs.standing(ground.nodes) + work.chunks * chunk_s
     goal = GOALS.get(ground.nodes) if work == AIM else None
     shown = f"{work.chunks} chunks of {CHUNK_BYTES / MB:g} MB and {work.seconds:g} s on {ground.nodes} nodes"
     return Case(

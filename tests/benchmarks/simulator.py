@@ -5,7 +5,8 @@
 Redis works through commands one after another, so what it does costs processor seconds of one core, and they add up:
 a second of each node (its beat, its polls), a second of watching each node, each chunk, each byte in and each byte out.
 Chunks flow at the rate of the narrowest place: the slots, that core, the network of Redis's machine, the submitter.
-Queues in front of these are left out, so keep to ``COMFORT`` of what is told here.
+Queues in front of these are left out, so keep to ``COMFORT`` of what is told here. Chunks of less than ``pace.SPAN_S``
+share a message, and what that costs.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+from cluster.runs.pace import MOST_SPAN, SPAN_S
+
 MEASURED = Path(__file__).with_name("redis_costs.json")
 INLINE_BYTES = 64 * 1024
 """Smaller chunks lie in the ledger."""
-TINY_S = 0.1
-"""Chunks that take less travel several in a message."""
 COMFORT = 0.7
 """At this share of its core Redis answers within three times the time it takes when idle."""
 GIGABIT = 117e6
@@ -40,7 +41,7 @@ class Costs(NamedTuple):
     chunk: float
     """A chunk by itself, without its bytes."""
     tiny_chunk: float
-    """A chunk that travels with others, with its few bytes."""
+    """One of ``MOST_SPAN`` in a message, with its few bytes."""
     byte_in: float
     byte_out: float
     submitter_chunk: float
@@ -51,11 +52,14 @@ class Costs(NamedTuple):
         """A second in which no chunk is done."""
         return self.base + nodes * self.node + runs * (self.run + nodes * self.watch)
 
-    def of_chunk(self, size_bytes: float, *, tiny: bool = False) -> float:
-        """A chunk of so many bytes: in from the submitter, out to a node."""
-        if tiny:
-            return self.tiny_chunk
-        return self.chunk + (size_bytes * (self.byte_in + self.byte_out) if size_bytes > INLINE_BYTES else 0.0)
+    def of_chunk(self, size_bytes: float, span: int = 1) -> float:
+        """A chunk of so many bytes, one of ``span`` in a message: in from the submitter, out to a node.
+
+        What a chunk alone costs more than a tiny one among ``MOST_SPAN`` is the message's.
+        """
+        message = (self.chunk - self.tiny_chunk) / (1 - 1 / MOST_SPAN)
+        moved = size_bytes * (self.byte_in + self.byte_out) if size_bytes > INLINE_BYTES else 0.0
+        return self.chunk - message + message / span + moved
 
 
 class Cluster(NamedTuple):
@@ -74,6 +78,15 @@ class Cluster(NamedTuple):
     blobs_elsewhere: bool = False
     """With CLUSTER_BLOB_URL bytes go another way."""
 
+    def chunk_s(self, costs: Costs) -> float:
+        """Processor seconds of Redis that a chunk costs."""
+        return costs.of_chunk(0.0 if self.blobs_elsewhere else self.size_bytes, span(self.seconds))
+
+
+def span(seconds: float) -> int:
+    """How many chunks of so many seconds travel in a message (see ``pace``)."""
+    return max(1, min(MOST_SPAN, int(SPAN_S / max(seconds, 1e-6))))
+
 
 class Found(NamedTuple):
     """What such a cluster does."""
@@ -89,9 +102,8 @@ class Found(NamedTuple):
 
 def simulate(cluster: Cluster, costs: Costs) -> Found:
     """At what rate chunks flow, and why not faster."""
-    tiny = cluster.seconds < TINY_S and cluster.size_bytes <= INLINE_BYTES
     here = 0.0 if cluster.blobs_elsewhere else cluster.size_bytes
-    chunk_s = costs.of_chunk(here, tiny=tiny)
+    chunk_s = cluster.chunk_s(costs)
     standing = costs.standing(cluster.nodes, cluster.submitters)
     submitting_s = costs.submitter_chunk + cluster.size_bytes * costs.submitter_byte
     wanted = cluster.nodes * cluster.slots / cluster.seconds
@@ -108,10 +120,8 @@ def simulate(cluster: Cluster, costs: Costs) -> Found:
 
 def most_nodes(cluster: Cluster, costs: Costs, load: float = 1.0) -> int:
     """How many nodes Redis serves at so much load, if nothing else were narrower."""
-    tiny = cluster.seconds < TINY_S and cluster.size_bytes <= INLINE_BYTES
-    here = 0.0 if cluster.blobs_elsewhere else cluster.size_bytes
     each = costs.node + cluster.submitters * costs.watch
-    each += cluster.slots / cluster.seconds * costs.of_chunk(here, tiny=tiny)
+    each += cluster.slots / cluster.seconds * cluster.chunk_s(costs)
     return int((load - costs.standing(0, cluster.submitters)) / each)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.benchmarks import simulator
 from tests.benchmarks.redis_costs import LARGEST_ERROR
-from tests.benchmarks.simulator import Cluster, Costs, most_nodes, simulate
+from tests.benchmarks.simulator import Cluster, Costs, most_nodes, simulate, span
 from tests.kit.programs import ROOT
 
 COSTS = Costs(
@@ -40,6 +40,13 @@ def test_the_narrowest_place_sets_the_rate(change: dict[str, float], narrowest: 
     found = simulate(SMALL._replace(**change), COSTS)  # type: ignore[arg-type]
     assert found.narrowest == narrowest
     assert found.chunks_per_s == pytest.approx(rate)
+
+
+def test_chunks_that_share_a_message_share_its_cost() -> None:
+    costs = [COSTS.of_chunk(0, span(seconds)) for seconds in (3.0, 0.2, 0.01)]
+    assert costs[0] == COSTS.chunk
+    assert costs[2] == pytest.approx(COSTS.tiny_chunk)
+    assert costs[2] < costs[1] < costs[0]
 
 
 def test_as_many_nodes_as_are_told_fill_redis() -> None:
