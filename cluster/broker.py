@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import redis
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
-from redis.exceptions import OutOfMemoryError
 
 from cluster import redis_client
 
@@ -37,12 +36,10 @@ class Message(virtual.Message):
             self.ack(multiple=multiple)
 
     def reject_log_error(self, logger: Any, errors: tuple[type[Exception], ...], requeue: bool = False) -> None:
-        """Put it back into its queue."""
-        try:
+        """Put it back into its queue; what cannot be is a stray from now on."""
+        with contextlib.suppress(*errors):
             self._revive()
             self.reject(requeue=requeue)
-        except errors:
-            self.held[self.delivery_tag] = self
 
     def _revive(self) -> None:
         if self.channel.closed and self.current is not None:
@@ -60,8 +57,26 @@ class QoS(kombu_redis.QoS):
         """
         try:
             super().append(message, delivery_tag)
-        except (OutOfMemoryError, redis_client.WritesRefused):
+        except redis_client.FULL:
             self.hold(message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge. Where Redis does not hear of it, its note is a stray from now on: it holds no slot for ever."""
+        with self._forgetting(delivery_tag):
+            super().ack(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Drop, or put back into its queue. Where Redis does not hear of it, as for ``ack``."""
+        with self._forgetting(delivery_tag):
+            super().reject(delivery_tag, requeue)
+
+    @contextlib.contextmanager
+    def _forgetting(self, delivery_tag: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception:
+            virtual.QoS.ack(self, delivery_tag)
+            raise
 
     def take_all(self) -> dict[str, Any]:
         """Tag -> message of all that is not acknowledged; it is no longer ours, so closing puts none of it back."""
@@ -78,9 +93,11 @@ class QoS(kombu_redis.QoS):
         """Put back what is noted as taken and is not here; what cannot be read is dropped.
 
         All of a lost node's notes are such. So is a living one's that was on its way when the connection broke and
-        arrived afterwards, or whose answer did not: nobody would do what it is about, and nobody miss it either.
+        arrived afterwards, or whose answer did not, or that could not be acknowledged or put back: nobody would do what
+        it is about, and nobody miss it either. While Redis is full they stay.
         """
-        with self.channel.conn_or_acquire() as client:
+        self._flush()
+        with self.channel.conn_or_acquire() as client, contextlib.suppress(*redis_client.FULL):
             for tag in {
                 tag.decode(errors="replace") for tag in client.hkeys(self.unacked_key)
             } - self._delivered.keys():
@@ -168,7 +185,7 @@ class Transport(kombu_redis.Transport):
     """For a Redis that is named."""
 
     Channel = Channel
-    connection_errors = (*kombu_redis.Transport.connection_errors, OutOfMemoryError, redis_client.WritesRefused)
+    connection_errors = (*kombu_redis.Transport.connection_errors, *redis_client.FULL)
     # Without these two, kombu retries each error once, even of those that a connection may have again.
     recoverable_connection_errors = connection_errors
     recoverable_channel_errors = ()

@@ -12,7 +12,7 @@ from celery import Celery
 from kombu.entity import Exchange
 from kombu.transport import TRANSPORT_ALIASES
 
-from cluster import placement, redis_client, settings
+from cluster import errors, placement, redis_client, settings
 from cluster.settings import Settings
 
 NO_BROKER = "redis://cluster-broker-url-is-not-set.invalid:6379/0"
@@ -40,16 +40,15 @@ def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
     from cluster.runs import celery_tasks
 
     config = config or settings.current()
-    url = config.broker_url.get_secret_value() if config.broker_url else NO_BROKER
-    broker_url, broker_options = url, {}
-    if url.startswith(redis_client.SENTINEL):
-        url = config.require_broker()
-        found = redis_client.sentinels_of(url)
-        broker_url = redis_client.kombu_url(found)
-        broker_options = {"master_name": found.master, "sentinel_kwargs": redis_client.asking(found)}
+    url = config.require_broker() if config.broker_url else NO_BROKER
+    try:
+        broker = redis_client.for_kombu(url)
+    except ValueError as error:
+        raise errors.BadSetting(f"the broker URL {redis_client.masked(url)} cannot be used: {error}") from None
     TRANSPORT_ALIASES.update(TRANSPORTS)
-    app = Celery("cluster", broker=broker_url, backend=f"cluster.chord_backend.ChordBackend+{url}")
+    app = Celery("cluster", broker=broker.url, backend=f"cluster.chord_backend.ChordBackend+{url}")
     app.conf.update(
+        broker_use_ssl=broker.ssl,
         # What comes from other machines is JSON, never code.
         task_serializer="json",
         result_serializer="json",
@@ -65,7 +64,7 @@ def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
         result_expires=3600,
         worker_send_task_events=config.task_events,
         worker_enable_remote_control=True,
-        task_time_limit=config.chunk_time_limit_s + config.chunk_time_grace_s,
+        task_time_limit=config.chunk_s,
         task_soft_time_limit=config.chunk_time_limit_s,
         task_routes=celery_tasks.routes(catalog.jobs().values()),
         task_create_missing_queues=True,
@@ -74,11 +73,11 @@ def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
         broker_connection_max_retries=None,
         task_publish_retry_policy=_publish_policy(url, patient=patient),
         broker_transport_options={
-            **broker_options,
             "socket_timeout": 5,
             "socket_connect_timeout": redis_client.CONNECT_TIMEOUT_S,
             "health_check_interval": redis_client.HEALTH_CHECK_S,
             "socket_keepalive": True,
+            **broker.options,
         },
         result_backend_transport_options={"patient": patient},
         worker_consumer="cluster.nodes.consumer:Consumer",

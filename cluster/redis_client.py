@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 import redis
 from redis._parsers.base import BaseParser
 from redis.backoff import NoBackoff
+from redis.connection import parse_url
 from redis.exceptions import OutOfMemoryError
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelManagedConnection
@@ -43,7 +44,9 @@ class WritesRefused(redis.ResponseError):
 
 
 BaseParser.EXCEPTION_CLASSES.update({"MISCONF": WritesRefused, "NOREPLICAS": WritesRefused})  # redis-py has no names
-AWAY = (redis.ConnectionError, redis.TimeoutError, OSError, OutOfMemoryError, WritesRefused)
+FULL = (OutOfMemoryError, WritesRefused)
+"""Redis answers, and refuses only what is to be written."""
+AWAY = (redis.ConnectionError, redis.TimeoutError, OSError, *FULL)
 """Errors that pass when Redis is back, or has memory again."""
 
 given_up = threading.Event()
@@ -150,7 +153,7 @@ class Outage:
                 return
             self._refused_at = time.monotonic()
             if self._began is None:
-                self._began, self._full = self._refused_at, _says_full(error)
+                self._began, self._full = self._refused_at, isinstance(error, FULL)
                 if isinstance(error, OutOfMemoryError):
                     log.warning("Redis at %s is full (its maxmemory); waiting until it has room", self._name)
                 elif self._full:
@@ -242,7 +245,7 @@ class Patience(Retry):
             else:
                 # A frozen Redis takes connections, too; and to connect may find that one is there.
                 if not getattr(do, "__qualname__", "").partition(".")[0].endswith("Connection"):
-                    self._news.say_back(asked_at=None if failures else asked_at, wrote=_says_full(cause))
+                    self._news.say_back(asked_at=None if failures else asked_at, wrote=isinstance(cause, FULL))
                 return answer
 
 
@@ -317,19 +320,36 @@ def asking(found: Sentinels) -> dict[str, Any]:
     }
 
 
-def kombu_url(found: Sentinels) -> str:
-    """The URL as kombu reads it, which takes all but the addresses from whichever address it is at."""
-    credentials = f"{quote(found.username or '', '')}:{quote(found.password or '', '')}@" if found.password else ""
-    return ";".join(f"{SENTINEL}{credentials}{_host(host)}:{port}/{found.db}" for host, port in found.addresses)
+class ForKombu(NamedTuple):
+    """How Celery is told to connect as ``connect`` does."""
+
+    url: str
+    ssl: dict[str, Any] | None
+    options: dict[str, Any]
+    """Transport options."""
+
+
+def for_kombu(url: str) -> ForKombu:
+    """What kombu makes of a broker's URL, made here: it knows no timeouts in it, and by itself verifies no certificate.
+
+    Raises:
+        ValueError: It has another form.
+    """
+    if url.startswith(SENTINEL):
+        found = sentinels_of(url)
+        # Kombu takes all but the addresses from whichever address it is at.
+        credentials = f"{quote(found.username or '', '')}:{quote(found.password or '', '')}@" if found.password else ""
+        plain = ";".join(f"{SENTINEL}{credentials}{_host(host)}:{port}/{found.db}" for host, port in found.addresses)
+        return ForKombu(plain, None, {"master_name": found.master, "sentinel_kwargs": asking(found)})
+    said = parse_url(url)  # type: ignore[no-untyped-call]
+    ssl = {name: value for name, value in said.items() if name.startswith("ssl_")}
+    options = {name: value for name, value in said.items() if name.startswith(("socket_", "health_"))}
+    is_encrypted = url.startswith("rediss://")
+    return ForKombu(url.partition("?")[0], {"ssl_cert_reqs": "required", **ssl} if is_encrypted else None, options)
 
 
 def _host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _says_full(error: BaseException | None) -> bool:
-    """Whether Redis answers, and refuses only what is to be written."""
-    return isinstance(error, OutOfMemoryError | WritesRefused)
 
 
 @contextmanager

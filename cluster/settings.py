@@ -2,11 +2,12 @@
 
 A setting ``broker_url`` comes from the variable ``CLUSTER_BROKER_URL``, else from the line
 ``broker_url = "…"`` of the file that ``CLUSTER_CONFIG`` names, by default
-``~/.config/cluster/config.toml``, else it is the default below.
+``~/.config/cluster/config.toml``, else it is the default below. A file with any other name in it is refused.
 """
 
 from __future__ import annotations
 
+import difflib
 import functools
 import os
 from pathlib import Path
@@ -31,11 +32,13 @@ GiB = 2**30
 class Settings(BaseSettings):
     """All settings with their units and limits. Secrets are masked in ``repr`` and logs."""
 
-    model_config = SettingsConfigDict(env_prefix="CLUSTER_", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix="CLUSTER_", extra="forbid", frozen=True, env_ignore_empty=True)
 
     broker_url: SecretStr | None = None
     """Redis as ``redis://[:password@]host[:port][/db]`` or ``rediss://…``, or the sentinels that watch it as
-    ``sentinel://[:password@]host[:port];sentinel://…/db``; none: a private one is started."""
+    ``sentinel://[:password@]host[:port];sentinel://…/db``; none: a private one is started. ``rediss`` verifies the
+    server's certificate, with ``?ssl_ca_certs=FILE`` by an authority of your own; ``?socket_timeout=60`` is for
+    networks on which 10 s are too short to send a chunk."""
 
     sentinel_master: str = "mymaster"
     """The name under which the sentinels watch our Redis."""
@@ -101,7 +104,7 @@ class Settings(BaseSettings):
 
     slots_in_use: int | None = Field(None, ge=0)
     """Slots to fill at most while other programs want this machine, or it is on battery; none: half of them,
-    but one. 0 pauses the node; as many as there are, or more, and it takes no notice."""
+    one at least. 0 pauses the node; as many as there are, or more, and it takes no notice."""
 
     in_use_cores: float = Field(0.5, ge=0)
     """Other programs want this machine when they use more than so many cores, mean of 5 s."""
@@ -148,7 +151,13 @@ class Settings(BaseSettings):
 
     install: Literal["ask", "never", "allow"] = "never"
     """Whether this node installs the Python packages that a bundle requires, each bundle's into a folder of its own:
-    ``ask``: once its owner said so with `cluster models install`; ``allow``: by itself."""
+    ``allow``: by itself; ``ask`` and ``never``: its owner types `cluster models install`, and others read that he has
+    not agreed yet, or that he will not."""
+
+    @property
+    def chunk_s(self) -> int:
+        """No chunk is worked on for longer than that."""
+        return self.chunk_time_limit_s + self.chunk_time_grace_s
 
     @property
     def cache_folder(self) -> Path:
@@ -175,12 +184,11 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments first, then the environment, then the file."""
-        file = Path(os.environ.get("CLUSTER_CONFIG", DEFAULT_CONFIG)).expanduser()
-        toml = TomlConfigSettingsSource(settings_cls, toml_file=file)
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=_file())
         return (init_settings, env_settings, toml)
 
-    def require_broker(self) -> str:
-        """The broker's URL; one of sentinels also says which Redis they are asked for.
+    def given_broker(self) -> str:
+        """The broker's URL as its user wrote it, for programs that read these settings by themselves.
 
         Raises:
             errors.BrokerError: None is set.
@@ -190,7 +198,15 @@ class Settings(BaseSettings):
                 "no cluster to talk to: set CLUSTER_BROKER_URL or give --broker URL"
                 " (`cluster up` starts one and prints its URL)"
             )
-        url = self.broker_url.get_secret_value()
+        return self.broker_url.get_secret_value()
+
+    def require_broker(self) -> str:
+        """The broker's URL to connect to: one of sentinels also says which Redis they are asked for.
+
+        Raises:
+            errors.BrokerError: None is set.
+        """
+        url = self.given_broker()
         if not url.startswith("sentinel://"):
             return url
         named = {"master": self.sentinel_master}
@@ -211,10 +227,13 @@ def load(**overrides: Any) -> Settings:
         problems = "; ".join(_describe(problem) for problem in error.errors())
         raise errors.BadSetting(problems) from None
     except (OSError, ValueError) as error:
-        config = os.environ.get("CLUSTER_CONFIG", DEFAULT_CONFIG)
-        raise errors.BadSetting(f"the config file {config} cannot be read: {error}") from None
+        raise errors.BadSetting(f"the config file {_file()} cannot be read: {error}") from None
     _check_broker(settings)
     return settings
+
+
+def _file() -> Path:
+    return Path(os.environ.get("CLUSTER_CONFIG", DEFAULT_CONFIG)).expanduser()
 
 
 @functools.cache
@@ -225,6 +244,9 @@ def current() -> Settings:
 
 def _describe(problem: Any) -> str:
     name = "_".join(map(str, problem["loc"]))
+    if problem["type"] == "extra_forbidden":  # the environment holds what others set, and is not looked through
+        near = difflib.get_close_matches(name.lower().removeprefix("cluster_"), Settings.model_fields, 1)
+        return f"{_file()}: there is no setting {name}" + (f"; did you mean {near[0]}?" if near else "")
     value = "***" if "url" in name else repr(problem["input"])
     return f"CLUSTER_{name.upper()} is {value}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
 

@@ -65,7 +65,7 @@ def _cancel(opened: Session, run: str) -> None:
 
 def join_line(config: Settings) -> str:
     """What to type on a machine that should help."""
-    return f"CLUSTER_BROKER_URL={redis_client.masked(config.require_broker())} celery -A cluster worker"
+    return f"CLUSTER_BROKER_URL={redis_client.masked(config.given_broker())} celery -A cluster worker"
 
 
 @contextmanager

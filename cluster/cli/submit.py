@@ -188,7 +188,7 @@ def _spawn(
     with log.open("ab") as stream:
         subprocess.Popen(
             [*command, "--", *inputs],
-            env={**os.environ, **placement.for_child(), "CLUSTER_BROKER_URL": config.require_broker()},
+            env={**os.environ, **placement.for_child(), "CLUSTER_BROKER_URL": config.given_broker()},
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,

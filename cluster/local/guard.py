@@ -1,9 +1,10 @@
 """Start programs and end them with whoever started us: ``python guard.py FOLDER``.
 
-Each line on stdin is a JSON object {"name", "command", "env", "grace_s"}: a program to start, its output
-going to FOLDER/<name>.log. When stdin ends, because its other end closed it or died in whatever way, all
-are ended in the opposite order, SIGTERM first, SIGKILL after the grace, and FOLDER is removed. A
-program that ends by itself is told on stdout as {"name", "exit_code"}.
+Each line on stdin is a JSON object {"name", "command", "env", "grace_s"}: a program to start in the working
+directory of who started us, so that relative paths in its settings mean the same to it, its output going to
+FOLDER/<name>.log. When stdin ends, because its other end closed it or died in whatever way, all are ended in the
+opposite order, SIGTERM first, SIGKILL after the grace, and FOLDER is removed. A program that ends by itself is told on
+stdout as {"name", "exit_code"}.
 
 Uses the standard library alone, and imports nothing of ours, so as to start in a few milliseconds.
 """
@@ -63,7 +64,6 @@ def start(folder: Path, order: dict[str, Any]) -> Program:
         process = subprocess.Popen(
             order["command"],
             env={**os.environ, **order.get("env", {})},
-            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -233,3 +233,15 @@ def test_without_a_redis_the_error_says_what_to_install(tmp_path: Path) -> None:
     assert done.returncode == 4
     assert "install redis-server or valkey-server" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_relative_path_means_the_same_to_the_private_worker(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "words.txt").write_text("one two two")
+    relative = {**place.settings, "CLUSTER_LOG_FILE": "both.log"}
+    done = cluster("submit", "--job", "wordcount", "words.txt", settings=relative)
+    assert done.returncode == 0, done.stderr
+    assert " ready." in (tmp_path / "both.log").read_text()
+    place.assert_nothing_is_left()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -66,6 +67,41 @@ def test_a_full_redis_takes_acknowledgements(server: RedisServer, client: redis.
         message.ack()
         assert client.hlen("unacked") == 0
         assert client.zcard("unacked_index") == 0
+
+
+def test_what_cannot_be_put_back_into_a_full_redis_is_put_back_once_it_has_room(
+    server: RedisServer, client: redis.Redis
+) -> None:
+    with closing(celery_app.build(settings.load(broker_url=server.url))) as app, app.connection() as connection:
+        connection.SimpleQueue("q").put("kept")
+        message = connection.SimpleQueue("q").get(timeout=5)
+        fill(client)
+        message.reject_log_error(None, connection.connection_errors, requeue=True)
+        message.channel.qos.restore_strays()
+        assert (client.llen("q"), client.hlen("unacked")) == (0, 1)
+        client.unlink("junk")
+        message.channel.qos.restore_strays()
+        assert (client.llen("q"), client.hlen("unacked")) == (1, 0)
+
+
+def test_an_acknowledgement_that_redis_does_not_hear_of_in_time_takes_no_slot_away(
+    server: RedisServer, client: redis.Redis
+) -> None:
+    config = settings.load(broker_url=f"{server.url}?socket_timeout=0.3")
+    with closing(celery_app.build(config)) as app, app.connection() as connection:
+        connection.SimpleQueue("q").put("done")
+        message = connection.SimpleQueue("q").get(timeout=5)
+        qos = message.channel.qos
+        message.channel.basic_qos(0, 1, False)
+        assert not qos.can_consume()
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            message.ack_log_error(None, connection.connection_errors)
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        assert qos.can_consume()
+        qos.restore_strays()
+        assert client.hlen("unacked") == 0
 
 
 def test_what_is_published_while_redis_is_full_arrives_once(server: RedisServer, client: redis.Redis) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable
@@ -19,11 +20,12 @@ class Proxy:
     """Hands bytes on between its own port and a port on the same host. Use it in a ``with``.
 
     While it holds, nothing passes: no byte, no end of stream, no new connection, as with an unplugged cable. What
-    was held passes when it lets go, as TCP would send it again.
+    was held passes when it lets go, as TCP would send it again. With ``tls`` its own port is encrypted.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         self._target = (host, port)
+        self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._passing = asyncio.Event()
@@ -64,7 +66,7 @@ class Proxy:
 
     async def _listen(self) -> asyncio.Server:
         self._passing.set()
-        return await asyncio.start_server(self._serve, self._target[0], 0)
+        return await asyncio.start_server(self._serve, self._target[0], 0, ssl=self._tls)
 
     async def _serve(self, near_reader: asyncio.StreamReader, near: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -143,6 +143,21 @@ def test_sentinels_are_read_from_the_url_of_the_settings() -> None:
     )
     found = redis_client.sentinels_of(config.require_broker())
     assert tuple(found) == ([("a", 1), ("b", 26379)], None, "p@ss", 3, "office", "s&t")
-    assert redis_client.kombu_url(found) == "sentinel://:p%40ss@a:1/3;sentinel://:p%40ss@b:26379/3"
+    given = redis_client.for_kombu(config.require_broker())
+    assert given.url == "sentinel://:p%40ss@a:1/3;sentinel://:p%40ss@b:26379/3"
+    assert given.options["master_name"] == "office"
     shown = redis_client.masked(config.require_broker())
     assert shown == "sentinel://:***@a:1;sentinel://b/3?master=office&sentinel_password=***"
+
+
+def test_sentinels_are_handed_on_as_they_were_given() -> None:
+    url = "sentinel://:secret@a;sentinel://b/3"
+    assert settings.load(broker_url=url).given_broker() == url
+
+
+def test_kombu_verifies_certificates_and_gets_no_url_that_it_cannot_read() -> None:
+    given = redis_client.for_kombu("rediss://:p@h/0?ssl_ca_certs=/ca.pem&socket_timeout=60&health_check_interval=7")
+    assert given.url == "rediss://:p@h/0"
+    assert given.ssl == {"ssl_cert_reqs": "required", "ssl_ca_certs": "/ca.pem"}
+    assert given.options == {"socket_timeout": 60.0, "health_check_interval": 7}
+    assert redis_client.for_kombu("redis://h?protocol=2") == ("redis://h", None, {})

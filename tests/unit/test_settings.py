@@ -56,6 +56,25 @@ def test_a_broken_file_is_a_bad_setting(tmp_path: Path, monkeypatch: pytest.Monk
         settings.load()
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("slotz = 3", "there is no setting slotz; did you mean slots?"),
+        ("CLUSTER_SLOTS = 3", "there is no setting CLUSTER_SLOTS; did you mean slots?"),
+        ("[redis]\nport = 1", "there is no setting redis"),
+    ],
+)
+def test_a_name_that_is_no_setting_is_refused_in_the_file(
+    line: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(line)
+    monkeypatch.setenv("CLUSTER_CONFIG", str(file))
+    with pytest.raises(errors.BadSetting) as caught:
+        settings.load()
+    assert str(caught.value).startswith(f"{file}: {told}")
+
+
 @pytest.mark.parametrize("url", ["host:6379", "http://host", "amqp://host", "redis://", ""])
 def test_only_redis_is_a_broker(url: str) -> None:
     with pytest.raises(errors.BadSetting, match="redis://"):

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import pytest
 from click.testing import CliRunner
 
-from cluster import catalog, errors, session
+from cluster import catalog, errors, session, settings
 from cluster.cli import output, submit
 
 
@@ -47,3 +47,14 @@ def test_a_job_that_trains_nothing_is_for_others_to_do() -> None:
 def test_who_can_make_the_model_goes_on() -> None:
     able = dataclasses.replace(catalog.FACES_TRAIN, unavailable=lambda *, model=None: "")
     output.check_model_can_be_made(able)
+
+
+def test_what_goes_on_in_the_background_is_given_the_broker_as_it_was_given_to_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The URL to connect to names the sentinels' master, and would name it twice."""
+    url = "sentinel://:secret@a;sentinel://b/0"
+    given: dict[str, str] = {}
+    monkeypatch.setattr("subprocess.Popen", lambda command, env, **_: given.update(env))
+    submit._spawn(settings.load(broker_url=url), "run-1", (), tmp_path / "log", None, "json", None)
+    assert given["CLUSTER_BROKER_URL"] == url
