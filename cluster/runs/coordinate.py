@@ -128,9 +128,18 @@ class Coordinator:
 
     def _drop_uploaded(self) -> None:
         """Drop what is uploaded and not entered, unless another one goes on: it uploads to the same place."""
-        if self._window and self._lease is not None and self._lease.keep() and self._lease.split() == self._entered:
+        if self._window and self._lease is not None and (self._is_over() or self._is_ours(self._lease)):
             for at in range(len(self._window)):
                 self._blobs.drop(keys.input_scope(self._run, self._entered.chunks + at))
+
+    def _is_over(self) -> bool:
+        try:
+            return self._ledger.progress(self._run).state != "running"
+        except errors.RunFailed:
+            return True
+
+    def _is_ours(self, lease: Lease) -> bool:
+        return lease.keep() and lease.split() == self._entered
 
     def wait(self) -> str:
         """Wait for the end; gives the state the run ended in."""

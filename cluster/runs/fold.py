@@ -40,7 +40,7 @@ def run(message: FoldMessage, job: Job, stores: Stores, config: Settings, worker
         job.name,
         worker,
         max_attempts=config.max_attempts,
-        busy_s=config.chunk_time_limit_s + config.chunk_time_grace_s,
+        busy_s=config.chunk_s,
     )
     if inputs.state == "exhausted":
         return _fail(message, stores, f"joining parts was begun {sum(inputs.attempts)} times and never ended")
@@ -62,9 +62,11 @@ def run(message: FoldMessage, job: Job, stores: Stores, config: Settings, worker
         entry = parts.place(stores.blobs, scope, packed, config.inline_bytes)
     else:
         entry = parts.NOTHING
-    state = stores.ledger.commit_fold(message.run, message.level, message.number, entry)
+    state = stores.ledger.commit_fold(message.run, message.level, message.number, inputs.entries, entry)
     if state in ("folded now", "family complete"):
         _drop_inputs(message, inputs.entries, stores)
+    else:
+        stores.ledger.let_go(message.run, worker, name(message))
     if state == "family complete":
         return FoldMessage(run=message.run, level=message.level + 1, number=message.number // FAN_IN)
     return state

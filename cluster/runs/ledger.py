@@ -119,7 +119,7 @@ class Ledger:
 
     def claim(
         self, run: str, chunks: Sequence[int], job: str, version: str, worker: Worker, *,
-        max_attempts: int, label: str = "",
+        max_attempts: int, busy_s: int, label: str = "",
     ) -> Claims:  # fmt: skip
         """Start chunks.
 
@@ -132,11 +132,12 @@ class Ledger:
             worker: Who starts them.
             label: By whose queue the message came, "" for any: it is left alone where the run has another one.
             max_attempts: So many failed ones are allowed, besides ``MOST_KILLS`` and ``MOST_LOSSES``.
+            busy_s: A start that has not ended may be at work for so long.
         """
         answer = self.scripts(
             "claim",
             _names(run, "", "done", "claims", "chunks", "attempts", "copies", "refusals", "events"),
-            [*worker, job, version, max_attempts, MOST_KILLS, MOST_LOSSES, self.retention_s, label, *chunks],
+            [*worker, job, version, max_attempts, MOST_KILLS, MOST_LOSSES, self.retention_s, label, busy_s, *chunks],
         )
         state = answer[0].decode()
         if state == "other version":
@@ -239,8 +240,16 @@ class Ledger:
         ordered = sorted(found, key=lambda name: int(name.rpartition(":")[2]))
         return FoldInputs(state, entries={name: found[name] for name in ordered})
 
-    def commit_fold(self, run: str, level: int, number: int, entry: bytes) -> str:
+    def commit_fold(self, run: str, level: int, number: int, inputs: Collection[str], entry: bytes) -> str:
         """Hand in a fold; its inputs go. The last window's fold ends the run.
+
+        Args:
+            run: Its run.
+            level: 0 for a window.
+            number: Of the window, or of the family at its level.
+            inputs: What it joined, as ``fold_inputs`` named it. Where the ledger does not stand there any more, since
+                its Redis lost its last moments, the fold is dropped.
+            entry: Where it lies, see ``parts``.
 
         Returns:
             "folded now"; "family complete" (now, and all its siblings are there: fold them);
@@ -253,7 +262,7 @@ class Ledger:
                 keys.parts(run, number if level == 0 else -1),
                 *_names(run, "folds", "claims", "attempts", "events"),
             ],
-            [level, number, entry, FAN_IN, self.retention_s],
+            [level, number, entry, FAN_IN, self.retention_s, *inputs],
         )
 
     # For whoever asks
@@ -396,6 +405,11 @@ class Ledger:
         found: Any = self.redis.hgetall(keys.run(run, "folds"))
         rows = [(*map(int, name.decode().split(":")), entry) for name, entry in found.items()]
         return sorted(rows, key=lambda row: row[1] * FAN_IN ** row[0])
+
+    def windows(self, run: str) -> int:
+        """How many windows a run has in all; 0 as long as its input is being read."""
+        found: Any = self.redis.hget(keys.run(run), "windows_total")
+        return int(found or 0)
 
     # Housekeeping
 

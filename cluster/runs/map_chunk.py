@@ -26,6 +26,7 @@ ELSEWHERE_S = 1.0
 """A second copy that came to the node of the first goes back, for another one, and may come again after so long."""
 LONG_S = 1.0
 """A message has been worked on for long enough: its chunks that are not begun are for others."""
+OVER = ("done", "failed", "cancelled")
 LEFT = "left to others, as the chunks before it took long"
 log = logging.getLogger(__name__)
 _problems: dict[str, str] = {}
@@ -119,10 +120,11 @@ class _Work:
         return "".join(how) if len(self._ended) == 1 else ", ".join(f"{number} {what}" for what, number in how.items())
 
     def _claim(self, chunks: Sequence[int]) -> Claims:
-        job, most = self._job, self._config.max_attempts
+        config = self._config
         return self._stores.ledger.claim(
-            self._run, chunks, job.name, job.version, self._worker, max_attempts=most, label=self._label
-        )
+            self._run, chunks, self._job.name, self._job.version, self._worker,
+            max_attempts=config.max_attempts, busy_s=config.chunk_s, label=self._label,
+        )  # fmt: skip
 
     def _is_over(self) -> bool:
         """Whether what is not begun by now is for others, so as not to wait here: the time limit is that of a chunk."""
@@ -229,6 +231,8 @@ class _Work:
         for one in done:
             if one.entry.data is None and committed.states[one.chunk] in ("settled now", "settled"):
                 self._stores.blobs.drop(keys.input_scope(self._run, one.chunk))
+            if one.part[:1] == parts.BLOB and committed.states[one.chunk] in OVER:  # who ended the run had none to drop
+                self._stores.blobs.drop(keys.parts_scope(self._run, one.entry.window))
         self._ended += committed.states.values()
         for window in committed.complete:
             self._on_complete(window)

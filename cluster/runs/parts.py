@@ -11,9 +11,9 @@ from typing import Any
 
 import msgpack
 
-from cluster import blobs, keys, wire
+from cluster import blobs, errors, keys, wire
 from cluster.blobs import BlobStore, Ref
-from cluster.runs import Stores
+from cluster.runs import FAN_IN, Stores
 
 INLINE, BLOB = b"i", b"b"
 NOTHING = b""
@@ -47,7 +47,16 @@ def size_bytes(entry: bytes) -> int:
 
 
 def of_run(run: str, stores: Stores, max_bytes: int) -> Iterator[Any]:
-    """The parts that together are a finished run's result, one at a time, in the order of the input."""
-    for level, number, entry in stores.ledger.folds(run):
+    """The parts that together are a finished run's result, one at a time, in the order of the input.
+
+    Raises:
+        errors.RunFailed: Some are gone, or are there twice.
+        errors.BlobError: The bytes of one are gone or wrong.
+    """
+    folds = stores.ledger.folds(run)
+    windows = sum(FAN_IN**level for level, _, _ in folds)
+    if windows != (total := stores.ledger.windows(run)):
+        raise errors.RunFailed(f"the result of the run {run} is damaged: {windows} of its {total} windows are there")
+    for level, number, entry in folds:
         if entry != NOTHING:
             yield load(stores.blobs, keys.fold_scope(run, level, number), entry, max_bytes)

@@ -11,7 +11,7 @@ import pytest
 
 from cluster import catalog, celery_app, keys, settings
 from cluster.runs import Stores
-from cluster.runs.coordinate import HUNGRY_S, Coordinator
+from cluster.runs.coordinate import HUNGRY_S, Coordinator, cancel
 from cluster.runs.lease import Lease
 from cluster.runs.supervise import Supervisor
 from splitters import Chunk, Item
@@ -120,3 +120,14 @@ def test_a_window_is_published_as_soon_as_nothing_waits_for_the_nodes(two: Two) 
     with pytest.raises(SystemExit):
         coordinator.coordinate(read)
     assert published == [6]
+
+
+def test_a_run_that_another_one_cancels_leaves_no_input_behind(two: Two) -> None:
+    def read() -> Iterator[Chunk]:
+        yield from CHUNKS[:2]  # uploaded, and not enough for a window
+        cancel(two.run, two.stores, "by another")
+        yield from CHUNKS[2:]
+
+    _, coordinator = two.who("one")
+    assert coordinator.coordinate(read) == "cancelled"
+    assert list(two.stores.ledger.redis.scan_iter(keys.blobs(f"runs/{two.run}/*"))) == []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import redis
 
-from cluster import keys
+from cluster import errors, keys
 from cluster.runs import FAN_IN, Stores, fold, map_chunk
 from cluster.runs.records import MOST_KILLS
 from cluster.wire import FoldMessage, MapMessage
@@ -57,6 +58,7 @@ def test_large_parts_go_through_the_store_and_leave_nothing_there(stores: Stores
     assert [key.decode() for key in client.scan_iter(keys.blobs(f"runs/{run.run}/*"))] == [
         keys.blobs(keys.fold_scope(run.run, 1, 0))
     ]
+    run.end_split(FAN_IN * 2, FAN_IN)
     assert len(run.result()) == FAN_IN * 2
 
 
@@ -88,3 +90,41 @@ def test_a_window_of_which_nothing_was_left_folds_to_nothing(stores: Stores) -> 
     assert run.status.state == "done"
     assert run.result() == {}
     assert run.status.items_failed == 2
+
+
+def test_folds_of_which_one_was_forgotten_are_not_joined(stores: Stores) -> None:
+    """Redis lost its last moments while a node joined them."""
+    run = Run(stores, windows=FAN_IN, window_chunks=1)
+    for chunk in range(FAN_IN):
+        run.do(chunk)
+        run.fold(0, chunk)
+    inputs = stores.ledger.fold_inputs(run.run, 1, 0, "lengths", on("n1"), max_attempts=3, busy_s=60)
+    stores.ledger.redis.hdel(keys.run(run.run, "folds"), "0:7")
+    assert stores.ledger.commit_fold(run.run, 1, 0, inputs.entries, b"i") == "folded"
+    assert len(stores.ledger.folds(run.run)) == FAN_IN - 1
+
+
+def test_a_window_that_has_other_chunks_by_now_is_not_folded(stores: Stores) -> None:
+    run = Run(stores, window_chunks=3)
+    run.do(0, 1, 2)
+    inputs = stores.ledger.fold_inputs(run.run, 0, 0, "lengths", on("n1"), max_attempts=3, busy_s=60)
+    assert list(inputs.entries) == ["0", "1", "2"]
+    stores.ledger.redis.hset(keys.run(run.run, "windows"), "0", "0 2")
+    assert stores.ledger.commit_fold(run.run, 0, 0, inputs.entries, b"i") == "folded"
+    stores.ledger.redis.hset(keys.run(run.run, "windows"), "0", "0 3")
+    assert stores.ledger.commit_fold(run.run, 0, 0, inputs.entries, b"i") == "folded now"
+
+
+@pytest.mark.parametrize("damage", ["lost", "twice"])
+def test_a_result_that_is_not_whole_is_an_error(damage: str, stores: Stores) -> None:
+    run = Run(stores, windows=2, window_chunks=1)
+    run.do(0), run.do(1)
+    run.fold(0, 0), run.fold(0, 1)
+    run.end_split(2, 2)
+    folds = keys.run(run.run, "folds")
+    if damage == "lost":
+        stores.ledger.redis.hdel(folds, "0:1")
+    else:
+        stores.ledger.redis.hset(folds, "1:0", b"i")
+    with pytest.raises(errors.RunFailed, match=f"{1 if damage == 'lost' else FAN_IN + 2} of its 2 windows"):
+        run.result()

@@ -11,12 +11,15 @@ import redis
 
 from cluster import errors, keys, redis_client
 from cluster.blobs.redis import RedisBlobs
-from cluster.runs import Stores, coordinate, parts
+from cluster.job import Job
+from cluster.runs import Stores, coordinate, map_chunk, parts
 from cluster.runs.lease import Busy, Lease, Split
 from cluster.runs.records import MOST_LOSSES, Attempts, Done
-from cluster.wire import ChunkEntry
+from cluster.wire import ChunkEntry, MapMessage
+from splitters import Chunk
+from tasks import Part
 from tests.kit import blob_laws
-from tests.kit.played_run import CONFIG, Run, on
+from tests.kit.played_run import CONFIG, JOB, Run, on
 from tests.kit.waiting import wait_until
 
 
@@ -82,6 +85,52 @@ def test_a_second_copy_is_for_another_node_and_there_is_only_one(stores: Stores)
     assert run.claim(0, "slow").state == "elsewhere"
     assert run.do(0, node="fast") == "settled now"
     assert not run.lease.copy(0, "worker@slow", "it is settled")
+
+
+def test_who_has_the_second_copy_may_ask_for_it_again(stores: Stores) -> None:
+    run = Run(stores)
+    run.claim(0, "slow")
+    run.lease.copy(0, "worker@slow", "it is slow")
+    assert [run.claim(0, "fast").state for _ in range(2)] == ["claimed", "claimed"]
+
+
+def test_a_slow_node_may_do_a_chunk_itself_once_it_cannot_be_at_it_any_more(stores: Stores) -> None:
+    run = Run(stores)
+    run.claim(0, "slow")
+    run.lease.copy(0, "worker@slow", "it is slow")
+    claims = keys.run(run.run, "claims")
+    claim: Any = stores.ledger.redis.hget(claims, "0")
+    since_ms, _, who = claim.decode().partition(" ")
+    stores.ledger.redis.hset(claims, "0", f"{int(since_ms) - 61_000} {who}")
+    assert run.claim(0, "slow").state == "claimed"
+
+
+def test_a_chunk_is_settled_in_the_window_in_which_it_stands_now(stores: Stores) -> None:
+    """Redis lost its last moments, and the windows were entered anew, with other chunks."""
+    run = Run(stores, windows=2, window_chunks=2)
+    entry = run.upload(2, 0)
+    place = parts.place(stores.blobs, "unused", b"\x80", 100)
+    assert stores.ledger.commit(run.run, [Done(2, entry, place)], on("n1")).states == {2: "unknown"}
+    gone = entry.model_copy(update={"window": 7})
+    assert stores.ledger.commit(run.run, [Done(2, gone, place)], on("n1")).states == {2: "unknown"}
+    run.do(0), run.do(1), run.do(2), run.do(3)
+    run.end_split(4, 2)
+    assert (run.fold(0, 0), run.fold(0, 1)) == ("folded now", "folded now")
+    assert run.result() == {f"item {chunk}": str(chunk) for chunk in range(4)}
+
+
+@pytest.mark.parametrize("state", ["cancelled", "failed"])
+def test_a_large_part_that_comes_after_the_end_of_a_run_does_not_stay(state: str, stores: Stores) -> None:
+    run = Run(stores)
+
+    def late(chunk: Chunk) -> Part[dict[str, str]]:
+        coordinate.cancel(run.run, stores, "by a test", state)
+        return Part({chunk[0].name: "too late"})
+
+    job = Job(name="lengths", about="", split=JOB.split, task=late, aggregate=JOB.aggregate)
+    config = CONFIG.model_copy(update={"inline_bytes": 0})
+    assert map_chunk.run(MapMessage(run=run.run, chunks=[0]), job, stores, config, on("n1")) == state
+    assert list(stores.ledger.redis.scan_iter(keys.blobs(f"runs/{run.run}/*"))) == []
 
 
 def test_of_two_coordinators_one_has_the_lease_and_the_other_changes_nothing(stores: Stores) -> None:

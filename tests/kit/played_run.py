@@ -71,7 +71,7 @@ class Run:
         return claims.of.get(chunk, Claim(claims.state))
 
     def claims(self, chunks: list[int], node: str, version: str = "") -> Claims:
-        return self.stores.ledger.claim(self.run, chunks, "lengths", version, on(node), max_attempts=3)
+        return self.stores.ledger.claim(self.run, chunks, "lengths", version, on(node), max_attempts=3, busy_s=60)
 
     def fold(self, level: int, number: int) -> FoldMessage | str:
         message = FoldMessage(run=self.run, level=level, number=number)

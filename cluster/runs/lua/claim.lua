@@ -2,7 +2,8 @@
 -- {"ready", options, then for each chunk}: {"claimed", failed, entry}, {"exhausted", failed, killed, lost, entry},
 -- {"settled"}, {"unknown"}, {"elsewhere"} or {"apart"}.
 -- KEYS: run, run:done, run:claims, run:chunks, run:attempts, run:copies, run:refusals, run:events
--- ARGV: node, start, job, version, max_failed, max_killed, max_lost, retention_s, label ("": any), from the tenth: chunks
+-- ARGV: node, start, job, version, max_failed, max_killed, max_lost, retention_s, label ("": any), busy_s,
+--       from the eleventh: chunks
 local run = redis.call('HMGET', KEYS[1], 'state', 'job', 'version', 'options', 'label')
 if not run[1] then return {'unknown'} end
 if run[1] ~= 'running' then return {run[1]} end
@@ -19,7 +20,7 @@ end
 -- By a queue of another label it reached a node that may lack what the run needs. It counts as lost there.
 if ARGV[9] ~= '' and run[5] and run[5] ~= ARGV[9] then return {'other label'} end
 
-local first = 10
+local first = 11
 local alone = #ARGV == first
 local claim = now_ms() .. ' ' .. ARGV[2] .. ' ' .. ARGV[1]
 local duplicates = 0
@@ -37,10 +38,11 @@ local function start(chunk)
   end
   -- What failed, or may have ended its process, is done by itself, so that others are not blamed for it.
   if not alone and failed + killed + lost > 0 then return {'apart'} end
-  -- A second copy is for another node than the one that is slow.
+  -- A second copy is for another node than the one that is slow, as long as that may be at it.
   local held = redis.call('HGET', KEYS[3], chunk)
-  if held and string.match(held, '^%d+ (%S+) ') == ARGV[2] and redis.call('HEXISTS', KEYS[6], chunk) == 1 then
-    return {'elsewhere'}
+  if held and redis.call('HGET', KEYS[6], chunk) == ARGV[1] then
+    local since_ms, start = string.match(held, '^(%d+) (%S+) ')
+    if start == ARGV[2] and now_ms() - since_ms < ARGV[10] * 1000 then return {'elsewhere'} end
   end
   redis.call('HDEL', KEYS[3], chunk) -- first what needs no memory: then a full Redis takes what follows, too
   redis.call('HSET', KEYS[3], chunk, claim)

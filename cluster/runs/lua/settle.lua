@@ -1,6 +1,7 @@
 -- Chunks of one window are over: of each the first commit wins, or it is set aside. Returns the state of a run that is
 -- not running, or for each chunk "settled now", "settled" or "unknown", and at last "complete" if the window is now.
--- The only place where repeats of a chunk are dropped.
+-- The only place where repeats of a chunk are dropped. A chunk that is not in the window is unknown: after Redis has lost
+-- its last moments the windows of a run may be entered anew, with other chunks.
 -- KEYS: run, run:done, run:claims, run:chunks, run:parts:W, run:failures, run:nodes, run:times, run:attempts, run:copies,
 --       run:windows, run:events
 -- ARGV: window, node, start, retention_s, then for each chunk: chunk, part ("" = set aside), items, bytes,
@@ -8,6 +9,7 @@
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return {'unknown'} end
 if state ~= 'running' then return {state} end
+local first, count = string.match(redis.call('HGET', KEYS[11], ARGV[1]) or '0 0', '^(%d+) (%d+)$')
 local answer, settled, duplicates, items, bytes, parts, micros = {}, 0, 0, 0, 0, 0, 0
 local at = 5
 while at <= #ARGV do
@@ -17,7 +19,7 @@ while at <= #ARGV do
   if redis.call('GETBIT', KEYS[2], chunk) == 1 then
     duplicates = duplicates + 1
     answer[#answer + 1] = 'settled'
-  elseif redis.call('HDEL', KEYS[4], chunk) == 0 then
+  elseif chunk - first < 0 or chunk - first >= count + 0 or redis.call('HDEL', KEYS[4], chunk) == 0 then
     answer[#answer + 1] = 'unknown'
   else
     redis.call('SETBIT', KEYS[2], chunk, 1)
@@ -40,8 +42,7 @@ if settled == 0 then return answer end
 redis.call('HINCRBY', KEYS[1], 'chunks_settled', settled)
 redis.call('HINCRBY', KEYS[1], 'items_settled', items)
 redis.call('HINCRBY', KEYS[1], 'bytes_settled', bytes)
-local window = redis.call('HGET', KEYS[11], ARGV[1])
-if window and redis.call('HLEN', KEYS[5]) == tonumber(string.match(window, ' (%d+)$')) then
+if redis.call('HLEN', KEYS[5]) == count + 0 then
   redis.call('HINCRBY', KEYS[1], 'windows_complete', 1)
   answer[#answer + 1] = 'complete'
 end
