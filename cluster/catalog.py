@@ -103,7 +103,7 @@ FACES_TRAIN = Job(
     count=people.count,
     options=(
         Option("model", str, None, "the bundle that the result becomes the next version of", required=True),
-        Option("add", bool, False, "keep the people that it knows already"),
+        Option("add", bool, False, "keep the people it knows that are not in the input"),
         MEGAPIXELS,
     ),
     unavailable=tasks.faces_train.unavailable,
