@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeVar
 
 import orjson
 
-DRAFT_NAME = ".cluster-draft.part"
 FACE_COLUMNS = ("item", "label", "confidence", "score", "x", "y", "width", "height")
 
 Value = TypeVar("Value")
@@ -85,6 +86,7 @@ def write_text_folder(parts: Iterable[Mapping[str, str]], folder: Path) -> None:
             all others were.
     """
     problems = []
+    draft_name = f".cluster-draft-{secrets.token_hex(4)}.part"  # another one may be writing to the same folder
     for part in parts:
         for name, text in part.items():
             try:
@@ -93,13 +95,14 @@ def write_text_folder(parts: Iterable[Mapping[str, str]], folder: Path) -> None:
                 problems.append(str(error))
                 continue
             path = bare.with_name(f"{bare.name}.txt")
-            draft = path.with_name(DRAFT_NAME)
+            draft = path.with_name(draft_name)
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 draft.write_text(text, encoding="utf-8")
                 draft.replace(path)
             except OSError as error:
-                draft.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    draft.unlink()
                 problems.append(f"{name!r}: {error.strerror}")
     if problems:
         raise ValueError("; ".join(problems))

@@ -22,6 +22,8 @@ class Found(NamedTuple):
 
     name: str
     path: Path
+    depth: int = 0
+    """How many parts its path has below the root that it was found in; 0 for a root."""
 
 
 def walk(source: Sequence[Path], suffixes: Collection[str] = ()) -> Iterator[Found]:
@@ -54,7 +56,8 @@ def walk(source: Sequence[Path], suffixes: Collection[str] = ()) -> Iterator[Fou
                     given_files[relative.as_posix()] > 0
                     or any(os.path.lexists(other / relative) for other in folders if other != root)
                 )
-                yield Found(_text(f"{label}/{relative.as_posix()}" if taken else relative.as_posix()), path)
+                name = f"{label}/{relative.as_posix()}" if taken else relative.as_posix()
+                yield Found(_text(name), path, len(relative.parts))
         else:
             yield Found(_text(f"{label}/{root.name}" if root.name in shared else root.name), root)
 
@@ -138,7 +141,7 @@ def _files_below(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
                 (entry.name, entry.is_dir(follow_symlinks=False))
                 for entry in entries
                 # Asking a link whether it is a folder costs a look at the disk; the others know by themselves.
-                if entry.name[0] != "." and not (entry.is_symlink() and (folder / entry.name).is_dir())
+                if entry.name[0] != "." and not (entry.is_symlink() and os.path.isdir(folder / entry.name))  # noqa: PTH112 - it raises nothing
             )
     except OSError:
         yield folder  # read() reports it under its name: a folder that cannot be listed is not silently lost

@@ -41,14 +41,11 @@ def count(source: Sequence[Path]) -> int:
 def walk(source: Sequence[Path]) -> Iterator[Portrait]:
     """Every picture under ``source``, in the order of ``files.walk``."""
     for found in files.walk(source, pictures.SUFFIXES):
-        # The outermost: one inside another is not walked by itself.
-        root = min((root for root in source if found.path.is_relative_to(root)), key=lambda root: len(root.parts))
-        depth = len(found.path.relative_to(root).parts)
-        if depth < 2:
+        if found.depth < 2:
             yield Portrait(found.name, found, NO_PERSON)
             continue
         parts = found.name.split("/")
-        if len(parts) > depth:  # its root's name was put before it: the person stays first
+        if len(parts) > found.depth:  # its root's name was put before it: the person stays first
             origin, person, *rest = parts
             mark = f"{origin}~"
             while any((root / person / mark).exists() for root in source):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import math
+import struct
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -56,7 +58,7 @@ def opened(data: bytes) -> Iterator[Image.Image]:
         raise UnreadablePicture(f"not a picture of a known kind ({', '.join(FORMATS)})") from None
     except Image.DecompressionBombError as error:
         raise UnreadablePicture(str(error)) from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, struct.error) as error:
         # Pillow's decoders raise all of these on damaged files.
         if isinstance(error, UnreadablePicture):
             raise
@@ -91,14 +93,16 @@ def decode(data: bytes, *, max_megapixels: int, grey: bool = False, enough_pixel
     """
     with opened(data) as picture:
         check_size(picture, max_megapixels)
-        width, height = picture.size
+        whole = width, height = picture.size
         if picture.format == "JPEG":
-            times = max(picture.size) / max(1, enough_pixels) if enough_pixels else 1.0
-            wanted = (max(1, int(width / times)), max(1, int(height / times))) if times >= 2 else picture.size
+            times = max(whole) / max(1, enough_pixels) if enough_pixels else 1.0
+            wanted = (max(1, int(width / times)), max(1, int(height / times))) if times >= 2 else whole
             picture.draft("L" if grey else None, wanted)
-        if picture.getexif().get(ORIENTATION) in TURNED:
-            width, height = height, width
-        return Decoded(plain(picture, grey=grey), width, height)
+        is_reduced = picture.size != whole
+        decoded = plain(picture, grey=grey)
+        if not is_reduced:
+            return Decoded(decoded, *decoded.size)
+        return Decoded(decoded, *(reversed(whole) if _orientation(picture) in TURNED else whole))
 
 
 def plain(picture: Image.Image, *, grey: bool = False) -> Image.Image:
@@ -106,17 +110,56 @@ def plain(picture: Image.Image, *, grey: bool = False) -> Image.Image:
 
     A copy in any case; of most pictures the only one that is held beside them.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    turned = picture.getexif().get(ORIENTATION, 1) != 1
-    upright = ImageOps.exif_transpose(picture) if turned else picture
-    if upright.mode.startswith("I;16"):
-        upright = upright.convert("I")
-    if upright.mode in ("I", "F"):  # 16 bits a pixel and more: keep the high ones
-        return upright.point(lambda value: value / 256).convert("L")
-    if upright.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in upright.info:
-        opaque = upright if upright.mode == "RGBA" else upright.convert("RGBA")
+    seen = upright(picture)
+    if seen.mode.startswith("I;16") or seen.mode in ("I", "F"):
+        return eight_bits(seen)
+    if seen.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in seen.info:
+        opaque = seen if seen.mode == "RGBA" else seen.convert("RGBA")
         white = Image.new("RGB", opaque.size, "white")
         white.paste(opaque, mask=opaque)  # the alpha band; holds two pictures, where alpha_composite holds four
         return white.convert("L") if grey else white
-    return upright.convert("L" if grey or upright.mode in ("1", "L") else "RGB")
+    return seen.convert("L" if grey or seen.mode in ("1", "L") else "RGB")
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """The picture turned as it says it is to be seen; the very same one where it is so already.
+
+    What else a camera told, which may be damaged in any way, is not looked at.
+    """
+    picture.load()  # Pillow turns TIFF by itself when it decodes it, and then says so
+    return picture.transpose(_turns()[way]) if (way := _orientation(picture)) > 1 else picture
+
+
+def eight_bits(picture: Image.Image) -> Image.Image:
+    """A picture of mode I;16, I or F in mode L.
+
+    16 bits keep the high ones. Numbers without such a limit are taken for shares of 1, for 8 bits, for 16, or for
+    shares of the largest one, whichever is the first that holds them all.
+    """
+    if picture.mode.startswith("I;16"):
+        return picture.convert("I").point(lambda value: value / 256).convert("L")
+    most = float(picture.getextrema()[1])  # type: ignore[arg-type]
+    kinds = ((1.0, 255.0), (255.0, 1.0), (65535.0, 1 / 256), (math.inf, 255 / most if most > 0 else 1.0))
+    factor = next((factor for limit, factor in kinds if most <= limit), 1.0)  # no number is less than no number
+    return picture.point(lambda value: value * factor).convert("L")
+
+
+def _orientation(picture: Image.Image) -> int:
+    """From 1 (upright) to 8; 1 where that cannot be read."""
+    try:
+        told = picture.getexif().get(ORIENTATION)
+    except Exception:  # noqa: BLE001 - Pillow raises all sorts where the data is damaged; the pixels are what counts
+        return 1
+    return told if isinstance(told, int) and told in range(1, 9) else 1
+
+
+def _turns() -> Mapping[int, Image.Transpose]:
+    from PIL import Image
+
+    how = Image.Transpose
+    return {
+        2: how.FLIP_LEFT_RIGHT, 3: how.ROTATE_180, 4: how.FLIP_TOP_BOTTOM, 5: how.TRANSPOSE,
+        6: how.ROTATE_270, 7: how.TRANSVERSE, 8: how.ROTATE_90,
+    }  # fmt: skip

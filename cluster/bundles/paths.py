@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 from itertools import pairwise
+from pathlib import PurePosixPath
 
 DESCRIPTION = "bundle.json"
 """The file that each folder of a bundle has besides the bundle's own files."""
@@ -40,6 +41,11 @@ def clash(paths: Iterable[str]) -> str:
     for (one, first), (other, second) in pairwise(folded):
         if one == other:
             return f"{first!r} and {second!r} are the same name on some systems; rename one"
+    spelt: dict[str, str] = {}
+    for _, path in folded:
+        for folder in map(str, PurePosixPath(path).parents):
+            if (other := spelt.setdefault(_folded(folder), folder)) != folder:
+                return f"{other!r} and {folder!r} are the same folder on some systems; rename one"
     names = {one for one, _ in folded}
     for one, path in folded:
         parts = one.split("/")

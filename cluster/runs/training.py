@@ -40,18 +40,31 @@ def publish(job: Job, status: Status, stores: Stores, config: Settings, owner: s
     return known
 
 
-def _publish(job: Job, status: Status, stores: Stores, config: Settings) -> dict[str, Any]:
-    before = status.options["model"]
-    if status.options.get("add"):  # to what others have added meanwhile
-        before = stores.models.pin(job, {"model": before.partition(":")[0]})["model"]
+def _base(job: Job, status: Status, stores: Stores) -> str:
+    """The version to go on from: the one the run began with, or to add to the one that is current now."""
+    began: str = status.options["model"]
+    if not status.options.get("add"):
+        return began
+    return str(stores.models.pin(job, {"model": began.partition(":")[0]})["model"])
+
+
+def _make(job: Job, status: Status, stores: Stores, config: Settings, before: str) -> Any:
     options = stores.models.options(job, {**status.options, "model": before})
     if problem := job.why_unavailable(options):
         raise errors.JobUnavailable(f"this machine cannot make the model of the run {status.run}: {problem}")
     try:
-        made = job.result(parts.of_run(status.run, stores, config.max_part_bytes), options)
+        return job.result(parts.of_run(status.run, stores, config.max_part_bytes), options)
     except ValueError as error:
         why = "".join(f"; {logs.plain(failure.item)}: {logs.plain(failure.reason)}" for failure in status.failures[:3])
         raise errors.RunFailed(f"the run {status.run} gives no model: {error}{why}") from None
+
+
+def _publish(job: Job, status: Status, stores: Stores, config: Settings) -> dict[str, Any]:
+    while True:
+        before = _base(job, status, stores)
+        made = _make(job, status, stores, config, before)
+        if before == _base(job, status, stores):  # while it was made, another one may have added to the same
+            break
     pushed = stores.models.publish(job, before, made, by=status.submitter)
     name = pushed.manifest.name
     log.info("run %s made %s", status.run, pushed.manifest.ref, extra={"event": "model", "run": status.run})

@@ -70,11 +70,11 @@ def draw(data: bytes, faces: Sequence[Mapping[str, Any]]) -> bytes:
     labelled = [_checked(face) for face in faces]
     if not labelled:
         return data
-    from PIL import ImageDraw, ImageOps
+    from PIL import ImageDraw
 
     with _pictures.opened(data) as picture:
         kind = "JPEG" if picture.format == "MPO" else str(picture.format)
-        canvas = _paintable(ImageOps.exif_transpose(picture), in_colour=kind != "PPM")
+        canvas = _paintable(_pictures.upright(picture), in_colour=kind != "PPM")
         _draw_all(ImageDraw.Draw(canvas), canvas, labelled)
         return _encoded(canvas, kind, data)
 
@@ -97,9 +97,8 @@ def _paintable(picture: Image.Image, *, in_colour: bool) -> Image.Image:
     """The picture in a mode that can be drawn on, and written in its format."""
     if picture.mode in ("RGB", "RGBA", "CMYK") and "transparency" not in picture.info:
         return picture
-    wide = picture.convert("I") if picture.mode.startswith("I;16") else picture
-    if wide.mode in ("I", "F"):  # 16 bits a pixel and more: keep the high ones
-        wide = wide.point(lambda value: value / 256).convert("L")
+    is_wide = picture.mode.startswith("I;16") or picture.mode in ("I", "F")
+    wide = _pictures.eight_bits(picture) if is_wide else picture
     if not in_colour:
         return wide
     return wide.convert("RGBA" if wide.has_transparency_data else "RGB")

@@ -113,7 +113,7 @@ def _labels(folder: Path, given: Any) -> tuple[str, ...]:
     labels = given
     if isinstance(given, str):
         try:
-            text = _file(folder, "labels", given).read_text(encoding="utf-8")
+            text = _file(folder, "labels", given).read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
             raise _wrong("labels", given, "must be a text file in UTF-8") from None
         labels = [line.strip() for line in text.rstrip().split("\n")]

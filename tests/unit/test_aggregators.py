@@ -117,3 +117,18 @@ def test_top_gives_the_most_frequent_words_in_order() -> None:
 def test_columns_of_different_length_are_refused() -> None:
     with pytest.raises(ValueError, match="2 words has 1 counts"):
         counts.add([counts.Counts(words=b"a\nb", counts=b"\1" + bytes(7))])
+
+
+def test_two_who_write_to_one_folder_do_not_mix_their_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drafts = []
+    monkeypatch.setattr(Path, "replace", lambda draft, _: drafts.append(draft.name))
+    for _ in range(2):
+        by_name.write_text_folder([{"a": "text"}], tmp_path)
+    assert len(set(drafts)) == 2
+
+
+def test_a_folder_that_cannot_be_made_costs_the_others_nothing(tmp_path: Path) -> None:
+    (tmp_path / "letters").write_text("a file")
+    with pytest.raises(ValueError, match=r"letters/x\.png"):
+        by_name.write_text_folder([{"a.png": "a", "letters/x.png": "x", "z.png": "z"}], tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.png.txt", "letters", "z.png.txt"]

@@ -134,7 +134,9 @@ def test_a_path_that_means_another_file_elsewhere_is_refused(path: str, says: st
         content.draft(Content("ocr", {path: b"x"}), "office", "anna", NOW)
 
 
-@pytest.mark.parametrize("names", [("A.txt", "a.txt"), ("é.txt", "e\u0301.txt"), ("a", "a/b"), ("a", "a.b", "A/b")])
+@pytest.mark.parametrize(
+    "names", [("A.txt", "a.txt"), ("é.txt", "e\u0301.txt"), ("a", "a/b"), ("a", "a.b", "A/b"), ("A/x", "a/y")]
+)
 def test_names_that_clash_on_some_system_are_refused(names: tuple[str, ...]) -> None:
     assert paths.clash(names)
     with pytest.raises(errors.BadBundle):

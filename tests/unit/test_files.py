@@ -111,3 +111,17 @@ def test_a_file_over_the_limit_is_not_read(tmp_path: Path) -> None:
     with large.open("wb") as stream:
         stream.truncate(MAX_ITEM_BYTES + 1)
     assert "over the limit" in files.read(files.Found("large", large)).problem
+
+
+def test_a_link_that_leads_nowhere_hides_no_neighbours(tmp_path: Path) -> None:
+    root = put(tmp_path / "scans", "a.txt", "z.txt")
+    (root / "far").symlink_to("x" * 300)  # to look where it leads is an error
+    assert names(root) == ["a.txt", "far", "z.txt"]
+
+
+def test_how_deep_below_its_root_a_file_lies_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "new", "ada/1.jpg", "2.jpg")
+    put(tmp_path / "old", "ada/1.jpg")
+    monkeypatch.chdir(tmp_path / "new")
+    found = {each.name: each.depth for each in files.walk([Path(), Path("../old"), Path("../new/2.jpg")])}
+    assert found == {"2.jpg": 1, "new/ada/1.jpg": 2, "old/ada/1.jpg": 2}

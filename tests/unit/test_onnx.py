@@ -255,3 +255,8 @@ def test_the_small_input_gives_what_its_answers_say(tmp_path: Path) -> None:
     chunk = [Item(name, (tmp_path / "in" / name).read_bytes()) for name in onnx_models.PICTURES]
     part = onnx.classify(chunk, model=onnx_models.write(tmp_path / "model"), top=4)
     assert part.value == {name: onnx_models.answer(colour) for name, colour in onnx_models.PICTURES.items()}
+
+
+def test_labels_saved_with_a_byte_order_mark_are_read_without_it(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("cat\ndog\n", encoding="utf-8-sig")
+    assert parameters._labels(tmp_path, "labels.txt") == ("cat", "dog")

@@ -6,6 +6,7 @@ import math
 import random
 import tracemalloc
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -262,3 +263,23 @@ def test_a_pickle_in_it_is_never_loaded(tmp_path: Path) -> None:
     np.savez(tmp_path / recogniser.FILE, format=np.array([{"a": 1}], dtype=object))
     with pytest.raises(recogniser.BadRecogniser, match="no recogniser"):
         recogniser.read(str(tmp_path))
+
+
+def of_anna_as(name: str, numbers: Iterable[int]) -> people.Portraits:
+    found = {f"{name}/{number}.jpg": portrait("anna", number) for number in numbers}
+    for each in found.values():
+        each["label"] = name
+    return found
+
+
+def test_a_picture_that_is_added_for_another_person_stands_for_that_one_alone(tmp_path: Path) -> None:
+    base = unpacked(people.fit(portraits("anna", "ben", "eva")), tmp_path / "1")
+    added = people.fit(of_anna_as("anna l", range(5)), model=base, add=True)
+    assert added.report["people"] == {"anna l": 5, "ben": 5, "eva": 5}
+    assert "5 of anna's pictures stand for somebody else now, as they were given" in added.report["notes"]
+    assert added.report["self_check"]["named_rightly"] > 0.9
+
+
+def test_one_person_under_two_names_is_noticed(tmp_path: Path) -> None:
+    report = people.fit(portraits("anna", "ben", "eva") | of_anna_as("anna l", range(5, 10))).report
+    assert any("under two names" in note for note in report["notes"]), report

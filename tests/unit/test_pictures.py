@@ -79,3 +79,40 @@ def test_a_truncated_picture_is_damaged(kind: str) -> None:
 def test_only_the_first_frame_counts() -> None:
     data = encoded(slope(), "TIFF", save_all=True, append_images=[slope(50, 50)])
     assert _pictures.decode(data, max_megapixels=64).picture.size == (200, 100)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("way", range(2, 9))
+def test_a_picture_is_seen_as_it_was_held(kind: str, way: int) -> None:
+    exif = Image.Exif()
+    exif[_pictures.ORIENTATION] = way
+    picture = slope(40, 20)
+    picture.paste("white", (0, 0, 8, 4))  # so that no two ways are alike
+    decoded = _pictures.decode(encoded(picture, kind, exif=exif, lossless=True), max_megapixels=1)
+    seen = picture.transpose(_pictures._turns()[way])
+    assert decoded.picture.size == (decoded.width, decoded.height) == seen.size
+    pairs = zip(decoded.picture.convert("L").tobytes(), seen.convert("L").tobytes(), strict=True)
+    assert max(abs(one - other) for one, other in pairs) < 60
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("told", [b"Exif\0\0II*\0", b"Exif\0\0MM", b"junkjunk"])
+def test_what_a_camera_told_may_be_damaged(kind: str, told: bytes) -> None:
+    decoded = _pictures.decode(encoded(slope(), kind, exif=told), max_megapixels=1)
+    assert decoded.picture.size == (200, 100)
+
+
+def test_what_else_a_camera_told_is_not_looked_at_to_turn_a_picture() -> None:
+    exif = Image.Exif()
+    exif[_pictures.ORIENTATION] = 6
+    exif[0x0128] = "inch"  # ResolutionUnit is a number
+    decoded = _pictures.decode(encoded(slope(), "JPEG", exif=exif), max_megapixels=1)
+    assert decoded.picture.size == (100, 200)
+
+
+@pytest.mark.parametrize(("mode", "most"), [("F", 1.0), ("F", 255.0), ("I", 255), ("I", 65280), ("F", 1e6)])
+def test_numbers_of_any_range_become_grey(mode: str, most: float) -> None:
+    wide = slope().convert("L").convert("F").point(lambda value: value * (most / 255)).convert(mode)
+    row = _pictures.decode(encoded(wide, "TIFF"), max_megapixels=1).picture.crop((0, 50, 200, 51)).tobytes()
+    assert row[5] < 40
+    assert row[194] > 215

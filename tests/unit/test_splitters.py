@@ -122,3 +122,12 @@ def test_the_person_stays_first_where_two_folders_hold_the_same_names(tmp_path: 
 def test_a_person_given_beside_the_folder_of_all_is_still_that_person(tmp_path: Path) -> None:
     pictures_of(tmp_path, "anna/1.jpg", "ben/1.jpg")
     assert list(items_of(tmp_path / "anna", tmp_path)) == ["anna/1.jpg", "ben/1.jpg"]
+
+
+def test_the_person_is_found_wherever_the_folders_are_given_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures_of(tmp_path / "new", "anna/1.jpg")
+    pictures_of(tmp_path / "old", "anna/1.jpg")
+    monkeypatch.chdir(tmp_path / "new")
+    assert items_of(Path(), Path("../old")) == {"anna/new~/1.jpg": "", "anna/old~/1.jpg": ""}
