@@ -36,6 +36,7 @@ OOM_IN_SCRIPT = "-OOM "
 UNAWARE_S = 1.0
 MINIMUM_VERSION = (6, 2)
 SENTINEL = "sentinel://"
+REDIS_PORT = 6379
 SENTINEL_PORT = 26379
 
 
@@ -55,28 +56,30 @@ Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
 
 
-def connect(
-    url: str, *, patient: bool = True, timeout_s: float = SOCKET_TIMEOUT_S, name: str | None = None
-) -> redis.Redis:
+def connect(url: str, *, patient: bool = True, timeout_s: float | None = None, name: str | None = None) -> redis.Redis:
     """A client for ``url``; connects on first use, is safe to carry over a fork.
 
     Args:
         url: ``redis://``, ``rediss://``, or ``sentinel://`` as ``sentinels_of`` reads it.
         patient: Wait as long as Redis is away or full, and say so once (see ``Patience``); else fail at once.
-        timeout_s: How long one command may take, and connecting at most.
+        timeout_s: How long one command may take, and connecting at most; None: as the URL says, or
+            ``SOCKET_TIMEOUT_S``.
         name: By which Redis knows its connections.
     """
     options: dict[str, Any] = {
         # Once again at once: a connection that was lost while nobody used it is noticed only when somebody does.
         "retry": Patience(outage(url)) if patient else Retry(NoBackoff(), 1, (redis.ConnectionError,)),
-        "socket_connect_timeout": min(CONNECT_TIMEOUT_S, timeout_s),
-        "socket_timeout": timeout_s,
+        "socket_connect_timeout": min(CONNECT_TIMEOUT_S, timeout_s or CONNECT_TIMEOUT_S),
+        "socket_timeout": timeout_s or SOCKET_TIMEOUT_S,
         "health_check_interval": HEALTH_CHECK_S,
         "socket_keepalive": True,
         "client_name": name,
     }
     if not url.startswith(SENTINEL):
-        return redis.Redis.from_url(url, **options)
+        plain = redis.Redis.from_url(url, **options)
+        if timeout_s is not None:  # what is in a URL wins over what is beside it
+            plain.connection_pool.connection_kwargs["socket_timeout"] = timeout_s
+        return plain
     found = sentinels_of(url)
     sentinel = Sentinel(found.addresses, sentinel_kwargs=asking(found))  # type: ignore[no-untyped-call]
     client: redis.Redis = sentinel.master_for(  # type: ignore[no-untyped-call]
@@ -330,7 +333,9 @@ class ForKombu(NamedTuple):
 
 
 def for_kombu(url: str) -> ForKombu:
-    """What kombu makes of a broker's URL, made here: it knows no timeouts in it, and by itself verifies no certificate.
+    """A broker's URL as kombu is to see it. By itself it would verify no certificate, and knows no timeouts in a URL.
+
+    Those are for blobs in any case: kombu's commands are short, and it waits for them in a worker's event loop.
 
     Raises:
         ValueError: It has another form.
@@ -342,10 +347,12 @@ def for_kombu(url: str) -> ForKombu:
         plain = ";".join(f"{SENTINEL}{credentials}{_host(host)}:{port}/{found.db}" for host, port in found.addresses)
         return ForKombu(plain, None, {"master_name": found.master, "sentinel_kwargs": asking(found)})
     said = parse_url(url)  # type: ignore[no-untyped-call]
+    scheme = url.partition("://")[0]
+    words = [quote(said.get(name, ""), "") for name in ("username", "password")]
+    place = f"{_host(said.get('host', 'localhost'))}:{said.get('port', REDIS_PORT)}/{said.get('db', 0)}"
+    plain = f"{scheme}://{':'.join(words)}@{place}" if any(words) else f"{scheme}://{place}"
     ssl = {name: value for name, value in said.items() if name.startswith("ssl_")}
-    options = {name: value for name, value in said.items() if name.startswith(("socket_", "health_"))}
-    is_encrypted = url.startswith("rediss://")
-    return ForKombu(url.partition("?")[0], {"ssl_cert_reqs": "required", **ssl} if is_encrypted else None, options)
+    return ForKombu(plain, {"ssl_cert_reqs": "required", **ssl} if scheme == "rediss" else None, {})
 
 
 def _host(host: str) -> str:

@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 from cluster import errors
 
+DEFAULT_MASTER = "mymaster"
 DEFAULT_CONFIG = "~/.config/cluster/config.toml"
 MiB = 2**20
 GiB = 2**30
@@ -40,7 +41,7 @@ class Settings(BaseSettings):
     server's certificate, with ``?ssl_ca_certs=FILE`` by an authority of your own; ``?socket_timeout=60`` is for
     networks on which 10 s are too short to send a chunk."""
 
-    sentinel_master: str = "mymaster"
+    sentinel_master: str = DEFAULT_MASTER
     """The name under which the sentinels watch our Redis."""
 
     sentinel_password: SecretStr | None = None

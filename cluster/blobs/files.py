@@ -27,24 +27,24 @@ class FileBlobs:
 
     def put(self, scope: str, blobs: Sequence[bytes]) -> list[Ref]:
         """See ``BlobStore.put``. A blob is written beside its place and moved there whole."""
-        folder = f"{self._root}/{scope}"
+        folder = self._folder(scope)
         self._files.makedirs(folder, exist_ok=True)
         refs = []
         for data in blobs:
             ref = address(data)
-            draft = f"{folder}/.{ref.sha256}.{uuid.uuid4().hex}"
-            self._files.pipe_file(draft, data)
-            self._files.mv(draft, f"{folder}/{ref.sha256}")
+            if ref not in refs:
+                self._put_one(f"{folder}/{ref.sha256}", f"{folder}/.{ref.sha256}.{uuid.uuid4().hex}", data)
             refs.append(ref)
         return refs
 
     def read(self, scope: str, refs: Sequence[Ref]) -> list[bytes | None]:
         """See ``BlobStore.read``."""
-        return [self._read_one(f"{self._root}/{scope}/{ref.sha256}") for ref in refs]
+        folder = self._folder(scope)
+        return [self._read_one(f"{folder}/{ref.sha256}") for ref in refs]
 
     def drop(self, scope: str) -> None:
         """See ``BlobStore.drop``."""
-        folder = f"{self._root}/{scope}"
+        folder = self._folder(scope)
         try:
             self._files.rm(folder, recursive=True)
         except FileNotFoundError:
@@ -54,6 +54,20 @@ class FileBlobs:
         """See ``BlobStore.drop_below``."""
         for folder in folders:
             self.drop(folder)
+
+    def _put_one(self, path: str, draft: str, data: bytes) -> None:
+        self._files.pipe_file(draft, data)
+        try:
+            self._files.mv(draft, path)
+        except OSError:
+            if not self._files.exists(path):
+                raise
+            self._files.rm_file(draft)  # a store whose names are not taken over, as SMB's: the same bytes are there
+
+    def _folder(self, scope: str) -> str:
+        if not all(word.strip(".") for word in scope.split("/")):
+            raise ValueError(f"no scope of blobs, it may lead elsewhere: {scope!r}")
+        return f"{self._root}/{scope}"
 
     def _read_one(self, path: str) -> Any:
         try:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,8 +19,9 @@ from cluster.cli import texts
 from cluster.cli.output import Target
 from cluster.cli.progress import Progress
 from cluster.job import Job
+from cluster.runs.status import Status
 from cluster.session import Input, Session
-from cluster.settings import Settings
+from cluster.settings import DEFAULT_MASTER, Settings
 
 
 def to_end(
@@ -65,14 +68,18 @@ def _cancel(opened: Session, run: str) -> None:
 
 def join_line(config: Settings) -> str:
     """What to type on a machine that should help."""
-    return f"CLUSTER_BROKER_URL={redis_client.masked(config.given_broker())} celery -A cluster worker"
+    url = config.given_broker()
+    is_other = url.startswith(redis_client.SENTINEL) and config.sentinel_master != DEFAULT_MASTER
+    master = f"CLUSTER_SENTINEL_MASTER={config.sentinel_master} " if is_other else ""
+    return f"{master}CLUSTER_BROKER_URL='{redis_client.masked(url)}' celery -A cluster worker"
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
     """Let SIGTERM and a closed terminal unwind us like Ctrl-C does, so that all we started is ended.
 
-    From the first of them on nobody of this process waits for a Redis that is away.
+    What we were started to ignore, as by ``nohup``, we ignore. From the first of them on nobody of this process waits
+    for a Redis that is away.
     """
 
     def leave(number: int, _: Any) -> None:
@@ -81,13 +88,31 @@ def terminable() -> Iterator[None]:
             raise KeyboardInterrupt
         sys.exit(128 + number)
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = catch(leave, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         redis_client.given_up.clear()
+
+
+def catch(handler: Callable[[int, Any], None], *numbers: signal.Signals) -> dict[signal.Signals, Any]:
+    """Handle signals, but for those that we were started to ignore; gives the handlers they had."""
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in heard}
+
+
+def _rescue(opened: Session, job: Job, status: Status, to: Target) -> None:
+    """Keep a result that cannot be where it should: the cluster that has it ends with us."""
+    for folder in (opened.config.cache_folder / "runs", Path(tempfile.gettempdir())):
+        file = folder / f"{status.run}.json"
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            kept = to._replace(chosen=job.writer("json", status.options), output=file, drawn=None)
+            kept.write(job, status, opened.stores, opened.config)
+            click.echo(f"{status.run} is done, and its result is in {file}", err=True)
+            return
 
 
 def _conclude(opened: Session, job: Job, run: str, state: str, to: Target, *, private: bool) -> int:
@@ -99,9 +124,13 @@ def _conclude(opened: Session, job: Job, run: str, state: str, to: Target, *, pr
         raise errors.RunFailed(f"the run {run} {state}: {status.error}")
     try:
         problems = to.write(job, status, opened.stores, opened.config)
-    except (KeyboardInterrupt, SystemExit, OSError) as error:
-        if not private and not isinstance(error, BrokenPipeError):
+    except (KeyboardInterrupt, SystemExit, OSError, errors.ClusterError) as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        if not private:
             click.echo(f"{run} is done, and its result is kept: cluster result {run}", err=True)
+        elif isinstance(error, OSError | errors.ClusterError) and not job.trains:
+            _rescue(opened, job, status, to)
         raise
     rate = status.items_settled / max(status.seconds, 0.001)
     nodes = f"{len(status.nodes)} node{'' if len(status.nodes) == 1 else 's'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import sys
@@ -89,6 +90,8 @@ def prepare(
             raise errors.UsageError(f"-o {output} is no folder")
         if not chosen.folder and output.is_dir():
             raise errors.UsageError(f"-o {output} is a folder; give the name of a file")
+        if any(output.resolve() == root.resolve() for root in paths(source)):
+            raise errors.UsageError(f"-o {output} would write over the input; name another file")
         _check_place("-o", output)
     if drawn is not None:
         _check_drawing(job, drawn, source)
@@ -133,7 +136,11 @@ def _check_drawing(job: Job, folder: Path, source: Sequence[str]) -> None:
 
 
 def _check_place(flag: str, output: Path) -> None:
-    place = output if output.is_dir() else output.parent
+    if _is_stream(output):
+        if not os.access(output, os.W_OK):
+            raise errors.UsageError(f"{flag} {output}: {os.strerror(errno.EACCES)}")
+        return
+    place = output if output.is_dir() else Path(os.path.realpath(output)).parent  # a link is written through
     if not place.is_dir():
         raise errors.UsageError(f"{flag} {output}: there is no folder {place}")
     try:
@@ -142,6 +149,11 @@ def _check_place(flag: str, output: Path) -> None:
         output.exists()
     except OSError as error:
         raise errors.UsageError(f"{flag} {output}: {error.strerror}") from None
+
+
+def _is_stream(output: Path) -> bool:
+    """/dev/null, /dev/stdout, a pipe: there is nothing to replace, and no draft to put beside it."""
+    return os.path.exists(output) and not os.path.isfile(output) and not os.path.isdir(output)  # noqa: PTH110, PTH112, PTH113 - these raise nothing
 
 
 def write(chosen: Format, parts: Iterable[Any], output: Path | None) -> None:
@@ -164,7 +176,7 @@ def write(chosen: Format, parts: Iterable[Any], output: Path | None) -> None:
 
 
 def _write_file(chosen: Format, parts: Iterable[Any], output: Path) -> None:
-    if output.exists() and not output.is_file():  # /dev/stdout, a pipe: there is nothing to replace
+    if _is_stream(output):
         with output.open("wb") as stream:
             chosen.write(parts, stream)
         return

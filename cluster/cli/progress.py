@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -49,7 +50,8 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._view.close()
+        with contextlib.suppress(OSError):
+            self._view.close()
 
     def __call__(self) -> None:
         """Show the moment, if it is time to."""
@@ -60,7 +62,8 @@ class Progress:
         status = self._status()
         lonely = not status.chunks_settled and not status.chunks_running and now - self._began > LONELY_AFTER_S
         line = f"waiting for a node{self._hint}" if lonely and self._hint else _line(status)
-        self._view.show(status, line)
+        with contextlib.suppress(OSError):  # nobody can read it any more: the run goes on
+            self._view.show(status, line)
 
 
 class PlainView:

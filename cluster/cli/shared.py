@@ -76,3 +76,4 @@ def refusals(status: Status, nodes: Iterable[Node]) -> dict[str, str]:
 def print_json(value: Any) -> None:
     """Print a value as indented JSON with a line end."""
     sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.flush()

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from cluster import celery_app, nodes, runs, session, settings
+from cluster.cli import foreground
 from cluster.local import LOOPBACK, LocalCluster
 from cluster.runs.master import Master
 
@@ -34,8 +35,7 @@ def command(host: str, port: int, no_worker: bool) -> None:
     Prints the line with which another terminal or machine joins. Its Redis has a random password and
     keeps nothing on disk: with the cluster, its runs are gone. It is a `cluster master`, too.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+    foreground.catch(_leave, signal.SIGTERM, signal.SIGHUP)
     with LocalCluster(host, port, grace_s=STOP_GRACE_S) as local:
         if not no_worker:
             local.start_worker()

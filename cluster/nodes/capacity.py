@@ -75,10 +75,13 @@ def _memory_limits(total_bytes: int) -> list[tuple[int, int]]:
 
 
 def _droppable_bytes(folder: Path) -> int:
-    """Page cache of a cgroup that is not in use."""
+    """What a cgroup and those in it hold of files: the kernel drops it where memory is wanted.
+
+    v1 gives the sum with the cgroups within it a name of its own.
+    """
     rows = dict(line.split(" ", 1) for line in text(folder / "memory.stat").splitlines() if " " in line)
-    value = rows.get("inactive_file") or rows.get("total_inactive_file") or "0"
-    return int(value) if value.isdigit() else 0
+    values = [rows.get(f"total_{name}", rows.get(name, "0")) for name in ("inactive_file", "active_file")]
+    return sum(int(value) for value in values if value.isdigit())
 
 
 def _cgroups(controller: str) -> list[Path]:

@@ -33,15 +33,15 @@ def take(folder: Path) -> str:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock = (folder / f"{name}.lock").open("w")
-        except OSError as error:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+                continue
+        except OSError as error:  # no folder, or one on a file system without locks
             problem = "a second worker on this machine needs a name of its own (-n): %s"
             log.warning(problem, error, extra={"event": "no-place-for-name"})
             return f"worker@{host}"
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            continue
         _held.append(lock)
         return f"{name}@{host}"
     raise AssertionError("count() does not end")

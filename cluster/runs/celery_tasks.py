@@ -86,7 +86,8 @@ def add(app: Celery, job: Job, config: Settings) -> None:
                 publish_fold(app, _label(self), FoldMessage(run=parsed.run, level=0, number=window))
 
         try:
-            ended = map_chunk.run(parsed, job, stores(), config, worker, _label(self), fold_window)
+            busy_s = _limit_s(self, config)
+            ended = map_chunk.run(parsed, job, stores(), config, worker, _label(self), fold_window, busy_s)
             if isinstance(ended, map_chunk.TryAgain):
                 for chunk in ended.apart:
                     publish_chunk(app, _label(self), parsed.run, chunk)
@@ -118,7 +119,7 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         parsed = _parse(FoldMessage, message)
         worker = Worker(self.request.hostname, identity.start())
         try:
-            ended = fold.run(parsed, job, stores(), config, worker)
+            ended = fold.run(parsed, job, stores(), config, worker, _limit_s(self, config))
         except redis.RedisError as error:
             raise _hand_back(self, config, error) from error
         except Exception as error:
@@ -136,6 +137,11 @@ def add(app: Celery, job: Job, config: Settings) -> None:
             publish_fold(app, _label(self), ended)
             ended = "folded now"
         log.debug("run %s, %s: %s", parsed.run, fold.name(parsed), ended, extra={"run": parsed.run})
+
+
+def _limit_s(task: Task, config: Settings) -> float:
+    """The time limit of a message of this kind, with its grace: the submitter's, where it has one."""
+    return float((task.request.timelimit or [None])[0] or config.chunk_s)
 
 
 def publish_window(app: Celery, label: str, run: str, window: int, messages: Iterable[range]) -> None:

@@ -24,7 +24,9 @@ def name(message: FoldMessage) -> str:
     return f"fold {message.level}:{message.number}"
 
 
-def run(message: FoldMessage, job: Job, stores: Stores, config: Settings, worker: Worker) -> FoldMessage | str:
+def run(
+    message: FoldMessage, job: Job, stores: Stores, config: Settings, worker: Worker, busy_s: float | None = None
+) -> FoldMessage | str:
     """Join the parts of a window, or a family of folds, and commit the fold in their place.
 
     Run twice, at once, or before all parts are there, it changes nothing. A fold whose attempts ended badly too
@@ -40,7 +42,7 @@ def run(message: FoldMessage, job: Job, stores: Stores, config: Settings, worker
         job.name,
         worker,
         max_attempts=config.max_attempts,
-        busy_s=config.chunk_s,
+        busy_s=busy_s or config.chunk_s,
     )
     if inputs.state == "exhausted":
         return _fail(message, stores, f"joining parts was begun {sum(inputs.attempts)} times and never ended")

@@ -6,6 +6,7 @@ coordinator may do is in ``lease``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from cluster.runs.records import (
 )
 from cluster.runs.scripts import Scripts
 from cluster.runs.status import Event, Status, from_ledger
+from cluster.wire import RUN_PATTERN
 
 if TYPE_CHECKING:
     import redis
@@ -119,7 +121,7 @@ class Ledger:
 
     def claim(
         self, run: str, chunks: Sequence[int], job: str, version: str, worker: Worker, *,
-        max_attempts: int, busy_s: int, label: str = "",
+        max_attempts: int, busy_s: float, label: str = "",
     ) -> Claims:  # fmt: skip
         """Start chunks.
 
@@ -206,7 +208,7 @@ class Ledger:
         return self.commit(run, [given_up], worker)
 
     def fold_inputs(
-        self, run: str, level: int, number: int, job: str, worker: Worker, *, max_attempts: int, busy_s: int
+        self, run: str, level: int, number: int, job: str, worker: Worker, *, max_attempts: int, busy_s: float
     ) -> FoldInputs:
         """Start a fold: what it joins, if all of it is there.
 
@@ -357,11 +359,11 @@ class Ledger:
         """The latest runs, newest first, at most so many, without their failures."""
         found: list[Status] = []
         names: Any = self.redis.zrevrange(keys.RUNS, 0, -1)
-        for name in names:
+        for name in _runs(names):
             if len(found) == most:
                 break
             try:
-                found.append(self.status(name.decode(), failures=False))
+                found.append(self.status(name, failures=False))
             except errors.UnknownRun:
                 continue  # it has expired: see ``expired``
         return found
@@ -415,11 +417,11 @@ class Ledger:
 
     def expired(self) -> list[str]:
         """Runs that have expired here, and may have left blobs elsewhere; oldest first."""
-        names: Any = self.redis.zrange(keys.RUNS, 0, -1)
+        names = _runs(self.redis.zrange(keys.RUNS, 0, -1))
         with self.redis.pipeline(transaction=False) as pipe:
             for name in names:
-                pipe.exists(keys.run(name.decode()))
-            return [name.decode() for name, there in zip(names, pipe.execute(), strict=True) if not there]
+                pipe.exists(keys.run(name))
+            return [name for name, there in zip(names, pipe.execute(), strict=True) if not there]
 
     def now(self) -> datetime:
         """The moment, by Redis's clock."""
@@ -474,6 +476,11 @@ def _claim(answer: Sequence[Any]) -> Claim:
     if state == "claimed":
         return Claim(state, Attempts(failed=answer[1]), answer[2])
     return Claim(state)
+
+
+def _runs(names: Any) -> list[str]:
+    """Those that are names of runs: files are removed by them, and anybody may have written something else there."""
+    return [name for raw in names if re.fullmatch(RUN_PATTERN, name := raw.decode(errors="replace"))]
 
 
 def _names(run: str, *what: str) -> list[str]:

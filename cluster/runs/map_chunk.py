@@ -45,7 +45,7 @@ class TryAgain(NamedTuple):
 
 def run(
     message: MapMessage, job: Job, stores: Stores, config: Settings, worker: Worker, label: str = "",
-    on_complete: Callable[[int], None] = lambda window: None,
+    on_complete: Callable[[int], None] = lambda window: None, busy_s: float | None = None,
 ) -> TryAgain | str:  # fmt: skip
     """Claim the chunks of a message; of each, fetch and verify its bytes and do it; commit their parts.
 
@@ -62,6 +62,7 @@ def run(
         worker: Who does it.
         label: By whose queue it came; chunks of a run of another one are left alone.
         on_complete: Called with the number of a window that is complete with a chunk of these.
+        busy_s: How long another start of such a message may be at work; None: by our own limits.
 
     Returns:
         ``TryAgain``, or how it ended, for the log.
@@ -70,7 +71,9 @@ def run(
         redis.RedisError: Redis refuses, or is away for longer than the client is patient.
         errors.OtherProcess: This process cannot do it, another one of this node can.
     """
-    return _Work(message.run, job, stores, config, worker, label, on_complete).do(message.chunks)
+    return _Work(
+        message.run, job, stores, config, worker, label, on_complete, busy_s or config.chunk_s
+    ).do(message.chunks)  # fmt: skip
 
 
 class _Work:
@@ -78,7 +81,7 @@ class _Work:
 
     def __init__(
         self, run: str, job: Job, stores: Stores, config: Settings, worker: Worker, label: str,
-        on_complete: Callable[[int], None],
+        on_complete: Callable[[int], None], busy_s: float,
     ) -> None:  # fmt: skip
         self._run = run
         self._job = job
@@ -87,6 +90,7 @@ class _Work:
         self._worker = worker
         self._label = label
         self._on_complete = on_complete
+        self._busy_s = busy_s
         self._began = time.monotonic()
         self._begun = 0
         self._timed_out = False
@@ -120,10 +124,9 @@ class _Work:
         return "".join(how) if len(self._ended) == 1 else ", ".join(f"{number} {what}" for what, number in how.items())
 
     def _claim(self, chunks: Sequence[int]) -> Claims:
-        config = self._config
         return self._stores.ledger.claim(
             self._run, chunks, self._job.name, self._job.version, self._worker,
-            max_attempts=config.max_attempts, busy_s=config.chunk_s, label=self._label,
+            max_attempts=self._config.max_attempts, busy_s=self._busy_s, label=self._label,
         )  # fmt: skip
 
     def _is_over(self) -> bool:

@@ -245,3 +245,30 @@ def test_a_relative_path_means_the_same_to_the_private_worker(
     assert done.returncode == 0, done.stderr
     assert " ready." in (tmp_path / "both.log").read_text()
     place.assert_nothing_is_left()
+
+
+def test_a_result_that_cannot_be_where_it_should_is_kept(place: Place, tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full on this machine")
+    (tmp_path / "words.txt").write_text("one two two")
+    setting = {**place.settings, "CLUSTER_CACHE_DIR": str(tmp_path / "cache")}
+    done = cluster("submit", "--job", "wordcount", tmp_path / "words.txt", "-o", "/dev/full", settings=setting)
+    assert done.returncode == 1
+    [kept] = (tmp_path / "cache" / "runs").iterdir()
+    assert json.loads(kept.read_bytes()) == {"two": 2, "one": 1}
+    assert f"its result is in {kept}" in done.stderr
+
+
+def test_what_was_started_with_nohup_outlives_its_terminal(place: Place, tmp_path: Path) -> None:
+    source = texts(tmp_path, 4)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        submit = start_cluster("submit", "--job", "measure", "--seconds", "1", source, settings=place.settings)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with submit:
+        started(place)
+        submit.send_signal(signal.SIGHUP)
+        out, err = submit.communicate(timeout=60)
+    assert submit.returncode == 0, err
+    assert len(json.loads(out)) == 4

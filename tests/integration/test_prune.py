@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -168,3 +169,19 @@ def test_no_key_of_an_abandoned_run_lives_for_ever(broker: str, client: redis.Re
 
 def test_twenty_runs_leave_redis_where_it_began(tmp_path: Path) -> None:
     soak(tmp_path, 20)
+
+
+@pytest.mark.parametrize("name", ["../../victim", "", "/victim", "\udcff"])
+def test_what_is_no_name_of_a_run_removes_nothing(name: str, client: redis.Redis, broker: str, tmp_path: Path) -> None:
+    """Whoever has the password may write anything among the runs."""
+    store = f"file://{tmp_path}/blobs"
+    client.zadd(keys.RUNS, {os.fsencode(name): 0})
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "blobs/runs/living/in/0").mkdir(parents=True)
+    setting = {"CLUSTER_BLOB_URL": store, "CLUSTER_CACHE_DIR": str(tmp_path / "cache")}
+    for arguments in (["runs"], ["runs", "--prune", "--yes"]):
+        done = cluster(*arguments, "--broker", broker, settings=setting)
+        assert done.returncode == 0, done.stderr
+    client.zrem(keys.RUNS, os.fsencode(name))
+    assert (tmp_path / "victim").is_dir()
+    assert (tmp_path / "blobs/runs/living/in/0").is_dir()

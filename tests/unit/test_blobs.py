@@ -59,3 +59,29 @@ def test_bytes_that_stay_wrong_are_an_error_and_their_neighbours_are_not() -> No
 def test_a_folder_that_fsspec_does_not_know_is_a_bad_setting() -> None:
     with pytest.raises(errors.BadSetting, match="CLUSTER_BLOB_URL"):
         FileBlobs("nonsense://there")
+
+
+@pytest.mark.parametrize("scope", ["runs/../../home", "runs/", "", "runs/./x"])
+def test_a_scope_that_leads_elsewhere_is_refused(scope: str, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    store = FileBlobs(f"file://{tmp_path}/blobs")
+    for use in (store.drop, lambda scope: store.put(scope, [b"x"]), lambda scope: store.drop_below([scope])):
+        with pytest.raises(ValueError, match="no scope"):
+            use(scope)
+    assert (tmp_path / "home").is_dir()
+
+
+def test_a_store_that_takes_no_name_over_keeps_the_bytes_that_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FileBlobs(f"file://{tmp_path}")
+    [ref] = store.put("runs/1/in/0", [b"same"])
+
+    def refuse(*_: object) -> None:
+        raise FileExistsError(17, "File exists")
+
+    monkeypatch.setattr(store._files, "mv", refuse)
+    assert store.put("runs/1/in/0", [b"same", b"same"]) == [ref, ref]
+    assert len(list((tmp_path / "runs/1/in/0").iterdir())) == 1
+    with pytest.raises(FileExistsError):
+        store.put("runs/1/in/0", [b"other"])

@@ -57,8 +57,19 @@ def test_what_the_kernel_can_drop_is_available(cgroup: Path) -> None:
     folder = cgroup / "user.slice"
     (folder / "memory.max").write_text(str(GIB))
     (folder / "memory.current").write_text(str(GIB))
-    (folder / "memory.stat").write_text(f"anon 5\ninactive_file {GIB // 4}\n")
-    assert capacity.memory().available_bytes == GIB // 4
+    (folder / "memory.stat").write_text(f"anon 5\ninactive_file {GIB // 4}\nactive_file {GIB // 8}\n")
+    assert capacity.memory().available_bytes == GIB // 4 + GIB // 8
+
+
+def test_what_the_kernel_can_drop_within_a_cgroup_of_the_first_version_is_available(
+    cgroup: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "self").write_text("5:memory:/box\n")
+    (cgroup / "memory/box").mkdir(parents=True)
+    stat = f"inactive_file 12288\nactive_file 0\ntotal_inactive_file {GIB // 4}\ntotal_active_file {GIB // 8}\n"
+    for name, text in {"limit_in_bytes": GIB, "usage_in_bytes": GIB, "stat": stat}.items():
+        (cgroup / f"memory/box/memory.{name}").write_text(str(text))
+    assert capacity.memory().available_bytes == GIB // 4 + GIB // 8
 
 
 @pytest.mark.parametrize(

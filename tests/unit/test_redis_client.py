@@ -156,8 +156,21 @@ def test_sentinels_are_handed_on_as_they_were_given() -> None:
 
 
 def test_kombu_verifies_certificates_and_gets_no_url_that_it_cannot_read() -> None:
-    given = redis_client.for_kombu("rediss://:p@h/0?ssl_ca_certs=/ca.pem&socket_timeout=60&health_check_interval=7")
-    assert given.url == "rediss://:p@h/0"
+    given = redis_client.for_kombu("rediss://:p%40@h/0?ssl_ca_certs=/ca.pem&socket_timeout=60")
+    assert given.url == "rediss://:p%40@h:6379/0"
     assert given.ssl == {"ssl_cert_reqs": "required", "ssl_ca_certs": "/ca.pem"}
-    assert given.options == {"socket_timeout": 60.0, "health_check_interval": 7}
-    assert redis_client.for_kombu("redis://h?protocol=2") == ("redis://h", None, {})
+    assert redis_client.for_kombu("redis://h?protocol=2") == ("redis://h:6379/0", None, {})
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://u:p%2F@h:1/3", "redis://h:1?db=3&username=u&password=p/", "redis://u:p%2F@h:1/3/"]
+)
+def test_kombu_connects_to_where_all_others_do(url: str) -> None:
+    assert redis_client.for_kombu(url).url == "redis://u:p%2F@h:1/3"
+    assert redis_client.connect(url).get_connection_kwargs()["db"] == 3
+
+
+def test_a_timeout_in_the_url_is_for_what_has_none_of_its_own() -> None:
+    url = "redis://h?socket_timeout=60"
+    assert redis_client.connect(url).get_connection_kwargs()["socket_timeout"] == 60
+    assert redis_client.connect(url, timeout_s=1).get_connection_kwargs()["socket_timeout"] == 1

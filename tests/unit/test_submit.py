@@ -12,6 +12,8 @@ from click.testing import CliRunner
 
 from cluster import catalog, errors, session, settings
 from cluster.cli import output, submit
+from cluster.cli.progress import PlainView, Progress
+from cluster.runs.status import from_ledger
 
 
 def no_numpy(*, model: str | None = None) -> str:
@@ -58,3 +60,46 @@ def test_what_goes_on_in_the_background_is_given_the_broker_as_it_was_given_to_u
     monkeypatch.setattr("subprocess.Popen", lambda command, env, **_: given.update(env))
     submit._spawn(settings.load(broker_url=url), "run-1", (), tmp_path / "log", None, "json", None)
     assert given["CLUSTER_BROKER_URL"] == url
+
+
+def test_a_result_may_go_where_no_file_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As /dev/null, where --detach without -o sends it: only root may make files in /dev."""
+    monkeypatch.setattr("tempfile.TemporaryFile", None)
+    to = output.prepare(catalog.get("wordcount"), "json", {}, Path("/dev/null"))
+    assert to.output == Path("/dev/null")
+
+
+def test_a_result_that_would_replace_the_input_is_refused(tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("one")
+    with pytest.raises(errors.UsageError, match="would write over the input"):
+        output.prepare(catalog.get("wordcount"), "json", {}, tmp_path / "." / "words.txt", source=(str(words),))
+
+
+def test_a_link_to_where_nothing_can_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "latest.json").symlink_to(tmp_path / "nowhere" / "1.json")
+    with pytest.raises(errors.UsageError, match="there is no folder"):
+        output.prepare(catalog.get("wordcount"), "json", {}, tmp_path / "latest.json")
+
+
+def test_progress_that_nobody_can_read_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(PlainView, "show", refuse)
+    monkeypatch.setattr(PlainView, "close", refuse)
+    status = from_ledger(
+        "run-1",
+        {"state": "running", "job": "wordcount", "options": "{}", "started_at": "0"},
+        {},
+        {},
+        {},
+        failed=0,
+        running=0,
+        now_s=1,
+    )
+    asked = []
+    with Progress(lambda: asked.append(1) or status) as progress:  # type: ignore[func-returns-value]
+        progress._next = 0
+        progress()
+    assert asked
