@@ -20,6 +20,7 @@
 | cluster:run:R:publishing    | string | who makes a model of the run's result; for some minutes |
 | cluster:blobs:SCOPE         | hash   | sha256 -> bytes |
 | cluster:nodes               | hash   | node -> "start joined seen state facts", written by the node every second |
+| cluster:nodes:names         | hash   | node -> start that took the name: two machines may be called the same |
 | cluster:nodes:wishes        | hash   | node -> "start what": what is wished of that start of it |
 | cluster:nodes:starts        | hash   | start -> "seen node", each start of a node until nothing of it is left |
 | cluster:nodes:watcher       | string | who watches the nodes now; for a second or two |
@@ -42,6 +43,7 @@ from __future__ import annotations
 QUEUE = "cluster."
 RUNS = "cluster:runs"
 NODES = "cluster:nodes"
+NAMES = "cluster:nodes:names"
 WISHES = "cluster:nodes:wishes"
 STARTS = "cluster:nodes:starts"
 WATCHER = "cluster:nodes:watcher"

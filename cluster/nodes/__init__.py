@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import redis
+
 from cluster import catalog, errors, keys, logs, redis_client
 from cluster.nodes import capacity, identity, registry
 
@@ -46,18 +48,25 @@ def prepare(app: Celery, config: Settings) -> None:
         from cluster.nodes.gate import Gate
 
         try:
-            redis_client.check(config.require_broker())
-            if instance.hostname == default_nodename(None):  # no -n was given
-                instance.hostname = identity.take(config.cache_folder / "nodes")
-            logs.set_up_worker(instance, options, config)
-            conf.worker_concurrency = config.slots or capacity.slots(config)
-            Beat.keeper = _keeper(conf, config, options.get("queues") or [])
-            conf.broker_transport_options = _holding(conf, identity.start())
-            # It beats from the worker's event loop, which must not wait.
             url = config.require_broker()
+            redis_client.check(url)
+            # It beats from the worker's event loop, which must not wait.
             Beat.client = redis_client.connect(
                 url, patient=False, timeout_s=BEAT_TIMEOUT_S, name=registry.CLIENT + identity.start()
             )
+            wanted = ""
+            if instance.hostname == default_nodename(None):  # no -n was given
+                wanted = identity.take(config.cache_folder / "nodes")
+                instance.hostname = _own_name(wanted, Beat.client)
+            logs.set_up_worker(instance, options, config)
+            if wanted and wanted != instance.hostname:
+                log.warning(
+                    "another machine of this cluster is called like this one, which is %s here",
+                    instance.hostname, extra={"event": "node-renamed"},
+                )  # fmt: skip
+            conf.worker_concurrency = config.slots or capacity.slots(config)
+            Beat.keeper = _keeper(conf, config, options.get("queues") or [])
+            conf.broker_transport_options = _holding(conf, identity.start())
             Beat.news = Consumer.news = redis_client.outage(url)
             Beat.news.on_wait = maybe_shutdown
             Gate.config = config
@@ -83,6 +92,15 @@ def prepare(app: Celery, config: Settings) -> None:
         # Where memory ends before we look again, the kernel shall end a chunk and no program of the owner's.
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+
+
+def _own_name(wanted: str, client: redis.Redis) -> str:
+    """The name, or another one where another machine of this cluster is called as this one."""
+    try:
+        client.ping()  # others see by its connection that it is here
+        return registry.Registry(client).take_name(wanted, identity.start())
+    except redis.RedisError:  # a name is no reason not to start
+        return wanted
 
 
 def restore(app: Celery, start: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
+from itertools import count
 from typing import Any, Literal, NamedTuple
 
 import redis
@@ -82,15 +83,36 @@ class Registry:
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
-        text = (files("cluster.nodes") / "beat.lua").read_text(encoding="utf-8")
-        self._beat = client.register_script(text)
+        self._beat, self._take_name = (
+            client.register_script((files("cluster.nodes") / f"{name}.lua").read_text(encoding="utf-8"))
+            for name in ("beat", "take_name")
+        )
 
     def beat(self, name: str, start: str, state: Literal["here", "leaving", "left"], facts: Facts) -> tuple[Wish, int]:
         """Write a node's row; gives what is wished of this start of it, and the revision of demand and bundles."""
         arguments: list[Any] = [name, start, state, facts.model_dump_json(), FORGET_S]
-        wish, revision = self._beat(keys=[keys.NODES, keys.WISHES, keys.STARTS, keys.REVISION], args=arguments)
+        names = [keys.NODES, keys.WISHES, keys.STARTS, keys.REVISION, keys.NAMES]
+        wish, revision = self._beat(keys=names, args=arguments)
         word = wish.decode()
         return word if word in ("stop", "stop-now") else "", int(revision)
+
+    def take_name(self, wanted: str, start: str) -> str:
+        """The name that a start of a node has from now on: the one it wants, or ``worker@pc~2`` where another one of
+        that name is connected. It must be so itself by then, so that others see it.
+        """
+        for number in count(1):
+            name = wanted if number == 1 else f"{wanted}~{number}"
+            gone = ""
+            while holder := self._take_name(keys=[keys.NAMES], args=[name, start, gone, FORGET_S]).decode():
+                connected = self.connected()
+                if connected is None:
+                    return wanted  # we may not ask
+                if holder in connected:
+                    break
+                gone = holder
+            else:
+                return name
+        raise AssertionError("count() does not end")
 
     def nodes(self) -> list[Node]:
         """All nodes heard of within a day, by name. Rows that cannot be read are left out."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -234,3 +236,20 @@ def peak_bytes(pid: int) -> int:
     """The most memory the process ever held."""
     [line] = [row for row in Path(f"/proc/{pid}/status").read_text().splitlines() if row.startswith("VmHWM")]
     return int(line.split()[1]) * 1024
+
+
+def test_two_machines_that_are_called_the_same_are_two_nodes(broker: str, tmp_path: Path) -> None:
+    def machine(name: str) -> Worker:
+        return Worker("", broker, tmp_path / name, "-c", "1", CLUSTER_CACHE_DIR=str(tmp_path / name / "cache"))
+
+    host = f"worker@{socket.gethostname()}"
+    with ExitStack() as stack:
+        a, b = machine("a").start(), machine("b").start()  # at the same moment
+        stack.callback(a.kill), stack.callback(b.kill)
+        found = wait_until("both are seen", lambda: found if len(found := nodes(broker)) == 2 else {})
+        assert set(found) == {host, f"{host}~2"}
+        renamed, kept = (a, b) if "is called like this one" in a.text() else (b, a)
+        assert f"{host}~2 here" in renamed.text()
+        kept.kill()
+        with machine("a" if kept is a else "b"):
+            wait_until("it is back under its name", lambda: state(broker, host) == "online")
