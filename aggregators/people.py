@@ -104,6 +104,8 @@ def fit(joined: Portraits, *, model: str | None = None, add: bool = False) -> Mo
         "sample_features": samples.features,
         "sample_compare": np.array(samples.compare),
     }
+    if model and not Path(model).is_dir():
+        raise FileNotFoundError(f"the folder {model} of the bundle is gone: what was read of it may be a part")
     files = _networks(model) | {FILE: recogniser.pack(fitted, kept)}
     return Model(files, _parameters(model), _report(samples, choice, left_out, moved))
 

@@ -104,6 +104,7 @@ def _recogniser(model: str | None) -> recogniser.Recogniser | None:
     except recogniser.BadRecogniser as error:
         raise BadModel(str(error)) from None
     here = engine.load(model).id
+    engine.check_it_is_still_there(model)
     if known and known.engine != here:
         raise BadModel(
             f"the recogniser was fitted to faces described by {known.engine!r}, "

@@ -141,6 +141,7 @@ def load(model: str | None) -> Engine:
     embedder = _file(model, parameters, "embedder", "sface")
     find = _opened(yunet.detector, detector) if detector else haar.find
     network = _opened(sface.Network, embedder) if embedder else None
+    check_it_is_still_there(model)
     grey = not detector and not network
     name = f"{_id(detector, yunet.NAME) or haar.ID} {_id(embedder, sface.NAME) or features.ID}"
     if network:
@@ -154,6 +155,16 @@ def load(model: str | None) -> Engine:
         lambda pixels, seen: _grey(align.straighten(pixels, seen.points)),
         features.describe,
     )
+
+
+def check_it_is_still_there(model: str | None) -> None:
+    """See that a bundle's folder was not dropped while it was read: no file in it would look like an empty bundle.
+
+    Raises:
+        BadModel: It was.
+    """
+    if model and not Path(model).is_dir():
+        raise BadModel(f"the folder {model} of the bundle is gone")
 
 
 def read_parameters(model: str | None) -> Mapping[str, Any]:

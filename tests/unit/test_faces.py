@@ -264,3 +264,10 @@ def test_nothing_is_found_in_memory_that_was_never_written(size: tuple[int, int]
         chance = np.random.default_rng(brightness)
         list(map(chance.standard_normal, [400_000] * 3))  # so that it holds something
         assert look(encoded(Image.new("L", size, brightness)), model=model) == []
+
+
+def test_a_bundle_that_is_dropped_is_not_taken_for_one_without_people(tmp_path: Path) -> None:
+    dropped = str(tmp_path / "dropped")
+    for read in (engine.load, faces._recogniser):
+        with pytest.raises(engine.BadModel, match="is gone"):
+            read(dropped)

@@ -283,3 +283,8 @@ def test_a_picture_that_is_added_for_another_person_stands_for_that_one_alone(tm
 def test_one_person_under_two_names_is_noticed(tmp_path: Path) -> None:
     report = people.fit(portraits("anna", "ben", "eva") | of_anna_as("anna l", range(5, 10))).report
     assert any("under two names" in note for note in report["notes"]), report
+
+
+def test_a_bundle_that_is_dropped_meanwhile_is_no_empty_one(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="is gone"):
+        people.fit(portraits("anna", "ben"), model=str(tmp_path / "dropped"), add=True)
