@@ -63,7 +63,7 @@ class Spent(NamedTuple):
 
 
 AIM = Work(400, 3.0)
-"""Chunks as the splitters aim at; the total is the same for all numbers of nodes."""
+"""Between what OCR takes for four receipts and for four pages; the total is the same for all numbers of nodes."""
 SHORTER = [Work(400, 1.0), Work(400, 0.2)]
 PLANS = [Plan(5, [AIM]), Plan(50, [AIM, *SHORTER])]
 ONE = Plan(1, [AIM])
