@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -12,6 +13,11 @@ import redis
 from cluster import redis_client, runs, settings
 from cluster.runs import Stores
 from tests.kit.programs import JOBS, RedisServer
+
+# What starts the tests in the background may have them ignore these, and so the programs that they start.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # The catalog is read once in a process: the test jobs must be on the path before.
 sys.path.insert(0, str(JOBS))

@@ -78,7 +78,7 @@ def join_line(config: Settings) -> str:
 def terminable() -> Iterator[None]:
     """Let SIGTERM and a closed terminal unwind us like Ctrl-C does, so that all we started is ended.
 
-    What we were started to ignore, as by ``nohup``, we ignore. From the first of them on nobody of this process waits
+    Started with ``nohup``, a closed terminal is no reason. From the first of them on nobody of this process waits
     for a Redis that is away.
     """
 
@@ -98,16 +98,16 @@ def terminable() -> Iterator[None]:
 
 
 def catch(handler: Callable[[int, Any], None], *numbers: signal.Signals) -> dict[signal.Signals, Any]:
-    """Handle signals, but for those that we were started to ignore; gives the handlers they had."""
-    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    return {number: signal.signal(number, handler) for number in heard}
+    """Handle signals, but for SIGHUP where we were started with ``nohup``; gives the handlers they had."""
+    ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
+    return {number: signal.signal(number, handler) for number in numbers if number not in ignored}
 
 
 def _rescue(opened: Session, job: Job, status: Status, to: Target) -> None:
     """Keep a result that cannot be where it should: the cluster that has it ends with us."""
     for folder in (opened.config.cache_folder / "runs", Path(tempfile.gettempdir())):
         file = folder / f"{status.run}.json"
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, errors.ClusterError, redis.RedisError):  # what came first is told
             folder.mkdir(parents=True, exist_ok=True)
             kept = to._replace(chosen=job.writer("json", status.options), output=file, drawn=None)
             kept.write(job, status, opened.stores, opened.config)
@@ -127,10 +127,10 @@ def _conclude(opened: Session, job: Job, run: str, state: str, to: Target, *, pr
     except (KeyboardInterrupt, SystemExit, OSError, errors.ClusterError) as error:
         if isinstance(error, BrokenPipeError):
             raise
-        if not private:
-            click.echo(f"{run} is done, and its result is kept: cluster result {run}", err=True)
-        elif isinstance(error, OSError | errors.ClusterError) and not job.trains:
+        if private and isinstance(error, OSError | errors.ClusterError) and not job.trains:
             _rescue(opened, job, status, to)
+        elif not private and not isinstance(error, errors.RunFailed):  # else it can be had nowhere
+            click.echo(f"{run} is done, and its result is kept: cluster result {run}", err=True)
         raise
     rate = status.items_settled / max(status.seconds, 0.001)
     nodes = f"{len(status.nodes)} node{'' if len(status.nodes) == 1 else 's'}"

@@ -90,7 +90,7 @@ def prepare(
             raise errors.UsageError(f"-o {output} is no folder")
         if not chosen.folder and output.is_dir():
             raise errors.UsageError(f"-o {output} is a folder; give the name of a file")
-        if any(output.resolve() == root.resolve() for root in paths(source)):
+        if not chosen.folder and any(os.path.realpath(output) == os.path.realpath(root) for root in paths(source)):
             raise errors.UsageError(f"-o {output} would write over the input; name another file")
         _check_place("-o", output)
     if drawn is not None:

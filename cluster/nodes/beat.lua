@@ -13,6 +13,7 @@ end
 -- A full Redis refuses the first write of a script only if it needs memory: so a node is seen there, too.
 redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('HSET', KEYS[1], ARGV[1], table.concat({ARGV[2], joined, moment, ARGV[3], ARGV[4]}, ' '))
+redis.call('HSETNX', KEYS[5], ARGV[1], ARGV[2]) -- where Redis has lost what it had
 redis.call('HSET', KEYS[3], ARGV[2], table.concat({moment, ARGV[3], ARGV[1]}, ' '))
 for _, key in ipairs({KEYS[1], KEYS[3], KEYS[5]}) do redis.call('EXPIRE', key, ARGV[5]) end
 local revision = redis.call('GET', KEYS[4]) or '0'

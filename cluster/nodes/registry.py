@@ -104,15 +104,27 @@ class Registry:
             name = wanted if number == 1 else f"{wanted}~{number}"
             gone = ""
             while holder := self._take_name(keys=[keys.NAMES], args=[name, start, gone, FORGET_S]).decode():
-                connected = self.connected()
-                if connected is None:
+                lives = self._lives(holder)
+                if lives is None:
                     return wanted  # we may not ask
-                if holder in connected:
+                if lives:
                     break
                 gone = holder
             else:
                 return name
         raise AssertionError("count() does not end")
+
+    def _lives(self, start: str) -> bool | None:
+        """Whether a start is connected, and beats if it ever did; None where we may not ask.
+
+        The connection of a machine without power stands for minutes.
+        """
+        connected = self.connected()
+        if connected is None:
+            return None
+        now: Any = self._redis.time()
+        beats = {found.start: float(found.seen) for found in self.starts()}
+        return start in connected and now[0] - beats.get(start, now[0]) < GONE_S
 
     def nodes(self) -> list[Node]:
         """All nodes heard of within a day, by name. Rows that cannot be read are left out."""

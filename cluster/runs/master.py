@@ -110,7 +110,8 @@ class Master:
 
     def _publish(self, job: Job, run: str) -> None:
         try:
-            training.publish(job, self._stores.ledger.status(run), self._stores, self._config, self._owner)
+            status = self._stores.ledger.status(run)
+            training.publish(job, status, self._stores, self._config, self._owner, wait=False)  # others wait for us
         except errors.RunFailed as error:  # it will not get better
             log.warning("run %s: %s", run, error, extra={"run": run})
         except (errors.ClusterError, redis.RedisError) as error:

@@ -16,19 +16,24 @@ WAIT_S = 0.5
 log = logging.getLogger(__name__)
 
 
-def publish(job: Job, status: Status, stores: Stores, config: Settings, owner: str) -> dict[str, Any]:
+def publish(
+    job: Job, status: Status, stores: Stores, config: Settings, owner: str, *, wait: bool = True
+) -> dict[str, Any]:
     """Push what a finished run gave; gives its report, with the ``model`` it is now.
 
-    Only one does it at a time; the others wait for the report. Done twice it changes nothing: the same content is
-    no new version, and does not become the current one again.
+    Only one does it at a time; the others ``wait`` for the report, for up to ten minutes where that one has died. Done
+    twice it changes nothing: the same content is no new version, and does not become the current one again.
 
     Raises:
         errors.RunFailed: The result makes no model; the message says why.
+        errors.RunNotFinished: Another one makes it, and we do not ``wait``.
         errors.JobUnavailable: This machine cannot make it of the parts.
         errors.UnknownBundle, errors.BlobError: The version the run began with is gone.
     """
     while (known := stores.ledger.report(status.run)) is None:
         if not stores.ledger.begin_report(status.run, owner):
+            if not wait:
+                raise errors.RunNotFinished(f"another one makes the model of the run {status.run}")
             time.sleep(WAIT_S)
             continue
         try:
@@ -54,6 +59,8 @@ def _make(job: Job, status: Status, stores: Stores, config: Settings, before: st
         raise errors.JobUnavailable(f"this machine cannot make the model of the run {status.run}: {problem}")
     try:
         return job.result(parts.of_run(status.run, stores, config.max_part_bytes), options)
+    except OSError as error:  # the bundle was dropped while it was read
+        raise errors.BlobMissing(str(error)) from error
     except ValueError as error:
         why = "".join(f"; {logs.plain(failure.item)}: {logs.plain(failure.reason)}" for failure in status.failures[:3])
         raise errors.RunFailed(f"the run {status.run} gives no model: {error}{why}") from None

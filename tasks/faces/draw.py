@@ -74,7 +74,9 @@ def draw(data: bytes, faces: Sequence[Mapping[str, Any]]) -> bytes:
 
     with _pictures.opened(data) as picture:
         kind = "JPEG" if picture.format == "MPO" else str(picture.format)
-        canvas = _paintable(_pictures.upright(picture), in_colour=kind != "PPM")
+        seen = _pictures.upright(picture)
+        # A copy is no file any more, whose tags Pillow would write to the new one.
+        canvas = _paintable(seen.copy() if seen is picture else seen, in_colour=kind != "PPM")
         _draw_all(ImageDraw.Draw(canvas), canvas, labelled)
         return _encoded(canvas, kind, data)
 

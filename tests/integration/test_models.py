@@ -17,7 +17,11 @@ from cluster import errors, keys, redis_client, runs, settings
 from cluster.bundles import shelf
 from cluster.bundles.content import Content
 from cluster.bundles.manifest import PIECE_BYTES
+from cluster.job import Job
 from cluster.runs import Stores, training
+from cluster.runs.lease import Lease, Split
+from cluster.runs.status import Status
+from cluster.settings import Settings
 from tests.kit import wheels
 from tests.kit.jobs.cluster_testjobs import TAG_TRAIN
 from tests.kit.programs import MARK, Program, RedisServer, Worker, cluster, start_cluster
@@ -287,6 +291,29 @@ def test_a_model_is_made_once_although_its_run_expires_meanwhile(
     assert training.publish(TAG_TRAIN, status, stores, config, "a test")["model"] == f"{name}:1"
 
 
+def test_who_adds_to_a_model_while_another_one_does_adds_to_what_that_one_made(
+    redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with node("one", redis_url, tmp_path):
+        train(redis_url, source, name)
+    ended = stores.ledger.runs(1)[0]
+    stores.ledger.redis.hdel(keys.run(ended.run), "report")
+    adding = ended.model_copy(update={"options": {**ended.options, "add": True}})
+    bases: list[str] = []
+
+    def make(job: Job, status: Status, stores: Stores, config: Settings, before: str) -> Any:
+        bases.append(before.partition(".")[0])
+        if len(bases) == 1:
+            push(stores, name, "blue")
+        return real(job, status, stores, config, before)
+
+    real = training._make
+    monkeypatch.setattr(training, "_make", make)
+    report = training.publish(TAG_TRAIN, adding, stores, settings.load(broker_url=redis_url), "a test")
+    assert bases == [f"{name}:1", f"{name}:2"]
+    assert report["based_on"] == f"{name}:2"
+
+
 def test_two_users_who_submit_at_the_same_time_each_get_their_own(
     redis_url: str, stores: Stores, name: str, tmp_path: Path
 ) -> None:
@@ -328,6 +355,16 @@ def test_what_a_run_trains_is_the_next_version_of_its_bundle(
         assert [manifest.version for manifest in stores.models.bundles.versions(name)] == [1, 2]
 
 
+def half_made(stores: Stores, name: str) -> None:
+    """A run is done, and who began to make a model of it has died: nobody else does for ten minutes."""
+    run = f"tag-train-{secrets.token_hex(4)}"
+    stores.ledger.create(run, "tag-train", TAG_TRAIN.version, {"model": name}, "test")
+    Lease.take(stores.ledger, run, "test", "splitter").end_split(Split(), {}, 0)
+    stores.ledger.redis.hset(keys.run(run), "finished_at", 1)
+    assert stores.ledger.status(run).state == "done"
+    assert stores.ledger.begin_report(run, "another one")
+
+
 def test_a_master_publishes_what_a_run_trained_whose_submitter_is_gone(
     redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path
 ) -> None:
@@ -340,6 +377,7 @@ def test_a_master_publishes_what_a_run_trained_whose_submitter_is_gone(
         wait_until("all is uploaded", uploaded)
         submitter.kill()
         submitter.communicate()
+    half_made(stores, name)
     with start_cluster("master", "--broker", redis_url) as master, node("one", redis_url, tmp_path):
         wait_until("the model is there", lambda: name in stores.models.bundles.names(), timeout_s=40)
         master.terminate()

@@ -8,15 +8,16 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from cluster import celery_app, settings
+from cluster import celery_app, keys, redis_client, settings
 from cluster.nodes import identity
+from cluster.nodes.registry import CLIENT, GONE_S, Registry
 from tests.kit.programs import DATA, RedisServer, Worker, cluster, start_cluster
 from tests.kit.waiting import wait_until
 
@@ -253,3 +254,25 @@ def test_two_machines_that_are_called_the_same_are_two_nodes(broker: str, tmp_pa
         kept.kill()
         with machine("a" if kept is a else "b"):
             wait_until("it is back under its name", lambda: state(broker, host) == "online")
+
+
+def test_a_name_is_free_once_who_had_it_is_gone_whatever_its_connection_does(broker: str) -> None:
+    client = redis_client.connect(broker)
+    registry = Registry(client)
+    with closing(redis_client.connect(broker, name=CLIENT + "old")) as old:
+        old.ping()
+        assert registry.take_name("worker@pc", "old") == "worker@pc"
+        assert registry.take_name("worker@pc", "new") == "worker@pc~2"
+        assert registry.take_name("worker@pc", "old") == "worker@pc"
+        client.hset(keys.STARTS, "old", f"{time.time() - 1} here worker@pc")
+        assert registry.take_name("worker@pc", "third") == "worker@pc~2"  # "new" is not connected
+        client.hset(keys.STARTS, "old", f"{time.time() - GONE_S - 1} here worker@pc")  # its machine has no power
+        assert registry.take_name("worker@pc", "third") == "worker@pc"
+
+
+def test_a_name_is_taken_in_a_full_redis_too(broker: str) -> None:
+    client = redis_client.connect(broker, patient=False)
+    registry = Registry(client)
+    registry.take_name("worker@pc", "one")
+    client.config_set("maxmemory", 1)
+    assert registry.take_name("worker@pc", "two") == "worker@pc"

@@ -197,3 +197,14 @@ def test_what_is_no_face_is_refused(wrong: dict[str, Any]) -> None:
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
     with pytest.raises(_pictures.UnreadablePicture):
         draw.draw(data, [face(1, 1, 5, 5)])
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+def test_a_turned_tiff_says_nowhere_that_it_is_turned(compression: str) -> None:
+    told = Image.Exif()
+    told[700] = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    told[_pictures.ORIENTATION] = 6
+    data = encoded(plain(), "TIFF", exif=told, compression=compression)
+    assert _pictures.decode(data, max_megapixels=1).picture.size == (240, 300)
+    again = _pictures.decode(draw.draw(data, [face(80, 70, 100, 100)]), max_megapixels=1)
+    assert (again.width, again.height) == again.picture.size == (240, 300)
