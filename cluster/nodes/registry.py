@@ -127,14 +127,20 @@ class Registry:
         return start in connected and now[0] - beats.get(start, now[0]) < GONE_S
 
     def nodes(self) -> list[Node]:
-        """All nodes heard of within a day, by name. Rows that cannot be read are left out."""
+        """All nodes heard of within a day, by name; the others are forgotten. Rows that cannot be read are left out."""
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
             pipe.hgetall(keys.NODES)
             (seconds, micros), rows = pipe.execute()
         now = seconds + micros / 1e6
-        found = [_node(name.decode(errors="replace"), row, now) for name, row in rows.items()]
-        return sorted((node for node in found if node is not None), key=lambda node: node.name)
+        read = (_node(name.decode(errors="replace"), row, now) for name, row in rows.items())
+        found = [node for node in read if node is not None]
+        if old := [node.name for node in found if now - node.last_seen_at.timestamp() > FORGET_S]:
+            with self._redis.pipeline(transaction=False) as pipe:
+                for key in (keys.NODES, keys.NAMES, keys.WISHES):
+                    pipe.hdel(key, *old)
+                pipe.execute()
+        return sorted((node for node in found if node.name not in old), key=lambda node: node.name)
 
     # For who watches the nodes
 
@@ -194,15 +200,13 @@ class Registry:
 
 
 def _node(name: str, row: bytes, now: float) -> Node | None:
-    """A row as ``beat.lua`` wrote it; None for what a node of ours did not write, or a day ago."""
+    """A row as ``beat.lua`` wrote it; None for what a node of ours did not write."""
     try:
         start, joined, seen, said, facts = row.decode().split(" ", 4)
         age_s = now - float(seen)
         known = Facts.model_validate_json(facts)
         moments = [datetime.fromtimestamp(float(moment), UTC) for moment in (joined, seen)]
     except (ValueError, OverflowError):
-        return None
-    if age_s > FORGET_S:
         return None
     state: State = "leaving" if said == "leaving" else "online"
     if said == "left" or age_s > GONE_S:

@@ -17,7 +17,7 @@ import pytest
 
 from cluster import celery_app, keys, redis_client, settings
 from cluster.nodes import identity
-from cluster.nodes.registry import CLIENT, GONE_S, Registry
+from cluster.nodes.registry import CLIENT, FORGET_S, GONE_S, Facts, Registry
 from tests.kit.programs import DATA, RedisServer, Worker, cluster, start_cluster
 from tests.kit.waiting import wait_until
 
@@ -276,3 +276,23 @@ def test_a_name_is_taken_in_a_full_redis_too(broker: str) -> None:
     registry.take_name("worker@pc", "one")
     client.config_set("maxmemory", 1)
     assert registry.take_name("worker@pc", "two") == "worker@pc"
+
+
+def test_a_node_that_was_not_heard_of_for_a_day_is_forgotten(broker: str) -> None:
+    """Containers have a new name each time."""
+    client = redis_client.connect(broker)
+    registry = Registry(client)
+    facts = Facts(
+        slots=1, busy=0, done=0, cores=1, memory_total_bytes=1, memory_available_bytes=1, load=0, jobs=[], versions={}
+    )
+    for name in ("old", "new"):
+        registry.take_name(name, f"start-of-{name}")
+        registry.beat(name, f"start-of-{name}", "here", facts)
+    row: Any = client.hget(keys.NODES, "old")
+    start, *_, said, told = row.decode().split(" ", 4)
+    long_ago = f"{time.time() - FORGET_S - 10:.6f}"
+    client.hset(keys.NODES, "old", f"{start} {long_ago} {long_ago} {said} {told}")
+    client.hset(keys.NODES, "what is this", "not ours")
+    assert [node.name for node in registry.nodes()] == ["new"]
+    assert set(client.hkeys(keys.NODES)) == {b"new", b"what is this"}
+    assert client.hkeys(keys.NAMES) == [b"new"]
