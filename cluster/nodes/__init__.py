@@ -99,7 +99,7 @@ def _own_name(wanted: str, client: redis.Redis) -> str:
     try:
         client.ping()  # others see by its connection that it is here
         return registry.Registry(client).take_name(wanted, identity.start())
-    except redis.RedisError:  # a name is no reason not to start
+    except (redis.RedisError, ValueError):  # a name, or what others wrote, is no reason not to start
         return wanted
 
 

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from cluster import celery_app, keys, redis_client, settings
-from cluster.nodes import identity
+from cluster.nodes import _own_name, identity
 from cluster.nodes.registry import CLIENT, FORGET_S, GONE_S, Facts, Registry
 from tests.kit.programs import DATA, RedisServer, Worker, cluster, start_cluster
 from tests.kit.waiting import wait_until
@@ -276,6 +276,13 @@ def test_a_name_is_taken_in_a_full_redis_too(broker: str) -> None:
     registry.take_name("worker@pc", "one")
     client.config_set("maxmemory", 1)
     assert registry.take_name("worker@pc", "two") == "worker@pc"
+
+
+def test_whatever_others_wrote_of_nodes_a_node_gets_a_name(broker: str) -> None:
+    client = redis_client.connect(broker)
+    client.hset(keys.NAMES, "worker@pc", b"\xff")
+    client.hset(keys.STARTS, "x", "no-moment here worker@pc y")
+    assert _own_name("worker@pc", client) == "worker@pc"
 
 
 def test_a_node_that_was_not_heard_of_for_a_day_is_forgotten(broker: str) -> None:
