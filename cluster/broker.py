@@ -27,7 +27,7 @@ class Message(virtual.Message):
     """The channel that the worker consumes from now."""
 
     held: ClassVar[dict[str, Any]] = {}
-    """Tag -> message that this process took and could not give back yet, for the consumer to do."""
+    """Tag -> message that was here when the connection broke, for the consumer to go on with or give back."""
 
     def ack_log_error(self, logger: Any, errors: tuple[type[Exception], ...], multiple: bool = False) -> None:
         """Acknowledge; what cannot be comes again, and is found settled."""

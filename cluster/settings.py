@@ -152,8 +152,8 @@ class Settings(BaseSettings):
 
     install: Literal["ask", "never", "allow"] = "never"
     """Whether this node installs the Python packages that a bundle requires, each bundle's into a folder of its own:
-    ``allow``: by itself; ``ask`` and ``never``: its owner types `cluster models install`, and others read that he has
-    not agreed yet, or that he will not."""
+    ``allow``: by itself; ``ask`` and ``never``: its owner types `cluster models install`, and others read that it was
+    not agreed to yet, or never will be."""
 
     @property
     def chunk_s(self) -> int:

@@ -279,13 +279,19 @@ def test_what_a_run_has_trained_before_does_not_come_back(
         assert (told["model"], told["new"], told["current"]) == (f"{name}:1", False, f"{name}:2")
 
 
-def test_a_model_is_made_once_although_its_run_expires_meanwhile(
-    redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def trained_and_not_told(redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path) -> Status:
+    """A run that has trained, as if its submitter had died before it could tell."""
     with node("one", redis_url, tmp_path):
         train(redis_url, source, name)
     status = stores.ledger.runs(1)[0]
     stores.ledger.redis.hdel(keys.run(status.run), "report")
+    return status
+
+
+def test_a_model_is_made_once_although_its_run_expires_meanwhile(
+    redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = trained_and_not_told(redis_url, stores, source, name, tmp_path)
     monkeypatch.setattr(stores.ledger, "enter_report", lambda run, report: None)  # there is nothing to enter it in
     config = settings.load(broker_url=redis_url)
     assert training.publish(TAG_TRAIN, status, stores, config, "a test")["model"] == f"{name}:1"
@@ -294,10 +300,7 @@ def test_a_model_is_made_once_although_its_run_expires_meanwhile(
 def test_who_adds_to_a_model_while_another_one_does_adds_to_what_that_one_made(
     redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with node("one", redis_url, tmp_path):
-        train(redis_url, source, name)
-    ended = stores.ledger.runs(1)[0]
-    stores.ledger.redis.hdel(keys.run(ended.run), "report")
+    ended = trained_and_not_told(redis_url, stores, source, name, tmp_path)
     adding = ended.model_copy(update={"options": {**ended.options, "add": True}})
     bases: list[str] = []
 

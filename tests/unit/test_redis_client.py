@@ -150,11 +150,6 @@ def test_sentinels_are_read_from_the_url_of_the_settings() -> None:
     assert shown == "sentinel://:***@a:1;sentinel://b/3?master=office&sentinel_password=***"
 
 
-def test_sentinels_are_handed_on_as_they_were_given() -> None:
-    url = "sentinel://:secret@a;sentinel://b/3"
-    assert settings.load(broker_url=url).given_broker() == url
-
-
 def test_kombu_verifies_certificates_and_gets_no_url_that_it_cannot_read() -> None:
     given = redis_client.for_kombu("rediss://:p%40@h/0?ssl_ca_certs=/ca.pem&socket_timeout=60")
     assert given.url == "rediss://:p%40@h:6379/0"
