@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from cluster import catalog, celery_app, keys, nodes, runs, session, settings
-from cluster.runs import Stores, celery_tasks, map_chunk, parts
+from cluster.runs import Stores, celery_tasks, map_chunk, parts, watch
 from cluster.runs.pace import Pace
 from splitters import Chunk
 from tests.kit.programs import RedisServer, Worker, cluster, start_cluster
@@ -271,24 +271,31 @@ def test_a_stopped_master_asks_the_nodes_to_stop_first(broker: str, tmp_path: Pa
         worker.process.wait(timeout=20)
 
 
+def no_message_is_left(stores: Stores) -> bool:
+    return not watch.messages(stores.ledger.redis, keys.queue("measure"), stores.nodes.starts())
+
+
+@pytest.mark.parametrize("moment", ["any", "entered and not published"])
 def test_a_run_whose_input_was_still_being_read_goes_on_where_it_was(
-    broker: str, tmp_path: Path, stores: Stores
+    moment: str, broker: str, tmp_path: Path, stores: Stores
 ) -> None:
     source = texts(tmp_path / "in", 60)
     trace = tmp_path / "trace"
     limits = {"CLUSTER_WINDOW_CHUNKS": "8", "CLUSTER_FOLD_CHUNKS": "4"}
+    if moment != "any":
+        limits["CLUSTER_TEST_DIE_BEFORE_WINDOW"] = "2"
     arguments = ("submit", "--job", "measure", "--seconds", "0.1", "--trace", trace, source, "--broker", broker)
     with Worker("a", broker, tmp_path, "-c", "2"):
         with start_cluster(*arguments, settings=limits) as submit:
             run = wait_until("it has begun", lambda: begun(stores, 6))
-            submit.kill()
+            if moment == "any":
+                submit.kill()
+            assert submit.wait(timeout=20) == -signal.SIGKILL
         early = cluster("resume", run, "--broker", broker)
         assert early.returncode == 2
         assert "was not read to its end" in early.stderr
-        wait_until(
-            "what was entered is done",
-            lambda: (found := stores.ledger.status(run)).chunks_settled == found.chunks_published,
-        )
+        wait_until("what was published is done", lambda: no_message_is_left(stores))
+        assert moment == "any" or stores.ledger.unsettled(run)
         wait_until("nobody has it", lambda: stores.ledger.status(run).coordinator is None, timeout_s=10)
         assert f"cluster resume {run} INPUT" in cluster("status", run, "--broker", broker).stdout
         other = texts(tmp_path / "other", 61)

@@ -13,10 +13,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import cluster_testwork
+from celery import Celery
 
 from aggregators import Model, by_name, counts
 from aggregators.counts import Counts
 from cluster.job import Job, Option
+from cluster.runs import celery_tasks
 from splitters import Chunk, Item, files
 from tasks import Part
 
@@ -76,6 +78,22 @@ MEASURE = Job(
     aggregate=by_name.join,
     options=(Option("seconds", float, 0.0, "seconds a chunk"), Option("trace", str, "", "file of calls")),
 )
+
+
+def die_before_window(number: int) -> None:
+    """Kill this process when it has entered the window ``number`` in the ledger and would publish it."""
+    publish = celery_tasks.publish_window
+
+    def publish_or_die(app: Celery, label: str, run: str, window: int, messages: Iterable[range]) -> None:
+        if window == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        publish(app, label, run, window, messages)
+
+    celery_tasks.publish_window = publish_or_die
+
+
+if "CLUSTER_TEST_DIE_BEFORE_WINDOW" in os.environ:
+    die_before_window(int(os.environ["CLUSTER_TEST_DIE_BEFORE_WINDOW"]))
 
 
 def explode(parts: Iterable[dict[str, str]]) -> dict[str, str]:
