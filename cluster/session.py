@@ -44,12 +44,21 @@ class Session:
     seconds for it to be known."""
 
     def start(self, job: Job, options: Mapping[str, Any]) -> str:
-        """Open a run; gives its id."""
+        """Open a run; gives its id.
+
+        Raises:
+            errors.UnknownBundle: What it was to be begun with was removed meanwhile.
+        """
         run = f"{job.name}-{secrets.token_hex(4)}"
         label = job.label_with(options)
         self.stores.ledger.create(run, job.name, job.version, options, whoami(), label)
         if label != job.label:
             demand.enter(self.stores.ledger.redis, label, run)
+            try:
+                self.stores.models.require(job, options)  # who removes it now sees the run
+            except errors.UnknownBundle as error:
+                self.stores.ledger.stop(run, "failed", str(error))
+                raise
         return run
 
     def coordinate(
@@ -93,8 +102,6 @@ class Session:
             if supervisor.held is not None:
                 with suppress(redis.RedisError):
                     cancel(run, self.stores, f"its coordinator failed: {error}", "failed", supervisor.held.fence)
-            if isinstance(error, redis.RedisError):
-                self.check(NEWS_S)  # where it is ours, we know better why it is away
             raise
 
 
@@ -129,7 +136,11 @@ def opened(config: Settings, job: Job, options: Mapping[str, Any]) -> Iterator[S
         # A private Redis that does not answer is dead; nobody will start it again.
         stores = runs.connect(private, patient=False)
         with closing(celery_app.build(private, patient=False)) as app:
-            yield Session(private, stores, app, local.check)
+            try:
+                yield Session(private, stores, app, local.check)
+            except redis.RedisError:
+                local.check(NEWS_S)  # it is ours: we know better why it is away
+                raise
 
 
 def _take(supervisor: Supervisor, run: str) -> None:

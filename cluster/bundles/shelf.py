@@ -63,6 +63,16 @@ class Shelf:
             raise errors.UsageError(f"{manifest.ref} is a bundle for the job {manifest.job}, not for {job.bundles}")
         return {**options, "model": reference(manifest)}
 
+    def require(self, job: Job, options: Mapping[str, Any]) -> None:
+        """See that the version of a bundle that a run is begun with has not been removed.
+
+        Raises:
+            errors.UnknownBundle: It has.
+        """
+        if ref := version(job, options):
+            self._manifests.pop(ref, None)
+            self.manifest(ref)
+
     def options(self, job: Job, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options as the job's functions take them: ``model`` is the folder of the bundle on this machine.
 

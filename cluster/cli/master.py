@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import click
 
@@ -25,12 +25,9 @@ def command(shutdown_nodes: bool, broker: str | None) -> int:
     read to its end gets as far as it was read, until somebody resumes it (`cluster resume`).
     """
     config, stores = shared.connect(broker)
-    with (
-        foreground.terminable(),
-        closing(celery_app.build(config)) as app,
-        Master(app, stores, config, session.whoami()),
-    ):
+    with foreground.terminable(), closing(celery_app.build(config)) as app, ExitStack() as working:
         try:
+            working.enter_context(Master(app, stores, config, session.whoami()))
             while True:
                 time.sleep(FOREVER_S)
         except (KeyboardInterrupt, SystemExit):

@@ -172,15 +172,15 @@ def remove(ref: str, force: bool, broker: str | None) -> None:
     place = Place.of(broker)
     name, version = parse_ref(ref)
     refs = [ref] if version else [manifest.ref for manifest in place.bundles.versions(name)]
-    in_use = {one: place.in_use(one) for one in refs}
-    for one, running in in_use.items():
-        if running and not force:
+    for one in refs:
+        if not force and (running := place.in_use(one)):
             raise errors.UsageError(
                 f"{one} is in use by {', '.join(running)}; --force removes it all the same, and ends these as failed"
             )
     gone = place.bundles.remove(name, version)
-    for one, running in in_use.items():
-        for run in running:  # which would wait for ever for a node that has it
+    for one in refs:
+        # They would wait for ever for a node that has it. Who is about to begin a run sees that it is gone.
+        for run in set(place.in_use(one)) - {demand.BEING_SUBMITTED}:
             place.fail(run, f"its bundle {one} was removed")
             click.echo(f"{run}: failed, as {one} is removed", err=True)
     place.announce()

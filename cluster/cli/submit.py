@@ -20,7 +20,7 @@ from cluster.nodes.registry import PENDING, Node
 from cluster.runs import Stores, demand
 from cluster.settings import Settings
 
-ANSWER_S = 3.0
+ANSWER_S = 5.0
 """How long nodes may take to say whether they can serve what they were not asked for before."""
 
 
@@ -109,11 +109,12 @@ def _look_for_nodes(config: Settings, job: Job, label: str, *, fail: bool) -> No
     online = [node for node in stores.nodes.nodes() if node.state == "online"]
     if label != job.label and online and not _serving(online, label):
         online = _ask(stores, label)
-    if _serving(online, label):
-        return
-    pending = [node.name for node in online if node.missing.get(label) == PENDING]
-    if pending:
+    if pending := _pending(online, label):
         click.echo(f"waiting for {logs.plain(', '.join(pending))}: what {label} needs is being fetched", err=True)
+        if not fail:
+            return
+        online = _ask(stores, label, to_the_end=True)
+    if _serving(online, label):
         return
     count = f"{len(online)} node{'' if len(online) == 1 else 's'} online"
     problem = f"no node of this cluster can do the job {label} ({count}; `cluster nodes` lists their jobs)"
@@ -128,14 +129,23 @@ def _serving(nodes: Iterable[Node], label: str) -> bool:
     return any(label in node.jobs for node in nodes)
 
 
-def _ask(stores: Stores, label: str) -> list[Node]:
-    """Have the nodes find out whether they can serve a label; those online, once all have said so or time is up."""
-    demand.enter(stores.ledger.redis, label)
+def _pending(nodes: Iterable[Node], label: str) -> list[str]:
+    """Who is still fetching what a label needs, where nobody serves it yet."""
+    return [] if _serving(nodes, label) else [node.name for node in nodes if node.missing.get(label) == PENDING]
+
+
+def _ask(stores: Stores, label: str, *, to_the_end: bool = False) -> list[Node]:
+    """Have the nodes find out whether they can serve a label; those online, once all have said so or time is up.
+
+    ``to_the_end`` waits, however long it takes, for those that are still fetching what they need.
+    """
     deadline = time.monotonic() + ANSWER_S
     while True:
+        demand.enter(stores.ledger.redis, label)  # again, where that has run out
         online = [node for node in stores.nodes.nodes() if node.state == "online"]
         answered = all(label in node.jobs or label in node.missing for node in online)
-        if answered or _serving(online, label) or time.monotonic() > deadline:
+        over = answered or _serving(online, label) or time.monotonic() > deadline
+        if over and not (to_the_end and _pending(online, label)):
             return online
         time.sleep(0.1)
 

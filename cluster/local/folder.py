@@ -20,10 +20,13 @@ LOCK = "cluster-owner.lock"
 
 def make() -> tuple[Path, IO[str]]:
     """A new folder that only this user can enter, and its lock, held: hand it to the guard, close it at the end."""
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    lock = (folder / LOCK).open("w")
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    return folder, lock
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        lock = (folder / LOCK).open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (folder / LOCK).exists():
+            return folder, lock
+        lock.close()  # another one swept it before it was locked
 
 
 def sweep() -> list[Path]:

@@ -81,6 +81,8 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
             redis.TimeoutError: Redis hears us, but does not answer the consumer: Celery connects it anew.
         """
         ending = worker_state.should_stop is not None or worker_state.should_terminate is not None
+        if not self._away:
+            self._serve(consumer)  # first, so that this beat tells of it: submitters wait for that
         wish = self._tell(consumer, "leaving" if ending else "here")
         if wish and not ending:
             when = " now" if wish == "stop-now" else ""
@@ -90,7 +92,6 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
                 worker_state.should_terminate = 0
             else:
                 worker_state.should_stop = 0
-        self._serve(consumer)
         if not self._away:
             consumer.task_consumer.channel.demand_answer()
 
@@ -121,7 +122,8 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
             wish, revision = self._registry.beat(consumer.hostname, self._start, said, facts)
             full = is_full(self.client)
         except redis.RedisError as error:
-            self.news.say_away(error)
+            if self._away or not isinstance(error, redis.TimeoutError):  # a slow disk may hold up one answer
+                self.news.say_away(error)
             self._away = True
             return ""
         self._away = False

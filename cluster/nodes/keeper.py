@@ -61,6 +61,7 @@ class Keeper:
         self._held: dict[str, Manifest] = {}
         self._needed: set[str] = set()
         self._failures: dict[str, Failure] = {}
+        self._pending: set[str] = set()  # not looked at yet
         self._announced: set[str] = set()
         self._seen = -1  # which revision of the bundles
         self._revision = -1
@@ -105,10 +106,11 @@ class Keeper:
             if self._due.is_set():  # heard meanwhile: what runs wait for comes before what they may need some day
                 demanded = self._read()
             wanted = {label for label in demanded | self._announced if label.partition("@")[0] in self._jobs}
-            if not wanted - done:
+            self._pending = wanted - done
+            if not self._pending:
                 break
             # What is served already needs a look only.
-            label = min(wanted - done, key=lambda one: (one not in self.found.serves, one not in demanded, one))
+            label = min(self._pending, key=lambda one: (one not in self.found.serves, one not in demanded, one))
             done.add(label)
             self._look_at(label, wanted, needed=label in demanded)
         self._failures = {label: failure for label, failure in self._failures.items() if label in wanted}
@@ -135,7 +137,7 @@ class Keeper:
         if before and time.monotonic() < before.until:
             return
         if label not in self.found.serves and not before:
-            self._tell(wanted, pending=label)
+            self._tell(wanted)
         why = self._why_not(self._jobs[label.partition("@")[0]], label, needed=needed)
         serves = self.found.serves - {label}
         if why:
@@ -150,9 +152,10 @@ class Keeper:
         self.found = self.found._replace(serves=serves)
         self._tell(wanted)
 
-    def _tell(self, wanted: set[str], pending: str = "") -> None:
+    def _tell(self, wanted: set[str]) -> None:
+        pending = dict.fromkeys(self._pending - self.found.serves, PENDING)
         failed = {label: failure.why for label, failure in self._failures.items() if label in wanted}
-        missing = {**self._left_out, **failed, **({pending: PENDING} if pending else {})}
+        missing = {**self._left_out, **pending, **failed}
         self.found = Found(self.found.serves & wanted, missing, sorted(one.ref for one in self._held.values()))
 
     def _why_not(self, job: Job, label: str, *, needed: bool) -> str:

@@ -1,0 +1,152 @@
+"""What runs need of nodes: bundles that are removed while one is submitted, and nodes that still find out."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from cluster import errors, runs, session, settings
+from cluster.bundles import shelf
+from cluster.bundles.content import Content
+from cluster.cli import models
+from cluster.job import Job
+from cluster.nodes.keeper import Keeper
+from cluster.nodes.registry import PENDING, Facts
+from cluster.runs import Stores, demand
+from tests.kit.bundle_laws import unused
+from tests.kit.jobs.cluster_testjobs import PICKY, TAGGED
+from tests.kit.programs import Program, RedisServer, start_cluster
+from tests.kit.waiting import wait_until
+
+AXE, SAW = "picky@axe;firm", "picky@saw;firm"
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One of its own: the nodes and bundles here are not for other tests."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
+@pytest.fixture
+def bundle(stores: Stores) -> str:
+    """A version of one for the job ``tagged``."""
+    return shelf.reference(
+        stores.models.bundles.push(unused(), Content("tagged", {"tag.txt": b"red"}), "a test").manifest
+    )
+
+
+def number(ref: str) -> str:
+    return ref.partition(".")[0]
+
+
+def test_a_run_whose_bundle_goes_meanwhile_is_not_begun(redis_url: str, stores: Stores, bundle: str) -> None:
+    config = settings.load(broker_url=redis_url)
+    options = session.pinned(config, TAGGED, {"model": bundle})
+    with session.opened(config, TAGGED, options) as opened:
+        opened.stores.models.manifest(bundle)  # which it may know by heart
+        stores.models.bundles.remove(number(bundle).partition(":")[0])
+        with pytest.raises(errors.UnknownBundle):
+            opened.start(TAGGED, options)
+    [run] = [run for run in stores.ledger.runs(9) if run.options.get("model") == bundle]
+    assert run.state == "failed"
+    assert demand.in_use(stores.ledger.redis, number(bundle)) == []
+
+
+def test_who_removes_a_bundle_ends_the_runs_that_began_meanwhile_and_no_others(
+    redis_url: str, stores: Stores, bundle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = settings.load(broker_url=redis_url)
+    options = {"model": bundle}
+    remove = type(stores.models.bundles).remove
+    begun: list[str] = []
+
+    def remove_late(self: Any, name: str, version: int | None = None) -> Any:
+        if not begun:
+            with session.opened(config, TAGGED, options) as opened:
+                begun.append(opened.start(TAGGED, options))
+        return remove(self, name, version)
+
+    monkeypatch.setattr(type(stores.models.bundles), "remove", remove_late)
+    done = CliRunner().invoke(models.command, ["remove", number(bundle), "--broker", redis_url])
+    assert done.exit_code == 0, done.output
+    assert f"{begun[0]}: failed, as {number(bundle)} is removed" in done.output
+    assert stores.ledger.status(begun[0]).state == "failed"
+
+
+def test_a_bundle_that_a_run_is_about_to_use_is_removed_by_force_only(
+    redis_url: str, stores: Stores, bundle: str
+) -> None:
+    demand.enter(stores.ledger.redis, TAGGED.label_with({"model": bundle}))
+    arguments = ["remove", number(bundle), "--broker", redis_url]
+    refused = CliRunner().invoke(models.command, arguments)
+    assert f"in use by {demand.BEING_SUBMITTED}" in str(refused.exception)
+    done = CliRunner().invoke(models.command, [*arguments, "--force"])
+    assert (done.exit_code, done.output) == (0, f"removed {number(bundle)}\n")
+
+
+def node(stores: Stores, *jobs: str, missing: dict[str, str] | None = None) -> None:
+    """Have the node ``slow`` tell that it serves these labels, and why not others."""
+    facts = Facts(
+        slots=1, busy=0, done=0, cores=1, memory_total_bytes=2, memory_available_bytes=1, load=0, versions={},
+        jobs=list(jobs), missing=missing or {},
+    )  # fmt: skip
+    stores.nodes.beat("slow@test", "start", "here", facts)
+
+
+@pytest.fixture
+def waiting(redis_url: str, stores: Stores, tmp_path: Path) -> Iterator[Program]:
+    """Who would rather fail than wait for a node, and waits for the one that is still finding out."""
+    (tmp_path / "text.txt").write_text("some words")
+    node(stores, missing={SAW: PENDING})
+    arguments = ("submit", "--job", "picky", "--tool", "saw", tmp_path / "text.txt", "--if-no-node", "fail")
+    with start_cluster(*arguments, "--broker", redis_url) as submit:
+        assert submit.stderr is not None
+        assert any("waiting for slow@test" in line for line in submit.stderr)
+        for _ in range(3):  # it takes its time
+            time.sleep(0.3)
+            node(stores, missing={SAW: PENDING})
+            assert submit.poll() is None
+        yield submit
+        submit.kill()
+
+
+def test_who_wants_to_fail_does_so_once_the_last_node_has_found_out(waiting: Program, stores: Stores) -> None:
+    node(stores, missing={SAW: "it has no saw"})
+    _, err = waiting.communicate(timeout=30)
+    assert waiting.returncode == errors.JobUnavailable.exit_code
+    assert "slow@test: it has no saw" in err
+
+
+def test_who_wants_to_fail_goes_on_once_a_node_can_serve(waiting: Program, stores: Stores) -> None:
+    node(stores, SAW)
+    wait_until("the run is begun", lambda: [run for run in stores.ledger.runs(9) if run.job == "picky"])
+    waiting.send_signal(signal.SIGINT)
+    _, err = waiting.communicate(timeout=30)
+    assert "no node" not in err
+
+
+def test_what_waits_to_be_looked_at_is_told_as_such(
+    redis_url: str, stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = settings.load(broker_url=redis_url).model_copy(update={"cache_dir": tmp_path})
+    kept = Keeper(runs.connect(config, patient=False), [PICKY], {})
+    seen = []
+
+    def why_not(job: Job, label: str, *, needed: bool) -> str:
+        seen.append({label: why for label, why in kept.found.missing.items() if why == PENDING})
+        return "" if label == SAW else "it has none"
+
+    monkeypatch.setattr(kept, "_why_not", why_not)
+    for tool in ("axe", "saw"):
+        demand.enter(stores.ledger.redis, f"picky@{tool};firm")
+    kept.look()
+    assert seen == [{AXE: PENDING, SAW: PENDING}, {SAW: PENDING}]
+    assert kept.found.serves == {SAW}
+    assert kept.found.missing == {AXE: "it has none"}

@@ -1,0 +1,112 @@
+"""What a node tells of itself each second, and what it says when nobody listens."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import closing
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import redis
+from redis.exceptions import ConnectionError as Refused
+from redis.exceptions import TimeoutError as NoAnswer
+
+from cluster import celery_app, keys, redis_client, settings
+from cluster.nodes import beat
+from cluster.nodes.beat import Beat
+from cluster.nodes.keeper import Found
+from cluster.nodes.polite import Allowance
+from cluster.nodes.registry import Facts
+
+LABEL = "picky@saw"
+
+
+class Told:
+    """Stands in for the registry: notes what it is told, or raises what it is to raise."""
+
+    def __init__(self) -> None:
+        self.facts: list[Facts] = []
+        self.problems: list[redis.RedisError | None] = []
+
+    def beat(self, name: str, start: str, said: str, facts: Facts) -> tuple[str, int]:
+        if self.problems and (problem := self.problems.pop(0)):
+            raise problem
+        self.facts.append(facts)
+        return "", 0
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+    told = Told()
+    monkeypatch.setattr(beat, "Registry", lambda client: told)
+    monkeypatch.setattr(beat, "is_full", lambda client: False)
+    return told
+
+
+@pytest.fixture
+def consumer() -> Iterator[Any]:
+    """As much of Celery's as a beat looks at."""
+    with closing(celery_app.build(settings.load(broker_url="redis://127.0.0.1:1"))) as app:
+        queue = keys.queue("picky")
+        app.amqp.queues.select(queue)
+        reading = SimpleNamespace(memory_total_bytes=2, memory_available_bytes=1)
+        yield SimpleNamespace(
+            app=app,
+            hostname="a@test",
+            event_dispatcher=None,
+            cluster_gate=SimpleNamespace(slots=1, allowance=Allowance(1), reading=reading),
+            task_consumer=SimpleNamespace(
+                add_queue=lambda queue: None,
+                consume=lambda: None,
+                channel=SimpleNamespace(demand_answer=lambda: None),
+            ),
+        )
+
+
+@pytest.fixture
+def step(consumer: Any, told: Told, monkeypatch: pytest.MonkeyPatch) -> Beat:
+    keeper = SimpleNamespace(found=Found(), heard=lambda revision: None)
+    monkeypatch.setattr(Beat, "client", None, raising=False)
+    monkeypatch.setattr(Beat, "keeper", keeper, raising=False)
+    monkeypatch.setattr(Beat, "news", redis_client.Outage("this Redis"), raising=False)
+    return Beat(consumer)
+
+
+def test_a_label_that_can_be_served_is_told_with_the_next_beat(step: Beat, consumer: Any, told: Told) -> None:
+    step.beat(consumer)
+    step.keeper.found = Found(serves=frozenset({LABEL}))
+    step.beat(consumer)
+    assert [LABEL in facts.jobs for facts in told.facts] == [False, True]
+
+
+def test_one_answer_that_is_late_is_no_outage(
+    step: Beat, consumer: Any, told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    told.problems = [NoAnswer("slow"), None, NoAnswer("slow"), None]
+    for _ in range(4):
+        step.beat(consumer)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("problems", [[NoAnswer("slow"), NoAnswer("slow")], [Refused("nobody is there")]])
+def test_an_outage_and_its_end_are_said_once(
+    problems: list[redis.RedisError | None], step: Beat, consumer: Any, told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    told.problems = [*problems, None, None]
+    for _ in range(len(problems) + 2):
+        step.beat(consumer)
+    [away, back] = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "does not answer" in away
+    assert "is back" in back
+
+
+def test_a_node_that_redis_does_not_hear_takes_on_no_more(step: Beat, consumer: Any, told: Told) -> None:
+    told.problems = [Refused("nobody is there")]
+    step.beat(consumer)
+    step.keeper.found = Found(serves=frozenset({LABEL}))
+    step.beat(consumer)
+    assert keys.queue(LABEL) not in consumer.app.amqp.queues.consume_from
+    step.beat(consumer)
+    assert keys.queue(LABEL) in consumer.app.amqp.queues.consume_from
