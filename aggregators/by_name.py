@@ -20,10 +20,16 @@ Value = TypeVar("Value")
 def join(parts: Iterable[Mapping[str, Value]]) -> dict[str, Value]:
     """One mapping with the entries of all parts, in the order they come. Holds all of them.
 
-    Names are unique in a run; the same part handed in twice changes nothing.
+    The same part handed in twice changes nothing.
+
+    Raises:
+        ValueError: Two parts have another value under one name: an item was cut into slices, say.
     """
     joined: dict[str, Value] = {}
     for part in parts:
+        for name in part.keys() & joined.keys():
+            if part[name] != joined[name]:
+                raise ValueError(f"two parts give another value for {name!r}; to join by name each item needs its own")
         joined.update(part)
     return joined
 

@@ -27,6 +27,8 @@ RESERVED = frozenset(
 )
 """Names that no option of a job may have: `cluster submit` and the parts themselves use them."""
 
+MOST_NAME_CHARS = 55
+"""Of a job's name: a run is called after its job, and that name may have 64 (``wire.RUN_PATTERN``)."""
 SEPARATOR = ";"
 """Between the values in a label. No comma: `celery worker -Q` takes several queues with these."""
 
@@ -35,7 +37,8 @@ Source = str | Path | Sequence[str | Path]
 
 @dataclass(frozen=True)
 class Option:
-    """An option of a job. It reaches those of the job's functions that have a parameter of its name."""
+    """An option of a job. It reaches those of splitter, task, finish, formats and ``unavailable`` that have a
+    parameter of its name; an aggregator gets nothing but parts."""
 
     name: str
     type: type[str] | type[int] | type[float] | type[bool]
@@ -136,17 +139,21 @@ class Job:
     trains: bool = False
     """Its result is an ``aggregators.Model``, which becomes the next version of the bundle that ``model`` names."""
     draw: Callable[[bytes, Any], bytes] | None = None
-    """Draws what was found in an item, its value in the result, into the item's picture."""
+    """Draws what was found in an item, its value in all parts joined, into the item's picture."""
 
     def __post_init__(self) -> None:
-        if not self.name.replace("-", "").isalnum() or not self.name.isascii():
-            raise ValueError(f"the job name {self.name!r} must be ASCII letters, digits and '-'")
+        if not re.fullmatch(rf"[a-zA-Z0-9][a-zA-Z0-9-]{{0,{MOST_NAME_CHARS - 1}}}", self.name):
+            raise ValueError(
+                f"the job name {self.name!r} must be up to {MOST_NAME_CHARS} ASCII letters, digits and '-'"
+            )
         if not re.fullmatch(r"[a-zA-Z0-9._-]*", self.version):
             raise ValueError(f"job {self.name}: the version {self.version!r} must be ASCII letters, digits and '.-_'")
         size = inspect.signature(self.split).parameters.get("chunk_size")
         if size is None or not isinstance(size.default, int):
             raise ValueError(f"job {self.name}: its splitter needs a parameter chunk_size with a number as default")
-        named = set().union(*(_names(part) for part in (self.split, self.task, self.finish) if part))
+        writers = [format_.write for format_ in self.formats.values()]
+        parts = (self.split, self.task, self.finish, self.unavailable, *writers)
+        named = set().union(*(_names(part) for part in parts if part))
         taken = set(RESERVED)
         for option in self.options:
             if option.name not in named:
@@ -297,7 +304,8 @@ class Job:
                 failures.update(problems)
                 if readable:
                     part = self.run_task(readable, values)
-                    failures.update(part.failures)
+                    names = {item.name for item in readable}
+                    failures.update({name: why for name, why in part.failures.items() if name in names})
                     yield wire.unpack(wire.pack(part.value))  # as it comes from a node: no tuples, say
 
         return Outcome(self.result(parts(), values), failures)

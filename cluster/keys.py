@@ -3,7 +3,7 @@
 | key                         | type   | meaning |
 | --------------------------- | ------ | ------- |
 | cluster:runs                | zset   | run -> when it started, in seconds since 1970 |
-| cluster:run:R               | hash   | manifest, state and counters of run R (fields: ledger.py) |
+| cluster:run:R               | hash   | manifest, state and counters of run R (``Ledger.create``, and the scripts) |
 | cluster:run:R:done          | bitmap | bit i: chunk i is settled, that is committed or set aside |
 | cluster:run:R:chunks        | hash   | chunk -> its items, and their bytes or where they lie; until it is settled |
 | cluster:run:R:claims        | hash   | chunk or "fold level:number" -> "since_ms start node", who works on it |

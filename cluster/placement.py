@@ -22,6 +22,11 @@ def for_child() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(path for path in own if path), "PYTHONSAFEPATH": "1"}
 
 
+def environment(**more: str) -> dict[str, str]:
+    """The whole environment of such a Python: this one's, with ``more``."""
+    return {**os.environ, **for_child(), **more}
+
+
 def check() -> None:
     """Compare where each package would come from with where this one came from.
 

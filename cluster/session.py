@@ -34,7 +34,7 @@ LEASE_POLL_S = 0.25
 
 @dataclass(frozen=True)
 class Session:
-    """What a submitter needs of a cluster; the web page and the command line use the same."""
+    """What a submitter needs of a cluster."""
 
     config: Settings
     stores: Stores

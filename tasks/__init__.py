@@ -3,7 +3,7 @@
 A task is a plain function ``task(chunk, **options) -> Part``: no Celery, no broker, callable in a test.
 It may run twice on the same chunk, on two nodes at once, and should give an equal part each time.
 It reports what is wrong with one item in ``failures`` and goes on; what it raises fails the whole
-chunk, which is then tried again elsewhere.
+chunk, which is then tried again, mostly elsewhere.
 
 ``unavailable(**options) -> str`` of a module says why this machine cannot do the job, or "".
 """

@@ -32,7 +32,7 @@ def problem(job: str, options: Mapping[str, Any], packages: Path) -> str:
     command = [sys.executable, "-m", __name__, job, json.dumps(dict(options)), str(packages)]
     try:
         done = subprocess.run(
-            command, env={**os.environ, **placement.for_child()}, stdin=subprocess.DEVNULL, capture_output=True,
+            command, env=placement.environment(), stdin=subprocess.DEVNULL, capture_output=True,
             text=True, errors="replace", timeout=TIMEOUT_S, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:

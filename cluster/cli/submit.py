@@ -198,7 +198,7 @@ def _spawn(
     with log.open("ab") as stream:
         subprocess.Popen(
             [*command, "--", *inputs],
-            env={**os.environ, **placement.for_child(), "CLUSTER_BROKER_URL": config.given_broker()},
+            env=placement.environment(CLUSTER_BROKER_URL=config.given_broker()),
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,

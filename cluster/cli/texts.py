@@ -30,17 +30,17 @@ def status(found: Status) -> str:
     """Several lines about a run."""
     lines = [
         f"{found.run}: {found.state}{f' ({found.error})' if found.error else ''}",
-        f"  items     {items(found)}",
-        f"  chunks    {found.chunks_settled} of {_total(found.chunks_total)} done",
-        f"  time      {duration(found.seconds)}, since {found.started_at.astimezone():%Y-%m-%d %H:%M:%S}",
-        f"  nodes     {', '.join(f'{node} ({chunks})' for node, chunks in found.nodes.items()) or 'none yet'}",
+        f"  items        {items(found)}",
+        f"  chunks       {found.chunks_settled} of {_total(found.chunks_total)} done",
+        f"  time         {duration(found.seconds)}, since {found.started_at.astimezone():%Y-%m-%d %H:%M:%S}",
+        f"  nodes        {', '.join(f'{node} ({chunks})' for node, chunks in found.nodes.items()) or 'none yet'}",
     ]
     if found.retries:
-        lines.append(f"  retries   {found.retries}")
+        lines.append(f"  retries      {found.retries}")
     if found.state == "running":
         nobody = f"nobody: take it up with `{resume(found)}`, or start a `cluster master`"
-        lines.append(f"  master    {found.coordinator or nobody}")
-    lines += [f"  refused   {logs.plain(node)}: {logs.plain(why)}" for node, why in sorted(found.refusals.items())]
+        lines.append(f"  coordinator  {found.coordinator or nobody}")
+    lines += [f"  refused      {logs.plain(node)}: {logs.plain(why)}" for node, why in sorted(found.refusals.items())]
     return "\n".join(lines + failures(found))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import sys
@@ -34,64 +35,78 @@ def prepare(app: Celery, config: Settings) -> None:
 
     What is given by flags (``-n``, ``-c``, ``-Q``) wins.
     """
-    from celery import signals
-    from celery.utils.nodenames import default_nodename
-
     app.user_options["worker"].add(logs.format_option())
+    app.cluster_settings = config
+    _connect()
 
-    @signals.celeryd_init.connect(weak=False)
-    def set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: Any) -> None:
-        from celery.worker.state import maybe_shutdown
 
-        from cluster.nodes.beat import Beat
-        from cluster.nodes.consumer import Consumer
-        from cluster.nodes.gate import Gate
+@functools.cache
+def _connect() -> None:
+    """Hear of workers that start in this process: once, however many apps are built."""
+    from celery import signals
 
-        try:
-            url = config.require_broker()
-            redis_client.check(url)
-            # It beats from the worker's event loop, which must not wait.
-            Beat.client = redis_client.connect(
-                url, patient=False, timeout_s=BEAT_TIMEOUT_S, name=registry.CLIENT + identity.start()
-            )
-            wanted = ""
-            if instance.hostname == default_nodename(None):  # no -n was given
-                wanted = identity.take(config.cache_folder / "nodes")
-                instance.hostname = _own_name(wanted, Beat.client)
-            logs.set_up_worker(instance, options, config)
-            if wanted and wanted != instance.hostname:
-                log.warning(
-                    "another machine of this cluster is called like this one, which is %s here",
-                    instance.hostname, extra={"event": "node-renamed"},
-                )  # fmt: skip
-            conf.worker_concurrency = config.slots or capacity.slots(config)
-            Beat.keeper = _keeper(conf, config, options.get("queues") or [])
-            conf.broker_transport_options = _holding(conf, identity.start())
-            Beat.news = Consumer.news = redis_client.outage(url)
-            Beat.news.on_wait = maybe_shutdown
-            Gate.config = config
-            app.steps["consumer"].update((Gate, Beat))
-        except errors.ClusterError as error:
-            raise SystemExit(f"cluster: {error}") from None
-        except Exception as error:
-            # Celery would log it and start a worker that takes no work.
-            log.exception("the worker cannot be set up", extra={"event": "node-failed"})
-            raise SystemExit(f"cluster: the worker cannot be set up: {error}") from error
+    signals.celeryd_init.connect(_set_up)
+    signals.worker_init.connect(_be_nice)
+    signals.worker_process_init.connect(_leave_the_news_to_the_main_process)
+    signals.worker_process_init.connect(_go_first)
 
-    @signals.worker_process_init.connect(weak=False)
-    def leave_the_news_to_the_main_process(**_: Any) -> None:
-        logging.getLogger(redis_client.__name__).setLevel(logging.ERROR)
 
-    @signals.worker_init.connect(weak=False)
-    def be_nice(**_: Any) -> None:
-        if hasattr(os, "nice"):
-            os.nice(NICE)
+def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: Any) -> None:
+    config: Settings | None = getattr(instance.app, "cluster_settings", None)
+    if config is None:  # a worker of another app
+        return
+    from celery.utils.nodenames import default_nodename
+    from celery.worker.state import maybe_shutdown
 
-    @signals.worker_process_init.connect(weak=False)
-    def go_first(**_: Any) -> None:
-        # Where memory ends before we look again, the kernel shall end a chunk and no program of the owner's.
-        with contextlib.suppress(OSError):
-            Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+    from cluster.nodes.beat import Beat
+    from cluster.nodes.consumer import Consumer
+    from cluster.nodes.gate import Gate
+
+    try:
+        url = config.require_broker()
+        redis_client.check(url)
+        # It beats from the worker's event loop, which must not wait.
+        Beat.client = redis_client.connect(
+            url, patient=False, timeout_s=BEAT_TIMEOUT_S, name=registry.CLIENT + identity.start()
+        )
+        wanted = ""
+        if instance.hostname == default_nodename(None):  # no -n was given
+            wanted = identity.take(config.cache_folder / "nodes")
+            instance.hostname = _own_name(wanted, Beat.client)
+        logs.set_up_worker(instance, options, config)
+        if wanted and wanted != instance.hostname:
+            log.warning(
+                "another machine of this cluster is called like this one, which is %s here",
+                instance.hostname, extra={"event": "node-renamed"},
+            )  # fmt: skip
+        conf.worker_concurrency = config.slots or capacity.slots(config)
+        Beat.keeper = _keeper(conf, config, options.get("queues") or [])
+        conf.broker_transport_options = _holding(conf, identity.start())
+        Beat.news = Consumer.news = redis_client.outage(url)
+        Beat.news.on_wait = maybe_shutdown
+        Gate.config = config
+        instance.app.steps["consumer"].update((Gate, Beat))
+    except errors.ClusterError as error:
+        raise SystemExit(f"cluster: {error}") from None
+    except Exception as error:
+        # Celery would log it and start a worker that takes no work.
+        log.exception("the worker cannot be set up", extra={"event": "node-failed"})
+        raise SystemExit(f"cluster: the worker cannot be set up: {error}") from error
+
+
+def _leave_the_news_to_the_main_process(**_: Any) -> None:
+    logging.getLogger(redis_client.__name__).setLevel(logging.ERROR)
+
+
+def _be_nice(**_: Any) -> None:
+    if hasattr(os, "nice"):
+        os.nice(NICE)
+
+
+def _go_first(**_: Any) -> None:
+    # Where memory ends before we look again, the kernel shall end a chunk and no program of the owner's.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
 
 
 def _own_name(wanted: str, client: redis.Redis) -> str:

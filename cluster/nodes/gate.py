@@ -25,8 +25,14 @@ _handed_back: set[int] = set()
 
 
 def handed_back(pid: int) -> bool:
-    """Whether the pool's process ``pid`` was ended so that memory does not run out: no fault of its chunk."""
-    return pid in _handed_back
+    """Whether the pool's process ``pid`` was ended so that memory does not run out: no fault of its chunk.
+
+    True once, for another process may get its number.
+    """
+    if pid not in _handed_back:
+        return False
+    _handed_back.discard(pid)
+    return True
 
 
 def end_largest(members: list[Member], working: set[int]) -> int | None:

@@ -54,7 +54,10 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         if len(parsed.chunks) > 1:  # which one it was shows when each comes by itself, once the supervisor misses them
             chunks_cut_short(message, "killed", reason, worker)
         elif (entry := stores().ledger.entry(parsed.run, parsed.chunks[0])) is not None:
-            map_chunk.set_aside(parsed.run, parsed.chunks[0], stores(), entry, reason, worker)
+            ended = map_chunk.set_aside(parsed.run, parsed.chunks[0], stores(), entry, reason, worker)
+            for window in ended.complete:  # its chord does without a body, as a header failed
+                message = FoldMessage(run=parsed.run, level=0, number=window)
+                publish_fold(app, stores().ledger.label(parsed.run), message)
 
     def chunks_cut_short(message: Any, how: str, why: str, worker: Worker) -> None:
         parsed = MapMessage.model_validate(message)

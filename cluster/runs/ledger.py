@@ -322,7 +322,7 @@ class Ledger:
             pipe.hgetall(keys.run(run, "refusals"))
             if failures:
                 pipe.hgetall(keys.run(run, "failures"))
-            fields, (seconds, _), failed, running, nodes, refusals, *rest = pipe.execute()
+            fields, (seconds, micros), failed, running, nodes, refusals, *rest = pipe.execute()
         if b"state" not in fields:
             raise errors.UnknownRun(f"no run {run!r} in this cluster (`cluster runs` lists them)")
         return from_ledger(
@@ -333,7 +333,7 @@ class Ledger:
             _text(refusals),
             failed=failed,
             running=running,
-            now_s=seconds,
+            now_s=seconds + micros / 1e6,
         )
 
     def events(self, run: str) -> list[Event]:

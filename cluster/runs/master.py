@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import kombu.exceptions
 import redis
 
-from cluster import catalog, errors, keys
+from cluster import catalog, errors, keys, placement
 from cluster.job import Job
 from cluster.runs import Stores, training
 from cluster.runs.supervise import Supervisor
@@ -112,6 +115,8 @@ class Master:
         try:
             status = self._stores.ledger.status(run)
             training.publish(job, status, self._stores, self._config, self._owner, wait=False)  # others wait for us
+        except errors.OtherProcess:  # the packages of another bundle are in use here
+            self._publish_apart(run)
         except errors.RunFailed as error:  # it will not get better
             log.warning("run %s: %s", run, error, extra={"run": run})
         except (errors.ClusterError, redis.RedisError) as error:
@@ -119,6 +124,18 @@ class Master:
             log.warning("run %s is done and its model is not published yet: %s", run, error, extra={"run": run})
         except Exception:
             log.exception("run %s is done and its model is not published", run, extra={"run": run})
+
+    def _publish_apart(self, run: str) -> None:
+        """In a process of its own."""
+        done = subprocess.run(
+            [sys.executable, "-m", "cluster", "result", run, "--output", os.devnull],
+            env=placement.environment(CLUSTER_BROKER_URL=self._config.given_broker()),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode not in (0, errors.RunFailed.exit_code, errors.ITEMS_MISSING_EXIT_CODE):
+            self._again[run] = time.monotonic() + AGAIN_S
+            why = done.stderr.strip().rpartition("\n")[2]
+            log.warning("run %s is done and its model is not published yet: %s", run, why, extra={"run": run})
 
     def _rows(self) -> tuple[float, dict[str, dict[str, str]]]:
         """The moment by Redis's clock, and of each run that is not passed or supervised here its ``FIELDS``."""

@@ -77,21 +77,18 @@ class Status(BaseModel):
     """Why the run failed or who cancelled it."""
     started_at: datetime
     finished_at: datetime | None
+    seconds: float
+    """How long it has been running, or ran, by Redis's clock."""
 
     @property
     def items_settled(self) -> int:
         """Done or failed."""
         return self.items_done + self.items_failed
 
-    @property
-    def seconds(self) -> float:
-        """How long it has been running, or ran."""
-        return ((self.finished_at or datetime.now(UTC)) - self.started_at).total_seconds()
-
 
 def from_ledger(
     run: str, fields: Mapping[str, str], failures: Mapping[str, str], nodes: Mapping[str, int],
-    refusals: Mapping[str, str], *, failed: int, running: int, now_s: int,
+    refusals: Mapping[str, str], *, failed: int, running: int, now_s: float,
 ) -> Status:  # fmt: skip
     """Build it from the run's hash and its neighbours (see ``keys``)."""
     import orjson
@@ -132,5 +129,6 @@ def from_ledger(
             "error": fields.get("error") or None,
             "started_at": moment("started_at"),
             "finished_at": moment("finished_at"),
+            "seconds": max(0.0, float(fields.get("finished_at") or now_s) - float(fields["started_at"])),
         }
     )

@@ -132,3 +132,8 @@ def test_a_folder_that_cannot_be_made_costs_the_others_nothing(tmp_path: Path) -
     with pytest.raises(ValueError, match=r"letters/x\.png"):
         by_name.write_text_folder([{"a.png": "a", "letters/x.png": "x", "z.png": "z"}], tmp_path)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.png.txt", "letters", "z.png.txt"]
+
+
+def test_two_values_under_one_name_are_not_joined() -> None:
+    with pytest.raises(ValueError, match="another value for 'b'"):
+        by_name.join([{"a": 1, "b": 2}, {"b": 3}])

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import re
+import secrets
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
 from cluster import catalog, errors
-from cluster.job import Option
+from cluster.job import MOST_NAME_CHARS, Format, Option
+from cluster.wire import RUN_PATTERN
 from splitters import Chunk
 from tasks import Part
 
@@ -23,6 +28,28 @@ def test_options_not_given_have_their_defaults() -> None:
 def test_an_option_that_cannot_be_used_is_an_error(given: dict[str, Any]) -> None:
     with pytest.raises(errors.UsageError):
         catalog.get("ocr").check_options(given)
+
+
+def test_an_option_may_be_for_a_format_alone() -> None:
+    def write(parts: Iterable[Any], out: BinaryIO, *, width: int = 1) -> None:
+        out.write(b"-" * width)
+
+    width = Option("width", int, 2, "how wide")
+    job = dataclasses.replace(catalog.WORDCOUNT, options=(width,), finish=None, formats={"line": Format(write)})
+    out = io.BytesIO()
+    job.writer("line", job.check_options({"width": 3})).write([], out)
+    assert out.getvalue() == b"---"
+
+
+@pytest.mark.parametrize("name", ["", "-", "-job", "a job", "jöb", "a" * 56, "job\n"])
+def test_a_name_that_no_run_could_be_called_by_is_a_mistake_in_the_job(name: str) -> None:
+    with pytest.raises(ValueError, match="up to 55"):
+        dataclasses.replace(catalog.WORDCOUNT, name=name)
+
+
+def test_a_run_of_the_longest_name_is_called_by_it() -> None:
+    job = dataclasses.replace(catalog.WORDCOUNT, name="a" * MOST_NAME_CHARS)
+    assert re.fullmatch(RUN_PATTERN, f"{job.name}-{secrets.token_hex(4)}")
 
 
 def test_an_option_that_no_part_takes_is_a_mistake_in_the_job() -> None:
@@ -84,6 +111,13 @@ def test_run_locally_leaves_out_what_fails_and_the_outcome_names_it(tmp_path: Pa
         "bad.txt": "asked to refuse",
         "gone.txt": "cannot be read: No such file or directory",
     }
+
+
+def test_a_failure_of_what_is_not_in_the_chunk_is_nobodys(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("x")
+    part: Part[list[int]] = Part([], {"text.txt": "too short", "another.txt": "too long"})
+    job = dataclasses.replace(catalog.WORDCOUNT, task=lambda chunk: part, aggregate=list, finish=None, options=())
+    assert job.outcome_locally(tmp_path).failures == {"text.txt": "too short"}
 
 
 def test_a_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
