@@ -25,6 +25,10 @@ class Failed(Exception):
     """A run did not end well, or its answer is wrong."""
 
 
+class Unseen(Failed):
+    """A process escaped: it lived between two looks of the sampler."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measured:
     """One run."""
@@ -53,11 +57,19 @@ def submit(
 ) -> Measured:  # fmt: skip
     """Run ``job`` on a private cluster and write its result to ``output``.
 
-    Settings in the environment stand, so that one can be tried out, but no cluster is taken from there.
+    Settings in the environment stand, so that one can be tried out, but no cluster is taken from there. Where a process
+    escapes, it is measured once more.
 
     Raises:
-        Failed: The exit code is not 0, the last line says nothing of items and seconds, or a process escaped.
+        Failed: The exit code is not 0, the last line says nothing of items and seconds, or a process escaped again.
     """
+    try:
+        return _submit(job, sources, output, *options, environment=environment)
+    except Unseen:
+        return _submit(job, sources, output, *options, environment=environment)
+
+
+def _submit(job: str, sources: list[Path], output: Path, *options: str, environment: Mapping[str, str]) -> Measured:
     output.unlink(missing_ok=True)
     # As installed programs do, it may keep its bytecode.
     without = ("CLUSTER_BROKER_URL", "PYTHONDONTWRITEBYTECODE")
@@ -85,7 +97,7 @@ def submit(
         raise Failed(f"{' '.join(command)} ended with code {process.returncode}:\n{told}")
     unseen = EXPECTED - sampler.processes().keys()
     if unseen:  # a limit on what was not measured would hold for nothing
-        raise Failed(f"these processes were not seen: {', '.join(sorted(unseen))}")
+        raise Unseen(f"these processes were not seen: {', '.join(sorted(unseen))}")
     return Measured(
         wall_s=wall_s,
         result_s=output.stat().st_mtime - started_at,

@@ -55,10 +55,11 @@ def cluster(folder: Path, slots: int = SLOTS, **settings: str) -> Iterator[Ready
     Raises:
         Failed: One of them does not start.
     """
-    server = RedisServer(folder / "redis")
-    worker = Worker("ready", server.url, folder / "worker", "-c", str(slots), **settings)
     try:
-        with server, worker:
+        with (
+            RedisServer(folder / "redis") as server,
+            Worker("ready", server.url, folder / "worker", "-c", str(slots), **settings) as worker,
+        ):
             yield Ready(server.url, worker.process.pid, server.process.pid)
     except AssertionError as error:
         raise Failed(str(error)) from None

@@ -14,6 +14,7 @@ from typing import Self
 
 import psutil
 import pytest
+import redis
 
 from cluster import errors, redis_client
 from cluster.local import HEEDLESS, redis_server
@@ -24,6 +25,7 @@ JOBS = ROOT / "tests" / "kit" / "jobs"
 DATA = ROOT.parent / "shared" / "data"
 MARK = "CLUSTER_TEST_MARK"
 LOOPBACK = "127.0.0.1"
+PORT_ATTEMPTS = 5
 NONE: Mapping[str, str] = {}
 
 
@@ -48,14 +50,22 @@ def environment(**more: str) -> dict[str, str]:
 
 
 class RedisServer:
-    """A Redis of our own on a free port of ``host``, with a password. It can be started again where it was."""
+    """A Redis of our own on a free port of ``host``, with a password. It can be started again where it was.
+
+    Its port and URL are known once it was started.
+    """
 
     def __init__(self, folder: Path, *arguments: str, host: str = LOOPBACK) -> None:
         self._folder = folder
         self._arguments = arguments
         self._host = host
-        self.port = redis_server.free_port(host)
-        self.url = self.url_by(host, self.port)
+        self._was_up = False
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """Its URL for who comes the straight way."""
+        return self.url_by(self._host, self.port)
 
     def url_by(self, host: str, port: int) -> str:
         """Its URL for who comes by another way."""
@@ -67,12 +77,19 @@ class RedisServer:
     def start(self) -> Self:
         """Start it, also again on its port; with ``--appendonly yes`` it then has what it had."""
         self._folder.mkdir(exist_ok=True)
-        config = redis_server.write_config(self._folder, self._host, self.port, "secret")
-        with (self._folder / "redis.log").open("ab") as log:
-            command = [find_redis(), str(config), *self._arguments]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        wait_until("Redis answers", self._answers)
-        return self
+        for _ in range(PORT_ATTEMPTS):
+            if not self._was_up:
+                self.port = redis_server.free_port(self._host)
+            config = redis_server.write_config(self._folder, self._host, self.port, "secret")
+            with (self._folder / "redis.log").open("ab") as log:
+                command = [find_redis(), str(config), *self._arguments]
+                self.process = subprocess.Popen(command, stdout=log, stderr=log)
+            wait_until("Redis answers", lambda: self._answers() or self.process.poll() is not None)
+            if self.process.poll() is None:
+                redis_client.check(self.url)
+                self._was_up = True
+                return self
+        raise AssertionError(f"Redis does not start:\n{(self._folder / 'redis.log').read_text()[-3000:]}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -85,11 +102,12 @@ class RedisServer:
         self.process.wait()
 
     def _answers(self) -> bool:
+        """Whether this one does: another test's, with the same password, may have taken the port."""
         try:
-            redis_client.check(self.url)
-        except errors.BrokerUnreachable:
+            with redis_client.connect(self.url, patient=False, timeout_s=5) as client:
+                return bool(client.info("server")["process_id"] == self.process.pid)
+        except redis.RedisError:
             return False
-        return True
 
 
 class Worker:
