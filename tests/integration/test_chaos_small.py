@@ -11,15 +11,12 @@ from tests.kit.faults import Fault
 
 
 @pytest.mark.parametrize(
-    ("fault", "job"),
-    [
-        (Fault.CHILD_KILLED, "wordcount"),
-        (Fault.CONNECTION_RESET, "wordcount"),
-        (Fault.REDIS_RESTARTED, "measure"),
-    ],
-    ids=lambda value: value.name if isinstance(value, Fault) else value,
+    "fault",
+    [Fault.CHILD_KILLED, Fault.CONNECTION_RESET, Fault.REDIS_RESTARTED],
+    ids=lambda fault: fault.name,
 )
-def test_a_run_gives_its_answer_although(fault: Fault, job: str, tmp_path: Path) -> None:
-    with faults.scene(fault, job, tmp_path) as scene:
+def test_a_run_gives_its_answer_although(fault: Fault, tmp_path: Path) -> None:
+    # This job takes seconds on any machine: a test that is late still finds it at work.
+    with faults.scene(fault, "measure", tmp_path) as scene:
         faults.bring(fault, scene)
         scene.check()

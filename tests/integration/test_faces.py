@@ -15,6 +15,7 @@ import pytest
 
 from cluster import catalog, errors, keys, runs, settings
 from cluster.bundles.content import Content
+from cluster.nodes.registry import Node
 from cluster.runs import Stores
 from cluster.runs.status import Status
 from tasks.faces import draw
@@ -148,19 +149,28 @@ def check_drawn(found: Found, source: Path, folder: Path) -> None:
 def test_a_node_that_starts_afterwards_fetches_the_model_and_takes_part(
     nodes: Nodes, stores: Stores, tmp_path: Path
 ) -> None:
-    source = crowd(tmp_path / "in", ("kim", "ada", "yuki"), 96)
+    source = crowd(tmp_path / "in", ("kim", "ada", "yuki"), 72)
     arguments = command(nodes, source, "--model", "office", "--chunk-size", "1", "--annotate", tmp_path / "out")
-    with start_cluster(*arguments) as submitted:
+    few = {"CLUSTER_WINDOW_CHUNKS": "16"}
+    with start_cluster(*arguments, settings=few) as submitted:
         run = begun(stores).run
+        submitted.send_signal(signal.SIGSTOP)  # what is not on its way yet waits for the third node
+
+        def third_row() -> Node | None:
+            label = stores.ledger.label(run)
+            return next((n for n in stores.nodes.nodes() if n.name == "third@test" and label in n.jobs), None)
+
         with node("third", nodes.url, tmp_path) as third:
+            row = wait_until("the third node has the model", third_row)
+            assert row
+            assert "office:1" in row.bundles
+            submitted.send_signal(signal.SIGCONT)
             out, err = submitted.communicate(timeout=TIMEOUT_S)
             assert submitted.returncode == 0, err
-            [row] = [row for row in stores.nodes.nodes() if row.name == "third@test"]
-            assert "office:1" in row.bundles
             assert "Traceback" not in third.text()
     assert {"one@test", "two@test", "third@test"} <= set(stores.ledger.status(run).nodes)
     assert {label for here in labels(out).values() for label in here} == {"kim", "ada", "unknown"}
-    assert len(labels(out)) == 96
+    assert len(labels(out)) == 72
     check_drawn(json.loads(out), source, tmp_path / "out")
 
 
@@ -175,9 +185,9 @@ def test_a_new_version_is_for_the_next_run_and_not_for_the_running_one(
     with start_cluster(*command(nodes, source, "--model", name, "--chunk-size", "1")) as submitted:
         old = begun(stores).run
         assert bundles.push(name, new, "a test").current == 2
+        assert stores.ledger.status(old).state == "running"
         done = cluster(*command(nodes, faces.FOLDER / "party" / "garden.jpg", "--model", name), timeout_s=TIMEOUT_S)
         assert labels(done.stdout) == {"garden.jpg": ["kim", "ada", "tom"]}, done.stderr
-        assert stores.ledger.status(old).state == "running"
         out, err = submitted.communicate(timeout=TIMEOUT_S)
     assert submitted.returncode == 0, err
     assert stores.ledger.status(old).options["model"].startswith(f"{name}:1.")  # with its digest
@@ -299,7 +309,7 @@ def test_a_picture_that_was_changed_since_the_run_began_is_not_drawn_for_who_ask
 
 
 def test_who_takes_up_a_run_gets_its_pictures(nodes: Nodes, stores: Stores, tmp_path: Path) -> None:
-    source = crowd(tmp_path / "in", ("gus", "rosa"), 24)
+    source = crowd(tmp_path / "in", ("gus", "rosa"), 48)
     with start_cluster(*command(nodes, source, "--model", "office", "--chunk-size", "1")) as submitted:
         run = begun(stores).run
         submitted.send_signal(signal.SIGTERM)
@@ -308,7 +318,7 @@ def test_who_takes_up_a_run_gets_its_pictures(nodes: Nodes, stores: Stores, tmp_
     done = cluster("resume", "-q", run, source, "--annotate", tmp_path / "out", "--broker", nodes.url,
                    timeout_s=TIMEOUT_S)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert len(labels(done.stdout)) == 24
+    assert len(labels(done.stdout)) == 48
     check_drawn(json.loads(done.stdout), source, tmp_path / "out")
 
 

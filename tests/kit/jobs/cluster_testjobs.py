@@ -131,8 +131,13 @@ PICKY = Job(
 )
 
 
-def tag(chunk: Chunk, *, model: str | None = None, seconds: float = 0.05) -> Part[dict[str, str]]:
-    """Tell who did each item, and with which model; a package named in it is imported."""
+def tag(chunk: Chunk, *, model: str | None = None, seconds: float = 0.05, gate: str = "") -> Part[dict[str, str]]:
+    """Tell who did each item, and with which model; a package named in it is imported.
+
+    With a ``gate``, nothing is done before there is a file of that name.
+    """
+    while gate and not Path(gate).exists():
+        time.sleep(0.02)
     time.sleep(seconds)
     folder = Path(str(model))
     package = folder / "package.txt"
@@ -163,7 +168,7 @@ TAGGED = Job(
     split=split,
     task=tag,
     aggregate=by_name.join,
-    options=(MODEL, Option("seconds", float, 0.05, "seconds a chunk")),
+    options=(MODEL, Option("seconds", float, 0.05, "seconds a chunk"), Option("gate", str, "", "file to wait for")),
     needs=("model",),
     bundles="tagged",
 )
