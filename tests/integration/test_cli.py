@@ -169,5 +169,6 @@ def test_output_to_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
     done = subprocess.run(
         command, shell=True, env=environment(), capture_output=True, text=True, timeout=60, check=False
     )
+    assert len(done.stdout) == 10, done.stderr
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr

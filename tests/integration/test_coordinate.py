@@ -12,7 +12,7 @@ import pytest
 from cluster import catalog, celery_app, keys, settings
 from cluster.runs import Stores
 from cluster.runs.coordinate import HUNGRY_S, Coordinator, cancel
-from cluster.runs.lease import Lease
+from cluster.runs.lease import Busy, Lease
 from cluster.runs.supervise import Supervisor
 from splitters import Chunk, Item
 from tests.kit.waiting import wait_until
@@ -36,14 +36,19 @@ class Two:
         wait: Callable[[], None] = lambda: None  # noqa: E731
         return supervisor, Coordinator(self._app, job, self.run, self.stores, self._config, supervisor, wait)
 
-    def sleep(self) -> None:
-        """As if the one had, for longer than its lease."""
-        self.stores.ledger.redis.hset(keys.run(self.run), "lease_until_ms", 1)
-
     def other(self, chunks: list[Chunk]) -> Lease:
-        """Another one comes and reads as far as that."""
+        """Another one comes and reads as far as that, as if the one had slept for longer than its lease."""
         supervisor, coordinator = self.who("another")
-        coordinator._entered = coordinator._fenced(Lease.split)
+
+        def takes_over() -> bool:
+            self.stores.ledger.redis.hset(keys.run(self.run), "lease_until_ms", 1)
+            try:
+                coordinator._entered = coordinator._fenced(Lease.split)
+            except Busy:  # the one, which does not sleep, has just kept it
+                return False
+            return True
+
+        wait_until("the lease is the other's", takes_over)
         coordinator._publish_all(iter(chunks))
         coordinator._flush()
         return supervisor.lease()
@@ -60,7 +65,6 @@ def two(redis_url: str, stores: Stores, request: pytest.FixtureRequest) -> Itera
 def test_one_who_leaves_late_takes_no_input_along_that_is_the_others_by_then(two: Two) -> None:
     def read() -> Iterator[Chunk]:
         yield from CHUNKS[:2]  # uploaded, and not enough for a window
-        two.sleep()
         two.other(CHUNKS)
         raise SystemExit(143)
 
@@ -75,7 +79,6 @@ def test_one_who_leaves_late_takes_no_input_along_that_is_the_others_by_then(two
 def test_one_who_only_waits_leaves_the_lease_to_whoever_has_the_input(two: Two) -> None:
     def read() -> Iterator[Chunk]:
         yield from CHUNKS[:4]
-        two.sleep()
         two.other(CHUNKS[:6]).release()  # and is stopped before the end of the input
         yield from CHUNKS[4:]
 

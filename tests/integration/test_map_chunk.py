@@ -13,6 +13,12 @@ from cluster.wire import FoldMessage, MapMessage
 from tests.kit.played_run import CONFIG, JOB, Run, lengths, on
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_left_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a test is held up."""
+    monkeypatch.setattr(map_chunk, "LONG_S", 60.0)
+
+
 def test_chunks_that_travel_together_are_settled_each_by_itself(stores: Stores) -> None:
     run = Run(stores, windows=2, window_chunks=3)
     run.do(1)
