@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import os
 import sys
@@ -35,16 +34,11 @@ def prepare(app: Celery, config: Settings) -> None:
 
     What is given by flags (``-n``, ``-c``, ``-Q``) wins.
     """
-    app.user_options["worker"].add(logs.format_option())
-    app.cluster_settings = config
-    _connect()
-
-
-@functools.cache
-def _connect() -> None:
-    """Hear of workers that start in this process: once, however many apps are built."""
     from celery import signals
 
+    app.user_options["worker"].add(logs.format_option())
+    app.cluster_settings = config
+    # Connected again, by another app of this process, these change nothing.
     signals.celeryd_init.connect(_set_up)
     signals.worker_init.connect(_be_nice)
     signals.worker_process_init.connect(_leave_the_news_to_the_main_process)
