@@ -19,6 +19,7 @@ from cluster import errors, keys, redis_client, runs
 from cluster.bundles import shelf
 from cluster.job import Job, Source, paths
 from cluster.runs import Stores, demand
+from cluster.runs.cancel import cancel
 from cluster.settings import Settings
 from splitters import Chunk
 
@@ -75,7 +76,7 @@ class Session:
             errors.InputChanged: The input is not the one that the run was begun with.
         """
         # They bring Celery with them: a private cluster's worker starts while they are loaded.
-        from cluster.runs.coordinate import Coordinator, cancel
+        from cluster.runs.coordinate import Coordinator
         from cluster.runs.supervise import Supervisor
         from cluster.runs.watch import Watch
 

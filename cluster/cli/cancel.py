@@ -6,7 +6,7 @@ import click
 
 from cluster import errors
 from cluster.cli import shared
-from cluster.runs import coordinate
+from cluster.runs.cancel import cancel
 
 
 @click.command("cancel", epilog="\b\nExample:\n  cluster cancel ocr-1a2b3c4d")
@@ -15,7 +15,7 @@ from cluster.runs import coordinate
 def command(run: str, broker: str | None) -> None:
     """Stop RUN. What it has done so far is dropped."""
     _, stores = shared.connect(broker)
-    did, state = coordinate.cancel(run, stores, "cancelled by cluster cancel")
+    did, state = cancel(run, stores, "cancelled by cluster cancel")
     if state == "unknown":
         raise errors.UnknownRun(f"no run {run!r} in this cluster (`cluster runs` lists them)")
     if not did and state != "cancelled":

@@ -19,6 +19,7 @@ from cluster.cli import texts
 from cluster.cli.output import Target
 from cluster.cli.progress import Progress
 from cluster.job import Job
+from cluster.runs.cancel import cancel
 from cluster.runs.status import Status
 from cluster.session import Input, Session
 from cluster.settings import DEFAULT_MASTER, Settings
@@ -48,14 +49,12 @@ def to_end(
 
 
 def _cancel(opened: Session, run: str) -> None:
-    from cluster.runs import coordinate
-
     try:
         found = opened.stores.ledger.status(run, failures=False)
         if found.role == "splitter" and found.coordinator != session.whoami():
             click.echo(f"{run}: goes on with {found.coordinator}. To cancel it: cluster cancel {run}", err=True)
             return
-        coordinate.cancel(run, opened.stores, "the submitter was stopped")
+        cancel(run, opened.stores, "the submitter was stopped")
     except redis.RedisError as error:
         click.echo(f"{run}: not cancelled, as Redis does not answer ({error}): cluster cancel {run}", err=True)
         return

@@ -22,7 +22,8 @@ from cluster.bundles.manifest import Manifest, parse_ref
 from cluster.bundles.shelf import Shelf
 from cluster.cli import bundle_texts, shared
 from cluster.job import Job
-from cluster.runs import coordinate, demand
+from cluster.runs import demand
+from cluster.runs.cancel import cancel
 from cluster.settings import Settings
 
 
@@ -45,7 +46,7 @@ class Place(NamedTuple):
             return cls(shelf.here(config), config, lambda ref: (), lambda run, why: None)
         config, stores = shared.connect(broker)
         in_use = functools.partial(demand.in_use, stores.ledger.redis)
-        return cls(stores.models, config, in_use, lambda run, why: coordinate.cancel(run, stores, why, "failed"))
+        return cls(stores.models, config, in_use, lambda run, why: cancel(run, stores, why, "failed"))
 
     @property
     def bundles(self) -> Bundles:

@@ -18,6 +18,7 @@ from cluster.cli import output as outputs
 from cluster.job import Job, Option
 from cluster.nodes.registry import PENDING, Node
 from cluster.runs import Stores, demand
+from cluster.runs.cancel import cancel
 from cluster.settings import Settings
 
 ANSWER_S = 5.0
@@ -179,9 +180,7 @@ def _detach(
         try:
             _spawn(config, run, inputs, folder / f"{run}.log", target, format_name, drawn)
         except BaseException:
-            from cluster.runs import coordinate
-
-            coordinate.cancel(run, opened.stores, "it could not be left to the background", "failed")
+            cancel(run, opened.stores, "it could not be left to the background", "failed")
             raise
     click.echo(run)
     click.echo(f"follow it with `cluster status {run}`, its log is {folder / run}.log", err=True)

@@ -13,7 +13,7 @@ import kombu.exceptions
 
 from cluster import blobs, errors, keys, redis_client
 from cluster.job import Job, Source, paths, sift
-from cluster.runs import Stores, celery_tasks, queues
+from cluster.runs import Stores, celery_tasks
 from cluster.runs.backlog import Backlog
 from cluster.runs.lease import Busy, Lease, OutOfStep, Split
 from cluster.runs.pace import Pace
@@ -354,26 +354,6 @@ class Memory:
             )
             log.warning("run %s: Redis %s", self._run, text, extra={"event": "redis-memory", "run": self._run})
         return fits
-
-
-def cancel(
-    run: str, stores: Stores, reason: str, state: str = "cancelled", fence: str | None = None
-) -> tuple[bool, str]:
-    """End a run now. Chunks that are being done end without effect; their input is dropped.
-
-    Returns:
-        Whether this call did it, and the state the run is in.
-    """
-    did, now = stores.ledger.stop(run, state, reason, fence)
-    if did:
-        for chunk in stores.ledger.unsettled(run):
-            stores.blobs.drop(keys.input_scope(run, chunk))
-        for window in stores.ledger.open_windows(run):
-            stores.blobs.drop(keys.parts_scope(run, window))
-        stores.ledger.forget_work(run)
-        if "@" in (label := stores.ledger.label(run)):  # nobody may serve it from now on
-            queues.unsend(stores.ledger.redis, keys.queue(label), {run})
-    return did, now
 
 
 def _changed(run: str, chunk: int) -> str:

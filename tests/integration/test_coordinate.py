@@ -11,7 +11,8 @@ import pytest
 
 from cluster import catalog, celery_app, keys, settings
 from cluster.runs import Stores
-from cluster.runs.coordinate import HUNGRY_S, Coordinator, cancel
+from cluster.runs.cancel import cancel
+from cluster.runs.coordinate import HUNGRY_S, Coordinator
 from cluster.runs.lease import Busy, Lease
 from cluster.runs.supervise import Supervisor
 from splitters import Chunk, Item

@@ -13,6 +13,7 @@ from cluster import errors, keys, redis_client
 from cluster.blobs.redis import RedisBlobs
 from cluster.job import Job
 from cluster.runs import Stores, coordinate, map_chunk, parts
+from cluster.runs.cancel import cancel
 from cluster.runs.lease import Busy, Lease, Split
 from cluster.runs.records import MOST_LOSSES, Attempts, Done
 from cluster.wire import ChunkEntry, MapMessage
@@ -124,7 +125,7 @@ def test_a_large_part_that_comes_after_the_end_of_a_run_does_not_stay(state: str
     run = Run(stores)
 
     def late(chunk: Chunk) -> Part[dict[str, str]]:
-        coordinate.cancel(run.run, stores, "by a test", state)
+        cancel(run.run, stores, "by a test", state)
         return Part({chunk[0].name: "too late"})
 
     job = Job(name="lengths", about="", split=JOB.split, task=late, aggregate=JOB.aggregate)
@@ -214,7 +215,7 @@ def test_repeats_of_a_message_use_up_no_attempts_of_the_chunk_that_is_being_done
 
 def test_chunks_are_not_entered_in_a_run_that_is_over(stores: Stores, client: redis.Redis) -> None:
     run = Run(stores)
-    coordinate.cancel(run.run, stores, "by a test")
+    cancel(run.run, stores, "by a test")
     assert run.lease.open_window(Split(chunks=2, windows=1), [run.upload(2, 1)], {}, 0) is None
     assert not client.exists(keys.run(run.run, "chunks"), keys.run(run.run, "windows"), keys.run(run.run, "done"))
 
@@ -232,8 +233,8 @@ def test_the_number_of_items_counted_ahead_does_not_replace_the_true_one(stores:
 def test_a_cancelled_run_takes_nothing_more_and_drops_its_input(stores: Stores, client: redis.Redis) -> None:
     run = Run(stores)
     run.do(0)
-    assert coordinate.cancel(run.run, stores, "by a test") == (True, "cancelled")
-    assert coordinate.cancel(run.run, stores, "again") == (False, "cancelled")
+    assert cancel(run.run, stores, "by a test") == (True, "cancelled")
+    assert cancel(run.run, stores, "again") == (False, "cancelled")
     assert run.do(1) == "cancelled"
     assert run.fold(0, 0) == "cancelled"
     assert run.end_split(2, 1) == "cancelled"

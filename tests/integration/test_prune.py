@@ -13,7 +13,8 @@ import pytest
 import redis
 
 from cluster import celery_app, errors, keys, redis_client, runs, settings
-from cluster.runs import Stores, celery_tasks, coordinate, prune, records
+from cluster.runs import Stores, celery_tasks, prune, records
+from cluster.runs.cancel import cancel
 from cluster.runs.lease import Lease, Split
 from cluster.wire import ChunkEntry
 from tests.kit.programs import RedisServer, Worker, cluster
@@ -108,7 +109,7 @@ def test_messages_of_a_run_that_no_node_took_go_with_it(broker: str, client: red
         celery_tasks.publish_window(app, "measure", run, 0, [range(1), range(1, 2), range(2, 3)])
     app.close()
     client.rpush("cluster.measure", b"not one of ours", b"{}")
-    coordinate.cancel(over, stores, "test")
+    cancel(over, stores, "test")
     prune.prune(stores, prune.ended(stores))
     waiting: Any = client.lrange("cluster.measure", 0, -1)
     ids = [json.loads(message)["headers"]["id"] for message in waiting if b"headers" in message]

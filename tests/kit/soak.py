@@ -12,7 +12,8 @@ import pytest
 import redis
 
 from cluster import catalog, keys, redis_client, session, settings
-from cluster.runs import Stores, coordinate, prune
+from cluster.runs import Stores, prune
+from cluster.runs.cancel import cancel
 from cluster.session import Session
 from tests.kit.programs import RedisServer, Worker
 from tests.kit.waiting import wait_until
@@ -70,7 +71,7 @@ def do(opened: Session, source: Path, runs: int) -> None:
         try:
             assert opened.coordinate(job, run, session.Input(job, [source], options), wait) == "done"
         except Stopped:
-            assert coordinate.cancel(run, opened.stores, "soaked") == (True, "cancelled")
+            assert cancel(run, opened.stores, "soaked") == (True, "cancelled")
 
 
 def prune_all(client: redis.Redis, stores: Stores) -> None:

@@ -57,6 +57,13 @@ def test_heavy_libraries_are_loaded_only_when_used() -> None:
     assert not HEAVY & {name.partition(".")[0] for name in done.stdout.split()}
 
 
+def test_commands_that_only_look_and_stop_start_without_celery() -> None:
+    commands = ("cancel", "doctor", "models", "nodes", "result", "runs", "status", "submit")
+    code = f"import sys, {', '.join(f'cluster.cli.{name}' for name in commands)}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not {"celery", "kombu"} & {name.partition(".")[0] for name in done.stdout.split()}
+
+
 @pytest.mark.parametrize("paper", PAPERS)
 def test_every_path_and_recipe_that_a_paper_names_exists(paper: str) -> None:
     text = (ROOT / paper).read_text()

@@ -1,0 +1,26 @@
+"""End a run before its end. No Celery here: whoever only wants to stop a run need not load it."""
+
+from __future__ import annotations
+
+from cluster import keys
+from cluster.runs import Stores, queues
+
+
+def cancel(
+    run: str, stores: Stores, reason: str, state: str = "cancelled", fence: str | None = None
+) -> tuple[bool, str]:
+    """End a run now. Chunks that are being done end without effect; their input is dropped.
+
+    Returns:
+        Whether this call did it, and the state the run is in.
+    """
+    did, now = stores.ledger.stop(run, state, reason, fence)
+    if did:
+        for chunk in stores.ledger.unsettled(run):
+            stores.blobs.drop(keys.input_scope(run, chunk))
+        for window in stores.ledger.open_windows(run):
+            stores.blobs.drop(keys.parts_scope(run, window))
+        stores.ledger.forget_work(run)
+        if "@" in (label := stores.ledger.label(run)):  # nobody may serve it from now on
+            queues.unsend(stores.ledger.redis, keys.queue(label), {run})
+    return did, now
