@@ -14,6 +14,8 @@ from cluster import catalog, celery_app, runs, settings
 from cluster.runs import Stores, celery_tasks
 from cluster.wire import FoldMessage
 from tests.kit import inputs
+from tests.kit.held import Held
+from tests.kit.looking import begun, no_message_is_left, published
 from tests.kit.programs import DATA, Worker, cluster, start_cluster
 from tests.kit.waiting import wait_until
 
@@ -81,14 +83,11 @@ def test_the_answer_of_the_cluster_is_that_of_run_locally(
 
 
 def test_two_workers_share_a_run(broker: str, tmp_path: Path) -> None:
-    source = texts(tmp_path / "in", 40)
-    done = cluster("submit", "--job", "measure", "--seconds", "0.1", source, "--broker", broker)
+    source, trace = texts(tmp_path / "in", 4, "meet 4"), tmp_path / "trace"  # all at the same time
+    done = cluster("submit", "--job", "once", "--trace", trace, source, "--broker", broker)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == catalog.get("measure").run_locally(source)
-    nodes = status(broker, run_id(done.stderr))["nodes"]
-    assert set(nodes) == {"one@test", "two@test"}
-    assert sum(nodes.values()) == 40
-    assert min(nodes.values()) >= 10
+    assert json.loads(done.stdout) == catalog.get("once").run_locally(source, trace=str(trace))
+    assert status(broker, run_id(done.stderr))["nodes"] == {"one@test": 2, "two@test": 2}
 
 
 def test_the_status_tells_what_scripts_need(broker: str, tmp_path: Path) -> None:
@@ -137,7 +136,7 @@ def test_a_chunk_that_fails_once_is_tried_again(broker: str, tmp_path: Path) -> 
     source = texts(tmp_path / "in", 2)
     (source / "flaky.txt").write_text("fail once")
     trace = tmp_path / "trace"
-    done = cluster("submit", "--job", "measure", "--trace", trace, source, "--broker", broker)
+    done = cluster("submit", "--job", "once", "--trace", trace, source, "--broker", broker)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["flaky.txt"] == "9"
     assert trace.read_text().count("flaky.txt ") == 2
@@ -166,13 +165,13 @@ def test_a_chunk_that_takes_too_long_is_ended_and_set_aside(redis_url: str, tmp_
     (source / "long.txt").write_text("sleep long")
     (source / "deaf.txt").write_text("sleep deaf")
     url = f"{redis_url[:-1]}4"
-    limits = {"CLUSTER_CHUNK_TIME_LIMIT_S": "1", "CLUSTER_CHUNK_TIME_GRACE_S": "1"}
+    limits = {"CLUSTER_CHUNK_TIME_LIMIT_S": "1", "CLUSTER_CHUNK_TIME_GRACE_S": "3"}
     with Worker("hasty", url, tmp_path, "-c", "2", CLUSTER_MAX_ATTEMPTS="2"):
         done = cluster("submit", "--job", "measure", source, "--broker", url, settings=limits)
     assert done.returncode == 3, done.stderr
     assert sorted(json.loads(done.stdout)) == ["000.txt", "001.txt"]
     assert "long.txt: took longer than its time limit" in done.stderr
-    assert "deaf.txt: took longer than 2 s and could not be interrupted" in done.stderr
+    assert "deaf.txt: took longer than 4 s and could not be interrupted" in done.stderr
 
 
 def test_a_fold_that_kills_every_process_fails_the_run(broker: str, tmp_path: Path) -> None:
@@ -195,17 +194,18 @@ def test_a_run_that_cannot_be_left_to_the_background_is_not_begun(broker: str, t
 def test_a_run_whose_submitter_is_gone_ends_without_it(
     number: signal.Signals, broker: str, tmp_path: Path, stores: Stores
 ) -> None:
-    source = texts(tmp_path / "in", 20)
-    with start_cluster("submit", "--job", "measure", "--seconds", "0.3", source, "--broker", broker) as submit:
-        run = wait_until("all is published", lambda: published(stores, 20))
-        wait_until("the input is read", lambda: stores.ledger.progress(run).split_ended)
-        submit.send_signal(number)
-        _, err = submit.communicate(timeout=30)
+    with Held(tmp_path, 20) as held:
+        arguments = ("submit", "--job", "measure", *held.options, held.source, "--broker", broker)
+        with start_cluster(*arguments) as submit:
+            run = wait_until("all is published", lambda: published(stores, 20))
+            wait_until("the input is read", lambda: stores.ledger.progress(run).split_ended)
+            submit.send_signal(number)
+            _, err = submit.communicate(timeout=30)
     assert submit.returncode == (-number if number == signal.SIGKILL else 128 + number)
     assert number == signal.SIGKILL or f"cluster resume {run}" in err
     done = cluster("result", run, "--wait", "--broker", broker)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == catalog.get("measure").run_locally(source)
+    assert json.loads(done.stdout) == held.answer()
 
 
 def test_a_part_that_cannot_travel_fails_its_chunk_alone(broker: str, tmp_path: Path) -> None:
@@ -217,28 +217,25 @@ def test_a_part_that_cannot_travel_fails_its_chunk_alone(broker: str, tmp_path: 
 
 
 def test_messages_replayed_by_hand_change_nothing(broker: str, tmp_path: Path) -> None:
-    source = texts(tmp_path / "in", 8)
     config = settings.load(broker_url=broker)
     app, stores = celery_app.build(config), runs.connect(config)
-    with start_cluster("submit", "--job", "measure", "--seconds", "0.3", source, "--broker", broker) as submit:
-        run = wait_until("the run is published", lambda: published(stores, 8))
-        celery_tasks.publish_window(app, "measure", run, 0, [range(at, at + 1) for at in range(4)])
-        celery_tasks.publish_window(app, "measure", run, 1, [range(4, 8)])
-        celery_tasks.publish_fold(app, "measure", FoldMessage(run=run, level=0, number=0))
-        out, err = submit.communicate(timeout=60)
+    with Held(tmp_path, 8) as held:
+        arguments = ("submit", "--job", "measure", *held.options, held.source, "--broker", broker)
+        with start_cluster(*arguments) as submit:
+            run = wait_until("the run is published", lambda: published(stores, 8))
+            celery_tasks.publish_window(app, "measure", run, 0, [range(at, at + 1) for at in range(4)])
+            celery_tasks.publish_window(app, "measure", run, 1, [range(4, 8)])
+            celery_tasks.publish_fold(app, "measure", FoldMessage(run=run, level=0, number=0))
+            held.let_go()
+            out, err = submit.communicate(timeout=60)
     assert submit.returncode == 0, err
-    assert json.loads(out) == catalog.get("measure").run_locally(source)
+    assert json.loads(out) == held.answer()
     celery_tasks.publish_window(app, "measure", run, 0, [range(at, at + 1) for at in range(4)])
-    duplicates = stores.ledger.status(run).duplicates
-    assert duplicates >= 1
+    wait_until("all messages are taken", lambda: no_message_is_left(stores, run))
     found = stores.ledger.status(run)
+    assert found.duplicates >= 1
     assert (found.items_done, found.chunks_settled, sum(found.nodes.values())) == (8, 8, 8)
     app.close()
-
-
-def published(stores: Stores, chunks: int) -> str:
-    latest = stores.ledger.runs(1)
-    return latest[0].run if latest and latest[0].chunks_published == chunks and latest[0].state == "running" else ""
 
 
 @pytest.mark.parametrize("message", [{}, None, "text", {"run": "../x", "chunk": 0}])
@@ -267,11 +264,6 @@ def test_a_cancelled_run_stops_and_its_submitter_says_so(broker: str, tmp_path: 
     assert cluster("result", run, "--broker", broker).returncode == 5
 
 
-def begun(stores: Stores) -> str:
-    latest = stores.ledger.runs(1)
-    return latest[0].run if latest and latest[0].state == "running" and latest[0].chunks_settled else ""
-
-
 def test_ctrl_c_cancels_the_run_and_says_how_to_keep_it(broker: str, tmp_path: Path, stores: Stores) -> None:
     source = texts(tmp_path / "in", 200)
     with start_cluster("submit", "--job", "measure", "--seconds", "0.2", source, "--broker", broker) as submit:
@@ -286,19 +278,18 @@ def test_ctrl_c_cancels_the_run_and_says_how_to_keep_it(broker: str, tmp_path: P
 
 
 def test_a_detached_run_goes_on_by_itself(broker: str, tmp_path: Path) -> None:
-    source = texts(tmp_path / "in", 20)
     cache = {"CLUSTER_CACHE_DIR": str(tmp_path / "cache")}
-    done = cluster(
-        "submit", "--job", "measure", "--seconds", "0.8", "--detach", source, "--broker", broker, settings=cache
-    )
-    assert done.returncode == 0, done.stderr
-    run = done.stdout.strip()
-    early = cluster("result", run, "--broker", broker)
+    with Held(tmp_path, 20) as held:
+        arguments = ("submit", "--job", "measure", *held.options, "--detach", held.source, "--broker", broker)
+        done = cluster(*arguments, settings=cache)
+        assert done.returncode == 0, done.stderr
+        run = done.stdout.strip()
+        early = cluster("result", run, "--broker", broker)
     assert early.returncode == 5
     assert "still going on" in early.stderr
     late = cluster("result", run, "--wait", "--broker", broker)
     assert late.returncode == 0, late.stderr
-    assert json.loads(late.stdout) == catalog.get("measure").run_locally(source)
+    assert json.loads(late.stdout) == held.answer()
     listed = json.loads(cluster("runs", "--json", "--broker", broker).stdout)
     assert run in [row["run"] for row in listed]
     log = tmp_path / "cache" / "runs" / f"{run}.log"
@@ -306,19 +297,20 @@ def test_a_detached_run_goes_on_by_itself(broker: str, tmp_path: Path) -> None:
 
 
 def test_windows_keep_what_is_on_its_way_within_limits(broker: str, tmp_path: Path, stores: Stores) -> None:
-    source = texts(tmp_path / "in", 60)
     limits = {"CLUSTER_WINDOW_CHUNKS": "6", "CLUSTER_FOLD_CHUNKS": "4"}
     most = 0
-    arguments = ("submit", "--job", "measure", "--seconds", "0.05", source, "--broker", broker)
-    with start_cluster(*arguments, settings=limits) as submit:
-        run = wait_until("the run has begun", lambda: begun(stores))
-        while submit.poll() is None:
-            found = stores.ledger.status(run)
-            most = max(most, found.chunks_published - found.chunks_settled)
-        out, err = submit.communicate(timeout=60)
+    with Held(tmp_path, 60) as held:
+        options = ("--job", "measure", "--seconds", "0.05", *held.options)
+        with start_cluster("submit", *options, held.source, "--broker", broker, settings=limits) as submit:
+            run = wait_until("as many as may be are on their way", lambda: published(stores, 6))
+            held.let_go()
+            while submit.poll() is None:
+                found = stores.ledger.status(run)
+                most = max(most, found.chunks_published - found.chunks_settled)
+            out, err = submit.communicate(timeout=60)
     assert submit.returncode == 0, err
     assert len(json.loads(out)) == 60
-    assert 1 <= most <= 6
+    assert most <= 6
 
 
 def test_blobs_may_lie_in_a_shared_folder(redis_url: str, tmp_path: Path) -> None:
@@ -328,11 +320,14 @@ def test_blobs_may_lie_in_a_shared_folder(redis_url: str, tmp_path: Path) -> Non
     # This node alone knows where the blobs are, so it alone may take the run's chunks.
     with Worker("files", f"{redis_url[:-1]}3", tmp_path, "-c", "2", **place):
         done = cluster("submit", "--job", "measure", source, "--broker", f"{redis_url[:-1]}3", settings=place)
+        wait_until("only folds are left", lambda: all("/folds/" in path for path in files(tmp_path / "blobs")), 5)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == catalog.get("measure").run_locally(source)
-    left = [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
-    assert all("/folds/" in str(path) for path in left)
-    assert left
+    assert files(tmp_path / "blobs")
+
+
+def files(folder: Path) -> list[str]:
+    return [str(path) for path in folder.rglob("*") if path.is_file()]
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the scans are not on this machine")

@@ -137,16 +137,12 @@ class Scene:
     def stop_at_work(self, worker: Worker) -> None:
         """Stop a node at a moment when it has claimed a chunk and not committed it."""
 
-        def caught() -> bool:
-            worker.send(signal.SIGSTOP)
-            claims: Any = self.client.hvals(keys.run(self.run, "claims"))
-            if any(f"{worker.name}@test" in claim.decode() for claim in claims):
-                return True
+        def works() -> bool:
             assert self.state() == "running", "the run ended before the node was caught at work"
-            worker.send(signal.SIGCONT)
-            return False
+            claims: Any = self.client.hvals(keys.run(self.run, "claims"))
+            return any(f"{worker.name}@test" in claim.decode() for claim in claims)
 
-        wait_until(f"{worker.name} is caught at work", caught)
+        worker.stop_when(f"{worker.name} is caught at work", works)
 
     @property
     def label(self) -> str:

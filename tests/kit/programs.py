@@ -7,10 +7,10 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import psutil
 import pytest
@@ -27,6 +27,7 @@ MARK = "CLUSTER_TEST_MARK"
 LOOPBACK = "127.0.0.1"
 PORT_ATTEMPTS = 5
 NONE: Mapping[str, str] = {}
+Value = TypeVar("Value")
 
 
 def find_redis() -> str:
@@ -136,6 +137,7 @@ class Worker:
     def start(self) -> Self:
         """Start it without waiting."""
         with self.log.open("ab") as log:
+            self._said_before_bytes = log.tell()
             self.process = subprocess.Popen(
                 self._command,
                 cwd=self._folder,
@@ -148,9 +150,12 @@ class Worker:
 
     def wait_until_ready(self) -> Self:
         """It takes work from now on."""
-        wait_until(f"{self.name} is ready", lambda: " ready." in self.text() or self.process.poll() is not None)
+        wait_until(f"{self.name} is ready", lambda: self._is_ready() or self.process.poll() is not None)
         assert self.process.poll() is None, self.text()
         return self
+
+    def _is_ready(self) -> bool:
+        return b" ready." in self.log.read_bytes()[self._said_before_bytes :]
 
     def text(self) -> str:
         """What it has logged."""
@@ -173,6 +178,19 @@ class Worker:
         """Send a signal to it and all its children, if it lives."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, number)
+
+    def stop_when(self, what: str, condition: Callable[[], Value]) -> Value:
+        """Stop it and its children at a moment when the condition holds; gives what it gave."""
+
+        def caught() -> Value:
+            self.send(signal.SIGSTOP)
+            # Asked twice: by then whatever it had sent before is done.
+            found = condition() and condition()
+            if not found:
+                self.send(signal.SIGCONT)
+            return found
+
+        return wait_until(what, caught)
 
 
 def cluster(
