@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import redis
 
@@ -18,6 +19,10 @@ from tests.kit.programs import JOBS, RedisServer
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
+
+# This machine may be busy with other things: how long an example takes says nothing.
+hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("busy")
 
 # The catalog is read once in a process: the test jobs must be on the path before.
 sys.path.insert(0, str(JOBS))

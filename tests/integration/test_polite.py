@@ -28,7 +28,7 @@ MIB = 2**20
 # Much, so that what other tests take and give back meanwhile does not matter.
 HELD_BYTES = min(4 * 2**30, psutil.virtual_memory().available // 4)
 # Of all cores, so that what else runs on the machine at the time is not taken for the programs of these tests.
-IN_USE = {"CLUSTER_IN_USE_CORES": str(0.75 * CORES), "CLUSTER_CALM_S": "2"}
+IN_USE = {"CLUSTER_IN_USE_CORES": str(0.6 * CORES), "CLUSTER_CALM_S": "2"}
 BUSY_TIMEOUT_S = 90.0
 
 
@@ -180,7 +180,8 @@ def test_a_chunk_is_handed_back_when_memory_runs_out_and_none_is_lost(broker: st
         limits = {"CLUSTER_CALM_S": "1", "CLUSTER_MEMORY_MINIMUM_BYTES": half_held()}
         worker = stack.enter_context(Worker("short", broker, tmp_path, CLUSTER_SLOTS="2", **limits))
         waiting = stack.enter_context(start_cluster(*submit))
-        wait_until("only the one that sleeps is left", lambda: trace.exists() and node(broker).busy == 1)
+        wait_until("both are begun", lambda: trace.exists() and trace.read_text().count("\n") == 2)
+        wait_until("only the one that sleeps is left", lambda: node(broker).busy == 1)
         with full_machine():
             wait_until("it is handed back", lambda: "is handed back" in worker.text())
             wait_for_slots(broker, 0, "memory low")

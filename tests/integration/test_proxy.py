@@ -18,22 +18,32 @@ from tests.kit.programs import LOOPBACK, RedisServer
 from tests.kit.proxy import Proxy
 from tests.kit.waiting import wait_until
 
+WAIT_S = 3.0
+SHORT_S = 0.3
+"""For what is not to come."""
 
-def client(port: int) -> redis.Redis:
-    return redis.Redis(LOOPBACK, port, password="secret", socket_timeout=0.3, retry=Retry(NoBackoff(), 0))
+
+def client(port: int, timeout_s: float = WAIT_S) -> redis.Redis:
+    return redis.Redis(LOOPBACK, port, password="secret", socket_timeout=timeout_s, retry=Retry(NoBackoff(), 0))
 
 
 def test_a_proxy_that_holds_lets_no_byte_pass_and_gives_all_when_it_lets_go(tmp_path: Path) -> None:
     with RedisServer(tmp_path / "redis") as server, Proxy(LOOPBACK, server.port) as proxy:
-        direct, through = client(server.port), client(proxy.port)
-        assert through.set("before", 1)
-        proxy.hold()
-        with pytest.raises(redis.TimeoutError):
-            through.set("held", 1)
-        with pytest.raises(redis.TimeoutError):
-            client(proxy.port).ping()
-        assert direct.get("held") is None
-        proxy.let_go()
+        direct = client(server.port)
+        with socket.create_connection((LOOPBACK, proxy.port), WAIT_S) as through:
+            through.sendall(b"AUTH secret\r\n")
+            assert through.recv(100) == b"+OK\r\n"
+            proxy.hold()
+            through.sendall(b"SET held 1\r\n")
+            through.settimeout(SHORT_S)
+            with pytest.raises(TimeoutError):
+                through.recv(100)
+            with pytest.raises(redis.TimeoutError):
+                client(proxy.port, SHORT_S).ping()
+            assert direct.get("held") is None
+            proxy.let_go()
+            through.settimeout(WAIT_S)
+            assert through.recv(100) == b"+OK\r\n"
         assert client(proxy.port).ping()
         assert direct.get("held") == b"1"
 

@@ -54,10 +54,10 @@ def opened(stores: Stores) -> str:
     return run
 
 
-def of_run(run: str, client: redis.Redis, folder: Path) -> list[str]:
+def of_run(run: str, client: redis.Redis, folder: Path) -> set[str]:
     """Keys and files that bear the name of the run."""
-    found = [key.decode() for key in client.scan_iter() if run.encode() in key]
-    return found + [str(path) for path in folder.rglob("*") if run in str(path)]
+    found = {key.decode() for key in client.scan_iter() if run.encode() in key}
+    return found | {str(path) for path in folder.rglob("*") if run in str(path)}
 
 
 def test_prune_takes_all_of_a_run_that_is_over_and_nothing_of_one_that_is_running(
@@ -67,7 +67,7 @@ def test_prune_takes_all_of_a_run_that_is_over_and_nothing_of_one_that_is_runnin
     all_stores.ledger.stop(over, "failed", "test")
     before = of_run(running, client, tmp_path)
     assert [run.run for run in prune.prune(all_stores, prune.ended(all_stores))] == [over]
-    assert of_run(over, client, tmp_path) == []
+    assert of_run(over, client, tmp_path) == set()
     assert of_run(running, client, tmp_path) == before
     assert len(before) >= 5
     with pytest.raises(errors.UnknownRun):
@@ -90,7 +90,7 @@ def test_prune_takes_what_an_expired_run_left_in_files(broker: str, client: redi
     client.delete(keys.run(run))  # as when it expires
     assert [status.run for status in stores.ledger.runs(10)] == []
     prune.prune(stores, [])
-    assert of_run(run, client, tmp_path / "blobs") == []
+    assert of_run(run, client, tmp_path / "blobs") == set()
     assert other.exists()
 
 

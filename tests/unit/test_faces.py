@@ -172,7 +172,7 @@ def test_print_is_not_taken_for_faces() -> None:
 def test_a_bad_picture_is_reported_and_its_neighbours_are_done(portraits: list[Any]) -> None:
     good = encoded(portraits[0], "JPEG")
     huge = encoded(Image.new("L", (12_000, 12_000)), "PNG")
-    begun, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begun, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     part = faces.recognise(
         [Item("cut", good[: len(good) // 2]), Item("empty", b""), Item("huge", huge), Item("good", good)]
     )
@@ -181,7 +181,7 @@ def test_a_bad_picture_is_reported_and_its_neighbours_are_done(portraits: list[A
     assert "damaged" in part.failures["cut"]
     assert part.failures["empty"] == "the file is empty"
     assert part.failures["huge"] == "12000 x 12000 pixels is over the limit of 64 megapixels"
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
 
 

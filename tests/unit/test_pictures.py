@@ -63,10 +63,10 @@ def test_a_turned_picture_tells_its_upright_size_at_any_scale(width: int, height
 
 def test_a_bomb_is_refused_before_it_is_decoded() -> None:
     data = encoded(Image.new("L", (12_000, 12_000)), "PNG")
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(_pictures.UnreadablePicture, match="12000 x 12000 pixels is over the limit of 64 megapixels"):
         _pictures.decode(data, max_megapixels=64)
-    assert time.monotonic() - begun < 0.5
+    assert time.process_time() - begun < 0.5
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "PPM"])

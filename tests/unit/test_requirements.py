@@ -87,8 +87,8 @@ def test_packages_are_used_after_activating_and_once(tmp_path: Path) -> None:
         requirements.activate(folder)
     assert sys.path.count(str(folder)) == 1
     assert importlib.import_module("tinypkg").VERSION == "1.0"
-    assert requirements.conflict(folder) == ""
     before = list(sys.path)
+    assert requirements.conflict(folder) == ""
     assert sys.path == before
 
 

@@ -44,7 +44,7 @@ def test_a_chunk_of_large_pictures_is_closed_early(tmp_path: Path, monkeypatch: 
     assert {len(chunk) for chunk in chunks} == {1}
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=200)
 @given(
     texts=st.lists(st.binary(max_size=60).map(lambda data: data.replace(b"\x07", b"\n")), min_size=1, max_size=5),
     size=st.integers(1, 40),

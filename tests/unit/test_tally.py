@@ -66,7 +66,7 @@ def added(tables: list[dict[str, int]]) -> dict[str, int]:
     return as_dict(tally.add(map(counts._opened, map(counts.of, tables))))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(PIECES, max_size=60).map(b"".join))
 def test_a_text_has_the_words_that_split_gives(data: bytes) -> None:
     assert as_dict(tally.of_text(data)) == Counter(data.decode(errors="replace").split())
@@ -89,7 +89,7 @@ TABLES = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(TABLES)
 def test_parts_add_up_like_counters_whatever_words_hold_but_a_newline(tables: list[dict[str, int]]) -> None:
     total: Counter[str] = Counter()
