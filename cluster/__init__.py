@@ -19,8 +19,11 @@ __all__ = ["__version__", "app"]
 
 def __getattr__(name: str) -> Any:
     if name == "app":
-        from cluster import celery_app
+        from cluster import celery_app, errors
 
-        globals()["app"] = celery_app.build()
+        try:
+            globals()["app"] = celery_app.build()
+        except errors.ClusterError as error:  # of which `celery` would show where it was raised, and little else
+            raise SystemExit(f"cluster: {error}") from None
         return globals()["app"]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

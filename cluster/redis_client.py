@@ -36,6 +36,9 @@ OOM_IN_SCRIPT = "-OOM "
 UNAWARE_S = 1.0
 MINIMUM_VERSION = (6, 2)
 SENTINEL = "sentinel://"
+UNASKED = ("HELLO must be called", "NOAUTH", "Authentication required")
+"""In the refusals of a Redis that was given no password and wants one."""
+MOST_REASON_CHARS = 300
 REDIS_PORT = 6379
 SENTINEL_PORT = 26379
 
@@ -365,10 +368,14 @@ def translated(url: str) -> Iterator[None]:
     try:
         yield
     except (redis.AuthenticationError, redis.exceptions.AuthorizationError) as error:
+        if any(words in str(error) for words in UNASKED):
+            raise errors.BrokerRefused(
+                f"Redis at {masked(url)} asks for a password: redis://:PASSWORD@host:port"
+            ) from None
         raise errors.BrokerRefused(f"Redis at {masked(url)} refuses the user or password: {error}") from None
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
         raise errors.BrokerUnreachable(
-            f"no Redis answers at {masked(url)} ({str(error).rstrip('.')}); check the address, and that it is started"
+            f"no Redis answers at {masked(url)} ({_short(str(error))}); check the address, and that it is started"
         ) from None
     except OutOfMemoryError:
         raise errors.BrokerRefused(f"Redis at {masked(url)} is full (its maxmemory)") from None
@@ -376,6 +383,11 @@ def translated(url: str) -> Iterator[None]:
         raise errors.BrokerRefused(f"Redis at {masked(url)} refuses: {error}") from None
     except (ValueError, TypeError, AttributeError) as error:
         raise errors.BadSetting(f"the broker URL {masked(url)} cannot be used: {error}") from None
+
+
+def _short(text: str) -> str:
+    """Without what redis-py tells of its own objects."""
+    return text.rstrip(".") if len(text) <= MOST_REASON_CHARS else f"{text[:MOST_REASON_CHARS]}…"
 
 
 def masked(url: str) -> str:

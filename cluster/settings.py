@@ -10,9 +10,10 @@ from __future__ import annotations
 import difflib
 import functools
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -249,7 +250,9 @@ def _describe(problem: Any) -> str:
         near = difflib.get_close_matches(name.lower().removeprefix("cluster_"), Settings.model_fields, 1)
         return f"{_file()}: there is no setting {name}" + (f"; did you mean {near[0]}?" if near else "")
     value = "***" if "url" in name else repr(problem["input"])
-    return f"CLUSTER_{name.upper()} is {value}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+    variable = f"CLUSTER_{name.upper()}"
+    said = variable if variable in map(str.upper, os.environ) else f"{_file()}: {name}"
+    return f"{said} is {value}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
 
 
 def _check_broker(settings: Settings) -> None:
@@ -260,7 +263,20 @@ def _check_broker(settings: Settings) -> None:
     schemes = {part.partition("://")[0] for part in url.split(";")}
     if not rest or (schemes != {"sentinel"} and scheme not in ("redis", "rediss")):
         raise errors.BadSetting(
-            f"the broker URL starts with {scheme + '://' if rest else 'no scheme'!r};"
+            f"the broker URL starts with {repr(scheme + '://') if rest else 'no scheme'};"
             " it must be redis://[:password@]host[:port][/db] or rediss://…,"
             " or sentinel://[:password@]host[:port];sentinel://…/db"
         )
+    for address in url.split(";"):
+        try:
+            part = urlsplit(address)
+            is_odd = bool(part.fragment or "@" in part.path + part.query or (part.port or 0) < 0)
+        except ValueError:  # which would show the piece of a password that stands where the port should
+            is_odd = True
+        if is_odd:
+            raise errors.BadSetting(
+                "the broker URL cannot be used: its port must be a number, and in a password # / ? @ : are written"
+                " %23 %2F %3F %40 %3A"
+            )
+        if not re.fullmatch(r"/?[0-9]*/?", part.path):
+            raise errors.BadSetting(f"the database of the broker URL is {part.path[1:]!r}; it must be a number")

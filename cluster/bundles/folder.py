@@ -67,6 +67,8 @@ def check_new(folder: Path) -> None:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise errors.UsageError(f"{folder} is there and not an empty folder; name another one")
+    if folder.exists() and not os.access(folder, os.W_OK):
+        raise errors.UsageError(f"{folder} is write-protected")
     if not folder.absolute().parent.is_dir():
         raise errors.UsageError(f"there is no folder {folder.absolute().parent}")
 
@@ -78,6 +80,8 @@ def write_new(folder: Path, manifest: Manifest, read: Read) -> None:
     draft.mkdir()
     try:
         write(draft, manifest, read)
+        if folder.exists():
+            draft.chmod(folder.stat().st_mode & 0o7777)
         draft.rename(folder.resolve())  # an empty folder is replaced
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -59,8 +59,15 @@ class FolderBundles:
         """See ``Bundles.names``."""
         if not self._place.is_dir():
             return []
-        found = (path.name for path in self._place.iterdir() if NAME.fullmatch(path.name))
-        return sorted(name for name in found if self._numbers(name))
+        found = []
+        for name in sorted(path.name for path in self._place.iterdir() if NAME.fullmatch(path.name)):
+            try:
+                found += [name] if self._numbers(name) else []
+            except OSError as error:
+                log.warning(
+                    "the bundle %s is passed over: %s", name, error.strerror, extra={"event": "bundle-unusable"}
+                )
+        return found
 
     def versions(self, name: str) -> list[Manifest]:
         """See ``Bundles.versions``."""
@@ -158,7 +165,10 @@ class FolderBundles:
         place.mkdir()
         try:
             folder.write(place, manifest, read)
+            for path in (place, *place.rglob("*")):
+                self._share(path)
             home.mkdir(exist_ok=True)
+            self._share(home)
             shutil.rmtree(home / str(number), ignore_errors=True)  # of one who died before its manifest was written
             place.rename(home / str(number))
         finally:
@@ -179,8 +189,11 @@ class FolderBundles:
 
     def _numbers(self, name: str) -> list[int]:
         """The versions there are."""
-        files = (self._place / name).glob("*.json")
-        return sorted(int(path.stem) for path in files if re.fullmatch("[1-9][0-9]{0,8}", path.stem))
+        try:
+            files = list((self._place / name).iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(int(path.stem) for path in files if re.fullmatch(r"[1-9][0-9]{0,8}\.json", path.name))
 
     def _keep(self, name: str, state: State) -> None:
         self._write(self._place / name / STATE, orjson.dumps(state._asdict()))
@@ -190,6 +203,7 @@ class FolderBundles:
         draft = self._place / f"{DRAFT}{uuid.uuid4().hex}"
         try:
             draft.write_bytes(data)
+            self._share(draft)
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
@@ -198,8 +212,15 @@ class FolderBundles:
     def _locked(self) -> Iterator[None]:
         self._place.mkdir(parents=True, exist_ok=True)
         with (self._place / LOCK).open("w") as held:
+            self._share(self._place / LOCK)
             fcntl.flock(held, fcntl.LOCK_EX)
             yield
+
+    def _share(self, path: Path) -> None:
+        """Give those who may use the whole folder the same rights to what is new in it, whatever our umask says."""
+        rights = self._place.stat().st_mode & (0o077 if path.is_dir() else 0o066)
+        with suppress(PermissionError):  # it is another's, who has seen to it
+            path.chmod(path.stat().st_mode | rights)
 
     def _sweep(self) -> None:
         """Remove what killed writers have left; call it with the lock held."""

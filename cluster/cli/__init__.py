@@ -5,10 +5,11 @@ Data goes to stdout, progress and logs to stderr. Exit codes stand in ``cluster.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
+import os
 import sys
-from typing import Any
 
 import click
 
@@ -88,37 +89,71 @@ def commands() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every error ends as one sentence and an exit code."""
     gc.set_threshold(GARBAGE_FROM)
+    _open_streams()
+    try:
+        sys.exit(_run(arguments))
+    finally:
+        _let_go_of_streams()
+
+
+def _run(arguments: list[str] | None) -> int:
     try:
         code = commands.main(arguments, prog_name="cluster", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        sys.exit(errors.UsageError.exit_code)
+        _say(error.format_message())
+        return errors.UsageError.exit_code
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        with contextlib.suppress(OSError):
+            error.show()
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(errors.INTERRUPTED_EXIT_CODE)
+        return errors.INTERRUPTED_EXIT_CODE
     except errors.ClusterError as error:
-        _say(str(error))
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # Whoever read our output has gone (`| head`); Python must not complain when it flushes.
-        sys.stdout = None
-        sys.exit(errors.ClusterError.exit_code)
+        _say(f"cluster: {error}")
+        return error.exit_code
+    except BrokenPipeError:  # whoever read our output has gone (`| head`)
+        return errors.ClusterError.exit_code
     except OSError as error:
-        _say(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
-        sys.exit(errors.ClusterError.exit_code)
+        _say(f"cluster: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        return errors.ClusterError.exit_code
     except Exception as error:
         if not _is_redis(error):
             raise
         full = "OutOfMemory" in type(error).__name__ or "maxmemory" in str(error)
-        _say("Redis is full (its maxmemory)" if full else f"Redis went away: {error}")
-        sys.exit(errors.BrokerError.exit_code)
-    sys.exit(code if isinstance(code, int) else 0)
+        _say("cluster: Redis is full (its maxmemory)" if full else f"cluster: Redis went away: {error}")
+        return errors.BrokerError.exit_code
+    return code if isinstance(code, int) else 0
 
 
-def _say(message: Any) -> None:
-    click.echo(f"cluster: {message}", err=True)
+def _open_streams() -> None:
+    """Have a stdin, a stdout and a stderr, also where they were closed: what is opened next would take their place."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it gets the lowest number that is free
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(0)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w")
+
+
+def _let_go_of_streams() -> None:
+    """Where nobody takes what we wrote last (`| head`, a terminal that is closed), Python is not to complain of it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+
+
+def _say(message: str) -> None:
+    with contextlib.suppress(OSError):  # nobody can read it
+        click.echo(message, err=True)
 
 
 def _is_redis(error: Exception) -> bool:

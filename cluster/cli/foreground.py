@@ -14,7 +14,7 @@ from typing import Any
 import click
 import redis
 
-from cluster import errors, redis_client, session
+from cluster import errors, logs, redis_client, session
 from cluster.cli import texts
 from cluster.cli.output import Target
 from cluster.cli.progress import Progress
@@ -102,9 +102,26 @@ def catch(handler: Callable[[int, Any], None], *numbers: signal.Signals) -> dict
     return {number: signal.signal(number, handler) for number in numbers if number not in ignored}
 
 
+def _keep_missing(opened: Session, status: Status) -> str:
+    """Write down all that is missing, as the cluster that knows it ends with us; gives where, or ""."""
+    told = "".join(f"{logs.plain(failure.item)}: {logs.plain(failure.reason)}\n" for failure in status.failures)
+    for folder in _places(opened):
+        file = folder / f"{status.run}.missing.txt"
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            file.write_text(told, encoding="utf-8")
+            return str(file)
+    return ""
+
+
+def _places(opened: Session) -> tuple[Path, ...]:
+    """Folders for what would be lost otherwise, the best one first."""
+    return opened.config.cache_folder / "runs", Path(tempfile.gettempdir())
+
+
 def _rescue(opened: Session, job: Job, status: Status, to: Target) -> None:
     """Keep a result that cannot be where it should: the cluster that has it ends with us."""
-    for folder in (opened.config.cache_folder / "runs", Path(tempfile.gettempdir())):
+    for folder in _places(opened):
         file = folder / f"{status.run}.json"
         with contextlib.suppress(OSError, errors.ClusterError, redis.RedisError):  # what came first is told
             folder.mkdir(parents=True, exist_ok=True)
@@ -134,5 +151,7 @@ def _conclude(opened: Session, job: Job, run: str, state: str, to: Target, *, pr
     rate = status.items_settled / max(status.seconds, 0.001)
     nodes = f"{len(status.nodes)} node{'' if len(status.nodes) == 1 else 's'}"
     line = f"{run}: {texts.items(status)} in {texts.duration(status.seconds)} ({rate:.1f}/s) on {nodes}"
-    click.echo("\n".join([line, *texts.failures(status), *problems]), err=True)
+    rest = _keep_missing(opened, status) if private and len(status.failures) > texts.MOST_FAILURES else ""
+    with contextlib.suppress(OSError):  # nobody can read it; the exit code says the most of it
+        click.echo("\n".join([line, *texts.failures(status, rest), *problems]), err=True)
     return errors.ITEMS_MISSING_EXIT_CODE if status.items_failed or problems else 0

@@ -86,9 +86,9 @@ def prepare(
         if chosen.folder:
             raise errors.UsageError(f"--format {name} writes a folder: give it with -o FOLDER")
     else:
-        if chosen.folder and output.exists() and not output.is_dir():
+        if chosen.folder and os.path.exists(output) and not os.path.isdir(output):  # noqa: PTH110, PTH112 - these raise nothing
             raise errors.UsageError(f"-o {output} is no folder")
-        if not chosen.folder and output.is_dir():
+        if not chosen.folder and os.path.isdir(output):  # noqa: PTH112
             raise errors.UsageError(f"-o {output} is a folder; give the name of a file")
         if not chosen.folder and any(os.path.realpath(output) == os.path.realpath(root) for root in paths(source)):
             raise errors.UsageError(f"-o {output} would write over the input; name another file")
@@ -116,6 +116,25 @@ def check_model_can_be_made(job: Job) -> None:
         )
 
 
+def check_model_can_be_kept(job: Job, config: Settings) -> None:
+    """See that a model that is trained without a broker can be kept on this machine: before the work, not after.
+
+    Raises:
+        errors.UsageError: Its folder cannot be written to.
+    """
+    if not job.trains or config.broker_url is not None:
+        return
+    try:
+        config.models_folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=config.models_folder):
+            pass
+    except OSError as error:
+        raise errors.UsageError(
+            f"the model is to be kept in {config.models_folder}: {error.strerror}; name another folder with"
+            " CLUSTER_MODELS_DIR"
+        ) from None
+
+
 def _check_drawing(job: Job, folder: Path, source: Sequence[str]) -> None:
     if job.draw is None:
         raise errors.UsageError(f"the job {job.name} finds nothing that could be drawn: leave out --annotate")
@@ -140,10 +159,13 @@ def _check_place(flag: str, output: Path) -> None:
         if not os.access(output, os.W_OK):
             raise errors.UsageError(f"{flag} {output}: {os.strerror(errno.EACCES)}")
         return
-    place = output if output.is_dir() else Path(os.path.realpath(output)).parent  # a link is written through
-    if not place.is_dir():
-        raise errors.UsageError(f"{flag} {output}: there is no folder {place}")
+    if os.path.isfile(output) and not os.access(output, os.W_OK):  # noqa: PTH113 - it would be replaced
+        raise errors.UsageError(f"{flag} {output} is write-protected")
+    is_folder = os.path.isdir(output)  # noqa: PTH112
+    place = output if is_folder else Path(os.path.realpath(output)).parent  # a link is written through
     try:
+        if not place.is_dir():
+            raise errors.UsageError(f"{flag} {output}: there is no folder {place}")
         with tempfile.TemporaryFile(dir=place):
             pass
         output.exists()
@@ -190,6 +212,8 @@ def _write_file(chosen: Format, parts: Iterable[Any], output: Path) -> None:
         # mkstemp gives the owner alone a right to read
         Path(draft).chmod(output.stat().st_mode & 0o777 if output.exists() else 0o666 & ~umask)
         Path(draft).replace(output)
-    except BaseException:
+    except BaseException as error:
         Path(draft).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = error.filename or str(output)
         raise

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class Submit(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Look for the job first: what else may stand there depends on it."""
-        for word, following in zip(args, [*args[1:], None], strict=True):
+        for word, following in zip_longest(args, args[1:]):
             name = None
             if word in ("--job", "-j"):
                 name = following
@@ -91,6 +92,7 @@ def command(
     config = settings.load(broker_url=broker)
     if config.broker_url is not None:
         redis_client.check(config.require_broker())
+    outputs.check_model_can_be_kept(job, config)
     options = session.pinned(config, job, options)
     if config.broker_url is not None:
         _look_for_nodes(config, job, job.label_with(options), fail=if_no_node == "fail")
@@ -174,7 +176,13 @@ def _detach(
     outputs.prepare(job, format_name if target else "json", options, target, drawn, inputs)
     session.Input(job, inputs, options)
     folder = config.cache_folder / "runs"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.ClusterError(
+            f"the log of a run in the background is to lie in {folder}: {error.strerror}; name another folder with"
+            " CLUSTER_CACHE_DIR"
+        ) from None
     with session.opened(config, job, options) as opened:
         run = opened.start(job, options)
         try:

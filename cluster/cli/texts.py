@@ -40,6 +40,8 @@ def status(found: Status) -> str:
     if found.state == "running":
         nobody = f"nobody: take it up with `{resume(found)}`, or start a `cluster master`"
         lines.append(f"  coordinator  {found.coordinator or nobody}")
+        if found.role == "supervisor" and found.chunks_total is None:
+            lines.append(f"  input        not read to its end: go on with `{resume(found)}`")
     lines += [f"  refused      {logs.plain(node)}: {logs.plain(why)}" for node, why in sorted(found.refusals.items())]
     return "\n".join(lines + failures(found))
 
@@ -66,8 +68,8 @@ def items(found: Status) -> str:
     return f"{found.items_done} of {_total(found.items_total)} done{failed}"
 
 
-def failures(found: Status) -> list[str]:
-    """The missing items, a line each, the first ones of many."""
+def failures(found: Status, rest: str = "") -> list[str]:
+    """The missing items, a line each, the first ones of many, and where the ``rest`` is told."""
     if not found.failures:
         return []
     lines = [f"missing ({found.items_failed}):"]
@@ -76,7 +78,7 @@ def failures(found: Status) -> list[str]:
     ]
     if len(found.failures) > MOST_FAILURES:
         more = len(found.failures) - MOST_FAILURES
-        lines.append(f"  … and {more} more: cluster status {found.run} --json")
+        lines.append(f"  … and {more} more: {rest or f'cluster status {found.run} --json'}")
     return lines
 
 

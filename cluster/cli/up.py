@@ -58,7 +58,9 @@ def command(host: str, port: int, no_worker: bool) -> None:
         try:
             with closing(celery_app.build(config, patient=False)) as app, Master(app, stores, config, session.whoami()):
                 while True:
-                    local.check()
+                    local.check(needed=["redis"])
+                    if news := local.worker_news():
+                        click.echo(f"the worker of this machine has ended ({news}); the cluster goes on", err=True)
                     time.sleep(0.5)
         except KeyboardInterrupt:
             click.echo("ending the cluster", err=True)

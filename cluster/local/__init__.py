@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -117,11 +117,12 @@ class LocalCluster:
         }
         self._order("worker", command, env, self._grace_s)
 
-    def check(self, wait_s: float = 0.0) -> None:
-        """See that all we started still runs.
+    def check(self, wait_s: float = 0.0, needed: Collection[str] = ("redis", "worker")) -> None:
+        """See that what we started still runs.
 
         Args:
             wait_s: Wait so long for bad news, after an error that may well have been caused by it.
+            needed: What must run; ``worker_news`` tells of the worker, too.
 
         Raises:
             errors.BrokerError: The Redis or the worker ended; the message holds the end of its log.
@@ -129,12 +130,19 @@ class LocalCluster:
         deadline = time.monotonic() + wait_s
         while True:
             for name, code in self._ended.items():
+                if name not in needed:
+                    continue
                 raise errors.BrokerError(f"the {name} on this machine ended with code {code}:\n{self._tail(name)}")
             if self._guard.poll() is not None:
                 raise errors.BrokerError("the guard of the cluster on this machine was killed")
             if time.monotonic() >= deadline:
                 return
             time.sleep(0.01)
+
+    def worker_news(self) -> str:
+        """That the worker has ended, the first time that is asked; else ""."""
+        code = self._ended.pop("worker", None)
+        return "" if code is None else "it was asked to" if code == 0 else f"code {code}:\n{self._tail('worker')}"
 
     def stop(self) -> None:
         """End all, and wait until it is gone; may be called again."""
@@ -152,7 +160,10 @@ class LocalCluster:
         server = redis_server.find()
         wanted = self._port
         for _ in range(PORT_ATTEMPTS):
-            self._port = wanted or redis_server.free_port(self._host)
+            try:
+                self._port = wanted or redis_server.free_port(self._host)
+            except OSError as error:
+                raise errors.NoRedisServer(f"nothing can listen on {self._host!r}: {error.strerror}") from None
             config = redis_server.write_config(self._folder, self._host, self._port, self._password)
             self._ended.pop("redis", None)
             self._order("redis", [server.path, str(config)], {}, 2.0)
@@ -160,7 +171,8 @@ class LocalCluster:
                 return
             if wanted:
                 break
-        raise errors.NoRedisServer(f"{server.path} did not start on {self._host}:{self._port}:\n{self._tail('redis')}")
+        why = self._tail("redis") or "another Redis answers there"
+        raise errors.NoRedisServer(f"{server.path} did not start on {self._host}:{self._port}:\n{why}")
 
     def _wait_for_redis(self) -> bool:
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -191,5 +203,5 @@ class LocalCluster:
         try:
             text = (self._folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
         except OSError:
-            return "(no log)"
+            return ""
         return "\n".join(text.strip().splitlines()[-LOG_TAIL_LINES:])

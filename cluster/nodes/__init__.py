@@ -82,6 +82,9 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
         instance.app.steps["consumer"].update((Gate, Beat))
     except errors.ClusterError as error:
         raise SystemExit(f"cluster: {error}") from None
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        raise SystemExit(f"cluster: the worker cannot be set up: {error.strerror or error}{where}") from None
     except Exception as error:
         # Celery would log it and start a worker that takes no work.
         log.exception("the worker cannot be set up", extra={"event": "node-failed"})

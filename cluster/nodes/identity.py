@@ -39,8 +39,11 @@ def take(folder: Path) -> str:
                 lock.close()
                 continue
         except OSError as error:  # no folder, or one on a file system without locks
-            problem = "a second worker on this machine needs a name of its own (-n): %s"
-            log.warning(problem, error, extra={"event": "no-place-for-name"})
+            problem = (
+                "the names of this machine's workers cannot be kept in %s (%s): a second worker here needs a name of"
+                " its own (-n), or name another folder with CLUSTER_CACHE_DIR"
+            )
+            log.warning(problem, folder, error.strerror, extra={"event": "no-place-for-name"})
             return f"worker@{host}"
         _held.append(lock)
         return f"{name}@{host}"

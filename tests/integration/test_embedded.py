@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from cluster import catalog, errors, local, redis_client
 from cluster.local import LocalCluster, folder
-from tests.kit.programs import JOBS, Program, cluster, find_redis, mark, marked, start_cluster
+from tests.kit.programs import JOBS, Program, cluster, environment, find_redis, mark, marked, start_cluster
 from tests.kit.waiting import wait_until
 
 
@@ -269,3 +270,82 @@ def test_what_was_started_with_nohup_outlives_its_terminal(place: Place, tmp_pat
         out, err = submit.communicate(timeout=60)
     assert submit.returncode == 0, err
     assert len(json.loads(out)) == 4
+
+
+def test_all_that_is_missing_is_written_down_where_the_cluster_ends_with_its_run(place: Place, tmp_path: Path) -> None:
+    source = texts(tmp_path, 25, "refuse")
+    setting = {**place.settings, "CLUSTER_CACHE_DIR": str(tmp_path / "cache")}
+    done = cluster("submit", "--job", "measure", source, settings=setting)
+    assert done.returncode == errors.ITEMS_MISSING_EXIT_CODE
+    [kept] = (tmp_path / "cache" / "runs").iterdir()
+    assert f"… and 5 more: {kept}" in done.stderr
+    assert kept.read_text().splitlines() == [f"{at:03}.txt: asked to refuse" for at in range(25)]
+
+
+@pytest.mark.parametrize("closed", ["0<&- 1>&- 2>&-", "2>&-", ">&-", "2>/dev/full"])
+def test_a_run_needs_no_streams(closed: str, place: Place, tmp_path: Path) -> None:
+    if "full" in closed and not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full on this machine")
+    command = f"{sys.executable} -m cluster submit --job measure {texts(tmp_path, 3)} -o {tmp_path}/out.json {closed}"
+    done = subprocess.run(command, shell=True, env=environment(**place.settings), timeout=60, check=False)
+    assert done.returncode == 0
+    assert len(json.loads((tmp_path / "out.json").read_bytes())) == 3
+
+
+@pytest.mark.parametrize("arguments", ["jobs", "jobs --json", "--help"])
+def test_what_nobody_can_read_is_an_error(arguments: str) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full on this machine")
+    command = f"{sys.executable} -m cluster {arguments} > /dev/full"
+    done = subprocess.run(
+        command, shell=True, env=environment(), timeout=60, stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "No space left" in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_a_cluster_goes_on_without_its_own_worker(place: Place) -> None:
+    with start_cluster("up", settings=place.settings) as up:
+        assert up.stdout is not None
+        url = up.stdout.readline().strip().partition("=")[2]
+        wait_until("its worker is there", lambda: json.loads(cluster("nodes", "--json", "--broker", url).stdout))
+        assert cluster("shutdown", "--broker", url).returncode == 0
+        assert up.stderr is not None
+        assert any("has ended (it was asked to); the cluster goes on" in line for line in up.stderr)
+        assert cluster("runs", "--broker", url).returncode == 0
+        up.send_signal(signal.SIGINT)
+        up.communicate(timeout=30)
+    assert up.returncode == 0
+    place.assert_nothing_is_left()
+
+
+def test_where_a_cluster_cannot_listen_it_says_so() -> None:
+    done = cluster("up", "--host", "192.0.2.1")
+    assert done.returncode == errors.BrokerError.exit_code
+    assert "nothing can listen on '192.0.2.1'" in done.stderr
+
+
+def test_a_redis_that_asks_for_a_password_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with LocalCluster() as local, pytest.raises(errors.BrokerRefused, match="asks for a password"):
+        redis_client.check(f"redis://{local.url.rpartition('@')[2]}")
+
+
+def test_a_model_that_could_not_be_kept_is_not_trained(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    setting = {**place.settings, "CLUSTER_MODELS_DIR": str(tmp_path / "file" / "below")}
+    done = cluster("submit", "--job", "tag-train", texts(tmp_path, 3), "--model", "tags", settings=setting)
+    assert done.returncode == errors.UsageError.exit_code
+    assert "CLUSTER_MODELS_DIR" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("BROKER_URL", "http://host"), ("SLOTS", "many"), ("LOG_FILE", "/dev/null/log")]
+)
+def test_a_worker_with_a_bad_setting_says_so_in_a_line(name: str, value: str, redis_url: str) -> None:
+    command = [sys.executable, "-m", "celery", "-A", "cluster", "worker"]
+    setting = {"CLUSTER_BROKER_URL": redis_url, f"CLUSTER_{name}": value}
+    done = subprocess.run(command, env=environment(**setting), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("cluster: ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -300,3 +301,40 @@ def test_a_file_of_the_store_that_was_changed_is_not_given(tmp_path: Path) -> No
     (tmp_path / "office" / "1" / "model.txt").write_text("Weights")
     with pytest.raises(errors.BlobCorrupt, match="was changed"):
         folder.write(tmp_path / "store", manifest, store.read)
+
+
+def test_a_group_that_shares_the_folder_shares_what_is_new_in_it(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o2775)
+    before = os.umask(0o077)
+    try:
+        FolderBundles(tmp_path / "shared").push("office", Content("onnx", {"a/net.onnx": b"x"}), "a test")
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "shared").rglob("*"):
+        wanted = 0o775 if path.is_dir() else 0o664
+        assert path.stat().st_mode & 0o777 == wanted, path
+
+
+def test_a_bundle_that_cannot_be_listed_is_passed_over_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = FolderBundles(tmp_path)
+    for name in ("mine", "theirs"):
+        store.push(name, Content("onnx", {"net.onnx": b"x"}), "a test")
+    listed = Path.iterdir
+
+    def refuse(path: Path) -> Any:
+        if path.name == "theirs":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert store.names() == ["mine"]
+    assert "theirs is passed over: Permission denied" in caplog.text
+
+
+def test_a_folder_that_is_write_protected_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # as it is for all but root
+    with pytest.raises(errors.UsageError, match="write-protected"):
+        folder.check_new(tmp_path)

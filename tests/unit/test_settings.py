@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,26 @@ def test_the_password_is_shown_nowhere() -> None:
 def test_without_a_broker_the_error_says_what_to_set() -> None:
     with pytest.raises(errors.BrokerError, match="CLUSTER_BROKER_URL"):
         settings.load().require_broker()
+
+
+@pytest.mark.parametrize("password", ["qx/zj", "qx#zj", "qx?zj", "71/94", "71#94", "71?94", "q:x/zj"])
+def test_a_password_that_breaks_the_url_is_not_shown_in_pieces(password: str) -> None:
+    with pytest.raises(errors.BadSetting) as caught:
+        settings.load(broker_url=f"redis://:{password}@host:6379/0")
+    said = str(caught.value)
+    assert "%23 %2F" in said
+    assert not any(piece in said for piece in ("q", "x", "zj", "71", "94"))
+
+
+@pytest.mark.parametrize(("path", "right"), [("", True), ("/", True), ("/3", True), ("/3/", True), ("/three", False)])
+def test_a_database_is_a_number(path: str, right: bool) -> None:
+    with nullcontext() if right else pytest.raises(errors.BadSetting, match="database of the broker URL is 'three'"):
+        settings.load(broker_url=f"redis://host{path}?socket_timeout=3")
+
+
+def test_a_bad_value_in_the_file_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.toml").write_text('slots = "many"')
+    monkeypatch.setenv("CLUSTER_CONFIG", str(tmp_path / "config.toml"))
+    with pytest.raises(errors.BadSetting) as caught:
+        settings.load()
+    assert str(caught.value).startswith(f"{tmp_path / 'config.toml'}: slots is 'many'")

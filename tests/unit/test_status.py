@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cluster.cli import texts
 from cluster.runs.status import from_ledger
 
 
@@ -13,3 +14,13 @@ def test_how_long_a_run_takes_is_by_redis_clock_whatever_ours_says(finished: dic
     found = from_ledger("run-1", fields, {}, {}, {}, failed=0, running=0, now_s=1007.5)
     assert found.seconds == seconds
     assert found.model_dump(mode="json")["seconds"] == seconds
+
+
+def test_who_has_a_run_whose_input_was_not_read_is_told_how_to_go_on() -> None:
+    fields = {"state": "running", "job": "wordcount", "options": "{}", "started_at": "1", "lease_until_ms": "9000"}
+    had = {"coordinator": "hub:1", "role": "supervisor"}
+    found = from_ledger("run-1", {**fields, **had}, {}, {}, {}, failed=0, running=0, now_s=1)
+    assert "not read to its end: go on with `cluster resume run-1 INPUT...`" in texts.status(found)
+    for more in ({"chunks_total": "1"}, {"role": "splitter"}):
+        found = from_ledger("run-1", {**fields, **had, **more}, {}, {}, {}, failed=0, running=0, now_s=1)
+        assert "INPUT" not in texts.status(found)

@@ -6,6 +6,7 @@ import dataclasses
 import sys
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from cluster import catalog, errors, session, settings
 from cluster.cli import output, submit
 from cluster.cli.progress import PlainView, Progress
+from cluster.job import Format
 from cluster.runs.status import from_ledger
 
 
@@ -103,3 +105,21 @@ def test_progress_that_nobody_can_read_ends_no_run(monkeypatch: pytest.MonkeyPat
         progress._next = 0
         progress()
     assert asked
+
+
+def test_a_file_that_is_write_protected_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out.json").write_text("kept")
+    output.prepare(catalog.get("wordcount"), "json", {}, tmp_path / "out.json")
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # as it is for all but root
+    with pytest.raises(errors.UsageError, match="write-protected"):
+        output.prepare(catalog.get("wordcount"), "json", {}, tmp_path / "out.json")
+
+
+def test_a_full_disk_names_the_output(tmp_path: Path) -> None:
+    def fill(parts: Any, out: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        output.write(Format(fill), [], tmp_path / "out.json")
+    assert caught.value.filename == str(tmp_path / "out.json")
+    assert list(tmp_path.iterdir()) == []
