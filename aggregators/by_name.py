@@ -13,6 +13,8 @@ from typing import Any, BinaryIO, TypeVar
 import orjson
 
 FACE_COLUMNS = ("item", "label", "confidence", "score", "x", "y", "width", "height")
+MOST_PROBLEMS = 20
+"""So many are told of those for which a folder of results is not whole."""
 
 Value = TypeVar("Value")
 
@@ -111,4 +113,5 @@ def write_text_folder(parts: Iterable[Mapping[str, str]], folder: Path) -> None:
                     draft.unlink()
                 problems.append(f"{name!r}: {error.strerror}")
     if problems:
-        raise ValueError("; ".join(problems))
+        more = f"; … and {len(problems) - MOST_PROBLEMS} more" if len(problems) > MOST_PROBLEMS else ""
+        raise ValueError("; ".join(problems[:MOST_PROBLEMS]) + more)

@@ -43,7 +43,7 @@ def to_end(
         else:
             with contextlib.suppress(redis.RedisError):
                 line = texts.resume(ledger.status(run, failures=False))
-                click.echo(f"{run}: left to others. To take it up again: {line}", err=True)
+                say(f"{run}: left to others. To take it up again: {line}")
         raise
     return _conclude(opened, job, run, state, to, private=private)
 
@@ -52,17 +52,22 @@ def _cancel(opened: Session, run: str) -> None:
     try:
         found = opened.stores.ledger.status(run, failures=False)
         if found.role == "splitter" and found.coordinator != session.whoami():
-            click.echo(f"{run}: goes on with {found.coordinator}. To cancel it: cluster cancel {run}", err=True)
+            say(f"{run}: goes on with {found.coordinator}. To cancel it: cluster cancel {run}")
             return
         cancel(run, opened.stores, "the submitter was stopped")
     except redis.RedisError as error:
-        click.echo(f"{run}: not cancelled, as Redis does not answer ({error}): cluster cancel {run}", err=True)
+        say(f"{run}: not cancelled, as Redis does not answer ({error}): cluster cancel {run}")
         return
-    click.echo(
+    say(
         f"{run}: cancelled. To keep a run going without this terminal, submit it with --detach"
-        " to a cluster that stays (`cluster up`).",
-        err=True,
+        " to a cluster that stays (`cluster up`)."
     )
+
+
+def say(text: str) -> None:
+    """Tell on stderr, if somebody can read it: else the exit code must do."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
 
 
 def join_line(config: Settings) -> str:
@@ -127,7 +132,7 @@ def _rescue(opened: Session, job: Job, status: Status, to: Target) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             kept = to._replace(chosen=job.writer("json", status.options), output=file, drawn=None)
             kept.write(job, status, opened.stores, opened.config)
-            click.echo(f"{status.run} is done, and its result is in {file}", err=True)
+            say(f"{status.run} is done, and its result is in {file}")
             return
 
 
@@ -146,12 +151,11 @@ def _conclude(opened: Session, job: Job, run: str, state: str, to: Target, *, pr
         if private and isinstance(error, OSError | errors.ClusterError) and not job.trains:
             _rescue(opened, job, status, to)
         elif not private and not isinstance(error, errors.RunFailed):  # else it can be had nowhere
-            click.echo(f"{run} is done, and its result is kept: cluster result {run}", err=True)
+            say(f"{run} is done, and its result is kept: cluster result {run}")
         raise
     rate = status.items_settled / max(status.seconds, 0.001)
     nodes = f"{len(status.nodes)} node{'' if len(status.nodes) == 1 else 's'}"
     line = f"{run}: {texts.items(status)} in {texts.duration(status.seconds)} ({rate:.1f}/s) on {nodes}"
     rest = _keep_missing(opened, status) if private and len(status.failures) > texts.MOST_FAILURES else ""
-    with contextlib.suppress(OSError):  # nobody can read it; the exit code says the most of it
-        click.echo("\n".join([line, *texts.failures(status, rest), *problems]), err=True)
+    say("\n".join([line, *texts.failures(status, rest), *problems]))
     return errors.ITEMS_MISSING_EXIT_CODE if status.items_failed or problems else 0

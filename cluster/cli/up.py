@@ -60,10 +60,10 @@ def command(host: str, port: int, no_worker: bool) -> None:
                 while True:
                     local.check(needed=["redis"])
                     if news := local.worker_news():
-                        click.echo(f"the worker of this machine has ended ({news}); the cluster goes on", err=True)
+                        foreground.say(f"the worker of this machine has ended ({news}); the cluster goes on")
                     time.sleep(0.5)
         except KeyboardInterrupt:
-            click.echo("ending the cluster", err=True)
+            foreground.say("ending the cluster")
 
 
 def _leave(*_: Any) -> None:

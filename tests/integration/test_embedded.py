@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -270,6 +272,19 @@ def test_what_was_started_with_nohup_outlives_its_terminal(place: Place, tmp_pat
         out, err = submit.communicate(timeout=60)
     assert submit.returncode == 0, err
     assert len(json.loads(out)) == 4
+
+
+def test_a_terminal_that_is_closed_ends_a_run_with_its_code(place: Place, tmp_path: Path) -> None:
+    source = texts(tmp_path, 20, "sleep long")
+    command = [sys.executable, "-m", "cluster", "submit", "--job", "measure", "--trace", str(place.trace), str(source)]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(command[0], command, environment(**place.settings))
+    place.wait_until_at_work()
+    os.close(terminal)  # nothing can be written any more, either
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP
+    place.assert_nothing_is_left()
 
 
 def test_all_that_is_missing_is_written_down_where_the_cluster_ends_with_its_run(place: Place, tmp_path: Path) -> None:
