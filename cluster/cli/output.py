@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import click
 import orjson
 
 from cluster import annotate, errors, nodes, session
@@ -93,6 +94,8 @@ def prepare(
         if not chosen.folder and any(os.path.realpath(output) == os.path.realpath(root) for root in paths(source)):
             raise errors.UsageError(f"-o {output} would write over the input; name another file")
         _check_place("-o", output)
+        if not chosen.folder and not _is_stream(output):
+            _check_is_no_input(job, options, output, source)
     if drawn is not None:
         _check_drawing(job, drawn, source)
         if output is not None and output.resolve() == drawn.resolve():
@@ -152,6 +155,27 @@ def _check_drawing(job: Job, folder: Path, source: Sequence[str]) -> None:
                 " name a folder outside of it"
             )
     _check_place("--annotate", folder)
+
+
+def _check_is_no_input(job: Job, options: Mapping[str, Any], output: Path, source: Sequence[str]) -> None:
+    place = Path(os.path.realpath(output))
+    for root in paths(source):
+        if root.is_dir() and place.is_relative_to(root.resolve()) and _would_be_read(job, options, output.name):
+            if place.exists():
+                raise errors.UsageError(
+                    f"-o {output} lies in the input {root}, so it would be read, and written over; name another"
+                )
+            click.echo(f"note: {output} lies in the input {root}; a next run would read it, too", err=True)
+
+
+def _would_be_read(job: Job, options: Mapping[str, Any], name: str) -> bool:
+    """Whether the job takes a file of that name where it finds it in a folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / name).write_bytes(b"x")
+        try:
+            return next(job.chunks(folder, options), None) is not None
+        except errors.UsageError:
+            return False
 
 
 def _check_place(flag: str, output: Path) -> None:

@@ -173,3 +173,14 @@ def test_output_to_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
     assert len(done.stdout) == 10, done.stderr
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
+
+
+def test_a_result_that_the_next_run_would_read_is_not_written_twice(words: Path) -> None:
+    command = ("submit", "--job", "wordcount", words.parent, "-o", words.parent / "counts.json")
+    first = cluster(*command)
+    assert first.returncode == 0, first.stderr
+    assert "a next run would read it, too" in first.stderr
+    again = cluster(*command)
+    assert again.returncode == 2
+    assert "would be read, and written over" in again.stderr
+    assert json.loads((words.parent / "counts.json").read_bytes()) == {"some": 1, "words": 1}

@@ -115,6 +115,15 @@ def test_a_file_that_is_write_protected_is_not_replaced(tmp_path: Path, monkeypa
         output.prepare(catalog.get("wordcount"), "json", {}, tmp_path / "out.json")
 
 
+def test_a_result_that_no_run_would_read_may_lie_in_the_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "texts.json").touch()
+    output.prepare(catalog.get("ocr"), "json", {}, tmp_path / "texts.json", source=[str(tmp_path)])
+    output.prepare(catalog.get("wordcount"), "json", {}, tmp_path / ".counts.json", source=[str(tmp_path)])
+    assert capsys.readouterr().err == ""
+
+
 def test_a_full_disk_names_the_output(tmp_path: Path) -> None:
     def fill(parts: Any, out: Any) -> None:
         raise OSError(28, "No space left on device")
