@@ -22,7 +22,7 @@ Value = TypeVar("Value")
 def join(parts: Iterable[Mapping[str, Value]]) -> dict[str, Value]:
     """One mapping with the entries of all parts, in the order they come. Holds all of them.
 
-    The same part handed in twice changes nothing.
+    The same part handed in twice changes nothing. Values are compared with ``==``, so they must equal themselves.
 
     Raises:
         ValueError: Two parts have another value under one name: an item was cut into slices, say.

@@ -6,6 +6,8 @@ stays cheap for those who only want the jobs.
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,7 +25,9 @@ def __getattr__(name: str) -> Any:
 
         try:
             globals()["app"] = celery_app.build()
-        except errors.ClusterError as error:  # of which `celery` would show where it was raised, and little else
-            raise SystemExit(f"cluster: {error}") from None
+        except errors.ClusterError as error:
+            if "celery" not in Path(sys.argv[0]).parts[-2:]:
+                raise
+            raise SystemExit(f"cluster: {error}") from None  # `celery` would show where it was raised, and little else
         return globals()["app"]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -393,4 +393,5 @@ def _short(text: str) -> str:
 def masked(url: str) -> str:
     """The URL without its passwords, for messages and logs."""
     url = re.sub(r"(password=)[^&]*", r"\1***", url)
-    return ";".join(re.sub(r"://([^:@]*):.*@", r"://\1:***@", part) for part in url.split(";"))
+    addresses = url.split(";") if url.startswith(SENTINEL) else [url]
+    return ";".join(re.sub(r"://([^:@]*):.*@", r"://\1:***@", address) for address in addresses)

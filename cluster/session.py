@@ -57,8 +57,9 @@ class Session:
             demand.enter(self.stores.ledger.redis, label, run)
             try:
                 self.stores.models.require(job, options)  # who removes it now sees the run
-            except errors.UnknownBundle as error:
-                self.stores.ledger.stop(run, "failed", str(error))
+            except Exception as error:
+                with suppress(redis.RedisError):
+                    self.stores.ledger.stop(run, "failed", str(error))
                 raise
         return run
 

@@ -251,7 +251,8 @@ def _describe(problem: Any) -> str:
         return f"{_file()}: there is no setting {name}" + (f"; did you mean {near[0]}?" if near else "")
     value = "***" if "url" in name else repr(problem["input"])
     variable = f"CLUSTER_{name.upper()}"
-    said = variable if variable in map(str.upper, os.environ) else f"{_file()}: {name}"
+    is_given = any(value and key.upper() == variable for key, value in os.environ.items())
+    said = variable if is_given else f"{_file()}: {name}"
     return f"{said} is {value}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
 
 
@@ -267,7 +268,7 @@ def _check_broker(settings: Settings) -> None:
             " it must be redis://[:password@]host[:port][/db] or rediss://…,"
             " or sentinel://[:password@]host[:port];sentinel://…/db"
         )
-    for address in url.split(";"):
+    for address in url.split(";") if scheme == "sentinel" else [url]:
         try:
             part = urlsplit(address)
             is_odd = bool(part.fragment or "@" in part.path + part.query or (part.port or 0) < 0)

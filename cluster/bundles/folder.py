@@ -9,6 +9,7 @@ import stat
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from cluster import errors
@@ -80,7 +81,7 @@ def write_new(folder: Path, manifest: Manifest, read: Read) -> None:
     draft.mkdir()
     try:
         write(draft, manifest, read)
-        if folder.exists():
+        with suppress(OSError):  # there is none yet, or the file system knows no rights
             draft.chmod(folder.stat().st_mode & 0o7777)
         draft.rename(folder.resolve())  # an empty folder is replaced
     finally:

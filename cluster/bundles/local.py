@@ -11,6 +11,7 @@ import fcntl
 import logging
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -218,9 +219,11 @@ class FolderBundles:
 
     def _share(self, path: Path) -> None:
         """Give those who may use the whole folder the same rights to what is new in it, whatever our umask says."""
-        rights = self._place.stat().st_mode & (0o077 if path.is_dir() else 0o066)
-        with suppress(PermissionError):  # it is another's, who has seen to it
-            path.chmod(path.stat().st_mode | rights)
+        with suppress(OSError):  # it is another's, who has seen to it, or the file system knows no rights
+            of_all, mode = self._place.stat().st_mode, path.stat().st_mode
+            wanted = mode | of_all & (0o077 if path.is_dir() else 0o066)
+            if wanted != mode and not of_all & stat.S_ISVTX:  # with that bit each is to keep to his own
+                path.chmod(wanted)
 
     def _sweep(self) -> None:
         """Remove what killed writers have left; call it with the lock held."""

@@ -131,7 +131,7 @@ def _open_streams() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # it gets the lowest number that is free
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it got the lowest number that is free
     if sys.stdin is None:
         sys.stdin = os.fdopen(0)
     if sys.stdout is None:
@@ -149,6 +149,8 @@ def _let_go_of_streams() -> None:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
+        except ValueError:  # it is closed
+            continue
 
 
 def _say(message: str) -> None:

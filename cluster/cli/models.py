@@ -179,7 +179,7 @@ def remove(ref: str, force: bool, broker: str | None) -> None:
                 f"{one} is in use by {', '.join(running)}; --force removes it all the same, and ends these as failed"
             )
     gone = place.bundles.remove(name, version)
-    for one in refs:
+    for one in (f"{name}:{number}" for number in gone):
         # They would wait for ever for a node that has it. Who is about to begin a run sees that it is gone.
         for run in set(place.in_use(one)) - {demand.BEING_SUBMITTED}:
             place.fail(run, f"its bundle {one} was removed")

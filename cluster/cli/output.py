@@ -160,7 +160,11 @@ def _check_drawing(job: Job, folder: Path, source: Sequence[str]) -> None:
 def _check_is_no_input(job: Job, options: Mapping[str, Any], output: Path, source: Sequence[str]) -> None:
     place = Path(os.path.realpath(output))
     for root in paths(source):
-        if root.is_dir() and place.is_relative_to(root.resolve()) and _would_be_read(job, options, output.name):
+        if (
+            root.is_dir()
+            and place.is_relative_to(root.resolve())
+            and _would_be_read(job, options, place.relative_to(root.resolve()))
+        ):
             if place.exists():
                 raise errors.UsageError(
                     f"-o {output} lies in the input {root}, so it would be read, and written over; name another"
@@ -168,13 +172,15 @@ def _check_is_no_input(job: Job, options: Mapping[str, Any], output: Path, sourc
             click.echo(f"note: {output} lies in the input {root}; a next run would read it, too", err=True)
 
 
-def _would_be_read(job: Job, options: Mapping[str, Any], name: str) -> bool:
-    """Whether the job takes a file of that name where it finds it in a folder."""
+def _would_be_read(job: Job, options: Mapping[str, Any], path: Path) -> bool:
+    """Whether the job takes a file at that place in a folder."""
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / name).write_bytes(b"x")
+        probe = Path(folder) / path
+        probe.parent.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"x")
         try:
             return next(job.chunks(folder, options), None) is not None
-        except errors.UsageError:
+        except Exception:  # noqa: BLE001 - whatever a splitter thinks of such a file, it is no reason not to begin
             return False
 
 

@@ -129,7 +129,7 @@ class LocalCluster:
         """
         deadline = time.monotonic() + wait_s
         while True:
-            for name, code in self._ended.items():
+            for name, code in list(self._ended.items()):  # it grows in another thread
                 if name not in needed:
                     continue
                 raise errors.BrokerError(f"the {name} on this machine ended with code {code}:\n{self._tail(name)}")

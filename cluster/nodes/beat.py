@@ -81,9 +81,11 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
             redis.TimeoutError: Redis hears us, but does not answer the consumer: Celery connects it anew.
         """
         ending = worker_state.should_stop is not None or worker_state.should_terminate is not None
-        if not self._away:
-            self._serve(consumer)  # first, so that this beat tells of it: submitters wait for that
-        wish = self._tell(consumer, "leaving" if ending else "here")
+        try:
+            if not self._away:
+                self._serve(consumer)  # first, so that this beat tells of it: submitters wait for that
+        finally:
+            wish = self._tell(consumer, "leaving" if ending else "here")
         if wish and not ending:
             when = " now" if wish == "stop-now" else ""
             log.warning("this node is asked to stop%s", when, extra={"event": "node-asked-to-stop"})

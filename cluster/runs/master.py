@@ -112,11 +112,12 @@ class Master:
             self._passed.discard(run)
 
     def _publish(self, job: Job, run: str) -> None:
+        apart = False
         try:
             status = self._stores.ledger.status(run)
             training.publish(job, status, self._stores, self._config, self._owner, wait=False)  # others wait for us
         except errors.OtherProcess:  # the packages of another bundle are in use here
-            self._publish_apart(run)
+            apart = True
         except errors.RunFailed as error:  # it will not get better
             log.warning("run %s: %s", run, error, extra={"run": run})
         except (errors.ClusterError, redis.RedisError) as error:
@@ -124,18 +125,36 @@ class Master:
             log.warning("run %s is done and its model is not published yet: %s", run, error, extra={"run": run})
         except Exception:
             log.exception("run %s is done and its model is not published", run, extra={"run": run})
+        if apart:
+            self._publish_apart(run)
 
     def _publish_apart(self, run: str) -> None:
-        """In a process of its own."""
-        done = subprocess.run(
-            [sys.executable, "-m", "cluster", "result", run, "--output", os.devnull],
+        """In a process of its own, which ends with us."""
+        try:
+            code, said = self._run_apart(["result", run, "--output", os.devnull])
+        except OSError as error:
+            code, said = errors.ClusterError.exit_code, str(error)
+        if code not in (0, errors.ITEMS_MISSING_EXIT_CODE) and not self._ending.is_set():
+            why = said.strip().rpartition("\n")[2]
+            log.warning("run %s is done and its model is not published: %s", run, why, extra={"run": run})
+            if code != errors.RunFailed.exit_code and "Traceback" not in said:  # else it will not get better
+                self._again[run] = time.monotonic() + AGAIN_S
+
+    def _run_apart(self, arguments: list[str]) -> tuple[int, str]:
+        """The exit code of a command, and what it said on stderr."""
+        with subprocess.Popen(
+            [sys.executable, "-m", "cluster", *arguments],
             env=placement.environment(CLUSTER_BROKER_URL=self._config.given_broker()),
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode not in (0, errors.RunFailed.exit_code, errors.ITEMS_MISSING_EXIT_CODE):
-            self._again[run] = time.monotonic() + AGAIN_S
-            why = done.stderr.strip().rpartition("\n")[2]
-            log.warning("run %s is done and its model is not published yet: %s", run, why, extra={"run": run})
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
+        ) as child:  # fmt: skip
+            while True:
+                try:
+                    _, said = child.communicate(timeout=LOOK_S)
+                except subprocess.TimeoutExpired:
+                    if self._ending.is_set():
+                        child.terminate()
+                else:
+                    return child.returncode, said
 
     def _rows(self) -> tuple[float, dict[str, dict[str, str]]]:
         """The moment by Redis's clock, and of each run that is not passed or supervised here its ``FIELDS``."""

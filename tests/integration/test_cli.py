@@ -184,3 +184,12 @@ def test_a_result_that_the_next_run_would_read_is_not_written_twice(words: Path)
     assert again.returncode == 2
     assert "would be read, and written over" in again.stderr
     assert json.loads((words.parent / "counts.json").read_bytes()) == {"some": 1, "words": 1}
+
+
+def test_a_stream_that_a_format_has_closed_changes_no_exit_code() -> None:
+    code = (
+        "import sys; from cluster import cli; sys.stdout.buffer.close();"
+        " cli.commands.main = lambda *_, **__: 3; cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (3, "")

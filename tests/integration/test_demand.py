@@ -59,6 +59,42 @@ def test_a_run_whose_bundle_goes_meanwhile_is_not_begun(redis_url: str, stores: 
     assert demand.in_use(stores.ledger.redis, number(bundle)) == []
 
 
+@pytest.mark.parametrize("error", [errors.BadBundle("odd"), OSError(5, "the drive went away")])
+def test_a_run_whose_bundle_cannot_be_looked_up_is_not_left_running(
+    error: Exception, redis_url: str, stores: Stores, bundle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = settings.load(broker_url=redis_url)
+    with session.opened(config, TAGGED, {"model": bundle}) as opened:
+        monkeypatch.setattr(type(opened.stores.models), "require", lambda *_: raise_it(error))
+        with pytest.raises(type(error)):
+            opened.start(TAGGED, {"model": bundle})
+    assert stores.ledger.runs(1)[0].state == "failed"
+
+
+def raise_it(error: Exception) -> None:
+    raise error
+
+
+def test_all_versions_that_are_removed_by_a_name_end_their_runs(
+    redis_url: str, stores: Stores, bundle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = bundle.partition(":")[0]
+    remove = type(stores.models.bundles).remove
+    begun: list[str] = []
+
+    def push_and_remove(self: Any, name: str, version: int | None = None) -> Any:
+        if not begun:
+            new = self.push(name, Content("tagged", {"tag.txt": b"blue"}), "another").manifest
+            options = {"model": shelf.reference(new)}
+            with session.opened(settings.load(broker_url=redis_url), TAGGED, options) as opened:
+                begun.append(opened.start(TAGGED, options))
+        return remove(self, name, version)
+
+    monkeypatch.setattr(type(stores.models.bundles), "remove", push_and_remove)
+    assert CliRunner().invoke(models.command, ["remove", name, "--broker", redis_url]).exit_code == 0
+    assert stores.ledger.status(begun[0]).state == "failed"
+
+
 def test_who_removes_a_bundle_ends_the_runs_that_began_meanwhile_and_no_others(
     redis_url: str, stores: Stores, bundle: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,3 +110,16 @@ def test_a_node_that_redis_does_not_hear_takes_on_no_more(step: Beat, consumer: 
     assert keys.queue(LABEL) not in consumer.app.amqp.queues.consume_from
     step.beat(consumer)
     assert keys.queue(LABEL) in consumer.app.amqp.queues.consume_from
+
+
+def test_a_node_that_may_not_serve_a_label_is_heard_of_all_the_same(
+    step: Beat, consumer: Any, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise redis.ResponseError("NOPERM")
+
+    step.keeper.found = Found(serves=frozenset({LABEL}))
+    monkeypatch.setattr(consumer.task_consumer, "consume", refuse)
+    with pytest.raises(redis.ResponseError):
+        step.beat(consumer)
+    assert len(told.facts) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from datetime import UTC, datetime, timedelta, timezone
@@ -314,6 +315,20 @@ def test_a_group_that_shares_the_folder_shares_what_is_new_in_it(tmp_path: Path)
     for path in (tmp_path / "shared").rglob("*"):
         wanted = 0o775 if path.is_dir() else 0o664
         assert path.stat().st_mode & 0o777 == wanted, path
+
+
+def test_where_each_is_to_keep_to_his_own_nothing_is_shared(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    FolderBundles(tmp_path).push("office", Content("onnx", {"net.onnx": b"x"}), "a test")
+    assert not any(path.stat().st_mode & 0o022 for path in tmp_path.rglob("*"))
+
+
+def test_a_file_system_without_rights_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOTSUP, "not supported")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    assert FolderBundles(tmp_path).push("office", Content("onnx", {"net.onnx": b"x"}), "a test").new
 
 
 def test_a_bundle_that_cannot_be_listed_is_passed_over_and_named(

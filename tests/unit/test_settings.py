@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import errors, settings
+from cluster import errors, redis_client, settings
 
 
 def test_a_setting_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,3 +116,9 @@ def test_a_bad_value_in_the_file_names_the_file(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(errors.BadSetting) as caught:
         settings.load()
     assert str(caught.value).startswith(f"{tmp_path / 'config.toml'}: slots is 'many'")
+
+
+def test_a_password_may_have_a_semicolon() -> None:
+    url = "redis://:a;b@host:6379/0"
+    assert settings.load(broker_url=url).require_broker() == url
+    assert redis_client.masked(url) == "redis://:***@host:6379/0"

@@ -120,8 +120,19 @@ def test_a_result_that_no_run_would_read_may_lie_in_the_input(
 ) -> None:
     (tmp_path / "texts.json").touch()
     output.prepare(catalog.get("ocr"), "json", {}, tmp_path / "texts.json", source=[str(tmp_path)])
-    output.prepare(catalog.get("wordcount"), "json", {}, tmp_path / ".counts.json", source=[str(tmp_path)])
+    (tmp_path / ".results").mkdir()
+    (tmp_path / ".results" / "counts.json").touch()
+    for there in (".counts.json", ".results/counts.json"):
+        output.prepare(catalog.get("wordcount"), "json", {}, tmp_path / there, source=[str(tmp_path)])
     assert capsys.readouterr().err == ""
+
+
+def test_a_splitter_that_minds_such_a_file_keeps_no_run_from_beginning(tmp_path: Path) -> None:
+    def split(source: Any, *, chunk_size: int = 1) -> Any:
+        raise RuntimeError("not like that")
+
+    job = dataclasses.replace(catalog.get("wordcount"), split=split)
+    output.prepare(job, "json", {}, tmp_path / "counts.json", source=[str(tmp_path)])
 
 
 def test_a_full_disk_names_the_output(tmp_path: Path) -> None:
