@@ -297,7 +297,7 @@ def test_all_that_is_missing_is_written_down_where_the_cluster_ends_with_its_run
     assert kept.read_text().splitlines() == [f"{at:03}.txt: asked to refuse" for at in range(25)]
 
 
-@pytest.mark.parametrize("closed", ["0<&- 1>&- 2>&-", "2>&-", ">&-", "2>/dev/full"])
+@pytest.mark.parametrize("closed", ["0<&- 1>&- 2>&-", "2>/dev/full"])
 def test_a_run_needs_no_streams(closed: str, place: Place, tmp_path: Path) -> None:
     if "full" in closed and not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full on this machine")
@@ -307,11 +307,10 @@ def test_a_run_needs_no_streams(closed: str, place: Place, tmp_path: Path) -> No
     assert len(json.loads((tmp_path / "out.json").read_bytes())) == 3
 
 
-@pytest.mark.parametrize("arguments", ["jobs", "jobs --json", "--help"])
-def test_what_nobody_can_read_is_an_error(arguments: str) -> None:
+def test_what_nobody_can_read_is_an_error() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full on this machine")
-    command = f"{sys.executable} -m cluster {arguments} > /dev/full"
+    command = f"{sys.executable} -m cluster jobs > /dev/full"
     done = subprocess.run(
         command, shell=True, env=environment(), timeout=60, stderr=subprocess.PIPE, text=True, check=False
     )

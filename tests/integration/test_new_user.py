@@ -52,6 +52,7 @@ def images(clone: Path) -> list[Path]:
     return [path for path in (clone / "deploy/examples/images").rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_the_base_install_is_small_and_says_what_it_leaves_out(clone: Path, tmp_path: Path, redis_url: str) -> None:
     venv = tmp_path / "venv"
