@@ -146,6 +146,7 @@ def check_drawn(found: Found, source: Path, folder: Path) -> None:
             assert max(abs(a - b) for a, b in zip(edge, wanted, strict=True)) < 70, (name, face, edge)
 
 
+@pytest.mark.slow  # tests/integration/test_models.py has it with a job that takes less
 def test_a_node_that_starts_afterwards_fetches_the_model_and_takes_part(
     nodes: Nodes, stores: Stores, tmp_path: Path
 ) -> None:
@@ -174,6 +175,7 @@ def test_a_node_that_starts_afterwards_fetches_the_model_and_takes_part(
     check_drawn(json.loads(out), source, tmp_path / "out")
 
 
+@pytest.mark.slow  # tests/integration/test_models.py has it with a job that takes less
 def test_a_new_version_is_for_the_next_run_and_not_for_the_running_one(
     nodes: Nodes, stores: Stores, name: str, tmp_path: Path
 ) -> None:
@@ -218,6 +220,7 @@ def test_where_nobody_can_be_learned_it_is_said_why(nodes: Nodes, name: str, tmp
     assert cluster("models", "show", name, "--broker", nodes.url).returncode == errors.UnknownBundle.exit_code
 
 
+@pytest.mark.slow  # tests/integration/test_models.py has it with a job that takes less
 def test_two_users_at_the_same_time_each_get_their_own_pictures(nodes: Nodes, tmp_path: Path) -> None:
     users = {"a": ("kim", "ada"), "b": ("rosa", "gus")}
     for user, people in users.items():
