@@ -271,7 +271,7 @@ def _check_broker(settings: Settings) -> None:
     for address in url.split(";") if scheme == "sentinel" else [url]:
         try:
             part = urlsplit(address)
-            is_odd = bool(part.fragment or "@" in part.path + part.query or (part.port or 0) < 0)
+            is_odd = bool(part.fragment or "@" in part.path + part.query or part.port == 0)
         except ValueError:  # which would show the piece of a password that stands where the port should
             is_odd = True
         if is_odd:

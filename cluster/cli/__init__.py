@@ -100,7 +100,7 @@ def _run(arguments: list[str] | None) -> int:
     try:
         code = commands.main(arguments, prog_name="cluster", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        _say(error.format_message())
+        say(error.format_message())
         return errors.UsageError.exit_code
     except click.ClickException as error:
         with contextlib.suppress(OSError):
@@ -109,18 +109,18 @@ def _run(arguments: list[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return errors.INTERRUPTED_EXIT_CODE
     except errors.ClusterError as error:
-        _say(f"cluster: {error}")
+        say(f"cluster: {error}")
         return error.exit_code
     except BrokenPipeError:  # whoever read our output has gone (`| head`)
         return errors.ClusterError.exit_code
     except OSError as error:
-        _say(f"cluster: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        say(f"cluster: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
         return errors.ClusterError.exit_code
     except Exception as error:
         if not _is_redis(error):
             raise
         full = "OutOfMemory" in type(error).__name__ or "maxmemory" in str(error)
-        _say("cluster: Redis is full (its maxmemory)" if full else f"cluster: Redis went away: {error}")
+        say("cluster: Redis is full (its maxmemory)" if full else f"cluster: Redis went away: {error}")
         return errors.BrokerError.exit_code
     return code if isinstance(code, int) else 0
 
@@ -153,9 +153,10 @@ def _let_go_of_streams() -> None:
             continue
 
 
-def _say(message: str) -> None:
-    with contextlib.suppress(OSError):  # nobody can read it
-        click.echo(message, err=True)
+def say(text: str) -> None:
+    """Tell on stderr, if somebody can read it: else the exit code must do."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
 
 
 def _is_redis(error: Exception) -> bool:

@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import click
 import redis
 
 from cluster import errors, logs, redis_client, session
-from cluster.cli import texts
+from cluster.cli import say, texts
 from cluster.cli.output import Target
 from cluster.cli.progress import Progress
 from cluster.job import Job
@@ -62,12 +61,6 @@ def _cancel(opened: Session, run: str) -> None:
         f"{run}: cancelled. To keep a run going without this terminal, submit it with --detach"
         " to a cluster that stays (`cluster up`)."
     )
-
-
-def say(text: str) -> None:
-    """Tell on stderr, if somebody can read it: else the exit code must do."""
-    with contextlib.suppress(OSError):
-        click.echo(text, err=True)
 
 
 def join_line(config: Settings) -> str:

@@ -13,10 +13,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import click
 import orjson
 
 from cluster import annotate, errors, nodes, session
+from cluster.cli import say
 from cluster.job import Format, Job, paths
 from cluster.nodes import capacity
 from cluster.runs import Stores, parts, training
@@ -169,7 +169,7 @@ def _check_is_no_input(job: Job, options: Mapping[str, Any], output: Path, sourc
                 raise errors.UsageError(
                     f"-o {output} lies in the input {root}, so it would be read, and written over; name another"
                 )
-            click.echo(f"note: {output} lies in the input {root}; a next run would read it, too", err=True)
+            say(f"note: {output} lies in the input {root}; a next run would read it, too")
 
 
 def _would_be_read(job: Job, options: Mapping[str, Any], path: Path) -> bool:

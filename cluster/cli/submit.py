@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from cluster import catalog, errors, logs, placement, redis_client, runs, session, settings
-from cluster.cli import foreground, shared
+from cluster.cli import foreground, say, shared
 from cluster.cli import output as outputs
 from cluster.job import Job, Option
 from cluster.nodes.registry import PENDING, Node
@@ -113,7 +113,7 @@ def _look_for_nodes(config: Settings, job: Job, label: str, *, fail: bool) -> No
     if label != job.label and online and not _serving(online, label):
         online = _ask(stores, label)
     if pending := _pending(online, label):
-        click.echo(f"waiting for {logs.plain(', '.join(pending))}: what {label} needs is being fetched", err=True)
+        say(f"waiting for {logs.plain(', '.join(pending))}: what {label} needs is being fetched")
         if not fail:
             return
         online = _ask(stores, label, to_the_end=True)
@@ -125,7 +125,7 @@ def _look_for_nodes(config: Settings, job: Job, label: str, *, fail: bool) -> No
     problem += "".join(f"\n  {logs.plain(name)}: {logs.plain(why)}" for name, why in reasons.items() if why)
     if fail:
         raise errors.JobUnavailable(problem)
-    click.echo(f"{problem}; waiting for one. On a machine that should help: {foreground.join_line(config)}", err=True)
+    say(f"{problem}; waiting for one. On a machine that should help: {foreground.join_line(config)}")
 
 
 def _serving(nodes: Iterable[Node], label: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from cluster import celery_app, nodes, runs, session, settings
-from cluster.cli import foreground
+from cluster.cli import foreground, say
 from cluster.local import LOOPBACK, LocalCluster
 from cluster.runs.master import Master
 
@@ -60,10 +60,10 @@ def command(host: str, port: int, no_worker: bool) -> None:
                 while True:
                     local.check(needed=["redis"])
                     if news := local.worker_news():
-                        foreground.say(f"the worker of this machine has ended ({news}); the cluster goes on")
+                        say(f"the worker of this machine has ended ({news}); the cluster goes on")
                     time.sleep(0.5)
         except KeyboardInterrupt:
-            foreground.say("ending the cluster")
+            say("ending the cluster")
 
 
 def _leave(*_: Any) -> None:

@@ -171,7 +171,7 @@ class LocalCluster:
                 return
             if wanted:
                 break
-        why = self._tail("redis") or "another Redis answers there"
+        why = self._tail("redis") or "it said nothing; another Redis may have the port"
         raise errors.NoRedisServer(f"{server.path} did not start on {self._host}:{self._port}:\n{why}")
 
     def _wait_for_redis(self) -> bool:
