@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -94,29 +95,33 @@ def command(
         redis_client.check(config.require_broker())
     outputs.check_model_can_be_kept(job, config)
     options = session.pinned(config, job, options)
-    if config.broker_url is not None:
-        _look_for_nodes(config, job, job.label_with(options), fail=if_no_node == "fail")
-    if detach:
-        return _detach(config, job, inputs, options, output, format_name, drawn)
-    to = outputs.prepare(job, format_name, options, output, drawn, inputs)
-    return _submit(config, job, inputs, options, to, quiet=quiet)
+    with ExitStack() as asking:  # what it asks of the nodes ends once the run is open, or given up
+        if config.broker_url is not None:
+            stores = runs.connect(config, patient=False)
+            asked = asking.enter_context(demand.Asked(stores.ledger.redis, job.label_with(options)))
+            _look_for_nodes(config, stores, job, job.label_with(options), asked, fail=if_no_node == "fail")
+        if detach:
+            return _detach(config, job, inputs, options, output, format_name, drawn)
+        to = outputs.prepare(job, format_name, options, output, drawn, inputs)
+        return _submit(config, job, inputs, options, to, asking.close, quiet=quiet)
 
 
-def _look_for_nodes(config: Settings, job: Job, label: str, *, fail: bool) -> None:
+def _look_for_nodes(
+    config: Settings, stores: Stores, job: Job, label: str, asked: demand.Asked, *, fail: bool
+) -> None:  # fmt: skip
     """Say at once when nobody is there to do the job, and what they lack.
 
     Raises:
         errors.JobUnavailable: With ``fail``.
     """
-    stores = runs.connect(config, patient=False)
     online = [node for node in stores.nodes.nodes() if node.state == "online"]
     if label != job.label and online and not _serving(online, label):
-        online = _ask(stores, label)
+        online = _ask(stores, label, asked)
     if pending := _pending(online, label):
         say(f"waiting for {logs.plain(', '.join(pending))}: what {label} needs is being fetched")
         if not fail:
             return
-        online = _ask(stores, label, to_the_end=True)
+        online = _ask(stores, label, asked, to_the_end=True)
     if _serving(online, label):
         return
     count = f"{len(online)} node{'' if len(online) == 1 else 's'} online"
@@ -137,14 +142,14 @@ def _pending(nodes: Iterable[Node], label: str) -> list[str]:
     return [] if _serving(nodes, label) else [node.name for node in nodes if node.missing.get(label) == PENDING]
 
 
-def _ask(stores: Stores, label: str, *, to_the_end: bool = False) -> list[Node]:
+def _ask(stores: Stores, label: str, asked: demand.Asked, *, to_the_end: bool = False) -> list[Node]:
     """Have the nodes find out whether they can serve a label; those online, once all have said so or time is up.
 
     ``to_the_end`` waits, however long it takes, for those that are still fetching what they need.
     """
     deadline = time.monotonic() + ANSWER_S
     while True:
-        demand.enter(stores.ledger.redis, label)  # again, where that has run out
+        asked.enter()
         online = [node for node in stores.nodes.nodes() if node.state == "online"]
         answered = all(label in node.jobs or label in node.missing for node in online)
         over = answered or _serving(online, label) or time.monotonic() > deadline
@@ -154,12 +159,14 @@ def _ask(stores: Stores, label: str, *, to_the_end: bool = False) -> list[Node]:
 
 
 def _submit(
-    config: Settings, job: Job, inputs: tuple[str, ...], options: dict[str, Any], to: outputs.Target, *, quiet: bool
-) -> int:
+    config: Settings, job: Job, inputs: tuple[str, ...], options: dict[str, Any], to: outputs.Target,
+    on_open: Callable[[], object], *, quiet: bool,
+) -> int:  # fmt: skip
     given = session.Input(job, inputs, options)
     private = config.broker_url is None
     with foreground.terminable(), session.opened(config, job, options) as opened:
         run = opened.start(job, options)
+        on_open()
         return foreground.to_end(opened, job, run, given, to, quiet=quiet, private=private)
 
 

@@ -6,34 +6,67 @@ that they serve it. The label stands here, for nodes to find out whether they ca
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any, Self
+
+import redis
 
 from cluster import keys
 from cluster.job import SEPARATOR
 
-if TYPE_CHECKING:
-    import redis
-
 ASKED = "?"
-"""Stands for a run that is about to be opened."""
+"""The name of a run that is about to be opened begins so; no run's does."""
 BEING_SUBMITTED = "a run that is being submitted"
 ASKED_S = 60
-"""Who asks has opened the run by then, or has given it up."""
+"""Then the demand of a submitter ends that was killed before it opened its run."""
 
 
-def enter(client: redis.Redis, label: str, run: str = ASKED) -> None:
+def enter(client: redis.Redis, label: str, run: str) -> None:
     """Have the nodes find out whether they can serve a label, as long as the run lasts.
 
-    Called again, it does nothing, unless Redis has lost what it had.
+    Called again, it does nothing, unless Redis has lost what it had, or the run is about to be opened: then its
+    ``ASKED_S`` begin anew.
     """
-    if client.zadd(keys.DEMAND, {f"{label} {run}": _now_s(client)}, nx=run != ASKED):
+    if client.zadd(keys.DEMAND, {f"{label} {run}": _now_s(client)}, nx=not run.startswith(ASKED)):
         client.incr(keys.REVISION)
 
 
+class Asked:
+    """The demand of one run that is about to be opened: it ends with the ``with``, or sooner by ``withdraw``."""
+
+    def __init__(self, client: redis.Redis, label: str) -> None:
+        self._redis = client
+        self._label = label
+        self._run = f"{ASKED}{secrets.token_hex(4)}"
+        self._entered = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.withdraw()
+
+    def enter(self) -> None:
+        """Have the nodes find out; call it again within ``ASKED_S`` to go on asking."""
+        self._entered = True
+        enter(self._redis, self._label, self._run)
+
+    def withdraw(self) -> None:
+        """The run is open, or is given up."""
+        if self._entered:
+            self._entered = False
+            with contextlib.suppress(redis.RedisError):  # then it ends by itself
+                self._redis.zrem(keys.DEMAND, f"{self._label} {self._run}")
+
+
 def read(client: redis.Redis) -> Mapping[str, list[str]]:
-    """Label -> the runs that need it and are running (``ASKED`` among them). What is over is removed."""
+    """Label -> the runs that need it and are running (those about to be opened among them). What is over is removed."""
     now_s = _now_s(client)
     found: Any = client.zrange(keys.DEMAND, 0, -1, withscores=True)
     rows = [(row, *row.decode(errors="replace").rpartition(" ")[::2], entered) for row, entered in found]
@@ -43,7 +76,7 @@ def read(client: redis.Redis) -> Mapping[str, list[str]]:
         states = pipe.execute(raise_on_error=False)
     needed = defaultdict(list)
     for (row, label, run, entered), state in zip(rows, states, strict=True):
-        if state == b"running" or (run == ASKED and now_s - entered < ASKED_S):
+        if state == b"running" or (run.startswith(ASKED) and now_s - entered < ASKED_S):
             needed[label].append(run)
         else:
             client.zrem(keys.DEMAND, row)
@@ -56,7 +89,7 @@ def in_use(client: redis.Redis, ref: str) -> list[str]:
     for label, running in read(client).items():
         if any(value.partition(".")[0] == ref for value in label.partition("@")[2].split(SEPARATOR)):
             found.update(running)
-    return sorted(found - {ASKED}) or [BEING_SUBMITTED for run in found]
+    return sorted(run for run in found if not run.startswith(ASKED)) or [BEING_SUBMITTED] * bool(found)
 
 
 def _now_s(client: redis.Redis) -> int:

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from cluster import errors, runs, session, settings
 from cluster.bundles import shelf
 from cluster.bundles.content import Content
-from cluster.cli import models
+from cluster.cli import models, submit
 from cluster.job import Job
 from cluster.nodes.keeper import Keeper
 from cluster.nodes.registry import PENDING, Facts
@@ -119,7 +119,7 @@ def test_who_removes_a_bundle_ends_the_runs_that_began_meanwhile_and_no_others(
 def test_a_bundle_that_a_run_is_about_to_use_is_removed_by_force_only(
     redis_url: str, stores: Stores, bundle: str
 ) -> None:
-    demand.enter(stores.ledger.redis, TAGGED.label_with({"model": bundle}))
+    demand.Asked(stores.ledger.redis, TAGGED.label_with({"model": bundle})).enter()
     arguments = ["remove", number(bundle), "--broker", redis_url]
     refused = CliRunner().invoke(models.command, arguments)
     assert f"in use by {demand.BEING_SUBMITTED}" in str(refused.exception)
@@ -162,10 +162,21 @@ def test_who_wants_to_fail_does_so_once_the_last_node_has_found_out(waiting: Pro
 
 def test_who_wants_to_fail_goes_on_once_a_node_can_serve(waiting: Program, stores: Stores) -> None:
     node(stores, SAW)
-    wait_until("the run is begun", lambda: [run for run in stores.ledger.runs(9) if run.job == "picky"])
+    [run] = wait_until("the run is begun", lambda: [run for run in stores.ledger.runs(9) if run.job == "picky"])
+    wait_until("it asks no more", lambda: demand.read(stores.ledger.redis).get(SAW) == [run.run])
     waiting.send_signal(signal.SIGINT)
     _, err = waiting.communicate(timeout=30)
     assert "no node" not in err
+
+
+def test_a_run_that_is_given_up_asks_no_more(redis_url: str, stores: Stores, bundle: str, tmp_path: Path) -> None:
+    """Else its bundle could not be removed for a minute."""
+    node(stores, missing={TAGGED.label_with({"model": bundle}): "it has no room"})
+    arguments = ["--job", "tagged", "--model", number(bundle), str(tmp_path), "--if-no-node", "fail"]
+    given_up = CliRunner().invoke(submit.command, [*arguments, "--broker", redis_url])
+    assert isinstance(given_up.exception, errors.JobUnavailable)
+    removed = CliRunner().invoke(models.command, ["remove", number(bundle), "--broker", redis_url])
+    assert (removed.exit_code, removed.output) == (0, f"removed {number(bundle)}\n")
 
 
 def test_what_waits_to_be_looked_at_is_told_as_such(
@@ -181,7 +192,7 @@ def test_what_waits_to_be_looked_at_is_told_as_such(
 
     monkeypatch.setattr(kept, "_why_not", why_not)
     for tool in ("axe", "saw"):
-        demand.enter(stores.ledger.redis, f"picky@{tool};firm")
+        demand.Asked(stores.ledger.redis, f"picky@{tool};firm").enter()
     kept.look()
     assert seen == [{AXE: PENDING, SAW: PENDING}, {SAW: PENDING}]
     assert kept.found.serves == {SAW}
