@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
 from splitters import MAX_ITEM_BYTES, Item
+
+HEAD_BYTES = 64
+"""Looked at of a file whose name does not tell its kind."""
 
 NO_FILE = "not a file, or a folder that cannot be listed"
 """The reason under which anything is reported that has no bytes to read."""
@@ -26,13 +30,17 @@ class Found(NamedTuple):
     """How many parts its path has below the root that it was found in; 0 for a root."""
 
 
-def walk(source: Sequence[Path], suffixes: Collection[str] = ()) -> Iterator[Found]:
+def walk(
+    source: Sequence[Path], suffixes: Collection[str] = (), is_kind: Callable[[bytes], bool] | None = None
+) -> Iterator[Found]:
     """Yield every file under ``source``, folders recursively, sorted by name within a folder.
 
     Args:
         source: Files and folders. A root that lies inside another one is not walked twice.
         suffixes: Lower-case, with the dot; empty for all. A file given by name is
             taken whatever its suffix.
+        is_kind: Tells by the first ``HEAD_BYTES`` of a file whether it is taken, too. Only files without a suffix
+            are looked into: ``scan``, ``page.001``, ``Letter of 3. March``.
 
     Names that start with a dot are passed over, links to folders are not followed.
     A file in a folder is named by its path relative to the given folder, a file given by itself
@@ -47,7 +55,7 @@ def walk(source: Sequence[Path], suffixes: Collection[str] = ()) -> Iterator[Fou
     shared = _shared_tops(folders, given_files)
     for root, label in zip(roots, _labels(roots, folders, given_files), strict=True):
         if root.is_dir():
-            for path in _files_below(root, suffixes):
+            for path in _files_below(root, suffixes, is_kind):
                 relative = path.relative_to(root)
                 if path == root:  # it cannot be listed
                     yield Found(_text(label), path)
@@ -133,7 +141,7 @@ def _labels(roots: Sequence[Path], folders: Sequence[Path], given_files: Collect
     return [labels[root if root.is_dir() else root.parent] for root in roots]
 
 
-def _files_below(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
+def _files_below(folder: Path, suffixes: Collection[str], is_kind: Callable[[bytes], bool] | None) -> Iterator[Path]:
     try:
         with os.scandir(folder) as entries:
             # Only names and kinds are held, never a whole tree: one folder at a time.
@@ -149,6 +157,28 @@ def _files_below(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
     for name, is_folder in found:
         path = folder / name
         if is_folder:
-            yield from _files_below(path, suffixes)
-        elif not suffixes or path.suffix.lower() in suffixes:
+            yield from _files_below(path, suffixes, is_kind)
+        elif not suffixes or path.suffix.lower() in suffixes or _is_by_content(path, is_kind):
             yield path
+
+
+def _is_by_content(path: Path, is_kind: Callable[[bytes], bool] | None) -> bool:
+    return is_kind is not None and not _SUFFIX.fullmatch(path.suffix) and is_kind(_head(path))
+
+
+_SUFFIX = re.compile(r"\.[a-z]\w{0,9}", re.ASCII | re.IGNORECASE)
+"""What ends a name and stands for a kind of file, unlike the ends of ``page.001`` and ``Letter of 3. March``."""
+
+
+def _head(path: Path) -> bytes:
+    """The first ``HEAD_BYTES``; nothing of what is no file or cannot be read."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer would block
+    except OSError:
+        return b""
+    try:
+        return os.read(handle, HEAD_BYTES) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
+    except OSError:
+        return b""
+    finally:
+        os.close(handle)

@@ -39,8 +39,8 @@ def count(source: Sequence[Path]) -> int:
 
 
 def walk(source: Sequence[Path]) -> Iterator[Portrait]:
-    """Every picture under ``source``, in the order of ``files.walk``."""
-    for found in files.walk(source, pictures.SUFFIXES):
+    """Every picture under ``source``, in the order of ``pictures.walk``."""
+    for found in pictures.walk(source):
         if found.depth < 2:
             yield Portrait(found.name, found, NO_PERSON)
             continue

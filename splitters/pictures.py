@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -11,10 +12,20 @@ from typing import TypeVar
 from splitters import Chunk, Item, NothingToSplit, files
 
 SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp", ".webp", ".pbm", ".pgm", ".ppm", ".pnm"}
-)
+    {
+        ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".pjpeg", ".pjp", ".tif", ".tiff", ".btf",
+        ".mpo", ".bmp", ".dib", ".webp", ".pbm", ".pgm", ".ppm", ".pnm", ".pfm",
+    }
+)  # fmt: skip
 MAX_CHUNK_BYTES = 16 * 2**20
 LOOKAHEAD = 64
+HEADS = re.compile(
+    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|II[*+]\0|MM\0[*+]|RIFF.{4}WEBP"
+    rb"|BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0"  # then the size of its header
+    rb"|P[1-6]\s+(#[^\n]*\n\s*)*\d+\s+\d+\s|P[1-6]\s+#|P[Ff]\s+\d+\s+\d+\s",
+    re.DOTALL,
+)
+"""How files of the kinds that are read begin."""
 Found = TypeVar("Found")
 
 
@@ -28,7 +39,12 @@ def split(source: Sequence[Path], *, chunk_size: int = 4) -> Iterator[Chunk]:
     Raises:
         NothingToSplit: No picture under ``source``.
     """
-    return deal(files.walk(source, SUFFIXES), files.read, source, chunk_size)
+    return deal(walk(source), files.read, source, chunk_size)
+
+
+def walk(source: Sequence[Path]) -> Iterator[files.Found]:
+    """Every picture under ``source``: those named like one, and those without a suffix that begin like one."""
+    return files.walk(source, SUFFIXES, lambda head: HEADS.match(head) is not None)
 
 
 def deal(walking: Iterator[Found], read: Callable[[Found], Item], source: Sequence[Path], size: int) -> Iterator[Chunk]:
@@ -38,7 +54,8 @@ def deal(walking: Iterator[Found], read: Callable[[Found], Item], source: Sequen
     ahead: deque[Found] = deque(islice(walking, LOOKAHEAD))
     if not ahead:
         known = ", ".join(sorted(SUFFIXES))
-        raise NothingToSplit(f"no pictures in {', '.join(map(str, source))} (looked for {known})")
+        places = ", ".join(map(str, source))
+        raise NothingToSplit(f"no pictures in {places} (looked for {known}, and into files without a suffix)")
     while ahead:
         wanted = size if len(ahead) == LOOKAHEAD else min(size, 1 + len(ahead) // 16)
         chunk: Chunk = []
@@ -52,4 +69,4 @@ def deal(walking: Iterator[Found], read: Callable[[Found], Item], source: Sequen
 
 def count(source: Sequence[Path]) -> int:
     """How many pictures ``split`` will meet, without reading one."""
-    return sum(1 for _ in files.walk(source, SUFFIXES))
+    return sum(1 for _ in walk(source))

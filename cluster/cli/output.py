@@ -22,7 +22,7 @@ from cluster.nodes import capacity
 from cluster.runs import Stores, parts, training
 from cluster.runs.status import Status
 from cluster.settings import Settings
-from splitters import files, pictures
+from splitters import pictures
 
 CLOCKS_DIFFER_S = 60
 """A run begins by Redis's clock, pictures change by this machine's."""
@@ -60,7 +60,7 @@ class Target(NamedTuple):
         # Drawn here, from the input: from the nodes they would cross the network twice, and fill Redis.
         found = job.aggregate(parts.of_run(status.run, stores, config.max_part_bytes))
         self.drawn.mkdir(exist_ok=True)
-        walked = files.walk(paths(self.source), pictures.SUFFIXES)
+        walked = pictures.walk(paths(self.source))
         return annotate.write(job.draw, walked, found, self.drawn, workers=capacity.cores(), since=self.since)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from pathlib import Path
 
@@ -131,3 +132,34 @@ def test_the_person_is_found_wherever_the_folders_are_given_from(
     pictures_of(tmp_path / "old", "anna/1.jpg")
     monkeypatch.chdir(tmp_path / "new")
     assert items_of(Path(), Path("../old")) == {"anna/new~/1.jpg": "", "anna/old~/1.jpg": ""}
+
+
+HEADS = {
+    "png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "jpeg": b"\xff\xd8\xff\xe0", "tiff": b"II*\0", "large-tiff": b"MM\0+",
+    "bmp": b"BM" + bytes(12) + b"\x28\0\0\0", "webp": b"RIFF\0\1\2\3WEBPVP8 ",
+    "pgm": b"P5\n# made by hand\n12 10\n255\n", "pbm": b"P4 12 10\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["scan", "page.001", "Letter of 3. March", "2024.11.02"])
+@pytest.mark.parametrize("kind", HEADS)
+def test_a_picture_without_a_suffix_is_known_by_its_beginning(kind: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(HEADS[kind])
+    assert [found.name for found in pictures.walk([tmp_path])] == [name]
+
+
+@pytest.mark.parametrize("name", ["scan.jfif", "scan.JFIF", "scan.pjp", "scan.dib", "scan.btf", "scan.mpo"])
+def test_pictures_are_known_by_their_rare_suffixes_as_well(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    assert pictures.count([tmp_path]) == 1
+
+
+def test_what_is_no_picture_and_has_no_suffix_is_passed_over(tmp_path: Path) -> None:
+    texts = (b"", b"BMW and others", b"P5 is a format", b"II", b"RIFF\0\0\0\0WAVE", b"GIF89a", b"%PDF-1.7")
+    for at, text in enumerate(texts):
+        (tmp_path / f"file{at}").write_bytes(text)
+    (tmp_path / "scan.dat").write_bytes(HEADS["png"])
+    (tmp_path / "locked").write_bytes(HEADS["png"])
+    (tmp_path / "locked").chmod(0)
+    os.mkfifo(tmp_path / "pipe")
+    assert [found.name for found in pictures.walk([tmp_path])] == (["locked"] if os.geteuid() == 0 else [])
