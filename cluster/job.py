@@ -138,6 +138,8 @@ class Job:
     folder where the bundle lies on their machine, None where the run has none."""
     trains: bool = False
     """Its result is an ``aggregators.Model``, which becomes the next version of the bundle that ``model`` names."""
+    unusable: Callable[[str], str] = lambda model: ""
+    """Why no machine can do the job with the bundle in that folder, or "": what shows without any library."""
     draw: Callable[[bytes, Any], bytes] | None = None
     """Draws what was found in an item, its value in all parts joined, into the item's picture."""
 

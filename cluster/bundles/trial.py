@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster import placement
 
+if TYPE_CHECKING:
+    from cluster.bundles.content import Content
+    from cluster.bundles.manifest import Manifest
+    from cluster.job import Job
+
 TIMEOUT_S = 120.0
 PROBLEM = "problem: "
+UNUSABLE = "no machine can use this bundle: "
+"""A reason begins so that lies in the bundle alone."""
 
 
 def problem(job: str, options: Mapping[str, Any], packages: Path) -> str:
@@ -45,6 +54,34 @@ def problem(job: str, options: Mapping[str, Any], packages: Path) -> str:
     return str(json.loads(said[2]))
 
 
+def problem_of(given: Content, drafted: Manifest, job: Job, packages: Path | None) -> str:
+    """Why a content that is to become a bundle cannot be used, or "".
+
+    Args:
+        given: Its files.
+        drafted: What is said of them.
+        job: The job it is for.
+        packages: The folder of what is installed here for it. None: this machine lacks something that it takes, so
+            only what is wrong on every machine is looked for.
+
+    Raises:
+        OSError: A file cannot be read, or there is no room to lay the files out as on a node.
+    """
+    with tempfile.TemporaryDirectory(prefix="cluster-bundle-") as place:
+        folder = Path(place)
+        for name, data in given.files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(data, bytes):
+                path.write_bytes(data)
+            else:
+                shutil.copyfile(data, path)
+        (folder / "bundle.json").write_bytes(drafted.description)
+        if why := job.unusable(place):
+            return f"{UNUSABLE}{why}"
+        return "" if packages is None else problem(job.name, {"model": place}, packages)
+
+
 def main(job: str, options: str, packages: str) -> None:
     """What the process does: say on stdout why it cannot be done."""
     from cluster import catalog, errors
@@ -52,7 +89,9 @@ def main(job: str, options: str, packages: str) -> None:
 
     try:
         requirements.activate(Path(packages))
-        found = catalog.get(job).why_unavailable(json.loads(options))
+        wanted, values = catalog.get(job), json.loads(options)
+        found = wanted.unusable(values["model"]) if values.get("model") else ""
+        found = f"{UNUSABLE}{found}" if found else wanted.why_unavailable(values)
     except errors.ClusterError as error:
         found = str(error)
     print(PROBLEM + json.dumps(found))

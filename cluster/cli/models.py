@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ import click
 
 from cluster import catalog, errors, logs, settings
 from cluster.blobs import Ref
-from cluster.bundles import Bundles, content, folder, requirements, shelf
+from cluster.bundles import Bundles, content, folder, requirements, shelf, trial
 from cluster.bundles.install import install
 from cluster.bundles.manifest import Manifest, parse_ref
 from cluster.bundles.shelf import Shelf
@@ -85,21 +86,23 @@ def command() -> None:
 @click.argument("source", metavar="FOLDER", type=shared.PATH)
 @click.option("--job", help="The job it is for; by default that in FOLDER/bundle.json.")
 @click.option("--requirement", "required", multiple=True, metavar="LINE", help="As numpy==1.26.4; may be given again.")
+@click.option("--force", is_flag=True, help="Also if this machine has tried it and cannot use it; others may.")
 @shared.broker
 @shared.as_json
 def push(
-    name: str, source: Path, job: str | None, required: tuple[str, ...], broker: str | None, as_json: bool
+    name: str, source: Path, job: str | None, required: tuple[str, ...], force: bool, broker: str | None, as_json: bool
 ) -> None:
     """Make the files of FOLDER the next version of the bundle NAME.
 
     FOLDER/bundle.json may say {"job": "…", "requirements": ["numpy==1.26.4"], "parameters": {…}}; the options win.
-    The same content again is no new version. Pickles and programs are refused.
+    The same content again is no new version. Pickles and programs are refused, and what cannot be used.
     """
     given = content.read_folder(source, job, required)
     _check_takes_bundles(catalog.get(given.job))
     for left_out in given.passed_over:
         click.echo(f"left out, as its name starts with a dot: {logs.plain(left_out)}", err=True)
     place = Place.of(broker)
+    _check_can_be_used(name, given, place.models, force=force)
     found = place.bundles.push(name, given, _whoami(), bundle_texts.Transfer(name))
     place.announce()
     if as_json:
@@ -240,6 +243,22 @@ def _check_takes_bundles(job: Job) -> None:
     if job.name not in known:
         hint = f"; those of {job.name} are for the job {job.bundles}: --job {job.bundles}" if job.bundles else ""
         raise errors.UsageError(f"no bundle is for the job {job.name} (they are for: {', '.join(known)}){hint}")
+
+
+def _check_can_be_used(name: str, given: content.Content, models: Shelf, *, force: bool) -> None:
+    """Try a content as a node will, as far as this machine can.
+
+    Raises:
+        errors.BadBundle: No machine can use it; or this one cannot, unless that is no matter by ``force``.
+    """
+    job, drafted = catalog.get(given.job), content.draft(given, name, _whoami(), datetime.now(UTC))
+    packages = models.cache.packages(drafted.requirements)
+    lacks = job.why_unavailable() or requirements.missing(drafted.requirements, packages)
+    why = trial.problem_of(given, drafted, job, None if lacks or force else packages)
+    if why.startswith(trial.UNUSABLE):
+        raise errors.BadBundle(f"{name}: {why}")
+    if why:
+        raise errors.BadBundle(f"{name}: this machine has tried it: {why}; --force pushes it all the same")
 
 
 def _whoami() -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from cluster import catalog, errors, logs, placement, redis_client, runs, session, settings
+from cluster.bundles.trial import UNUSABLE
 from cluster.cli import foreground, say, shared
 from cluster.cli import output as outputs
 from cluster.job import Job, Option
@@ -128,6 +129,8 @@ def _look_for_nodes(
     problem = f"no node of this cluster can do the job {label} ({count}; `cluster nodes` lists their jobs)"
     reasons = {node.name: node.missing.get(label) or node.missing.get(job.label) for node in online}
     problem += "".join(f"\n  {logs.plain(name)}: {logs.plain(why)}" for name, why in reasons.items() if why)
+    if any(why and why.startswith(UNUSABLE) for why in reasons.values()):
+        raise errors.JobUnavailable(f"{problem}\nmend the bundle and push it again")
     if fail:
         raise errors.JobUnavailable(problem)
     say(f"{problem}; waiting for one. On a machine that should help: {foreground.join_line(config)}")

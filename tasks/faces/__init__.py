@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import TypedDict
 
 from aggregators import recogniser
@@ -12,7 +13,7 @@ from tasks._pictures import UnreadablePicture
 from tasks.faces import engine
 from tasks.faces.engine import BadModel, EngineMissing
 
-__all__ = ["BadModel", "EngineMissing", "Face", "recognise", "unavailable"]
+__all__ = ["BadModel", "EngineMissing", "Face", "recognise", "unavailable", "unusable"]
 NOTHING_OF_USE = (
     f"the bundle holds nothing that this job uses: a recogniser ({recogniser.FILE}, which the job faces-train makes), "
     'or networks whose file names end in .onnx and tell what they are by a "yunet" or "sface" in them'
@@ -90,6 +91,14 @@ def unavailable(*, model: str | None = None) -> str:
     except Exception as error:  # noqa: BLE001 - whatever it is, each picture with a face would end with it
         return f"{recogniser.FILE} does not work: {type(error).__name__}: {error}"
     return ""
+
+
+def unusable(model: str) -> str:
+    """Why no machine can look for faces with the bundle in that folder, or "": what its files are named tells."""
+    try:
+        return "" if any(engine.networks(model)) or (Path(model) / recogniser.FILE).is_file() else NOTHING_OF_USE
+    except BadModel as error:
+        return str(error)
 
 
 @functools.lru_cache(maxsize=4)

@@ -136,9 +136,7 @@ def load(model: str | None) -> Engine:
     import cv2
 
     cv2.setNumThreads(1)
-    parameters = read_parameters(model)
-    detector = _file(model, parameters, "detector", "yunet")
-    embedder = _file(model, parameters, "embedder", "sface")
+    detector, embedder = networks(model)
     find = _opened(yunet.detector, detector) if detector else haar.find
     network = _opened(sface.Network, embedder) if embedder else None
     check_it_is_still_there(model)
@@ -155,6 +153,16 @@ def load(model: str | None) -> Engine:
         lambda pixels, seen: _grey(align.straighten(pixels, seen.points)),
         features.describe,
     )
+
+
+def networks(model: str | None) -> tuple[Path | None, Path | None]:
+    """The files of a bundle's detector and embedder, None for one that it has not.
+
+    Raises:
+        BadModel: Its parameters name a file that is none of it.
+    """
+    parameters = read_parameters(model)
+    return _file(model, parameters, "detector", "yunet"), _file(model, parameters, "embedder", "sface")
 
 
 def check_it_is_still_there(model: str | None) -> None:

@@ -79,6 +79,15 @@ def unavailable(*, model: str | None = None) -> str:
     return ""
 
 
+def unusable(model: str) -> str:
+    """Why no machine can classify pictures by the model in that folder, or "": its parameters, or its file's form."""
+    try:
+        _read(parameters.read(Path(model)))
+    except parameters.ModelUnusable as error:
+        return str(error)
+    return ""
+
+
 def _not_installed() -> str:
     names = {"PIL": "Pillow", "numpy": "NumPy", "cv2": "OpenCV"}
     return " and ".join(f"{name} is not installed" for module, name in names.items() if not find_spec(module))
@@ -97,20 +106,11 @@ def _loaded(folder: str) -> Callable[[bytes, int, int], list[Guess]]:
 
     cv2.setNumThreads(1)  # with a process for each core, threads only get in each other's way
     wanted = parameters.read(Path(folder))
-    name = wanted.file.name
+    name, data = wanted.file.name, _read(wanted)
     try:
-        data = wanted.file.read_bytes()
-        if files := external.files(data):
-            raise parameters.ModelUnusable(
-                f"{name} has weights in other files ({', '.join(files)}); export it as one file"
-            )
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what it prints is in its exceptions as well
         # From memory, so that what was looked into is what is used.
         net = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
-    except OSError as error:
-        raise parameters.ModelUnusable(f"{name} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise parameters.ModelUnusable(f"{name}: {error}") from None
     except cv2.error as error:
         raise parameters.ModelUnusable(f"{name}: OpenCV cannot read it: {error.err}") from None
 
@@ -130,6 +130,26 @@ def _loaded(folder: str) -> Callable[[bytes, int, int], list[Guess]]:
 
     run(np.full((*wanted.size[::-1], len(wanted.mean)), 128, np.uint8))  # what is wrong shows before the first picture
     return answer
+
+
+def _read(wanted: parameters.Parameters) -> bytes:
+    """The model's file, which is complete in itself.
+
+    Raises:
+        ModelUnusable: It is not, or cannot be read.
+    """
+    name = wanted.file.name
+    try:
+        data = wanted.file.read_bytes()
+        if files := external.files(data):
+            raise parameters.ModelUnusable(
+                f"{name} has weights in other files ({', '.join(files)}); export it as one file"
+            )
+    except OSError as error:
+        raise parameters.ModelUnusable(f"{name} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise parameters.ModelUnusable(f"{name}: {error}") from None
+    return data
 
 
 def _fitted(data: bytes, wanted: parameters.Parameters, max_megapixels: int) -> Image.Image:

@@ -156,5 +156,7 @@ def _is_side(value: Any) -> bool:
 
 
 def _wrong(key: str, value: Any, rule: str) -> ModelUnusable:
+    if value is None:
+        return ModelUnusable(f'the parameters in the model\'s bundle.json have no "{key}"; it {rule}')
     shown = repr(value)
     return ModelUnusable(f"the model's parameter {key} is {shown[:80] + '…' if len(shown) > 80 else shown}; it {rule}")

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from cluster import errors, runs, session, settings
 from cluster.bundles import shelf
 from cluster.bundles.content import Content
+from cluster.bundles.trial import UNUSABLE
 from cluster.cli import models, submit
 from cluster.job import Job
 from cluster.nodes.keeper import Keeper
@@ -177,6 +178,16 @@ def test_a_run_that_is_given_up_asks_no_more(redis_url: str, stores: Stores, bun
     assert isinstance(given_up.exception, errors.JobUnavailable)
     removed = CliRunner().invoke(models.command, ["remove", number(bundle), "--broker", redis_url])
     assert (removed.exit_code, removed.output) == (0, f"removed {number(bundle)}\n")
+
+
+def test_a_run_with_a_bundle_that_no_machine_can_use_does_not_wait(
+    redis_url: str, stores: Stores, bundle: str, tmp_path: Path
+) -> None:
+    node(stores, missing={TAGGED.label_with({"model": bundle}): f"{UNUSABLE}it holds no tag"})
+    arguments = ["--job", "tagged", "--model", number(bundle), str(tmp_path), "--broker", redis_url]
+    refused = CliRunner().invoke(submit.command, arguments)
+    assert isinstance(refused.exception, errors.JobUnavailable)
+    assert "slow@test: no machine can use this bundle: it holds no tag" in str(refused.exception)
 
 
 def test_what_waits_to_be_looked_at_is_told_as_such(

@@ -15,10 +15,12 @@ import pytest
 from click.testing import CliRunner
 
 from cluster import catalog, errors, redis_client
+from cluster.bundles.content import Content
+from cluster.bundles.local import FolderBundles
 from cluster.cli import models
 from cluster.cli.models import Place
 from cluster.runs import demand
-from tests.kit import wheels
+from tests.kit import onnx_models, wheels
 from tests.kit.bundle_laws import unused
 from tests.kit.programs import cluster, environment, start_cluster
 from tests.kit.waiting import wait_until
@@ -30,7 +32,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def source(tmp_path: Path) -> Path:
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "labels.txt").write_text("cat\ndog\n")
-    said = {"job": "onnx", "parameters": {"threshold": 0.5}, "requirements": ["click>=8"]}
+    said = {"job": "tagged", "parameters": {"threshold": 0.5}, "requirements": ["click>=8"]}
     (tmp_path / "source" / "bundle.json").write_text(json.dumps(said))
     return tmp_path / "source"
 
@@ -60,12 +62,12 @@ def test_from_a_folder_to_a_folder(run: Run, source: Path, tmp_path: Path) -> No
     name = unused()
     (source / ".git").mkdir()
     done = run("push", name, source)
-    assert done.stdout == f"{name}:1  1 file, 8 bytes, for the job onnx\n"
+    assert done.stdout == f"{name}:1  1 file, 8 bytes, for the job tagged\n"
     assert "starts with a dot: .git" in done.stderr
     assert "was there already with the same content" in run("push", name, source).stdout
     (source / "labels.txt").write_text("bird\n")
-    second = json.loads(run("push", name, source, "--job", "faces", "--requirement", "never==1", "--json").stdout)
-    assert (second["ref"], second["new"], second["current"], second["job"]) == (f"{name}:2", True, True, "faces")
+    second = json.loads(run("push", name, source, "--requirement", "never==1", "--json").stdout)
+    assert (second["ref"], second["new"], second["current"], second["job"]) == (f"{name}:2", True, True, "tagged")
 
     listed = [one for one in json.loads(run("list", "--json").stdout) if one["name"] == name]
     assert [(one["version"], one["current"], one["size_bytes"]) for one in listed] == [(1, False, 8), (2, True, 5)]
@@ -73,9 +75,9 @@ def test_from_a_folder_to_a_folder(run: Run, source: Path, tmp_path: Path) -> No
     assert ["current" in line for line in lines] == [False, True]
 
     run("pin", f"{name}:1")
-    assert "runs still get version 1" in run("push", name, source, "--job", "faces").stdout
+    assert "runs still get version 1" in run("push", name, source).stdout
     shown = run("show", name).stdout
-    assert shown.startswith(f"{name}:1\n  job          onnx\n")
+    assert shown.startswith(f"{name}:1\n  job          tagged\n")
     assert '"threshold": 0.5' in shown
     assert "never is not installed" in run("show", f"{name}:2").stdout
     assert json.loads(run("show", f"{name}:2", "--json").stdout)["missing"]
@@ -175,13 +177,53 @@ def test_what_it_requires_is_installed_when_the_owner_says_so(
     assert "not here" not in cluster("models", "show", "office", settings=machine).stdout
 
 
+@pytest.mark.parametrize(
+    ("job", "said", "why"),
+    [
+        ("onnx", None, 'the parameters in the model\'s bundle.json have no "size"'),
+        ("onnx", {"size": [8, 6]}, "the parameter model must name the ONNX file to use (there: none)"),
+        ("faces", None, "the bundle holds nothing that this job uses"),
+    ],
+)
+def test_a_bundle_that_no_machine_can_use_is_not_pushed(
+    job: str, said: Any, why: str, machine: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, value in machine.items():
+        monkeypatch.setenv(key, value)
+    (tmp_path / "birds").mkdir()
+    (tmp_path / "birds" / "invoice.png").write_bytes(b"a picture")
+    if said:
+        (tmp_path / "birds" / "bundle.json").write_text(json.dumps({"parameters": said}))
+    arguments = ["push", "birds", str(tmp_path / "birds"), "--job", job, "--force"]
+    refused = CliRunner().invoke(models.command, arguments)
+    assert isinstance(refused.exception, errors.BadBundle)
+    assert f"birds: no machine can use this bundle: {why}" in str(refused.exception)
+    assert FolderBundles(Path(machine["CLUSTER_MODELS_DIR"])).names() == []
+
+
+def test_a_bundle_that_this_machine_tried_in_vain_needs_force(
+    machine: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if problem := catalog.get("onnx").why_unavailable():
+        pytest.skip(problem)
+    for key, value in machine.items():
+        monkeypatch.setenv(key, value)
+    arguments = ["push", "birds", onnx_models.write(tmp_path / "birds", labels=["cat", "dog"])]
+    refused = CliRunner().invoke(models.command, arguments)
+    assert "this machine has tried it: there are 2 labels, and the model gives 4 values" in str(refused.exception)
+    assert CliRunner().invoke(models.command, [*arguments, "--force"]).exit_code == 0
+    onnx_models.write(tmp_path / "birds")
+    assert CliRunner().invoke(models.command, arguments).exit_code == 0
+
+
 def test_doctor_tells_which_bundles_cannot_be_used(source: Path, machine: Mapping[str, str], tmp_path: Path) -> None:
     if problem := catalog.get("onnx").why_unavailable():
         pytest.skip(problem)
     picture = tmp_path / "picture.png"
     picture.touch()
-    for job in ("onnx", "faces"):
-        cluster("models", "push", job, source, "--job", job, "--requirement", "click>=8", settings=machine)
+    bundles = FolderBundles(Path(machine["CLUSTER_MODELS_DIR"]))
+    for job in ("onnx", "faces"):  # not by the command, which would refuse them
+        bundles.push(job, Content(job, {"labels.txt": source / "labels.txt"}, ("click>=8",)), "a test")
     refused = cluster("submit", "--job", "onnx", picture, "--model", "onnx", settings=machine)
     assert refused.returncode == errors.JobUnavailable.exit_code  # it was fetched for that
     told = cluster("doctor", settings=machine).stdout.splitlines()
@@ -205,7 +247,7 @@ def test_a_push_that_is_interrupted_leaves_nothing(redis_url: str, tmp_path: Pat
     (tmp_path / "large").mkdir()
     with (tmp_path / "large" / "net.onnx").open("wb") as out:
         out.truncate(2**30)
-    command = [sys.executable, "-m", "cluster", "models", "push", name, str(tmp_path / "large"), "--job", "onnx"]
+    command = [sys.executable, "-m", "cluster", "models", "push", name, str(tmp_path / "large"), "--job", "tagged"]
     client = redis_client.connect(redis_url)
     with subprocess.Popen(
         [*command, "--broker", redis_url], env=environment(), stderr=subprocess.PIPE, text=True

@@ -130,11 +130,11 @@ def test_a_bad_picture_costs_its_neighbours_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"size": None}, "parameter size is None"),
+        ({"size": None}, 'have no "size"'),
         ({"size": [8]}, r"size is \[8\]; it must be \[width, height\]"),
         ({"size": [8, 0]}, "size"),
         ({"size": [8, 1e9]}, "size"),
-        ({"labels": None}, "labels is None"),
+        ({"labels": None}, 'have no "labels"'),
         ({"labels": []}, "labels"),
         ({"labels": ["red", 5]}, "labels"),
         ({"labels": "names.txt"}, "labels is 'names.txt'; it is not in the model's folder"),
