@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 EXAMPLES := deploy/examples/images
 
-.PHONY: help run test chaos check fix bench bench-peers examples clean
+.PHONY: help run test chaos check fix lock latest bench bench-peers examples clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the recipes.
@@ -16,13 +16,21 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || \
 	  { rm -rf $(VENV); echo "cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 
+# The recipes install the versions that `make lock` wrote, checked by hash, so that they do the same everywhere and next
+# year. `make run` needs a third of the packages and installs only those. Both files come from one resolution: `make test`
+# after `make run` adds packages and changes none. The project itself comes last, built with the locked hatchling.
+# PIP_CONSTRAINT: constraints in the user's pip configuration would contradict the lock.
+pip = PIP_CONSTRAINT=/dev/null $(1)/bin/python -m pip install --quiet --disable-pip-version-check
+
 # A stamp for each set of packages, so that a second call installs nothing.
-$(VENV)/.ocr: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ocr]'
+$(VENV)/.ocr: pyproject.toml requirements/run.txt | $(BIN)/python
+	$(call pip,$(VENV)) --require-hashes -r requirements/run.txt
+	$(call pip,$(VENV)) --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.test: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,test,check]'
+$(VENV)/.test: pyproject.toml requirements/dev.txt | $(BIN)/python
+	$(call pip,$(VENV)) --require-hashes -r requirements/dev.txt
+	$(call pip,$(VENV)) --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.ocr
 
 run: $(VENV)/.ocr  ## Read the text on the example pictures.
@@ -45,6 +53,25 @@ fix: $(VENV)/.test  ## Format, and mend what the linter can.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# One version for all of Python 3.11 and newer, not the newest for each: what was tested here is what others get.
+LOCK := .venv-lock/bin/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
+        --group build --generate-hashes --no-annotate --custom-compile-command 'make lock'
+lock:  ## Write requirements/ again, with the newest packages that pyproject.toml allows.
+	@test -x .venv-lock/bin/python || $(PYTHON) -m venv .venv-lock
+	$(call pip,.venv-lock) --upgrade uv
+	$(LOCK) --all-extras --output-file requirements/dev.txt
+	$(LOCK) --extra ocr --constraint requirements/dev.txt --output-file requirements/run.txt
+
+latest:  ## Check and test with the newest packages instead of the locked ones, in .venv-latest.
+	rm -rf .venv-latest
+	$(MAKE) VENV=.venv-latest .venv-latest/bin/python
+	$(call pip,.venv-latest) -e '.[all,test,check]'
+	@grep -o '^[a-z0-9.-]*==[^ ]*' requirements/dev.txt >.venv-latest/locked
+	@echo "not the locked version:"
+	@.venv-latest/bin/python -m pip freeze --exclude-editable | sed 's/_/-/g' | grep -vixFf .venv-latest/locked || echo none
+	@touch .venv-latest/.ocr .venv-latest/.test
+	$(MAKE) VENV=.venv-latest check test
+
 bench: $(VENV)/.test  ## Run the benchmarks, beside others after `make bench-peers` (hours).
 	$(BIN)/python -m tests.benchmarks
 
@@ -63,4 +90,4 @@ examples: $(VENV)/.test  ## Draw the example pictures again.
 	$(BIN)/python deploy/examples/draw_faces.py deploy/examples
 
 clean:  ## Remove what the recipes made.
-	rm -rf $(VENV) .venv-peers .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
+	rm -rf $(VENV) .venv-latest .venv-lock .venv-peers .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
