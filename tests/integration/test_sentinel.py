@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ import redis
 
 from cluster import catalog, runs, settings
 from cluster.local import redis_server
-from tests.kit.programs import LOOPBACK, ROOT, Worker, cluster, start_cluster
+from tests.kit.programs import LOOPBACK, ROOT, Worker, cluster, find_program, start_cluster
 from tests.kit.waiting import wait_until
 
 PASSWORD = "secret"
@@ -29,8 +28,7 @@ class Watched:
     """A master, a replica and three sentinels, as the script of the deployment starts them."""
 
     def __init__(self, folder: Path) -> None:
-        if shutil.which("redis-sentinel") is None:
-            pytest.skip("no redis-sentinel on this machine: apt install redis-sentinel")
+        find_program("redis-sentinel", "redis-sentinel")
         self._folder = folder
         self._stack = ExitStack()
         self.redis_ports = [redis_server.free_port(LOOPBACK) for _ in range(2)]

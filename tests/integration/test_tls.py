@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -14,14 +13,14 @@ import kombu.exceptions
 import pytest
 
 from cluster import celery_app, errors, settings
-from tests.kit.programs import LOOPBACK, RedisServer, Worker, cluster
+from tests.kit.programs import LOOPBACK, RedisServer, Worker, cluster, find_program
 from tests.kit.proxy import Proxy
 
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """Signed by itself, with its key in the same file."""
-    openssl = shutil.which("openssl") or pytest.skip("no openssl on this machine")
+    openssl = find_program("openssl", "openssl")
     file, key = tmp_path / "server.pem", tmp_path / "key.pem"
     make = [
         openssl,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,6 +39,17 @@ def find_redis() -> str:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))
+
+
+def find_program(name: str, package: str) -> str:
+    """The path of a program; without it the test is skipped on a laptop and fails on CI, and names Debian's package."""
+    found = shutil.which(name)
+    if found is None:
+        problem = f"no {name} on this machine: apt install {package}"
+        if os.environ.get("CI"):
+            pytest.fail(problem)
+        pytest.skip(problem)
+    return found
 
 
 def environment(**more: str) -> dict[str, str]:
