@@ -11,12 +11,16 @@ from typing import Any, ClassVar
 import redis
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
+from kombu.utils.json import dumps
 
 from cluster import redis_client
+from cluster.runs import delays
 
 OVERDUE_S = 10.0
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
 """What kombu and Celery raise for messages of a wrong form: not JSON, other JSON, a body that is not what it says."""
+DELAY = "cluster_delay_s"
+"""The property of a message that is published for later. It does not travel."""
 log = logging.getLogger(__name__)
 
 
@@ -144,6 +148,19 @@ class Connected:
         if self.closed:
             raise redis.ConnectionError("the connection was lost while the queue was declared")
         return super().basic_publish(*arguments, **options)  # type: ignore[misc]
+
+    def _put(self, queue: str, message: dict[str, Any], **options: Any) -> None:
+        """Send a message to its queue, or after a delay: Celery's ETA would depend on the clocks of two nodes."""
+        properties = dict(message["properties"])  # the same ones come again where Redis does not take it at once
+        delay_s = properties.pop(DELAY, 0)
+        message = {**message, "properties": properties}
+        if not delay_s:
+            super()._put(queue, message, **options)  # type: ignore[misc]
+            return
+        channel: Any = self
+        key = channel._q_for_pri(queue, channel._get_message_priority(message, reverse=False))
+        with channel.conn_or_acquire() as client:
+            delays.put(client, key, dumps(message), delay_s)
 
     def demand_answer(self) -> None:
         """See that Redis answers what it was asked of the queues: within a second, be it that there is nothing.

@@ -29,6 +29,7 @@
 | cluster:bundle:NAME         | hash   | version -> its manifest as JSON, without name and version |
 | cluster:bundle:NAME:digests | hash   | digest of the content -> version |
 | cluster:demand              | zset   | "label run" -> when it was entered: what running runs need of nodes |
+| cluster:delayed             | zset   | queue and message -> when it goes there, in ms since 1970 by Redis's clock |
 | cluster:revision            | string | counts changes of demand and bundles: who saw another number looks again |
 | cluster:unacked:START       | hash   | messages this start of a node holds (kombu's; beside it `:index`, `:mutex`) |
 
@@ -49,6 +50,7 @@ STARTS = "cluster:nodes:starts"
 WATCHER = "cluster:nodes:watcher"
 LOSSES = "cluster:nodes:losses"
 DEMAND = "cluster:demand"
+DELAYED = "cluster:delayed"
 REVISION = "cluster:revision"
 BUNDLES = "cluster:bundles"
 OF_RUN = (

@@ -134,6 +134,11 @@ def unpack(data: bytes, max_bytes: int = DEFAULT_MAX_BYTES) -> Any:
         raise BadMessage(f"a packed value cannot be read: {error}") from None
 
 
+def run_of_message(message: bytes) -> str:
+    """The run that a message of Celery's is about, "" for one that is not ours: ids are made in ``celery_tasks``."""
+    return task_id(message).partition(".")[0]
+
+
 def task_id(message: bytes) -> str:
     """The id of a Celery message as it lies in a queue or among those a node holds; "" if it cannot be read."""
     try:

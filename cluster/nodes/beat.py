@@ -21,6 +21,7 @@ from cluster.nodes.gate import Gate
 from cluster.nodes.keeper import Keeper
 from cluster.nodes.registry import BEAT_S, Facts, Registry
 from cluster.redis_client import Outage, is_full
+from cluster.runs import delays
 
 NAMED = ("cluster", "celery", "redis", "tesserocr", "pytesseract")
 ANNOUNCE_S = 5.0
@@ -122,6 +123,7 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
             self._announced_s = now_s
         try:
             wish, revision = self._registry.beat(consumer.hostname, self._start, said, facts)
+            delays.release(self.client)
             full = is_full(self.client)
         except redis.RedisError as error:
             if self._away or not isinstance(error, redis.TimeoutError):  # a slow disk may hold up one answer

@@ -20,7 +20,7 @@ from celery import Celery, Task, chord
 from celery.exceptions import Ignore, Reject, TimeLimitExceeded
 from pydantic import ValidationError
 
-from cluster import errors, keys, runs
+from cluster import broker, errors, keys, runs
 from cluster.nodes import identity
 from cluster.runs import fold, map_chunk
 from cluster.runs.records import Worker
@@ -96,7 +96,7 @@ def add(app: Celery, job: Job, config: Settings) -> None:
                     publish_chunk(app, _label(self), parsed.run, chunk)
         except errors.OtherProcess as error:
             if not current_process().name.startswith("ForkPoolWorker"):  # in a pool of threads there is but one process
-                raise self.retry(countdown=config.retry_delay_s, exc=None) from error
+                raise again(self, config.retry_delay_s) from error
             log.info("this process ends for another one: %s", error, extra={"event": "process-renewed"})
             os._exit(EX_RECYCLE)
         except redis.RedisError as error:
@@ -105,10 +105,10 @@ def add(app: Celery, job: Job, config: Settings) -> None:
             # Ours, or a time limit that struck at a bad moment.
             log.exception("run %s, chunks %s", parsed.run, _shown(parsed.chunks), extra={"run": parsed.run})
             chunks_cut_short(message, "failed", f"{type(error).__name__}: {error}", worker)
-            raise self.retry(countdown=config.retry_delay_s, exc=None) from error
+            raise again(self, config.retry_delay_s) from error
         if isinstance(ended, map_chunk.TryAgain):
             rest = MapMessage(run=parsed.run, chunks=list(ended.chunks)).model_dump()
-            raise self.retry(args=(rest,), countdown=ended.delay_s, exc=None)
+            raise again(self, ended.delay_s, rest)
         log.debug("run %s, chunks %s: %s", parsed.run, _shown(parsed.chunks), ended, extra={"run": parsed.run})
 
     @app.task(
@@ -132,7 +132,7 @@ def add(app: Celery, job: Job, config: Settings) -> None:
                 return
             if attempts.failed < config.max_attempts:
                 log.warning("run %s: %s; trying again", parsed.run, reason, extra={"run": parsed.run})
-                raise self.retry(countdown=config.retry_delay_s, exc=None) from error
+                raise again(self, config.retry_delay_s) from error
             log.exception("run %s: %s", parsed.run, reason, extra={"event": "failed", "run": parsed.run})
             stores().ledger.stop(parsed.run, "failed", reason[: map_chunk.MAX_REASON_CHARS])
             return
@@ -140,6 +140,16 @@ def add(app: Celery, job: Job, config: Settings) -> None:
             publish_fold(app, _label(self), ended)
             ended = "folded now"
         log.debug("run %s, %s: %s", parsed.run, fold.name(parsed), ended, extra={"run": parsed.run})
+
+
+def again(task: Task, delay_s: float, message: Any = None) -> Exception:
+    """Publish the message that a task works on once more, or another ``message`` in its place; raise what this gives.
+
+    Its chord goes on counting it. ``delay_s`` is by Redis's clock, see ``delays``.
+    """
+    options = {} if message is None else {"args": (message,)}
+    retry: Exception = task.retry(countdown=0, exc=None, throw=False, **{broker.DELAY: delay_s}, **options)
+    return retry
 
 
 def _limit_s(task: Task, config: Settings) -> float:
@@ -220,10 +230,10 @@ def _parse(kind: type[Message], message: Any) -> Message:
 def _hand_back(task: Task, config: Settings, error: redis.RedisError) -> Exception:
     """Redis is away, or refuses: the message goes back to its queue; it comes again in a while."""
     log.error("the message goes back to its queue: %s", error, extra={"event": "handed-back"})
-    again: Exception = Reject(str(error), requeue=True)
+    back: Exception = Reject(str(error), requeue=True)
     if isinstance(error, redis.ResponseError):  # it answers, so it can also take the message for later
-        again = task.retry(countdown=config.retry_delay_s, exc=None, throw=False)
-    return again
+        back = again(task, config.retry_delay_s)
+    return back
 
 
 def _guarded(cut_short: CutShort, timed_out: TimedOut) -> type[Task]:

@@ -6,18 +6,20 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from cluster import keys
-from cluster.wire import task_id
+from cluster.runs import delays
+from cluster.wire import run_of_message
 
 if TYPE_CHECKING:
     import redis
 
 
 def unsend(client: redis.Redis, queue: str, runs: Collection[str]) -> None:
-    """Take the messages of these runs out of a queue; a node that got one first drops it."""
+    """Take the messages of these runs out of a queue, and all that are delayed; a node that got one first drops it."""
+    delays.drop(client, runs)
     waiting: Any = client.lrange(queue, 0, -1)
     with client.pipeline(transaction=False) as pipe:
         for message in waiting:
-            if _run_of(message) in runs:
+            if run_of_message(message) in runs:
                 pipe.lrem(queue, 0, message)
         pipe.execute()
 
@@ -26,11 +28,6 @@ def sweep(client: redis.Redis, pattern: str) -> None:
     """Take out of the queues of a pattern the messages of runs that are over or gone: nobody may serve them."""
     for name in client.scan_iter(match=pattern, count=1000, _type="list"):
         waiting: Any = client.lrange(name, 0, -1)
-        found = {run for message in waiting if (run := _run_of(message))}
+        found = {run for message in waiting if (run := run_of_message(message))}
         over = {run for run in found if client.hget(keys.run(run), "state") != b"running"}
         unsend(client, name.decode(), over)
-
-
-def _run_of(message: bytes) -> str:
-    """The run that a message of Celery's is about, "" for one that is not ours: ids are made in ``celery_tasks``."""
-    return task_id(message).partition(".")[0]

@@ -14,7 +14,7 @@ import redis
 from cluster import errors, keys
 from cluster.job import Job
 from cluster.nodes.registry import Node
-from cluster.runs import Stores, celery_tasks, demand, watch
+from cluster.runs import Stores, celery_tasks, delays, demand, watch
 from cluster.runs.lease import LEASE_S, Busy, Lease, Role
 from cluster.runs.records import Progress, Running
 from cluster.wire import FoldMessage
@@ -158,6 +158,7 @@ class Supervisor:
         progress = self._stores.ledger.progress(self._run)
         if progress.state != "running":
             raise errors.RunOver(progress.state)
+        delays.release(self._stores.ledger.redis)
         lease = self.lease()
         now = time.monotonic()
         if now - self._kept_at > KEEP_S:

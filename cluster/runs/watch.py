@@ -13,7 +13,7 @@ import redis
 
 from cluster import keys, nodes
 from cluster.nodes.registry import SILENT_S, Start
-from cluster.runs import Stores, celery_tasks
+from cluster.runs import Stores, celery_tasks, delays
 from cluster.runs.records import Worker
 from cluster.wire import task_id
 
@@ -127,13 +127,16 @@ class Watch:
 
 
 def messages(ledger_redis: redis.Redis, queue: str, starts: list[Start]) -> set[str]:
-    """The ids of all messages that are in the queue or held by a node.
+    """The ids of all messages that are in the queue, delayed, or held by a node.
 
-    A message may move from the one to the other and back meanwhile; so the queue is read twice.
+    A message may move from the one to the other and back meanwhile; so all but the nodes are read twice.
     """
     with ledger_redis.pipeline(transaction=False) as pipe:
+        pipe.zrange(keys.DELAYED, 0, -1)
         pipe.lrange(queue, 0, -1)
         for start in starts:
             pipe.hvals(keys.unacked(start.start))
         pipe.lrange(queue, 0, -1)
-        return {task_id(message) for row in pipe.execute() for message in row}
+        pipe.zrange(keys.DELAYED, 0, -1)
+        first, *rows, last = pipe.execute()
+    return {task_id(message) for row in (*rows, delays.messages(first), delays.messages(last)) for message in row}

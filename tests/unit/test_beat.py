@@ -19,6 +19,7 @@ from cluster.nodes.beat import Beat
 from cluster.nodes.keeper import Found
 from cluster.nodes.polite import Allowance
 from cluster.nodes.registry import Facts
+from cluster.runs import delays
 
 LABEL = "picky@saw"
 
@@ -29,6 +30,11 @@ class Told:
     def __init__(self) -> None:
         self.facts: list[Facts] = []
         self.problems: list[redis.RedisError | None] = []
+        self.releases = 0
+
+    def release(self, client: redis.Redis) -> int:
+        self.releases += 1
+        return 0
 
     def beat(self, name: str, start: str, said: str, facts: Facts) -> tuple[str, int]:
         if self.problems and (problem := self.problems.pop(0)):
@@ -42,6 +48,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     told = Told()
     monkeypatch.setattr(beat, "Registry", lambda client: told)
     monkeypatch.setattr(beat, "is_full", lambda client: False)
+    monkeypatch.setattr(delays, "release", told.release)
     return told
 
 
@@ -79,6 +86,12 @@ def test_a_label_that_can_be_served_is_told_with_the_next_beat(step: Beat, consu
     step.keeper.found = Found(serves=frozenset({LABEL}))
     step.beat(consumer)
     assert [LABEL in facts.jobs for facts in told.facts] == [False, True]
+
+
+def test_each_beat_releases_delayed_messages_that_are_due(step: Beat, consumer: Any, told: Told) -> None:
+    step.beat(consumer)
+    step.beat(consumer)
+    assert told.releases == 2
 
 
 def test_one_answer_that_is_late_is_no_outage(

@@ -1,0 +1,47 @@
+"""Messages that no node is to take yet. Redis's clock alone says when; nodes and supervisors move what is due.
+
+Celery's own ETA is a moment by the clock of the node that failed, and the node that takes the message compares it
+with its own clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from cluster import keys
+from cluster.runs.scripts import Scripts
+from cluster.wire import run_of_message
+
+if TYPE_CHECKING:
+    import redis
+
+MOST_S = 60.0
+MOST_AT_ONCE = 200
+"""So many messages are moved by one call, which holds up Redis for under a millisecond."""
+
+
+def put(client: redis.Redis, queue: str, message: str, delay_s: float) -> None:
+    """Have a message reach its queue after ``delay_s``, ``MOST_S`` at most."""
+    delay_ms = round(1000 * min(MOST_S, max(0.0, delay_s)))
+    Scripts(client)("delay", [keys.DELAYED], [delay_ms, f"{queue}\n{message}"])
+
+
+def release(client: redis.Redis) -> int:
+    """Move messages whose delay is over to their queues, ``MOST_AT_ONCE`` at most; gives how many.
+
+    Anybody may call it at any time. Nodes do with each beat, so a run without a coordinator goes on.
+    """
+    return int(Scripts(client)("release", [keys.DELAYED], [MOST_AT_ONCE, round(2000 * MOST_S)]))
+
+
+def messages(rows: Collection[bytes]) -> list[bytes]:
+    """The messages among the members of ``keys.DELAYED``."""
+    return [row.partition(b"\n")[2] for row in rows]
+
+
+def drop(client: redis.Redis, runs: Collection[str]) -> None:
+    """Forget what is delayed of these runs."""
+    rows: Any = client.zrange(keys.DELAYED, 0, -1)
+    if found := [row for row in rows if run_of_message(row.partition(b"\n")[2]) in runs]:
+        client.zrem(keys.DELAYED, *found)
