@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 import orjson
 
 from cluster import errors
-from splitters import Chunk, NothingToSplit
+from splitters import Chunk, NothingToSplit, PassedOver
 from tasks import Part
 
 Splitter = Callable[..., Iterator[Chunk]]
@@ -23,7 +23,7 @@ Aggregator = Callable[[Iterable[Any]], Any]
 Options = Mapping[str, Any]
 RESERVED = frozenset(
     {"chunk_size", "job", "job_name", "output", "annotate", "format", "format_name", "detach", "quiet", "run", "broker"}
-    | {"if_no_node", "log_format", "inputs", "help", "chunk", "source"}
+    | {"if_no_node", "log_format", "inputs", "help", "chunk", "source", "passed_over"}
 )
 """Names that no option of a job may have: `cluster submit` and the parts themselves use them."""
 
@@ -99,6 +99,8 @@ class Outcome(NamedTuple):
     result: Any
     failures: Mapping[str, str]
     """Item name -> why it is missing from the result."""
+    passed_over: Mapping[str, int] = {}
+    """Kind of file -> how many the splitter left out: see ``splitters.PassedOver``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,15 +230,15 @@ class Job:
             if option.required and given.get(option.name) is None:
                 raise errors.UsageError(f"job {self.name} needs {option.flag}: {option.help}")
 
-    def chunks(self, source: Source, options: Options) -> Iterator[Chunk]:
-        """Cut ``source``, lazily.
+    def chunks(self, source: Source, options: Options, passed_over: PassedOver | None = None) -> Iterator[Chunk]:
+        """Cut ``source``, lazily; ``passed_over`` counts the files that the splitter leaves out.
 
         Raises:
             errors.NothingToDo: Nothing in it for this job.
             errors.UsageError: A path does not exist, or the chunk size is out of range.
         """
         try:
-            yield from self.split(paths(source), **_for(self.split, options))
+            yield from self.split(paths(source), **_for(self.split, {**options, "passed_over": passed_over}))
         except NothingToSplit as error:
             raise errors.NothingToDo(str(error)) from None
         except FileNotFoundError as error:
@@ -299,9 +301,10 @@ class Job:
 
         values = self.check_options(options)
         failures: dict[str, str] = {}
+        passed_over = PassedOver()
 
         def parts() -> Iterator[Any]:
-            for chunk in self.chunks(source, values):
+            for chunk in self.chunks(source, values, passed_over):
                 readable, problems = sift(chunk)
                 failures.update(problems)
                 if readable:
@@ -310,7 +313,7 @@ class Job:
                     failures.update({name: why for name, why in part.failures.items() if name in names})
                     yield wire.unpack(wire.pack(part.value))  # as it comes from a node: no tuples, say
 
-        return Outcome(self.result(parts(), values), failures)
+        return Outcome(self.result(parts(), values), failures, passed_over.shown())
 
 
 def sift(chunk: Chunk) -> tuple[Chunk, dict[str, str]]:

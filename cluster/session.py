@@ -21,7 +21,7 @@ from cluster.job import Job, Source, paths
 from cluster.runs import Stores, demand
 from cluster.runs.cancel import cancel
 from cluster.settings import Settings
-from splitters import Chunk
+from splitters import Chunk, PassedOver
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -97,7 +97,7 @@ class Session:
                 if given is None:
                     return coordinator.wait()
                 coordinator.count_ahead(given.source)
-                return coordinator.coordinate(given.chunks)
+                return coordinator.coordinate(given.chunks, given.passed_over)
         except errors.InputChanged:
             raise
         except Exception as error:
@@ -201,7 +201,9 @@ class Input:
         self.source = source
         self._job = job
         self._options = options
-        chunks = job.chunks(source, options)
+        self.passed_over = PassedOver()
+        """The files that are left out, of what was read so far."""
+        chunks = job.chunks(source, options, self.passed_over)
         first = next(chunks, None)
         if first is None:
             raise errors.NothingToDo(f"nothing for the job {job.name} in {', '.join(map(str, paths(source)))}")
@@ -210,4 +212,7 @@ class Input:
     def chunks(self) -> Iterator[Chunk]:
         """All its chunks; the same ones again when asked again."""
         begun, self._begun = self._begun, None
-        return begun or self._job.chunks(self.source, self._options)
+        if begun is None:
+            self.passed_over.clear()
+            begun = self._job.chunks(self.source, self._options, self.passed_over)
+        return begun

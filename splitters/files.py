@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from splitters import MAX_ITEM_BYTES, Item
+from splitters import MAX_ITEM_BYTES, Item, PassedOver
 
 HEAD_BYTES = 64
 """Looked at of a file whose name does not tell its kind."""
@@ -31,7 +31,10 @@ class Found(NamedTuple):
 
 
 def walk(
-    source: Sequence[Path], suffixes: Collection[str] = (), is_kind: Callable[[bytes], bool] | None = None
+    source: Sequence[Path],
+    suffixes: Collection[str] = (),
+    is_kind: Callable[[bytes], bool] | None = None,
+    passed_over: PassedOver | None = None,
 ) -> Iterator[Found]:
     """Yield every file under ``source``, folders recursively, sorted by name within a folder.
 
@@ -41,6 +44,7 @@ def walk(
             taken whatever its suffix.
         is_kind: Tells by the first ``HEAD_BYTES`` of a file whether it is taken, too. Only files without a suffix
             are looked into: ``scan``, ``page.001``, ``Letter of 3. March``.
+        passed_over: Counts the files that are left out.
 
     Names that start with a dot are passed over, links to folders are not followed.
     A file in a folder is named by its path relative to the given folder, a file given by itself
@@ -55,7 +59,7 @@ def walk(
     shared = _shared_tops(folders, given_files)
     for root, label in zip(roots, _labels(roots, folders, given_files), strict=True):
         if root.is_dir():
-            for path in _files_below(root, suffixes, is_kind):
+            for path in _files_below(root, suffixes, is_kind, passed_over or PassedOver()):
                 relative = path.relative_to(root)
                 if path == root:  # it cannot be listed
                     yield Found(_text(label), path)
@@ -141,29 +145,51 @@ def _labels(roots: Sequence[Path], folders: Sequence[Path], given_files: Collect
     return [labels[root if root.is_dir() else root.parent] for root in roots]
 
 
-def _files_below(folder: Path, suffixes: Collection[str], is_kind: Callable[[bytes], bool] | None) -> Iterator[Path]:
-    try:
-        with os.scandir(folder) as entries:
-            # Only names and kinds are held, never a whole tree: one folder at a time.
-            found = sorted(
-                (entry.name, entry.is_dir(follow_symlinks=False))
-                for entry in entries
-                # Asking a link whether it is a folder costs a look at the disk; the others know by themselves.
-                if entry.name[0] != "." and not (entry.is_symlink() and os.path.isdir(folder / entry.name))  # noqa: PTH112 - it raises nothing
-            )
-    except OSError:
-        yield folder  # read() reports it under its name: a folder that cannot be listed is not silently lost
-        return
-    for name, is_folder in found:
-        path = folder / name
-        if is_folder:
-            yield from _files_below(path, suffixes, is_kind)
-        elif not suffixes or path.suffix.lower() in suffixes or _is_by_content(path, is_kind):
-            yield path
+def _files_below(
+    folder: Path, suffixes: Collection[str], is_kind: Callable[[bytes], bool] | None, passed_over: PassedOver
+) -> Iterator[Path]:
+    """The files; also folders that cannot be listed: ``read`` reports these, so that none is silently lost."""
+    # No recursion: folders may be nested deeper than Python's calls.
+    open_folders: list[tuple[Path, Iterator[tuple[str, bool]]]] = [(folder.parent, iter([(folder.name, True)]))]
+    while open_folders:
+        place, entries = open_folders[-1]
+        for name, is_folder in entries:
+            if not is_folder:
+                suffix = os.path.splitext(name)[1]  # noqa: PTH122 - a Path for each of very many takes long
+                if not suffixes or suffix.lower() in suffixes or _is_by_content(place / name, suffix, is_kind):
+                    yield place / name
+                else:
+                    passed_over.add(name)
+                continue
+            path = place / name if len(open_folders) > 1 else folder
+            try:
+                open_folders.append((path, iter(_entries(path))))
+            except OSError:
+                yield path
+                continue
+            break
+        else:
+            open_folders.pop()
 
 
-def _is_by_content(path: Path, is_kind: Callable[[bytes], bool] | None) -> bool:
-    return is_kind is not None and not _SUFFIX.fullmatch(path.suffix) and is_kind(_head(path))
+def _entries(folder: Path) -> list[tuple[str, bool]]:
+    """The names in a folder and whether each is a folder, sorted.
+
+    Raises:
+        OSError: It cannot be listed.
+    """
+    with os.scandir(folder) as entries:
+        # Only names and kinds are held, never a whole tree: one folder at a time.
+        return sorted(
+            (entry.name, entry.is_dir(follow_symlinks=False))
+            for entry in entries
+            # Asking a link whether it is a folder costs a look at the disk; the others know by themselves.
+            if entry.name[0] != "." and not (entry.is_symlink() and os.path.isdir(folder / entry.name))  # noqa: PTH112 - it raises nothing
+        )
+
+
+def _is_by_content(path: Path, suffix: str, is_kind: Callable[[bytes], bool] | None) -> bool:
+    return is_kind is not None and not _SUFFIX.fullmatch(suffix) and is_kind(_head(path))
 
 
 _SUFFIX = re.compile(r"\.[a-z]\w{0,9}", re.ASCII | re.IGNORECASE)

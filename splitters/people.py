@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from splitters import Chunk, Item, files, pictures
+from splitters import Chunk, Item, PassedOver, files, pictures
 
 NO_PERSON = "lies in nobody's folder: put the pictures of each person into a folder with her or his name"
 
@@ -19,7 +19,7 @@ class Portrait(NamedTuple):
     problem: str = ""
 
 
-def split(source: Sequence[Path], *, chunk_size: int = 4) -> Iterator[Chunk]:
+def split(source: Sequence[Path], *, chunk_size: int = 4, passed_over: PassedOver | None = None) -> Iterator[Chunk]:
     """Yield chunks of pictures named ``person/…``, as ``pictures.split`` does.
 
     A folder of ``source`` holds a folder for each person, with pictures in it or deeper down. The first folder in
@@ -30,7 +30,8 @@ def split(source: Sequence[Path], *, chunk_size: int = 4) -> Iterator[Chunk]:
     Raises:
         NothingToSplit: No picture under ``source``.
     """
-    return pictures.deal(walk(source), _read, source, chunk_size)
+    passed_over = passed_over or PassedOver()
+    return pictures.deal(walk(source, passed_over), _read, source, chunk_size, passed_over)
 
 
 def count(source: Sequence[Path]) -> int:
@@ -38,9 +39,9 @@ def count(source: Sequence[Path]) -> int:
     return pictures.count(source)
 
 
-def walk(source: Sequence[Path]) -> Iterator[Portrait]:
+def walk(source: Sequence[Path], passed_over: PassedOver | None = None) -> Iterator[Portrait]:
     """Every picture under ``source``, in the order of ``pictures.walk``."""
-    for found in pictures.walk(source):
+    for found in pictures.walk(source, passed_over):
         if found.depth < 2:
             yield Portrait(found.name, found, NO_PERSON)
             continue

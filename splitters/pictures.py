@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from splitters import Chunk, Item, NothingToSplit, files
+from splitters import Chunk, Item, NothingToSplit, PassedOver, files, tell_passed_over
 
 SUFFIXES = frozenset(
     {
@@ -29,7 +29,7 @@ HEADS = re.compile(
 Found = TypeVar("Found")
 
 
-def split(source: Sequence[Path], *, chunk_size: int = 4) -> Iterator[Chunk]:
+def split(source: Sequence[Path], *, chunk_size: int = 4, passed_over: PassedOver | None = None) -> Iterator[Chunk]:
     """Yield chunks of up to ``chunk_size`` pictures, smaller towards the end of the input.
 
     A chunk is closed early at ``MAX_CHUNK_BYTES``. The last ``LOOKAHEAD`` pictures are dealt out
@@ -39,15 +39,18 @@ def split(source: Sequence[Path], *, chunk_size: int = 4) -> Iterator[Chunk]:
     Raises:
         NothingToSplit: No picture under ``source``.
     """
-    return deal(walk(source), files.read, source, chunk_size)
+    passed_over = passed_over or PassedOver()
+    return deal(walk(source, passed_over), files.read, source, chunk_size, passed_over)
 
 
-def walk(source: Sequence[Path]) -> Iterator[files.Found]:
+def walk(source: Sequence[Path], passed_over: PassedOver | None = None) -> Iterator[files.Found]:
     """Every picture under ``source``: those named like one, and those without a suffix that begin like one."""
-    return files.walk(source, SUFFIXES, lambda head: HEADS.match(head) is not None)
+    return files.walk(source, SUFFIXES, lambda head: HEADS.match(head) is not None, passed_over)
 
 
-def deal(walking: Iterator[Found], read: Callable[[Found], Item], source: Sequence[Path], size: int) -> Iterator[Chunk]:
+def deal(
+    walking: Iterator[Found], read: Callable[[Found], Item], source: Sequence[Path], size: int, passed_over: PassedOver
+) -> Iterator[Chunk]:
     """Cut what ``walking`` finds in ``source`` as ``split`` does; ``read`` makes an item of it."""
     if size < 1:
         raise ValueError(f"chunk_size is {size}; it must be 1 or more pictures")
@@ -55,7 +58,8 @@ def deal(walking: Iterator[Found], read: Callable[[Found], Item], source: Sequen
     if not ahead:
         known = ", ".join(sorted(SUFFIXES))
         places = ", ".join(map(str, source))
-        raise NothingToSplit(f"no pictures in {places} (looked for {known}, and into files without a suffix)")
+        others = f"; {told}" if (told := tell_passed_over(passed_over.shown())) else ""
+        raise NothingToSplit(f"no pictures in {places} (looked for {known}, and into files without a suffix){others}")
     while ahead:
         wanted = size if len(ahead) == LOOKAHEAD else min(size, 1 + len(ahead) // 16)
         chunk: Chunk = []

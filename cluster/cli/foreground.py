@@ -150,5 +150,5 @@ def _conclude(opened: Session, job: Job, run: str, state: str, to: Target, *, pr
     nodes = f"{len(status.nodes)} node{'' if len(status.nodes) == 1 else 's'}"
     line = f"{run}: {texts.items(status)} in {texts.duration(status.seconds)} ({rate:.1f}/s) on {nodes}"
     rest = _keep_missing(opened, status) if private and len(status.failures) > texts.MOST_FAILURES else ""
-    say("\n".join([line, *texts.failures(status, rest), *problems]))
+    say("\n".join([line, *texts.missing(status, rest), *problems]))
     return errors.ITEMS_MISSING_EXIT_CODE if status.items_failed or problems else 0

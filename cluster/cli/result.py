@@ -51,6 +51,6 @@ def command(
     if status.state == "failed":
         raise errors.RunFailed(f"the run {run} failed: {status.error}")
     problems = to.write(job, status, stores, config)
-    for line in [*texts.failures(status), *problems]:
+    for line in [*texts.missing(status), *problems]:
         click.echo(line, err=True)
     return errors.ITEMS_MISSING_EXIT_CODE if status.items_failed or problems else 0

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from cluster import logs
 from cluster.nodes.registry import Node
 from cluster.runs.status import Event, Status
+from splitters import tell_passed_over
 
 EVENTS = {
     "begun": "begun",
@@ -43,7 +44,7 @@ def status(found: Status) -> str:
         if found.role == "supervisor" and found.chunks_total is None:
             lines.append(f"  input        not read to its end: go on with `{resume(found)}`")
     lines += [f"  refused      {logs.plain(node)}: {logs.plain(why)}" for node, why in sorted(found.refusals.items())]
-    return "\n".join(lines + failures(found))
+    return "\n".join(lines + missing(found))
 
 
 def story(events: Sequence[Event], found: Status) -> str:
@@ -68,11 +69,15 @@ def items(found: Status) -> str:
     return f"{found.items_done} of {_total(found.items_total)} done{failed}"
 
 
-def failures(found: Status, rest: str = "") -> list[str]:
-    """The missing items, a line each, the first ones of many, and where the ``rest`` is told."""
+def missing(found: Status, rest: str = "") -> list[str]:
+    """What the result does not have: files that the job does not read, in a line, and the missing items, a line each.
+
+    Of many items the first ones, and where the ``rest`` is told.
+    """
+    lines = [logs.plain(told)] if (told := tell_passed_over(found.passed_over)) else []
     if not found.failures:
-        return []
-    lines = [f"missing ({found.items_failed}):"]
+        return lines
+    lines.append(f"missing ({found.items_failed}):")
     lines += [
         f"  {logs.plain(failure.item)}: {logs.plain(failure.reason)}" for failure in found.failures[:MOST_FAILURES]
     ]

@@ -20,7 +20,7 @@ from cluster.runs.pace import Pace
 from cluster.runs.supervise import Supervisor
 from cluster.settings import Settings
 from cluster.wire import ChunkEntry
-from splitters import Chunk
+from splitters import Chunk, PassedOver
 
 if TYPE_CHECKING:
     import redis
@@ -84,11 +84,12 @@ class Coordinator:
         self._unreadable = 0
         self._opened_at = 0.0
 
-    def coordinate(self, read: Callable[[], Iterable[Chunk]]) -> str:
+    def coordinate(self, read: Callable[[], Iterable[Chunk]], passed_over: PassedOver | None = None) -> str:
         """Publish all chunks that are not yet, wait for the end; gives the state the run ended in.
 
         Args:
             read: Gives the chunks; called again where Redis has forgotten what was entered last.
+            passed_over: What is left out of the input, once all chunks are read.
 
         Raises:
             errors.InputChanged: The chunks are not those that the run was begun with; the run goes on without us.
@@ -97,7 +98,7 @@ class Coordinator:
         """
         while True:
             try:
-                self._split(read)
+                self._split(read, passed_over or PassedOver())
                 return self.wait()
             except OutOfStep:
                 log.warning(
@@ -106,12 +107,13 @@ class Coordinator:
                 )  # fmt: skip
                 self._begin()
 
-    def _split(self, read: Callable[[], Iterable[Chunk]]) -> None:
+    def _split(self, read: Callable[[], Iterable[Chunk]], passed_over: PassedOver) -> None:
         try:
             self._entered = self._fenced(Lease.split)
             if not self._entered.ended and self._publish_all(read()):
                 self._flush(last=True)
-                self._fenced(lambda lease: lease.end_split(self._position(), self._failures, self._unreadable))
+                at, left_out = self._position(), passed_over.shown()
+                self._fenced(lambda lease: lease.end_split(at, self._failures, self._unreadable, left_out))
                 self._entered = self._entered._replace(ended=True)
         except Busy:
             self._entered = Split()

@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Self
 
+import orjson
+
 from cluster import errors, keys
 from cluster.runs.ledger import Ledger
 from cluster.wire import ChunkEntry
 
 LEASE_S = 6.0
+NOTHING: Mapping[str, int] = {}
 Role = Literal["splitter", "supervisor"]
 """A splitter has the run's input and reads it; a supervisor has not. Where a supervisor has the lease, a
 splitter may take it at once."""
@@ -116,8 +119,16 @@ class Lease:
         )  # fmt: skip
         return after if self._held(state) else None
 
-    def end_split(self, at: Split, failures: Mapping[str, str], unreadable: int) -> None:
+    def end_split(
+        self, at: Split, failures: Mapping[str, str], unreadable: int, passed_over: Mapping[str, int] = NOTHING
+    ) -> None:
         """The input is read to its end.
+
+        Args:
+            at: As for ``open_window``.
+            failures: As for ``open_window``.
+            unreadable: As for ``open_window``.
+            passed_over: Kind of file -> how many of the input are none of its items.
 
         Raises:
             Busy: The lease is another's.
@@ -128,7 +139,7 @@ class Lease:
             [keys.run(self.run, name) for name in ("", "failures", "events")],
             [
                 self.fence, at.chunks, at.windows, at.items, unreadable, self.ledger.retention_s,
-                *(word for pair in failures.items() for word in pair),
+                orjson.dumps(passed_over), *(word for pair in failures.items() for word in pair),
             ],
         )  # fmt: skip
         self._held(state)

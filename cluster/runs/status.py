@@ -54,6 +54,9 @@ class Status(BaseModel):
     items_failed: int
     failures: list[Failure]
     """In the order of their names; empty where they were not asked for."""
+    passed_over: dict[str, int]
+    """Kind of file -> how many files of the input the job does not read; "others" sums up rare kinds. Known once the
+    input was read to its end."""
     chunks_total: int | None
     """None while the input is still being split."""
     chunks_published: int
@@ -114,6 +117,7 @@ def from_ledger(
             "items_done": max(0, number("items_settled") - failed),
             "items_failed": failed,
             "failures": [Failure(item=item, reason=failures[item]) for item in sorted(failures)],
+            "passed_over": orjson.loads(fields.get("passed_over") or "{}"),
             "chunks_total": maybe("chunks_total"),
             "chunks_published": number("chunks_published"),
             "chunks_settled": number("chunks_settled"),

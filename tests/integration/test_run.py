@@ -126,6 +126,21 @@ def test_a_run_with_items_missing_names_them_and_exits_with_3(broker: str, tmp_p
         assert line in done.stderr
 
 
+def test_files_of_other_kinds_are_told_wherever_the_run_is_asked_for(broker: str, tmp_path: Path) -> None:
+    source = texts(tmp_path / "in", 2)
+    for name in (*(f"scan{at}.pdf" for at in range(20)), "IMG.heic", "a.gif"):
+        (source / name).write_bytes(b"\0")
+    detached = cluster("submit", "--job", "wordcount", source, "--detach", "--broker", broker)
+    assert detached.returncode == 0, detached.stderr
+    run = detached.stdout.strip()
+    told = "22 files are of no kind this job reads (20 .pdf, 1 .heic, 1 .gif)"
+    done = cluster("result", run, "--wait", "--broker", broker)
+    assert (done.returncode, json.loads(done.stdout)["some"]) == (0, 2)
+    assert told in done.stderr.splitlines()
+    assert told in cluster("status", run, "--broker", broker).stdout.splitlines()
+    assert status(broker, run)["passed_over"] == {".pdf": 20, ".heic": 1, ".gif": 1}
+
+
 def test_a_run_of_which_nothing_is_readable_ends_with_an_empty_result(broker: str, tmp_path: Path) -> None:
     (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere")
     done = cluster("submit", "--job", "measure", tmp_path, "--broker", broker)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,36 @@ def test_a_name_that_is_no_utf8_travels_as_text(tmp_path: Path) -> None:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_text("x")
     assert names(tmp_path) == ["a\\xfe.txt", "a\\xff.txt", "line\nbreak.txt"]
     assert [files.read(found).problem for found in files.walk([tmp_path])] == ["", "", ""]
+
+
+def test_folders_deeper_than_pythons_calls_are_walked_whole(tmp_path: Path) -> None:
+    depth = sys.getrecursionlimit() + 100
+    place = tmp_path
+    for _ in range(depth):
+        place /= "d"
+        place.mkdir()
+    (place / "deep.txt").write_text("x")
+    (tmp_path / "e.txt").write_text("x")
+    try:
+        found = list(files.walk([tmp_path], {".txt"}))
+        assert [each.name for each in found] == ["d/" * depth + "deep.txt", "e.txt"]
+        assert [files.read(each).problem for each in found] == ["", ""]
+    finally:  # what pytest removes it with recurses
+        (place / "deep.txt").unlink()
+        while place != tmp_path:
+            place.rmdir()
+            place = place.parent
+
+
+def test_a_file_whose_path_is_too_long_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(25):
+        Path("d" * 200).mkdir()
+        os.chdir("d" * 200)
+    Path("deep.txt").write_text("x")
+    found = list(files.walk([tmp_path]))
+    assert len(found) == 1
+    assert "too long" in files.read(found[0]).problem
 
 
 def test_a_link_to_itself_is_an_error(tmp_path: Path) -> None:

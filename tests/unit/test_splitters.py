@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from splitters import NothingToSplit, lines, people, pictures
+from cluster.job import Splitter
+from splitters import NothingToSplit, PassedOver, lines, people, pictures
 
 
 def some_pictures(folder: Path, number: int) -> Path:
@@ -45,9 +46,12 @@ def test_a_chunk_of_large_pictures_is_closed_early(tmp_path: Path, monkeypatch: 
     assert {len(chunk) for chunk in chunks} == {1}
 
 
+AS_TEXT = bytes.maketrans(lines.NEVER_IN_TEXT + b"\x07", b"\n" * (len(lines.NEVER_IN_TEXT) + 1))
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=200)
 @given(
-    texts=st.lists(st.binary(max_size=60).map(lambda data: data.replace(b"\x07", b"\n")), min_size=1, max_size=5),
+    texts=st.lists(st.binary(max_size=60).map(lambda data: b"x" + data.translate(AS_TEXT)), min_size=1, max_size=5),
     size=st.integers(1, 40),
 )
 def test_every_byte_is_in_one_slice_and_no_line_is_cut(
@@ -68,6 +72,75 @@ def test_every_byte_is_in_one_slice_and_no_line_is_cut(
         pieces = slices[f"{at}.txt"]
         assert b"".join(pieces) == text
         assert all(piece.endswith(b"\n") for piece in pieces[:-1])
+
+
+BINARY = {
+    "a.pdf": b"%PDF-1.4\n% plain so far",
+    "b.PNG": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+    "c.key": bytes(range(1, 7)) * 20,
+    "d.wide": b"\xff\xfe" + bytes(range(0xD0, 0xE0)) * 20,
+}
+
+
+def test_binary_files_in_a_folder_are_passed_over_and_counted(tmp_path: Path) -> None:
+    for name, data in {**BINARY, "bells.txt": b"ring\a ring\f\x1b[1m", "empty": b"", "n\x20.txt": b"\xe4"}.items():
+        (tmp_path / name).write_bytes(data)
+    passed_over = PassedOver()
+    found = [item for chunk in lines.split([tmp_path], passed_over=passed_over) for item in chunk]
+    assert [(item.name, item.problem) for item in found] == [("bells.txt", ""), ("empty", ""), ("n .txt", "")]
+    assert passed_over.shown() == {".pdf": 1, ".png": 1, ".key": 1, ".wide": 1}
+
+
+def test_a_binary_file_given_by_itself_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(BINARY["a.pdf"])
+    assert [item.problem for [item] in lines.split([tmp_path / "a.pdf"])] == [lines.NO_TEXT]
+
+
+def test_a_folder_of_nothing_but_other_kinds_tells_which(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(BINARY["a.pdf"])
+    for split in (lines.split, pictures.split, people.split):
+        with pytest.raises(NothingToSplit, match=r"1 file is of no kind this job reads \(1 .pdf\)$"):
+            next(split([tmp_path]))
+
+
+@pytest.mark.parametrize("split", [pictures.split, people.split])
+def test_files_of_other_kinds_beside_pictures_are_counted(split: Splitter, tmp_path: Path) -> None:
+    pictures_of(tmp_path, "anna/1.jpg", *(f"anna/scan{at}.pdf" for at in range(20)), "IMG.HEIC", "a/b.gif", "readme")
+    passed_over = PassedOver()
+    assert len(list(split([tmp_path], passed_over=passed_over))) == 1
+    assert passed_over.shown() == {".heic": 1, ".gif": 1, ".pdf": 20, PassedOver.NO_SUFFIX: 1}
+
+
+def test_rare_and_odd_kinds_are_counted_together_as_others() -> None:
+    passed_over = PassedOver()
+    for kind in range(2000):
+        passed_over.add(f"a.{kind}")
+    for name in ("b.pdf", "b.PDF", "c.of 7 pages", "\udcff.\udcff", "d.averyverylongsuffix"):
+        passed_over.add(name)
+    shown = passed_over.shown()
+    assert list(shown)[-1] == PassedOver.OTHERS
+    assert len(shown) == PassedOver.MOST_SHOWN + 1
+    assert sum(shown.values()) == 2005
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("size", [1, 7, 64, 10_000])
+def test_a_text_with_a_byte_order_mark_is_cut_at_whole_characters(encoding: str, size: int, tmp_path: Path) -> None:
+    # 0x0A0A is a character that holds the byte of a line's end twice, 0x010A holds it once.
+    text = "".join(f"the \u0a0a\u010a \U0001f600 line {at}\n" for at in range(500)) + "\ufeffend"
+    mark = "" if encoding == "utf-8-sig" else "\ufeff"
+    (tmp_path / "a.txt").write_bytes((mark + text).encode(encoding))
+    items = [item for chunk in lines.split([tmp_path], chunk_size=size) for item in chunk]
+    assert b"".join(item.data for item in items).decode() == text
+    assert all(item.data.endswith(b"\n") for item in items[:-1])
+    assert [item.last for item in items] == [False] * (len(items) - 1) + [True]
+    assert len(items) > 1 or size == 10_000
+
+
+def test_a_wide_text_that_ends_in_half_a_character_is_text(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("\ufeffthe end".encode("utf-16-le") + b"x")
+    [[item]] = lines.split([tmp_path])
+    assert item.data.decode() == "the end\ufffd"
 
 
 def test_small_files_share_a_chunk(tmp_path: Path) -> None:
