@@ -5,6 +5,7 @@ A distribution adds jobs by an entry point in the group ``cluster.jobs`` that na
 
 from __future__ import annotations
 
+import difflib
 import functools
 import logging
 from collections.abc import Mapping
@@ -165,5 +166,8 @@ def get(name: str) -> Job:
     """
     table = jobs()
     if name not in table:
-        raise errors.UnknownJob(f"no job {name!r} (there are: {', '.join(table)})")
+        near = difflib.get_close_matches(name.lower(), table, 1)
+        raise errors.UnknownJob(
+            f"no job {name!r} (there are: {', '.join(table)}){f'; did you mean {near[0]}?' if near else ''}"
+        )
     return table[name]

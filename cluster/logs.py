@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
@@ -33,6 +33,7 @@ ABOUT = ("event", "run", "chunk", "node")
 """What ``extra`` may name."""
 EACH_TASK = ("celery.app.trace", "celery.worker.strategy")
 """Celery's loggers that write a line or two for each task: what chunks come to is told by ours."""
+log = logging.getLogger(__name__)
 
 
 def set_up(
@@ -105,6 +106,13 @@ def set_up_worker(worker: Any, options: Mapping[str, Any], config: Settings) -> 
     set_up(config, level, others=others, node=worker.hostname, file=file and node_format(file, worker.hostname))
     worker.quiet = worker.quiet or config.log_format == "json"  # no banner among the objects
     signals.setup_logging.connect(_is_done, weak=False)
+
+
+def warn_of_variables(names: Sequence[str]) -> None:
+    """Tell once in a process which variables look like settings and are none."""
+    if names:
+        said = f"{', '.join(names)}: {'this is no setting' if len(names) == 1 else 'these are no settings'} of cluster"
+        log.warning("%s; ignored", said, extra={"event": "unknown-variables"})
 
 
 def _with_format(config: Settings, form: str | None) -> Settings:

@@ -2,7 +2,8 @@
 
 A setting ``broker_url`` comes from the variable ``CLUSTER_BROKER_URL``, else from the line
 ``broker_url = "…"`` of the file that ``CLUSTER_CONFIG`` names, by default
-``~/.config/cluster/config.toml``, else it is the default below. A file with any other name in it is refused.
+``~/.config/cluster/config.toml``, else it is the default below. A file with any other name in it is refused, and so
+is a variable whose name is nearly that of a setting; other variables ``CLUSTER_…`` may be another program's.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ from cluster import errors
 
 DEFAULT_MASTER = "mymaster"
 DEFAULT_CONFIG = "~/.config/cluster/config.toml"
+PREFIX = "CLUSTER_"
+NEARLY = 0.75
+"""Names that are alike by so much (``difflib``) are taken for a mistyped setting: ``broker`` for ``broker_url``."""
+SERVICE = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)$")
+"""How variables end by which an orchestrator tells containers where a service named ``cluster…`` is."""
 MiB = 2**20
 GiB = 2**30
 
@@ -34,7 +40,7 @@ GiB = 2**30
 class Settings(BaseSettings):
     """All settings with their units and limits. Secrets are masked in ``repr`` and logs."""
 
-    model_config = SettingsConfigDict(env_prefix="CLUSTER_", extra="forbid", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
 
     broker_url: SecretStr | None = None
     """Redis as ``redis://[:password@]host[:port][/db]`` or ``rediss://…``, or the sentinels that watch it as
@@ -221,8 +227,9 @@ def load(**overrides: Any) -> Settings:
     """Read the settings; ``overrides`` that are not None win.
 
     Raises:
-        errors.BadSetting: A value cannot be used; the message names the setting, the value, the form.
+        errors.BadSetting: A value cannot be used, or a name; the message names the setting, the value, the form.
     """
+    _check_names()
     try:
         settings = Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
@@ -234,8 +241,27 @@ def load(**overrides: Any) -> Settings:
     return settings
 
 
+def unknown_variables() -> list[str]:
+    """The variables ``CLUSTER_…`` that have a value and are no settings, sorted."""
+    known = {PREFIX + name.upper() for name in (*Settings.model_fields, "config")}
+    named = (name for name, value in os.environ.items() if value and name.upper().startswith(PREFIX))
+    return sorted(name for name in named if name.upper() not in known)
+
+
+def _check_names() -> None:
+    """Raise ``errors.BadSetting`` for a variable that is nearly a setting, and for a config file that is not there."""
+    for variable in unknown_variables():
+        name = variable.upper().removeprefix(PREFIX).lower()
+        near = difflib.get_close_matches(name, (*Settings.model_fields, "config"), 1, NEARLY)
+        if near and not SERVICE.search(variable.upper()):
+            raise errors.BadSetting(f"there is no setting {variable}; did you mean {PREFIX}{near[0].upper()}?")
+    if os.environ.get("CLUSTER_CONFIG") and (not _file().exists() or _file().is_dir()):
+        what = "is a folder" if _file().is_dir() else "is not there"
+        raise errors.BadSetting(f"CLUSTER_CONFIG is {str(_file())!r}, which {what}; it must name a file")
+
+
 def _file() -> Path:
-    return Path(os.environ.get("CLUSTER_CONFIG", DEFAULT_CONFIG)).expanduser()
+    return Path(os.environ.get("CLUSTER_CONFIG") or DEFAULT_CONFIG).expanduser()
 
 
 @functools.cache
@@ -250,7 +276,7 @@ def _describe(problem: Any) -> str:
         near = difflib.get_close_matches(name.lower().removeprefix("cluster_"), Settings.model_fields, 1)
         return f"{_file()}: there is no setting {name}" + (f"; did you mean {near[0]}?" if near else "")
     value = "***" if "url" in name else repr(problem["input"])
-    variable = f"CLUSTER_{name.upper()}"
+    variable = PREFIX + name.upper()
     is_given = any(value and key.upper() == variable for key, value in os.environ.items())
     said = variable if is_given else f"{_file()}: {name}"
     return f"{said} is {value}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"

@@ -6,6 +6,7 @@ Data goes to stdout, progress and logs to stderr. Exit codes stand in ``cluster.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import gc
 import importlib
 import os
@@ -27,6 +28,7 @@ def _set_up_log(context: click.Context, _: click.Parameter, form: str | None) ->
     from cluster import settings
 
     logs.set_up_command(settings.load(), str(context.info_name), form)
+    logs.warn_of_variables(settings.unknown_variables())
 
 
 LOG_FORMAT = logs.format_option(_set_up_log)
@@ -49,6 +51,17 @@ class Commands(click.Group):
         if LOG_FORMAT not in command.params:
             command.params.append(LOG_FORMAT)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Suggests a command for one that is mistyped. Click compares only with commands that are loaded."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if near := difflib.get_close_matches(args[0], COMMANDS, 1):
+                raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """One line a command, without loading them all."""

@@ -167,6 +167,8 @@ def _submit(
 ) -> int:  # fmt: skip
     given = session.Input(job, inputs, options)
     private = config.broker_url is None
+    if private and not quiet and sys.stderr.isatty():
+        say("no broker is set (CLUSTER_BROKER_URL, --broker): on this machine only")
     with foreground.terminable(), session.opened(config, job, options) as opened:
         run = opened.start(job, options)
         on_open()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from cluster import catalog, errors, keys, logs, redis_client
+from cluster import catalog, errors, keys, logs, redis_client, settings
 from cluster.nodes import capacity, identity, registry
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
             wanted = identity.take(config.cache_folder / "nodes")
             instance.hostname = _own_name(wanted, Beat.client)
         logs.set_up_worker(instance, options, config)
+        logs.warn_of_variables(settings.unknown_variables())
         if wanted and wanted != instance.hostname:
             log.warning(
                 "another machine of this cluster is called like this one, which is %s here",

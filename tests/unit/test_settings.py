@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import errors, redis_client, settings
+from cluster import errors, logs, redis_client, settings
 
 
 def test_a_setting_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,6 +74,49 @@ def test_a_name_that_is_no_setting_is_refused_in_the_file(
     with pytest.raises(errors.BadSetting) as caught:
         settings.load()
     assert str(caught.value).startswith(f"{file}: {told}")
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("CLUSTER_SLOT", "CLUSTER_SLOTS"),
+        ("CLUSTER_BROKER", "CLUSTER_BROKER_URL"),
+        ("cluster_loglevel", "CLUSTER_LOG_LEVEL"),
+        ("CLUSTER_CONF", "CLUSTER_CONFIG"),
+    ],
+)
+def test_a_variable_that_is_nearly_a_setting_is_refused(
+    variable: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(errors.BadSetting) as caught:
+        settings.load()
+    assert str(caught.value) == f"there is no setting {variable}; did you mean {meant}?"
+    monkeypatch.setenv(variable, "")  # as good as none
+    settings.load()
+
+
+def test_variables_of_an_orchestrator_are_told_and_ignored(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    foreign = ["CLUSTER_BROKER_PORT", "CLUSTER_NAME", "CLUSTER_PORT_6379_TCP", "CLUSTER_SERVICE_HOST"]
+    for name in (*foreign, "CLUSTER_LOG_LEVEL"):
+        monkeypatch.setenv(name, "INFO")
+    settings.load()
+    assert settings.unknown_variables() == foreign
+    logs.warn_of_variables(settings.unknown_variables())
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{', '.join(foreign)}: these are no settings of cluster; ignored"
+    ]
+
+
+@pytest.mark.parametrize(("place", "why"), [("nowhere.toml", "is not there"), (".", "is a folder")])
+def test_a_config_file_that_is_named_must_be_there(
+    place: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLUSTER_CONFIG", str(tmp_path / place))
+    with pytest.raises(errors.BadSetting, match=rf"CLUSTER_CONFIG is '.*', which {why}; it must name a file"):
+        settings.load()
 
 
 @pytest.mark.parametrize("url", ["host:6379", "http://host", "amqp://host", "redis://", ""])

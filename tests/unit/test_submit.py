@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cluster import catalog, errors, session, settings
+from cluster import catalog, cli, errors, session, settings
 from cluster.cli import output, submit
 from cluster.cli.progress import PlainView, Progress
 from cluster.job import Format
@@ -62,6 +62,35 @@ def test_what_goes_on_in_the_background_is_given_the_broker_as_it_was_given_to_u
     monkeypatch.setattr("subprocess.Popen", lambda command, env, **_: given.update(env))
     submit._spawn(settings.load(broker_url=url), "run-1", (), tmp_path / "log", None, "json", None)
     assert given["CLUSTER_BROKER_URL"] == url
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [(["sumbit"], "Did you mean 'submit'?"), (["submit", "--job", "orc", "x"], "did you mean ocr?")],
+)
+def test_a_mistyped_command_or_job_gets_a_suggestion(
+    typed: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(typed)
+    assert ended.value.code == errors.UsageError.exit_code
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("terminal", "quiet"), [(True, False), (True, True), (False, False)])
+def test_who_names_no_broker_is_told_on_a_terminal(
+    terminal: bool, quiet: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_redis(*_: object) -> None:
+        raise errors.NoRedisServer
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    monkeypatch.setattr(session, "opened", no_redis)
+    to, job = output.prepare(catalog.get("wordcount"), "json", {}, None), catalog.get("wordcount")
+    with pytest.raises(errors.NoRedisServer):
+        submit._submit(settings.load(), job, (__file__,), {}, to, lambda: None, quiet=quiet)
+    told = "no broker is set (CLUSTER_BROKER_URL, --broker): on this machine only\n"
+    assert capsys.readouterr().err == (told if terminal and not quiet else "")
 
 
 def test_a_result_may_go_where_no_file_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
