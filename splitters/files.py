@@ -62,16 +62,16 @@ def walk(
             for path in _files_below(root, suffixes, is_kind, passed_over or PassedOver()):
                 relative = path.relative_to(root)
                 if path == root:  # it cannot be listed
-                    yield Found(_text(label), path)
+                    yield Found(in_text(label), path)
                     continue
                 taken = relative.parts[0] in shared and (
                     given_files[relative.as_posix()] > 0
                     or any(os.path.lexists(other / relative) for other in folders if other != root)
                 )
                 name = f"{label}/{relative.as_posix()}" if taken else relative.as_posix()
-                yield Found(_text(name), path, len(relative.parts))
+                yield Found(in_text(name), path, len(relative.parts))
         else:
-            yield Found(_text(f"{label}/{root.name}" if root.name in shared else root.name), root)
+            yield Found(in_text(f"{label}/{root.name}" if root.name in shared else root.name), root)
 
 
 def read(found: Found) -> Item:
@@ -97,9 +97,18 @@ def too_large(size_bytes: int) -> str:
     return f"{size_bytes:,} bytes is over the limit of {MAX_ITEM_BYTES:,}"
 
 
-def _text(name: str) -> str:
-    """The name with bytes that are no UTF-8 written as ``\\xff``: names travel as text."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+def in_text(name: str) -> str:
+    r"""A file's name as text: bytes that are no UTF-8 become ``\xff``, as items' names travel as text.
+
+    Two names never become the same text: a backslash before what reads like such a byte becomes ``\x5c``.
+    """
+    return re.sub(rb"\\(?=x[0-9a-f]{2})", rb"\\x5c", os.fsencode(name)).decode("utf-8", "backslashreplace")
+
+
+def from_text(name: str) -> str:
+    """The file's name of which ``in_text`` made this."""
+    found = re.sub(rb"\\x([0-9a-f]{2})", lambda byte: bytes.fromhex(byte[1].decode()), name.encode())
+    return os.fsdecode(found)
 
 
 def _distinct(source: Sequence[Path]) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -48,8 +49,8 @@ def walk(source: Sequence[Path], passed_over: PassedOver | None = None) -> Itera
         parts = found.name.split("/")
         if len(parts) > found.depth:  # its root's name was put before it: the person stays first
             origin, person, *rest = parts
-            mark = f"{origin}~"
-            while any((root / person / mark).exists() for root in source):
+            mark, folder = f"{origin}~", found.path.parts[-found.depth]
+            while any(os.path.lexists(root / folder / files.from_text(mark)) for root in source):
                 mark += "~"
             parts = [person, mark, *rest]
         yield Portrait("/".join(parts), found)

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from splitters import MAX_ITEM_BYTES, files
 
@@ -99,6 +101,30 @@ def test_a_file_whose_path_is_too_long_is_reported(tmp_path: Path, monkeypatch: 
     found = list(files.walk([tmp_path]))
     assert len(found) == 1
     assert "too long" in files.read(found[0]).problem
+
+
+@given(st.lists(st.binary(min_size=1).filter(lambda name: not {0, ord("/")} & set(name)), max_size=2))
+@example([b"a\xff", rb"a\xff"])
+@example([rb"\x5cxff", rb"\xff"])
+@example([rb"\\x5c\xff", b"\\\\\xff"])
+@example(["\ud800".encode("utf-8", "surrogatepass"), rb"\xed\xa0\x80"])
+def test_two_names_are_never_told_as_one(names: list[bytes]) -> None:
+    texts = [files.in_text(os.fsdecode(name)) for name in names]
+    assert [os.fsencode(files.from_text(text)) for text in texts] == names
+    for text in texts:
+        text.encode()
+
+
+@pytest.mark.parametrize("name", ["scan 1.png", "C:\\new\\x.png", "\\xFF", "日本.png", "\\x5", "a\nb"])
+def test_an_ordinary_name_is_told_as_it_is(name: str) -> None:
+    assert files.in_text(name) == name
+
+
+def test_a_name_like_that_of_another_file_loses_none(tmp_path: Path) -> None:
+    for name in (b"a\xff.txt", rb"a\xff.txt"):
+        (tmp_path / os.fsdecode(name)).write_bytes(name)
+    found = {each.name: files.read(each).data for each in files.walk([tmp_path])}
+    assert found == {r"a\x5cxff.txt": rb"a\xff.txt", r"a\xff.txt": b"a\xff.txt"}
 
 
 def test_a_link_to_itself_is_an_error(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_a_line_over_the_limit_is_reported_under_its_file(tmp_path: Path, monkey
 def pictures_of(folder: Path, *names: str) -> Path:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(name.encode())
+        (folder / name).write_bytes(os.fsencode(name))
     return folder
 
 
@@ -191,6 +191,14 @@ def test_the_person_stays_first_where_two_folders_hold_the_same_names(tmp_path: 
     assert items_of(old, new) == dict.fromkeys(
         ["anna/old~~/1.jpg", "anna/2.jpg", "ben/1.jpg", "anna/new~/1.jpg", "anna/old~/1.jpg"], ""
     )
+
+
+def test_a_mark_is_no_folder_of_that_person_whatever_bytes_it_has(tmp_path: Path) -> None:
+    person = os.fsdecode(b"ann\xe4")
+    pictures_of(tmp_path / "old", f"{person}/1.jpg")
+    pictures_of(tmp_path / "new", f"{person}/1.jpg", f"{person}/old~/1.jpg")
+    found = items_of(tmp_path / "old", tmp_path / "new")
+    assert list(found) == [rf"ann\xe4/{rest}/1.jpg" for rest in ("old~~", "new~", "old~")]
 
 
 def test_a_person_given_beside_the_folder_of_all_is_still_that_person(tmp_path: Path) -> None:
