@@ -35,15 +35,25 @@ class Message(virtual.Message):
 
     def ack_log_error(self, logger: Any, errors: tuple[type[Exception], ...], multiple: bool = False) -> None:
         """Acknowledge; what cannot be comes again, and is found settled."""
-        with contextlib.suppress(*errors):
+        with self._tolerant("acknowledged", errors):
             self._revive()
             self.ack(multiple=multiple)
 
     def reject_log_error(self, logger: Any, errors: tuple[type[Exception], ...], requeue: bool = False) -> None:
         """Put it back into its queue; what cannot be is a stray from now on."""
-        with contextlib.suppress(*errors):
+        with self._tolerant("put back", errors):
             self._revive()
             self.reject(requeue=requeue)
+
+    @contextlib.contextmanager
+    def _tolerant(self, what: str, errors: tuple[type[Exception], ...]) -> Iterator[None]:
+        """Go on without it: an error here, in the worker's event loop, would end the worker."""
+        try:
+            yield
+        except errors:
+            pass
+        except Exception as error:  # noqa: BLE001
+            log.error("a message could not be %s: %r", what, error, extra={"event": "message-kept"})  # noqa: TRY400
 
     def _revive(self) -> None:
         if self.channel.closed and self.current is not None:
@@ -51,7 +61,7 @@ class Message(virtual.Message):
 
 
 class QoS(kombu_redis.QoS):
-    """Keeps what it took from the queue when Redis has no room to note it."""
+    """Keeps what it took from the queue when Redis refuses to note it, as one that is full does."""
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Note a message as taken and not acknowledged.
@@ -61,7 +71,7 @@ class QoS(kombu_redis.QoS):
         """
         try:
             super().append(message, delivery_tag)
-        except redis_client.FULL:
+        except redis_client.REFUSES:
             self.hold(message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
@@ -82,6 +92,10 @@ class QoS(kombu_redis.QoS):
             virtual.QoS.ack(self, delivery_tag)
             raise
 
+    def delivered(self) -> set[str]:
+        """The tags of what was delivered and neither acknowledged nor put back."""
+        return self._delivered.keys() - self._dirty
+
     def take_all(self) -> dict[str, Any]:
         """Tag -> message of all that is not acknowledged; it is no longer ours, so closing puts none of it back."""
         self._flush()
@@ -101,7 +115,7 @@ class QoS(kombu_redis.QoS):
         it is about, and nobody miss it either. While Redis is full they stay.
         """
         self._flush()
-        with self.channel.conn_or_acquire() as client, contextlib.suppress(*redis_client.FULL):
+        with self.channel.conn_or_acquire() as client, contextlib.suppress(*redis_client.REFUSES):
             for tag in {
                 tag.decode(errors="replace") for tag in client.hkeys(self.unacked_key)
             } - self._delivered.keys():
@@ -202,7 +216,7 @@ class Transport(kombu_redis.Transport):
     """For a Redis that is named."""
 
     Channel = Channel
-    connection_errors = (*kombu_redis.Transport.connection_errors, *redis_client.FULL)
+    connection_errors = (*kombu_redis.Transport.connection_errors, *redis_client.REFUSES)
     # Without these two, kombu retries each error once, even of those that a connection may have again.
     recoverable_connection_errors = connection_errors
     recoverable_channel_errors = ()

@@ -31,6 +31,7 @@
 | cluster:demand              | zset   | "label run" -> when it was entered: what running runs need of nodes |
 | cluster:delayed             | zset   | queue and message -> when it goes there, in ms since 1970 by Redis's clock |
 | cluster:revision            | string | counts changes of demand and bundles: who saw another number looks again |
+| cluster:writable            | string | written, for a second, to see whether Redis takes writes |
 | cluster:unacked:START       | hash   | messages this start of a node holds (kombu's; beside it `:index`, `:mutex`) |
 
 Scopes of blobs: ``runs/R/in/<chunk>`` the input of a chunk, dropped when it is settled;
@@ -52,6 +53,7 @@ LOSSES = "cluster:nodes:losses"
 DEMAND = "cluster:demand"
 DELAYED = "cluster:delayed"
 REVISION = "cluster:revision"
+WRITABLE = "cluster:writable"
 BUNDLES = "cluster:bundles"
 OF_RUN = (
     "done", "chunks", "claims", "attempts", "copies", "windows", "folds",

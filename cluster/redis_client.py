@@ -17,11 +17,11 @@ import redis
 from redis._parsers.base import BaseParser
 from redis.backoff import NoBackoff
 from redis.connection import parse_url
-from redis.exceptions import OutOfMemoryError
+from redis.exceptions import BusyLoadingError, ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelManagedConnection
 
-from cluster import errors
+from cluster import errors, keys
 
 CONNECT_TIMEOUT_S = 3
 SOCKET_TIMEOUT_S = 10
@@ -31,8 +31,8 @@ CHECK_TIMEOUT_S = 3
 HEALTH_CHECK_S = 3
 FULL_PAUSE_S = 0.5
 QUIET_S = 5.0
-OOM_IN_SCRIPT = "-OOM "
-"""Redis 6 says so within the message of another error."""
+INNER_CODE = re.compile(r"(?:: -|because of: )([A-Z]+)\b")
+"""The code of a refusal within the message of another one: Redis 6 tells so of scripts, and each of transactions."""
 UNAWARE_S = 1.0
 MINIMUM_VERSION = (6, 2)
 SENTINEL = "sentinel://"
@@ -47,11 +47,23 @@ class WritesRefused(redis.ResponseError):
     """Redis takes no writes now: its disk is full, or it has fewer replicas than it is told to have."""
 
 
-BaseParser.EXCEPTION_CLASSES.update({"MISCONF": WritesRefused, "NOREPLICAS": WritesRefused})  # redis-py has no names
-FULL = (OutOfMemoryError, WritesRefused)
+class Busy(redis.ResponseError):
+    """Redis runs somebody's script, and does nothing else until that ends."""
+
+
+class Unblocked(redis.ResponseError):
+    """Redis ended a wait for messages or events, because it is becoming a replica."""
+
+
+BaseParser.EXCEPTION_CLASSES.update(  # redis-py has no names for them
+    {"MISCONF": WritesRefused, "NOREPLICAS": WritesRefused, "BUSY": Busy, "UNBLOCKED": Unblocked}
+)
+NO_WRITES = (OutOfMemoryError, WritesRefused, ReadOnlyError)
 """Redis answers, and refuses only what is to be written."""
-AWAY = (redis.ConnectionError, redis.TimeoutError, OSError, *FULL)
-"""Errors that pass when Redis is back, or has memory again."""
+REFUSES = (*NO_WRITES, Busy, Unblocked, BusyLoadingError, ClusterDownError, TryAgainError)
+"""Redis answers that it cannot do this now. Each of them passes by itself."""
+AWAY = (redis.ConnectionError, redis.TimeoutError, OSError, *REFUSES)
+"""Errors that pass when Redis is back, or takes again what it refused."""
 
 given_up = threading.Event()
 """This process was told to end: what it still does to end well must not wait for Redis."""
@@ -64,7 +76,7 @@ def connect(url: str, *, patient: bool = True, timeout_s: float | None = None, n
 
     Args:
         url: ``redis://``, ``rediss://``, or ``sentinel://`` as ``sentinels_of`` reads it.
-        patient: Wait as long as Redis is away or full, and say so once (see ``Patience``); else fail at once.
+        patient: Wait as long as Redis is away or refuses, and say so once (see ``Patience``); else fail at once.
         timeout_s: How long one command may take, and connecting at most; None: as the URL says, or
             ``SOCKET_TIMEOUT_S``.
         name: By which Redis knows its connections.
@@ -137,8 +149,21 @@ def is_full(client: redis.Redis) -> bool:
     return limit is not None and used > limit
 
 
+def refusal(client: redis.Redis) -> Exception | None:
+    """Why a Redis that answers takes no writes now; None if it does.
+
+    After a refusal its connections are closed: behind its name may be another Redis by now.
+    """
+    try:
+        client.set(keys.WRITABLE, "", px=1000)
+    except REFUSES as error:
+        client.connection_pool.disconnect()
+        return error
+    return None
+
+
 class Outage:
-    """What this process knows of one Redis that does not answer; says in the log when that begins and ends.
+    """What this process knows of one Redis that does not answer or refuses; says in the log when that begins and ends.
 
     Many wait for the same Redis, in threads and one call within another: together they say it once.
     """
@@ -147,26 +172,21 @@ class Outage:
         self._name = name
         self._began: float | None = None
         self._refused_at = self._back_at = 0.0
-        self._full = False
+        self._refuses = False
         self._lock = threading.Lock()
         self.on_wait: Callable[[], object] = lambda: None
         """Called before each pause. Whoever has another reason to stop waiting raises it there."""
 
     def say_away(self, error: BaseException, *, asked_at: float = math.inf) -> None:
-        """Redis does not answer what it was asked at that moment, by default just now, or is full."""
+        """Redis does not answer, or refuses, what it was asked at that moment, by default just now."""
         with self._lock:
             if asked_at < self._back_at:  # it has come back meanwhile
                 return
             self._refused_at = time.monotonic()
+            self._refuses |= isinstance(error, (*NO_WRITES, Unblocked))
             if self._began is None:
-                self._began, self._full = self._refused_at, isinstance(error, FULL)
-                if isinstance(error, OutOfMemoryError):
-                    log.warning("Redis at %s is full (its maxmemory); waiting until it has room", self._name)
-                elif self._full:
-                    log.warning("Redis at %s takes no writes now (%s); waiting", self._name, error)
-                else:
-                    why = str(error).rstrip(".") or type(error).__name__
-                    log.warning("Redis at %s does not answer (%s); waiting", self._name, why)
+                self._began = self._refused_at
+                log.warning("Redis at %s %s", self._name, _told(error))
 
     def tell_kombu(self, error: Exception, pause_s: float) -> None:
         """For kombu's retries. It does not pause where a connection can be had, as to a Redis that is full."""
@@ -185,10 +205,24 @@ class Outage:
             return
         with self._lock:
             now = time.monotonic()
-            if self._began is not None and (wrote or not self._full or now - self._refused_at > QUIET_S):
-                what = "takes writes again" if self._full else "is back"
+            if self._began is not None and (wrote or not self._refuses or now - self._refused_at > QUIET_S):
+                what = "takes writes again" if self._refuses else "is back"
                 log.warning("Redis at %s %s after %.0f s", self._name, what, now - self._began)
-                self._began, self._back_at = None, now
+                self._began, self._back_at, self._refuses = None, now, False
+
+
+def _told(error: BaseException) -> str:
+    """What an outage that begins with this error is, and that it is waited for."""
+    why = str(error).rstrip(".") or type(error).__name__
+    if isinstance(error, OutOfMemoryError):
+        return "is full (its maxmemory); waiting until it has room"
+    if isinstance(error, NO_WRITES):
+        return f"takes no writes now ({why}); waiting"
+    if isinstance(error, (redis.AuthenticationError, redis.exceptions.AuthorizationError)):
+        return f"refuses the user or password ({why}); waiting"
+    if isinstance(error, (redis.ResponseError, *REFUSES)):
+        return f"refuses for now ({why}); waiting"
+    return f"does not answer ({why}); waiting"
 
 
 @functools.cache
@@ -198,7 +232,7 @@ def outage(url: str) -> Outage:
 
 
 class Patience(Retry):
-    """Has redis-py try again for as long as Redis is away or full, more and more seldom, down to every two seconds.
+    """Has redis-py try again for as long as Redis is away or refuses, more and more seldom, down to every two seconds.
 
     Waits no more once the process was told to end (``given_up``), and raises what it waits for. Interrupted by
     Ctrl-C it raises that; by an exception of a signal handler, as a task's time limit is, it raises Redis's error,
@@ -251,17 +285,19 @@ class Patience(Retry):
             else:
                 # A frozen Redis takes connections, too; and to connect may find that one is there.
                 if not getattr(do, "__qualname__", "").partition(".")[0].endswith("Connection"):
-                    self._news.say_back(asked_at=None if failures else asked_at, wrote=isinstance(cause, FULL))
+                    self._news.say_back(asked_at=None if failures else asked_at, wrote=isinstance(cause, NO_WRITES))
                 return answer
 
 
 def _asked(do: Callable[[], Answer]) -> Answer:
-    """What it gives; that a script was refused memory is told as for any command."""
+    """What it gives; what a script or a transaction was refused is told as for any command."""
     try:
         return do()
     except redis.ResponseError as error:
-        if OOM_IN_SCRIPT in str(error):
-            raise OutOfMemoryError(str(error)) from error
+        found = INNER_CODE.search(str(error))
+        kind = BaseParser.EXCEPTION_CLASSES.get(found[1]) if found else None
+        if isinstance(kind, type) and issubclass(kind, REFUSES) and not isinstance(error, REFUSES):
+            raise kind(str(error)) from error
         raise
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
 from typing import Any
 
+import redis
+from celery.concurrency.prefork import TaskPool
 from celery.exceptions import CPendingDeprecationWarning
 from celery.worker import consumer
+from celery.worker import state as worker_state
 from celery.worker.state import active_requests, maybe_shutdown
-from redis.exceptions import OutOfMemoryError
 
 from cluster import redis_client
 from cluster.broker import Message
 
-ROOM_POLL_S = 1.0
+WRITES_POLL_S = 1.0
+REFUSED_S = 1.0
+"""Before the worker connects again after a refusal that nobody expected."""
 STRAYS_S = 2.0
+log = logging.getLogger(__name__)
 
 
 class Consumer(consumer.Consumer):  # type: ignore[misc]
@@ -23,14 +29,19 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
 
     news: redis_client.Outage
     """Set by ``nodes.prepare``."""
+    connection_errors: tuple[type[Exception], ...]
     _strays: Any = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         # What nodes tell each other: none of ours needs it, each pays for all, and it does not survive an outage.
         super().__init__(*arguments, **options, without_gossip=True, without_mingle=True)
+        # A refusal that nobody expected must not end the worker.
+        self.connection_errors = (*self.connection_errors, redis.ResponseError)
+        self._suspects: set[str] = set()
+        self._refusal = ""
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Wait for a Redis that answers and has room, for whoever begins to consume writes its bindings first."""
+        """Wait for a Redis that answers and takes writes, for whoever begins to consume writes its bindings first."""
 
         def tell(error: Exception, interval: float) -> None:
             self.news.say_away(error)
@@ -38,16 +49,18 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
         conn.ensure_connection(tell, None, 0.1, 0.2, 2, callback=maybe_shutdown)
         self.news.say_back()
         client = conn.default_channel.client
-        while redis_client.is_full(client):
-            self.news.say_away(OutOfMemoryError())
+        while refusal := redis_client.refusal(client):
+            self.news.say_away(refusal)
             maybe_shutdown()
-            time.sleep(ROOM_POLL_S)
+            time.sleep(WRITES_POLL_S)
         self.first_connection_attempt = False
         return conn
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """The connection is lost."""
+        """The connection is lost, or Redis refuses what the worker cannot do without."""
         self.news.say_away(exc)
+        if isinstance(exc, redis.ResponseError) and not isinstance(exc, redis_client.REFUSES):
+            time.sleep(REFUSED_S)
         if self._strays is not None:
             self._strays.cancel()
         if self.task_consumer is not None:
@@ -60,7 +73,7 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
         """The worker consumes, so its bindings are written."""
         self.news.say_back(wrote=True)
         self.give_back()
-        self._strays = self.timer.call_repeatedly(STRAYS_S, self.task_consumer.channel.qos.restore_strays)
+        self._strays = self.timer.call_repeatedly(STRAYS_S, self.put_back)
         super().on_ready()
 
     def give_back(self) -> None:
@@ -77,3 +90,47 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
             else:
                 channel.qos.restore_by_tag(tag)
             del Message.held[tag]
+
+    def put_back(self) -> None:
+        """Put back into their queues what this node holds and nothing of it works on."""
+        qos = self.task_consumer.channel.qos
+        try:
+            self._put_back_orphans(qos)
+            qos.restore_strays()
+            self._refusal = ""
+        except redis.ResponseError as error:
+            if str(error) != self._refusal:
+                log.error("messages cannot be put back now: %s", error, extra={"event": "message-kept"})  # noqa: TRY400
+            self._refusal = str(error)
+
+    def _put_back_orphans(self, qos: Any) -> None:
+        """Put back what was delivered and has neither a process, nor a place before the pool, nor a time to come.
+
+        Whatever went wrong in between: such a message would fill a slot for ever. It is one in two looks running, as
+        there is a moment between its parts.
+        """
+        if not isinstance(self.pool, TaskPool):  # others keep no account of what they work on
+            return
+        waiting = {id(argument) for _, arguments, _ in self.controller.semaphore._waiting for argument in arguments}
+        known = {*worker_state.reserved_requests, *worker_state.active_requests, *worker_state.scheduled_requests}
+        requests = {request.message.delivery_tag: request for request in known}
+        orphans = {
+            tag
+            for tag in qos.delivered() | requests.keys()
+            if tag not in requests or not (id(requests[tag]) in waiting or _is_with_somebody(requests[tag]))
+        }
+        for tag in orphans & self._suspects:
+            log.error("a message that no process works on goes back to its queue", extra={"event": "handed-back"})
+            if tag in requests:
+                worker_state.task_ready(requests[tag])
+            if tag in qos.delivered():
+                qos.reject(tag, requeue=True)
+        self._suspects = orphans
+
+
+def _is_with_somebody(request: Any) -> bool:
+    """Whether a request waits for its time, or is in the pool, which tells when its process dies."""
+    if request in worker_state.scheduled_requests:
+        return True
+    result = request._apply_result and request._apply_result()
+    return result is not None and not result.ready()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -40,7 +41,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def submit(server: RedisServer, source: Path) -> subprocess.Popen[str]:
-    """A run of 60 chunks, some of which are settled and most are not."""
+    """A run with a chunk for each file, some of which are settled and most are not."""
     process = start_cluster("submit", "--job", "measure", "--seconds", "0.3", source, "--broker", server.url)
     stores = runs.connect(settings.load(broker_url=server.url), patient=False)
 
@@ -71,6 +72,86 @@ def reset(server: RedisServer) -> None:
             client.client_kill_filter(skipme=True, _type="normal")
             client.client_kill_filter(skipme=True, _type="pubsub")
             time.sleep(0.3)
+
+
+def demote(server: RedisServer) -> None:
+    """As where a name leads to another Redis after a failover, which is the master a moment later."""
+    with redis_client.connect(server.url, patient=False) as client:
+        client.replicaof(LOOPBACK, 1)
+        time.sleep(2)
+        client.replicaof("NO", "ONE")
+
+
+def keep_busy(server: RedisServer) -> None:
+    """By somebody's script."""
+    with redis_client.connect(server.url, patient=False) as client:
+        client.config_set("busy-reply-threshold", 50)
+        client.eval("local t = redis.call('TIME')[1] + 2; while redis.call('TIME')[1] + 0 < t do end", 0)
+
+
+@pytest.mark.parametrize("refusal", [demote, keep_busy])
+def test_a_redis_that_refuses_for_seconds_costs_no_slot(
+    refusal: Callable[[RedisServer], None], server: RedisServer, source: Path
+) -> None:
+    for path in sorted(source.iterdir())[16:]:
+        path.unlink()
+    with Worker("one", server.url, source.parent, "-c", "2") as one:
+        with submit(server, source) as process:
+            refusal(server)
+            out, err = process.communicate(timeout=30)
+        assert process.returncode == 0, err
+        assert json.loads(out) == catalog.get("measure").run_locally(source)
+        for text in (err, one.text()):
+            assert text.count("; waiting") == len(re.findall("(takes writes again|is back) after", text)) <= 1, text
+            assert AWAY not in text
+            assert "Traceback" not in text
+            assert "Unrecoverable" not in text
+        nodes = runs.connect(settings.load(broker_url=server.url), patient=False).nodes
+        wait_until("no slot is filled", lambda: [(node.state, node.busy) for node in nodes.nodes()] == [("online", 0)])
+
+
+FAULTY = """
+from celery.worker.request import Request
+from cluster import app
+from cluster.nodes import consumer
+
+consumer.STRAYS_S = 0.3
+left = ["on_failure", "acknowledge", "reject"]
+
+
+def breaking(name):
+    method = getattr(Request, name)
+
+    def broken(self, *arguments, **named):
+        if name in left:
+            left.remove(name)
+            raise LookupError("nobody thought of this in " + name)
+        return method(self, *arguments, **named)
+
+    setattr(Request, name, broken)
+
+
+for name in tuple(left):
+    breaking(name)
+"""
+
+
+def test_an_exception_in_the_pools_callbacks_fills_no_slot(server: RedisServer, source: Path) -> None:
+    folder = source.parent
+    (folder / "faulty.py").write_text(FAULTY)
+    (folder / "trace").touch()
+    for name in ("000.txt", "001.txt"):
+        (source / name).write_text("kill once")
+    arguments = ("--job", "measure", "--trace", folder / "trace", source)
+    with (
+        Worker("one", server.url, folder, "-c", "1", app="faulty") as worker,
+        start_cluster("submit", *arguments, "--broker", server.url) as process,
+    ):
+        out, err = process.communicate(timeout=30)
+        assert process.returncode == 0, err
+        assert len(json.loads(out)) == 60
+        for name in ("on_failure", "acknowledge", "reject"):
+            assert f"nobody thought of this in {name}" in worker.text()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import redis
+from redis._parsers.base import BaseParser
 from redis.exceptions import OutOfMemoryError
 
 from cluster import redis_client, settings
@@ -112,6 +113,30 @@ def test_what_will_not_pass_is_not_waited_for(error: Exception, pauses: list[flo
     with pytest.raises(type(error)):
         Patience(Outage("here")).call_with_retry(failing(error), nothing)
     assert not pauses
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "READONLY You can't write against a read only replica.",
+        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+        "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+        "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+        "LOADING Redis is loading the dataset in memory",
+        "CLUSTERDOWN The cluster is down",
+        "TRYAGAIN Multiple keys request during rehashing of slot",
+        "EXECABORT Transaction discarded because of: BUSY Redis is busy running a script.",
+        "ERR Error running script (call to f_0): @user_script:1: @user_script: 1: -READONLY You can't write",
+    ],
+)
+def test_a_refusal_that_passes_by_itself_is_waited_for(
+    answer: str, pauses: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = BaseParser.parse_error(answer)  # type: ignore[no-untyped-call]
+    assert Patience(Outage("here")).call_with_retry(failing(refused, refused), nothing) == "answer"
+    assert len(pauses) == 2
+    assert caplog.text.count("; waiting") == 1
+    assert "does not answer" not in caplog.text
 
 
 def test_ctrl_c_ends_the_wait_and_all_further_ones(pauses: list[float]) -> None:
