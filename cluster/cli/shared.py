@@ -59,18 +59,8 @@ def connect(broker_url: str | None, *, patient: bool = False) -> tuple[Settings,
 
 
 def refusals(status: Status, nodes: Iterable[Node]) -> dict[str, str]:
-    """Node -> why it does not do a run: it lacks something, or has the job in another version."""
-    found = {}
-    for node in nodes:
-        if node.state == "online" and (why := node.missing.get(status.label)):
-            found[node.name] = why
-            continue
-        plain = [label.partition("@")[0] for label in node.jobs]
-        versions = {label.partition(".")[0]: label.partition(".")[2] for label in plain}
-        if node.state == "online" and versions.get(status.job, status.version) != status.version:
-            has, needs = versions[status.job] or "none", status.version or "none"
-            found[node.name] = f"has another version of the job: {has}; the run needs {needs}"
-    return found
+    """Node -> why it does not do a run: it lacks something, or does not know the job, or in another version."""
+    return {node.name: why for node in nodes if node.state == "online" and (why := node.why_not(status.label))}
 
 
 def print_json(value: Any) -> None:

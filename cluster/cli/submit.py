@@ -127,9 +127,9 @@ def _look_for_nodes(
         return
     count = f"{len(online)} node{'' if len(online) == 1 else 's'} online"
     problem = f"no node of this cluster can do the job {label} ({count}; `cluster nodes` lists their jobs)"
-    reasons = {node.name: node.missing.get(label) or node.missing.get(job.label) for node in online}
-    problem += "".join(f"\n  {logs.plain(name)}: {logs.plain(why)}" for name, why in reasons.items() if why)
-    if any(why and why.startswith(UNUSABLE) for why in reasons.values()):
+    reasons = {node.name: why for node in online if (why := node.why_not(label))}
+    problem += "".join(f"\n  {logs.plain(name)}: {logs.plain(why)}" for name, why in reasons.items())
+    if any(why.startswith(UNUSABLE) for why in reasons.values()):
         raise errors.JobUnavailable(f"{problem}\nmend the bundle and push it again")
     if fail:
         raise errors.JobUnavailable(problem)
@@ -154,7 +154,7 @@ def _ask(stores: Stores, label: str, asked: demand.Asked, *, to_the_end: bool = 
     while True:
         asked.enter()
         online = [node for node in stores.nodes.nodes() if node.state == "online"]
-        answered = all(label in node.jobs or label in node.missing for node in online)
+        answered = all(node.has_answered(label) for node in online)
         over = answered or _serving(online, label) or time.monotonic() > deadline
         if over and not (to_the_end and _pending(online, label)):
             return online

@@ -15,7 +15,7 @@ from celery.worker.control import control_command
 from kombu.entity import Queue
 from redis.exceptions import OutOfMemoryError
 
-from cluster import keys
+from cluster import catalog, keys
 from cluster.nodes import capacity, identity
 from cluster.nodes.gate import Gate
 from cluster.nodes.keeper import Keeper
@@ -152,6 +152,7 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
             memory_available_bytes=gate.reading.memory_available_bytes,
             load=psutil.getloadavg()[0],
             jobs=sorted(name.removeprefix(keys.QUEUE) for name in queues),
+            known=sorted(job.label for job in catalog.jobs().values()),
             missing=self.keeper.found.missing,
             bundles=self.keeper.found.bundles,
             versions=self._versions,

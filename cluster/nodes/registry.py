@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -48,6 +49,8 @@ class Facts(BaseModel):
     """Processes that want a core, mean of the last minute."""
     jobs: list[str]
     """Labels of jobs that it serves: ``ocr``, ``ocr@deu``, ``faces@office:3``."""
+    known: list[str] | None = None
+    """Labels of all jobs that are installed there, so known to it; None from a node that does not tell."""
     missing: dict[str, str] = {}
     """Label -> why it does not serve it, of those it was asked for."""
     bundles: list[str] = []
@@ -66,6 +69,33 @@ class Node(Facts):
     """Told apart from another start of the same node."""
     said: str = Field(exclude=True)
     """What it said last: "here", "leaving" or "left"."""
+
+    def has_answered(self, label: str) -> bool:
+        """Whether it is known if the node serves a label: it says so, or will never look."""
+        job = label.partition("@")[0]
+        looks = self.known is None or job in self.jobs or job in self.missing
+        return label in self.jobs or label in self.missing or not looks
+
+    def why_not(self, label: str) -> str:
+        """Why it does not serve a label, and what helps; "" if it does, or has not said."""
+        plain = label.partition("@")[0]
+        if label in self.jobs:
+            return ""
+        if why := self.missing.get(label) or self.missing.get(plain):
+            return why
+        name, _, wanted = plain.partition(".")
+        known = self.known if self.known is not None else [served.partition("@")[0] for served in self.jobs]
+        versions = {job.partition(".")[0]: job.partition(".")[2] for job in known}
+        if name in versions and versions[name] != wanted:
+            why = f"has another version of the job: {versions[name] or 'none'}; the run needs {wanted or 'none'}"
+        elif self.known is None or plain in self.jobs:
+            return ""
+        elif plain in self.known:
+            return "its worker was started for other jobs (-Q)"
+        else:
+            why = f"its worker started without the job {name}"
+        stop = f"cluster shutdown --node {shlex.quote(self.name)}"
+        return f"{why}; install its package there, then start its worker again (`{stop}` stops it)"
 
 
 class Start(NamedTuple):

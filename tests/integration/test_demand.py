@@ -16,6 +16,7 @@ from cluster.bundles import shelf
 from cluster.bundles.content import Content
 from cluster.bundles.trial import UNUSABLE
 from cluster.cli import models, submit
+from cluster.cli.submit import ANSWER_S
 from cluster.job import Job
 from cluster.nodes.keeper import Keeper
 from cluster.nodes.registry import PENDING, Facts
@@ -128,11 +129,13 @@ def test_a_bundle_that_a_run_is_about_to_use_is_removed_by_force_only(
     assert (done.exit_code, done.output) == (0, f"removed {number(bundle)}\n")
 
 
-def node(stores: Stores, *jobs: str, missing: dict[str, str] | None = None) -> None:
+def node(
+    stores: Stores, *jobs: str, missing: dict[str, str] | None = None, known: list[str] | None = None
+) -> None:  # fmt: skip
     """Have the node ``slow`` tell that it serves these labels, and why not others."""
     facts = Facts(
         slots=1, busy=0, done=0, cores=1, memory_total_bytes=2, memory_available_bytes=1, load=0, versions={},
-        jobs=list(jobs), missing=missing or {},
+        jobs=list(jobs), missing=missing or {}, known=known,
     )  # fmt: skip
     stores.nodes.beat("slow@test", "start", "here", facts)
 
@@ -188,6 +191,36 @@ def test_a_run_with_a_bundle_that_no_machine_can_use_does_not_wait(
     refused = CliRunner().invoke(submit.command, arguments)
     assert isinstance(refused.exception, errors.JobUnavailable)
     assert "slow@test: no machine can use this bundle: it holds no tag" in str(refused.exception)
+
+
+@pytest.mark.parametrize(
+    ("known", "why"),
+    [
+        (["ocr", "picky.2"], "has another version of the job: 2; the run needs none; install"),
+        (["ocr"], "its worker started without the job picky; install its package there, then start its worker again"),
+        (["ocr", "picky"], "its worker was started for other jobs (-Q)\n"),
+        (None, ""),  # it is of a version that does not tell
+    ],
+)
+def test_a_job_that_a_node_does_not_serve_is_told_with_what_helps(
+    known: list[str] | None, why: str, redis_url: str, stores: Stores, tmp_path: Path
+) -> None:
+    node(stores, "ocr", known=known)
+    arguments = ["--job", "picky", str(tmp_path), "--broker", redis_url, "--if-no-node", "fail"]
+    refused = CliRunner().invoke(submit.command, arguments)
+    assert isinstance(refused.exception, errors.JobUnavailable)
+    said = f"{refused.exception}\n"
+    assert (f"\n  slow@test: {why}" in said) is bool(why)
+    assert ("`cluster shutdown --node slow@test` stops it" in said) is ("install" in why)
+
+
+def test_a_node_that_will_never_look_is_not_waited_for(redis_url: str, stores: Stores, tmp_path: Path) -> None:
+    node(stores, "ocr", known=["ocr"])
+    arguments = ["--job", "picky", "--tool", "saw", str(tmp_path), "--broker", redis_url, "--if-no-node", "fail"]
+    began = time.monotonic()
+    refused = CliRunner().invoke(submit.command, arguments)
+    assert "slow@test: its worker started without the job picky" in str(refused.exception)
+    assert time.monotonic() - began < ANSWER_S
 
 
 def test_what_waits_to_be_looked_at_is_told_as_such(

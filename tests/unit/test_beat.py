@@ -13,7 +13,7 @@ import redis
 from redis.exceptions import ConnectionError as Refused
 from redis.exceptions import TimeoutError as NoAnswer
 
-from cluster import celery_app, keys, redis_client, settings
+from cluster import catalog, celery_app, keys, redis_client, settings
 from cluster.nodes import beat
 from cluster.nodes.beat import Beat
 from cluster.nodes.keeper import Found
@@ -86,6 +86,12 @@ def test_a_label_that_can_be_served_is_told_with_the_next_beat(step: Beat, consu
     step.keeper.found = Found(serves=frozenset({LABEL}))
     step.beat(consumer)
     assert [LABEL in facts.jobs for facts in told.facts] == [False, True]
+
+
+def test_a_node_tells_all_jobs_that_it_knows(step: Beat, consumer: Any, told: Told) -> None:
+    step.beat(consumer)
+    assert told.facts[0].known == sorted(job.label for job in catalog.jobs().values())
+    assert told.facts[0].jobs == ["picky"]
 
 
 def test_each_beat_releases_delayed_messages_that_are_due(step: Beat, consumer: Any, told: Told) -> None:
