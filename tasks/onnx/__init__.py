@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from splitters import Chunk
 from tasks import Part, _pictures
-from tasks.onnx import external, parameters
+from tasks.onnx import external, graph, parameters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[np.float32]]
     Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
+Axes = tuple[int, int, int]
 DECIMALS = 4
 """Of confidences: machines differ in the digits after these."""
 
@@ -108,16 +109,22 @@ def _loaded(folder: str) -> Callable[[bytes, int, int], list[Guess]]:
     wanted = parameters.read(Path(folder))
     name, data = wanted.file.name, _read(wanted)
     try:
+        declared = graph.read(data)
+        output = _output(declared, wanted)
+        axes = _axes(declared, wanted)
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what it prints is in its exceptions as well
         # From memory, so that what was looked into is what is used.
         net = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
     except cv2.error as error:
         raise parameters.ModelUnusable(f"{name}: OpenCV cannot read it: {error.err}") from None
 
+    if output not in net.getLayerNames():
+        raise parameters.ModelUnusable(f"{name}: OpenCV does not know its output {output!r}")
+
     def run(pixels: Bytes) -> Array:
-        net.setInput(_prepared(pixels, wanted))
+        net.setInput(_prepared(pixels, wanted, axes))
         try:
-            return _probabilities(np.asarray(net.forward(), np.float32).ravel(), wanted)
+            return _probabilities(np.asarray(net.forward(output), np.float32).ravel(), wanted)
         except cv2.error as error:
             way = f"a picture of {wanted.size[0]} x {wanted.size[1]} in {wanted.colours}"
             raise parameters.ModelUnusable(f"{name} cannot be run on {way} (size, colours): {error.err}") from None
@@ -152,6 +159,45 @@ def _read(wanted: parameters.Parameters) -> bytes:
     return data
 
 
+def _output(declared: graph.Graph, wanted: parameters.Parameters) -> str:
+    """The name of the output that holds the answer.
+
+    Raises:
+        ModelUnusable: The model has none of the name that the parameters tell, or none at all.
+    """
+    names = [value.name for value in declared.outputs]
+    if not names:
+        raise parameters.ModelUnusable(f"{wanted.file.name} has no output")
+    if wanted.output is not None and wanted.output not in names:
+        raise parameters.ModelUnusable(
+            f"{wanted.file.name} has no output {wanted.output!r} (there are: {', '.join(names)})"
+        )
+    return wanted.output or names[0]
+
+
+def _axes(declared: graph.Graph, wanted: parameters.Parameters) -> Axes:
+    """In which order the model takes a picture's (height, width, channels).
+
+    Raises:
+        ModelUnusable: It takes another size, another number of channels, several pictures or several inputs.
+    """
+    name = wanted.file.name
+    if len(declared.inputs) != 1:
+        names = ", ".join(value.name for value in declared.inputs) or "none"
+        raise parameters.ModelUnusable(f"{name} must have one input; it has {len(declared.inputs)} ({names})")
+    [given] = declared.inputs
+    sizes = (wanted.size[1], wanted.size[0], len(wanted.mean))
+    orders: tuple[Axes, ...] = ((2, 0, 1), (0, 1, 2))
+    for order in orders:
+        if graph.fits(given.shape, (1, *(sizes[axis] for axis in order))):
+            return order
+    shape = ", ".join("any" if size is None else str(size) for size in given.shape or ())
+    way = f"a picture of {wanted.size[0]} x {wanted.size[1]} in {wanted.colours}"
+    raise parameters.ModelUnusable(
+        f"{name} cannot be run on {way} (size, colours): its input {given.name} is declared as [{shape}]"
+    )
+
+
 def _fitted(data: bytes, wanted: parameters.Parameters, max_megapixels: int) -> Image.Image:
     """The picture in the size and the colours of the model's input."""
     from PIL import Image, ImageOps
@@ -166,8 +212,8 @@ def _fitted(data: bytes, wanted: parameters.Parameters, max_megapixels: int) -> 
     return picture.resize(wanted.size, Image.Resampling.BILINEAR)
 
 
-def _prepared(pixels: Bytes, wanted: parameters.Parameters) -> Array:
-    """The model's input of shape (1, channels, height, width), of pixels (height, width[, channels])."""
+def _prepared(pixels: Bytes, wanted: parameters.Parameters, axes: Axes) -> Array:
+    """The model's input, a batch of one with its ``axes`` in that order, of pixels (height, width[, channels])."""
     import numpy as np
 
     channels = pixels.reshape(*pixels.shape[:2], -1).astype(np.float32)
@@ -175,7 +221,7 @@ def _prepared(pixels: Bytes, wanted: parameters.Parameters) -> Array:
         channels = channels[..., ::-1]
     mean, std = np.array(wanted.mean, np.float32), np.array(wanted.std, np.float32)
     scaled = (channels * np.float32(wanted.scale) - mean) / std
-    return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None], np.float32)
+    return np.ascontiguousarray(scaled.transpose(axes)[None], np.float32)
 
 
 def _probabilities(given: Array, wanted: parameters.Parameters) -> Array:

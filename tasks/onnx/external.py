@@ -29,7 +29,7 @@ def files(data: bytes) -> list[str]:
         ValueError: It is no ONNX file, or a damaged one.
     """
     view = memoryview(data)
-    if not any(number == GRAPH and kind == BYTES for number, kind, _ in _fields(view)):
+    if not any(number == GRAPH and kind == BYTES for number, kind, _ in fields(view)):
         raise ValueError("no ONNX file: there is no graph in it")
     named = set(_external(view, "model", 0))
     return sorted(named - {""}) or ["without a name"] * bool(named)
@@ -38,20 +38,20 @@ def files(data: bytes) -> list[str]:
 def _external(message: memoryview, kind: str, depth: int) -> Iterator[str]:
     if depth > DEEPEST:
         raise ValueError(f"its graphs go more than {DEEPEST} messages deep")
-    for number, wire_type, value in _fields(message):
+    for number, wire_type, value in fields(message):
         if kind == "tensor" and number == DATA_LOCATION and wire_type == VARINT and value != 0:
             yield ""  # outside, with no word of where
         if not isinstance(value, memoryview):
             continue
         if kind == "tensor" and number == EXTERNAL_DATA:
-            entry = {n: bytes(v).decode(errors="replace") for n, _, v in _fields(value) if isinstance(v, memoryview)}
+            entry = {n: bytes(v).decode(errors="replace") for n, _, v in fields(value) if isinstance(v, memoryview)}
             if entry.get(ENTRY_KEY) == "location":
                 yield entry.get(ENTRY_VALUE, "")
         elif number in MESSAGES[kind]:
             yield from _external(value, MESSAGES[kind][number], depth + 1)
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int, int | memoryview]]:
+def fields(message: memoryview) -> Iterator[tuple[int, int, int | memoryview]]:
     """Each field of a Protocol Buffers message: its number, its wire type, its number or bytes."""
     at = 0
     while at < len(message):

@@ -4,6 +4,7 @@
 
 =========  ====================================================================================================
 model      the ONNX file's name; not needed where there is only one
+output     the name of the model's output that holds the answer: its first one unless told
 labels     the name of a text file with a label a line, or a list of labels; in the order of the model's output
 size       [width, height] of its input in pixels
 colours    "rgb" (the default), "bgr" or "grey"
@@ -24,7 +25,7 @@ from typing import Any, NamedTuple
 
 MAX_SIDE = 4096
 MAX_LABELS = 1_000_000
-KEYS = ("model", "labels", "size", "colours", "scale", "mean", "std", "resize", "softmax")
+KEYS = ("model", "output", "labels", "size", "colours", "scale", "mean", "std", "resize", "softmax")
 
 
 class ModelUnusable(RuntimeError):
@@ -35,6 +36,7 @@ class Parameters(NamedTuple):
     """What the module tells, checked, with the defaults put in."""
 
     file: Path
+    output: str | None
     labels: tuple[str, ...]
     size: tuple[int, int]
     colours: str
@@ -64,11 +66,15 @@ def read(folder: Path) -> Parameters:
         raise _wrong("scale", scale, "must be a number other than 0")
     if not isinstance(softmax, bool):
         raise _wrong("softmax", softmax, "must be true or false")
+    output = given.get("output")
+    if output is not None and not (isinstance(output, str) and output):
+        raise _wrong("output", output, "must be the name of an output")
     std = _numbers(given, "std", channels, 1.0)
     if 0 in std:
         raise _wrong("std", given["std"], "must not have a 0 in it")
     return Parameters(
         file=_model(folder, given.get("model")),
+        output=output,
         labels=_labels(folder, given.get("labels")),
         size=(size[0], size[1]),
         colours=colours,

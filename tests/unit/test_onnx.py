@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from splitters import Item
 from tasks import onnx
-from tasks.onnx import external, parameters
+from tasks.onnx import external, graph, parameters
 from tests.kit import onnx_models
 
 np = pytest.importorskip("numpy")
@@ -154,6 +154,7 @@ def test_a_bad_picture_costs_its_neighbours_nothing(tmp_path: Path) -> None:
         ({"colours": "grey"}, r"cannot be run on a picture of 8 x 6 in grey \(size, colours\)"),
         ({"resize": "pad"}, "resize .* stretch, crop"),
         ({"softmax": "yes"}, "softmax"),
+        ({"output": 7}, "output is 7; it must be the name of an output"),
         ({"softmax": False}, "softmax is false, but the model gives values from -1.01 to"),
         ({"sofmax": True}, "unknown parameter 'sofmax' .*softmax"),
     ],
@@ -245,6 +246,7 @@ def test_looking_into_any_bytes_ends_in_a_reason(noise: bytes, at: int) -> None:
     for data in (noise, whole[: at % len(whole)] + noise + whole[at % len(whole) :]):
         try:
             assert isinstance(external.files(data), list)
+            assert isinstance(graph.read(data).outputs, tuple)
         except ValueError as error:
             assert str(error)  # noqa: PT017 - either is right
 
@@ -260,3 +262,62 @@ def test_the_small_input_gives_what_its_answers_say(tmp_path: Path) -> None:
 def test_labels_saved_with_a_byte_order_mark_are_read_without_it(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("cat\ndog\n", encoding="utf-8-sig")
     assert parameters._labels(tmp_path, "labels.txt") == ("cat", "dog")
+
+
+def two_outputs(first: str) -> Any:
+    """The model of the mean colour, with one output that holds the answer and one that turns it around."""
+    from onnx import TensorProto, helper
+
+    model = onnx_models.mean_colour()
+    model.graph.node.append(helper.make_node("Neg", ["logits"], ["turned"]))
+    model.graph.output.append(helper.make_tensor_value_info("turned", TensorProto.FLOAT, [1, 4]))
+    if first == "turned":
+        model.graph.output.reverse()
+    return model
+
+
+@pytest.mark.parametrize(("first", "parameters"), [("logits", {}), ("turned", {"output": "logits"})])
+def test_of_several_outputs_the_first_counts_or_the_named_one(first: str, parameters: Any, tmp_path: Path) -> None:
+    same(classify(onnx_models.write(tmp_path, two_outputs(first), **parameters), plain()), np.array(ORANGE) / 255)
+
+
+def test_an_output_that_the_model_has_not_is_refused_by_name(tmp_path: Path) -> None:
+    folder = onnx_models.write(tmp_path, two_outputs("logits"), output="label")
+    with pytest.raises(parameters.ModelUnusable, match=r"no output 'label' \(there are: logits, turned\)"):
+        onnx.classify([], model=folder)
+
+
+def channels_last(*shape: int | str) -> Any:
+    from onnx import TensorProto, helper
+
+    model = onnx_models.mean_colour()
+    model.graph.node[0].input[0] = "turned"
+    model.graph.node.insert(0, helper.make_node("Transpose", ["picture"], ["turned"], perm=[0, 3, 1, 2]))
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("picture", TensorProto.FLOAT, shape))
+    return model
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 8, 3), ("batch", 6, 8, 3)])
+def test_a_model_that_declares_channels_last_is_fed_so(shape: tuple[int | str, ...], tmp_path: Path) -> None:
+    same(classify(onnx_models.write(tmp_path, channels_last(*shape)), plain()), np.array(ORANGE) / 255)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 5, 8), (1, 1, 6, 8), (2, 3, 6, 8), (3, 6, 8), (1, 6, 8, 4)])
+def test_a_model_that_declares_another_input_is_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
+    from onnx import TensorProto, helper
+
+    model = onnx_models.mean_colour()
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("picture", TensorProto.FLOAT, shape))
+    with pytest.raises(parameters.ModelUnusable, match=rf"its input picture is declared as \[{str(shape)[1:-1]}\]"):
+        onnx.classify([], model=onnx_models.write(tmp_path, model))
+
+
+def test_a_model_of_two_inputs_is_refused_and_weights_are_none(tmp_path: Path) -> None:
+    from onnx import TensorProto, helper
+
+    model = onnx_models.mean_colour()
+    model.graph.input.append(helper.make_tensor_value_info("weights", TensorProto.FLOAT, [3, 4]))
+    same(classify(onnx_models.write(tmp_path / "one", model), plain()), np.array(ORANGE) / 255)
+    model.graph.input.append(helper.make_tensor_value_info("age", TensorProto.FLOAT, [1]))
+    with pytest.raises(parameters.ModelUnusable, match=r"must have one input; it has 2 \(picture, age\)"):
+        onnx.classify([], model=onnx_models.write(tmp_path / "two", model))
