@@ -31,6 +31,8 @@ CHECK_TIMEOUT_S = 3
 HEALTH_CHECK_S = 3
 FULL_PAUSE_S = 0.5
 QUIET_S = 5.0
+LONG_S = 60.0
+"""An outage that lasts longer may be for good, which is said once."""
 INNER_CODE = re.compile(r"(?:: -|because of: )([A-Z]+)\b")
 """The code of a refusal within the message of another one: Redis 6 tells so of scripts, and each of transactions."""
 UNAWARE_S = 1.0
@@ -172,7 +174,7 @@ class Outage:
         self._name = name
         self._began: float | None = None
         self._refused_at = self._back_at = 0.0
-        self._refuses = False
+        self._refuses = self._said_long = False
         self._lock = threading.Lock()
         self.on_wait: Callable[[], object] = lambda: None
         """Called before each pause. Whoever has another reason to stop waiting raises it there."""
@@ -187,6 +189,13 @@ class Outage:
             if self._began is None:
                 self._began = self._refused_at
                 log.warning("Redis at %s %s", self._name, _told(error))
+            elif not self._refuses and not self._said_long and self._refused_at - self._began > LONG_S:
+                self._said_long = True
+                log.warning(
+                    "Redis at %s has been away for %.0f s; still waiting. If it is gone for good, press Ctrl-C, set"
+                    " CLUSTER_BROKER_URL to another one and begin again; a `cluster up` that ended comes back only if"
+                    " it had --data DIR and is started with it again", self._name, self._refused_at - self._began,
+                )  # fmt: skip
 
     def tell_kombu(self, error: Exception, pause_s: float) -> None:
         """For kombu's retries. It does not pause where a connection can be had, as to a Redis that is full."""
@@ -208,7 +217,7 @@ class Outage:
             if self._began is not None and (wrote or not self._refuses or now - self._refused_at > QUIET_S):
                 what = "takes writes again" if self._refuses else "is back"
                 log.warning("Redis at %s %s after %.0f s", self._name, what, now - self._began)
-                self._began, self._back_at, self._refuses = None, now, False
+                self._began, self._back_at, self._refuses, self._said_long = None, now, False, False
 
 
 def _told(error: BaseException) -> str:

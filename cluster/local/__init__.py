@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -19,11 +18,16 @@ from typing import Self
 
 from cluster import errors, placement, redis_client
 from cluster.local import folder, guard, redis_server
+from cluster.local.hub import Hub, new_password
 
 log = logging.getLogger(__name__)
 LOOPBACK = "127.0.0.1"
 WORKER = "cluster.local.worker"
 START_TIMEOUT_S = 20.0
+LOAD_TIMEOUT_S = 600.0
+"""Until a Redis has read what it kept."""
+REDIS_GRACE_S, KEEPING_GRACE_S = 2.0, 10.0
+"""How long Redis may take to end: one that keeps what it has writes the last of it to disk."""
 PORT_ATTEMPTS = 5
 HEEDLESS = {"CLUSTER_SLOTS_IN_USE": "1000000", "CLUSTER_MEMORY_FLOOR_BYTES": "0"}
 """Settings of a worker that takes no notice of what else runs on its machine."""
@@ -42,16 +46,20 @@ class LocalCluster:
         host: Address that Redis listens on; the loopback one keeps other machines out.
         port: Its port; 0 for any free one.
         grace_s: How long a worker may go on with what it does when it is ended.
+        kept: Where Redis keeps what it has, and whence it has its password, and its port where that is 0.
 
     Raises:
         errors.NoRedisServer: None was found, or it does not start.
     """
 
-    def __init__(self, host: str = LOOPBACK, port: int = 0, grace_s: float = WORKER_GRACE_S) -> None:
+    def __init__(
+        self, host: str = LOOPBACK, port: int = 0, grace_s: float = WORKER_GRACE_S, kept: Hub | None = None
+    ) -> None:
         self._host = host
-        self._port = port
+        self._port = port or (kept.port if kept else 0)
         self._grace_s = grace_s
-        self._password = secrets.token_urlsafe(24)
+        self._kept = kept
+        self._password = kept.password if kept else new_password()
         self._ended: dict[str, int] = {}
 
     @property
@@ -74,7 +82,8 @@ class LocalCluster:
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            pass_fds=[self._lock.fileno()],  # held by the guard, too
+            # Held by the guard, too.
+            pass_fds=[self._lock.fileno(), *([self._kept.lock.fileno()] if self._kept else [])],
         )
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -159,23 +168,29 @@ class LocalCluster:
     def _start_redis(self) -> None:
         server = redis_server.find()
         wanted = self._port
+        data = self._kept.data if self._kept else None
+        if data:
+            redis_server.check_can_read(server, data)
         for _ in range(PORT_ATTEMPTS):
             try:
                 self._port = wanted or redis_server.free_port(self._host)
             except OSError as error:
                 raise errors.NoRedisServer(f"nothing can listen on {self._host!r}: {error.strerror}") from None
-            config = redis_server.write_config(self._folder, self._host, self._port, self._password)
+            config = redis_server.write_config(self._folder, self._host, self._port, self._password, data)
             self._ended.pop("redis", None)
-            self._order("redis", [server.path, str(config)], {}, 2.0)
+            self._order("redis", [server.path, str(config)], {}, KEEPING_GRACE_S if data else REDIS_GRACE_S)
             if self._wait_for_redis():
+                if self._kept and self._kept.port != self._port:
+                    self._kept.keep(self._port)
                 return
             if wanted:
                 break
         why = self._tail("redis") or "it said nothing; another Redis may have the port"
-        raise errors.NoRedisServer(f"{server.path} did not start on {self._host}:{self._port}:\n{why}")
+        place = f" with what is in {data}" if data else ""
+        raise errors.NoRedisServer(f"{server.path} did not start on {self._host}:{self._port}{place}:\n{why}")
 
     def _wait_for_redis(self) -> bool:
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + (LOAD_TIMEOUT_S if self._kept else START_TIMEOUT_S)
         while time.monotonic() < deadline and "redis" not in self._ended:
             try:
                 redis_client.check(self.url)

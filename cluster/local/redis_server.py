@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
+import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -50,18 +52,36 @@ def free_port(host: str) -> int:
         return port
 
 
-def write_config(folder: Path, host: str, port: int, password: str) -> Path:
+def version(path: str) -> tuple[int, ...]:
+    """The version that a Redis program says it is; empty where it says none."""
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, errors="replace", check=False).stdout
+    found = re.search(r"\bv=(\d+)\.(\d+)", said)
+    return tuple(map(int, found.groups())) if found else ()
+
+
+def check_can_read(server: Server, data: Path) -> None:
+    """See that a Redis can read what another one has kept: one before 7 would begin anew beside it, without a word.
+
+    Raises:
+        errors.NoRedisServer: It is too old.
+    """
+    if (data / "appendonlydir").exists() and version(server.path) < (7,):
+        raise errors.NoRedisServer(f"{data} was written by Redis 7 or newer, and {server.path} is older: install that")
+
+
+def write_config(folder: Path, host: str, port: int, password: str, data: Path | None = None) -> Path:
     """Write a configuration that only this user can read, so that the password is in no process list.
 
-    It keeps nothing over a restart.
+    It keeps nothing over a restart, unless it is to, in the folder ``data``.
     """
+    kept = [f'dir "{folder}"', "appendonly no"] if data is None else [f'dir "{data}"', "appendonly yes"]
     lines = [
         f"bind {host}",
         f"port {port}",
         f"requirepass {password}",
-        f'dir "{folder}"',
+        *kept,
+        "appendfsync everysec",
         'save ""',
-        "appendonly no",
         "maxmemory-policy noeviction",
         "daemonize no",
     ]

@@ -39,6 +39,21 @@ def nothing(_: Exception) -> None:
     pass
 
 
+def test_an_outage_that_lasts_is_told_once_with_what_to_type(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    news = Outage("here")
+    for _ in range(2):
+        for seconds in (0.0, 1.0, 61.0, 120.0):
+            monkeypatch.setattr("time.monotonic", lambda now=seconds: now)
+            news.say_away(redis.ConnectionError("gone"))
+        news.say_back()
+    told = [record.message for record in caplog.records if "for good" in record.message]
+    assert len(told) == 2
+    assert told[0].startswith("Redis at here has been away for 61 s; still waiting. If it is gone for good, press")
+    assert "--data DIR" in told[0]
+
+
 def test_an_outage_is_said_once_however_many_wait_and_try(
     pauses: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
