@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from queue import Empty
 from typing import Any, ClassVar
 
 import redis
+from kombu.exceptions import InconsistencyError
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from kombu.utils.json import dumps
 
-from cluster import redis_client
+from cluster import messages, redis_client
+from cluster.messages import About
 from cluster.runs import delays
 
 OVERDUE_S = 10.0
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
-"""What kombu and Celery raise for messages of a wrong form: not JSON, other JSON, a body that is not what it says."""
+"""What kombu raises for notes of a wrong form: not JSON, other JSON."""
+NO_MESSAGE = (Empty, redis.RedisError, OSError, InconsistencyError)
+"""What is raised where there is none, or Redis is away or refuses."""
 DELAY = "cluster_delay_s"
 """The property of a message that is published for later. It does not travel."""
 log = logging.getLogger(__name__)
@@ -62,6 +68,10 @@ class Message(virtual.Message):
 
 class QoS(kombu_redis.QoS):
     """Keeps what it took from the queue when Redis refuses to note it, as one that is full does."""
+
+    ended_badly: ClassVar[bool] = False
+    """An error ends this worker, and perhaps one of its messages is the cause. So it puts none back: whoever watches
+    the nodes does, and counts (see ``restore_strays``)."""
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Note a message as taken and not acknowledged.
@@ -107,30 +117,79 @@ class QoS(kombu_redis.QoS):
         """Take over a message that is noted already."""
         virtual.QoS.append(self, message, delivery_tag)
 
-    def restore_strays(self) -> None:
+    def restore_unacked(self, client: Any = None) -> None:
+        """Put back all that is not acknowledged, as the channel closes."""
+        if self.ended_badly:
+            self._delivered.clear()
+        else:
+            super().restore_unacked(client)
+
+    def restore_strays(self, *, lost: bool = False) -> list[About]:
         """Put back what is noted as taken and is not here; what cannot be read is dropped.
 
         All of a lost node's notes are such. So is a living one's that was on its way when the connection broke and
         arrived afterwards, or whose answer did not, or that could not be acknowledged or put back: nobody would do what
         it is about, and nobody miss it either. While Redis is full they stay.
+
+        Args:
+            lost: The node that held them is lost. A message with which ``messages.MOST_LOST`` nodes were lost is not
+                put back: it may be the cause.
+
+        Returns:
+            Those that were not put back for that reason.
         """
         self._flush()
+        kept_back = []
         with self.channel.conn_or_acquire() as client, contextlib.suppress(*redis_client.REFUSES):
             for tag in {
                 tag.decode(errors="replace") for tag in client.hkeys(self.unacked_key)
             } - self._delivered.keys():
                 try:
-                    self.restore_by_tag(tag, client)
+                    if about := self.restore_by_tag(tag, client, lost=lost):
+                        kept_back.append(about)
                 except UNREADABLE as error:
-                    log.error("a message is dropped, it cannot be read: %r", error, extra={"event": "refused"})  # noqa: TRY400
+                    self.channel.refuse(error)
                     client.hdel(self.unacked_key, tag)
+        return kept_back
 
-    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:
+    def restore_by_tag(
+        self, tag: str, client: Any = None, leftmost: bool = False, *, lost: bool = False
+    ) -> About | None:
         """Put a message back into its queue, in front: what was begun is not to wait behind all that was not.
 
-        Kombu puts what a worker gives up (``leftmost``) behind everything else.
+        Kombu puts what a worker gives up (``leftmost``) behind everything else. For ``lost`` and what it gives see
+        ``restore_strays``.
         """
-        super().restore_by_tag(tag, client, leftmost=False)
+        if not self.channel.check_messages:
+            super().restore_by_tag(tag, client, leftmost=False)
+            return None
+
+        def put_back(pipe: Any) -> About | None:
+            note = pipe.hget(self.unacked_key, tag)
+            pipe.multi()
+            self._remove_from_indices(tag, pipe)
+            if note is None:
+                return None
+            try:
+                about = messages.noted(note)
+            except messages.BadMessage as error:
+                self.channel.refuse(error)
+                return None
+            if lost and about.lost + 1 >= messages.MOST_LOST:
+                return about._replace(lost=about.lost + 1)
+            about.message["headers"]["lost"] = about.lost + lost
+            self.channel._do_restore_message(about.message, "", about.queue, pipe)
+            return None
+
+        with self.channel.conn_or_acquire(client) as connected:
+            try:
+                kept_back: About | None = connected.transaction(put_back, self.unacked_key, value_from_callable=True)
+            except redis.ResponseError as error:
+                if not str(error).startswith("WRONGTYPE"):
+                    raise
+                self.channel.refuse(error)  # its queue is none, and the note is removed
+                return None
+        return kept_back
 
     @contextlib.contextmanager
     def pipe_or_acquire(self, pipe: Any = None, client: Any = None) -> Iterator[Any]:
@@ -142,15 +201,84 @@ class QoS(kombu_redis.QoS):
                 yield connected.pipeline(transaction=False)
 
 
+class Client(redis.Redis):
+    """A channel's connection, which reads no message before the channel has checked it."""
+
+    def __init__(self, checked: Callable[[str, bytes], bytes | None], **options: Any) -> None:
+        self._checked = checked
+        super().__init__(**options)
+
+    def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
+        """See ``redis.Redis.parse_response``."""
+        answer = super().parse_response(connection, command_name, **options)
+        if command_name != "BRPOP" or not answer:
+            return answer
+        queue, raw = answer
+        checked = self._checked(queue.decode(), raw)
+        return (queue, checked) if checked is not None else None
+
+
 class Connected:
-    """What our channels do where their connection breaks or freezes."""
+    """What our channels do where their connection breaks or freezes, and with messages that are not in order."""
 
     QoS = QoS
     Message = Message
+    refused: ClassVar[int] = 0
+    """Messages that this process dropped because they were not in order."""
+
+    check_messages = False
+    """Whether all messages are ours; those of other apps of this process are not."""
     closed: bool
     qos: Any
+    sep: str
     _in_poll: Any
+    _queue_cycle: Any
     _asked_at = 0.0
+
+    @classmethod
+    def refuse(cls, error: Exception) -> None:
+        """A message is dropped, for this reason."""
+        Connected.refused += 1
+        if isinstance(error, messages.BadMessage):
+            log.error("a message is refused: %s", error, extra={"event": "refused"})
+        else:
+            log.error("a message is dropped, it cannot be read: %r", error, extra={"event": "refused"})
+
+    def _get_client(self) -> Any:
+        client: Any = super()._get_client()  # type: ignore[misc]
+        return functools.partial(Client, self._check) if self.check_messages else client
+
+    def _check(self, key: str, raw: bytes) -> bytes | None:
+        """The message that was taken from a list, or None if it is dropped."""
+        queue = key.rsplit(self.sep, 1)[0]
+        try:
+            return messages.reply(raw) if queue.endswith(messages.REPLIES) else messages.task(raw, queue)
+        except messages.BadMessage as error:
+            self._queue_cycle.rotate(queue)  # else its queue stays in front, and the others wait for it
+            self.refuse(error)
+            return None
+
+    def _handle_message(self, client: Any, response: Any) -> dict[str, Any]:
+        """What came by pub/sub; without its data if these are dropped."""
+        heard: dict[str, Any] = super()._handle_message(client, response)  # type: ignore[misc]
+        if self.check_messages and heard["type"].endswith(b"message") and heard["data"]:
+            try:
+                exchange = heard["channel"].decode().partition(".")[2].partition("/")[0]
+                heard["data"] = messages.heard(heard["data"], exchange)
+            except ValueError as error:
+                self.refuse(error)
+                heard["data"] = b""
+        return heard
+
+    def _receive_one(self, client: Any) -> Any:
+        """Hear one message. One that Celery stumbles over must not end the worker."""
+        try:
+            return super()._receive_one(client)  # type: ignore[misc]
+        except NO_MESSAGE:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+            self.refuse(error)
+            return False
 
     def basic_publish(self, *arguments: Any, **options: Any) -> Any:
         """Publish.
@@ -187,12 +315,14 @@ class Connected:
             raise redis.TimeoutError("no answer from the queues")
 
     def _brpop_read(self, **options: Any) -> Any:
-        """Read an answer and pass the message on. One that cannot be read must not end the worker."""
+        """Read an answer and pass the message on. One that Celery stumbles over must not end the worker."""
         before = set(self.qos._delivered)
         try:
             return super()._brpop_read(**options)  # type: ignore[misc]
-        except UNREADABLE as error:
-            log.error("a message is dropped, it cannot be read: %r", error, extra={"event": "refused"})  # noqa: TRY400
+        except NO_MESSAGE:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+            self.refuse(error)
             for tag in self.qos._delivered.keys() - before:
                 self.qos.reject(tag)
             return True
@@ -205,11 +335,14 @@ class Connected:
 class Channel(Connected, kombu_redis.Channel):
     """For a Redis that is named."""
 
+    from_transport_options = (*kombu_redis.Channel.from_transport_options, "check_messages")  # type: ignore[assignment]
+
 
 class SentinelChannel(Connected, kombu_redis.SentinelChannel):
     """For a Redis that sentinels know."""
 
     connection_class = redis_client.MasterConnection
+    from_transport_options = (*kombu_redis.SentinelChannel.from_transport_options, "check_messages")  # type: ignore[assignment]
 
 
 class Transport(kombu_redis.Transport):

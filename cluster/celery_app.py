@@ -77,6 +77,7 @@ def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
             "socket_connect_timeout": redis_client.CONNECT_TIMEOUT_S,
             "health_check_interval": redis_client.HEALTH_CHECK_S,
             "socket_keepalive": True,
+            "check_messages": True,
             **broker.options,
         },
         result_backend_transport_options={"patient": patient},

@@ -43,6 +43,7 @@ Scopes of blobs: ``runs/R/in/<chunk>`` the input of a chunk, dropped when it is 
 from __future__ import annotations
 
 QUEUE = "cluster."
+OURS = "cluster:"
 RUNS = "cluster:runs"
 NODES = "cluster:nodes"
 NAMES = "cluster:nodes:names"

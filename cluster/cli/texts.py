@@ -124,6 +124,9 @@ def nodes(found: Sequence[Node]) -> str:
                 # A job that is left out altogether is told once, not for each bundle.
                 if (plain := label.partition("@")[0]) == label or node.missing.get(plain) != why
             ]
+    for node in found:
+        if node.refused and node.state != "gone":
+            lines.append(logs.plain(f"{node.name} has refused messages that are not in order: {node.refused}"))
     return "\n".join(lines)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
+    from cluster.messages import About
     from cluster.nodes.keeper import Keeper
     from cluster.settings import Settings
 
@@ -116,11 +117,15 @@ def _own_name(wanted: str, client: redis.Redis) -> str:
         return wanted
 
 
-def restore(app: Celery, start: str) -> None:
-    """Give back to their queues, in front, all messages that a start of a node holds."""
+def restore(app: Celery, start: str) -> list[About]:
+    """Give back to their queues, in front, all messages that a lost start of a node holds.
+
+    Gives those that it dropped: they were held by others that were lost, too.
+    """
     options = {**_holding(app.conf, start), "client_name": None}
     with app.connection_for_write(transport_options=options) as connection:
-        connection.default_channel.qos.restore_strays()
+        kept_back: list[About] = connection.default_channel.qos.restore_strays(lost=True)
+        return kept_back
 
 
 def abilities() -> dict[str, str]:

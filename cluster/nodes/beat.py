@@ -16,6 +16,7 @@ from kombu.entity import Queue
 from redis.exceptions import OutOfMemoryError
 
 from cluster import catalog, keys
+from cluster.broker import Connected
 from cluster.nodes import capacity, identity
 from cluster.nodes.gate import Gate
 from cluster.nodes.keeper import Keeper
@@ -147,6 +148,7 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
             held_back=gate.allowance.held_back,
             busy=len(worker_state.active_requests),
             done=worker_state.all_total_count[0],
+            refused=Connected.refused,
             cores=capacity.cores(),
             memory_total_bytes=gate.reading.memory_total_bytes,
             memory_available_bytes=gate.reading.memory_available_bytes,

@@ -15,7 +15,7 @@ from celery.worker import state as worker_state
 from celery.worker.state import active_requests, maybe_shutdown
 
 from cluster import redis_client
-from cluster.broker import Message
+from cluster.broker import Message, QoS
 
 WRITES_POLL_S = 1.0
 REFUSED_S = 1.0
@@ -39,6 +39,14 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
         self.connection_errors = (*self.connection_errors, redis.ResponseError)
         self._suspects: set[str] = set()
         self._refusal = ""
+
+    def start(self) -> None:
+        """Consume until the worker ends."""
+        try:
+            super().start()
+        except Exception:
+            QoS.ended_badly = True
+            raise
 
     def ensure_connected(self, conn: Any) -> Any:
         """Wait for a Redis that answers and takes writes, for whoever begins to consume writes its bindings first."""

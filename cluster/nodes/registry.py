@@ -42,6 +42,8 @@ class Facts(BaseModel):
     """Slots that work on a message."""
     done: int = Field(ge=0)
     """Tasks it has ended since it was started, folds among them."""
+    refused: int = Field(0, ge=0)
+    """Messages it has dropped since it was started, as they were not in order (``cluster.messages``)."""
     cores: int = Field(ge=1)
     memory_total_bytes: int = Field(ge=0)
     memory_available_bytes: int = Field(ge=0)

@@ -174,6 +174,19 @@ def publish_window(app: Celery, label: str, run: str, window: int, messages: Ite
     chord(header, app=app)(body.si(message.model_dump()).set(task_id=f"{run}.fold.0.{window}", queue=to))
 
 
+def publish(app: Celery, label: str, run: str, name: str) -> None:
+    """Publish again what ``parse_id`` calls so: a chunk, or a fold.
+
+    Raises:
+        celery.exceptions.NotRegistered: The job is not installed here.
+    """
+    if name.startswith("fold"):
+        level, _, number = name.removeprefix("fold ").partition(":")
+        publish_fold(app, label, FoldMessage(run=run, level=int(level), number=int(number)))
+    else:
+        publish_chunk(app, label, run, int(name))
+
+
 def publish_chunk(app: Celery, label: str, run: str, chunk: int) -> None:
     """Publish one chunk again: its message is lost or slow, or has no time for it."""
     message = MapMessage(run=run, chunks=[chunk])

@@ -17,7 +17,6 @@ from cluster.nodes.registry import Node
 from cluster.runs import Stores, celery_tasks, delays, demand, watch
 from cluster.runs.lease import LEASE_S, Busy, Lease, Role
 from cluster.runs.records import Progress, Running
-from cluster.wire import FoldMessage
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -204,16 +203,9 @@ class Supervisor:
                     self._run, name if name.startswith("fold") else f"chunk {name}",
                     extra={"event": "published-again", "run": self._run, "chunk": name},
                 )  # fmt: skip
-                self._publish(name)
+                celery_tasks.publish(self._app, self.label, self._run, name)
         finally:
             self.publishing.release()
-
-    def _publish(self, name: str) -> None:
-        if name.startswith("fold"):
-            message = FoldMessage(run=self._run, level=0, number=int(name.rpartition(":")[2]))
-            celery_tasks.publish_fold(self._app, self.label, message)
-        else:
-            celery_tasks.publish_chunk(self._app, self.label, self._run, int(name))
 
     def _copy_slow_chunks(self, lease: Lease) -> None:
         """Begin a second time what would keep the run waiting, where nodes have nothing else to do."""
@@ -234,7 +226,7 @@ class Supervisor:
                         self._run, chunk.chunk, chunk.worker.node, why,
                         extra={"event": "copied", "run": self._run, "chunk": chunk.chunk, "node": chunk.worker.node},
                     )  # fmt: skip
-                    self._publish(str(chunk.chunk))
+                    celery_tasks.publish(self._app, self.label, self._run, str(chunk.chunk))
                     room -= 1
 
 

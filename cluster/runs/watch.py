@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import threading
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import kombu.exceptions
 import redis
+from celery.exceptions import NotRegistered
 
-from cluster import keys, nodes
+from cluster import errors, keys, nodes
 from cluster.nodes.registry import SILENT_S, Start
 from cluster.runs import Stores, celery_tasks, delays
 from cluster.runs.records import Worker
@@ -19,6 +21,8 @@ from cluster.wire import task_id
 
 if TYPE_CHECKING:
     from celery import Celery
+
+    from cluster.messages import About
 
 LOOK_S = 0.25
 ABSENT_LOOKS = 2
@@ -112,7 +116,8 @@ class Watch:
                 # Entered before the message goes back: whoever takes it knows.
                 self._ledger.end_attempt(run, name, "lost", worker, f"the node is lost: {why}")
         if held:
-            nodes.restore(self._app, start.start)
+            for dropped in nodes.restore(self._app, start.start):
+                self._publish_anew(dropped)
         if start.start not in self._lost:
             self._lost.add(start.start)
             if start.said != "left":
@@ -124,6 +129,24 @@ class Watch:
         elif not held and time.monotonic() - self._heard[start.start][1] > FORGET_S:
             self._registry.forget(start.start)
             self._lost.discard(start.start)
+
+    def _publish_anew(self, dropped: About) -> None:
+        """Several nodes were lost with a message, perhaps by its fault: what a running run needs of it is published
+        anew. Where the job is not installed here, the run's coordinator finds the message missing.
+        """
+        run, names = celery_tasks.parse_id(dropped.id) or ("", [])
+        published = False
+        with contextlib.suppress(errors.RunFailed, NotRegistered):
+            if run and self._ledger.progress(run).state == "running":
+                label = self._ledger.label(run)
+                for name in names:
+                    celery_tasks.publish(self._app, label, run, name)
+                published = True
+        log.warning(
+            "message %s is dropped: %d nodes were lost with it in hand%s",
+            dropped.id, dropped.lost, "; what its run needs of it is published anew" if published else "",
+            extra={"event": "message-dropped", "run": run},
+        )  # fmt: skip
 
 
 def messages(ledger_redis: redis.Redis, queue: str, starts: list[Start]) -> set[str]:

@@ -59,10 +59,8 @@ def test_how_full_it_is_can_be_asked(client: redis.Redis) -> None:
 
 def test_a_full_redis_takes_acknowledgements(server: RedisServer, client: redis.Redis) -> None:
     with closing(celery_app.build(settings.load(broker_url=server.url))) as app, app.connection() as connection:
-        channel = connection.default_channel
-        channel.queue_declare("q")
-        connection.SimpleQueue("q", no_ack=False).put("kept")
-        message = connection.SimpleQueue("q").get(timeout=5)
+        celery_tasks.publish_chunk(app, "measure", "measure-1", 0)
+        message = connection.SimpleQueue(keys.queue("measure")).get(timeout=5)
         assert client.hlen("unacked") == 1
         fill(client)
         message.ack()
@@ -74,15 +72,15 @@ def test_what_cannot_be_put_back_into_a_full_redis_is_put_back_once_it_has_room(
     server: RedisServer, client: redis.Redis
 ) -> None:
     with closing(celery_app.build(settings.load(broker_url=server.url))) as app, app.connection() as connection:
-        connection.SimpleQueue("q").put("kept")
-        message = connection.SimpleQueue("q").get(timeout=5)
+        celery_tasks.publish_chunk(app, "measure", "measure-1", 0)
+        message = connection.SimpleQueue(keys.queue("measure")).get(timeout=5)
         fill(client)
         message.reject_log_error(None, connection.connection_errors, requeue=True)
         message.channel.qos.restore_strays()
-        assert (client.llen("q"), client.hlen("unacked")) == (0, 1)
+        assert (client.llen(keys.queue("measure")), client.hlen("unacked")) == (0, 1)
         client.unlink("junk")
         message.channel.qos.restore_strays()
-        assert (client.llen("q"), client.hlen("unacked")) == (1, 0)
+        assert (client.llen(keys.queue("measure")), client.hlen("unacked")) == (1, 0)
 
 
 def test_an_acknowledgement_that_redis_does_not_hear_of_in_time_takes_no_slot_away(
@@ -90,8 +88,8 @@ def test_an_acknowledgement_that_redis_does_not_hear_of_in_time_takes_no_slot_aw
 ) -> None:
     config = settings.load(broker_url=f"{server.url}?socket_timeout=0.3")
     with closing(celery_app.build(config)) as app, app.connection() as connection:
-        connection.SimpleQueue("q").put("done")
-        message = connection.SimpleQueue("q").get(timeout=5)
+        celery_tasks.publish_chunk(app, "measure", "measure-1", 0)
+        message = connection.SimpleQueue(keys.queue("measure")).get(timeout=5)
         qos = message.channel.qos
         message.channel.basic_qos(0, 1, False)
         assert not qos.can_consume()

@@ -1,0 +1,132 @@
+"""Messages that are not in order, or with which nodes are lost: they stop nobody, and cost no chunk."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from cluster import celery_app, keys, nodes, runs, settings
+from cluster.nodes.registry import Start
+from cluster.runs import Stores, celery_tasks
+from cluster.runs.watch import Watch
+from tests.kit.programs import RedisServer, Worker, cluster
+from tests.kit.waiting import wait_until
+
+QUEUE = keys.queue("measure")
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
+@pytest.fixture
+def stores(broker: str) -> Stores:
+    stores = runs.connect(settings.load(broker_url=broker))
+    stores.ledger.redis.flushall()
+    return stores
+
+
+@pytest.fixture
+def app(broker: str) -> Iterator[Celery]:
+    with closing(celery_app.build(settings.load(broker_url=broker))) as app:
+        yield app
+
+
+def published(app: Celery, stores: Stores, run: str = "measure-1") -> dict[str, Any]:
+    """A message of ours, taken from its queue again."""
+    celery_tasks.publish_chunk(app, "measure", run, 0)
+    taken: Any = stores.ledger.redis.rpop(QUEUE)
+    found: dict[str, Any] = json.loads(taken)
+    return found
+
+
+def hold(stores: Stores, start: str, raw: Any, tag: str = "tag") -> None:
+    """Note a message as held by a start of a node."""
+    stores.ledger.redis.hset(keys.unacked(start), tag, raw if isinstance(raw, bytes) else json.dumps(raw))
+    stores.ledger.redis.zadd(keys.unacked(start) + ":index", {tag: time.time()})
+
+
+def test_odd_messages_of_any_kind_end_no_worker(broker: str, tmp_path: Path, app: Celery, stores: Stores) -> None:
+    client, good = stores.ledger.redis, published(app, stores)
+    nested = base64.b64encode(b"[" * 30_000).decode()
+    odd = [
+        b"[" * 200_000,
+        b"[" * 60_000,
+        b"not JSON",
+        {**good, "headers": {**good["headers"], "timelimit": ["x", "y"]}},
+        {**good, "headers": {**good["headers"], "compression": "application/x-lzma"}},
+        {**good, "headers": {**good["headers"], "expires": "soon"}},
+        {**good, "body": nested},
+    ]
+    raw = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in odd]
+    with Worker("one", broker, tmp_path, "-c", "1") as worker:
+        [start] = wait_until("the node is known", stores.nodes.starts)
+        hold(stores, start.start, b"[" * 200_000, "nested")
+        hold(stores, start.start, [{**good, "properties": "none"}, "", QUEUE], "odd")
+        client.rpush(QUEUE, *raw)
+        for exchange in ("celery.pidbox", "celeryev/worker.heartbeat"):
+            client.publish(f"/0.{exchange}", b"[" * 200_000)
+            client.publish(f"/0.{exchange}", json.dumps({**good, "body": nested}))
+        expected = len(raw) + 2 + 2  # no worker hears events
+        wait_until("all are refused", lambda: worker.text().count("a message is refused") == expected)
+        assert not stores.nodes.held(start.start)
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "a.txt").write_text("some words")
+        done = cluster("submit", "--job", "measure", tmp_path / "in", "--broker", broker)
+        assert done.returncode == 0, done.stderr
+        wait_until("the row tells it", lambda: [node.refused for node in stores.nodes.nodes()] == [expected])
+        told = cluster("nodes", "--broker", broker).stdout
+        assert worker.process.poll() is None
+    assert f"one@test has refused messages that are not in order: {expected}" in told
+    assert "Traceback" not in worker.text()
+
+
+def test_a_message_with_which_two_nodes_were_lost_goes_to_no_third(app: Celery, stores: Stores) -> None:
+    client = stores.ledger.redis
+    note = [published(app, stores), "", QUEUE]
+    hold(stores, "first", note)
+    assert nodes.restore(app, "first") == []
+    taken: Any = client.rpop(QUEUE)
+    hold(stores, "second", [json.loads(taken), "", QUEUE])
+    [dropped] = nodes.restore(app, "second")
+    assert (dropped.id, dropped.lost) == ("measure-1.0", 2)
+    assert (client.llen(QUEUE), stores.nodes.held("second")) == (0, [])
+
+
+def test_what_a_living_node_puts_back_does_not_count_as_lost(app: Celery, stores: Stores) -> None:
+    client = stores.ledger.redis
+    note: list[Any] = [published(app, stores), "", QUEUE]
+    for _ in range(3):
+        hold(stores, "alive", note)
+        with app.connection_for_write(transport_options=nodes._holding(app.conf, "alive")) as connection:
+            connection.default_channel.qos.restore_strays()
+        taken: Any = client.rpop(QUEUE)
+        note = [json.loads(taken), "", QUEUE]
+    assert note[0]["headers"]["lost"] == 0
+
+
+def test_a_dropped_message_of_a_running_run_is_published_anew(
+    app: Celery, stores: Stores, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = stores.ledger.redis
+    stores.ledger.create("measure-1", "measure", "", {}, "test")
+    for run in ("measure-1", "measure-none"):
+        odd = published(app, stores, run)
+        odd["headers"] |= {"lost": 1, "argsrepr": "this ends workers"}
+        hold(stores, "gone", [odd, "", QUEUE], run)
+    Watch(app, stores)._give_back(Start("gone", "pc1", "0", "here"), "its connections are gone")
+    [anew] = client.lrange(QUEUE, 0, -1)
+    assert json.loads(anew)["headers"]["id"] == "measure-1.0"
+    assert b"this ends workers" not in anew
+    assert "message measure-1.0 is dropped: 2 nodes were lost with it in hand; what its run needs of it" in caplog.text
+    assert "message measure-none.0 is dropped: 2 nodes were lost with it in hand\n" in caplog.text
