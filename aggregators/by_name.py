@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import io
+import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+import stat
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeVar
 
@@ -60,16 +63,27 @@ def jsonl(key: str) -> Callable[[Iterable[Mapping[str, Any]], BinaryIO], None]:
 def write_faces_csv(parts: Iterable[Mapping[str, list[dict[str, Any]]]], out: BinaryIO) -> None:
     """Write a table of faces: ``FACE_COLUMNS``, then a line a face, holding one part at a time.
 
-    UTF-8, lines end with a line feed. A picture without a face has no line.
+    UTF-8, lines end with a line feed. A picture without a face has no line. Names and labels pass ``cell``.
     """
-    # A buffer of its own for each part, as a TextIOWrapper around `out` would close it.
-    out.write(",".join(FACE_COLUMNS).encode() + b"\n")
+    out.write(_line(FACE_COLUMNS))
     for part in parts:
-        text = io.StringIO(newline="")
-        rows = csv.writer(text, lineterminator="\n")
         for name, faces in part.items():
-            rows.writerows([name, f["label"], f["confidence"], f["score"], *f["box"]] for f in faces)
-        out.write(text.getvalue().encode())
+            for f in faces:
+                out.write(_line([cell(name), cell(f["label"]), f["confidence"], f["score"], *f["box"]]))
+
+
+def _line(cells: Sequence[object]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\r\n").writerow(cells)  # with another end, it leaves a carriage return unquoted
+    return text.getvalue().removesuffix("\r\n").encode() + b"\n"
+
+
+def cell(text: str) -> str:
+    """A text for a table, with a ``'`` in front where a spreadsheet would take it for a formula.
+
+    The same where only such signs stand before that, so that two texts never become the same. Numbers need none.
+    """
+    return f"'{text}" if re.match(r"'*[=+\-@\t\r]", text) else text
 
 
 def path_below(folder: Path, name: str) -> Path:
@@ -87,7 +101,7 @@ def path_below(folder: Path, name: str) -> Path:
 def write_text_folder(parts: Iterable[Mapping[str, str]], folder: Path) -> None:
     """Write each text to ``folder/<name>.txt``, so that ``a/page.png`` becomes ``a/page.png.txt``.
 
-    A file is there whole or not at all; one that is there already is replaced.
+    A file is there whole or not at all; one that is there already is replaced. See ``put``.
 
     Raises:
         ValueError: Some could not be written (a name points outside the folder, or is too long for it);
@@ -105,13 +119,46 @@ def write_text_folder(parts: Iterable[Mapping[str, str]], folder: Path) -> None:
             path = bare.with_name(f"{bare.name}.txt")
             draft = path.with_name(draft_name)
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                draft.write_text(text, encoding="utf-8")
-                draft.replace(path)
+                put(folder, path, draft, text.encode())
             except OSError as error:
-                with contextlib.suppress(OSError):
-                    draft.unlink()
                 problems.append(f"{name!r}: {error.strerror}")
     if problems:
         more = f"; … and {len(problems) - MOST_PROBLEMS} more" if len(problems) > MOST_PROBLEMS else ""
         raise ValueError("; ".join(problems[:MOST_PROBLEMS]) + more)
+
+
+def put(folder: Path, path: Path, draft: Path, data: bytes) -> None:
+    """Write a file below an output folder, whole or not at all.
+
+    Folders are made as needed, also the output folder. A link that stands in the output folder is never followed:
+    in place of the file it is replaced, in place of a folder it is an error.
+
+    Args:
+        folder: The output folder.
+        path: The file, below ``folder``.
+        draft: Beside ``path``. What stands there is removed.
+        data: What to write.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder
+    for part in path.parent.relative_to(folder).parts:  # one by one: `mkdir(parents=True)` recurses, and follows links
+        place /= part
+        try:
+            mode = place.lstat().st_mode
+        except FileNotFoundError:
+            place.mkdir(exist_ok=True)
+            continue
+        if stat.S_ISLNK(mode):
+            raise OSError(errno.ELOOP, f"{place.name} is a link, which is not followed", str(place))
+    try:
+        draft.unlink(missing_ok=True)
+        with draft.open("xb") as stream:
+            stream.write(data)
+        draft.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise

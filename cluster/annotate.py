@@ -25,6 +25,8 @@ class Task(NamedTuple):
 
     found: files.Found
     result: list[Any]
+    folder: Path
+    """The output folder."""
     path: Path
     draft: Path
     """Beside ``path``; removed by whoever ends the process that writes it."""
@@ -71,7 +73,7 @@ def write(
                 problems.append(str(error))
                 continue
             draft = path.with_name(f".cluster-draft-{os.getpid()}-{number}.part")
-            problems += crew.give(Task(one, results[one.name], path, draft, since))
+            problems += crew.give(Task(one, results[one.name], folder, path, draft, since))
         problems += crew.finish()
     problems += (f"{name}: is no longer in the input" for name in left)
     return problems
@@ -213,11 +215,7 @@ def draw_one(draw: Draw, task: Task) -> str:
     except Exception as error:  # noqa: BLE001 - one picture's problem must not keep the others from being drawn
         return f"cannot be drawn: {error or type(error).__name__}"
     try:
-        task.path.parent.mkdir(parents=True, exist_ok=True)
-        task.draft.write_bytes(drawn)
-        task.draft.replace(task.path)
+        by_name.put(task.folder, task.path, task.draft, drawn)
     except OSError as error:
-        with contextlib.suppress(OSError):  # it may be its folder that cannot be
-            task.draft.unlink()
         return f"cannot be written: {error.strerror or error}"
     return ""

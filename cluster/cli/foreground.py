@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import signal
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from typing import Any
 
 import redis
 
+from aggregators import by_name
 from cluster import errors, logs, redis_client, session
 from cluster.cli import say, texts
 from cluster.cli.output import Target
@@ -107,7 +109,7 @@ def _keep_missing(opened: Session, status: Status) -> str:
         file = folder / f"{status.run}.missing.txt"
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
-            file.write_text(told, encoding="utf-8")
+            by_name.put(folder, file, file.with_name(f".cluster-draft-{secrets.token_hex(4)}.part"), told.encode())
             return str(file)
     return ""
 
@@ -136,19 +138,21 @@ def _conclude(opened: Session, job: Job, run: str, state: str, to: Target, *, pr
         raise errors.RunCancelled(f"the run {run} was cancelled: {status.error}")
     if state != "done":
         raise errors.RunFailed(f"the run {run} {state}: {status.error}")
+    rate = status.items_settled / max(status.seconds, 0.001)
+    nodes = f"{len(status.nodes)} node{'' if len(status.nodes) == 1 else 's'}"
+    told = [f"{run}: {texts.items(status)} in {texts.duration(status.seconds)} ({rate:.1f}/s) on {nodes}"]
+    rest = _keep_missing(opened, status) if private and len(status.failures) > texts.MOST_FAILURES else ""
+    told += texts.missing(status, rest)
     try:
         problems = to.write(job, status, opened.stores, opened.config)
     except (KeyboardInterrupt, SystemExit, OSError, errors.ClusterError) as error:
         if isinstance(error, BrokenPipeError):
             raise
+        say("\n".join(told))  # that the result cannot be written hides nothing that is missing
         if private and isinstance(error, OSError | errors.ClusterError) and not job.trains:
             _rescue(opened, job, status, to)
         elif not private and not isinstance(error, errors.RunFailed):  # else it can be had nowhere
             say(f"{run} is done, and its result is kept: cluster result {run}")
         raise
-    rate = status.items_settled / max(status.seconds, 0.001)
-    nodes = f"{len(status.nodes)} node{'' if len(status.nodes) == 1 else 's'}"
-    line = f"{run}: {texts.items(status)} in {texts.duration(status.seconds)} ({rate:.1f}/s) on {nodes}"
-    rest = _keep_missing(opened, status) if private and len(status.failures) > texts.MOST_FAILURES else ""
-    say("\n".join([line, *texts.missing(status, rest), *problems]))
+    say("\n".join([*told, *map(logs.plain, problems)]))
     return errors.ITEMS_MISSING_EXIT_CODE if status.items_failed or problems else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import stat
 import sys
 import tempfile
 import time
@@ -184,7 +185,18 @@ def _would_be_read(job: Job, options: Mapping[str, Any], path: Path) -> bool:
             return False
 
 
+def _is_others_link(output: Path) -> bool:
+    """Whether it is a link that another user put there, to have us write elsewhere."""
+    try:
+        found = output.lstat()
+    except OSError:
+        return False
+    return stat.S_ISLNK(found.st_mode) and found.st_uid not in (0, os.geteuid())
+
+
 def _check_place(flag: str, output: Path) -> None:
+    if _is_others_link(output):
+        raise errors.UsageError(f"{flag} {output} is a link of another user; name what it points to")
     if _is_stream(output):
         if not os.access(output, os.W_OK):
             raise errors.UsageError(f"{flag} {output}: {os.strerror(errno.EACCES)}")
@@ -232,6 +244,8 @@ def _write_file(chosen: Format, parts: Iterable[Any], output: Path) -> None:
         with output.open("wb") as stream:
             chosen.write(parts, stream)
         return
+    if _is_others_link(output):
+        raise OSError(errno.ELOOP, "it is a link of another user, which is not followed", str(output))
     output = output.resolve()  # what a link points to is replaced, not the link
     handle, draft = tempfile.mkstemp(prefix=".cluster-", suffix=".part", dir=output.parent)
     try:

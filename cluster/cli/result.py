@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from cluster import catalog, errors
+from cluster import catalog, errors, logs
 from cluster.cli import output as outputs
-from cluster.cli import shared, texts
+from cluster.cli import say, shared, texts
 from cluster.cli.progress import Progress
 
 
@@ -50,7 +50,13 @@ def command(
         raise errors.RunCancelled(f"the run {run} was cancelled: {status.error}")
     if status.state == "failed":
         raise errors.RunFailed(f"the run {run} failed: {status.error}")
-    problems = to.write(job, status, stores, config)
-    for line in [*texts.missing(status), *problems]:
-        click.echo(line, err=True)
+    told = texts.missing(status)
+    try:
+        problems = to.write(job, status, stores, config)
+    except (OSError, errors.ClusterError) as error:
+        if told and not isinstance(error, BrokenPipeError):
+            say("\n".join(told))  # that the result cannot be written hides nothing that is missing
+        raise
+    if lines := [*told, *map(logs.plain, problems)]:
+        say("\n".join(lines))
     return errors.ITEMS_MISSING_EXIT_CODE if status.items_failed or problems else 0

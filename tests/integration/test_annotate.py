@@ -137,6 +137,16 @@ def test_a_picture_of_the_input_is_never_replaced(tmp_path: Path) -> None:
     assert below(source) == {"a": "precious"}
 
 
+def test_a_link_to_a_folder_in_the_output_folder_is_not_followed(tmp_path: Path) -> None:
+    source = texts(tmp_path / "in", {"a/b": "new"})
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").symlink_to(tmp_path / "elsewhere")
+    [problem] = write(source, {"a/b": []}, tmp_path / "out")
+    assert problem == "a/b: cannot be written: a is a link, which is not followed"
+    assert below(tmp_path / "elsewhere") == {}
+
+
 def test_only_so_many_processes_work_at_a_time(tmp_path: Path) -> None:
     source = texts(tmp_path / "in", {f"{number}": "fine" for number in range(20)})
     seen: set[int] = set()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cluster import catalog, celery_app, runs, settings
+from cluster import catalog, celery_app, errors, runs, settings
 from cluster.runs import Stores, celery_tasks
 from cluster.wire import FoldMessage
 from tests.kit import inputs
@@ -139,6 +139,25 @@ def test_files_of_other_kinds_are_told_wherever_the_run_is_asked_for(broker: str
     assert told in done.stderr.splitlines()
     assert told in cluster("status", run, "--broker", broker).stdout.splitlines()
     assert status(broker, run)["passed_over"] == {".pdf": 20, ".heic": 1, ".gif": 1}
+
+
+def test_a_result_that_cannot_be_written_hides_nothing_that_is_missing(broker: str, tmp_path: Path) -> None:
+    if problem := catalog.get("ocr").why_unavailable():
+        pytest.skip(problem)
+    (tmp_path / "in").mkdir()
+    long = f"{'x' * 251}.png"  # with .txt behind it no name for a file
+    for name in (long, "broken.png"):
+        (tmp_path / "in" / name).write_bytes(b"no picture")
+    from PIL import Image
+
+    Image.new("L", (50, 50), 255).save(tmp_path / "in" / long)
+    into = ("--format", "text-folder", "-o", tmp_path / "out", "--broker", broker)
+    submitted = cluster("submit", "--job", "ocr", tmp_path / "in", *into)
+    asked = cluster("result", run_id(submitted.stderr), *into)
+    for done in (submitted, asked):
+        assert done.returncode == errors.ClusterError.exit_code
+        assert "  broken.png: not a picture" in done.stderr
+        assert "xxx.png': File name too long" in done.stderr.splitlines()[-1]
 
 
 def test_a_run_of_which_nothing_is_readable_ends_with_an_empty_result(broker: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,6 +97,58 @@ def test_a_name_that_is_too_long_for_a_file_costs_the_others_nothing(tmp_path: P
     with pytest.raises(ValueError, match="too long"):
         by_name.write_text_folder([{"x" * 300: "text", "fine": "text", "back\\slash": "text"}], tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["back\\slash.txt", "fine.txt"]
+
+
+def test_a_link_in_the_output_folder_is_replaced_or_refused(tmp_path: Path) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    for folder in (out, elsewhere):
+        folder.mkdir()
+    (elsewhere / "precious.txt").write_text("precious")
+    (out / "a.png.txt").symlink_to(elsewhere / "precious.txt")
+    (out / "b").symlink_to(elsewhere)
+    with pytest.raises(ValueError, match=r"^'b/c\.png': b is a link, which is not followed$"):
+        by_name.write_text_folder([{"a.png": "a", "b/c.png": "c"}], out)
+    assert [path.name for path in elsewhere.iterdir()] == ["precious.txt"]
+    assert (elsewhere / "precious.txt").read_text() == "precious"
+    assert ((out / "a.png.txt").read_text(), (out / "a.png.txt").is_symlink()) == ("a", False)
+
+
+def test_a_draft_is_never_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "draft").symlink_to(tmp_path / "precious")
+    by_name.put(tmp_path, tmp_path / "new", tmp_path / "draft", b"new")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"precious": "precious", "new": "new"}
+
+
+def test_a_text_is_written_below_folders_deeper_than_pythons_calls(tmp_path: Path) -> None:
+    depth = sys.getrecursionlimit() + 100
+    place = tmp_path
+    by_name.write_text_folder([{"d/" * depth + "a.png": "deep"}], tmp_path)
+    place = tmp_path / ("d/" * depth)
+    assert (place / "a.png.txt").read_text() == "deep"
+    (place / "a.png.txt").unlink()  # what pytest removes it with recurses
+    while place != tmp_path:
+        place.rmdir()
+        place = place.parent
+
+
+RISKY = ["=1+1", "+1", "-1", "@it", "\t=1", "\r=1", "'=1", "''-1"]
+HARMLESS = ["a.png", "1", "a=b", "'twas", "", "''", " =1", "ü"]
+
+
+def test_no_cell_of_a_table_reads_as_a_formula() -> None:
+    faces = [{"box": [-3, 0, 9, 9], "score": 1.0, "label": text, "confidence": -0.5} for text in RISKY]
+    out = io.BytesIO()
+    by_name.write_faces_csv([dict.fromkeys([*RISKY, *HARMLESS], faces[:1]), {"it": faces}], out)
+    rows = list(csv.reader(io.StringIO(out.getvalue().decode(), newline="")))[1:]
+    assert [row[0] for row in rows[:-8]] == [*(f"'{text}" for text in RISKY), *HARMLESS]
+    assert [row[1] for row in rows[-8:]] == [f"'{text}" for text in RISKY]
+    assert {tuple(row[2:]) for row in rows} == {("-0.5", "1.0", "-3", "0", "9", "9")}  # numbers stay numbers
+
+
+@given(st.lists(st.text("'=-x", max_size=4), unique=True))
+def test_two_texts_are_never_the_same_cell(texts: list[str]) -> None:
+    assert len({by_name.cell(text) for text in texts}) == len(texts)
 
 
 TABLES = st.lists(st.dictionaries(st.text(min_size=1).filter(lambda w: w.split() == [w]), st.integers(1, 2**40)))

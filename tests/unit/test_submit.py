@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from pathlib import Path
 from types import MappingProxyType
@@ -111,6 +112,24 @@ def test_a_link_to_where_nothing_can_be_written_is_refused(tmp_path: Path) -> No
     (tmp_path / "latest.json").symlink_to(tmp_path / "nowhere" / "1.json")
     with pytest.raises(errors.UsageError, match="there is no folder"):
         output.prepare(catalog.get("wordcount"), "json", {}, tmp_path / "latest.json")
+
+
+def test_a_link_that_another_user_put_there_is_not_written_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = tmp_path / "result.json"
+    link.symlink_to(tmp_path / "precious")
+    wordcount = catalog.get("wordcount")
+    output.prepare(wordcount, "json", {}, link)
+    if os.geteuid():
+        monkeypatch.setattr("os.geteuid", lambda: 1)
+    else:
+        os.lchown(link, 1, 1)
+    with pytest.raises(errors.UsageError, match="link of another user"):
+        output.prepare(wordcount, "json", {}, link)
+    with pytest.raises(OSError, match="link of another user"):
+        output.write(wordcount.writer("json", {}), [], link)
+    assert not (tmp_path / "precious").exists()
 
 
 def test_progress_that_nobody_can_read_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
