@@ -139,7 +139,7 @@ def _conclude(opened: Session, job: Job, run: str, state: str, to: Target, *, pr
     if state != "done":
         raise errors.RunFailed(f"the run {run} {state}: {status.error}")
     rate = status.items_settled / max(status.seconds, 0.001)
-    nodes = f"{len(status.nodes)} node{'' if len(status.nodes) == 1 else 's'}"
+    nodes = texts.count(len(status.nodes), "node")
     told = [f"{run}: {texts.items(status)} in {texts.duration(status.seconds)} ({rate:.1f}/s) on {nodes}"]
     rest = _keep_missing(opened, status) if private and len(status.failures) > texts.MOST_FAILURES else ""
     told += texts.missing(status, rest)

@@ -66,7 +66,7 @@ class Target(NamedTuple):
 
 
 def prepare(
-    job: Job, name: str, options: Mapping[str, Any], output: Path | None,
+    job: Job, name: str, options: Mapping[str, Any], given: str | Path | None,
     drawn: Path | None = None, source: Sequence[str] = (), begun: datetime | None = None,
 ) -> Target:  # fmt: skip
     """The target, once it is sure that it can be written to: before the work, not after.
@@ -75,7 +75,7 @@ def prepare(
         job: The run's.
         name: Of the format.
         options: The run's.
-        output: Where to; None: stdout.
+        given: Where to; None: stdout. One that ends with a slash is a folder.
         drawn: See ``Target``.
         source: See ``Target``.
         begun: When the run began; None: it is about to.
@@ -84,12 +84,15 @@ def prepare(
         errors.UsageError: The job has no such format or draws nothing, or the output cannot be there.
     """
     chosen = job.writer(name, options)
+    output = None if given is None else Path(given)
     if output is None:
         if chosen.folder:
             raise errors.UsageError(f"--format {name} writes a folder: give it with -o FOLDER")
     else:
         if chosen.folder and os.path.exists(output) and not os.path.isdir(output):  # noqa: PTH110, PTH112 - these raise nothing
             raise errors.UsageError(f"-o {output} is no folder")
+        if not chosen.folder and str(given).endswith("/"):
+            raise errors.UsageError(f"-o {given} names a folder, but --format {name} writes a file: leave out the /")
         if not chosen.folder and os.path.isdir(output):  # noqa: PTH112
             raise errors.UsageError(f"-o {output} is a folder; give the name of a file")
         if not chosen.folder and any(os.path.realpath(output) == os.path.realpath(root) for root in paths(source)):

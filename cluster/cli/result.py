@@ -21,14 +21,15 @@ from cluster.cli.progress import Progress
 )
 @click.argument("run")
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
-@click.option("-o", "--output", type=shared.PATH, help="Write the result there, not to stdout.")
+@click.option("-o", "--output", type=shared.OUTPUT, help="Write the result there, not to stdout (-).")
 @click.option("--format", "format_name", default="json", show_default=True, help="How to write the result.")
 @shared.annotate
 @click.option("--wait", is_flag=True, help="Wait for the run to end.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @shared.broker
 def command(
-    run: str, inputs: tuple[str, ...], output: Path | None, format_name: str, drawn: Path | None, wait: bool,
-    broker: str | None,
+    run: str, inputs: tuple[str, ...], output: str | None, format_name: str, drawn: Path | None, wait: bool,
+    quiet: bool, broker: str | None,
 ) -> int:  # fmt: skip
     """Print the result of RUN, which has ended. It is kept for a week.
 
@@ -39,7 +40,7 @@ def command(
     job = catalog.get(status.job)
     to = outputs.prepare(job, format_name, status.options, output, drawn, inputs, status.started_at)
     if wait:
-        with Progress(lambda: stores.ledger.status(run, failures=False)) as progress:
+        with Progress(lambda: stores.ledger.status(run, failures=False), quiet=quiet) as progress:
             while stores.ledger.progress(run).state == "running":
                 progress()
                 time.sleep(0.1)

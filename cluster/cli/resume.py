@@ -18,13 +18,13 @@ from cluster.runs.status import Status
 )
 @click.argument("run")
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
-@click.option("-o", "--output", "target", type=shared.PATH, help="Write the result there.")
+@click.option("-o", "--output", "target", type=shared.OUTPUT, help="Write the result there.")
 @click.option("--format", "format_name", default="json", show_default=True, help="How to write the result.")
 @shared.annotate
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @shared.broker
 def command(
-    run: str, inputs: tuple[str, ...], target: Path | None, format_name: str, drawn: Path | None,
+    run: str, inputs: tuple[str, ...], target: str | None, format_name: str, drawn: Path | None,
     quiet: bool, broker: str | None,
 ) -> int:  # fmt: skip
     """Go on with RUN, whose submitter is gone, and print its result.

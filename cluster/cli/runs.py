@@ -62,11 +62,12 @@ def command(most: int, to_prune: bool, older_than: float | None, yes: bool, brok
 
 
 def _ask(found: Sequence[Status]) -> None:
+    runs = texts.count(len(found), "run")
     if not sys.stdin.isatty():
-        raise errors.UsageError(f"--prune would remove {len(found)} runs with their results; say so with --yes")
+        raise errors.UsageError(f"--prune would remove {runs} with results; say so with --yes")
     for run in found:
         click.echo(_line(run), err=True)
-    click.confirm(f"Remove these {len(found)} runs and their results?", abort=True, err=True)
+    click.confirm(f"Remove {runs} with results?", abort=True, err=True)
 
 
 def _print(found: Sequence[Status], as_json: bool, before: str = "") -> None:

@@ -33,7 +33,20 @@ class _Path(click.Path):
         return super().convert(value, param, ctx)
 
 
+class _Output(_Path):
+    """Where a result goes, as it was typed: a slash at the end says that it is a folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As text; None for ``-``, which is stdout.
+
+        Raises:
+            click.BadParameter: It is empty.
+        """
+        return None if value == "-" else super().convert(value, param, ctx)
+
+
 PATH = _Path(path_type=Path)
+OUTPUT = _Output(path_type=str)
 broker = click.option(
     "--broker", metavar="URL", help="The cluster's Redis; by default CLUSTER_BROKER_URL.", default=None
 )

@@ -16,7 +16,7 @@ import click
 
 from cluster import catalog, errors, logs, placement, redis_client, runs, session, settings
 from cluster.bundles.trial import UNUSABLE
-from cluster.cli import foreground, say, shared
+from cluster.cli import foreground, say, shared, texts
 from cluster.cli import output as outputs
 from cluster.job import Job, Option
 from cluster.nodes.registry import PENDING, Node
@@ -65,7 +65,7 @@ class Submit(click.Command):
 )
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("-j", "--job", "job_name", required=True, metavar="NAME", help="What to do: see `cluster jobs`.")
-@click.option("-o", "--output", type=shared.PATH, help="Write the result there, not to stdout.")
+@click.option("-o", "--output", type=shared.OUTPUT, help="Write the result there, not to stdout (-).")
 @click.option("--format", "format_name", default="json", show_default=True, help="How to write the result.")
 @shared.annotate
 @click.option("--detach", is_flag=True, help="Print the run's id and go on in the background.")
@@ -79,7 +79,7 @@ class Submit(click.Command):
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @shared.broker
 def command(
-    inputs: tuple[str, ...], job_name: str, output: Path | None, format_name: str, drawn: Path | None,
+    inputs: tuple[str, ...], job_name: str, output: str | None, format_name: str, drawn: Path | None,
     detach: bool, if_no_node: str, quiet: bool, broker: str | None, **given: Any,
 ) -> int:  # fmt: skip
     """Run a job on files and folders and print its result.
@@ -125,8 +125,8 @@ def _look_for_nodes(
         online = _ask(stores, label, asked, to_the_end=True)
     if _serving(online, label):
         return
-    count = f"{len(online)} node{'' if len(online) == 1 else 's'} online"
-    problem = f"no node of this cluster can do the job {label} ({count}; `cluster nodes` lists their jobs)"
+    count = texts.count(len(online), "node")
+    problem = f"no node of this cluster can do the job {label} ({count} online; `cluster nodes` lists their jobs)"
     reasons = {node.name: why for node in online if (why := node.why_not(label))}
     problem += "".join(f"\n  {logs.plain(name)}: {logs.plain(why)}" for name, why in reasons.items())
     if any(why.startswith(UNUSABLE) for why in reasons.values()):
@@ -176,7 +176,7 @@ def _submit(
 
 
 def _detach(
-    config: Settings, job: Job, inputs: tuple[str, ...], options: dict[str, Any], target: Path | None,
+    config: Settings, job: Job, inputs: tuple[str, ...], options: dict[str, Any], target: str | None,
     format_name: str, drawn: Path | None,
 ) -> int:  # fmt: skip
     """Check all that can be checked, open the run, and leave it to a process in the background."""
@@ -208,11 +208,11 @@ def _detach(
 
 
 def _spawn(
-    config: Settings, run: str, inputs: tuple[str, ...], log: Path, target: Path | None, format_name: str,
+    config: Settings, run: str, inputs: tuple[str, ...], log: Path, target: str | None, format_name: str,
     drawn: Path | None,
 ) -> None:  # fmt: skip
     command = [sys.executable, "-m", "cluster", "resume", run]
-    command += ["--output", str(target or os.devnull), "--format", format_name if target else "json"]
+    command += ["--output", target or os.devnull, "--format", format_name if target else "json"]
     command += ["--annotate", str(drawn)] if drawn else []
     with log.open("ab") as stream:
         subprocess.Popen(

@@ -54,7 +54,7 @@ def story(events: Sequence[Event], found: Status) -> str:
         about = f"{'' if event.chunk.startswith('fold') else 'chunk '}{event.chunk}" if event.chunk else ""
         words = (EVENTS.get(event.event, event.event), about, event.node, event.why)
         lines.append(f"{event.at.astimezone():%H:%M:%S}  {'  '.join(logs.plain(word) for word in words if word)}")
-    lines += [f"{node} did {chunks} chunks" for node, chunks in sorted(found.nodes.items())]
+    lines += [f"{node} did {count(chunks, 'chunk')}" for node, chunks in sorted(found.nodes.items())]
     return "\n".join(lines)
 
 
@@ -128,6 +128,11 @@ def nodes(found: Sequence[Node]) -> str:
         if node.refused and node.state != "gone":
             lines.append(logs.plain(f"{node.name} has refused messages that are not in order: {node.refused}"))
     return "\n".join(lines)
+
+
+def count(number: int, noun: str) -> str:
+    """``1 chunk``, ``2 chunks``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

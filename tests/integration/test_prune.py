@@ -123,7 +123,7 @@ def test_the_command_removes_what_it_says_and_only_when_told_to(broker: str, tmp
     stores.ledger.stop(over, "cancelled", "test")
     asked = cluster("runs", "--prune", "--broker", broker)
     assert (asked.returncode, asked.stdout) == (2, "")
-    assert "would remove 1 runs" in asked.stderr
+    assert "would remove 1 run with" in asked.stderr
     young = cluster("runs", "--prune", "--older-than", "1h", "--yes", "--json", "--broker", broker)
     assert json.loads(young.stdout) == []
     (tmp_path / "runs").mkdir()

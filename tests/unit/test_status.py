@@ -16,6 +16,12 @@ def test_how_long_a_run_takes_is_by_redis_clock_whatever_ours_says(finished: dic
     assert found.model_dump(mode="json")["seconds"] == seconds
 
 
+def test_one_chunk_is_no_chunks() -> None:
+    fields = {"state": "done", "job": "wordcount", "options": "{}", "started_at": "1"}
+    found = from_ledger("run-1", fields, {}, {"a@b": 1, "c@d": 2}, {}, failed=0, running=0, now_s=1)
+    assert texts.story([], found).splitlines() == ["a@b did 1 chunk", "c@d did 2 chunks"]
+
+
 def test_who_has_a_run_whose_input_was_not_read_is_told_how_to_go_on() -> None:
     fields = {"state": "running", "job": "wordcount", "options": "{}", "started_at": "1", "lease_until_ms": "9000"}
     had = {"coordinator": "hub:1", "role": "supervisor"}

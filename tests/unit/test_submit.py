@@ -9,11 +9,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from cluster import catalog, cli, errors, session, settings
-from cluster.cli import output, submit
+from cluster.cli import output, result, resume, submit
 from cluster.cli.progress import PlainView, Progress
 from cluster.job import Format
 from cluster.runs.status import from_ledger
@@ -106,6 +107,32 @@ def test_a_result_that_would_replace_the_input_is_refused(tmp_path: Path) -> Non
     words.write_text("one")
     with pytest.raises(errors.UsageError, match="would write over the input"):
         output.prepare(catalog.get("wordcount"), "json", {}, tmp_path / "." / "words.txt", source=(str(words),))
+
+
+def test_a_slash_at_the_end_names_no_file(tmp_path: Path) -> None:
+    refused = r"names a folder, but --format json writes a file: leave out the /"
+    with pytest.raises(errors.UsageError, match=refused):
+        output.prepare(catalog.get("wordcount"), "json", {}, f"{tmp_path}/counts/")
+    to = output.prepare(catalog.get("ocr"), "text-folder", {}, f"{tmp_path}/texts/")
+    assert to.output == tmp_path / "texts"
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        (submit.command, ["--job", "wordcount", __file__]),
+        (result.command, ["run-1", "-q"]),
+        (resume.command, ["run-1"]),
+    ],
+)
+def test_a_dash_as_output_is_stdout(
+    command: click.Command, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, Any] = {}
+    monkeypatch.setattr(command, "callback", lambda **given: told.update(given))
+    assert CliRunner().invoke(command, [*arguments, "-o", "-"]).exit_code == 0
+    assert told.get("output", told.get("target")) is None
+    assert told["quiet"] is ("-q" in arguments)
 
 
 def test_a_link_to_where_nothing_can_be_written_is_refused(tmp_path: Path) -> None:
