@@ -18,6 +18,7 @@ from cluster.settings import Settings
 NO_BROKER = "redis://cluster-broker-url-is-not-set.invalid:6379/0"
 """So that `celery -A cluster worker` without a broker names what is missing."""
 
+CONTROL = "cluster.nodes.control:Control"
 TRANSPORTS = {
     "redis": "cluster.broker:Transport",
     "rediss": "cluster.broker:Transport",
@@ -46,7 +47,7 @@ def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
     except ValueError as error:
         raise errors.BadSetting(f"the broker URL {redis_client.masked(url)} cannot be used: {error}") from None
     TRANSPORT_ALIASES.update(TRANSPORTS)
-    app = Celery("cluster", broker=broker.url, backend=f"cluster.chord_backend.ChordBackend+{url}")
+    app = Celery("cluster", broker=broker.url, backend=f"cluster.chord_backend.ChordBackend+{url}", control=CONTROL)
     app.conf.update(
         broker_use_ssl=broker.ssl,
         # What comes from other machines is JSON, never code.

@@ -49,12 +49,14 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
         self._announced_s = -ANNOUNCE_S
         self._versions = _versions()
         self._served: set[str] = set()
+        self._own: frozenset[str] = frozenset()
         self._registry = Registry(self.client)
         consumer.cluster_beat = self
         super().__init__(consumer, **options)
 
     def start(self, consumer: Any) -> None:
         """The consumer is connected."""
+        self._own = self._own or frozenset(consumer.app.amqp.queues.consume_from)
         self.keeper.start()
         self.beat(consumer)
         if self._facts is not None:
@@ -98,6 +100,10 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
                 worker_state.should_stop = 0
         if not self._away:
             consumer.task_consumer.channel.demand_answer()
+
+    def may_consume(self) -> set[str]:
+        """The queues of all labels that this node can serve, within what it was started for."""
+        return {*self._own, *(keys.queue(label) for label in self.keeper.found.serves)}
 
     def _serve(self, consumer: Any) -> None:
         """Consume the queues of the labels that this node can serve by now, and those no more that it can't."""

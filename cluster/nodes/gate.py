@@ -70,6 +70,8 @@ class Gate(bootsteps.StartStopStep):  # type: ignore[misc]
         self._recovers_until_s = 0.0
         self.slots = 0
         """Slots of the node, those given back among them."""
+        self.most = 0
+        """Slots that its owner has set. Remote control cannot have more."""
         self.allowance = Allowance(0)
         consumer.cluster_gate = self
         super().__init__(consumer, **options)
@@ -92,6 +94,7 @@ class Gate(bootsteps.StartStopStep):  # type: ignore[misc]
         self.reading = reading
         before, now_s = self.allowance, time.monotonic()
         self.slots = consumer.pool.num_processes + self._ended
+        self.most = self.most or self.slots
         self.allowance = self._policy.decide(reading, self.slots, now_s)
         self._report(consumer.hostname, before)
         if isinstance(consumer.pool, TaskPool):  # other pools have no processes to end
