@@ -36,7 +36,8 @@ def to_end(
     hint = "" if private else f"; on a machine that should help: {join_line(opened.config)}"
     ledger = opened.stores.ledger
     try:
-        with Progress(lambda: ledger.status(run, failures=False), quiet=quiet, lonely_hint=hint) as progress:
+        nodes = opened.stores.nodes.nodes
+        with Progress(lambda: ledger.status(run, failures=False), nodes, quiet=quiet, lonely_hint=hint) as progress:
             state = opened.coordinate(job, run, given, progress)
     except (KeyboardInterrupt, SystemExit) as error:
         if private or isinstance(error, KeyboardInterrupt):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from cluster import logs
 from cluster.cli import texts
+from cluster.nodes.registry import BEAT_S, Node
 from cluster.runs.status import Status
 
 LIVE_EVERY_S = 0.25
 PLAIN_EVERY_S = 5.0
+FIRST_AFTER_S = 1.0
+"""A plain line comes no sooner, and before ``PLAIN_EVERY_S`` only if something is done."""
 UNCHANGED_EVERY_S = 60.0
 LONELY_AFTER_S = 4.0
 """If no node has taken a chunk for so long, say so."""
@@ -26,23 +31,41 @@ class View(Protocol):
         """Show the moment; ``line`` says it in words."""
         ...
 
+    def tell(self, status: Status, line: str) -> None:
+        """Show what has happened, to stay."""
+        ...
+
     def close(self) -> None:
         """Show no more."""
         ...
 
 
 class Progress:
-    """Call it often; it asks for the status only when something is to be shown. Use it in a ``with``."""
+    """Call it often; it asks for the status only when something is to be shown. Use it in a ``with``.
 
-    def __init__(self, status: Callable[[], Status], *, quiet: bool = False, lonely_hint: str = "") -> None:
+    Args:
+        status: Gives that of the run.
+        nodes: Gives those of the cluster.
+        quiet: Show nothing.
+        lonely_hint: What helps where no node does the run; "" in a private cluster, whose node is no news either.
+    """
+
+    def __init__(
+        self, status: Callable[[], Status], nodes: Callable[[], Iterable[Node]], *, quiet: bool = False,
+        lonely_hint: str = "",
+    ) -> None:  # fmt: skip
         live = sys.stderr.isatty()
+        self._live = live
         self._status = status
+        self._nodes = nodes
+        self._crew = Crew()
+        self._looked_at = -math.inf
         self._quiet = quiet
         self._view: View = LiveView() if live and not quiet else PlainView()
         self._every_s = LIVE_EVERY_S if live else PLAIN_EVERY_S
         self._hint = lonely_hint
         self._began = time.monotonic()
-        self._next = self._began + (0 if live else 1.0)
+        self._next = self._began + (0 if live else FIRST_AFTER_S)
 
     def __enter__(self) -> Self:
         return self
@@ -60,10 +83,51 @@ class Progress:
             return
         self._next = now + self._every_s
         status = self._status()
+        news: list[str] = []
+        if now - self._looked_at >= BEAT_S:  # they tell no more often
+            self._looked_at = now
+            news = self._crew.look(self._nodes(), status.label)
         lonely = not status.chunks_settled and not status.chunks_running and now - self._began > LONELY_AFTER_S
-        line = f"waiting for a node{self._hint}" if lonely and self._hint else _line(status)
+        line = f"waiting for a node{self._hint}" if lonely and self._hint else _line(status, self._crew.size)
         with contextlib.suppress(OSError):  # nobody can read it any more: the run goes on
-            self._view.show(status, line)
+            for one in news if self._hint else ():
+                self._view.tell(status, one)
+            if self._live or lonely or status.items_settled or now - self._began > PLAIN_EVERY_S:
+                self._view.show(status, line)
+            else:
+                self._next = now + FIRST_AFTER_S
+
+
+class Crew:
+    """The nodes that serve a label, and what has changed since the last look."""
+
+    def __init__(self) -> None:
+        self._there: set[str] | None = None
+        self._lost: set[str] = set()
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        return len(self._there or ())
+
+    def look(self, nodes: Iterable[Node], label: str) -> list[str]:
+        """Look again; gives a sentence for each that joined, left or was lost. The first look finds no news."""
+        rows = {node.name: node for node in nodes}
+        there = {node.name for node in rows.values() if node.state in ("online", "leaving") and label in node.jobs}
+        news = []
+        if self._there is not None:
+            for name in sorted(there - self._there):
+                news.append(f"{logs.plain(name)} {'is back' if name in self._lost else 'has joined'}")
+                self._lost.discard(name)
+            for name in sorted(self._there - there):
+                row = rows.get(name)
+                if row is not None and (row.state in ("online", "leaving") or row.said != "here"):
+                    news.append(f"{logs.plain(name)} has left")
+                else:
+                    self._lost.add(name)
+                    news.append(f"{logs.plain(name)} does not answer any more; others do its chunks")
+        self._there = there
+        return news
 
 
 class PlainView:
@@ -78,6 +142,10 @@ class PlainView:
         if line == self._last and now - self._last_at < UNCHANGED_EVERY_S:
             return
         self._last, self._last_at = line, now
+        print(f"{status.run}: {line}", file=sys.stderr, flush=True)
+
+    def tell(self, status: Status, line: str) -> None:
+        """See ``View.tell``."""
         print(f"{status.run}: {line}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
@@ -107,12 +175,16 @@ class LiveView:
             self._task = self._bar.add_task("", run=status.run)
         self._bar.update(self._task, completed=status.items_settled, total=status.items_total, description=line)
 
+    def tell(self, status: Status, line: str) -> None:
+        """See ``View.tell``."""
+        self._bar.console.print(f"{status.run}: {line}", markup=False, highlight=False)
+
     def close(self) -> None:
         """See ``View.close``."""
         self._bar.stop()
 
 
-def _line(status: Status) -> str:
+def _line(status: Status, nodes: int) -> str:
     words = [texts.items(status)]
     if status.items_settled:
         rate = status.items_settled / max(status.seconds, 0.001)
@@ -120,6 +192,5 @@ def _line(status: Status) -> str:
         if status.items_total:
             left = max(0, status.items_total - status.items_settled) / rate
             words.append(f"{texts.duration(left)} left")
-    count = len(status.nodes)
-    words.append(f"{count} node{'' if count == 1 else 's'}")
+    words.append(texts.count(nodes, "node") if nodes else "no node")
     return ", ".join(words)

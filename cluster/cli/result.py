@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from cluster import catalog, errors, logs
+from cluster.cli import foreground, say, shared, texts
 from cluster.cli import output as outputs
-from cluster.cli import say, shared, texts
 from cluster.cli.progress import Progress
 
 
@@ -40,7 +40,10 @@ def command(
     job = catalog.get(status.job)
     to = outputs.prepare(job, format_name, status.options, output, drawn, inputs, status.started_at)
     if wait:
-        with Progress(lambda: stores.ledger.status(run, failures=False), quiet=quiet) as progress:
+        hint = f"; on a machine that should help: {foreground.join_line(config)}"
+        with Progress(
+            lambda: stores.ledger.status(run, failures=False), stores.nodes.nodes, quiet=quiet, lonely_hint=hint
+        ) as progress:
             while stores.ledger.progress(run).state == "running":
                 progress()
                 time.sleep(0.1)

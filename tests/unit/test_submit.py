@@ -176,7 +176,7 @@ def test_progress_that_nobody_can_read_ends_no_run(monkeypatch: pytest.MonkeyPat
         now_s=1,
     )
     asked = []
-    with Progress(lambda: asked.append(1) or status) as progress:  # type: ignore[func-returns-value]
+    with Progress(lambda: asked.append(1) or status, list) as progress:  # type: ignore[func-returns-value]
         progress._next = 0
         progress()
     assert asked

@@ -1,0 +1,81 @@
+"""What is said of a run while it is waited for, and of the nodes that come and go meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import pytest
+
+from cluster.cli.progress import Crew, Progress
+from cluster.nodes.registry import Node, State
+from cluster.runs.status import Status, from_ledger
+
+
+def node(name: str, state: State = "online", said: str = "here", jobs: Iterable[str] = ("ocr",)) -> Node:
+    now = datetime.now(UTC)
+    return Node(
+        slots=1, busy=0, done=0, cores=1, memory_total_bytes=2, memory_available_bytes=1, load=0, versions={},
+        jobs=list(jobs), name=name, state=state, joined_at=now, last_seen_at=now, start=name, said=said,
+    )  # fmt: skip
+
+
+def status(settled: int = 0, running: int = 0) -> Status:
+    fields = {"state": "running", "job": "ocr", "options": "{}", "started_at": "0", "items_total": "8"}
+    done = {"items_settled": str(settled), "chunks_settled": str(settled)}
+    return from_ledger("ocr-1", {**fields, **done}, {}, {"dead@pc": 3}, {}, failed=0, running=running, now_s=10)
+
+
+def test_nodes_that_join_leave_or_are_lost_are_told_once() -> None:
+    crew = Crew()
+    assert crew.look([node("a"), node("b"), node("c"), node("other", jobs=["faces"])], "ocr") == []
+    assert crew.size == 3
+    silent = [node("a"), node("b", "silent"), node("c", "gone", "left"), node("d\x1b[2J")]
+    assert crew.look(silent, "ocr") == [
+        "d\\x1b[2J has joined",
+        "b does not answer any more; others do its chunks",
+        "c has left",
+    ]
+    assert crew.look(silent, "ocr") == []
+    assert crew.size == 2
+    assert crew.look([*silent, node("b")], "ocr") == ["b is back"]
+    assert crew.look([node("a", "leaving", "leaving"), node("b", jobs=[]), *silent[2:]], "ocr") == ["b has left"]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
+
+
+def test_plain_progress_counts_living_nodes_and_begins_with_something_done(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    at, there = [status(running=1)], [node("a"), node("dead@pc", "gone")]
+    with Progress(lambda: at[0], lambda: there, lonely_hint="; help") as progress:
+        for _ in range(30):
+            clock[0] += 0.1
+            progress()
+        assert capsys.readouterr().err == ""
+        at[0] = status(settled=2, running=1)
+        for _ in range(10):
+            clock[0] += 0.1
+            progress()
+        assert capsys.readouterr().err == "ocr-1: 2 of 8 done, 0.2/s, 30.0 s left, 1 node\n"
+        there[0] = node("a", "silent")
+        clock[0] += 5
+        progress()
+        lost = "ocr-1: a does not answer any more; others do its chunks\n"
+        assert capsys.readouterr().err == f"{lost}ocr-1: 2 of 8 done, 0.2/s, 30.0 s left, no node\n"
+
+
+@pytest.mark.parametrize(("hint", "line"), [("; help", "waiting for a node; help"), ("", "0 of 8 done, no node")])
+def test_a_run_that_nothing_is_done_of_says_so_in_time(
+    hint: str, line: str, clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Progress(status, list, lonely_hint=hint) as progress:
+        for _ in range(60):
+            clock[0] += 0.1
+            progress()
+    assert capsys.readouterr().err == f"ocr-1: {line}\n"
