@@ -9,7 +9,7 @@ import io
 import re
 import secrets
 import stat
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeVar
 
@@ -37,6 +37,66 @@ def join(parts: Iterable[Mapping[str, Value]]) -> dict[str, Value]:
                 raise ValueError(f"two parts give another value for {name!r}; to join by name each item needs its own")
         joined.update(part)
     return joined
+
+
+def check(part: Any, names: Collection[str] | None = None) -> None:
+    """See that a part maps items of these ``names`` (None: of any) to something.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if not isinstance(part, Mapping):
+        raise ValueError(f"it is a {type(part).__name__} and maps no items")
+    for name in part:
+        if not isinstance(name, str) or (names is not None and name not in names):
+            raise ValueError(f"it names {name!r}, which is none of its items")
+
+
+def check_texts(part: Any, names: Collection[str] | None = None) -> None:
+    """Like ``check``, for items that are mapped to texts.
+
+    Raises:
+        ValueError: Another thing is among them.
+    """
+    check(part, names)
+    for name, text in part.items():
+        if not isinstance(text, str):
+            raise ValueError(f"it has a {type(text).__name__} and no text for {name!r}")
+
+
+def check_faces(part: Any, names: Collection[str] | None = None) -> None:
+    """Like ``check``, for items that are mapped to lists of faces.
+
+    Raises:
+        ValueError: Another thing is among them.
+    """
+    _check_lists(part, names, {"label": str, "confidence": float, "score": float, "box": list})
+    for name, faces in part.items():
+        if any(len(face["box"]) != 4 or not all(isinstance(side, int) for side in face["box"]) for face in faces):
+            raise ValueError(f"a face on {name!r} has a box that is not four numbers")
+
+
+def check_guesses(part: Any, names: Collection[str] | None = None) -> None:
+    """Like ``check``, for items that are mapped to lists of labels.
+
+    Raises:
+        ValueError: Another thing is among them.
+    """
+    _check_lists(part, names, {"label": str, "confidence": float})
+
+
+def _check_lists(part: Any, names: Collection[str] | None, wanted: Mapping[str, type]) -> None:
+    check(part, names)
+    for name, found in part.items():
+        if not isinstance(found, list):
+            raise ValueError(f"it has a {type(found).__name__} and no list for {name!r}")
+        for one in found:
+            if not isinstance(one, dict):
+                raise ValueError(f"what it found in {name!r} is a {type(one).__name__}")
+            for key, kind in wanted.items():
+                value = one.get(key)
+                if not isinstance(value, (int, float) if kind is float else kind):
+                    raise ValueError(f"what it found in {name!r} has {value!r} as its {key}")
 
 
 def write_json(parts: Iterable[Mapping[str, Any]], out: BinaryIO) -> None:

@@ -6,11 +6,11 @@ import functools
 import sys
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from heapq import nsmallest
 from importlib.util import find_spec
 from operator import itemgetter
-from typing import BinaryIO, TypedDict
+from typing import Any, BinaryIO, TypedDict
 
 import orjson
 
@@ -62,6 +62,21 @@ def add(parts: Iterable[Counts]) -> Counts:
     if not _has_numpy():
         return of(_table(parts))
     return _of_tally(tally.add(map(_opened, _gathered(parts))))
+
+
+def check(part: Any, names: Collection[str] | None = None) -> None:
+    """See that a part is of the form of ``Counts``, whose words do not depend on the ``names`` of its items.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not isinstance(part, Mapping) or set(part) != {"words", "counts"}:
+        raise ValueError("it has not the two columns of words and counts")
+    words, column = part["words"], part["counts"]
+    if not isinstance(words, bytes) or not isinstance(column, bytes) or len(column) % 8:
+        raise ValueError("its words and counts are no columns")
+    words.decode()
+    _check(words.count(b"\n") + 1 if column else 0, Counts(words=words, counts=column))
 
 
 def to_dict(counts: Counts, *, top: int | None = None) -> dict[str, int]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
-from aggregators import Model, recogniser, threshold
+from aggregators import Model, by_name, recogniser, threshold
 from aggregators.recogniser import FILE, Arrays, Recogniser
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+
+DIGEST_BYTES = 32
+TYPES = {"|u1": 1, "<f2": 2, "<f4": 4}
+"""Of features, with the bytes of one."""
 
 
 class Portrait(TypedDict):
@@ -63,6 +68,26 @@ def join(parts: Iterable[Portraits]) -> Portraits:
     for part in parts:
         joined.update(part)
     return joined
+
+
+def check(part: Any, names: Collection[str] | None = None) -> None:
+    """See that a part is of the form of ``Portraits``, of items of these ``names`` (None: of any).
+
+    Raises:
+        ValueError: It is not.
+    """
+    by_name.check(part, names)
+    texts, columns = ("label", "engine", "compare", "type"), ("sha256", "features", "mirrored")
+    for name, portrait in part.items():
+        if not isinstance(portrait, Mapping) or set(portrait) != {*texts, *columns}:
+            raise ValueError(f"it has no portrait for {name!r}")
+        if not all(isinstance(portrait[key], str) for key in texts):
+            raise ValueError(f"the portrait of {name!r} has no label, engine, compare or type")
+        if not all(isinstance(portrait[key], bytes) for key in columns) or len(portrait["sha256"]) != DIGEST_BYTES:
+            raise ValueError(f"the portrait of {name!r} has no digest or features")
+        size = TYPES.get(portrait["type"])
+        if not size or len(portrait["features"]) % size or len(portrait["features"]) != len(portrait["mirrored"]):
+            raise ValueError(f"the features of {name!r} cannot be read")
 
 
 def fit(joined: Portraits, *, model: str | None = None, add: bool = False) -> Model:

@@ -42,6 +42,7 @@ OCR = Job(
     split=pictures.split,
     task=tasks.ocr.read_pages,
     aggregate=by_name.join,
+    check=by_name.check_texts,
     count=pictures.count,
     formats={
         "json": Format(by_name.write_json),
@@ -77,6 +78,7 @@ FACES = Job(
     split=pictures.split,
     task=tasks.faces.recognise,
     aggregate=by_name.join,
+    check=by_name.check_faces,
     count=pictures.count,
     formats={
         "json": Format(by_name.write_json),
@@ -121,6 +123,7 @@ ONNX = Job(
     split=pictures.split,
     task=tasks.onnx.classify,
     aggregate=by_name.join,
+    check=by_name.check_guesses,
     count=pictures.count,
     formats={"json": Format(by_name.write_json), "jsonl": Format(by_name.jsonl("guesses"))},
     options=(

@@ -22,6 +22,7 @@
     ├── JobUnavailable              6  this machine, or no node of the cluster, can do the job
     │   ├── OtherProcess
     │   └── NotInstalled
+    ├── BadPart                        a part is not what its job gives
     └── BlobError                      bytes in the store are not what they should be
         ├── BlobMissing
         └── BlobCorrupt
@@ -135,6 +136,10 @@ class OtherProcess(JobUnavailable):
 
 class NotInstalled(JobUnavailable):
     """The requirements of a bundle could not be installed on this machine."""
+
+
+class BadPart(ClusterError):
+    """A part is not what its job gives of that chunk."""
 
 
 class BlobError(ClusterError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 
 import orjson
 
+from aggregators import by_name, counts, people
 from cluster import errors
 from splitters import Chunk, NothingToSplit, PassedOver
 from tasks import Part
@@ -20,7 +21,14 @@ from tasks import Part
 Splitter = Callable[..., Iterator[Chunk]]
 Task = Callable[..., Part[Any]]
 Aggregator = Callable[[Iterable[Any]], Any]
+Check = Callable[[Any, Collection[str] | None], None]
 Options = Mapping[str, Any]
+CHECKS: Mapping[Aggregator, Check] = {
+    by_name.join: by_name.check,
+    counts.add: counts.check,
+    people.join: people.check,
+}
+"""What the parts look like that an aggregator joins."""
 RESERVED = frozenset(
     {"chunk_size", "job", "job_name", "output", "annotate", "format", "format_name", "detach", "quiet", "run", "broker"}
     | {"if_no_node", "log_format", "inputs", "help", "chunk", "source", "passed_over"}
@@ -33,6 +41,13 @@ SEPARATOR = ";"
 """Between the values in a label. No comma: `celery worker -Q` takes several queues with these."""
 
 Source = str | Path | Sequence[str | Path]
+
+
+def part_bytes(chunk: Chunk) -> int:
+    """What a part may have in bytes, where its job says nothing else: 64 times its input, at least 16 MiB."""
+    from cluster import wire
+
+    return max(wire.LEAST_PART_BYTES, wire.PART_SHARE * sum(len(item.data) for item in chunk))
 
 
 @dataclass(frozen=True)
@@ -142,6 +157,12 @@ class Job:
     """Its result is an ``aggregators.Model``, which becomes the next version of the bundle that ``model`` names."""
     unusable: Callable[[str], str] = lambda model: ""
     """Why no machine can do the job with the bundle in that folder, or "": what shows without any library."""
+    check: Check | None = None
+    """Raises ``ValueError`` where a value is none that the task gives for items of these names (None: of any). Without,
+    it is what goes with the aggregator, see ``CHECKS``."""
+    max_part_bytes: Callable[[Chunk], int] = part_bytes
+    """What the part of a chunk may have before it is compressed, at most ``CLUSTER_MAX_PART_BYTES``: nobody
+    reads more of what another machine gave. A larger one fails its chunk."""
     draw: Callable[[bytes, Any], bytes] | None = None
     """Draws what was found in an item, its value in all parts joined, into the item's picture."""
 
@@ -251,6 +272,18 @@ class Job:
     def run_task(self, chunk: Chunk, options: Options) -> Part[Any]:
         """Do one chunk, here."""
         return self.task(chunk, **_for(self.task, options))
+
+    def check_part(self, value: Any, names: Collection[str] | None = None) -> None:
+        """See that a value is one that the task gives for items of these names (None: of any).
+
+        Raises:
+            ValueError: It is not; the message says what is wrong.
+        """
+        if check := self.check or CHECKS.get(self.aggregate):
+            try:
+                check(value, names)
+            except (TypeError, LookupError, AttributeError, ArithmeticError) as error:
+                raise ValueError(f"{type(error).__name__}: {error}") from error
 
     def result(self, parts: Iterable[Any], options: Options) -> Any:
         """Join ``parts`` and finish."""

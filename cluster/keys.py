@@ -6,6 +6,7 @@
 | cluster:run:R               | hash   | manifest, state and counters of run R (``Ledger.create``, and the scripts) |
 | cluster:run:R:done          | bitmap | bit i: chunk i is settled, that is committed or set aside |
 | cluster:run:R:chunks        | hash   | chunk -> its items, and their bytes or where they lie; until it is settled |
+| cluster:run:R:expected      | hash   | chunk -> its items and how large its part may be; until its window is folded |
 | cluster:run:R:claims        | hash   | chunk or "fold level:number" -> "since_ms start node", who works on it |
 | cluster:run:R:attempts      | hash   | chunk or "fold level:number" -> "failed killed lost", how often they ended so |
 | cluster:run:R:copies        | hash   | chunk -> the slow node for whose sake a second copy was published |
@@ -57,7 +58,7 @@ REVISION = "cluster:revision"
 WRITABLE = "cluster:writable"
 BUNDLES = "cluster:bundles"
 OF_RUN = (
-    "done", "chunks", "claims", "attempts", "copies", "windows", "folds",
+    "done", "chunks", "expected", "claims", "attempts", "copies", "windows", "folds",
     "failures", "nodes", "times", "refusals", "events", "publishing",
 )  # fmt: skip
 """What a run has besides its own hash and the parts of its windows."""

@@ -78,7 +78,7 @@ class Settings(BaseSettings):
     """A chunk's input, and parts, up to this size stand in the ledger itself, larger ones in the blob store."""
 
     max_part_bytes: int = Field(256 * MiB, ge=1, le=512 * MiB)
-    """A part may have this size before it is compressed; a larger one fails its chunk."""
+    """A part may have this size before it is compressed, less where its job says so; a larger one fails its chunk."""
 
     max_attempts: int = Field(4, ge=1)
     """How often a chunk may raise before it is set aside."""

@@ -14,6 +14,14 @@ COMPRESS_FROM_BYTES = 512
 HURRY_FROM_BYTES = 2**20
 """From there on compressing takes long enough to be done in half the time, for some 5 % more bytes."""
 DEFAULT_MAX_BYTES = 256 * 2**20
+LEAST_PART_BYTES = 16 * 2**20
+"""A part may always have so many bytes, before it is compressed."""
+PART_SHARE = 64
+"""It may have so many times the bytes of its input where that is more."""
+ELEMENT_BYTES = 16
+"""A value may have one element (what stands in a list or a mapping) for so many of the bytes it may have: an empty
+mapping is one byte as MessagePack and some 80 in Python."""
+LEAST_ELEMENTS, MOST_ELEMENTS = 2**16, 2**22
 MOST_CHUNKS = 64
 """So many may travel in one message."""
 RAW, ZSTD = b"\0", b"\1"
@@ -52,6 +60,32 @@ class FoldMessage(BaseModel):
     number: int = Field(ge=0, lt=2**31)
 
 
+class Expected(BaseModel):
+    """What the ledger keeps of a chunk until its window is folded, for who reads its part: any member may forge one."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    names: list[str]
+    part_bytes: int = Field(ge=0)
+
+    def pack(self) -> bytes:
+        """As kept in the ledger."""
+        return pack([self.names, self.part_bytes])
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Expected:
+        """Back from the ledger.
+
+        Raises:
+            BadMessage: It was not written by ``pack``.
+        """
+        try:
+            names, part_bytes = unpack(data)
+            return cls(names=names, part_bytes=part_bytes)
+        except (TypeError, ValueError) as error:
+            raise BadMessage(f"what the ledger expects of this chunk cannot be read: {error}") from None
+
+
 class ChunkEntry(BaseModel):
     """What the ledger keeps of a chunk until it is settled."""
 
@@ -64,6 +98,8 @@ class ChunkEntry(BaseModel):
     window: int
     data: list[bytes] | None = None
     """The items' bytes, where they are few enough to stand here; else they lie in the blob store."""
+    part_bytes: int = LEAST_PART_BYTES
+    """What its part may have before it is compressed: ``Job.max_part_bytes``."""
 
     @property
     def items(self) -> int:
@@ -77,7 +113,12 @@ class ChunkEntry(BaseModel):
 
     def pack(self) -> bytes:
         """As kept in the ledger."""
-        return pack([self.names, self.refs, self.last, self.window, self.data])
+        return pack([self.names, self.refs, self.last, self.window, self.data, self.part_bytes])
+
+    @property
+    def expected(self) -> Expected:
+        """What its part must keep to."""
+        return Expected(names=self.names, part_bytes=self.part_bytes)
 
     @classmethod
     def unpack(cls, data: bytes) -> ChunkEntry:
@@ -87,8 +128,8 @@ class ChunkEntry(BaseModel):
             BadMessage: It was not written by ``pack``.
         """
         try:
-            names, refs, last, window, inline = unpack(data)
-            return cls(names=names, refs=refs, last=last, window=window, data=inline)
+            names, refs, last, window, inline, part_bytes = unpack(data)
+            return cls(names=names, refs=refs, last=last, window=window, data=inline, part_bytes=part_bytes)
         except (TypeError, ValueError) as error:
             raise BadMessage(f"what the ledger holds of this chunk cannot be read: {error}") from None
 
@@ -97,7 +138,8 @@ def pack(value: Any, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:
     """A value as MessagePack, compressed with Zstandard where it is long enough to gain.
 
     Raises:
-        BadMessage: It holds what MessagePack does not carry, or is over ``max_bytes`` before compression.
+        BadMessage: It holds what MessagePack does not carry, is over ``max_bytes`` before compression, or has so many
+            elements that ``unpack`` would refuse it.
     """
     try:
         packed: bytes = msgpack.packb(value)
@@ -105,6 +147,8 @@ def pack(value: Any, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:
         raise BadMessage(f"a part cannot be packed: {error}") from None
     if len(packed) > max_bytes:
         raise BadMessage(f"a part has {len(packed):,} bytes; the limit is {max_bytes:,}")
+    if len(packed) > _most_elements(max_bytes):
+        _decode(packed, max_bytes)
     if len(packed) < COMPRESS_FROM_BYTES:
         return RAW + packed
     return ZSTD + zstandard.ZstdCompressor(level=3 if len(packed) < HURRY_FROM_BYTES else 1).compress(packed)
@@ -114,23 +158,48 @@ def unpack(data: bytes, max_bytes: int = DEFAULT_MAX_BYTES) -> Any:
     """The value that ``pack`` was given (tuples come back as lists).
 
     Raises:
-        BadMessage: Not such bytes, or over ``max_bytes`` when decompressed.
+        BadMessage: Not such bytes, over ``max_bytes`` when decompressed, or of too many elements for that.
+
+    Holds at most some 8 times ``max_bytes``, and 0.5 GiB besides the bytes themselves, whatever they are.
     """
     kind, body = data[:1], data[1:]
-    try:
-        if kind == ZSTD:
+    if kind == ZSTD:
+        try:
             size = zstandard.frame_content_size(body)
             if not 0 <= size <= max_bytes:
                 raise BadMessage(f"a packed value says it has {size:,} bytes; the limit is {max_bytes:,}")
             body = zstandard.ZstdDecompressor().decompress(body)
-        elif kind != RAW:
-            raise BadMessage("a packed value starts with an unknown byte")
-        if len(body) > max_bytes:
-            raise BadMessage(f"a packed value has {len(body):,} bytes; the limit is {max_bytes:,}")
-        return msgpack.unpackb(body, strict_map_key=False)
+        except zstandard.ZstdError as error:
+            raise BadMessage(f"a packed value cannot be read: {error}") from None
+    elif kind != RAW:
+        raise BadMessage("a packed value starts with an unknown byte")
+    if len(body) > max_bytes:
+        raise BadMessage(f"a packed value has {len(body):,} bytes; the limit is {max_bytes:,}")
+    return _decode(body, max_bytes)
+
+
+def _most_elements(max_bytes: int) -> int:
+    return min(MOST_ELEMENTS, max(LEAST_ELEMENTS, max_bytes // ELEMENT_BYTES))
+
+
+def _decode(body: bytes, max_bytes: int) -> Any:
+    """The value of MessagePack, which is refused as soon as it has too many elements."""
+    most = _most_elements(max_bytes)
+    left = most
+
+    def count(container: Any) -> Any:
+        nonlocal left
+        left -= len(container) + 1
+        if left < 0:
+            raise BadMessage(f"a packed value has more than {most:,} elements")
+        return container
+
+    hooks = {"list_hook": count, "object_hook": count} if len(body) > most else {}
+    try:
+        return msgpack.unpackb(body, strict_map_key=False, max_array_len=most, max_map_len=most, **hooks)
     except BadMessage:
         raise
-    except (zstandard.ZstdError, msgpack.UnpackException, ValueError, TypeError) as error:
+    except (msgpack.UnpackException, ValueError, TypeError) as error:
         raise BadMessage(f"a packed value cannot be read: {error}") from None
 
 

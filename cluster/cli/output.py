@@ -55,11 +55,11 @@ class Target(NamedTuple):
             told = orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
             write(Format(lambda _, out: out.write(told)), [], self.output)
             return []
-        write(self.chosen, parts.of_run(status.run, stores, config.max_part_bytes), self.output)
+        write(self.chosen, parts.of_run(status.run, job, stores, config.max_part_bytes), self.output)
         if job.draw is None or self.drawn is None:
             return []
         # Drawn here, from the input: from the nodes they would cross the network twice, and fill Redis.
-        found = job.aggregate(parts.of_run(status.run, stores, config.max_part_bytes))
+        found = job.aggregate(parts.of_run(status.run, job, stores, config.max_part_bytes))
         self.drawn.mkdir(exist_ok=True)
         walked = pictures.walk(paths(self.source))
         return annotate.write(job.draw, walked, found, self.drawn, workers=capacity.cores(), since=self.since)
@@ -240,6 +240,8 @@ def write(chosen: Format, parts: Iterable[Any], output: Path | None) -> None:
             _write_file(chosen, parts, output)
     except ValueError as error:
         raise errors.ClusterError(f"the result cannot be written: {error}") from error
+    except (TypeError, LookupError, AttributeError, ArithmeticError) as error:  # of an odd part
+        raise errors.ClusterError(f"the result cannot be written: {type(error).__name__}: {error}") from error
 
 
 def _write_file(chosen: Format, parts: Iterable[Any], output: Path) -> None:

@@ -234,6 +234,7 @@ class Coordinator:
             refs=[(ref.sha256, ref.size_bytes) for ref in refs],
             last=[item.last for item in chunk],
             data=data if inline else None,
+            part_bytes=self._job.max_part_bytes(chunk),
         )
         if not self._window:
             self._opened_at = time.monotonic()

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cluster import keys, wire
+import redis
+from billiard.exceptions import SoftTimeLimitExceeded
+
+from cluster import errors, keys, wire
 from cluster.job import Job
 from cluster.runs import FAN_IN, Stores, parts
-from cluster.runs.records import Worker
+from cluster.runs.records import FoldInputs, Unusable, Worker
 from cluster.settings import Settings
-from cluster.wire import FoldMessage
+from cluster.wire import Expected, FoldMessage
 
 log = logging.getLogger(__name__)
+MAX_REASON_CHARS = 500
+NOTHING = object()
 MAX_FAMILY_BYTES = 8 * 2**20
 """Neighbouring folds that are larger together, packed, stay as they are: a result may be any number of
 folds, and who joins it all at the end reads them one at a time."""
@@ -30,7 +36,8 @@ def run(
     """Join the parts of a window, or a family of folds, and commit the fold in their place.
 
     Run twice, at once, or before all parts are there, it changes nothing. A fold whose attempts ended badly too
-    often, or whose parts are gone, fails the run.
+    often, or whose parts are gone, fails the run. A part of a window that is not what the job gives of that chunk, or
+    has more bytes than it may have, is left out, and the chunk's items are missing.
 
     Returns:
         The fold of the next level, where this one was the last of its family; else how it ended.
@@ -50,10 +57,19 @@ def run(
         return _fail(message, stores, f"parts of window {message.number} are gone from Redis")
     if inputs.state != "ready":
         return inputs.state
-    if message.level and sum(map(parts.size_bytes, inputs.entries.values())) > MAX_FAMILY_BYTES:
+    if message.level and _family_bytes(inputs.entries) > MAX_FAMILY_BYTES:
         return _leave(message, stores, worker)
-    if any(entry != parts.NOTHING for entry in inputs.entries.values()):
-        value = job.aggregate(_load(message, inputs.entries, stores, config))
+    joining = _Joining(message, job, stores, config, inputs)
+    try:
+        value = joining.join()
+    except wire.BadMessage as error:
+        if not message.level:
+            raise
+        # Whoever reads the result is told; the windows in it are folded, and cannot be done again.
+        log.error("run %s, %s: a part cannot be joined: %s", message.run, name(message), error)  # noqa: TRY400
+        return _leave(message, stores, worker)
+    entry = parts.NOTHING
+    if value is not NOTHING:
         try:
             packed = wire.pack(value, config.max_part_bytes)
         except wire.BadMessage:
@@ -62,9 +78,9 @@ def run(
             raise
         scope = keys.fold_scope(message.run, message.level, message.number)
         entry = parts.place(stores.blobs, scope, packed, config.inline_bytes)
-    else:
-        entry = parts.NOTHING
-    state = stores.ledger.commit_fold(message.run, message.level, message.number, inputs.entries, entry)
+    state = stores.ledger.commit_fold(
+        message.run, message.level, message.number, inputs.entries, entry, joining.unusable.values()
+    )
     if state in ("folded now", "family complete"):
         _drop_inputs(message, inputs.entries, stores)
     else:
@@ -72,6 +88,14 @@ def run(
     if state == "family complete":
         return FoldMessage(run=message.run, level=message.level + 1, number=message.number // FAN_IN)
     return state
+
+
+def _family_bytes(entries: Mapping[str, bytes]) -> float:
+    """What these folds have together, packed; endless where one is no fold."""
+    try:
+        return sum(map(parts.size_bytes, entries.values()))
+    except wire.BadMessage:
+        return math.inf
 
 
 def _leave(message: FoldMessage, stores: Stores, worker: Worker) -> str:
@@ -85,10 +109,98 @@ def _fail(message: FoldMessage, stores: Stores, reason: str) -> str:
     return "failed"
 
 
-def _load(message: FoldMessage, entries: Mapping[str, bytes], stores: Stores, config: Settings) -> Iterator[Any]:
-    for name, entry in entries.items():
-        if entry != parts.NOTHING:
-            yield parts.load(stores.blobs, _scope(message, name), entry, config.max_part_bytes)
+class _Joining:
+    """Joins the parts of a fold that can be used. Any member of the cluster may have made them, or forged them."""
+
+    def __init__(
+        self, message: FoldMessage, job: Job, stores: Stores, config: Settings, inputs: FoldInputs
+    ) -> None:  # fmt: skip
+        self._message = message
+        self._job = job
+        self._stores = stores
+        self._config = config
+        self._inputs = inputs
+        self.unusable: dict[str, Unusable] = {}
+        """Chunks of a window whose parts are left out."""
+
+    def join(self) -> Any:
+        """All parts joined; ``NOTHING`` where there are none to join.
+
+        Raises:
+            wire.BadMessage: One of a fold's folds cannot be used.
+            errors.BlobError: Bytes are gone or wrong, and there are attempts left.
+        """
+        if all(entry == parts.NOTHING for entry in self._inputs.entries.values()):
+            return NOTHING
+        try:
+            return self._job.aggregate(self._load())
+        except (redis.RedisError, errors.BlobError, wire.BadMessage, SoftTimeLimitExceeded):
+            raise
+        except Exception:
+            if self._message.level or not self._find_odd_ones():
+                raise
+        return self._job.aggregate(self._load())
+
+    def _load(self) -> Iterator[Any]:
+        for name, entry in self._inputs.entries.items():
+            if entry != parts.NOTHING and name not in self.unusable:
+                try:
+                    yield self._load_one(name, entry)
+                except _Unusable as error:
+                    self._leave_out(name, str(error))
+
+    def _load_one(self, name: str, entry: bytes) -> Any:
+        most, names = self._config.max_part_bytes, None
+        try:
+            if not self._message.level:
+                expected = Expected.unpack(self._inputs.expected[name])
+                most, names = min(most, expected.part_bytes), set(expected.names)
+            value = parts.load(self._stores.blobs, _scope(self._message, name), entry, most)
+            self._job.check_part(value, names)
+        except errors.BlobError as error:
+            if self._message.level or self._inputs.attempts.failed + 1 < self._config.max_attempts:
+                raise
+            raise _Unusable(str(error)) from None
+        except ValueError as error:
+            if self._message.level:
+                raise wire.BadMessage(str(error)) from None
+            raise _Unusable(str(error)) from None
+        return value
+
+    def _find_odd_ones(self) -> bool:
+        """Leave out the parts of a window that cannot even be joined alone; whether there are any."""
+        found = False
+        for name, entry in self._inputs.entries.items():
+            if entry == parts.NOTHING or name in self.unusable:
+                continue
+            try:
+                self._job.aggregate(iter([self._load_one(name, entry)]))
+            except (redis.RedisError, errors.BlobError, SoftTimeLimitExceeded):
+                raise
+            except _Unusable as error:
+                self._leave_out(name, str(error))
+                found = True
+            except Exception as error:  # noqa: BLE001 - whatever an aggregator raises of what it does not know
+                self._leave_out(name, f"{type(error).__name__}: {error}")
+                found = True
+        return found
+
+    def _leave_out(self, chunk: str, why: str) -> None:
+        try:
+            names: Sequence[str] = Expected.unpack(self._inputs.expected[chunk]).names
+        except wire.BadMessage:  # then the chunk itself is the one thing that can be named
+            names = [f"chunk {chunk}"]
+        reason = f"its part is not what the job {self._job.name} gives: {why}"[:MAX_REASON_CHARS]
+        reason = reason.encode("utf-8", "backslashreplace").decode()
+        log.error(
+            "run %s, chunk %s is set aside: %s", self._message.run, chunk, reason,
+            extra={"event": "set-aside", "run": self._message.run, "chunk": chunk},
+        )  # fmt: skip
+        self.unusable[chunk] = Unusable(chunk, reason, names)
+
+
+class _Unusable(ValueError):
+    """Why the part of a chunk cannot be used."""
 
 
 def _drop_inputs(message: FoldMessage, entries: Mapping[str, bytes], stores: Stores) -> None:

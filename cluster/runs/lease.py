@@ -110,11 +110,11 @@ class Lease:
         after = at._replace(windows=at.windows + 1, chunks=at.chunks + len(entries), size_bytes=size_bytes)
         state = self.ledger.scripts.word(
             "open_window",
-            [keys.run(self.run, name) for name in ("", "chunks", "windows", "failures")],
+            [keys.run(self.run, name) for name in ("", "chunks", "windows", "failures", "expected")],
             [
                 self.fence, at.windows, at.chunks, at.chunks_read, at.items, after.size_bytes, at.digest, unreadable,
                 self.ledger.retention_s, len(failures), *(word for pair in failures.items() for word in pair),
-                *(entry.pack() for entry in entries),
+                *(word for entry in entries for word in (entry.pack(), entry.expected.pack())),
             ],
         )  # fmt: skip
         return after if self._held(state) else None

@@ -26,6 +26,7 @@ from cluster.runs.records import (
     FoldInputs,
     Progress,
     Running,
+    Unusable,
     Worker,
 )
 from cluster.runs.scripts import Scripts
@@ -113,7 +114,7 @@ class Ledger:
         with self.redis.pipeline(transaction=False) as pipe:
             for window in self.open_windows(run):
                 pipe.unlink(keys.parts(run, window))
-            for name in ("chunks", "windows", "claims", "done", "attempts", "copies"):
+            for name in ("chunks", "expected", "windows", "claims", "done", "attempts", "copies"):
                 pipe.unlink(keys.run(run, name))
             pipe.execute()
 
@@ -226,7 +227,7 @@ class Ledger:
             [
                 *_names(run, "", "done", "windows"),
                 keys.parts(run, number if level == 0 else -1),
-                *_names(run, "folds", "claims", "attempts"),
+                *_names(run, "folds", "claims", "attempts", "expected"),
             ],
             [
                 level, number, FAN_IN, job, worker.start, worker.node,
@@ -238,11 +239,14 @@ class Ledger:
             return FoldInputs(state, Attempts(*answer[1:4]))
         if state != "ready":
             return FoldInputs(state)
-        found = {name.decode(): entry for name, entry in zip(answer[1::2], answer[2::2], strict=True)}
-        ordered = sorted(found, key=lambda name: int(name.rpartition(":")[2]))
-        return FoldInputs(state, entries={name: found[name] for name in ordered})
+        names = [name.decode() for name in answer[2::3]]  # in the order of the input
+        entries, expected = (dict(zip(names, answer[at::3], strict=True)) for at in (3, 4))
+        return FoldInputs(state, Attempts(failed=answer[1]), entries, expected)
 
-    def commit_fold(self, run: str, level: int, number: int, inputs: Collection[str], entry: bytes) -> str:
+    def commit_fold(
+        self, run: str, level: int, number: int, inputs: Collection[str], entry: bytes,
+        unusable: Iterable[Unusable] = (),
+    ) -> str:  # fmt: skip
         """Hand in a fold; its inputs go. The last window's fold ends the run.
 
         Args:
@@ -252,19 +256,21 @@ class Ledger:
             inputs: What it joined, as ``fold_inputs`` named it. Where the ledger does not stand there any more, since
                 its Redis lost its last moments, the fold is dropped.
             entry: Where it lies, see ``parts``.
+            unusable: Chunks of a window whose parts are not in it; their items are missing.
 
         Returns:
             "folded now"; "family complete" (now, and all its siblings are there: fold them);
             or why it was dropped: "folded", "unknown", or the state of a run that is over.
         """
+        about = [word for one in unusable for word in (one.chunk, one.why, len(one.names), *one.names)]
         return self.scripts.word(
             "fold",
             [
                 *_names(run, "", "windows"),
                 keys.parts(run, number if level == 0 else -1),
-                *_names(run, "folds", "claims", "attempts", "events"),
+                *_names(run, "folds", "claims", "attempts", "events", "failures", "expected"),
             ],
-            [level, number, entry, FAN_IN, self.retention_s, *inputs],
+            [level, number, entry, FAN_IN, self.retention_s, len(about), *about, *inputs],
         )
 
     # For whoever asks
@@ -312,6 +318,7 @@ class Ledger:
 
         Raises:
             errors.UnknownRun: There is no such run.
+            errors.RunFailed: What Redis holds of it is not what we write.
         """
         with self.redis.pipeline(transaction=False) as pipe:  # in a transaction a full Redis does not even read
             pipe.hgetall(keys.run(run))
@@ -325,16 +332,19 @@ class Ledger:
             fields, (seconds, micros), failed, running, nodes, refusals, *rest = pipe.execute()
         if b"state" not in fields:
             raise errors.UnknownRun(f"no run {run!r} in this cluster (`cluster runs` lists them)")
-        return from_ledger(
-            run,
-            _text(fields),
-            _text(rest[0] if rest else {}),
-            {node: int(chunks) for node, chunks in _text(nodes).items()},
-            _text(refusals),
-            failed=failed,
-            running=running,
-            now_s=seconds + micros / 1e6,
-        )
+        try:
+            return from_ledger(
+                run,
+                _text(fields),
+                _text(rest[0] if rest else {}),
+                {node: int(chunks) for node, chunks in _text(nodes).items()},
+                _text(refusals),
+                failed=failed,
+                running=running,
+                now_s=seconds + micros / 1e6,
+            )
+        except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+            raise errors.RunFailed(f"what Redis holds of the run {run} cannot be read: {error}") from error
 
     def events(self, run: str) -> list[Event]:
         """The story of a run, oldest first: its last two thousand changes."""
@@ -364,8 +374,8 @@ class Ledger:
                 break
             try:
                 found.append(self.status(name, failures=False))
-            except errors.UnknownRun:
-                continue  # it has expired: see ``expired``
+            except (errors.UnknownRun, errors.RunFailed):
+                continue  # it has expired (see ``expired``), or cannot be read
         return found
 
     def unsettled(self, run: str) -> list[int]:
@@ -403,9 +413,18 @@ class Ledger:
         return sum(chunks for chunks, _ in done), sum(seconds for _, seconds in done)
 
     def folds(self, run: str) -> list[tuple[int, int, bytes]]:
-        """The parts that are the result as (level, number, part entry), in the order of the input."""
+        """The parts that are the result as (level, number, part entry), in the order of the input.
+
+        Raises:
+            errors.RunFailed: Another thing is among them.
+        """
         found: Any = self.redis.hgetall(keys.run(run, "folds"))
-        rows = [(*map(int, name.decode().split(":")), entry) for name, entry in found.items()]
+        rows = []
+        for name, entry in found.items():
+            row = re.fullmatch(rb"(\d|1[0-5]):(\d{1,10})", name)
+            if row is None:
+                raise errors.RunFailed(f"the result of the run {run} is damaged: it has a part {name!r}")
+            rows.append((int(row[1]), int(row[2]), entry))
         return sorted(rows, key=lambda row: row[1] * FAN_IN ** row[0])
 
     def windows(self, run: str) -> int:
@@ -488,4 +507,4 @@ def _names(run: str, *what: str) -> list[str]:
 
 
 def _text(row: Mapping[bytes, bytes]) -> dict[str, str]:
-    return {name.decode(): value.decode() for name, value in row.items()}
+    return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in row.items()}

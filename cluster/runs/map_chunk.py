@@ -188,7 +188,8 @@ class _Work:
             entry = ChunkEntry.unpack(claim.entry)
             items, failures = self._fetch(chunk, entry, last_attempt=claim.attempts.failed + 1 >= config.max_attempts)
             part = self._job.run_task(items, options)
-            packed = wire.pack(part.value, config.max_part_bytes)
+            packed = wire.pack(part.value, min(config.max_part_bytes, entry.part_bytes))
+            _check(self._job, part.value, entry)
             scope = keys.parts_scope(self._run, entry.window)
             placed = parts.place(store, scope, packed, config.inline_bytes)
             # Names that are not of this chunk would count against others.
@@ -283,6 +284,18 @@ def set_aside(run: str, chunk: int, stores: Stores, entry: bytes, reason: str, w
     if committed.states[chunk] in ("settled now", "settled"):
         stores.blobs.drop(keys.input_scope(run, chunk))
     return committed
+
+
+def _check(job: Job, value: Any, entry: ChunkEntry) -> None:
+    """Hold a part to what its readers hold it to.
+
+    Raises:
+        errors.BadPart: It is not what the job gives of this chunk.
+    """
+    try:
+        job.check_part(value, set(entry.names))
+    except ValueError as error:
+        raise errors.BadPart(f"its part is not what the job {job.name} gives: {error}") from None
 
 
 def _unfit(job: Job, label: str) -> str:

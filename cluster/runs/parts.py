@@ -13,10 +13,13 @@ import msgpack
 
 from cluster import blobs, errors, keys, wire
 from cluster.blobs import BlobStore, Ref
+from cluster.job import Job
 from cluster.runs import FAN_IN, Stores
 
 INLINE, BLOB = b"i", b"b"
 NOTHING = b""
+OVERHEAD_BYTES = 2**16
+"""What packing may add to a value that cannot be compressed."""
 
 
 def place(store: BlobStore, scope: str, packed: bytes, inline_bytes: int) -> bytes:
@@ -29,28 +32,34 @@ def place(store: BlobStore, scope: str, packed: bytes, inline_bytes: int) -> byt
 
 
 def load(store: BlobStore, scope: str, entry: bytes, max_bytes: int) -> Any:
-    """The part of an entry that is not ``NOTHING``.
+    """The part of an entry that is not ``NOTHING``; nothing of it is held that is over ``max_bytes``.
 
     Raises:
         errors.BlobError: Its bytes are gone or wrong.
-        wire.BadMessage: It cannot be read.
+        wire.BadMessage: It cannot be read, or is too large.
     """
     if entry[:1] == INLINE:
         return wire.unpack(entry[1:], max_bytes)
-    sha256, size_bytes = msgpack.unpackb(entry[1:])
-    return wire.unpack(blobs.get_one(store, scope, Ref(sha256, size_bytes)), max_bytes)
+    ref = _ref(entry)
+    if ref.size_bytes > max_bytes + OVERHEAD_BYTES:
+        raise wire.BadMessage(f"a packed value has {ref.size_bytes:,} bytes; the limit is {max_bytes:,}")
+    return wire.unpack(blobs.get_one(store, scope, ref), max_bytes)
 
 
 def size_bytes(entry: bytes) -> int:
-    """The size of an entry's packed part."""
-    return int(msgpack.unpackb(entry[1:])[1]) if entry[:1] == BLOB else len(entry)
+    """The size of an entry's packed part.
+
+    Raises:
+        wire.BadMessage: It is no entry.
+    """
+    return _ref(entry).size_bytes if entry[:1] == BLOB else len(entry)
 
 
-def of_run(run: str, stores: Stores, max_bytes: int) -> Iterator[Any]:
+def of_run(run: str, job: Job, stores: Stores, max_bytes: int) -> Iterator[Any]:
     """The parts that together are a finished run's result, one at a time, in the order of the input.
 
     Raises:
-        errors.RunFailed: Some are gone, or are there twice.
+        errors.RunFailed: Some are gone, are there twice, or are not what the job gives.
         errors.BlobError: The bytes of one are gone or wrong.
     """
     folds = stores.ledger.folds(run)
@@ -59,4 +68,27 @@ def of_run(run: str, stores: Stores, max_bytes: int) -> Iterator[Any]:
         raise errors.RunFailed(f"the result of the run {run} is damaged: {windows} of its {total} windows are there")
     for level, number, entry in folds:
         if entry != NOTHING:
-            yield load(stores.blobs, keys.fold_scope(run, level, number), entry, max_bytes)
+            try:
+                value = load(stores.blobs, keys.fold_scope(run, level, number), entry, max_bytes)
+                job.check_part(value)
+            except ValueError as error:
+                raise errors.RunFailed(
+                    f"the result of the run {run} is damaged: the part {level}:{number} is none of the job {job.name}:"
+                    f" {error}"
+                ) from None
+            yield value
+
+
+def _ref(entry: bytes) -> Ref:
+    """Where the part of an entry lies.
+
+    Raises:
+        wire.BadMessage: It is no such entry.
+    """
+    try:
+        sha256, size_bytes = msgpack.unpackb(entry[1:])
+    except (msgpack.UnpackException, ValueError, TypeError):
+        sha256, size_bytes = None, None
+    if entry[:1] != BLOB or not isinstance(sha256, str) or not isinstance(size_bytes, int) or size_bytes < 0:
+        raise wire.BadMessage("what the ledger holds of this part is no address")
+    return Ref(sha256, size_bytes)

@@ -89,8 +89,19 @@ class FoldInputs(NamedTuple):
 
     state: str
     attempts: Attempts = Attempts()
+    """Of this fold so far; those that raised only, where it is ready."""
     entries: Mapping[str, bytes] = {}
     """Chunk (level 0) or "level:number" -> part entry, in the order of the input."""
+    expected: Mapping[str, bytes] = {}
+    """Chunk -> what is expected of its part (``wire.Expected``); b"" where that is gone, or of a fold."""
+
+
+class Unusable(NamedTuple):
+    """A chunk whose part cannot be used, as it is not what its job gives; its items are missing."""
+
+    chunk: str
+    why: str
+    names: Sequence[str]
 
 
 class Progress(NamedTuple):

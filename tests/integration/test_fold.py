@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import msgpack
 import pytest
 import redis
+import zstandard
 
-from cluster import errors, keys
+from cluster import errors, keys, wire
 from cluster.runs import FAN_IN, Stores, fold, map_chunk
 from cluster.runs.records import MOST_KILLS
 from cluster.wire import FoldMessage, MapMessage
@@ -113,6 +117,98 @@ def test_a_window_that_has_other_chunks_by_now_is_not_folded(stores: Stores) -> 
     assert stores.ledger.commit_fold(run.run, 0, 0, inputs.entries, b"i") == "folded"
     stores.ledger.redis.hset(keys.run(run.run, "windows"), "0", "0 3")
     assert stores.ledger.commit_fold(run.run, 0, 0, inputs.entries, b"i") == "folded now"
+
+
+MANY = 2**25
+BOMB = b"\1" + zstandard.ZstdCompressor().compress(b"\xdd" + MANY.to_bytes(4, "big") + b"\x90" * MANY)
+FORGED = {
+    "a bomb": (b"i" + BOMB, "the limit is"),
+    "a bomb of elements": (b"i\0\xdd" + (2**21).to_bytes(4, "big") + b"\x80" * 2**21, "array_len"),
+    "no part": (b"nonsense", "no address"),
+    "an address of another kind": (b"b" + msgpack.packb([1, "many"]), "no address"),
+    "an address of too much": (b"b" + msgpack.packb(["0" * 64, 2**40]), "the limit is"),
+    "no mapping": (b"i" + wire.pack(7), "maps no items"),
+    "the name of another chunk": (b"i" + wire.pack({"item 0": "forged"}), "'item 0', which is none of its items"),
+}
+
+
+@pytest.mark.parametrize("how", FORGED)
+def test_forged_parts_cost_their_own_items_only(how: str, stores: Stores, client: redis.Redis) -> None:
+    forged, why = FORGED[how]
+    run = Run(stores, window_chunks=3)
+    run.do(0), run.do(1), run.do(2)
+    client.hset(keys.parts(run.run, 0), "1", forged)
+    run.end_split(3, 1)
+    assert run.fold(0, 0) == "folded now"
+    assert (run.status.state, run.status.items_done) == ("done", 2)
+    assert run.result() == {"item 0": "0", "item 2": "2"}
+    [failure] = run.status.failures
+    assert failure.item == "item 1"
+    assert why in failure.reason
+    assert run.events()[-2:] == [("set-aside", "1"), ("done", "")]
+    assert not client.exists(keys.run(run.run, "expected"))
+
+
+def test_parts_nobody_can_join_are_left_out(stores: Stores, client: redis.Redis) -> None:
+    """The job has no check of its own: its aggregator tells which part it is."""
+    job = dataclasses.replace(JOB, aggregate=lambda parts: {name: it for part in parts for name, it in part.items()})
+    run = Run(stores)
+    run.do(0), run.do(1)
+    client.hset(keys.parts(run.run, 0), "0", b"i" + wire.pack("text"))
+    message = FoldMessage(run=run.run, level=0, number=0)
+    assert fold.run(message, job, stores, CONFIG, on("n1")) == "folded now"
+    [failure] = run.status.failures
+    assert (failure.item, "AttributeError" in failure.reason) == ("item 0", True)
+
+
+def test_parts_whose_blobs_are_gone_are_missing_in_the_end(stores: Stores, client: redis.Redis) -> None:
+    config = CONFIG.model_copy(update={"inline_bytes": 0})
+    run = Run(stores)
+    for chunk in (0, 1):
+        map_chunk.run(MapMessage(run=run.run, chunks=[chunk]), JOB, stores, config, on("n1"))
+    scope = keys.blobs(keys.parts_scope(run.run, 0))
+    [gone, _] = client.hkeys(scope)
+    client.hdel(scope, gone)
+    message = FoldMessage(run=run.run, level=0, number=0)
+    for _ in range(CONFIG.max_attempts - 1):
+        with pytest.raises(errors.BlobMissing):
+            fold.run(message, JOB, stores, config, on("n1"))
+        stores.ledger.end_attempt(run.run, "fold 0:0", "failed", on("n1"), "for this test")
+    assert fold.run(message, JOB, stores, config, on("n1")) == "folded now"
+    assert run.status.items_failed == 1
+
+
+def test_forged_folds_are_not_joined_and_named_by_the_result(stores: Stores, client: redis.Redis) -> None:
+    run = Run(stores, windows=FAN_IN, window_chunks=1)
+    for chunk in range(FAN_IN):
+        run.do(chunk)
+        run.fold(0, chunk)
+    client.hset(keys.run(run.run, "folds"), "0:7", b"i" + BOMB)
+    assert run.fold(1, 0) == "large enough"
+    run.end_split(FAN_IN, FAN_IN)
+    assert run.status.state == "done"
+    with pytest.raises(errors.RunFailed, match=r"damaged: the part 0:7 is none of the job lengths: .* limit is"):
+        run.result()
+
+
+@pytest.mark.parametrize("name", ["nonsense", "99:0", "0:-1"])
+def test_a_fold_of_another_name_is_an_error(name: str, stores: Stores, client: redis.Redis) -> None:
+    run = Run(stores)
+    client.hset(keys.run(run.run, "folds"), name, b"i")
+    with pytest.raises(errors.RunFailed, match="damaged"):
+        run.result()
+
+
+@pytest.mark.parametrize(("what", "key", "value"), [
+    ("started_at", "", b"yesterday"), ("options", "", b"{"), ("state", "", b"\xff"), ("n1", "nodes", b"many"),
+])  # fmt: skip
+def test_a_forged_row_of_a_run_is_one_clear_error(
+    what: str, key: str, value: bytes, stores: Stores, client: redis.Redis
+) -> None:
+    run = Run(stores)
+    client.hset(keys.run(run.run, key), what, value)
+    with pytest.raises(errors.RunFailed, match="cannot be read"):
+        assert run.status
 
 
 @pytest.mark.parametrize("damage", ["lost", "twice"])

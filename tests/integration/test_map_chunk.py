@@ -186,6 +186,22 @@ def test_a_part_that_cannot_travel_is_not_tried_again(stores: Stores) -> None:
     assert "cannot be packed" in run.status.failures[0].reason
 
 
+def test_a_part_with_other_names_is_a_failed_attempt(stores: Stores) -> None:
+    run = Run(stores, fail="other names")
+    ended = run.do(0)
+    assert isinstance(ended, map_chunk.TryAgain)
+    assert "it names 'item 99', which is none of its items" in ended.reason
+    assert run.events()[-1] == ("failed", "0")
+
+
+def test_a_part_over_what_its_job_allows_is_set_aside(stores: Stores) -> None:
+    run = Run(stores)
+    entry = run.upload(0, 0).model_copy(update={"part_bytes": 5})
+    stores.ledger.redis.hset(keys.run(run.run, "chunks"), "0", entry.pack())
+    assert run.do(0) == "set aside (settled now)"
+    assert "the limit is 5" in run.status.failures[0].reason
+
+
 def test_a_damaged_chunk_entry_is_set_aside_by_its_number(stores: Stores, client: redis.Redis) -> None:
     run = Run(stores)
     client.hset(keys.run(run.run, "chunks"), "0", b"nonsense")

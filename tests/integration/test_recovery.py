@@ -132,7 +132,7 @@ def test_tiny_chunks_travel_together_and_a_bad_one_harms_no_other(
     [failure] = found.failures
     assert (failure.item, found.chunks_settled) == ("100.txt", 400)
     assert "process was ended 3 times" in failure.reason
-    answer = job.result(parts.of_run(run, stores, config.max_part_bytes), options)
+    answer = job.result(parts.of_run(run, job, stores, config.max_part_bytes), options)
     assert answer == {path.name: str(path.stat().st_size) for path in source.iterdir() if path.name != "100.txt"}
     assert told["total"]["cluster.measure"] < 200, worker.text()
 
@@ -448,7 +448,7 @@ def test_what_redis_has_forgotten_is_entered_and_done_again(
         run = opened.start(job, options)
         assert opened.coordinate(job, run, Given(job, [source], options), wait) == "done"
         assert remembered == ["used"]
-        parts_of = parts.of_run(run, stores, config.max_part_bytes)
+        parts_of = parts.of_run(run, job, stores, config.max_part_bytes)
         assert job.result(parts_of, options) == job.run_locally(source)
     found = stores.ledger.status(run)
     assert sum(found.nodes.values()) == found.chunks_settled == found.chunks_total == found.items_done == 40

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+from aggregators import by_name
 from cluster import keys, settings
 from cluster.job import Job, Option
 from cluster.runs import Stores, fold, map_chunk, parts
@@ -18,6 +19,8 @@ from tasks import Part
 def lengths(chunk: Chunk, *, fail: str = "") -> Part[dict[str, str]]:
     if fail == "no failures told" and chunk[0].name == "item 1":
         return Part({}, None)  # type: ignore[arg-type]
+    if fail == "other names":
+        return Part({"item 99": "0"})
     if fail == "unpackable":
         return Part({"it": object()})  # type: ignore[dict-item]
     if fail and not (fail.startswith(("item", "no failures")) and fail != chunk[0].name):
@@ -30,7 +33,7 @@ JOB = Job(
     about="for this test",
     split=lambda source, chunk_size=1: iter(()),
     task=lengths,
-    aggregate=lambda found: {name: text for part in found for name, text in part.items()},
+    aggregate=by_name.join,
     options=(Option("fail", str, "", "why to fail"),),
 )
 CONFIG = settings.Settings(max_attempts=3, retry_delay_s=1)
@@ -85,7 +88,7 @@ class Run:
         return [(event.event, event.chunk) for event in self.stores.ledger.events(self.run)]
 
     def result(self) -> Any:
-        return JOB.result(parts.of_run(self.run, self.stores, 2**20), {})
+        return JOB.result(parts.of_run(self.run, JOB, self.stores, 2**20), {})
 
     @property
     def status(self) -> Any:

@@ -57,6 +57,19 @@ def test_a_part_travels_whole(job: Job, source: Path, options: Options) -> None:
         assert wire.unpack(wire.pack(value)) == value
 
 
+def test_a_part_keeps_to_what_its_readers_expect(job: Job, source: Path, options: Options) -> None:
+    for chunk in chunks(job, source):
+        value = wire.unpack(wire.pack(job.run_task(chunk, options).value, job.max_part_bytes(chunk)))
+        job.check_part(value, {item.name for item in chunk})
+        job.check_part(job.aggregate([value]))
+
+
+@pytest.mark.parametrize("odd", [None, 7, [], "text", {"words": b"a\nb", "counts": b"1"}, {"x": None}, {1: {}}])
+def test_a_part_of_another_shape_is_refused(job: Job, odd: object) -> None:
+    with pytest.raises(ValueError, match=r"\S"):
+        job.check_part(odd, {"x"})
+
+
 def test_a_task_run_twice_gives_an_equal_part(job: Job, source: Path, options: Options) -> None:
     assert values(job, source, options) == values(job, source, options)
 

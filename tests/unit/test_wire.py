@@ -43,6 +43,32 @@ def test_a_value_over_the_limit_is_refused_on_both_sides() -> None:
         wire.unpack(packed, max_bytes=5_000)
 
 
+NESTED = b"\x91" * 1000 + b"\xdd" + (2**15).to_bytes(4, "big") + b"\x80" * 2**15
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xdd" + (2**17).to_bytes(4, "big") + b"\xc0" * 2**17,
+        b"\xdf" + (2**17).to_bytes(4, "big") + b"\x01\x80" * 2**17,
+        b"\x9f" + NESTED * 15,
+        b"\xdd\xff\xff\xff\xff",
+        b"\x91" * 5000,
+    ],
+)
+def test_values_of_too_many_elements_are_refused(body: bytes) -> None:
+    with pytest.raises(wire.BadMessage):
+        wire.unpack(b"\0" + body, max_bytes=2**20)
+
+
+def test_a_value_that_readers_would_refuse_is_not_sent() -> None:
+    assert len(wire.unpack(wire.pack([0] * 60_000, 2**20), 2**20)) == 60_000
+    with pytest.raises(wire.BadMessage, match="max_array_len"):
+        wire.pack([0] * 70_000, 2**20)
+    with pytest.raises(wire.BadMessage, match="more than 65,536 elements"):
+        wire.pack([[0] * 1000] * 70, 2**20)
+
+
 @pytest.mark.parametrize(
     "data",
     [
