@@ -69,7 +69,6 @@ def test_a_run_that_no_node_can_serve_says_what_each_lacks_and_goes_on_when_one_
         assert failed.returncode == errors.JobUnavailable.exit_code
         assert "picky@drill;firm" in failed.stderr
         assert "bare@test: it has no drill" in failed.stderr
-        assert rows(redis_url)["bare@test"]["missing"]["picky@drill;firm"] == "it has no drill"
         with start_cluster("submit", "--job", "picky", "--tool", "drill", source, "--broker", redis_url) as waiting:
             assert waiting.stderr is not None
             assert any("bare@test: it has no drill" in line for line in waiting.stderr)
