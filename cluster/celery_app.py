@@ -47,7 +47,9 @@ def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
     except ValueError as error:
         raise errors.BadSetting(f"the broker URL {redis_client.masked(url)} cannot be used: {error}") from None
     TRANSPORT_ALIASES.update(TRANSPORTS)
-    app = Celery("cluster", broker=broker.url, backend=f"cluster.chord_backend.ChordBackend+{url}", control=CONTROL)
+    # The backend finds its URL in the app: Celery shows what is in its settings (`report`, `graph`, `inspect conf`).
+    app = Celery("cluster", broker=broker.url, backend="cluster.chord_backend.ChordBackend", control=CONTROL)
+    app.cluster_broker = url
     app.conf.update(
         broker_use_ssl=broker.ssl,
         # What comes from other machines is JSON, never code.

@@ -21,9 +21,10 @@ MOST_SHOWN_CHARS = 200
 ALLOWED = (
     "active", "active_queues", "clock", "conf", "disable_events", "dump_active", "dump_conf", "dump_reserved",
     "dump_revoked", "dump_schedule", "dump_tasks", "enable_events", "heartbeat", "ping", "query_task", "registered",
-    "report", "reserved", "revoked", "scheduled", "shutdown", "stats",
+    "report", "reserved", "revoked", "scheduled", "shutdown",
 )  # fmt: skip
 """Celery's own commands that a node does as they are."""
+OF_THE_BROKER = ("transport", "hostname", "port", "virtual_host", "userid")
 OF_THE_RUN = "a chunk belongs to its run: to end that, type `cluster cancel RUN`"
 OF_THE_OWNER = "the owner of the machine sets how many slots it has (CLUSTER_SLOTS) and when it fills them"
 REFUSED = {
@@ -142,6 +143,14 @@ def cancel_consumer(consumer: Any, queue: str) -> Answer:
     return {"ok": f"no longer consuming from {queue}"}
 
 
+def stats(consumer: Any) -> Answer:
+    """Of the broker only where it is: its options may hold passwords of sentinels and keys."""
+    found: Answer = consumer.controller.stats()
+    if isinstance(found["broker"], dict):  # else it is not connected
+        found["broker"] = {name: found["broker"].get(name) for name in OF_THE_BROKER}
+    return found
+
+
 def _positive(number: Any) -> int:
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise ValueError(f"{str(number)[:20]!r} is no number of slots")
@@ -153,5 +162,6 @@ OURS: dict[str, Callable[..., Answer]] = {
     "cancel_consumer": cancel_consumer,
     "pool_grow": pool_grow,
     "pool_shrink": pool_shrink,
+    "stats": stats,
 }
 """What a node does otherwise than Celery's workers do."""
