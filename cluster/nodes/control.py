@@ -97,7 +97,8 @@ def pool_grow(consumer: Any, n: int = 1) -> Answer:
     number = min(_positive(n), room)
     consumer.pool.grow(number)
     consumer._update_prefetch_count(number)
-    return {"ok": f"pool will grow by {number}, to {gate.slots + number} of {gate.most} slots"}
+    gate.slots += number
+    return {"ok": f"pool will grow by {number}, to {gate.slots} of {gate.most} slots"}
 
 
 def pool_shrink(consumer: Any, n: int = 1) -> Answer:
@@ -114,7 +115,8 @@ def pool_shrink(consumer: Any, n: int = 1) -> Answer:
         if not number:
             raise
     consumer._update_prefetch_count(-number)
-    return {"ok": f"pool will shrink by {number}, to {gate.slots - number} of {gate.most} slots"}
+    gate.slots -= number
+    return {"ok": f"pool will shrink by {number}, to {gate.slots} of {gate.most} slots"}
 
 
 def add_consumer(consumer: Any, queue: str, **more: Any) -> Answer:
