@@ -21,13 +21,14 @@ __all__ = ["__version__", "app"]
 
 def __getattr__(name: str) -> Any:
     if name == "app":
-        from cluster import celery_app, errors
+        from cluster import celery_app, errors, logs
 
         try:
             globals()["app"] = celery_app.build()
         except errors.ClusterError as error:
             if "celery" not in Path(sys.argv[0]).parts[-2:]:
                 raise
-            raise SystemExit(f"cluster: {error}") from None  # `celery` would show where it was raised, and little else
+            # `celery` would show where it was raised, and little else.
+            raise SystemExit(f"cluster: {logs.of_error(error)}") from None
         return globals()["app"]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -145,7 +145,7 @@ class TextFormatter(logging.Formatter):
         node = getattr(record, "node", None) or self._node
         about = f"{plain(node)}: " if node else ""
         line = f"{self.formatTime(record, self.datefmt)} {record.levelname} {about}{plain(record.getMessage())}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return f"{line}\n{plain_lines(self.formatException(record.exc_info))}" if record.exc_info else line
 
 
 class JsonFormatter(logging.Formatter):
@@ -238,6 +238,25 @@ class RotatingHandler(WatchedFileHandler):
 def plain(text: str) -> str:
     """Text from elsewhere on one line, unable to steer a terminal."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def plain_lines(text: str) -> str:
+    """Text of several lines of ours, of which none can steer a terminal."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
+def plain_json(text: str) -> str:
+    """JSON of the same value, unable to steer a terminal."""
+    return "\n".join(
+        line if line.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
+        for line in text.split("\n")
+    )
+
+
+def of_error(error: object) -> str:
+    """What an error says. Lines after the first are indented, so that none that it quotes passes for one of ours."""
+    first, *more = str(error).split("\n")
+    return "\n  ".join([plain(first), *(plain(line.lstrip(" ")) for line in more)])
 
 
 def _is(path: Path, stream: IO[str]) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 from pydantic import SecretStr
 
-from cluster import errors, keys, redis_client, runs
+from cluster import errors, keys, logs, redis_client, runs
 from cluster.bundles import shelf
 from cluster.job import Job, Source, paths
 from cluster.runs import Stores, demand
@@ -156,8 +156,9 @@ def _take(supervisor: Supervisor, run: str) -> None:
             return
         except Busy as error:
             if time.monotonic() > deadline:
+                owner = logs.plain(str(error))
                 raise errors.RunBusy(
-                    f"{error} coordinates the run {run} now; `cluster result {run} --wait` waits for it"
+                    f"{owner} coordinates the run {run} now; `cluster result {run} --wait` waits for it"
                 ) from None
             time.sleep(LEASE_POLL_S)
 

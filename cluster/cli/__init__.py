@@ -9,8 +9,10 @@ import contextlib
 import difflib
 import gc
 import importlib
+import io
 import os
 import sys
+import traceback
 
 import click
 
@@ -116,24 +118,27 @@ def _run(arguments: list[str] | None) -> int:
         say(error.format_message())
         return errors.UsageError.exit_code
     except click.ClickException as error:
-        with contextlib.suppress(OSError):
-            error.show()
+        told = io.StringIO()
+        error.show(told)
+        say(told.getvalue().rstrip("\n"))
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return errors.INTERRUPTED_EXIT_CODE
     except errors.ClusterError as error:
-        say(f"cluster: {error}")
+        say(f"cluster: {logs.of_error(error)}")
         return error.exit_code
     except BrokenPipeError:  # whoever read our output has gone (`| head`)
         return errors.ClusterError.exit_code
     except OSError as error:
-        say(f"cluster: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        where = f": {logs.plain(str(error.filename))}" if error.filename else ""
+        say(f"cluster: {logs.of_error(error.strerror or error)}{where}")
         return errors.ClusterError.exit_code
-    except Exception as error:
-        if not _is_redis(error):
-            raise
+    except Exception as error:  # noqa: BLE001 - it ends here, told in full
+        if not _is_redis(error):  # ours
+            say(traceback.format_exc().rstrip("\n"))
+            return errors.ClusterError.exit_code
         full = "OutOfMemory" in type(error).__name__ or "maxmemory" in str(error)
-        say("cluster: Redis is full (its maxmemory)" if full else f"cluster: Redis went away: {error}")
+        say("cluster: Redis is full (its maxmemory)" if full else f"cluster: Redis went away: {logs.of_error(error)}")
         return errors.BrokerError.exit_code
     return code if isinstance(code, int) else 0
 
@@ -167,9 +172,14 @@ def _let_go_of_streams() -> None:
 
 
 def say(text: str) -> None:
-    """Tell on stderr, if somebody can read it: else the exit code must do."""
+    """Tell on stderr, if somebody can read it: else the exit code must do. No line of it can steer a terminal."""
     with contextlib.suppress(OSError):
-        click.echo(text, err=True)
+        click.echo(logs.plain_lines(text), err=True)
+
+
+def print_text(text: str) -> None:
+    """Print on stdout what a person reads. No line of it can steer a terminal."""
+    click.echo(logs.plain_lines(text))
 
 
 def _is_redis(error: Exception) -> bool:

@@ -83,7 +83,7 @@ class Transfer:
     """Shows on stderr how far a push or pull is, once it takes long: a line that changes on a terminal, else lines."""
 
     def __init__(self, what: str) -> None:
-        self._what = what
+        self._what = logs.plain(what)
         self._live = sys.stderr.isatty()
         self._every_s = LIVE_EVERY_S if self._live else PLAIN_EVERY_S
         self._next = time.monotonic() + self._every_s

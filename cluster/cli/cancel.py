@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cluster import errors
-from cluster.cli import shared
+from cluster.cli import say, shared
 from cluster.runs.cancel import cancel
 
 
@@ -20,4 +20,4 @@ def command(run: str, broker: str | None) -> None:
         raise errors.UnknownRun(f"no run {run!r} in this cluster (`cluster runs` lists them)")
     if not did and state != "cancelled":
         raise errors.RunFailed(f"the run {run} has ended already: {state}")
-    click.echo(f"{run}: cancelled", err=True)
+    say(f"{run}: cancelled")

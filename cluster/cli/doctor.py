@@ -10,7 +10,7 @@ import click
 from cluster import __version__, catalog, errors, logs, nodes, redis_client, runs, settings
 from cluster.bundles import shelf
 from cluster.bundles.manifest import Manifest
-from cluster.cli import shared
+from cluster.cli import print_text, shared
 from cluster.local import redis_server
 from cluster.nodes import capacity
 
@@ -96,21 +96,21 @@ def _ocr() -> dict[str, Any] | None:
 
 def _print(found: dict[str, Any]) -> None:
     gib = 2**30
-    click.echo(f"cluster   {found['version']} on Python {found['python']}, {found['system']}")
-    click.echo(
+    print_text(f"cluster   {found['version']} on Python {found['python']}, {found['system']}")
+    print_text(
         f"capacity  {found['slots']} slots: {found['cores']} cores,"
         f" {found['memory_available_bytes'] / gib:.1f} of {found['memory_total_bytes'] / gib:.1f} GiB memory free"
     )
-    click.echo(f"redis     {found['redis'] or found['redis_problem']}")
+    print_text(f"redis     {logs.of_error(found['redis'] or found['redis_problem'])}")
     for job in found["jobs"]:
         if not job["problem"]:
-            click.echo(f"job       {job['name']}: yes")
+            print_text(f"job       {job['name']}: yes")
             continue
         hint = f"; to add it: {job['to_add']}" if job["to_add"] else ""
-        click.echo(f"job       {job['name']}: no, {job['problem']}{hint}")
+        print_text(f"job       {job['name']}: no, {logs.plain(job['problem'])}{hint}")
     for bundle in found["bundles"]:
         answer = f"no, {logs.plain(bundle['problem'])}" if bundle["problem"] else "yes"
-        click.echo(f"bundle    {bundle['bundle']} for {bundle['job']}: {answer}")
+        print_text(f"bundle    {bundle['bundle']} for {bundle['job']}: {answer}")
     if found["engines"]["ocr"]:
         ocr = found["engines"]["ocr"]
-        click.echo(f"ocr       {ocr['engine']}, languages: {', '.join(ocr['languages']) or 'none'}")
+        print_text(f"ocr       {ocr['engine']}, languages: {', '.join(ocr['languages']) or 'none'}")

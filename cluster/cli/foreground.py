@@ -54,11 +54,11 @@ def _cancel(opened: Session, run: str) -> None:
     try:
         found = opened.stores.ledger.status(run, failures=False)
         if found.role == "splitter" and found.coordinator != session.whoami():
-            say(f"{run}: goes on with {found.coordinator}. To cancel it: cluster cancel {run}")
+            say(f"{run}: goes on with {logs.plain(str(found.coordinator))}. To cancel it: cluster cancel {run}")
             return
         cancel(run, opened.stores, "the submitter was stopped")
     except redis.RedisError as error:
-        say(f"{run}: not cancelled, as Redis does not answer ({error}): cluster cancel {run}")
+        say(f"{run}: not cancelled, as Redis does not answer ({logs.plain(str(error))}): cluster cancel {run}")
         return
     say(
         f"{run}: cancelled. To keep a run going without this terminal, submit it with --detach"
@@ -128,7 +128,7 @@ def _rescue(opened: Session, job: Job, status: Status, to: Target) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             kept = to._replace(chosen=job.writer("json", status.options), output=file, drawn=None)
             kept.write(job, status, opened.stores, opened.config)
-            say(f"{status.run} is done, and its result is in {file}")
+            say(f"{status.run} is done, and its result is in {logs.plain(str(file))}")
             return
 
 
@@ -136,9 +136,9 @@ def _conclude(opened: Session, job: Job, run: str, state: str, to: Target, *, pr
     """Write the result of a run that ended, and say how it went."""
     status = opened.stores.ledger.status(run)
     if state == "cancelled":
-        raise errors.RunCancelled(f"the run {run} was cancelled: {status.error}")
+        raise errors.RunCancelled(f"the run {run} was cancelled: {logs.plain(status.error or '')}")
     if state != "done":
-        raise errors.RunFailed(f"the run {run} {state}: {status.error}")
+        raise errors.RunFailed(f"the run {run} {state}: {logs.plain(status.error or '')}")
     rate = status.items_settled / max(status.seconds, 0.001)
     nodes = texts.count(len(status.nodes), "node")
     told = [f"{run}: {texts.items(status)} in {texts.duration(status.seconds)} ({rate:.1f}/s) on {nodes}"]

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cluster import catalog, nodes
-from cluster.cli import shared
+from cluster.cli import print_text, shared
 from cluster.job import Job
 
 
@@ -21,15 +21,15 @@ def command(as_json: bool) -> None:
         shared.print_json(found)
         return
     for job in found:
-        click.echo(f"{job['name']}: {job['about']}")
-        click.echo(f"  parts    {job['split']} → {job['task']} → {job['aggregate']}")
+        print_text(f"{job['name']}: {job['about']}")
+        print_text(f"  parts    {job['split']} → {job['task']} → {job['aggregate']}")
         for option in job["options"]:
             default = "" if option["default"] is None else f" (default {option['default']})"
-            click.echo(f"  option   {option['flag']}: {option['help']}{default}")
-        click.echo(f"  formats  {', '.join(job['formats'])}")
+            print_text(f"  option   {option['flag']}: {option['help']}{default}")
+        print_text(f"  formats  {', '.join(job['formats'])}")
         if job["unavailable"]:
             hint = f"; to add it: {job['to_add']}" if job["to_add"] else ""
-            click.echo(f"  not on this machine: {job['unavailable']}{hint}")
+            print_text(f"  not on this machine: {job['unavailable']}{hint}")
 
 
 def _describe(job: Job) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from cluster.bundles import Bundles, content, folder, requirements, shelf, trial
 from cluster.bundles.install import install
 from cluster.bundles.manifest import Manifest, parse_ref
 from cluster.bundles.shelf import Shelf
-from cluster.cli import bundle_texts, shared
+from cluster.cli import bundle_texts, print_text, say, shared
 from cluster.job import Job
 from cluster.runs import demand
 from cluster.runs.cancel import cancel
@@ -43,7 +43,7 @@ class Place(NamedTuple):
         """The cluster that is asked for; without a broker, this machine."""
         config = settings.load(broker_url=broker)
         if config.broker_url is None:
-            click.echo(f"no broker is set; these are the bundles of this machine ({config.models_folder})", err=True)
+            say(f"no broker is set; these are the bundles of this machine ({config.models_folder})")
             return cls(shelf.here(config), config, lambda ref: (), lambda run, why: None)
         config, stores = shared.connect(broker)
         in_use = functools.partial(demand.in_use, stores.ledger.redis)
@@ -100,7 +100,7 @@ def push(
     given = content.read_folder(source, job, required)
     _check_takes_bundles(catalog.get(given.job))
     for left_out in given.passed_over:
-        click.echo(f"left out, as its name starts with a dot: {logs.plain(left_out)}", err=True)
+        say(f"left out, as its name starts with a dot: {logs.plain(left_out)}")
     place = Place.of(broker)
     _check_can_be_used(name, given, place.models, force=force)
     found = place.bundles.push(name, given, _whoami(), bundle_texts.Transfer(name))
@@ -108,7 +108,7 @@ def push(
     if as_json:
         shared.print_json({**bundle_texts.as_json(found.manifest, place.bundles.state(name)), "new": found.new})
     else:
-        click.echo(f"{found.manifest.ref}  {bundle_texts.pushed(found)}")
+        print_text(f"{found.manifest.ref}  {bundle_texts.pushed(found)}")
 
 
 @command.command("list", epilog="\b\nExample:\n  cluster models list --json")
@@ -122,9 +122,9 @@ def list_all(broker: str | None, as_json: bool) -> None:
         shared.print_json([bundle_texts.as_json(manifest, state) for manifest, state in found])
         return
     for manifest, state in found:
-        click.echo(bundle_texts.line(manifest, state))
+        print_text(bundle_texts.line(manifest, state))
     if not found:
-        click.echo("no bundles yet (`cluster models push` makes one)", err=True)
+        say("no bundles yet (`cluster models push` makes one)")
 
 
 @command.command("show", epilog="\b\nExamples:\n  cluster models show office\n  cluster models show office:2 --json")
@@ -140,7 +140,7 @@ def show(ref: str, broker: str | None, as_json: bool) -> None:
         state = place.bundles.state(manifest.name)
         shared.print_json({**bundle_texts.as_json(manifest, state), "missing": missing})
     else:
-        click.echo(bundle_texts.details(manifest, missing))
+        print_text(bundle_texts.details(manifest, missing))
 
 
 @command.command("pull", epilog="\b\nExample:\n  cluster models pull office:2 ./office-2")
@@ -162,7 +162,7 @@ def pull(ref: str, target: Path, broker: str | None) -> None:
         return data
 
     folder.write_new(target, manifest, read)
-    click.echo(f"{manifest.ref}: {bundle_texts.count(manifest)} in {target}", err=True)
+    say(f"{manifest.ref}: {bundle_texts.count(manifest)} in {target}")
 
 
 @command.command(
@@ -186,12 +186,12 @@ def remove(ref: str, force: bool, broker: str | None) -> None:
         # They would wait for ever for a node that has it. Who is about to begin a run sees that it is gone.
         for run in set(place.in_use(one)) - {demand.BEING_SUBMITTED}:
             place.fail(run, f"its bundle {one} was removed")
-            click.echo(f"{run}: failed, as {one} is removed", err=True)
+            say(f"{logs.plain(run)}: failed, as {one} is removed")
     place.announce()
     for number in gone:
-        click.echo(f"removed {name}:{number}")
+        print_text(f"removed {name}:{number}")
     if current := place.bundles.state(name).current:
-        click.echo(f"runs get {name}:{current} now", err=True)
+        say(f"runs get {name}:{current} now")
 
 
 @command.command("pin", epilog="\b\nExamples:\n  cluster models pin office:2\n  cluster models pin office --latest")
@@ -206,9 +206,7 @@ def pin(ref: str, latest: bool, broker: str | None) -> None:
     place = Place.of(broker)
     place.bundles.pin(name, version)
     place.announce()
-    click.echo(
-        f"runs get {name}:{place.bundles.state(name).current}{'' if latest else ', whatever is pushed'}", err=True
-    )
+    say(f"runs get {name}:{place.bundles.state(name).current}{'' if latest else ', whatever is pushed'}")
 
 
 @command.command("install", epilog="\b\nExample:\n  cluster models install office:2")
@@ -224,17 +222,17 @@ def install_requirements(ref: str, yes: bool, broker: str | None) -> None:
     manifest = place.bundles.manifest(*parse_ref(ref))
     packages = place.models.packages(manifest.ref)
     if not requirements.missing(manifest.requirements, packages):
-        click.echo(f"{manifest.ref}: all it requires is here", err=True)
+        say(f"{manifest.ref}: all it requires is here")
         return
-    click.echo(f"{manifest.ref}, pushed by {logs.plain(manifest.by)}, requires what this machine lacks:", err=True)
+    say(f"{manifest.ref}, pushed by {logs.plain(manifest.by)}, requires what this machine lacks:")
     for line, why in requirements.missing(manifest.requirements).items():
-        click.echo(logs.plain(f"  {line}  ({why})"), err=True)
+        say(logs.plain(f"  {line}  ({why})"))
     if not yes:
         if not sys.stdin.isatty():
             raise errors.UsageError("nobody is there to ask whether to install them; say so with --yes")
         click.confirm(f"Install them into {packages}?", abort=True, err=True)
     for line in install(manifest.requirements, packages):
-        click.echo(f"installed {logs.plain(line.partition(' ')[0])}")
+        print_text(f"installed {logs.plain(line.partition(' ')[0])}")
 
 
 def _check_takes_bundles(job: Job) -> None:

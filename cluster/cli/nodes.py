@@ -6,7 +6,7 @@ import time
 
 import click
 
-from cluster.cli import shared, texts
+from cluster.cli import print_text, shared, texts
 from cluster.nodes.registry import BEAT_S
 
 
@@ -24,7 +24,7 @@ def command(watch: bool, broker: str | None, as_json: bool) -> None:
         else:
             if watch:
                 click.clear()
-            click.echo(texts.nodes(found))
+            print_text(texts.nodes(found))
         if not watch:
             return
         time.sleep(BEAT_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import math
 import os
 import stat
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from cluster import annotate, errors, nodes, session
+from cluster import annotate, errors, logs, nodes, session
 from cluster.cli import say
 from cluster.job import Format, Job, paths
 from cluster.nodes import capacity
@@ -223,6 +224,19 @@ def _is_stream(output: Path) -> bool:
     return os.path.exists(output) and not os.path.isfile(output) and not os.path.isdir(output)  # noqa: PTH110, PTH112, PTH113 - these raise nothing
 
 
+class Terminal(io.RawIOBase):
+    """Stdout for a person: what could steer the terminal is written as in JSON, ``\\u001b``."""
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, data: Any, /) -> int:
+        """Write whole characters of UTF-8."""
+        sys.stdout.buffer.write(logs.plain_json(bytes(data).decode(errors="replace")).encode())
+        return len(data)
+
+
 def write(chosen: Format, parts: Iterable[Any], output: Path | None) -> None:
     """Write the parts in the format to ``output``, or to stdout without one.
 
@@ -231,7 +245,7 @@ def write(chosen: Format, parts: Iterable[Any], output: Path | None) -> None:
     """
     try:
         if output is None:
-            chosen.write(parts, sys.stdout.buffer)
+            chosen.write(parts, Terminal() if sys.stdout.isatty() else sys.stdout.buffer)
             sys.stdout.buffer.flush()
         elif chosen.folder:
             output.mkdir(exist_ok=True)

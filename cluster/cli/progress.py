@@ -142,7 +142,7 @@ class PlainView:
         if line == self._last and now - self._last_at < UNCHANGED_EVERY_S:
             return
         self._last, self._last_at = line, now
-        print(f"{status.run}: {line}", file=sys.stderr, flush=True)
+        print(logs.plain(f"{status.run}: {line}"), file=sys.stderr, flush=True)
 
     def tell(self, status: Status, line: str) -> None:
         """See ``View.tell``."""
@@ -161,9 +161,9 @@ class LiveView:
         from rich.progress import Progress as Bar
 
         columns = (
-            TextColumn("{task.fields[run]}"),
+            TextColumn("{task.fields[run]}", markup=False),
             BarColumn(bar_width=30),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
         )
         self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
         self._task: Any = None
@@ -172,8 +172,9 @@ class LiveView:
         """See ``View.show``."""
         if self._task is None:
             self._bar.start()
-            self._task = self._bar.add_task("", run=status.run)
-        self._bar.update(self._task, completed=status.items_settled, total=status.items_total, description=line)
+            self._task = self._bar.add_task("", run=logs.plain(status.run))
+        done, total = status.items_settled, status.items_total
+        self._bar.update(self._task, completed=done, total=total, description=logs.plain(line))
 
     def tell(self, status: Status, line: str) -> None:
         """See ``View.tell``."""

@@ -51,9 +51,9 @@ def command(
     if status.state == "running":
         raise errors.RunNotFinished(f"the run {run} is still going on: {texts.items(status)} (see --wait)")
     if status.state == "cancelled":
-        raise errors.RunCancelled(f"the run {run} was cancelled: {status.error}")
+        raise errors.RunCancelled(f"the run {run} was cancelled: {logs.plain(status.error or '')}")
     if status.state == "failed":
-        raise errors.RunFailed(f"the run {run} failed: {status.error}")
+        raise errors.RunFailed(f"the run {run} failed: {logs.plain(status.error or '')}")
     told = texts.missing(status)
     try:
         problems = to.write(job, status, stores, config)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cluster import catalog, errors, session, settings
+from cluster import catalog, errors, logs, session, settings
 from cluster.cli import foreground, output, shared, texts
 from cluster.runs.status import Status
 
@@ -39,7 +39,7 @@ def command(
     _refuse(status, inputs)
     job = catalog.get(status.job)
     if job.version != status.version:
-        raise errors.JobUnavailable(f"the run {run} is of the job {status.label}; here is {job.label}")
+        raise errors.JobUnavailable(f"the run {run} is of the job {logs.plain(status.label)}; here is {job.label}")
     to = output.prepare(job, format_name, status.options, target, drawn, inputs, status.started_at)
     given = None
     if status.state == "running":

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 from cluster import errors
-from cluster.cli import shared, texts
+from cluster.cli import print_text, say, shared, texts
 from cluster.runs import prune
 from cluster.runs.status import Status
 
@@ -66,7 +66,7 @@ def _ask(found: Sequence[Status]) -> None:
     if not sys.stdin.isatty():
         raise errors.UsageError(f"--prune would remove {runs} with results; say so with --yes")
     for run in found:
-        click.echo(_line(run), err=True)
+        say(_line(run))
     click.confirm(f"Remove {runs} with results?", abort=True, err=True)
 
 
@@ -75,9 +75,9 @@ def _print(found: Sequence[Status], as_json: bool, before: str = "") -> None:
         shared.print_json([run.model_dump(mode="json", exclude={"failures"}) for run in found])
         return
     for run in found:
-        click.echo(f"{before}{_line(run)}")
+        print_text(f"{before}{_line(run)}")
     if not found:
-        click.echo("nothing to remove" if before else "no runs yet", err=True)
+        say("nothing to remove" if before else "no runs yet")
 
 
 def _line(run: Status) -> str:

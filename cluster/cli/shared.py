@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 import orjson
 
-from cluster import redis_client, runs, settings
+from cluster import logs, redis_client, runs, settings
 from cluster.nodes.registry import Node
 from cluster.runs import Stores
 from cluster.runs.status import Status
@@ -78,5 +78,6 @@ def refusals(status: Status, nodes: Iterable[Node]) -> dict[str, str]:
 
 def print_json(value: Any) -> None:
     """Print a value as indented JSON with a line end."""
-    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
+    sys.stdout.buffer.write(logs.plain_json(text).encode())
     sys.stdout.buffer.flush()

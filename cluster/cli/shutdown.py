@@ -6,8 +6,8 @@ import time
 
 import click
 
-from cluster import celery_app, errors
-from cluster.cli import shared
+from cluster import celery_app, errors, logs
+from cluster.cli import say, shared
 from cluster.nodes.registry import Node, Registry
 from cluster.runs import Stores
 from cluster.settings import Settings
@@ -53,7 +53,7 @@ def shut_down(
     app.close()
     waiting = _wait(stores.nodes, asked, wait_s)
     for node in asked:
-        click.echo(f"{node.name}: {'has not answered' if node.name in waiting else 'stops'}", err=True)
+        say(f"{logs.plain(node.name)}: {'has not answered' if node.name in waiting else 'stops'}")
     return not waiting
 
 
@@ -61,7 +61,7 @@ def _choose(registry: Registry, names: tuple[str, ...]) -> list[Node]:
     found = {node.name: node for node in registry.nodes() if node.state != "gone"}
     unknown = [name for name in names if name not in found]
     if unknown:
-        raise errors.UsageError(f"no node {unknown[0]!r} (there are: {', '.join(found) or 'none'})")
+        raise errors.UsageError(f"no node {unknown[0]!r} (there are: {logs.plain(', '.join(found)) or 'none'})")
     if not found:
         raise errors.UsageError("this cluster has no nodes")
     return [found[name] for name in names or found]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cluster import errors
-from cluster.cli import shared, texts
+from cluster.cli import print_text, shared, texts
 
 
 @click.command("status", epilog="\b\nExample:\n  cluster status ocr-1a2b3c4d --json")
@@ -29,8 +29,8 @@ def command(run: str | None, events: bool, broker: str | None, as_json: bool) ->
         if as_json:
             shared.print_json([event.model_dump(mode="json") for event in story])
         else:
-            click.echo(texts.story(story, status))
+            print_text(texts.story(story, status))
     elif as_json:
         shared.print_json(status.model_dump(mode="json"))
     else:
-        click.echo(texts.status(status))
+        print_text(texts.status(status))

@@ -16,7 +16,7 @@ import click
 
 from cluster import catalog, errors, logs, placement, redis_client, runs, session, settings
 from cluster.bundles.trial import UNUSABLE
-from cluster.cli import foreground, say, shared, texts
+from cluster.cli import foreground, print_text, say, shared, texts
 from cluster.cli import output as outputs
 from cluster.job import Job, Option
 from cluster.nodes.registry import PENDING, Node
@@ -202,8 +202,8 @@ def _detach(
         except BaseException:
             cancel(run, opened.stores, "it could not be left to the background", "failed")
             raise
-    click.echo(run)
-    click.echo(f"follow it with `cluster status {run}`, its log is {folder / run}.log", err=True)
+    print_text(run)
+    say(f"follow it with `cluster status {run}`, its log is {folder / run}.log")
     return 0
 
 

@@ -29,18 +29,19 @@ GIB = 2**30
 
 def status(found: Status) -> str:
     """Several lines about a run."""
+    nodes = ", ".join(f"{node} ({chunks})" for node, chunks in found.nodes.items())
     lines = [
-        f"{found.run}: {found.state}{f' ({found.error})' if found.error else ''}",
+        f"{found.run}: {found.state}{f' ({logs.plain(found.error)})' if found.error else ''}",
         f"  items        {items(found)}",
         f"  chunks       {found.chunks_settled} of {_total(found.chunks_total)} done",
         f"  time         {duration(found.seconds)}, since {found.started_at.astimezone():%Y-%m-%d %H:%M:%S}",
-        f"  nodes        {', '.join(f'{node} ({chunks})' for node, chunks in found.nodes.items()) or 'none yet'}",
+        f"  nodes        {logs.plain(nodes) or 'none yet'}",
     ]
     if found.retries:
         lines.append(f"  retries      {found.retries}")
     if found.state == "running":
         nobody = f"nobody: take it up with `{resume(found)}`, or start a `cluster master`"
-        lines.append(f"  coordinator  {found.coordinator or nobody}")
+        lines.append(f"  coordinator  {logs.plain(found.coordinator or nobody)}")
         if found.role == "supervisor" and found.chunks_total is None:
             lines.append(f"  input        not read to its end: go on with `{resume(found)}`")
     lines += [f"  refused      {logs.plain(node)}: {logs.plain(why)}" for node, why in sorted(found.refusals.items())]
@@ -54,7 +55,7 @@ def story(events: Sequence[Event], found: Status) -> str:
         about = f"{'' if event.chunk.startswith('fold') else 'chunk '}{event.chunk}" if event.chunk else ""
         words = (EVENTS.get(event.event, event.event), about, event.node, event.why)
         lines.append(f"{event.at.astimezone():%H:%M:%S}  {'  '.join(logs.plain(word) for word in words if word)}")
-    lines += [f"{node} did {count(chunks, 'chunk')}" for node, chunks in sorted(found.nodes.items())]
+    lines += [f"{logs.plain(node)} did {count(chunks, 'chunk')}" for node, chunks in sorted(found.nodes.items())]
     return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ import click
 import redis
 
 from cluster import celery_app, nodes, runs, session, settings
-from cluster.cli import foreground, say, shared, texts
+from cluster.cli import foreground, print_text, say, shared, texts
 from cluster.local import LOOPBACK, LocalCluster, hub
 from cluster.runs import Stores
 from cluster.runs.master import Master
@@ -56,20 +56,19 @@ def command(host: str, port: int, data: Path | None, no_worker: bool) -> None:
         local = held.enter_context(LocalCluster(host, port, grace_s=STOP_GRACE_S, kept=kept))
         if not no_worker:
             local.start_worker()
-        click.echo(f"export CLUSTER_BROKER_URL={local.url_at(_reachable(host))}")
+        print_text(f"export CLUSTER_BROKER_URL={local.url_at(_reachable(host))}")
         sys.stdout.flush()
-        click.echo(
+        say(
             "\nWith this line in another terminal:\n"
             "  cluster submit --job ocr ./scans     runs on this cluster\n"
             "  celery -A cluster worker             adds a worker\n"
-            "Ctrl-C ends it.",
-            err=True,
+            "Ctrl-C ends it."
         )
         for job, problem in nodes.abilities().items():
             if problem and not no_worker:
-                click.echo(nodes.left_out(job, problem), err=True)
+                say(nodes.left_out(job, problem))
         if host == LOOPBACK:
-            click.echo("For other machines to join, start it with --host 0.0.0.0.", err=True)
+            say("For other machines to join, start it with --host 0.0.0.0.")
         config = settings.load(broker_url=local.url)
         stores = runs.connect(config, patient=False)
         try:

@@ -83,14 +83,16 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
         Gate.config = config
         instance.app.steps["consumer"].update((Gate, Beat))
     except errors.ClusterError as error:
-        raise SystemExit(f"cluster: {error}") from None
+        raise SystemExit(f"cluster: {logs.of_error(error)}") from None
     except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        raise SystemExit(f"cluster: the worker cannot be set up: {error.strerror or error}{where}") from None
+        where = f": {logs.plain(str(error.filename))}" if error.filename else ""
+        raise SystemExit(
+            f"cluster: the worker cannot be set up: {logs.of_error(error.strerror or error)}{where}"
+        ) from None
     except Exception as error:
         # Celery would log it and start a worker that takes no work.
         log.exception("the worker cannot be set up", extra={"event": "node-failed"})
-        raise SystemExit(f"cluster: the worker cannot be set up: {error}") from error
+        raise SystemExit(f"cluster: the worker cannot be set up: {logs.of_error(error)}") from error
 
 
 def _leave_the_news_to_the_main_process(**_: Any) -> None:

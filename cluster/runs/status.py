@@ -54,7 +54,7 @@ class Status(BaseModel):
     items_failed: int
     failures: list[Failure]
     """In the order of their names; empty where they were not asked for."""
-    passed_over: dict[str, int]
+    passed_over: dict[str, int] = {}
     """Kind of file -> how many files of the input the job does not read; "others" sums up rare kinds. Known once the
     input was read to its end."""
     chunks_total: int | None

@@ -51,6 +51,13 @@ def test_only_one_file_reads_the_environment() -> None:
     assert {path.relative_to(ROOT).as_posix() for path in readers} == allowed
 
 
+def test_commands_write_by_functions_that_no_text_can_steer_a_terminal_through() -> None:
+    """``say``, ``print_text`` and ``print_json``; the others write what they have made plain themselves."""
+    written = re.compile(r"click\.s?echo|\bprint\(|std(out|err)\.(buffer\.)?write|std(out|err)\.buffer[,)]")
+    writers = {path.name for path in (ROOT / "cluster" / "cli").glob("*.py") if written.search(path.read_text())}
+    assert writers == {"__init__.py", "bundle_texts.py", "output.py", "progress.py", "shared.py"}
+
+
 def test_heavy_libraries_are_loaded_only_when_used() -> None:
     code = "import sys, cluster.catalog, cluster.celery_app, cluster.cli.submit; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

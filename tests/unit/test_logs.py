@@ -189,3 +189,28 @@ def test_a_file_that_cannot_be_written_is_known_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
         logs.set_up(settings.load(log_file=tmp_path / "file" / "node.log"), logging.INFO)
+
+
+EVIL = "evil\x1b[2J\x9b31m\u202e\rFORGED\nFORGED"
+
+
+def test_no_line_of_a_traceback_can_steer_a_terminal() -> None:
+    try:
+        raise RuntimeError(EVIL)
+    except RuntimeError:
+        line = logs.TextFormatter(EVIL).format(record("%s", EVIL, exc_info=sys.exc_info()))
+    assert all(part.isprintable() for part in line.split("\n"))
+
+
+def test_what_an_error_quotes_never_begins_a_line() -> None:
+    assert logs.of_error(f"no such run\n  {EVIL}").split("\n") == [
+        "no such run", "  evil\\x1b[2J\\x9b31m\\u202e\\rFORGED", "  FORGED"
+    ]  # fmt: skip
+
+
+def test_json_made_plain_has_the_same_value() -> None:
+    value = {EVIL: ["\U000e0001 \x7f", 1], "ü": '"\\'}
+    told = logs.plain_json(json.dumps(value, ensure_ascii=False, indent=2))
+    assert json.loads(told) == value
+    assert told.replace("\n", "").isprintable()
+    assert '"ü"' in told

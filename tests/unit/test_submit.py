@@ -13,6 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from aggregators import counts
 from cluster import catalog, cli, errors, session, settings
 from cluster.cli import output, result, resume, submit
 from cluster.cli.progress import PlainView, Progress
@@ -157,6 +158,15 @@ def test_a_link_that_another_user_put_there_is_not_written_through(
     with pytest.raises(OSError, match="link of another user"):
         output.write(wordcount.writer("json", {}), [], link)
     assert not (tmp_path / "precious").exists()
+
+
+def test_a_result_on_a_terminal_cannot_steer_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    wordcount = catalog.get("wordcount")
+    output.write(wordcount.writer("json", {}), [counts.of({"\x9b2J\u202e": 1, "ü": 2})], None)
+    assert capsys.readouterr().out == '{\n  "ü": 2,\n  "\\u009b2J\\u202e": 1\n}\n'
 
 
 def test_progress_that_nobody_can_read_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
