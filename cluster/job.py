@@ -155,6 +155,10 @@ class Job:
     folder where the bundle lies on their machine, None where the run has none."""
     trains: bool = False
     """Its result is an ``aggregators.Model``, which becomes the next version of the bundle that ``model`` names."""
+    chunk_unit: str = "as the splitter counts"
+    """In what the chunk size is: "in pictures"."""
+    example: str = ""
+    """What may follow `cluster submit --job NAME`, for its help."""
     unusable: Callable[[str], str] = lambda model: ""
     """Why no machine can do the job with the bundle in that folder, or "": what shows without any library."""
     check: Check | None = None
@@ -227,7 +231,7 @@ class Job:
     def chunk_size(self) -> Option:
         """The option that says how large a chunk is, in the splitter's unit."""
         parameter = inspect.signature(self.split).parameters["chunk_size"]
-        return Option("chunk_size", int, parameter.default, "how large a chunk is, as the splitter counts", minimum=1)
+        return Option("chunk_size", int, parameter.default, f"how large a chunk is, {self.chunk_unit}", minimum=1)
 
     def check_options(self, given: Options) -> dict[str, Any]:
         """All options with their values: those given, else the defaults.

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from cluster import catalog, errors, logs, placement, redis_client, runs, sessio
 from cluster.bundles.trial import UNUSABLE
 from cluster.cli import foreground, print_text, say, shared, texts
 from cluster.cli import output as outputs
-from cluster.job import Job, Option
+from cluster.cli.job_command import JobCommand
+from cluster.job import Job
 from cluster.nodes.registry import PENDING, Node
 from cluster.runs import Stores, demand
 from cluster.runs.cancel import cancel
@@ -28,40 +28,16 @@ ANSWER_S = 5.0
 """How long nodes may take to say whether they can serve what they were not asked for before."""
 
 
-class Submit(click.Command):
-    """Has the options of the job that ``--job`` names besides its own."""
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Its own parameters, and those of the job."""
-        job: Job | None = ctx.meta.get("job")
-        extra = [_parameter(option) for option in (*job.options, job.chunk_size)] if job else []
-        return [*super().get_params(ctx), *extra]
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Look for the job first: what else may stand there depends on it."""
-        for word, following in zip_longest(args, args[1:]):
-            name = None
-            if word in ("--job", "-j"):
-                name = following
-            elif word.startswith("--job="):
-                name = word.removeprefix("--job=")
-            elif word.startswith("-j") and not word.startswith("--"):
-                name = word[2:]
-            if name is not None:
-                ctx.meta["job"] = catalog.get(name)
-        return super().parse_args(ctx, args)
-
-
 @click.command(
     "submit",
-    cls=Submit,
+    cls=JobCommand,
     epilog="\b\nExamples:\n"
     "  cluster submit --job ocr ./scans -o texts.json\n"
     "  cluster submit --job ocr --lang deu ./scans --format text-folder -o texts/\n"
     "  cluster submit --job wordcount --top 20 ./books\n"
     "  cluster submit --job ocr ./scans --broker redis://:password@host:6379/0 --detach\n\n"
     "Exit codes: 0 all done, 2 wrong use, 3 finished with items missing, 4 no Redis, 5 failed or cancelled,"
-    " 6 no machine can do the job, 130 stopped by Ctrl-C.",
+    " 6 no machine can do the job, 130 stopped by Ctrl-C, 143 by SIGTERM, 129 by a closed terminal, 1 anything else.",
 )
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("-j", "--job", "job_name", required=True, metavar="NAME", help="What to do: see `cluster jobs`.")
@@ -84,8 +60,7 @@ def command(
 ) -> int:  # fmt: skip
     """Run a job on files and folders and print its result.
 
-    Without a broker, a private cluster is started on this machine for the time of the run. The
-    options of a job stand in `cluster submit --job NAME --help`.
+    Without a broker, a private cluster is started on this machine for the time of the run.
     """
     job = catalog.get(job_name)
     options = job.check_options({name: value for name, value in given.items() if value is not None})
@@ -223,14 +198,3 @@ def _spawn(
             stderr=stream,
             start_new_session=True,
         )
-
-
-def _parameter(option: Option) -> click.Option:
-    help_text = option.help if option.default is None else f"{option.help}  [default: {option.default}]"
-    if option.type is bool:
-        return click.Option([f"{option.flag}/--no-{option.flag[2:]}", option.name], default=None, help=help_text)
-    kind: Any = option.type
-    if option.type in (int, float) and (option.minimum is not None or option.maximum is not None):
-        ranged = click.IntRange if option.type is int else click.FloatRange
-        kind = ranged(min=option.minimum, max=option.maximum)  # type: ignore[arg-type]
-    return click.Option([option.flag, option.name], type=kind, default=None, help=help_text)

@@ -30,7 +30,7 @@ def words(tmp_path: Path) -> Path:
         ("submit --job wordcount", 2, "INPUT"),
         ("submit --job wordcount {folder}/nowhere", 2, "no such file or folder: {folder}/nowhere"),
         ("submit --job ocr {folder}", 2, "no pictures in {folder}"),
-        ("submit --job wordcount --lang deu {words}", 2, "No such option '--lang'"),
+        ("submit --job wordcount --lang deu {words}", 2, "--lang is an option of ocr, not of wordcount"),
         ("submit --job wordcount --top none {words}", 2, "'none' is not a valid integer"),
         ("submit --job wordcount --top 0 {words}", 2, "--top"),
         ("submit --job wordcount --top 99999999999999999999999 {words}", 2, "below 2**63"),

@@ -136,6 +136,38 @@ def test_a_dash_as_output_is_stdout(
     assert told["quiet"] is ("-q" in arguments)
 
 
+def test_the_help_of_a_job_is_about_that_job() -> None:
+    told = CliRunner().invoke(submit.command, ["--job", "faces", "--help"], terminal_width=100).output
+    for words in (
+        "The job faces: find the faces on pictures and tell whose they are.",
+        "--format [json|jsonl|csv]",
+        "Formats of its result: json, jsonl, csv.",
+        "how large a chunk is, in pictures",
+        "--annotate FOLDER",
+        "cluster submit --job faces --model office ./party",
+        "Exit codes:",
+    ):
+        assert words in told
+    assert told.index("Options of faces:") < told.index("--model") < told.index("Options:") < told.index("--detach")
+    assert "wordcount" not in told
+    assert "--annotate" not in CliRunner().invoke(submit.command, ["--job", "ocr", "--help"]).output
+    assert "Jobs: ocr, wordcount" in CliRunner().invoke(submit.command, ["--help"]).output
+    own_job = CliRunner().invoke(submit.command, ["--job", "tag-train", "--help"]).output
+    assert "cluster submit --job tag-train --model MODEL INPUT..." in own_job
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--job", "ocr", "--top", "3", "x"], "--top is an option of wordcount, onnx, not of ocr"),
+        (["--lang=deu", "x"], "--lang is an option of ocr, which --job must name"),
+        (["--job", "ocr", "--lag", "deu", "x"], "No such option '--lag'."),
+    ],
+)
+def test_an_option_of_another_job_is_named_as_such(arguments: list[str], told: str) -> None:
+    assert told in CliRunner().invoke(submit.command, arguments).output
+
+
 def test_a_link_to_where_nothing_can_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "latest.json").symlink_to(tmp_path / "nowhere" / "1.json")
     with pytest.raises(errors.UsageError, match="there is no folder"):

@@ -1,0 +1,119 @@
+"""A command whose options and help are also those of the job that it is given."""
+
+from __future__ import annotations
+
+import copy
+from itertools import zip_longest
+from typing import Any
+
+import click
+
+from cluster import catalog
+from cluster.job import Job, Option
+
+
+class JobCommand(click.Command):
+    """Has the options of the job that ``--job`` names besides its own, and tells of that job in its help."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Its own parameters, and those of the job."""
+        own, job = super().get_params(ctx), _job(ctx)
+        return [*(_for(job, parameter) for parameter in own), *_options(job)] if job else own
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Look for the job first: what else may stand there depends on it."""
+        for word, following in zip_longest(args, args[1:]):
+            name = None
+            if word in ("--job", "-j"):
+                name = following
+            elif word.startswith("--job="):
+                name = word.removeprefix("--job=")
+            elif word.startswith("-j") and not word.startswith("--"):
+                name = word[2:]
+            if name is not None:
+                ctx.meta["job"] = catalog.get(name)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if having := [job.name for job in catalog.jobs().values() if _has(job, error.option_name)]:
+                job = _job(ctx)
+                but = f"not of {job.name}" if job else "which --job must name"
+                raise click.UsageError(f"{error.option_name} is an option of {', '.join(having)}, {but}", ctx) from None
+            raise
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """What the job does and gives; without one, which there are."""
+        super().format_help_text(ctx, formatter)
+        job = _job(ctx)
+        if job:
+            texts = [
+                f"The job {job.name}: {job.about}.",
+                f"Formats of its result: {', '.join(job.format_names)}.",
+            ]
+        else:
+            names = ", ".join(catalog.jobs())
+            texts = [f"Jobs: {names}. `cluster jobs` describes them, `cluster submit --job NAME --help` their options."]
+        for text in texts:
+            formatter.write_paragraph()
+            with formatter.indentation():
+                formatter.write_text(text)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Those of the job first."""
+        if job := _job(ctx):
+            with formatter.section(f"Options of {job.name}"):
+                formatter.write_dl([record for one in _options(job) if (record := one.get_help_record(ctx))])
+        own = [_for(job, one) if job else one for one in super().get_params(ctx) if isinstance(one, click.Option)]
+        with formatter.section("Options"):
+            formatter.write_dl([record for one in own if (record := one.get_help_record(ctx))])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Examples with the job, if there is one."""
+        job, epilog = _job(ctx), self.epilog or ""
+        if job is None:
+            super().format_epilog(ctx, formatter)
+            return
+        formatter.write_paragraph()
+        formatter.write(f"  Example:\n    cluster submit --job {job.name} {job.example or _example(job)}\n")
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(epilog.rpartition("\n\n")[2])
+
+
+def _job(ctx: click.Context) -> Job | None:
+    job: Job | None = ctx.meta.get("job")
+    return job
+
+
+def _has(job: Job, flag: str) -> bool:
+    return any(flag in option.opts + option.secondary_opts for option in _options(job))
+
+
+def _example(job: Job) -> str:
+    needed = (f"{option.flag} {option.name.upper()} " for option in job.options if option.required)
+    return f"{''.join(needed)}INPUT..."
+
+
+def _for(job: Job, parameter: click.Parameter) -> click.Parameter:
+    """A parameter of the command as it is for a job: the formats that it has, and drawing only if it draws."""
+    changed: Any = copy.copy(parameter)
+    if parameter.name == "format_name":
+        changed.metavar = f"[{'|'.join(job.format_names)}]"
+    if parameter.name == "drawn":
+        changed.hidden = job.draw is None
+    return changed  # type: ignore[no-any-return]
+
+
+def _options(job: Job) -> list[click.Option]:
+    return [_parameter(option) for option in (*job.options, job.chunk_size)]
+
+
+def _parameter(option: Option) -> click.Option:
+    help_text = option.help if option.default is None else f"{option.help}  [default: {option.default}]"
+    if option.type is bool:
+        return click.Option([f"{option.flag}/--no-{option.flag[2:]}", option.name], default=None, help=help_text)
+    kind: Any = option.type
+    if option.type in (int, float) and (option.minimum is not None or option.maximum is not None):
+        ranged = click.IntRange if option.type is int else click.FloatRange
+        kind = ranged(min=option.minimum, max=option.maximum)  # type: ignore[arg-type]
+    return click.Option([option.flag, option.name], type=kind, default=None, help=help_text)
