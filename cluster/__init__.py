@@ -24,11 +24,11 @@ def __getattr__(name: str) -> Any:
         from cluster import celery_app, errors, logs
 
         try:
+            celery_app.refuse_options()
             globals()["app"] = celery_app.build()
         except errors.ClusterError as error:
             if "celery" not in Path(sys.argv[0]).parts[-2:]:
                 raise
-            # `celery` would show where it was raised, and little else.
-            raise SystemExit(f"cluster: {logs.of_error(error)}") from None
+            raise logs.told(error) from None  # `celery` would show where it was raised, and little else
         return globals()["app"]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

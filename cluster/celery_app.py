@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import click
 from celery import Celery
+from click.core import ParameterSource
 from kombu.entity import Exchange
 from kombu.transport import TRANSPORT_ALIASES
 
@@ -19,11 +21,59 @@ NO_BROKER = "redis://cluster-broker-url-is-not-set.invalid:6379/0"
 """So that `celery -A cluster worker` without a broker names what is missing."""
 
 CONTROL = "cluster.nodes.control:Control"
+INSTEAD = {
+    "broker": "set CLUSTER_BROKER_URL (what stands in a command line, everybody on the machine can read)",
+    "result_backend": "results are in the Redis of CLUSTER_BROKER_URL",
+    "loader": "settings are those of cluster (README)",
+    "config": "settings are those of cluster: CLUSTER_CONFIG names a file of them",
+}
+"""Options of `celery` itself -> what to do in their place."""
 TRANSPORTS = {
     "redis": "cluster.broker:Transport",
     "rediss": "cluster.broker:Transport",
     "sentinel": "cluster.broker:SentinelTransport",
 }
+
+
+class App(Celery):  # type: ignore[misc]
+    """Connects to the broker of our settings. Variables of Celery's, as CELERY_BROKER_URL, are for other apps."""
+
+    cluster_broker: str
+    """As ``redis_client`` reads it."""
+    connects_to: str
+    """As kombu reads it."""
+
+    def _get_backend(self) -> Any:
+        from cluster.chord_backend import ChordBackend
+
+        return ChordBackend(app=self, url=self.cluster_broker)
+
+    def connection(self, hostname: str | None = None, **options: Any) -> Any:
+        """See ``Celery.connection``."""
+        return super().connection(hostname or self.connects_to, **options)
+
+    def connection_for_read(self, url: str | None = None, **options: Any) -> Any:
+        """See ``Celery.connection_for_read``."""
+        return super().connection_for_read(url or self.connects_to, **options)
+
+    def connection_for_write(self, url: str | None = None, **options: Any) -> Any:
+        """See ``Celery.connection_for_write``."""
+        return super().connection_for_write(url or self.connects_to, **options)
+
+
+def refuse_options() -> None:
+    """See that `celery` was given no option that our app would not follow.
+
+    Raises:
+        errors.UsageError: It was; the message says what to do instead.
+    """
+    context = click.get_current_context(silent=True)
+    if context is None or context.command.name != "celery":
+        return
+    for name, instead in INSTEAD.items():
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            flag = "-b/--broker" if name == "broker" else f"--{name.replace('_', '-')}"
+            raise errors.UsageError(f"`celery {flag}` is not used for this app; {instead}")
 
 
 def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
@@ -47,9 +97,9 @@ def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
     except ValueError as error:
         raise errors.BadSetting(f"the broker URL {redis_client.masked(url)} cannot be used: {error}") from None
     TRANSPORT_ALIASES.update(TRANSPORTS)
-    # The backend finds its URL in the app: Celery shows what is in its settings (`report`, `graph`, `inspect conf`).
-    app = Celery("cluster", broker=broker.url, backend="cluster.chord_backend.ChordBackend", control=CONTROL)
-    app.cluster_broker = url
+    # The backend without its URL: Celery shows what is in its settings (`report`, `graph`, `inspect conf`).
+    app = App("cluster", loader="app", broker=broker.url, backend="cluster.chord_backend.ChordBackend", control=CONTROL)
+    app.cluster_broker, app.connects_to = url, broker.url
     app.conf.update(
         broker_use_ssl=broker.ssl,
         # What comes from other machines is JSON, never code.

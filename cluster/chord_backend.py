@@ -17,9 +17,6 @@ class ChordBackend(RedisBackend):  # type: ignore[misc]
     a ``get()`` that nobody calls here: whoever waits for a run looks at its ledger.
     """
 
-    def __init__(self, *arguments: Any, app: Any, url: str | None = None, **options: Any) -> None:
-        super().__init__(*arguments, app=app, url=url or app.cluster_broker, **options)
-
     def add_pending_result(self, result: Any, weak: bool = False) -> Any:
         """Nothing is pending."""
         return result

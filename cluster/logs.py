@@ -10,6 +10,7 @@ fields of ``JsonFormatter``. A line of a worker that names no node is about the 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import logging
@@ -25,6 +26,7 @@ import click
 from click.core import ParameterSource
 
 if TYPE_CHECKING:
+    from cluster.errors import ClusterError
     from cluster.settings import Settings
 
 STAYING = ("master",)
@@ -251,6 +253,13 @@ def plain_json(text: str) -> str:
         line if line.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
         for line in text.split("\n")
     )
+
+
+def told(error: ClusterError) -> SystemExit:
+    """How a program that is not our command line ends with an error, after it has said so on stderr."""
+    with contextlib.suppress(OSError):
+        print(f"cluster: {of_error(error)}", file=sys.stderr)
+    return SystemExit(error.exit_code)
 
 
 def of_error(error: object) -> str:

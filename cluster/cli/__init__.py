@@ -19,16 +19,22 @@ import click
 from cluster import __version__, errors, logs, placement
 
 COMMANDS = (
-    "submit", "status", "result", "cancel", "resume", "runs", "jobs", "models", "nodes", "shutdown", "up", "master",
-    "doctor",
+    "submit", "status", "result", "cancel", "resume", "runs", "jobs", "models", "nodes", "shutdown", "up", "worker",
+    "master", "flower", "doctor",
 )  # fmt: skip
 GARBAGE_FROM = 200_000
 """Python looks for garbage after so many objects. Loading makes half as many, and no garbage: commands start faster."""
 
 
+LOG_FORM = "cluster.log_format"
+"""Where a context keeps what ``--log-format`` said."""
+GARBAGE_BY_DEFAULT = gc.get_threshold()
+
+
 def _set_up_log(context: click.Context, _: click.Parameter, form: str | None) -> None:
     from cluster import settings
 
+    context.meta[LOG_FORM] = form
     logs.set_up_command(settings.load(), str(context.info_name), form)
     logs.warn_of_variables(settings.unknown_variables())
 
@@ -83,7 +89,9 @@ SUMMARIES = {
     "nodes": "Show the machines of a cluster.",
     "shutdown": "Ask nodes to stop, by default all.",
     "up": "Start a cluster on this machine that others can join.",
+    "worker": "Have this machine work for a cluster.",
     "master": "Take over runs whose submitter is gone.",
+    "flower": "Show nodes and tasks on a web page.",
     "doctor": "Show what this machine can run, and why not.",
 }
 
@@ -94,7 +102,7 @@ SUMMARIES = {
     epilog="\b\nExamples:\n"
     "  cluster submit --job ocr ./scans -o texts.json\n"
     "  cluster up\n"
-    "  CLUSTER_BROKER_URL=redis://… celery -A cluster worker",
+    "  CLUSTER_BROKER_URL=redis://… cluster worker",
 )
 @click.version_option(__version__, prog_name="cluster")
 def commands() -> None:

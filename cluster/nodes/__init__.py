@@ -83,7 +83,7 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
         Gate.config = config
         instance.app.steps["consumer"].update((Gate, Beat))
     except errors.ClusterError as error:
-        raise SystemExit(f"cluster: {logs.of_error(error)}") from None
+        raise logs.told(error) from None
     except OSError as error:
         where = f": {logs.plain(str(error.filename))}" if error.filename else ""
         raise SystemExit(

@@ -121,9 +121,11 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
         log.info("this node now serves %s", " ".join(self._look(consumer).jobs), extra={"event": "node-serves"})
 
     def _tell(self, consumer: Any, said: Literal["here", "leaving", "left"]) -> str:
-        if said != "left" or self._facts is None:  # at the end the pool is gone
+        if said != "left":  # at the end the pool is gone
             self._facts = self._look(consumer)
         facts = self._facts
+        if facts is None:  # it never was connected, and nobody knows of it
+            return ""
         now_s = time.monotonic()
         if consumer.event_dispatcher and consumer.event_dispatcher.enabled and now_s - self._announced_s >= ANNOUNCE_S:
             consumer.event_dispatcher.send("worker-capacity", **facts.model_dump())

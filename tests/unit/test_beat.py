@@ -142,3 +142,9 @@ def test_a_node_that_may_not_serve_a_label_is_heard_of_all_the_same(
     with pytest.raises(redis.ResponseError):
         step.beat(consumer)
     assert len(told.facts) == 1
+
+
+def test_a_worker_that_never_was_connected_has_nothing_to_tell(step: Beat, consumer: Any, told: Told) -> None:
+    del consumer.cluster_gate.reading  # the gate has not looked yet
+    step.shutdown(consumer)
+    assert told.facts == []
