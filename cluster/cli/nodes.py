@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 
 import click
@@ -24,7 +26,7 @@ def command(watch: bool, broker: str | None, as_json: bool) -> None:
         else:
             if watch:
                 click.clear()
-            print_text(texts.nodes(found))
+            print_text(texts.nodes(found, shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
         if not watch:
             return
         time.sleep(BEAT_S)

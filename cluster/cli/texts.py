@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from cluster import logs
@@ -25,6 +26,8 @@ EVENTS = {
 """How a run's changes read."""
 MOST_FAILURES = 20
 GIB = 2**30
+MIN_COLUMN = 10
+"""Characters of text in a line, however narrow the terminal."""
 
 
 def status(found: Status) -> str:
@@ -88,11 +91,12 @@ def missing(found: Status, rest: str = "") -> list[str]:
     return lines
 
 
-def nodes(found: Sequence[Node]) -> str:
-    """A table of nodes."""
+def nodes(found: Sequence[Node], width: int | None = None) -> str:
+    """A table of nodes, those that are gone last; one column where a terminal of that width has no room for it."""
     if not found:
         return "no nodes: join one with CLUSTER_BROKER_URL=… celery -A cluster worker"
     rows = [("NODE", "STATE", "SLOTS", "BUSY", "DONE", "MEMORY FREE", "LOAD", "JOINED", "JOBS")]
+    found = sorted(found, key=lambda node: node.state == "gone")
     for node in found:
         memory = f"{node.memory_available_bytes / GIB:.1f} of {node.memory_total_bytes / GIB:.1f} GiB"
         state: str = node.state
@@ -116,7 +120,10 @@ def nodes(found: Sequence[Node]) -> str:
             )
         )
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    lines = ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    if width is None or sum(widths) + 2 * (len(widths) - 1) <= width:
+        lines = ["  ".join(word.ljust(size) for word, size in zip(row, widths, strict=True)).rstrip() for row in rows]
+    else:
+        lines = [line for row in rows[1:] for line in _column(rows[0], row, width)]
     for node in found:
         if node.state == "online":
             lines += [
@@ -129,6 +136,18 @@ def nodes(found: Sequence[Node]) -> str:
         if node.refused and node.state != "gone":
             lines.append(logs.plain(f"{node.name} has refused messages that are not in order: {node.refused}"))
     return "\n".join(lines)
+
+
+def _column(names: Sequence[str], row: Sequence[str], width: int) -> list[str]:
+    """A row of a table below itself: the first word, then a line for each other one, wrapped."""
+    lines = [row[0]]
+    for name, word in zip(names[1:], row[1:], strict=True):
+        begin = f"  {name.lower():12} "
+        room = max(width, len(begin) + MIN_COLUMN)
+        lines += textwrap.wrap(
+            word, room, initial_indent=begin, subsequent_indent=" " * len(begin), break_on_hyphens=False
+        ) or [begin.rstrip()]  # fmt: skip
+    return lines
 
 
 def count(number: int, noun: str) -> str:

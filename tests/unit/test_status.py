@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 
 from cluster.cli import texts
+from cluster.nodes.registry import Node
 from cluster.runs.status import from_ledger
 
 
@@ -20,6 +24,28 @@ def test_one_chunk_is_no_chunks() -> None:
     fields = {"state": "done", "job": "wordcount", "options": "{}", "started_at": "1"}
     found = from_ledger("run-1", fields, {}, {"a@b": 1, "c@d": 2}, {}, failed=0, running=0, now_s=1)
     assert texts.story([], found).splitlines() == ["a@b did 1 chunk", "c@d did 2 chunks"]
+
+
+def node(name: str, **more: Any) -> Node:
+    now = datetime.now(UTC)
+    facts: dict[str, Any] = {"slots": 2, "busy": 1, "done": 7, "cores": 1, "load": 0.5, "versions": {}, "jobs": []}
+    facts |= {"memory_total_bytes": 2**30, "memory_available_bytes": 2**29, "state": "online"}
+    return Node.model_validate(
+        {**facts, "name": name, "joined_at": now, "last_seen_at": now, "start": name, "said": "here", **more}
+    )
+
+
+def test_nodes_stand_in_one_column_in_a_narrow_terminal() -> None:
+    jobs = [f"faces@office:{number}.1a2b3c4d" for number in range(4)]
+    found = [node("away@pc", state="gone"), node("here@pc", jobs=jobs)]
+    wide = texts.nodes(found).splitlines()
+    assert [line.split()[0] for line in wide] == ["NODE", "here@pc", "away@pc"]  # those that are gone come last
+    assert texts.nodes(found, max(map(len, wide))).splitlines() == wide
+    narrow = texts.nodes(found, 60).splitlines()
+    assert [line for line in narrow if not line.startswith(" ")] == ["here@pc", "away@pc"]
+    assert max(map(len, narrow)) <= 60
+    assert "  memory free  0.5 of 1.0 GiB" in narrow
+    assert all(any(job in line for line in narrow) for job in jobs)
 
 
 def test_who_has_a_run_whose_input_was_not_read_is_told_how_to_go_on() -> None:
