@@ -20,7 +20,7 @@ import tasks.ocr
 import tasks.onnx
 import tasks.wordcount
 from aggregators import by_name, counts
-from cluster import errors
+from cluster import errors, keys
 from cluster.job import Format, Job, Option
 from splitters import lines, people, pictures
 
@@ -184,3 +184,10 @@ def get(name: str) -> Job:
             f"no job {name!r} (there are: {', '.join(table)}){f'; did you mean {near[0]}?' if near else ''}"
         )
     return table[name]
+
+
+def label_of(queue: str) -> str:
+    """The label whose messages are in a queue of that name; "" where they are of no job that is known here."""
+    label = queue.removeprefix(keys.QUEUE)
+    known = queue.startswith(keys.QUEUE) and label.partition("@")[0] in {job.label for job in jobs().values()}
+    return label if known else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import logging
 import os
 import sys
@@ -15,7 +16,7 @@ from cluster import catalog, errors, keys, logs, redis_client, settings
 from cluster.nodes import capacity, identity, registry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from celery import Celery
 
@@ -179,6 +180,16 @@ def _keeper(conf: Any, config: Settings, given: Sequence[str]) -> Keeper:
             log.warning(left_out(name, problem), extra={"event": "job-left-out"})
     jobs = {keys.queue(job.label): job for job in catalog.jobs().values()}
     conf.task_queues = [Queue(name, routing_key=name) for name, job in jobs.items() if job.label not in unable]
+    for name in given:
+        if not catalog.label_of(name):
+            log.warning(_unknown(name, jobs), extra={"event": "queue-unknown"})
     if given:
         jobs = {name: job for name, job in jobs.items() if name in given}
     return Keeper(runs.connect(config, patient=False), list(jobs.values()), unable)
+
+
+def _unknown(name: str, queues: Collection[str]) -> str:
+    """The sentence about a queue that was given by ``-Q`` and is of no job; ``queues`` are those of the jobs."""
+    near = difflib.get_close_matches(keys.queue(name.removeprefix(keys.QUEUE)), queues, 1)
+    hint = f"did you mean -Q {near[0]}?" if near else f"the jobs here have {', '.join(queues)}"
+    return f"no job has the queue {name}, so this node serves no run by it; {hint}"

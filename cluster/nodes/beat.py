@@ -161,7 +161,7 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
             memory_total_bytes=gate.reading.memory_total_bytes,
             memory_available_bytes=gate.reading.memory_available_bytes,
             load=psutil.getloadavg()[0],
-            jobs=sorted(name.removeprefix(keys.QUEUE) for name in queues),
+            jobs=sorted(filter(None, map(catalog.label_of, queues))),
             known=sorted(job.label for job in catalog.jobs().values()),
             missing=self.keeper.found.missing,
             bundles=self.keeper.found.bundles,

@@ -117,6 +117,13 @@ def test_queues_given_by_hand_win(broker: str, tmp_path: Path) -> None:
         assert nodes(broker)["words@test"].jobs == ["wordcount"]
 
 
+def test_a_queue_of_no_job_counts_as_none_served(broker: str, tmp_path: Path) -> None:
+    with Worker("wrong", broker, tmp_path, "-Q", "wordcount,cluster.measure") as worker:
+        assert nodes(broker)["wrong@test"].jobs == ["measure"]
+        assert "no job has the queue wordcount" in worker.text()
+        assert "did you mean -Q cluster.wordcount?" in worker.text()
+
+
 def test_a_node_that_is_killed_is_silent_then_gone_and_keeps_its_name_when_it_returns(
     broker: str, tmp_path: Path
 ) -> None:
