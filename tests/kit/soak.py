@@ -84,11 +84,11 @@ def prune_all(client: redis.Redis, stores: Stores) -> None:
 
 
 def look(client: redis.Redis) -> Mapping[str, int]:
-    """Key -> its size in bytes; without the one that is there for a second after each run."""
+    """Key -> its size in bytes; without those that are there for a second after each run."""
     found: dict[str, int] = {}
     for key in client.scan_iter():
         size: Any = client.memory_usage(key)
-        if key.decode() != keys.WATCHER and size is not None:
+        if key.decode() not in (keys.WATCHER, keys.WRITABLE) and size is not None:
             found[key.decode()] = size
     return found
 
