@@ -21,12 +21,16 @@ from cluster.messages import About
 from cluster.runs import delays
 
 OVERDUE_S = 10.0
+JOINS = ".fold"
+"""The tasks whose names end so go in front of their queue: what they are about is nearly done."""
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
 """What kombu raises for notes of a wrong form: not JSON, other JSON."""
 NO_MESSAGE = (Empty, redis.RedisError, OSError, InconsistencyError)
 """What is raised where there is none, or Redis is away or refuses."""
 DELAY = "cluster_delay_s"
 """The property of a message that is published for later. It does not travel."""
+OUTBOX = "cluster_outbox"
+"""That of one that is put into another list than its queue: [the list, how many seconds that is kept]."""
 log = logging.getLogger(__name__)
 
 
@@ -292,17 +296,27 @@ class Connected:
         return super().basic_publish(*arguments, **options)  # type: ignore[misc]
 
     def _put(self, queue: str, message: dict[str, Any], **options: Any) -> None:
-        """Send a message to its queue, or after a delay: Celery's ETA would depend on the clocks of two nodes."""
+        """Send a message to its queue, behind all others or, if it joins parts, in front of them.
+
+        Or elsewhere: into an outbox, or after a delay. Celery's ETA would depend on the clocks of two nodes.
+        """
         properties = dict(message["properties"])  # the same ones come again where Redis does not take it at once
-        delay_s = properties.pop(DELAY, 0)
+        delay_s, outbox = properties.pop(DELAY, 0), properties.pop(OUTBOX, None)
         message = {**message, "properties": properties}
-        if not delay_s:
+        joins = str(message["headers"].get("task", "")).endswith(JOINS)
+        if not (delay_s or outbox or joins):
             super()._put(queue, message, **options)  # type: ignore[misc]
             return
         channel: Any = self
         key = channel._q_for_pri(queue, channel._get_message_priority(message, reverse=False))
         with channel.conn_or_acquire() as client:
-            delays.put(client, key, dumps(message), delay_s)
+            if delay_s:
+                delays.put(client, key, dumps(message), delay_s)
+            elif outbox:
+                name, kept_s = outbox
+                client.pipeline(transaction=False).lpush(name, dumps(message)).expire(name, kept_s).execute()
+            else:
+                client.rpush(key, dumps(message))
 
     def demand_answer(self) -> None:
         """See that Redis answers what it was asked of the queues: within a second, be it that there is nothing.

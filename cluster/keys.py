@@ -7,6 +7,8 @@
 | cluster:run:R:done          | bitmap | bit i: chunk i is settled, that is committed or set aside |
 | cluster:run:R:chunks        | hash   | chunk -> its items, and their bytes or where they lie; until it is settled |
 | cluster:run:R:expected      | hash   | chunk -> its items and how large its part may be; until its window is folded |
+| cluster:run:R:outbox        | list   | messages of windows that are not in the queue yet, the oldest last |
+| cluster:run:R:queued        | set    | chunks whose message is in the queue, and that no node has begun yet |
 | cluster:run:R:claims        | hash   | chunk or "fold level:number" -> "since_ms start node", who works on it |
 | cluster:run:R:attempts      | hash   | chunk or "fold level:number" -> "failed killed lost", how often they ended so |
 | cluster:run:R:copies        | hash   | chunk -> the slow node for whose sake a second copy was published |
@@ -31,6 +33,7 @@
 | cluster:bundle:NAME:digests | hash   | digest of the content -> version |
 | cluster:demand              | zset   | "label run" -> when it was entered: what running runs need of nodes |
 | cluster:delayed             | zset   | queue and message -> when it goes there, in ms since 1970 by Redis's clock |
+| cluster:waiting             | zset   | run with chunks that wait for nodes -> until when it counts, in ms since 1970 |
 | cluster:revision            | string | counts changes of demand and bundles: who saw another number looks again |
 | cluster:writable            | string | written, for a second, to see whether Redis takes writes |
 | cluster:unacked:START       | hash   | messages this start of a node holds (kombu's; beside it `:index`, `:mutex`) |
@@ -54,12 +57,13 @@ WATCHER = "cluster:nodes:watcher"
 LOSSES = "cluster:nodes:losses"
 DEMAND = "cluster:demand"
 DELAYED = "cluster:delayed"
+WAITING = "cluster:waiting"
 REVISION = "cluster:revision"
 WRITABLE = "cluster:writable"
 BUNDLES = "cluster:bundles"
 OF_RUN = (
     "done", "chunks", "expected", "claims", "attempts", "copies", "windows", "folds",
-    "failures", "nodes", "times", "refusals", "events", "publishing",
+    "failures", "nodes", "times", "refusals", "events", "publishing", "outbox", "queued",
 )  # fmt: skip
 """What a run has besides its own hash and the parts of its windows."""
 

@@ -9,6 +9,9 @@ from cluster import keys
 from cluster.settings import MiB
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cluster.nodes.registry import Node
     from cluster.runs import Stores
     from cluster.settings import Settings
 
@@ -17,6 +20,23 @@ SLOTS_LOOK_S = 1.0
 AHEAD = 2
 """Messages a slot that may be on their way: one that is worked on, and one that waits."""
 LEAST_BYTES, LEAST_CHUNKS = 64 * MiB, 512
+
+
+def share(nodes: Iterable[Node], label: str, others: Sequence[str]) -> tuple[float, int]:
+    """The slots that a run is to fill while others wait for the same nodes, and all slots that serve it.
+
+    Args:
+        nodes: All there are.
+        label: What a node must serve to do the run.
+        others: The label of each other run with chunks that wait.
+    """
+    mine, slots = 0.0, 0
+    for node in nodes:
+        if node.state == "online" and label in node.jobs:
+            allowed = node.slots if node.slots_allowed is None else node.slots_allowed
+            mine += allowed / (1 + sum(other in node.jobs for other in others))
+            slots += allowed
+    return mine, slots
 
 
 class Backlog:

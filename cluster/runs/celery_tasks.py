@@ -160,13 +160,18 @@ def _limit_s(task: Task, config: Settings) -> float:
 def publish_window(app: Celery, label: str, run: str, window: int, messages: Iterable[range]) -> None:
     """Publish a chord to those who serve ``label``: messages of these chunks, as its body the fold of their parts.
 
+    The messages wait in the run's outbox, from where ``Lease.feed`` puts them into the queue.
+
     Raises:
         kombu.exceptions.OperationalError: Redis does not take it; some messages may have been sent.
     """
     to = keys.queue(label)
     task, body = _task(app, label), _task(app, label, ".fold")
+    outbox = {broker.OUTBOX: [keys.run(run, "outbox"), app.cluster_settings.retention_s]}
     header = [
-        task.s(MapMessage(run=run, chunks=list(together)).model_dump()).set(task_id=_map_id(run, together), queue=to)
+        task.s(MapMessage(run=run, chunks=list(together)).model_dump()).set(
+            task_id=_map_id(run, together), queue=to, **outbox
+        )
         for together in messages
     ]
     message = FoldMessage(run=run, level=0, number=window)

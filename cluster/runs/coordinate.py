@@ -262,6 +262,7 @@ class Coordinator:
                 self._supervisor.look_soon()  # it is entered: what was not sent counts as lost
         self._window, self._window_bytes = [], 0
         self._failures, self._unreadable = {}, 0
+        self._fenced(self._supervisor.feed)
         self._on_wait()
 
     def _fenced(self, act: Callable[[Lease], Answer]) -> Answer:

@@ -19,6 +19,8 @@ from cluster.wire import ChunkEntry
 
 LEASE_S = 6.0
 NOTHING: Mapping[str, int] = {}
+SHARE_S = 5.0
+"""A run's share of the slots holds for so long, and so long the run counts as one that others share the nodes with."""
 Role = Literal["splitter", "supervisor"]
 """A splitter has the run's input and reads it; a supervisor has not. Where a supervisor has the lease, a
 splitter may take it at once."""
@@ -143,6 +145,30 @@ class Lease:
             ],
         )  # fmt: skip
         self._held(state)
+
+    def feed(self, share: float, slots: int) -> list[str]:
+        """Put messages of the run's outbox into its queue, as many as may be there: see ``feed`` in ``prelude.lua``.
+
+        Nodes go on with it whenever they begin or end a chunk, by the share that was told here last.
+
+        Args:
+            share: How many slots the run is to have of those that serve it.
+            slots: All that serve it.
+
+        Returns:
+            The labels of all other runs with chunks that wait; one for each run.
+
+        Raises:
+            Busy: The lease is another's.
+        """
+        state, *labels = self.ledger.scripts(
+            "feed",
+            [*(keys.run(self.run, name) for name in ("", "outbox", "queued", "claims")), keys.WAITING],
+            [self.fence, share, slots, int(SHARE_S * 1000), self.ledger.retention_s],
+        )
+        if state == b"fenced":
+            raise Busy(self.run)
+        return [label.decode(errors="replace") for label in labels]
 
     def publish_again(self, names: Sequence[str], event: str, why: str) -> list[str]:
         """Let go of what is claimed of these chunks ("17") and folds ("fold 0:3"), before they are published again.

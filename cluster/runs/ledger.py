@@ -98,7 +98,7 @@ class Ledger:
         Returns:
             Whether this call did it, and the state the run is in now ("unknown" for no such run).
         """
-        names = [keys.run(run), keys.run(run, "events")]
+        names = _names(run, "", "events", "outbox", "queued")
         was_running, now = self.scripts("stop", names, [state, error, fence or "", self.retention_s])
         return bool(was_running), now.decode()
 
@@ -114,7 +114,7 @@ class Ledger:
         with self.redis.pipeline(transaction=False) as pipe:
             for window in self.open_windows(run):
                 pipe.unlink(keys.parts(run, window))
-            for name in ("chunks", "expected", "windows", "claims", "done", "attempts", "copies"):
+            for name in ("chunks", "expected", "windows", "claims", "done", "attempts", "copies", "outbox", "queued"):
                 pipe.unlink(keys.run(run, name))
             pipe.execute()
 
@@ -139,7 +139,7 @@ class Ledger:
         """
         answer = self.scripts(
             "claim",
-            _names(run, "", "done", "claims", "chunks", "attempts", "copies", "refusals", "events"),
+            _names(run, "", "done", "claims", "chunks", "attempts", "copies", "refusals", "events", "outbox", "queued"),
             [*worker, job, version, max_attempts, MOST_KILLS, MOST_LOSSES, self.retention_s, label, busy_s, *chunks],
         )
         state = answer[0].decode()
@@ -185,7 +185,7 @@ class Ledger:
         """
         answer = self.scripts(
             "end_attempt",
-            _names(run, "", "done", "claims", "attempts", "events"),
+            _names(run, "", "done", "claims", "attempts", "events", "outbox", "queued"),
             [name, how, worker.start, worker.node, why, self.retention_s],
         )
         return Attempts(*answer[1:4]) if answer[0] == b"noted" else None
@@ -475,7 +475,9 @@ class Ledger:
             [
                 *_names(run, "", "done", "claims", "chunks"),
                 keys.parts(run, window),
-                *_names(run, "failures", "nodes", "times", "attempts", "copies", "windows", "events"),
+                *_names(
+                    run, "failures", "nodes", "times", "attempts", "copies", "windows", "events", "outbox", "queued"
+                ),
             ],
             [window, *worker, self.retention_s, *rows],
         )

@@ -14,7 +14,7 @@ import redis
 from cluster import errors, keys
 from cluster.job import Job
 from cluster.nodes.registry import Node
-from cluster.runs import Stores, celery_tasks, delays, demand, watch
+from cluster.runs import Stores, backlog, celery_tasks, delays, demand, watch
 from cluster.runs.lease import LEASE_S, Busy, Lease, Role
 from cluster.runs.records import Progress, Running
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 TICK_S = 0.25
 KEEP_S = LEASE_S / 6
 TOUCH_S = 60.0
+FEED_S = 1.0
+"""Between two looks at the slots there are, and at the runs that share them."""
 LEAVE_S = 2.0
 MISSING_S = 0.8
 """A message is lost when it is seen nowhere for so long: those that are just being taken are nowhere, too."""
@@ -71,6 +73,9 @@ class Supervisor:
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._supervise, name=f"supervise {run}", daemon=True)
         self._kept_at = self._touched_at = time.monotonic()
+        self._fed_at = 0.0
+        self._nodes: list[Node] = []
+        self._others: list[str] = []  # labels of the runs that share them
         self._search = Search()
 
     def __enter__(self) -> Supervisor:
@@ -97,6 +102,8 @@ class Supervisor:
             if self.held is None:
                 lease = Lease.take(self._stores.ledger, self._run, self._owner, self._role)
                 self._demand()
+                self._fed_at = 0.0
+                self.feed(lease)  # so that it knows of others before it publishes
                 self.held = lease
                 self._kept_at = time.monotonic()
                 self._search = Search()
@@ -109,6 +116,17 @@ class Supervisor:
         """Have nodes that can serve the run's label do so; again, as Redis may have lost it."""
         if self.label != self.job.label:
             demand.enter(self._stores.ledger.redis, self.label, self._run)
+
+    def feed(self, lease: Lease) -> None:
+        """Have the nodes get what the run has published, as far as its share of the slots goes.
+
+        Raises:
+            Busy: The lease is another's.
+        """
+        if time.monotonic() - self._fed_at > FEED_S:
+            self._nodes, self._fed_at = self._stores.nodes.nodes(), time.monotonic()
+        share, slots = backlog.share(self._nodes, self.label, self._others)
+        self._others = lease.feed(share, slots)
 
     def step_back(self) -> None:
         """Another one reads the input: from now on only see to it that the run ends, when nobody else does."""
@@ -170,6 +188,8 @@ class Supervisor:
             self._demand()
             self._touched_at = now
         try:
+            if now - self._fed_at > FEED_S:
+                self.feed(lease)
             if self._search.due(progress, self._stores.nodes.losses()):
                 self._look_for_messages(lease)
             if self.job.idempotent and progress.split_ended:
@@ -193,7 +213,7 @@ class Supervisor:
                 if unsettled.isdisjoint(chunks)
             }
             queue = keys.queue(self.label)
-            ids = watch.messages(ledger.redis, queue, self._stores.nodes.starts())
+            ids = watch.messages(ledger.redis, self._run, queue, self._stores.nodes.starts())
             abouts = filter(None, map(celery_tasks.parse_id, ids))
             there = {name for run, names in abouts if run == self._run for name in names}
             lost = self._search.missing(wanted - there)

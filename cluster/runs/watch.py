@@ -149,17 +149,20 @@ class Watch:
         )  # fmt: skip
 
 
-def messages(ledger_redis: redis.Redis, queue: str, starts: list[Start]) -> set[str]:
-    """The ids of all messages that are in the queue, delayed, or held by a node.
+def messages(ledger_redis: redis.Redis, run: str, queue: str, starts: list[Start]) -> set[str]:
+    """The ids of all messages that are in the run's outbox, in the queue, delayed, or held by a node.
 
-    A message may move from the one to the other and back meanwhile; so all but the nodes are read twice.
+    A message may move from the outbox to the others, and between these, meanwhile; so the outbox is read first, and
+    all but the nodes twice.
     """
     with ledger_redis.pipeline(transaction=False) as pipe:
+        pipe.lrange(keys.run(run, "outbox"), 0, -1)
         pipe.zrange(keys.DELAYED, 0, -1)
         pipe.lrange(queue, 0, -1)
         for start in starts:
             pipe.hvals(keys.unacked(start.start))
         pipe.lrange(queue, 0, -1)
         pipe.zrange(keys.DELAYED, 0, -1)
-        first, *rows, last = pipe.execute()
-    return {task_id(message) for row in (*rows, delays.messages(first), delays.messages(last)) for message in row}
+        outbox, first, *rows, last = pipe.execute()
+    rows += [outbox, delays.messages(first), delays.messages(last)]
+    return {task_id(message) for row in rows for message in row}

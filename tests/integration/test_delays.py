@@ -99,6 +99,6 @@ def test_forged_delays_hold_up_no_other(run: str, client: redis.Redis) -> None:
 def test_delayed_messages_are_neither_lost_nor_left(app: Celery, run: str, client: redis.Redis, stores: Stores) -> None:
     queue = f"cluster.test-{run}"
     fail_once(app, run, queue, 30)
-    assert f"{run}.0" in watch.messages(client, queue, stores.nodes.starts())
+    assert f"{run}.0" in watch.messages(client, run, queue, stores.nodes.starts())
     queues.unsend(client, queue, {run})
     assert delayed(client, run) == []

@@ -111,7 +111,7 @@ def test_what_is_published_while_redis_is_full_arrives_once(server: RedisServer,
         assert not publishing.done()
         client.unlink("junk")
         publishing.result(timeout=30)
-    assert client.llen(keys.queue("measure")) == 2
+    assert client.llen(keys.run("measure-1", "outbox")) == 2
 
 
 def cpu_s(worker: Worker) -> float:

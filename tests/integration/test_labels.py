@@ -21,6 +21,7 @@ from cluster.nodes import keeper
 from cluster.nodes.keeper import Keeper
 from cluster.runs import Stores, demand
 from tests.kit.jobs.cluster_testjobs import PICKY, TAGGED
+from tests.kit.looking import published
 from tests.kit.programs import MARK, Worker, cluster, start_cluster
 from tests.kit.waiting import wait_until
 
@@ -88,7 +89,7 @@ def test_demand_that_redis_has_lost_is_entered_again(
 ) -> None:
     client = stores.ledger.redis
     with start_cluster("submit", "--job", "picky", "--tool", "plane", source, "--broker", redis_url) as waiting:
-        wait_until("it is needed", lambda: client.llen(keys.queue("picky@plane;firm")) == 12)
+        wait_until("it is needed", lambda: published(stores, 12) and row(client, "picky@plane;firm"))
         client.delete(keys.DEMAND)
         wait_until("it is needed again", lambda: row(client, "picky@plane;firm"))
         with node("late", redis_url, tmp_path, "plane"):
@@ -99,7 +100,7 @@ def test_demand_that_redis_has_lost_is_entered_again(
 def test_a_cancelled_run_leaves_no_queue_that_nobody_serves(redis_url: str, stores: Stores, source: Path) -> None:
     client, queue = stores.ledger.redis, keys.queue("picky@chisel;firm")
     with start_cluster("submit", "--job", "picky", "--tool", "chisel", source, "--broker", redis_url) as waiting:
-        wait_until("it waits", lambda: client.llen(queue) == 12)
+        wait_until("it waits", lambda: published(stores, 12) and client.llen(queue))
         waiting.send_signal(signal.SIGINT)
         waiting.communicate(timeout=30)
     assert not list(client.scan_iter("*chisel*"))
@@ -110,7 +111,7 @@ def test_a_chunk_that_came_by_another_queue_is_left_to_those_who_can_do_it(
 ) -> None:
     with start_cluster("submit", "--job", "picky", "--tool", "file", source, "--broker", redis_url) as waiting:
         queue = keys.queue("picky@file;firm")
-        wait_until("it waits", lambda: stores.ledger.redis.llen(queue) == 12)
+        wait_until("it waits", lambda: published(stores, 12) and stores.ledger.redis.llen(queue))
         stores.ledger.redis.rename(queue, keys.queue("picky"))  # as somebody who knows no labels might send it
         with node("bare", redis_url, tmp_path, ""):
             wait_until("they are taken", lambda: not stores.ledger.redis.llen(keys.queue("picky")))

@@ -106,7 +106,8 @@ def test_messages_of_a_run_that_no_node_took_go_with_it(broker: str, client: red
     app = celery_app.build(settings.load(broker_url=broker))
     over, running = opened(stores), opened(stores)
     for run in (over, running):
-        celery_tasks.publish_window(app, "measure", run, 0, [range(1), range(1, 2), range(2, 3)])
+        for chunk in range(3):
+            celery_tasks.publish_chunk(app, "measure", run, chunk)
     app.close()
     client.rpush("cluster.measure", b"not one of ours", b"{}")
     cancel(over, stores, "test")

@@ -264,7 +264,8 @@ def test_messages_replayed_by_hand_change_nothing(broker: str, tmp_path: Path) -
             out, err = submit.communicate(timeout=60)
     assert submit.returncode == 0, err
     assert json.loads(out) == held.answer()
-    celery_tasks.publish_window(app, "measure", run, 0, [range(at, at + 1) for at in range(4)])
+    for chunk in range(4):
+        celery_tasks.publish_chunk(app, "measure", run, chunk)
     wait_until("all messages are taken", lambda: no_message_is_left(stores, run))
     found = stores.ledger.status(run)
     assert found.duplicates >= 1

@@ -15,8 +15,8 @@ from cluster.settings import MiB, Settings
 MB = 10**6
 
 
-def node(slots: int, *jobs: str, state: str = "online") -> Any:
-    return SimpleNamespace(slots=slots, jobs=list(jobs), state=state)
+def node(slots: int, *jobs: str, state: str = "online", allowed: int | None = None) -> Any:
+    return SimpleNamespace(slots=slots, slots_allowed=allowed, jobs=list(jobs), state=state)
 
 
 class Claims:
@@ -80,3 +80,15 @@ def test_all_slots_are_fed_where_each_has_one_chunk_and_another_waits(
 ) -> None:
     nodes = [node(slots, "ocr")] if slots else []
     assert made(settings.load(), nodes, Claims(claimed)).feeds_all(published) is fed
+
+
+@pytest.mark.parametrize(
+    ("others", "found"),
+    [([], (7, 7)), (["ocr"], (3.5, 7)), (["ocr", "ocr"], (7 / 3, 7)), (["wordcount"], (4.5, 7)), (["faces"], (7, 7))],
+)
+def test_runs_share_the_slots_of_nodes_that_serve_both(others: list[str], found: tuple[float, int]) -> None:
+    nodes = [
+        node(2, "ocr"), node(5, "ocr", "wordcount"), node(9, "wordcount"), node(4, "ocr", allowed=0),
+        node(4, "ocr", state="silent"),
+    ]  # fmt: skip
+    assert backlog.share(nodes, "ocr", others) == pytest.approx(found)

@@ -1,9 +1,12 @@
 -- A node starts chunks. Returns {state}, {"other version", why ("" when it was told before)}, or
 -- {"ready", options, then for each chunk}: {"claimed", failed, entry}, {"exhausted", failed, killed, lost, entry},
 -- {"settled"}, {"unknown"}, {"elsewhere"} or {"apart"}.
--- KEYS: run, run:done, run:claims, run:chunks, run:attempts, run:copies, run:refusals, run:events
+-- KEYS: run, run:done, run:claims, run:chunks, run:attempts, run:copies, run:refusals, run:events, run:outbox, run:queued,
+--       the queue of its label
 -- ARGV: node, start, job, version, max_failed, max_killed, max_lost, retention_s, label ("": any), busy_s,
 --       from the eleventh: chunks
+local first = 11
+for i = first, #ARGV do redis.call('SREM', KEYS[10], ARGV[i]) end
 local run = redis.call('HMGET', KEYS[1], 'state', 'job', 'version', 'options', 'label')
 if not run[1] then return {'unknown'} end
 if run[1] ~= 'running' then return {run[1]} end
@@ -20,7 +23,6 @@ end
 -- By a queue of another label it reached a node that may lack what the run needs. It counts as lost there.
 if ARGV[9] ~= '' and run[5] and run[5] ~= ARGV[9] then return {'other label'} end
 
-local first = 11
 local alone = #ARGV == first
 local claim = now_ms() .. ' ' .. ARGV[2] .. ' ' .. ARGV[1]
 local duplicates = 0
@@ -53,4 +55,5 @@ local answer = {'ready', run[4]}
 for i = first, #ARGV do answer[#answer + 1] = start(ARGV[i]) end
 redis.call('EXPIRE', KEYS[3], ARGV[8])
 if duplicates > 0 then redis.call('HINCRBY', KEYS[1], 'duplicates', duplicates) end
+feed(KEYS[1], KEYS[9], KEYS[10], KEYS[3], ARGV[8])
 return answer

@@ -1,5 +1,5 @@
 -- An attempt at a chunk or a fold ended badly; its claim goes. Returns {state} or {"noted", failed, killed, lost}.
--- KEYS: run, run:done, run:claims, run:attempts, run:events
+-- KEYS: run, run:done, run:claims, run:attempts, run:events, run:outbox, run:queued, and the queue of its label
 -- ARGV: chunk or "fold level:number", how ("failed", "killed", "lost"), start, node, why, retention_s
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then return {'unknown'} end
@@ -19,4 +19,5 @@ redis.call('HSET', KEYS[4], ARGV[1], failed .. ' ' .. killed .. ' ' .. lost)
 redis.call('EXPIRE', KEYS[4], ARGV[6])
 redis.call('HINCRBY', KEYS[1], 'retries', 1)
 note(KEYS[5], ARGV[6], ARGV[2], 'chunk', ARGV[1], 'node', ARGV[4], 'why', ARGV[5])
+feed(KEYS[1], KEYS[6], KEYS[7], KEYS[3], ARGV[6]) -- its slot is free, though the chunk itself may come again later
 return {'noted', failed, killed, lost}

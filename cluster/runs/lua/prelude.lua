@@ -1,5 +1,12 @@
 -- What the scripts share; it stands before each of them.
 local MOST_EVENTS = 2000
+local RUN = 'cluster:run:'
+local WAITING = 'cluster:waiting'
+-- A run may have this much work in the queue, for each slot of its share.
+local AHEAD_US = 1e6
+-- A run that nobody coordinates counts on these slots at least: nobody tells it of others.
+local UNATTENDED_SLOTS = 32
+local MOST_CHUNKS = 64
 
 -- Redis's clock in milliseconds since 1970.
 local function now_ms()
@@ -13,8 +20,11 @@ local function note(events, retention_s, event, ...)
   redis.call('EXPIRE', events, retention_s)
 end
 
--- The run is over.
+local function id_of(run) return string.sub(run, #RUN + 1) end
+
+-- The run is over, and waits for no slot.
 local function finish(run, events, retention_s, state, why)
+  redis.call('ZREM', WAITING, id_of(run))
   redis.call('HSET', run, 'state', state, 'finished_at', string.format('%.3f', now_ms() / 1000))
   if why ~= '' then redis.call('HSET', run, 'error', why) end
   note(events, retention_s, state, 'why', why)
@@ -24,4 +34,46 @@ end
 local function attempts_of(attempts, name)
   local failed, killed, lost = string.match(redis.call('HGET', attempts, name) or '0 0 0', '^(%d+) (%d+) (%d+)$')
   return tonumber(failed), tonumber(killed), tonumber(lost)
+end
+
+-- The first chunk that a message is about, and how many; nil for a message that cannot be read.
+local function chunks_of(message)
+  local read, first, last = pcall(function()
+    return string.match(cjson.decode(message).headers.id, '^[%w-]+%.(%d+)%-?(%d*)$')
+  end)
+  if not read or not first then return nil end
+  local count = last == '' and 1 or last - first + 1
+  if count < 1 or count > MOST_CHUNKS then return nil end
+  return tonumber(first), count
+end
+
+-- Move messages of a run from its outbox to the queue. In the queue and with the nodes are at most as many chunks as
+-- the run's share of the slots takes one message and AHEAD_US for. A message that is more than that, as the share is
+-- less than a slot, goes by itself, and the next one not before the share has taken the time for it.
+local function feed(run, outbox, queued, claims, retention_s)
+  local message = redis.call('LINDEX', outbox, -1)
+  if not message then return end
+  local row = redis.call('HMGET', run, 'label', 'chunk_us', 'share', 'share_until_ms', 'slots', 'due_ms')
+  local queue, chunk_us, share = 'cluster.' .. row[1], tonumber(row[2]), tonumber(row[3])
+  local now = now_ms()
+  if not share or now > tonumber(row[4]) then share = math.max(tonumber(row[5]) or 0, UNATTENDED_SLOTS) end
+  local on_way = redis.call('SCARD', queued) + redis.call('HLEN', claims)
+  while message do
+    local first, count = chunks_of(message)
+    if not first then
+      redis.call('RPOP', outbox)
+    else
+      local fits = on_way + count <= share -- as long as no chunk is done, one for each slot
+      if chunk_us then fits = (on_way + count) * chunk_us <= share * (count * chunk_us + AHEAD_US) end
+      if not fits and (on_way > 0 or now < tonumber(row[6] or 0)) then break end
+      redis.call('RPOPLPUSH', outbox, queue)
+      if not fits and chunk_us and share > 0 then
+        redis.call('HSET', run, 'due_ms', string.format('%.0f', now + count * chunk_us / share / 1000))
+      end
+      for chunk = first, first + count - 1 do redis.call('SADD', queued, chunk) end
+      on_way = on_way + count
+    end
+    message = redis.call('LINDEX', outbox, -1)
+  end
+  for _, key in ipairs({outbox, queued}) do redis.call('EXPIRE', key, retention_s) end
 end

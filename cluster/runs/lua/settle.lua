@@ -3,7 +3,7 @@
 -- The only place where repeats of a chunk are dropped. A chunk that is not in the window is unknown: after Redis has lost
 -- its last moments the windows of a run may be entered anew, with other chunks.
 -- KEYS: run, run:done, run:claims, run:chunks, run:parts:W, run:failures, run:nodes, run:times, run:attempts, run:copies,
---       run:windows, run:events
+--       run:windows, run:events, run:outbox, run:queued, and the queue of its label
 -- ARGV: window, node, start, retention_s, then for each chunk: chunk, part ("" = set aside), items, bytes,
 --       microseconds, why ("" = not set aside), number of failures, then item, reason, ...
 local state = redis.call('HGET', KEYS[1], 'state')
@@ -47,11 +47,16 @@ if redis.call('HLEN', KEYS[5]) == count + 0 then
   answer[#answer + 1] = 'complete'
 end
 if parts > 0 then
+  -- The chunks done last count most: later ones are likely to be as large.
+  local mean_us, chunk_us = micros / parts, tonumber(redis.call('HGET', KEYS[1], 'chunk_us'))
+  if chunk_us then mean_us = chunk_us + (mean_us - chunk_us) * math.min(1, parts / 8) end
+  redis.call('HSET', KEYS[1], 'chunk_us', string.format('%.0f', mean_us))
   redis.call('HINCRBY', KEYS[8], ARGV[2], micros)
   if redis.call('HINCRBY', KEYS[7], ARGV[2], parts) == parts then
     note(KEYS[12], ARGV[4], 'first-part', 'node', ARGV[2])
   end
 end
+feed(KEYS[1], KEYS[13], KEYS[14], KEYS[3], ARGV[4])
 -- Whatever becomes of the run, its keys do not stay for ever.
 for _, key in ipairs({KEYS[1], KEYS[2], KEYS[5], KEYS[6], KEYS[7], KEYS[8]}) do redis.call('EXPIRE', key, ARGV[4]) end
 return answer

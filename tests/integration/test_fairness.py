@@ -1,0 +1,179 @@
+"""Runs that share nodes: each gets its share of the slots' time, and a small one does not wait for a large one.
+
+The test plays the nodes, in a time of its own: a chunk takes as long as the test says.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import secrets
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster import celery_app, keys, settings
+from cluster.runs import Stores, celery_tasks
+from cluster.runs.backlog import share
+from cluster.runs.lease import Lease, Split
+from cluster.runs.records import Done, Worker
+from cluster.wire import ChunkEntry, FoldMessage, task_id
+from tests.kit.looking import begun
+from tests.kit.programs import Worker as Node
+from tests.kit.programs import cluster, start_cluster
+from tests.kit.waiting import wait_until
+from tests.unit.test_backlog import node
+
+QUEUE = keys.queue("measure")
+WORKER = Worker("worker@n1", "start-of-n1")
+Joins = Mapping[float, "Published"]
+NOBODY: Joins = {}
+
+
+class Published:
+    """A run whose chunks take ``seconds`` each; its messages, of ``span`` chunks, are in its outbox."""
+
+    def __init__(self, stores: Stores, chunks: int, seconds: float, span: int = 1) -> None:
+        self.run, self.seconds, self._stores = f"measure-{secrets.token_hex(4)}", seconds, stores
+        self.ended_s = 0.0
+        self.coordinated = True
+        stores.ledger.create(self.run, "measure", "", {}, "test")
+        self.lease = Lease.take(stores.ledger, self.run, "test", "splitter")
+        entries = [
+            ChunkEntry(window=0, names=[str(at)], refs=[("", 1)], last=[True], data=[b"x"]) for at in range(chunks)
+        ]
+        self.lease.open_window(Split(), entries, {}, 0)
+        for first in range(0, chunks, span):
+            last = min(first + span, chunks) - 1
+            message = {"headers": {"id": f"{self.run}.{first}" + (f"-{last}" if last > first else "")}}
+            stores.ledger.redis.lpush(keys.run(self.run, "outbox"), json.dumps(message))
+
+    def begin(self, chunks: list[int]) -> list[Done]:
+        """What a node hands in when it has done those that it may begin."""
+        claims = self._stores.ledger.claim(self.run, chunks, "measure", "", WORKER, max_attempts=1, busy_s=60).of
+        return [
+            Done(chunk, ChunkEntry.unpack(claim.entry), b"\0\xc0", {}, self.seconds) for chunk, claim in claims.items()
+        ]
+
+
+@pytest.fixture
+def shared(stores: Stores) -> Iterator[Stores]:
+    stores.ledger.redis.delete(QUEUE, keys.WAITING)
+    yield stores
+    stores.ledger.redis.delete(QUEUE, keys.WAITING)
+
+
+def play(stores: Stores, runs: list[Published], slots: int, until_s: int, joins: Joins = NOBODY) -> dict[str, float]:
+    """Let so many slots work; gives the seconds that each run had of them.
+
+    Coordinators look every second, and each run in ``joins`` comes at its moment.
+    """
+    runs = list(runs)
+    spent: dict[str, float] = defaultdict(float)
+    others: dict[str, list[str]] = {run.run: [] for run in runs}
+    events: list[tuple[float, int, Any]] = [(at, at, "look") for at in range(until_s)]
+    for at_s, run in joins.items():
+        heapq.heappush(events, (at_s, len(events), run))
+    free, number, now_s = slots, len(events), 0.0
+    while events and events[0][0] < until_s:
+        before_s, (now_s, _, event) = now_s, heapq.heappop(events)
+        for run in runs:  # its clock is Redis's
+            if (due := stores.ledger.redis.hget(keys.run(run.run), "due_ms")) is not None:
+                stores.ledger.redis.hset(keys.run(run.run), "due_ms", int(due) - int(1000 * (now_s - before_s)))
+        if isinstance(event, Published):
+            runs.append(event)
+        elif event != "look":
+            run, done = event
+            stores.ledger.commit(run.run, done, WORKER)
+            run.ended_s, free = now_s, free + 1
+        if event == "look" or isinstance(event, Published):
+            for run in filter(lambda run: run.coordinated, runs):
+                mine, all_slots = share([node(slots, "measure")], "measure", others.get(run.run, []))
+                others[run.run] = run.lease.feed(mine, all_slots)
+        while free and (message := stores.ledger.redis.rpop(QUEUE)):
+            name, names = celery_tasks.parse_id(task_id(message)) or ("", [])  # type: ignore[arg-type]
+            run = next(run for run in runs if run.run == name)
+            done, free, number = run.begin(list(map(int, names))), free - 1, number + 1
+            took_s = run.seconds * len(done)
+            spent[name] += took_s
+            heapq.heappush(events, (now_s + took_s, number, (run, done)))
+    return spent
+
+
+@pytest.mark.parametrize("slots", [2, 6])
+@pytest.mark.parametrize("seconds", [(0.1, 0.1, 0.1), (5.0, 0.1, 1.0)])
+def test_three_runs_get_as_much_of_the_slots_time(seconds: tuple[float, ...], slots: int, shared: Stores) -> None:
+    spans = [max(1, round(0.5 / one)) for one in seconds]
+    until_s = 60
+    runs = [
+        Published(shared, round(slots * until_s / one), one, span) for one, span in zip(seconds, spans, strict=True)
+    ]
+    spent = play(shared, runs, slots, until_s)
+    each = [spent[run.run] for run in runs]
+    assert sum(each) > 0.95 * slots * until_s, "slots had nothing to do"
+    assert max(each) < 1.5 * min(each), each
+
+
+@pytest.mark.parametrize("slots", [1, 2, 8])
+def test_a_small_run_does_not_wait_for_a_large_one(slots: int, shared: Stores) -> None:
+    large, small = Published(shared, 600 * slots, 0.1, 5), Published(shared, 4, 0.1)
+    play(shared, [large], slots, 30, {10.3: small})
+    assert 10.3 < small.ended_s < 10.3 + 4
+    assert shared.ledger.redis.llen(QUEUE) <= 3 * slots
+
+
+def test_a_run_whose_chunks_take_long_has_all_slots_to_itself(shared: Stores) -> None:
+    run = Published(shared, 30, 10.0)
+    assert play(shared, [run], 3, 90)[run.run] == 270
+
+
+def test_a_run_that_nobody_coordinates_is_done_all_the_same(shared: Stores) -> None:
+    run = Published(shared, 200, 5.0)
+    run.lease.feed(0.5, 4)
+    shared.ledger.redis.hset(keys.run(run.run), "share_until_ms", 1)
+    run.coordinated = False
+    assert play(shared, [run], 4, 200)[run.run] > 700
+
+
+def test_messages_that_cannot_be_read_do_not_hold_up_a_run(shared: Stores) -> None:
+    run = Published(shared, 2, 1.0)
+    outbox = keys.run(run.run, "outbox")
+    for junk in ("", "[]", "7", '{"headers": 1}', '{"headers": {"id": "x.0-999"}}', "[" * 10_000):
+        shared.ledger.redis.rpush(outbox, junk)
+    run.lease.feed(2, 2)
+    assert (shared.ledger.redis.llen(QUEUE), shared.ledger.redis.llen(outbox)) == (2, 0)
+
+
+def test_parts_are_joined_before_further_chunks_are_begun(shared: Stores, redis_url: str) -> None:
+    with closing(celery_app.build(settings.load(broker_url=redis_url))) as app:
+        for chunk in range(3):
+            celery_tasks.publish_chunk(app, "measure", "measure-1", chunk)
+        celery_tasks.publish_fold(app, "measure", FoldMessage(run="measure-1", level=0, number=0))
+    first: Any = shared.ledger.redis.rpop(QUEUE)
+    assert task_id(first) == "measure-1.fold.0.0"
+
+
+@pytest.mark.slow
+def test_a_small_run_overtakes_a_large_one_on_a_node(stores: Stores, redis_url: str, tmp_path: Path) -> None:
+    sources = []
+    for name, number in (("large", 600), ("small", 4)):
+        sources.append(tmp_path / name)
+        sources[-1].mkdir()
+        for at in range(number):
+            (sources[-1] / f"{at}.txt").write_text("x")
+    submit = ("submit", "--job", "wait", "--seconds", "0.1", "--broker", redis_url)
+    with Node("one", redis_url, tmp_path, "-c", "2"), start_cluster(*submit, sources[0]) as large:
+        wait_until("the large one is under way", lambda: begun(stores, 40))
+        began_s = time.monotonic()
+        done = cluster(*submit, sources[1])
+        assert done.returncode == 0, done.stderr
+        assert time.monotonic() - began_s < 12  # 3 on a machine that does nothing else; 25 behind all the others
+        large.send_signal(signal.SIGINT)
+        large.communicate(timeout=20)
+        assert not stores.ledger.redis.llen(keys.queue("wait"))
