@@ -9,7 +9,8 @@ from cluster.runs import Stores, queues
 def cancel(
     run: str, stores: Stores, reason: str, state: str = "cancelled", fence: str | None = None
 ) -> tuple[bool, str]:
-    """End a run now. Chunks that are being done end without effect; their input is dropped.
+    """End a run now. Chunks that are being done end without effect; their input is dropped, and
+    the messages that wait for a node.
 
     Returns:
         Whether this call did it, and the state the run is in.
@@ -21,6 +22,5 @@ def cancel(
         for window in stores.ledger.open_windows(run):
             stores.blobs.drop(keys.parts_scope(run, window))
         stores.ledger.forget_work(run)
-        if "@" in (label := stores.ledger.label(run)):  # nobody may serve it from now on
-            queues.unsend(stores.ledger.redis, keys.queue(label), {run})
+        queues.unsend(stores.ledger.redis, keys.queue(stores.ledger.label(run)), {run})
     return did, now

@@ -14,7 +14,7 @@ import redis
 from cluster import errors, keys
 from cluster.job import Job
 from cluster.nodes.registry import Node
-from cluster.runs import Stores, backlog, celery_tasks, delays, demand, watch
+from cluster.runs import Stores, backlog, celery_tasks, delays, demand, queues, watch
 from cluster.runs.lease import LEASE_S, Busy, Lease, Role
 from cluster.runs.records import Progress, Running
 
@@ -153,6 +153,7 @@ class Supervisor:
         try:
             self._tick_on()
         finally:
+            self._clean_up()
             if self.held is not None:
                 with contextlib.suppress(redis.RedisError):
                     self.held.release()
@@ -170,6 +171,13 @@ class Supervisor:
                 self._search.look_soon()
             except Exception:
                 log.exception("run %s: supervising it failed; going on", self._run)
+
+    def _clean_up(self) -> None:
+        """If the run is over, take what is left of its messages along, of second copies say."""
+        ledger = self._stores.ledger
+        with contextlib.suppress(redis.RedisError, errors.RunFailed):
+            if ledger.progress(self._run).state != "running":
+                queues.unsend(ledger.redis, keys.queue(self.label), {self._run})
 
     def _tick(self) -> None:
         progress = self._stores.ledger.progress(self._run)

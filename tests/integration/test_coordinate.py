@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cluster import catalog, celery_app, keys, settings
-from cluster.runs import Stores
+from cluster.runs import Stores, celery_tasks
 from cluster.runs.cancel import cancel
 from cluster.runs.coordinate import HUNGRY_S, Coordinator
 from cluster.runs.lease import Busy, Lease
@@ -135,3 +135,14 @@ def test_a_run_that_another_one_cancels_leaves_no_input_behind(two: Two) -> None
     _, coordinator = two.who("one")
     assert coordinator.coordinate(read) == "cancelled"
     assert list(two.stores.ledger.redis.scan_iter(keys.blobs(f"runs/{two.run}/*"))) == []
+
+
+def test_what_is_left_of_a_runs_messages_goes_when_it_is_over(two: Two) -> None:
+    client = two.stores.ledger.redis
+    supervisor, _ = two.who("one")
+    with supervisor:
+        supervisor.lease()
+        celery_tasks.publish_chunk(two._app, "measure", two.run, 0)
+        assert client.llen("cluster.measure") == 1
+        two.stores.ledger.stop(two.run, "failed", "by a node that could not join parts")
+        wait_until("its messages are gone", lambda: not client.llen("cluster.measure"))

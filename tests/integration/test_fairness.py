@@ -21,6 +21,7 @@ import pytest
 from cluster import celery_app, keys, settings
 from cluster.runs import Stores, celery_tasks
 from cluster.runs.backlog import share
+from cluster.runs.cancel import cancel
 from cluster.runs.lease import Lease, Split
 from cluster.runs.records import Done, Worker
 from cluster.wire import ChunkEntry, FoldMessage, task_id
@@ -157,6 +158,22 @@ def test_parts_are_joined_before_further_chunks_are_begun(shared: Stores, redis_
         celery_tasks.publish_fold(app, "measure", FoldMessage(run="measure-1", level=0, number=0))
     first: Any = shared.ledger.redis.rpop(QUEUE)
     assert task_id(first) == "measure-1.fold.0.0"
+
+
+def test_messages_of_a_cancelled_run_go_with_it_wherever_they_are(shared: Stores, redis_url: str) -> None:
+    run, other = Published(shared, 400, 1.0), Published(shared, 4, 1.0)
+    for one in (run, other):
+        one.lease.feed(4, 4)
+    assert shared.ledger.redis.llen(QUEUE) == 8
+    cancel(run.run, shared, "by another")
+    with closing(celery_app.build(settings.load(broker_url=redis_url))) as app:
+        celery_tasks.publish_window(app, "measure", run.run, 1, [range(1)])  # by a coordinator that has not heard of it
+    run.lease.feed(2, 2)
+    waiting: Any = shared.ledger.redis.lrange(QUEUE, 0, -1)
+    assert sorted(map(task_id, waiting)) == [f"{other.run}.{chunk}" for chunk in range(4)]
+    assert not list(shared.ledger.redis.scan_iter(keys.run(run.run, "outbox")))
+    assert not list(shared.ledger.redis.scan_iter(keys.run(run.run, "queued")))
+    assert shared.ledger.redis.zrange(keys.WAITING, 0, -1) == [other.run.encode()]
 
 
 @pytest.mark.slow
