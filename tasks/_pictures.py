@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 import math
 import struct
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tasks import _grey, _picture_files
+from tasks._picture_files import Page
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -18,6 +22,28 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")
 ORIENTATION = 0x0112
 TURNED = range(5, 9)
 """The values of this EXIF tag that stand for a quarter turn."""
+
+PAGE = "cluster page"
+"""The key in ``Image.info`` for what ``opened`` knows of the picture."""
+
+DECODER_ERRORS = (
+    OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError,
+    NotImplementedError, struct.error, zlib.error,
+)  # fmt: skip
+"""What Pillow's decoders raise on damaged files."""
+
+WAYS_OUT: Mapping[str, str] = {"La": "LA", "RGBa": "RGBA", "LAB": "RGB"}
+"""Mode -> the only one that Pillow converts it to."""
+
+SQUARE = 1.25
+"""Pixels are taken for square if they are less than so many times as high as wide, or as wide as high."""
+MOST_OBLONG = 4.0
+"""A file that claims more than this is wrong. A fax has 204 x 98 dots per inch or 204 x 391."""
+MOST_SIDE = 32_767
+"""No side becomes longer, in pixels, when pixels are made square."""
+LIGHT, VISIBLE = 200, 128
+"""Colours from the former on (0 to 255) cannot be told from white paper; what is less opaque than the latter is not
+seen."""
 
 
 class UnreadablePicture(ValueError):
@@ -37,8 +63,12 @@ class Decoded(NamedTuple):
 
 
 @contextmanager
-def opened(data: bytes) -> Iterator[Image.Image]:
+def opened(data: bytes, page: Page | None = None) -> Iterator[Image.Image]:
     """The picture with its header read and its pixels not yet; for work in the body of ``with``.
+
+    Args:
+        data: A file of one of ``FORMATS``.
+        page: One of ``pages(data)``, of which the first is opened where none is given.
 
     Raises:
         UnreadablePicture: Whatever is wrong with it, also where that shows only in the body, while
@@ -48,21 +78,47 @@ def opened(data: bytes) -> Iterator[Image.Image]:
 
     from PIL import Image, UnidentifiedImageError
 
-    if not data:
-        raise UnreadablePicture("the file is empty")
     try:
+        page = page or pages(data)[0]
         # Pillow warns about damaged metadata and large pictures; both are handled here.
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+        with warnings.catch_warnings(action="ignore"), _open(data, page) as picture:
+            picture.info[PAGE] = page
             yield picture
     except UnidentifiedImageError:
+        if data.startswith(_picture_files.TIFF):
+            raise UnreadablePicture("damaged, or of a kind of TIFF that cannot be read") from None
         raise UnreadablePicture(f"not a picture of a known kind ({', '.join(FORMATS)})") from None
     except Image.DecompressionBombError as error:
         raise UnreadablePicture(str(error)) from None
-    except (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, struct.error) as error:
-        # Pillow's decoders raise all of these on damaged files.
+    except DECODER_ERRORS as error:
         if isinstance(error, UnreadablePicture):
             raise
         raise UnreadablePicture(f"damaged: {error}") from None
+
+
+def _open(data: bytes, page: Page) -> Image.Image:
+    from PIL import Image
+
+    try:
+        return Image.open(_picture_files.file_of(data, page), formats=FORMATS)
+    except DECODER_ERRORS:
+        if not data.startswith(_picture_files.JPEG):
+            raise
+    return Image.open(io.BytesIO(_picture_files.bare_jpeg(data)), formats=FORMATS)
+
+
+def pages(data: bytes) -> list[Page]:
+    """The pictures of a file that are pages, for ``opened``: all of a TIFF or PNM file, the first of the others.
+
+    Raises:
+        UnreadablePicture: It is empty, or pretends to have pages without end.
+    """
+    if not data:
+        raise UnreadablePicture("the file is empty")
+    found = _picture_files.pages(data)
+    if len(found) > _picture_files.MOST_PAGES:
+        raise UnreadablePicture(f"damaged: more than {_picture_files.MOST_PAGES} pages")
+    return found
 
 
 def check_size(picture: Image.Image, max_megapixels: int) -> None:
@@ -78,7 +134,7 @@ def check_size(picture: Image.Image, max_megapixels: int) -> None:
 
 
 def decode(data: bytes, *, max_megapixels: int, grey: bool = False, enough_pixels: int = 0) -> Decoded:
-    """The first frame, upright, opaque, in mode L or RGB.
+    """The first page, upright, opaque, with square pixels, in mode L or RGB.
 
     Args:
         data: A file of one of ``FORMATS``.
@@ -93,57 +149,111 @@ def decode(data: bytes, *, max_megapixels: int, grey: bool = False, enough_pixel
     """
     with opened(data) as picture:
         check_size(picture, max_megapixels)
-        whole = width, height = picture.size
+        whole = picture.size
+        is_turned = _orientation(picture) in TURNED
         if picture.format == "JPEG":
             times = max(whole) / max(1, enough_pixels) if enough_pixels else 1.0
-            wanted = (max(1, int(width / times)), max(1, int(height / times))) if times >= 2 else whole
+            wanted = (max(1, int(whole[0] / times)), max(1, int(whole[1] / times))) if times >= 2 else whole
             picture.draft("L" if grey else None, wanted)
-        is_reduced = picture.size != whole
-        decoded = plain(picture, grey=grey)
-        if not is_reduced:
-            return Decoded(decoded, *decoded.size)
-        return Decoded(decoded, *(reversed(whole) if _orientation(picture) in TURNED else whole))
+        decoded = plain(picture, max_megapixels=max_megapixels, grey=grey)
+        if picture.format == "TIFF":  # has been turned itself
+            whole = picture.size
+        elif is_turned:
+            whole = whole[1], whole[0]
+        return Decoded(decoded, *whole)
 
 
-def plain(picture: Image.Image, *, grey: bool = False) -> Image.Image:
-    """The picture upright, opaque, in 8-bit grey or RGB, or always grey. Transparent parts become white.
+def plain(picture: Image.Image, *, max_megapixels: int, grey: bool = False) -> Image.Image:
+    """The picture upright, opaque, with square pixels, in 8-bit grey or RGB, or always grey.
 
-    A copy in any case; of most pictures the only one that is held beside them.
+    A copy in any case; of most pictures the only one that is held beside them. Transparent parts become white, or
+    black if all that is seen is so light that it would not be seen on white, as light letters are.
+    Pixels are made square by more of them where that leaves ``max_megapixels`` or fewer, else by less of them.
     """
-    from PIL import Image
-
-    seen = upright(picture)
-    if seen.mode.startswith("I;16") or seen.mode in ("I", "F"):
-        return eight_bits(seen)
-    if seen.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in seen.info:
-        opaque = seen if seen.mode == "RGBA" else seen.convert("RGBA")
-        white = Image.new("RGB", opaque.size, "white")
-        white.paste(opaque, mask=opaque)  # the alpha band; holds two pictures, where alpha_composite holds four
-        return white.convert("L") if grey else white
-    return seen.convert("L" if grey or seen.mode in ("1", "L") else "RGB")
+    oblong = _oblong(picture)
+    if _orientation(picture) in TURNED:
+        oblong = 1 / oblong
+    seen = sound(picture)
+    if seen.mode == "RGBA":
+        seen = _opaque(seen)
+    seen = seen.convert("L" if grey or seen.mode in ("1", "L") else "RGB")
+    return seen if oblong == 1 else _square(seen, oblong, max_megapixels)
 
 
-def upright(picture: Image.Image) -> Image.Image:
-    """The picture turned as it says it is to be seen; the very same one where it is so already.
+def sound(picture: Image.Image) -> Image.Image:
+    """The picture turned as it says it is to be seen, in a mode of 8 bits that Pillow converts to others.
 
+    The very same one where it is so already; RGBA where parts are transparent. An alpha band that is 0 everywhere
+    says nothing, and is left out.
     What else a camera told, which may be damaged in any way, is not looked at.
     """
     picture.load()  # Pillow turns TIFF by itself when it decodes it, and then says so
-    return picture.transpose(_turns()[way]) if (way := _orientation(picture)) > 1 else picture
+    seen = picture.transpose(_turns()[way]) if (way := _orientation(picture)) > 1 else picture
+    if seen.mode.startswith("I;16") or seen.mode in ("I", "F"):
+        page = picture.info.get(PAGE, Page())
+        grey = _grey.eight_bits(seen, is_negative=page.is_negative, is_unsigned=page.is_unsigned)
+        grey.info.pop("transparency", None)
+        return grey
+    if seen.mode in WAYS_OUT:
+        seen = seen.convert(WAYS_OUT[seen.mode])
+    if not seen.has_transparency_data:
+        return seen
+    full = seen if seen.mode == "RGBA" else seen.convert("RGBA")
+    return full.convert("RGB") if _says_nothing(full) else full
 
 
-def eight_bits(picture: Image.Image) -> Image.Image:
-    """A picture of mode I;16, I or F in mode L.
+def resolution(info: Mapping[Any, Any]) -> tuple[float, float]:
+    """The dots per inch across and down that a file claims, or only their proportion; (0, 0) without a claim."""
+    for key in ("dpi", "aspect", "resolution", "jfif_density"):
+        try:
+            across, down = (float(value) for value in info[key])
+        except (KeyError, TypeError, ValueError, ArithmeticError):
+            continue
+        if 0 < across < math.inf and 0 < down < math.inf:
+            return across, down
+    return 0.0, 0.0
 
-    16 bits keep the high ones. Numbers without such a limit are taken for shares of 1, for 8 bits, for 16, or for
-    shares of the largest one, whichever is the first that holds them all.
-    """
-    if picture.mode.startswith("I;16"):
-        return picture.convert("I").point(lambda value: value / 256).convert("L")
-    most = float(picture.getextrema()[1])  # type: ignore[arg-type]
-    kinds = ((1.0, 255.0), (255.0, 1.0), (65535.0, 1 / 256), (math.inf, 255 / most if most > 0 else 1.0))
-    factor = next((factor for limit, factor in kinds if most <= limit), 1.0)  # no number is less than no number
-    return picture.point(lambda value: value * factor).convert("L")
+
+def _oblong(picture: Image.Image) -> float:
+    """How many times as high as wide its pixels are, as it is stored; 1 where that is near 1, or cannot be true."""
+    across, down = resolution(picture.info)
+    times = across / down if down else 1.0
+    return times if SQUARE <= max(times, 1 / times) <= MOST_OBLONG else 1.0
+
+
+def _square(picture: Image.Image, oblong: float, max_megapixels: int) -> Image.Image:
+    from PIL import Image
+
+    width, height = picture.size
+    larger = (width, round(height * oblong)) if oblong > 1 else (round(width / oblong), height)
+    if larger[0] * larger[1] > max_megapixels * 1_000_000 or max(larger) > MOST_SIDE:
+        larger = (max(1, round(width / oblong)), height) if oblong > 1 else (width, max(1, round(height * oblong)))
+    return picture.resize(larger, Image.Resampling.BICUBIC)
+
+
+def _says_nothing(picture: Image.Image) -> bool:
+    """Whether its alpha band is 0 everywhere, and below it is more than one colour."""
+    if picture.getchannel("A").getextrema() != (0, 0):
+        return False
+    return any(least != most for least, most in picture.getextrema())  # type: ignore[misc]
+
+
+def _opaque(picture: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    ground = Image.new("RGB", picture.size, "black" if _is_light_on_nothing(picture) else "white")
+    ground.paste(picture, mask=picture)  # the alpha band; holds two pictures, where alpha_composite holds four
+    return ground
+
+
+def _is_light_on_nothing(picture: Image.Image) -> bool:
+    """Whether half of it or more is not seen, and nearly all of the rest is as light as white paper."""
+    alpha = picture.getchannel("A")
+    seen = sum(alpha.histogram()[VISIBLE:])
+    if not 0 < seen <= picture.width * picture.height / 2:
+        return False
+    mask = alpha.point([255 * (value >= VISIBLE) for value in range(256)])
+    return sum(picture.convert("L").histogram(mask)[:LIGHT]) <= seen / 20
 
 
 def _orientation(picture: Image.Image) -> int:

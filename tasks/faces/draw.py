@@ -74,7 +74,7 @@ def draw(data: bytes, faces: Sequence[Mapping[str, Any]]) -> bytes:
 
     with _pictures.opened(data) as picture:
         kind = "JPEG" if picture.format == "MPO" else str(picture.format)
-        seen = _pictures.upright(picture)
+        seen = _pictures.sound(picture)
         # A copy is no file any more, whose tags Pillow would write to the new one.
         canvas = _paintable(seen.copy() if seen is picture else seen, in_colour=kind != "PPM")
         _draw_all(ImageDraw.Draw(canvas), canvas, labelled)
@@ -97,13 +97,9 @@ def _checked(face: Mapping[str, Any]) -> Labelled:
 
 def _paintable(picture: Image.Image, *, in_colour: bool) -> Image.Image:
     """The picture in a mode that can be drawn on, and written in its format."""
-    if picture.mode in ("RGB", "RGBA", "CMYK") and "transparency" not in picture.info:
+    if picture.mode in ("RGB", "RGBA", "CMYK"):
         return picture
-    is_wide = picture.mode.startswith("I;16") or picture.mode in ("I", "F")
-    wide = _pictures.eight_bits(picture) if is_wide else picture
-    if not in_colour:
-        return wide
-    return wide.convert("RGBA" if wide.has_transparency_data else "RGB")
+    return picture.convert("RGB") if in_colour else picture
 
 
 def _draw_all(pen: ImageDraw.ImageDraw, canvas: Image.Image, faces: Sequence[Labelled]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from splitters import Chunk
 from tasks import Part, _pictures
+from tasks._picture_files import Page
 from tasks._pictures import UnreadablePicture
-from tasks.ocr import cleaning, engines
+from tasks.ocr import cleaning, engines, resolution
 from tasks.ocr.engines import EngineMissing, engine_name, languages, unavailable
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EngineMissing", "engine_name", "languages", "read_pages", "unavailable"]
 MAX_SIDE_PIXELS = 32_767
-SANE_DPI = range(70, 2401)  # outside it Tesseract guesses from the text, as it does without one
+MOST_TOLD = 5
+"""Pages of a picture that are told to be unreadable, one by one."""
 UNSURE = 50
 """A cleaned page that is read with less confidence than this, 0 to 100, is read as it is, too. Of what it misreads
 entirely, say upside down, Tesseract is sure to 20 or 30; receipts are read with 60 and more."""
@@ -34,7 +35,8 @@ def read_pages(
         clean: Even out light, darken faint ink and enlarge small letters first. Of a page that becomes hard to read
             by this, the reading with more confidence is taken: that one, or the one of the page as it is.
 
-    A picture that cannot be decoded is reported under its name; the others are done.
+    A picture that cannot be decoded is reported under its name; the others are done. Of one with several pages the
+    readable ones are given, the others are empty, and reported under the picture's name.
     Turned the way its EXIF data says, transparent parts are read as white.
 
     Raises:
@@ -44,49 +46,60 @@ def read_pages(
     texts: dict[str, str] = {}
     failures: dict[str, str] = {}
     for item in chunk:
+        pages, problems = [], {}
         try:
-            pages = _pages(item.data, max_megapixels)
-            texts[item.name] = "\f".join(_read(engine, page, dpi, clean=clean) for page, dpi in pages)
+            found = _pictures.pages(item.data)
         except UnreadablePicture as error:
             failures[item.name] = str(error)
+            continue
+        for number, page in enumerate(found, 1):
+            try:
+                pages.append(_text(engine, item.data, page, max_megapixels, clean=clean))
+            except UnreadablePicture as error:
+                problems[number] = str(error)
+                pages.append("")
+        if len(problems) < len(found):
+            texts[item.name] = "\f".join(pages)
+        if problems:
+            failures[item.name] = _told(problems, len(found))
     return Part(texts, failures)
 
 
-def _read(engine: engines.Engine, page: Image.Image, dpi: int, *, clean: bool) -> str:
-    try:
-        if not clean:
-            return engine(page, dpi).text
-        found = engine(cleaning.clean(page), cleaning.DPI)
-        if found.confidence >= UNSURE:
-            return found.text
-        as_it_is = engine(page, dpi)
-        return found.text if found.confidence > as_it_is.confidence else as_it_is.text
-    except RuntimeError as error:  # also pytesseract's TesseractError
-        raise UnreadablePicture(f"the engine cannot read it: {error}") from None
+def _told(problems: dict[int, str], pages: int) -> str:
+    if pages == 1:
+        return problems[1]
+    told = [f"page {number} of {pages}: {why}" for number, why in problems.items()]
+    return "; ".join(told[:MOST_TOLD] + ([f"and {len(told) - MOST_TOLD} more pages"] if told[MOST_TOLD:] else []))
 
 
-def _pages(data: bytes, max_megapixels: int) -> Iterator[tuple[Image.Image, int]]:
-    """Decode a picture page by page into what both engines take unchanged.
+def _text(engine: engines.Engine, data: bytes, page: Page, max_megapixels: int, *, clean: bool) -> str:
+    """What stands on one page of a picture.
 
     Raises:
         UnreadablePicture: Whatever is wrong with it.
     """
-    with _pictures.opened(data) as picture:
-        # In the other formats further frames are animations and thumbnails, not pages.
-        for number in range(getattr(picture, "n_frames", 1) if picture.format == "TIFF" else 1):
-            picture.seek(number)
-            if max(picture.size) > MAX_SIDE_PIXELS:
-                raise UnreadablePicture(f"{picture.width} x {picture.height} pixels is too long for Tesseract")
-            _pictures.check_size(picture, max_megapixels)
-            dpi, page = _dpi(picture.info), _pictures.plain(picture)
-            page.info = {}  # pytesseract would write it to the file that the program reads
-            yield page, dpi
+    with _pictures.opened(data, page) as picture:
+        if max(picture.size) > MAX_SIDE_PIXELS:
+            raise UnreadablePicture(f"{picture.width} x {picture.height} pixels is too long for Tesseract")
+        _pictures.check_size(picture, max_megapixels)
+        claimed = picture.info.get("dpi")
+        seen = _pictures.plain(picture, max_megapixels=max_megapixels)
+        seen.info = {}  # pytesseract would write it to the file that the program reads
+    return _read(engine, seen, resolution.to_try(seen, claimed), clean=clean)
 
 
-def _dpi(info: Mapping[Any, Any]) -> int:
-    """The resolution a file claims, or 0 where it claims none that can be true."""
+def _read(engine: engines.Engine, page: Image.Image, resolutions: tuple[int, ...], *, clean: bool) -> str:
     try:
-        dpi = round(float(info["dpi"][0]))
-    except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError):
-        return 0
-    return dpi if dpi in SANE_DPI else 0
+        if not clean:
+            text = ""
+            for dpi in resolutions:
+                if (text := engine(page, dpi).text).strip():
+                    break
+            return text
+        found = engine(cleaning.clean(page), cleaning.DPI)
+        if found.confidence >= UNSURE:
+            return found.text
+        as_it_is = engine(page, resolutions[0])
+        return found.text if found.confidence > as_it_is.confidence else as_it_is.text
+    except RuntimeError as error:  # also pytesseract's TesseractError
+        raise UnreadablePicture(f"the engine cannot read it: {error}") from None

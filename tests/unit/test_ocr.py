@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cluster import catalog
 from splitters import Item
 from tasks import ocr
 from tasks.ocr import engines
@@ -130,3 +132,79 @@ def test_both_engines_give_the_same_text(monkeypatch: pytest.MonkeyPatch) -> Non
     engines.load.cache_clear()
     assert in_process == by_program
     assert len(in_process) == len(chunk)
+
+
+def three_pages(break_it: Callable[[bytes], bytes]) -> bytes:
+    more = [picture("Page two"), picture("Page three")]
+    return break_it(encoded(picture("Page one"), "TIFF", save_all=True, append_images=more, compression="tiff_deflate"))
+
+
+def second_page_of_noise(data: bytes) -> bytes:
+    with Image.open(io.BytesIO(data)) as pages:
+        pages.seek(1)
+        begin = pages.tag_v2[273][0]
+    return data[:begin] + bytes(20) + data[begin + 20 :]
+
+
+def second_page_of_an_unknown_kind(data: bytes) -> bytes:
+    with Image.open(io.BytesIO(data)) as pages:
+        begin = pages._frame_pos[0] if pages.seek(1) else pages._frame_pos[1]
+    at = data.index(b"\x06\x01\x03\0", begin)  # the tag PhotometricInterpretation
+    return data[: at + 8] + b"\x63" + data[at + 9 :]
+
+
+def cut_off_in_the_third_page(data: bytes) -> bytes:
+    with Image.open(io.BytesIO(data)) as pages:
+        pages.seek(2)
+        return data[: pages._frame_pos[2] + 20]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "text", "reason"),
+    [
+        (second_page_of_noise, "Page one\n\f\fPage three\n", "page 2 of 3: damaged: decoder error"),
+        (second_page_of_an_unknown_kind, "Page one\n\f\fPage three\n", "page 2 of 3: damaged, or of a kind of TIFF"),
+        (cut_off_in_the_third_page, "Page one\n\fPage two\n\f", "page 3 of 3: damaged"),
+    ],
+)
+def test_a_bad_page_is_named_and_the_good_ones_are_given(
+    break_it: Callable[[bytes], bytes], text: str, reason: str
+) -> None:
+    value, failures = read(three_pages(break_it))
+    assert value == {"it": text}
+    assert failures["it"].startswith(reason)
+
+
+def test_a_picture_of_bad_pages_only_gives_no_text() -> None:
+    huge = encoded(Image.new("1", (12_000, 12_000)), "PPM")
+    value, failures = read(huge * 7)
+    assert value == {}
+    assert failures["it"].startswith(
+        "page 1 of 7: 12000 x 12000 pixels is over the limit of 64 megapixels; page 2 of 7"
+    )
+    assert failures["it"].endswith("; and 2 more pages")
+
+
+def test_a_run_gives_the_good_pages_and_tells_of_the_bad_one(tmp_path: Path) -> None:
+    (tmp_path / "book.tif").write_bytes(three_pages(second_page_of_noise))
+    outcome = catalog.OCR.outcome_locally(tmp_path)
+    assert outcome.result == {"book.tif": "Page one\n\f\fPage three\n"}
+    assert list(outcome.failures) == ["book.tif"]
+
+
+LINES = ("Thank you for your order and", "The quick brown fox jumps over", "Goods remain ours until they")
+
+
+def letters(pixels: int) -> Any:
+    page = Image.new("L", (22 * pixels, 9 * pixels), 255)
+    for number, line in enumerate(LINES):
+        ImageDraw.Draw(page).text((pixels, pixels * (1 + 2.4 * number)), line, 0, ImageFont.load_default(size=pixels))
+    return page
+
+
+@pytest.mark.parametrize("dpi", [(300, 100), (100, 300)])
+def test_pixels_that_are_not_square_are_read(dpi: tuple[int, int]) -> None:
+    page = letters(40)
+    size = (page.width, page.height // 3) if dpi[0] > dpi[1] else (page.width // 3, page.height)
+    flat = page.resize(size, Image.Resampling.LANCZOS)
+    assert read(encoded(flat, "PNG", dpi=dpi))[0]["it"].split() == " ".join(LINES).split()
