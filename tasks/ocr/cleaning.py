@@ -49,12 +49,12 @@ def _black_on_white(grey: Image.Image) -> Image.Image:
     from PIL import Image, ImageChops, ImageFilter, ImageOps
 
     counts = grey.histogram()
-    if _middle(counts) < DARK_PAGE:
+    if middle(counts) < DARK_PAGE:
         grey = ImageOps.invert(grey)
     if sum(map(bool, counts)) <= 2:  # somebody has seen to that
         return grey
     light = grey.reduce(REDUCTION).filter(ImageFilter.MaxFilter(3))
-    least = _middle(light.histogram()) // 2  # what is darker is not paper in the shade
+    least = middle(light.histogram()) // 2  # what is darker is not paper in the shade
     lit = light.point([255 * (value > least) for value in range(256)]).resize(grey.size, Image.Resampling.NEAREST)
     paper = light.point([max(value, least) for value in range(256)]).filter(ImageFilter.BoxBlur(3))
     contrast = ImageChops.subtract(paper.resize(grey.size, Image.Resampling.BILINEAR), grey)
@@ -62,7 +62,7 @@ def _black_on_white(grey: Image.Image) -> Image.Image:
     # this, they are all that Tesseract's threshold leaves of a faded receipt.
     counts = contrast.histogram(lit)
     counts[:FAINTEST_INK] = [0] * FAINTEST_INK
-    black = _middle(counts) or 255
+    black = middle(counts) or 255
     return contrast.point([255 - min(255, (255 * value + black // 2) // black) for value in range(256)])
 
 
@@ -95,10 +95,10 @@ def line_height(page: Image.Image) -> int:
         for run in lines[at : at + page.height].split(b"\0"):
             if LEAST_LINE <= len(run) <= MOST_LINE:
                 counts[len(run)] += len(run)
-    return _middle(counts)
+    return middle(counts)
 
 
-def _middle(counts: list[int]) -> int:
+def middle(counts: list[int]) -> int:
     """The median of numbers that are given by how often each comes; 0 of none."""
     before, half = 0, sum(counts) / 2
     for value, count in enumerate(counts):

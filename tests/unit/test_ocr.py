@@ -12,7 +12,7 @@ import pytest
 from cluster import catalog
 from splitters import Item
 from tasks import ocr
-from tasks.ocr import engines
+from tasks.ocr import engines, resolution
 from tests.kit.programs import DATA
 
 Image = pytest.importorskip("PIL.Image")
@@ -200,6 +200,33 @@ def letters(pixels: int) -> Any:
     for number, line in enumerate(LINES):
         ImageDraw.Draw(page).text((pixels, pixels * (1 + 2.4 * number)), line, 0, ImageFont.load_default(size=pixels))
     return page
+
+
+@pytest.mark.parametrize("dpi", [72, 300, 400, 600, 900, 1200, 2400])
+@pytest.mark.parametrize("pixels", [14, 24, 40])
+def test_a_claimed_resolution_costs_no_words(pixels: int, dpi: int) -> None:
+    page = letters(pixels)
+    claimed = read(encoded(page, "PNG", dpi=(dpi, dpi)))[0]["it"]
+    assert claimed.split() == " ".join(LINES).split()
+
+
+def test_tiny_letters_are_read_in_spite_of_a_wrong_claim() -> None:
+    page = letters(24).resize((240, 100))
+    assert read(encoded(page, "PNG", dpi=(600, 600)))[0] == read(encoded(page, "PNG"))[0]
+
+
+@pytest.mark.parametrize("paper", [255, 170])
+def test_a_resolution_that_letters_agree_with_is_told(paper: int) -> None:
+    page = letters(40).point(lambda value: value * paper // 255)
+    assert resolution.to_try(page, (300.0, 300.0)) == (300,)
+    assert resolution.to_try(page, (900.0, 900.0)) == (0,)
+    assert resolution.to_try(page, (5.0, 300)) == (300,)
+    for nothing in (None, (), ("a", "b"), (0, 0), (1e9, 1e9), (float("nan"), 1)):
+        assert resolution.to_try(page, nothing) == (0,)
+
+
+def test_a_blank_page_is_read_but_once() -> None:
+    assert resolution.to_try(Image.new("RGB", (1000, 1400), "white"), (300, 300)) == (300,)
 
 
 @pytest.mark.parametrize("dpi", [(300, 100), (100, 300)])
