@@ -68,6 +68,8 @@ class Message(virtual.Message):
     def _revive(self) -> None:
         if self.channel.closed and self.current is not None:
             self.channel = self.current
+        if self.channel.connection is None:
+            raise redis.ConnectionError("the connection is lost")
 
 
 class QoS(kombu_redis.QoS):

@@ -25,6 +25,15 @@ class ChordBackend(RedisBackend):  # type: ignore[misc]
         """Nothing was pending."""
         return result
 
+    def on_chord_part_return(self, *arguments: Any, **named: Any) -> None:
+        """Count a header. Where the worker stops and Redis is away, the supervisor will find the window complete."""
+        try:
+            with redis_client.interruptible():
+                super().on_chord_part_return(*arguments, **named)
+        except redis.RedisError:
+            if not redis_client.given_up.is_set():
+                raise
+
     def as_uri(self, include_password: bool = False) -> str:
         """Where it is, for people."""
         return str(self.url) if include_password else redis_client.masked(self.url)

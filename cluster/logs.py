@@ -67,6 +67,7 @@ def set_up(
         logging.getLogger(name).setLevel(logging.NOTSET if others <= logging.DEBUG else logging.WARNING)
     for name in ("celery.worker.request", "celery.backends.redis"):
         logging.getLogger(name).addFilter(_without_traceback)
+    logging.getLogger("celery.app.trace").addFilter(_is_no_reject)
 
 
 def format_option(callback: Callable[[click.Context, click.Parameter, Any], Any] | None = None) -> click.Option:
@@ -129,6 +130,12 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     """A child that died, or a chord whose body found no Redis, is one line: what it was about is found missing."""
     record.exc_info = None
     return True
+
+
+def _is_no_reject(record: logging.LogRecord) -> bool:
+    """Not that a task put back its message, with a traceback: it said so itself."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or kind.__name__ != "Reject"
 
 
 def _is_done(**_: Any) -> None:

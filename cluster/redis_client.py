@@ -36,6 +36,7 @@ LONG_S = 60.0
 INNER_CODE = re.compile(r"(?:: -|because of: )([A-Z]+)\b")
 """The code of a refusal within the message of another one: Redis 6 tells so of scripts, and each of transactions."""
 UNAWARE_S = 1.0
+STUCK_S = 3.0
 MINIMUM_VERSION = (6, 2)
 SENTINEL = "sentinel://"
 UNASKED = ("HELLO must be called", "NOAUTH", "Authentication required")
@@ -69,6 +70,48 @@ AWAY = (redis.ConnectionError, redis.TimeoutError, OSError, *REFUSES)
 
 given_up = threading.Event()
 """This process was told to end: what it still does to end well must not wait for Redis."""
+
+
+class GivenUp(redis.ConnectionError):
+    """This process was told to wait no more for Redis."""
+
+
+class _Asking(threading.local):
+    """What this thread asks Redis just now."""
+
+    depth = 0
+    """Calls within each other."""
+    failed = False
+    moved_at_s = 0.0
+    """When the outermost began, or bytes last went out; of a monotonic clock."""
+
+
+_asking = _Asking()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Have ``give_up`` end what is asked of Redis in here."""
+    if not _asking.depth:
+        _asking.failed, _asking.moved_at_s = False, time.monotonic()
+    _asking.depth += 1
+    try:
+        yield
+    finally:
+        _asking.depth -= 1
+
+
+def give_up(*_: object) -> None:
+    """Wait no more for Redis: now, if this thread waits in vain, or else after a second failure. A signal handler.
+
+    Raises:
+        GivenUp: This thread waits after a failure, or has waited for ``STUCK_S`` for an answer.
+    """
+    given_up.set()
+    if _asking.depth and (_asking.failed or time.monotonic() - _asking.moved_at_s > STUCK_S):
+        raise GivenUp("Redis is away, and this process is told to end")
+
+
 Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
 
@@ -179,6 +222,11 @@ class Outage:
         self.on_wait: Callable[[], object] = lambda: None
         """Called before each pause. Whoever has another reason to stop waiting raises it there."""
 
+    @property
+    def is_on(self) -> bool:
+        """Whether Redis is away or refuses, as far as this process knows."""
+        return self._began is not None
+
     def say_away(self, error: BaseException, *, asked_at: float = math.inf) -> None:
         """Redis does not answer, or refuses, what it was asked at that moment, by default just now."""
         with self._lock:
@@ -199,6 +247,9 @@ class Outage:
 
     def tell_kombu(self, error: Exception, pause_s: float) -> None:
         """For kombu's retries. It does not pause where a connection can be had, as to a Redis that is full."""
+        _asking.failed = True
+        if given_up.is_set():
+            raise error
         self.say_away(error)
         self.on_wait()
         if not pause_s:
@@ -264,6 +315,16 @@ class Patience(Retry):
         with_failure_count: bool = False,
     ) -> Answer:
         """See ``Retry.call_with_retry``."""
+        with interruptible():
+            return self._answer(do, fail, is_retryable, with_failure_count)
+
+    def _answer(
+        self,
+        do: Callable[[], Answer],
+        fail: Callable[..., Any],
+        is_retryable: Callable[[Exception], bool] | None,
+        with_failure_count: bool,
+    ) -> Answer:
         failures, cause = 0, None
         while True:
             asked_at = time.monotonic()
@@ -277,10 +338,12 @@ class Patience(Retry):
                 if isinstance(error, (redis.AuthenticationError, redis.exceptions.AuthorizationError)):
                     raise
                 failures, cause = failures + 1, error
+                _asking.failed = True
                 fail(error, failures) if with_failure_count else fail(error)
                 if is_retryable and not is_retryable(error):
                     raise
-                if given_up.is_set() and (failures > 1 or not isinstance(error, redis.ConnectionError)):
+                hopeless = isinstance(error, GivenUp) or not isinstance(error, redis.ConnectionError)
+                if given_up.is_set() and (failures > 1 or hopeless):
                     raise  # after one more try, as in ``connect``
                 self._news.say_away(error, asked_at=asked_at)
             except (KeyboardInterrupt, SystemExit):

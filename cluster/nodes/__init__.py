@@ -45,6 +45,7 @@ def prepare(app: Celery, config: Settings) -> None:
     signals.worker_init.connect(_be_nice)
     signals.worker_process_init.connect(_leave_the_news_to_the_main_process)
     signals.worker_process_init.connect(_go_first)
+    signals.worker_process_init.connect(_heed_stop)
 
 
 def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: Any) -> None:
@@ -57,6 +58,7 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
     from cluster.nodes.beat import Beat
     from cluster.nodes.consumer import Consumer
     from cluster.nodes.gate import Gate
+    from cluster.nodes.stop import Stop
 
     try:
         url = config.require_broker()
@@ -82,7 +84,9 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
         Beat.news = Consumer.news = redis_client.outage(url)
         Beat.news.on_wait = maybe_shutdown
         Gate.config = config
+        instance.app.events.dispatcher_cls = "cluster.nodes.consumer:Dispatcher"
         instance.app.steps["consumer"].update((Gate, Beat))
+        instance.app.steps["worker"].add(Stop)
     except errors.ClusterError as error:
         raise logs.told(error) from None
     except OSError as error:
@@ -101,8 +105,17 @@ def _leave_the_news_to_the_main_process(**_: Any) -> None:
 
 
 def _be_nice(**_: Any) -> None:
+    from cluster.nodes import stop
+
     if hasattr(os, "nice"):
         os.nice(NICE)
+    stop.ignore()
+
+
+def _heed_stop(**_: Any) -> None:
+    from cluster.nodes import stop
+
+    stop.heed()
 
 
 def _go_first(**_: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import redis
 from celery.concurrency.prefork import TaskPool
+from celery.events.dispatcher import EventDispatcher
 from celery.exceptions import CPendingDeprecationWarning
 from celery.worker import consumer
 from celery.worker import state as worker_state
@@ -22,6 +23,15 @@ REFUSED_S = 1.0
 """Before the worker connects again after a refusal that nobody expected."""
 STRAYS_S = 2.0
 log = logging.getLogger(__name__)
+
+
+class Dispatcher(EventDispatcher):  # type: ignore[misc]
+    """Sends events for those who watch, and none while Redis is away. Celery's own sends heartbeats again without end,
+    and its event loop stands still meanwhile."""
+
+    def _publish(self, event: Any, producer: Any, routing_key: str, **_: Any) -> None:
+        if not Consumer.news.is_on:
+            super()._publish(event, producer, routing_key, retry=False)
 
 
 class Consumer(consumer.Consumer):  # type: ignore[misc]

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import kombu.exceptions
 import redis
 from billiard import current_process
 from billiard.pool import EX_RECYCLE
@@ -20,7 +21,7 @@ from celery import Celery, Task, chord
 from celery.exceptions import Ignore, Reject, TimeLimitExceeded
 from pydantic import ValidationError
 
-from cluster import broker, errors, keys, runs
+from cluster import broker, errors, keys, redis_client, runs
 from cluster.nodes import identity
 from cluster.runs import fold, map_chunk
 from cluster.runs.records import Worker
@@ -99,7 +100,7 @@ def add(app: Celery, job: Job, config: Settings) -> None:
                 raise again(self, config.retry_delay_s) from error
             log.info("this process ends for another one: %s", error, extra={"event": "process-renewed"})
             os._exit(EX_RECYCLE)
-        except redis.RedisError as error:
+        except (redis.RedisError, kombu.exceptions.OperationalError) as error:
             raise _hand_back(self, config, error) from error
         except Exception as error:
             # Ours, or a time limit that struck at a bad moment.
@@ -123,7 +124,7 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         worker = Worker(self.request.hostname, identity.start())
         try:
             ended = fold.run(parsed, job, stores(), config, worker, _limit_s(self, config))
-        except redis.RedisError as error:
+        except (redis.RedisError, kombu.exceptions.OperationalError) as error:
             raise _hand_back(self, config, error) from error
         except Exception as error:
             reason = f"joining parts failed: {type(error).__name__}: {error}"
@@ -245,7 +246,7 @@ def _parse(kind: type[Message], message: Any) -> Message:
         raise Ignore from None
 
 
-def _hand_back(task: Task, config: Settings, error: redis.RedisError) -> Exception:
+def _hand_back(task: Task, config: Settings, error: Exception) -> Exception:
     """Redis is away, or refuses: the message goes back to its queue; it comes again in a while."""
     log.error("the message goes back to its queue: %s", error, extra={"event": "handed-back"})
     back: Exception = Reject(str(error), requeue=True)
@@ -261,6 +262,10 @@ def _guarded(cut_short: CutShort, timed_out: TimedOut) -> type[Task]:
     class Guarded(Task):  # type: ignore[misc]
         abstract = True
         Request = "cluster.runs.celery_request:GuardedRequest"
+
+        def apply_async(self, *arguments: Any, **options: Any) -> Any:
+            with redis_client.interruptible():
+                return super().apply_async(*arguments, **options)
 
         def cut_short(self, message: Any, how: str, why: str, worker: Worker) -> None:
             cut_short(message, how, why, worker)

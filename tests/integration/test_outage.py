@@ -257,3 +257,36 @@ def test_a_worker_that_waits_for_redis_stops_when_told(server: RedisServer, tmp_
         wait_until("it waits", lambda: AWAY in worker.text())
         worker.process.terminate()
         worker.process.wait(timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("gone", "told", "most_s"),
+    [
+        (signal.SIGKILL, signal.SIGTERM, 8),
+        pytest.param(signal.SIGKILL, signal.SIGINT, 8, marks=pytest.mark.slow),
+        # The main process waits for some answers, too, each up to 5 s.
+        pytest.param(signal.SIGSTOP, signal.SIGTERM, 30, marks=pytest.mark.slow),
+    ],
+)
+def test_a_busy_worker_without_redis_stops_and_loses_nothing(
+    gone: signal.Signals, told: signal.Signals, most_s: float, server: RedisServer, source: Path
+) -> None:
+    for path in sorted(source.iterdir())[12:]:
+        path.unlink()
+    with Worker("one", server.url, source.parent, "-c", "2") as one, submit(server, source) as process:
+        server.process.send_signal(gone)
+        wait_until("it waits", lambda: AWAY in one.text())
+        began = time.monotonic()
+        one.process.send_signal(told)
+        one.process.wait(timeout=60)
+        assert time.monotonic() - began < most_s
+        assert "Traceback" not in one.text()
+        if gone == signal.SIGKILL:
+            server.kill()
+            server.start()
+        else:
+            server.process.send_signal(signal.SIGCONT)
+        with Worker("two", server.url, source.parent, "-c", "2"):
+            out, err = process.communicate(timeout=30)
+        assert process.returncode == 0, err
+        assert json.loads(out) == catalog.get("measure").run_locally(source)

@@ -170,6 +170,15 @@ def test_told_to_end_it_still_gets_over_a_connection_that_was_lost_unnoticed(pau
         patience.call_with_retry(failing(redis.TimeoutError("frozen")), nothing)
 
 
+def test_a_signal_ends_a_wait_that_is_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_client, "given_up", threading.Event())
+    monkeypatch.setattr("time.sleep", redis_client.give_up)
+    redis_client.give_up()  # this thread does not wait
+    redis_client.given_up.clear()
+    with pytest.raises(redis_client.GivenUp):
+        Patience(Outage("here")).call_with_retry(failing(redis.ConnectionError("gone")), nothing)
+
+
 def test_a_time_limit_in_the_wait_is_the_fault_of_redis(pauses: list[float]) -> None:
     limit = RuntimeError("SoftTimeLimitExceeded")
     with pytest.raises(redis.ConnectionError) as caught:
