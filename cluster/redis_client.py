@@ -31,6 +31,7 @@ CHECK_TIMEOUT_S = 3
 HEALTH_CHECK_S = 3
 FULL_PAUSE_S = 0.5
 QUIET_S = 5.0
+SAFE_PASSWORD_CHARS = 16
 LONG_S = 60.0
 """An outage that lasts longer may be for good, which is said once."""
 INNER_CODE = re.compile(r"(?:: -|because of: )([A-Z]+)\b")
@@ -163,6 +164,30 @@ def check(url: str) -> None:
         version = str(client.info("server").get("redis_version", "0"))
     if tuple(int(number) for number in version.split(".")[:2]) < MINIMUM_VERSION:
         raise errors.BrokerRefused(f"Redis at {masked(url)} is version {version}; 6.2 or newer is needed")
+    warn_of_password(url)
+
+
+@functools.cache
+def warn_of_password(url: str) -> None:
+    """Say once in a process that a Redis which other machines reach has a password that can be guessed, or none."""
+    if url.startswith(SENTINEL):
+        found = sentinels_of(url)
+        hosts, password = [host for host, _ in found.addresses], found.password
+    else:
+        said = parse_url(url)  # type: ignore[no-untyped-call]
+        hosts, password = [said.get("host", "localhost")], said.get("password")
+        if "ssl_certfile" in said:  # that is its key
+            return
+    if len(password or "") < SAFE_PASSWORD_CHARS and not all(map(_is_loopback, hosts)):
+        has = f"a password of fewer than {SAFE_PASSWORD_CHARS} characters" if password else "no password"
+        log.warning(
+            "Redis at %s has %s, and whoever guesses it can run work on your machines (`openssl rand -hex 16`)",
+            masked(url), has, extra={"event": "weak-password"},
+        )  # fmt: skip
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def memory(client: redis.Redis) -> tuple[int, int | None]:

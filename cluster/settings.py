@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     server's certificate, with ``?ssl_ca_certs=FILE`` by an authority of your own; ``?socket_timeout=60`` is for
     networks on which 10 s are too short to send a chunk."""
 
+    broker_url_file: Path | None = None
+    """A file that holds ``broker_url``, or the line that `cluster up` prints: neither the environment nor a list of
+    processes shows it then. ``CLUSTER_BROKER_URL`` and ``--broker`` win."""
+
     sentinel_master: str = DEFAULT_MASTER
     """The name under which the sentinels watch our Redis."""
 
@@ -203,7 +207,7 @@ class Settings(BaseSettings):
         """
         if self.broker_url is None:
             raise errors.BrokerError(
-                "no cluster to talk to: set CLUSTER_BROKER_URL or give --broker URL"
+                "no cluster to talk to: set CLUSTER_BROKER_URL or CLUSTER_BROKER_URL_FILE, or give --broker URL"
                 " (`cluster up` starts one and prints its URL)"
             )
         return self.broker_url.get_secret_value()
@@ -237,8 +241,35 @@ def load(**overrides: Any) -> Settings:
         raise errors.BadSetting(problems) from None
     except (OSError, ValueError) as error:
         raise errors.BadSetting(f"the config file {_file()} cannot be read: {error}") from None
+    file = settings.broker_url_file
+    is_given = overrides.get("broker_url") is not None or _is_variable("broker_url")
+    if file is not None and not is_given and (settings.broker_url is None or _is_variable("broker_url_file")):
+        settings = settings.model_copy(update={"broker_url": SecretStr(read_broker_url(file))})
     _check_broker(settings)
     return settings
+
+
+def read_broker_url(file: Path) -> str:
+    """The broker's URL out of a file that holds nothing else, or the line that `cluster up` prints.
+
+    Raises:
+        errors.BadSetting: It cannot be read, or holds something else.
+    """
+    try:
+        lines = file.expanduser().read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise errors.BadSetting(f"the broker's URL is to be read from {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        lines = []
+    found = [line.strip().removeprefix(f"export {PREFIX}BROKER_URL=").strip("'\"") for line in lines if line.strip()]
+    if len(found) != 1:
+        raise errors.BadSetting(f"{file} must hold the broker's URL and nothing else, in one line")
+    return found[0]
+
+
+def _is_variable(name: str) -> bool:
+    """Whether the environment gives a setting."""
+    return any(value and key.upper() == PREFIX + name.upper() for key, value in os.environ.items())
 
 
 def unknown_variables() -> list[str]:
@@ -277,8 +308,7 @@ def _describe(problem: Any) -> str:
         return f"{_file()}: there is no setting {name}" + (f"; did you mean {near[0]}?" if near else "")
     value = "***" if "url" in name else repr(problem["input"])
     variable = PREFIX + name.upper()
-    is_given = any(value and key.upper() == variable for key, value in os.environ.items())
-    said = variable if is_given else f"{_file()}: {name}"
+    said = variable if _is_variable(name) else f"{_file()}: {name}"
     return f"{said} is {value}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
 
 

@@ -47,9 +47,40 @@ class _Output(_Path):
 
 PATH = _Path(path_type=Path)
 OUTPUT = _Output(path_type=str)
-broker = click.option(
-    "--broker", metavar="URL", help="The cluster's Redis; by default CLUSTER_BROKER_URL.", default=None
-)
+FROM_FILE = "broker from a file"
+
+
+def _read_broker(context: click.Context, _: click.Parameter, file: Path | None) -> None:
+    if file is not None:
+        context.meta[FROM_FILE] = settings.read_broker_url(file)
+
+
+def _choose_broker(context: click.Context, _: click.Parameter, url: str | None) -> str | None:
+    if url is not None and FROM_FILE in context.meta:
+        raise click.UsageError("--broker and --broker-file both name the cluster: leave one out", context)
+    return context.meta.get(FROM_FILE) if url is None else url
+
+
+def broker(command: Command) -> Command:
+    """The options ``--broker`` and ``--broker-file``, as the parameter ``broker``: a URL."""
+    from_file = click.option(
+        "--broker-file",
+        type=PATH,
+        metavar="FILE",
+        is_eager=True,
+        expose_value=False,
+        callback=_read_broker,
+        help="Read that URL from a file: a list of processes does not show it then.",
+    )
+    by_url = click.option(
+        "--broker",
+        metavar="URL",
+        callback=_choose_broker,
+        help="The cluster's Redis; by default CLUSTER_BROKER_URL, or what CLUSTER_BROKER_URL_FILE holds.",
+    )
+    return by_url(from_file(command))
+
+
 annotate = click.option(
     "--annotate",
     "drawn",

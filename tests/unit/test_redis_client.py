@@ -39,6 +39,26 @@ def nothing(_: Exception) -> None:
     pass
 
 
+@pytest.mark.parametrize(
+    ("url", "has"),
+    [
+        ("redis://:short@10.0.0.1:6379/0", "a password of fewer than 16 characters"),
+        ("rediss://10.0.0.2/0", "no password"),
+        ("sentinel://:short@127.0.0.1;sentinel://10.0.0.3/0", "a password of fewer than 16 characters"),
+        ("redis://:short@127.0.0.1:6379/0", ""),
+        ("redis://localhost", ""),
+        ("redis://user:0123456789abcdef@10.0.0.4", ""),
+        ("rediss://10.0.0.5/0?ssl_certfile=client.pem", ""),
+    ],
+)
+def test_a_password_that_can_be_guessed_is_warned_of_once(url: str, has: str, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):
+        redis_client.warn_of_password(url)
+    assert len(caplog.records) == bool(has)
+    assert has in caplog.text
+    assert "short" not in caplog.text
+
+
 def test_an_outage_that_lasts_is_told_once_with_what_to_type(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

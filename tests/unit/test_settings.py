@@ -133,6 +133,44 @@ def test_the_password_is_shown_nowhere() -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "redis://:secret@host:1/0",
+        "\nexport CLUSTER_BROKER_URL=redis://:secret@host:1/0\n",
+        "redis://:secret@host:1/0\r\n",
+    ],
+)
+def test_the_broker_url_may_stand_in_a_file(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url, file, config = "redis://:secret@host:1/0", tmp_path / "hub.url", tmp_path / "config.toml"
+    file.write_bytes(text.encode())
+    config.write_text('broker_url = "redis://other"')
+    monkeypatch.setenv("CLUSTER_CONFIG", str(config))
+    monkeypatch.setenv("CLUSTER_BROKER_URL_FILE", str(file))
+    assert settings.load().require_broker() == url  # a variable wins over the config file
+    monkeypatch.setenv("CLUSTER_BROKER_URL", "redis://third")
+    assert settings.load().require_broker() == "redis://third"
+    monkeypatch.delenv("CLUSTER_BROKER_URL")
+    assert settings.load(broker_url="redis://fourth").require_broker() == "redis://fourth"
+    monkeypatch.delenv("CLUSTER_BROKER_URL_FILE")
+    config.write_text(f'broker_url_file = "{file}"')
+    assert settings.load().require_broker() == url
+
+
+@pytest.mark.parametrize("data", [None, b"", b"redis://a\nredis://:secret@b\n", b"\xff\xfe"])
+def test_a_file_without_a_broker_url_is_named(
+    data: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "hub.url"
+    if data is not None:
+        file.write_bytes(data)
+    monkeypatch.setenv("CLUSTER_BROKER_URL_FILE", str(file))
+    with pytest.raises(errors.BadSetting) as caught:
+        settings.load()
+    assert str(file) in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
 def test_without_a_broker_the_error_says_what_to_set() -> None:
     with pytest.raises(errors.BrokerError, match="CLUSTER_BROKER_URL"):
         settings.load().require_broker()

@@ -168,6 +168,19 @@ def test_an_option_of_another_job_is_named_as_such(arguments: list[str], told: s
     assert told in CliRunner().invoke(submit.command, arguments).output
 
 
+def test_a_broker_may_be_named_by_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, Any] = {}
+    (tmp_path / "hub.url").write_text("redis://:secret@host:1/0\n")
+    monkeypatch.setattr(resume.command, "callback", lambda **given: told.update(given))
+    by_file = ["run-1", "--broker-file", str(tmp_path / "hub.url")]
+    assert CliRunner().invoke(resume.command, by_file).exit_code == 0
+    assert told["broker"] == "redis://:secret@host:1/0"
+    assert CliRunner().invoke(resume.command, ["run-1", "--broker", "redis://other"]).exit_code == 0
+    assert told["broker"] == "redis://other"
+    both = CliRunner().invoke(resume.command, [*by_file, "--broker", "redis://other"])
+    assert (both.exit_code, "leave one out" in both.output) == (errors.UsageError.exit_code, True)
+
+
 def test_a_link_to_where_nothing_can_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "latest.json").symlink_to(tmp_path / "nowhere" / "1.json")
     with pytest.raises(errors.UsageError, match="there is no folder"):
