@@ -35,12 +35,14 @@ REPLIES = ".reply.celery.pidbox"
 """How the name of a queue for replies ends."""
 MOST_LOST = 2
 """So many nodes may be lost with a message in hand. It is not given to another one."""
-MOST_LIMIT_S = 30 * 24 * 3600
+MOST_LIMIT_S = 10 * 365 * 24 * 3600
+"""No run needs more; a pool's timers know no infinity."""
 MOST_REASON_CHARS = 200
 
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]{1,160}$")]
 """An id: of a task, a group, a message, a queue for replies."""
 Name = Annotated[str, Field(min_length=1, max_length=300)]
+QueueName = Annotated[str, Field(min_length=1, max_length=4 * KiB)]
 Shown = Annotated[str, Field(max_length=4 * KiB)]
 Task = Annotated[str, Field(pattern=r"^cluster\.[A-Za-z0-9-]{1,100}(\.fold)?$")]
 Seconds = Annotated[int | float, Field(gt=0, le=MOST_LIMIT_S, allow_inf_nan=False)]
@@ -90,7 +92,7 @@ class ToQueue(Model):
     """Where a task's message was sent to, and goes again when it is put back."""
 
     exchange: Literal[""]
-    routing_key: Name
+    routing_key: QueueName
     redelivered: bool = False
 
 
@@ -127,7 +129,7 @@ class JoinOptions(Model):
     """How the fold of a window is sent once its chunks are done."""
 
     task_id: Word
-    queue: Name
+    queue: QueueName
     reply_to: Word | None = None
     group_id: Word | None = None
     root_id: Word | None = None
@@ -226,7 +228,7 @@ class About(NamedTuple):
 
 TaskEnvelope = Envelope[TaskHeaders, ToQueue]
 _task = TypeAdapter(TaskEnvelope)
-_noted = TypeAdapter(tuple[TaskEnvelope, Literal[""], Name])
+_noted = TypeAdapter(tuple[TaskEnvelope, Literal[""], QueueName])
 _of_map = TypeAdapter(tuple[tuple[MapMessage], NoWords, Embedded])
 _of_fold = TypeAdapter(tuple[tuple[FoldMessage], NoWords, Embedded])
 Kind = tuple[TypeAdapter[Any], TypeAdapter[Any]]

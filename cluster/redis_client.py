@@ -232,6 +232,14 @@ def refusal(client: redis.Redis) -> Exception | None:
     return None
 
 
+def number(found: Any) -> int:
+    """A counter as it stands in Redis; 0 where there is none, or somebody has written something else there."""
+    try:
+        return int(found or 0)
+    except ValueError:
+        return 0
+
+
 class Outage:
     """What this process knows of one Redis that does not answer or refuses; says in the log when that begins and ends.
 

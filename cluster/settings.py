@@ -90,10 +90,10 @@ class Settings(BaseSettings):
     retry_delay_s: float = Field(1.0, ge=0)
     """Wait before a failed chunk's second attempt; doubled for each further one, up to a minute."""
 
-    chunk_time_limit_s: int = Field(600, ge=1)
+    chunk_time_limit_s: int = Field(600, ge=1, le=365 * 24 * 3600)
     """Of runs submitted here: a chunk that runs longer is interrupted; that attempt has failed."""
 
-    chunk_time_grace_s: int = Field(30, ge=1)
+    chunk_time_grace_s: int = Field(30, ge=1, le=365 * 24 * 3600)
     """A chunk that cannot be interrupted ends with its process so much later, and is set aside."""
 
     retention_s: int = Field(7 * 24 * 3600, ge=3600)

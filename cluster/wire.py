@@ -212,6 +212,7 @@ def task_id(message: bytes) -> str:
     """The id of a Celery message as it lies in a queue or among those a node holds; "" if it cannot be read."""
     try:
         found: Any = orjson.loads(message)
-        return str((found[0] if isinstance(found, list) else found)["headers"]["id"])
+        name = (found[0] if isinstance(found, list) else found)["headers"]["id"]
     except (ValueError, TypeError, KeyError, IndexError):
         return ""
+    return name if isinstance(name, str) else ""

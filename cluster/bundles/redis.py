@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import redis
 
-from cluster import blobs, errors, keys
+from cluster import blobs, errors, keys, redis_client
 from cluster.bundles import Progress, Pushed, content
 from cluster.bundles.content import Content
 from cluster.bundles.manifest import NAME, Manifest
@@ -129,7 +129,7 @@ class RedisBundles:
     def revision(self) -> int:
         """See ``Bundles.revision``."""
         found: Any = self._redis.hget(keys.BUNDLES, REVISION)
-        return int(found or 0)
+        return redis_client.number(found)
 
     def _upload(self, given: Content, draft: Manifest, progress: Progress) -> None:
         done = 0

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import redis
 from pydantic import BaseModel, Field
 
-from cluster import keys
+from cluster import keys, redis_client
 
 CLIENT = "cluster-node-"
 """The name of a node's connection to Redis begins so; its start follows."""
@@ -125,8 +125,8 @@ class Registry:
         arguments: list[Any] = [name, start, state, facts.model_dump_json(), FORGET_S]
         names = [keys.NODES, keys.WISHES, keys.STARTS, keys.REVISION, keys.NAMES]
         wish, revision = self._beat(keys=names, args=arguments)
-        word = wish.decode()
-        return word if word in ("stop", "stop-now") else "", int(revision)
+        word = wish.decode(errors="replace")
+        return word if word in ("stop", "stop-now") else "", redis_client.number(revision)
 
     def take_name(self, wanted: str, start: str) -> str:
         """The name that a start of a node has from now on: the one it wants, or ``worker@pc~2`` where another one of
@@ -135,7 +135,9 @@ class Registry:
         for number in count(1):
             name = wanted if number == 1 else f"{wanted}~{number}"
             gone = ""
-            while holder := self._take_name(keys=[keys.NAMES], args=[name, start, gone, FORGET_S]).decode():
+            while holder := self._take_name(keys=[keys.NAMES], args=[name, start, gone, FORGET_S]).decode(
+                errors="replace"
+            ):
                 lives = self._lives(holder)
                 if lives is None:
                     return wanted  # we may not ask
@@ -188,7 +190,10 @@ class Registry:
     def starts(self) -> list[Start]:
         """All starts of nodes that are not forgotten."""
         found: Any = self._redis.hgetall(keys.STARTS)
-        rows = [(start.decode(), *row.decode(errors="replace").split(" ", 2)) for start, row in found.items()]
+        rows = [
+            (start.decode(errors="replace"), *row.decode(errors="replace").split(" ", 2))
+            for start, row in found.items()
+        ]
         return [Start(row[0], node=row[3], seen=row[1], said=row[2]) for row in rows if len(row) == 4]
 
     def connected(self) -> set[str] | None:
@@ -219,7 +224,7 @@ class Registry:
     def losses(self) -> int:
         """How often a node was lost."""
         found: Any = self._redis.get(keys.LOSSES)
-        return int(found or 0)
+        return redis_client.number(found)
 
     def wish(self, nodes: Sequence[Node], what: Literal["stop", "stop-now"]) -> None:
         """Wish something of nodes, for this start of theirs; they hear it with their next beat."""

@@ -14,7 +14,8 @@ import pytest
 from celery import Celery
 
 from cluster import celery_app, keys, nodes, runs, settings
-from cluster.nodes.registry import Start
+from cluster.broker import QoS
+from cluster.nodes.registry import Facts, Start
 from cluster.runs import Stores, celery_tasks
 from cluster.runs.watch import Watch
 from tests.kit.programs import RedisServer, Worker, cluster
@@ -103,6 +104,21 @@ def test_a_message_with_which_two_nodes_were_lost_goes_to_no_third(app: Celery, 
     assert (client.llen(QUEUE), stores.nodes.held("second")) == (0, [])
 
 
+def test_a_worker_that_an_error_ends_leaves_its_messages_to_the_watch(
+    app: Celery, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own putting back would count no loss, and the message end one worker after another."""
+    client = stores.ledger.redis
+    celery_tasks.publish_chunk(app, "measure", "measure-1", 0)
+    with app.connection_for_write(transport_options=nodes._holding(app.conf, "ending")) as connection:
+        connection.SimpleQueue(QUEUE).get(timeout=5)
+        monkeypatch.setattr(QoS, "ended_badly", True)
+    assert (client.llen(QUEUE), len(stores.nodes.held("ending"))) == (0, 1)
+    nodes.restore(app, "ending")
+    taken: Any = client.rpop(QUEUE)
+    assert json.loads(taken)["headers"]["lost"] == 1
+
+
 def test_what_a_living_node_puts_back_does_not_count_as_lost(app: Celery, stores: Stores) -> None:
     client = stores.ledger.redis
     note: list[Any] = [published(app, stores), "", QUEUE]
@@ -113,6 +129,23 @@ def test_what_a_living_node_puts_back_does_not_count_as_lost(app: Celery, stores
         taken: Any = client.rpop(QUEUE)
         note = [json.loads(taken), "", QUEUE]
     assert note[0]["headers"]["lost"] == 0
+
+
+def test_odd_words_beside_the_messages_hold_up_nobody(app: Celery, stores: Stores) -> None:
+    client = stores.ledger.redis
+    for key in (keys.REVISION, keys.LOSSES):
+        client.set(key, "many")
+    client.hset(keys.STARTS, b"\xff", b"\xff")
+    client.hset(keys.WISHES, "one@test", b"start \xff")
+    hold(stores, "lost", b'{"headers": {"id": ' + b"[" * 900 + b"]" * 900 + b"}}")
+    facts = Facts(
+        slots=1, busy=0, done=0, cores=1, memory_total_bytes=1, memory_available_bytes=1, load=0, jobs=[], versions={}
+    )
+    assert stores.nodes.beat("one@test", "start", "here", facts) == ("", 0)
+    assert stores.nodes.losses() == 0
+    assert [start.start for start in stores.nodes.starts()] == ["start"]
+    Watch(app, stores)._give_back(Start("lost", "pc1", "0", "left"), "left")
+    assert stores.nodes.held("lost") == []
 
 
 def test_a_dropped_message_of_a_running_run_is_published_anew(

@@ -124,3 +124,9 @@ def test_a_chunk_entry_comes_back_as_it_was() -> None:
 def test_a_damaged_chunk_entry_is_refused(value: Any) -> None:
     with pytest.raises(wire.BadMessage):
         ChunkEntry.unpack(wire.pack(value))
+
+
+@pytest.mark.parametrize("odd", ["[" * 900 + "]" * 900, "7", "null", '{"a": 1}'])
+def test_an_id_that_is_no_text_is_none(odd: str) -> None:
+    assert wire.task_id(f'{{"headers": {{"id": {odd}}}}}'.encode()) == ""
+    assert wire.task_id(b'{"headers": {"id": "measure-1.0"}}') == "measure-1.0"
