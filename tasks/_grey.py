@@ -83,7 +83,8 @@ def _scale(low: float, high: float, *, is_float: bool) -> Scale:
     whole = next((most for most in RANGES if high <= most * (1 + tolerance)), max(high, 1.0))
     if low < -whole * tolerance or 0 < high - low < whole / NARROW:
         return Scale(low, 255 / (high - low) if high > low else 0.0)
-    return Scale(0.0, 255.0 / whole if whole in (1.0, high) else 256.0 / (whole + 1))
+    is_word = whole in RANGES and whole > 1  # of which the high 8 bits are kept
+    return Scale(0.0, 256.0 / (whole + 1) if is_word else 255.0 / whole)
 
 
 def _usual(numbers: Image.Image, unused: int) -> tuple[float, float]:

@@ -123,9 +123,15 @@ def test_the_bits_that_are_used_are_seen(kind: str, mode: str, factor: int, offs
     assert is_slope(encoded(numbers(factor, offset, mode), kind))
 
 
-def test_sixteen_bits_that_are_all_used_keep_the_high_ones() -> None:
-    made = numbers(200, 3_000, "I;16")
-    assert decoded(encoded(made, "PNG")).tobytes() == made.convert("I").point(lambda v: v / 256).convert("L").tobytes()
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("PNG", "I;16"), ("TIFF", "I;16"), ("TIFF", "I"), ("PPM", "I"), ("TIFF", "F")]
+)
+@pytest.mark.parametrize("highest", [20_000, 65_535])
+def test_sixteen_bits_that_are_all_used_keep_the_high_ones(kind: str, mode: str, highest: int) -> None:
+    made = numbers(highest / 260, 0, "I")
+    made.paste(highest, (0, 0, 5, 5))
+    high = made.point(lambda value: value / 256).convert("L")
+    assert decoded(encoded(made.convert(mode), kind)).tobytes() == high.tobytes()
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])
