@@ -208,3 +208,36 @@ def test_a_turned_tiff_says_nowhere_that_it_is_turned(compression: str) -> None:
     assert _pictures.decode(data, max_megapixels=1).picture.size == (240, 300)
     again = _pictures.decode(draw.draw(data, [face(80, 70, 100, 100)]), max_megapixels=1)
     assert (again.width, again.height) == again.picture.size == (240, 300)
+
+
+def odd(kind: str) -> bytes:
+    grey = Image.new("L", (300, 240), 130)
+    hidden = plain()
+    hidden.paste((10, 10, 10), (0, 0, 9, 9))
+    hidden.putalpha(0)
+    wide = grey.convert("I").point(lambda value: value * 257)
+    twelve = grey.convert("I").point(lambda value: value * 16).convert("I;16")
+    made = {
+        "alpha of zeros": lambda: encoded(hidden, "PNG"),
+        "white is zero": lambda: encoded(wide.convert("I;16"), "TIFF", tiffinfo={262: 0}),
+        "twelve bits": lambda: encoded(twelve, "PNG"),
+        "associated alpha": lambda: encoded(plain("LA"), "TIFF", tiffinfo={338: 1}),
+        "lab": lambda: encoded(plain("LAB"), "TIFF"),
+        "oblong": lambda: encoded(plain(), "PNG", dpi=(300, 100)),
+    }
+    return made[kind]()
+
+
+@pytest.mark.parametrize(
+    ("kind", "grey"),
+    [
+        ("alpha of zeros", 128), ("white is zero", 125), ("twelve bits", 130), ("associated alpha", 128), ("lab", 128),
+        ("oblong", 128),
+    ],
+)  # fmt: skip
+def test_an_odd_picture_is_drawn_into_as_it_is_seen(kind: str, grey: int) -> None:
+    after = drawn(odd(kind), face(80, 70, 100, 100))
+    assert after.size == (300, 240)
+    assert "A" not in after.getbands() or after.getchannel("A").getextrema()[0] > 128
+    assert after.convert("L").getpixel((250, 200)) == pytest.approx(grey, abs=3)
+    assert after.convert("RGB").getpixel((80, 120)) == KNOWN
