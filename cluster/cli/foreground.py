@@ -71,7 +71,9 @@ def join_line(config: Settings) -> str:
     url = config.given_broker()
     is_other = url.startswith(redis_client.SENTINEL) and config.sentinel_master != DEFAULT_MASTER
     master = f"CLUSTER_SENTINEL_MASTER={config.sentinel_master} " if is_other else ""
-    return f"{master}CLUSTER_BROKER_URL='{redis_client.masked(url)}' celery -A cluster worker"
+    shown = redis_client.masked(url)
+    hidden = "" if shown == url else " (for *** the password, as in the line that `cluster up` printed)"
+    return f"{master}CLUSTER_BROKER_URL='{shown}' cluster worker{hidden}"
 
 
 @contextmanager

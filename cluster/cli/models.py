@@ -127,7 +127,11 @@ def list_all(broker: str | None, as_json: bool) -> None:
         say("no bundles yet (`cluster models push` makes one)")
 
 
-@command.command("show", epilog="\b\nExamples:\n  cluster models show office\n  cluster models show office:2 --json")
+@command.command(
+    "show",
+    short_help="Show what a version holds and requires.",
+    epilog="\b\nExamples:\n  cluster models show office\n  cluster models show office:2 --json",
+)
 @click.argument("ref")
 @shared.broker
 @shared.as_json
@@ -143,7 +147,11 @@ def show(ref: str, broker: str | None, as_json: bool) -> None:
         print_text(bundle_texts.details(manifest, missing))
 
 
-@command.command("pull", epilog="\b\nExample:\n  cluster models pull office:2 ./office-2")
+@command.command(
+    "pull",
+    short_help="Write the files of a version to a folder.",
+    epilog="\b\nExample:\n  cluster models pull office:2 ./office-2",
+)
 @click.argument("ref")
 @click.argument("target", metavar="FOLDER", type=shared.PATH)
 @shared.broker
@@ -166,7 +174,9 @@ def pull(ref: str, target: Path, broker: str | None) -> None:
 
 
 @command.command(
-    "remove", epilog="\b\nExamples:\n  cluster models remove office:2\n  cluster models remove office --force"
+    "remove",
+    short_help="Remove a version, or all of a bundle.",
+    epilog="\b\nExamples:\n  cluster models remove office:2\n  cluster models remove office --force",
 )
 @click.argument("ref")
 @click.option("--force", is_flag=True, help="Also if runs use it: they end as failed.")
@@ -194,7 +204,11 @@ def remove(ref: str, force: bool, broker: str | None) -> None:
         say(f"runs get {name}:{current} now")
 
 
-@command.command("pin", epilog="\b\nExamples:\n  cluster models pin office:2\n  cluster models pin office --latest")
+@command.command(
+    "pin",
+    short_help="Fix the version that runs get.",
+    epilog="\b\nExamples:\n  cluster models pin office:2\n  cluster models pin office --latest",
+)
 @click.argument("ref")
 @click.option("--latest", is_flag=True, help="Pin it no more: runs get the version that is pushed last.")
 @shared.broker
@@ -209,7 +223,11 @@ def pin(ref: str, latest: bool, broker: str | None) -> None:
     say(f"runs get {name}:{place.bundles.state(name).current}{'' if latest else ', whatever is pushed'}")
 
 
-@command.command("install", epilog="\b\nExample:\n  cluster models install office:2")
+@command.command(
+    "install",
+    short_help="Install here the packages that a version requires.",
+    epilog="\b\nExample:\n  cluster models install office:2",
+)
 @click.argument("ref")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @shared.broker

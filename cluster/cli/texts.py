@@ -94,7 +94,7 @@ def missing(found: Status, rest: str = "") -> list[str]:
 def nodes(found: Sequence[Node], width: int | None = None) -> str:
     """A table of nodes, those that are gone last; one column where a terminal of that width has no room for it."""
     if not found:
-        return "no nodes: join one with CLUSTER_BROKER_URL=… celery -A cluster worker"
+        return "no nodes: join one with CLUSTER_BROKER_URL=… cluster worker"
     rows = [("NODE", "STATE", "SLOTS", "BUSY", "DONE", "MEMORY FREE", "LOAD", "JOINED", "JOBS")]
     found = sorted(found, key=lambda node: node.state == "gone")
     for node in found:

@@ -61,7 +61,7 @@ def command(host: str, port: int, data: Path | None, no_worker: bool) -> None:
         say(
             "\nWith this line in another terminal:\n"
             "  cluster submit --job ocr ./scans     runs on this cluster\n"
-            "  celery -A cluster worker             adds a worker\n"
+            "  cluster worker                       adds a worker\n"
             "Ctrl-C ends it."
         )
         for job, problem in nodes.abilities().items():

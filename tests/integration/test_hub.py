@@ -99,7 +99,9 @@ def test_ctrl_c_during_a_run_must_be_meant(marks: dict[str, str], tmp_path: Path
 
     assert hears(b"Ctrl-C ends it")
     url = next(word for word in said.decode().split() if "redis://" in word).partition("=")[2]
-    runs.connect(settings.load(broker_url=url)).ledger.create("measure-1", "measure", "", {}, "a test", MEASURE.label)
+    ledger = runs.connect(settings.load(broker_url=url)).ledger
+    ledger.create("measure-1", "measure", "", {}, "a test", MEASURE.label)
+    wait_until("it coordinates the run, so it is up", lambda: ledger.status("measure-1").coordinator)
     os.write(terminal, b"\x03")
     assert hears(b"Ctrl-C again within 10 s ends it")
     assert b"measure-1 (0 of ? done): this is lost with the cluster" in said

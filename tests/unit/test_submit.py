@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from aggregators import counts
 from cluster import catalog, cli, errors, session, settings
-from cluster.cli import output, result, resume, submit
+from cluster.cli import foreground, output, result, resume, submit
 from cluster.cli.progress import PlainView, Progress
 from cluster.job import Format
 from cluster.runs.status import from_ledger
@@ -179,6 +179,21 @@ def test_a_broker_may_be_named_by_a_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert told["broker"] == "redis://other"
     both = CliRunner().invoke(resume.command, [*by_file, "--broker", "redis://other"])
     assert (both.exit_code, "leave one out" in both.output) == (errors.UsageError.exit_code, True)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("redis://host:1/0", "CLUSTER_BROKER_URL='redis://host:1/0' cluster worker"),
+        (
+            "redis://:secret@host:1/0",
+            "CLUSTER_BROKER_URL='redis://:***@host:1/0' cluster worker"
+            " (for *** the password, as in the line that `cluster up` printed)",
+        ),
+    ],
+)
+def test_the_line_that_joins_says_where_the_password_is(url: str, told: str) -> None:
+    assert foreground.join_line(settings.load(broker_url=url)) == told
 
 
 def test_a_link_to_where_nothing_can_be_written_is_refused(tmp_path: Path) -> None:
