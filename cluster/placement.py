@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,6 +26,11 @@ def for_child() -> dict[str, str]:
 def environment(**more: str) -> dict[str, str]:
     """The whole environment of such a Python: this one's, with ``more``."""
     return {**os.environ, **for_child(), **more}
+
+
+def chosen(names: Collection[str]) -> dict[str, str]:
+    """Those variables of this environment, where they are set: for a program that is to know nothing else."""
+    return {name: value for name, value in os.environ.items() if name in names}
 
 
 def check() -> None:

@@ -23,27 +23,30 @@ if TYPE_CHECKING:
 _active: list[Path | None] = []
 """The folder that this process works with, if any."""
 _lock = threading.Lock()
+_FORM = "it may have a name, extras, versions, a marker and hashes, as NAME==1.2 --hash=sha256:…"
 
 
 def plain(line: str) -> str:
     """A requirement in its plain form: as ``packaging`` writes it, then its hashes in order.
 
+    pip reads more into a line than ``packaging`` does: variables, options, places, comments. None of that passes.
+
     Raises:
-        errors.BadBundle: It is none, or names a place instead of a version.
+        errors.BadBundle: It is none, or holds what pip would take for something else.
     """
     from packaging.requirements import InvalidRequirement, Requirement
 
     text, *hashes = _split(line)
+    if found := re.search(r"[^A-Za-z0-9_.\[\](),;<>=!~+*'\" -]|===|(?<!\S)-", text):
+        raise errors.BadBundle(f"the requirement {line!r} has {found[0]!r} in it; {_FORM}")
     try:
-        found = Requirement(text)
+        parsed = Requirement(text)
     except InvalidRequirement as error:
         raise errors.BadBundle(f"{line!r} is no requirement: {str(error).splitlines()[0]}") from None
-    if found.url:
-        raise errors.BadBundle(f"the requirement {line!r} names a place; name a version, as {found.name}==1.2")
     for value in hashes:
         if not re.fullmatch(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}", value):
             raise errors.BadBundle(f"the requirement {line!r}: {value!r} is no hash; write --hash=sha256:<64 digits>")
-    return " ".join([str(found), *(f"--hash={value}" for value in sorted(hashes))])
+    return " ".join([str(parsed), *(f"--hash={value}" for value in sorted(hashes))])
 
 
 def parse(line: str) -> Requirement:

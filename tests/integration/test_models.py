@@ -242,8 +242,9 @@ def offline(folder: Path) -> Mapping[str, str]:
 def test_a_requirement_that_is_missing_is_named_and_installed_only_where_that_is_allowed(
     redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path
 ) -> None:
-    wheels.wheel(tmp_path / "wheels", "cluster_testpackage", "1.5")
-    ref = push(stores, name, "red", "cluster-testpackage==1.5", package=b"cluster_testpackage")
+    sha256 = wheels.wheel(tmp_path / "wheels", "cluster_testpackage", "1.5")
+    required = f"cluster-testpackage==1.5 --hash=sha256:{sha256}"
+    ref = push(stores, name, "red", required, package=b"cluster_testpackage")
     with node("careful", redis_url, tmp_path, **offline(tmp_path / "wheels")):
         wait_until("it says so", lambda: "cluster-testpackage==1.5" in lacks(stores, "careful", ref))
         failed = cluster(*command(redis_url, source, name, "--if-no-node", "fail"))
@@ -260,8 +261,8 @@ def test_two_bundles_with_other_packages_are_done_by_the_same_slot(
     redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path
 ) -> None:
     for version in ("1.5", "1.6"):
-        wheels.wheel(tmp_path / "wheels", "cluster_testpackage", version)
-        required = f"cluster-testpackage=={version}"
+        sha256 = wheels.wheel(tmp_path / "wheels", "cluster_testpackage", version)
+        required = f"cluster-testpackage=={version} --hash=sha256:{sha256}"
         push(stores, f"{name}-{version[-1]}", "red", required, package=b"cluster_testpackage")
     push(stores, name, "blue")
     with node("one", redis_url, tmp_path, CLUSTER_INSTALL="allow", **offline(tmp_path / "wheels")) as one:

@@ -164,10 +164,10 @@ def test_a_run_whose_bundle_is_removed_does_not_wait_for_it(redis_url: str, sour
 def test_what_it_requires_is_installed_when_the_owner_says_so(
     source: Path, machine: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wheels.wheel(tmp_path / "index", "tinypkg", "1.0")
+    line = f"tinypkg==1.0 --hash=sha256:{wheels.wheel(tmp_path / 'index', 'tinypkg', '1.0')}"
     for key, value in {**wheels.NO_NETWORK, "PIP_FIND_LINKS": str(tmp_path / "index")}.items():
         monkeypatch.setenv(key, value)
-    cluster("models", "push", "office", source, "--requirement", "tinypkg==1.0", settings=machine)
+    cluster("models", "push", "office", source, "--requirement", line, settings=machine)
     done = cluster("models", "install", "office", settings=machine)
     assert (done.returncode, "say so with --yes" in done.stderr) == (2, True)
     done = cluster("models", "install", "office:1", "--yes", settings=machine)

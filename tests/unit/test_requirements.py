@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -124,3 +125,27 @@ def test_a_package_that_is_loaded_from_elsewhere_is_a_conflict(tmp_path: Path) -
 def test_a_requirement_has_one_plain_form(line: str, found: str) -> None:
     assert requirements.plain(line) == found
     assert requirements.plain(found) == found
+
+
+@pytest.mark.parametrize(
+    ("line", "odd"),
+    [
+        ("x===${SECRET}", "==="),
+        ("x===1.0", "==="),
+        ("x==${SECRET}", "$"),
+        ("x==1; python_version > '${SECRET}'", "$"),
+        ("x==1; python_version > ' --index-url=https://evil.example'", "-"),
+        ("x==1 --index-url=https://evil.example", "-"),
+        ("-r other.txt", "-"),
+        ("--hash=sha256:0", "-"),
+        ("x @ https://evil.example/x.whl", "@"),
+        ("https://evil.example/x.whl", ":"),
+        ("./x.whl", "/"),
+        ("x==1 # a comment", "#"),
+        ("x==1 \\", "\\"),
+        ("x==１", "１"),
+    ],
+)
+def test_a_line_that_pip_reads_more_into_is_refused(line: str, odd: str) -> None:
+    with pytest.raises(errors.BadBundle, match=re.escape(f"has {odd!r} in it")):
+        requirements.plain(line)
