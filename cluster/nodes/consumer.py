@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import time
 import warnings
@@ -14,6 +15,7 @@ from celery.exceptions import CPendingDeprecationWarning
 from celery.worker import consumer
 from celery.worker import state as worker_state
 from celery.worker.state import active_requests, maybe_shutdown
+from kombu.asynchronous.timer import Timer
 
 from cluster import redis_client
 from cluster.broker import Message, QoS
@@ -91,8 +93,13 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
         """The worker consumes, so its bindings are written."""
         self.news.say_back(wrote=True)
         self.give_back()
-        self._strays = self.timer.call_repeatedly(STRAYS_S, self.put_back)
+        self._strays = self.timer.call_repeatedly(STRAYS_S, self.tidy)
         super().on_ready()
+
+    def tidy(self) -> None:
+        """Put right what Celery and kombu leave as it is."""
+        forget_cancelled(self.timer)
+        self.put_back()
 
     def give_back(self) -> None:
         """Go on with the messages we had when the connection broke: keep those at work, put back the others.
@@ -144,6 +151,18 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
             if tag in qos.delivered():
                 qos.reject(tag, requeue=True)
         self._suspects = orphans
+
+
+def forget_cancelled(timer: Any) -> None:
+    """Drop cancelled entries of the event loop's timer: kombu keeps each until it is due.
+
+    Each task has one for its time limit, with 0.6 KB, and is long done by then.
+    """
+    if isinstance(timer, Timer):  # others have a thread of their own
+        left = [entry for entry in timer._queue if not entry.entry.canceled]
+        if len(left) < len(timer._queue):
+            heapq.heapify(left)
+            timer._queue[:] = left  # in place: the loop holds the list
 
 
 def _is_with_somebody(request: Any) -> bool:
