@@ -23,6 +23,7 @@ from aggregators import by_name, counts
 from cluster import errors, keys
 from cluster.job import Format, Job, Option
 from splitters import lines, people, pictures
+from tasks import _pictures
 
 GROUP = "cluster.jobs"
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ OCR = Job(
         MEGAPIXELS,
     ),
     unavailable=tasks.ocr.unavailable,
+    megapixels=_pictures.megapixels,
     install="cluster[ocr]",
     needs=("lang",),
 )
@@ -96,6 +98,7 @@ FACES = Job(
         MEGAPIXELS,
     ),
     unavailable=tasks.faces.unavailable,
+    megapixels=_pictures.megapixels,
     unusable=tasks.faces.unusable,
     install="cluster[faces]",
     needs=("model",),
@@ -119,6 +122,7 @@ FACES_TRAIN = Job(
         MEGAPIXELS,
     ),
     unavailable=tasks.faces_train.unavailable,
+    megapixels=_pictures.megapixels,
     install="cluster[faces]",
     needs=("model",),
     bundles="faces",
@@ -142,6 +146,7 @@ ONNX = Job(
         MEGAPIXELS,
     ),
     unavailable=tasks.onnx.unavailable,
+    megapixels=_pictures.megapixels,
     unusable=tasks.onnx.unusable,
     install="cluster[faces]",
     needs=("model",),

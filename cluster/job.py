@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -167,6 +168,9 @@ class Job:
     max_part_bytes: Callable[[Chunk], int] = part_bytes
     """What the part of a chunk may have before it is compressed, at most ``CLUSTER_MAX_PART_BYTES``: nobody
     reads more of what another machine gave. A larger one fails its chunk."""
+    megapixels: Callable[[bytes], Iterable[float]] | None = None
+    """The sizes of an item's pictures in million pixels, before they are decoded; for a job with an option
+    ``max_megapixels``. A node whose owner allows less leaves such an item to others."""
     draw: Callable[[bytes, Any], bytes] | None = None
     """Draws what was found in an item, its value in all parts joined, into the item's picture."""
 
@@ -288,6 +292,12 @@ class Job:
                 check(value, names)
             except (TypeError, LookupError, AttributeError, ArithmeticError) as error:
                 raise ValueError(f"{type(error).__name__}: {error}") from error
+
+    def largest_picture(self, chunk: Chunk, options: Options) -> float:
+        """Million pixels of the largest picture that a run with these options decodes; 0 where it decodes none."""
+        most = options.get("max_megapixels", math.inf)
+        sizes = (size for item in chunk for size in self.megapixels(item.data)) if self.megapixels else ()
+        return max((size for size in sizes if size <= most), default=0.0)
 
     def result(self, parts: Iterable[Any], options: Options) -> Any:
         """Join ``parts`` and finish."""

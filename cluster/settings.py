@@ -96,6 +96,13 @@ class Settings(BaseSettings):
     chunk_time_grace_s: int = Field(30, ge=1, le=365 * 24 * 3600)
     """A chunk that cannot be interrupted ends with its process so much later, and is set aside."""
 
+    max_time_limit_s: int | None = Field(None, ge=1)
+    """This node leaves chunks of a run whose ``chunk_time_limit_s`` is over this to others; none: it does any."""
+
+    max_megapixels: int | None = Field(None, ge=1)
+    """This node leaves chunks with a picture of more million pixels to others; none: it does what a run's
+    ``--max-megapixels`` allows. A pixel takes up to 16 bytes of memory."""
+
     retention_s: int = Field(7 * 24 * 3600, ge=3600)
     """How long a run is kept in Redis after it was last worked on."""
 

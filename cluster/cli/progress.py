@@ -60,6 +60,7 @@ class Progress:
         self._nodes = nodes
         self._crew = Crew()
         self._looked_at = -math.inf
+        self._settled, self._stands_since, self._told = -1, 0.0, ""
         self._quiet = quiet
         self._view: View = LiveView() if live and not quiet else PlainView()
         self._every_s = LIVE_EVERY_S if live else PLAIN_EVERY_S
@@ -86,16 +87,28 @@ class Progress:
         news: list[str] = []
         if now - self._looked_at >= BEAT_S:  # they tell no more often
             self._looked_at = now
-            news = self._crew.look(self._nodes(), status.label)
+            nodes = list(self._nodes())
+            crew = self._crew.look(nodes, status.label)
+            news = [*(crew if self._hint else ()), *self._refused(status, nodes, now)]
         lonely = not status.chunks_settled and not status.chunks_running and now - self._began > LONELY_AFTER_S
         line = f"waiting for a node{self._hint}" if lonely and self._hint else _line(status, self._crew.size)
         with contextlib.suppress(OSError):  # nobody can read it any more: the run goes on
-            for one in news if self._hint else ():
+            for one in news:
                 self._view.tell(status, one)
             if self._live or lonely or status.items_settled or now - self._began > PLAIN_EVERY_S:
                 self._view.show(status, line)
             else:
                 self._next = now + FIRST_AFTER_S
+
+    def _refused(self, status: Status, nodes: list[Node], now: float) -> list[str]:
+        """Whether the run has stood for a while as nobody takes what is left of it; said once, and who refused why."""
+        told = texts.refused_by_all(status, nodes)
+        if not told or status.chunks_settled != self._settled:
+            self._settled, self._stands_since = status.chunks_settled, now
+        elif now - self._stands_since > LONELY_AFTER_S and told != self._told:
+            self._told = told
+            return [told, *(f"{logs.plain(node)} {logs.plain(why)}" for node, why in sorted(status.refusals.items()))]
+        return []
 
 
 class Crew:

@@ -22,8 +22,8 @@ def command(run: str | None, events: bool, broker: str | None, as_json: bool) ->
             raise errors.UnknownRun("this cluster has no runs yet")
         run = latest[0].run
     status = stores.ledger.status(run)
-    if status.state == "running":
-        status.refusals.update(shared.refusals(status, stores.nodes.nodes()))
+    there = stores.nodes.nodes() if status.state == "running" else []
+    status.refusals.update(shared.refusals(status, there))
     if events:
         story = stores.ledger.events(run)
         if as_json:
@@ -33,4 +33,4 @@ def command(run: str | None, events: bool, broker: str | None, as_json: bool) ->
     elif as_json:
         shared.print_json(status.model_dump(mode="json"))
     else:
-        print_text(texts.status(status))
+        print_text(texts.status(status, there))

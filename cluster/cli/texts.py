@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from cluster import logs
 from cluster.nodes.registry import Node
@@ -30,8 +30,8 @@ MIN_COLUMN = 10
 """Characters of text in a line, however narrow the terminal."""
 
 
-def status(found: Status) -> str:
-    """Several lines about a run."""
+def status(found: Status, there: Iterable[Node] = ()) -> str:
+    """Several lines about a run; with the nodes that are ``there`` also whether any of them may do it."""
     nodes = ", ".join(f"{node} ({chunks})" for node, chunks in found.nodes.items())
     lines = [
         f"{found.run}: {found.state}{f' ({logs.plain(found.error)})' if found.error else ''}",
@@ -47,8 +47,18 @@ def status(found: Status) -> str:
         lines.append(f"  coordinator  {logs.plain(found.coordinator or nobody)}")
         if found.role == "supervisor" and found.chunks_total is None:
             lines.append(f"  input        not read to its end: go on with `{resume(found)}`")
+    if told := refused_by_all(found, there):
+        lines.append(f"  waiting      {told}")
     lines += [f"  refused      {logs.plain(node)}: {logs.plain(why)}" for node, why in sorted(found.refusals.items())]
     return "\n".join(lines + missing(found))
+
+
+def refused_by_all(found: Status, there: Iterable[Node]) -> str:
+    """A sentence about a run that stands because each node that serves it has refused chunks of it; else ""."""
+    serving = {node.name for node in there if node.state == "online" and found.label in node.jobs}
+    if found.state != "running" or found.chunks_running or not serving or not serving <= found.refusals.keys():
+        return ""
+    return f"no node takes what is left of it: {count(len(serving), 'node')} that could, refused; another one is needed"
 
 
 def story(events: Sequence[Event], found: Status) -> str:

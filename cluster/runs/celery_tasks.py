@@ -18,7 +18,7 @@ import redis
 from billiard import current_process
 from billiard.pool import EX_RECYCLE
 from celery import Celery, Task, chord
-from celery.exceptions import Ignore, Reject, TimeLimitExceeded
+from celery.exceptions import Ignore, Reject, Retry, TimeLimitExceeded
 from pydantic import ValidationError
 
 from cluster import broker, errors, keys, redis_client, runs
@@ -123,9 +123,14 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         parsed = _parse(FoldMessage, message)
         worker = Worker(self.request.hostname, identity.start())
         try:
+            if why := map_chunk.over_time_limit(config, _limit_s(self, config)):
+                stores().ledger.refuse(parsed.run, [], worker, why)
+                raise again(self, map_chunk.ELSEWHERE_S)
             ended = fold.run(parsed, job, stores(), config, worker, _limit_s(self, config))
         except (redis.RedisError, kombu.exceptions.OperationalError) as error:
             raise _hand_back(self, config, error) from error
+        except Retry:
+            raise
         except Exception as error:
             reason = f"joining parts failed: {type(error).__name__}: {error}"
             attempts = stores().ledger.end_attempt(parsed.run, fold.name(parsed), "failed", worker, reason)

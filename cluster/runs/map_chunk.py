@@ -32,6 +32,10 @@ log = logging.getLogger(__name__)
 _problems: dict[str, str] = {}
 
 
+class _TooLarge(Exception):
+    """A chunk holds what the owner of this machine does not want to be done here."""
+
+
 class TryAgain(NamedTuple):
     """A message is to come again, with these chunks only: they failed and have attempts left, or are for others."""
 
@@ -162,7 +166,9 @@ class _Work:
     def _options(self, given: Mapping[str, Any], claimed: Mapping[int, Claim]) -> Mapping[str, Any] | None:
         """The options as they are on this machine; None where these chunks cannot be done here."""
         job, ledger = self._job, self._stores.ledger
-        problem = "" if job.bundles else _unfit(job, job.label_with(given))
+        problem = over_time_limit(self._config, self._busy_s)
+        if not problem and not job.bundles:
+            problem = _unfit(job, job.label_with(given))
         try:
             if not problem:
                 return self._stores.models.options(job, given)
@@ -187,6 +193,7 @@ class _Work:
         try:
             entry = ChunkEntry.unpack(claim.entry)
             items, failures = self._fetch(chunk, entry, last_attempt=claim.attempts.failed + 1 >= config.max_attempts)
+            self._check_size(items, options)
             part = self._job.run_task(items, options)
             packed = wire.pack(part.value, min(config.max_part_bytes, entry.part_bytes))
             _check(self._job, part.value, entry)
@@ -194,6 +201,9 @@ class _Work:
             placed = parts.place(store, scope, packed, config.inline_bytes)
             # Names that are not of this chunk would count against others.
             told = {name: _text(part.failures[name]) for name in entry.names if name in part.failures}
+        except _TooLarge as error:
+            self._stores.ledger.refuse(self._run, [chunk], self._worker, str(error))
+            self._again[chunk] = ELSEWHERE_S, str(error)
         except wire.BadMessage as error:  # will not get better
             self._set_aside(chunk, claim.entry, str(error))
         except redis.RedisError:
@@ -203,6 +213,20 @@ class _Work:
         else:
             return Done(chunk, entry, placed, {**told, **failures}, time.monotonic() - began)
         return None
+
+    def _check_size(self, items: list[Item], options: Mapping[str, Any]) -> None:
+        """Look at the pictures' headers, if the owner of this machine has a limit below the run's.
+
+        Raises:
+            _TooLarge: One is over that limit. Another node may do it.
+        """
+        most = self._config.max_megapixels
+        if most is None or options.get("max_megapixels", 0) <= most:
+            return
+        if (size := self._job.largest_picture(items, options)) > most:
+            raise _TooLarge(
+                f"does no pictures of over {most} megapixels (CLUSTER_MAX_MEGAPIXELS); here is one of {size:.0f}"
+            )
 
     def _fetch(self, chunk: int, entry: ChunkEntry, *, last_attempt: bool) -> tuple[list[Item], dict[str, str]]:
         """The items, verified. Those whose bytes are wrong or gone are never used, and on the last attempt named.
@@ -284,6 +308,14 @@ def set_aside(run: str, chunk: int, stores: Stores, entry: bytes, reason: str, w
     if committed.states[chunk] in ("settled now", "settled"):
         stores.blobs.drop(keys.input_scope(run, chunk))
     return committed
+
+
+def over_time_limit(config: Settings, limit_s: float) -> str:
+    """Why this node leaves a message to others whose work may take so long, grace included; or ""."""
+    most_s = config.max_time_limit_s
+    if most_s is None or limit_s - config.chunk_time_grace_s <= most_s:
+        return ""
+    return f"works on no chunk for over {most_s} s (CLUSTER_MAX_TIME_LIMIT_S); here they may take {limit_s:.0f} s"
 
 
 def _check(job: Job, value: Any, entry: ChunkEntry) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import redis
 
 from cluster import keys
-from cluster.job import Job
+from cluster.job import Job, Option
 from cluster.runs import Stores, fold, map_chunk
 from cluster.runs.records import MOST_KILLS, Attempts
 from cluster.wire import FoldMessage, MapMessage
@@ -207,6 +209,43 @@ def test_a_damaged_chunk_entry_is_set_aside_by_its_number(stores: Stores, client
     client.hset(keys.run(run.run, "chunks"), "0", b"nonsense")
     assert run.do(0) == "set aside (settled now)"
     assert run.status.failures[0].item == "chunk 0"
+
+
+def test_a_time_limit_over_the_owners_is_left_to_others(stores: Stores) -> None:
+    config = CONFIG.model_copy(update={"max_time_limit_s": 100, "chunk_time_grace_s": 30})
+    run = Run(stores)
+    message = MapMessage(run=run.run, chunks=[0])
+    ended = map_chunk.run(message, JOB, stores, config, on("small"), busy_s=131)
+    assert isinstance(ended, map_chunk.TryAgain)
+    assert (ended.delay_s, ended.chunks) == (map_chunk.ELSEWHERE_S, (0,))
+    assert run.status.refusals == {
+        "worker@small": "works on no chunk for over 100 s (CLUSTER_MAX_TIME_LIMIT_S); here they may take 131 s"
+    }
+    assert run.events()[-1] == ("refused", "")
+    assert (run.status.retries, stores.ledger.running(run.run)) == (0, [])
+    assert map_chunk.run(message, JOB, stores, config, on("small"), busy_s=130) == "settled now"
+
+
+@pytest.mark.parametrize(("asked", "refuses"), [(64, True), (3, True), (2, False)])
+def test_a_picture_over_the_owners_limit_is_left_to_others(asked: int, refuses: bool, stores: Stores) -> None:
+    job = dataclasses.replace(
+        JOB,
+        task=lambda chunk, max_megapixels=64: lengths(chunk),
+        options=(Option("max_megapixels", int, 64, "for this test"),),
+        megapixels=lambda data: [1.0, 3.0 * len(data)],
+    )
+    config = CONFIG.model_copy(update={"max_megapixels": 2})
+    run = Run(stores, max_megapixels=asked)
+    alone, large = ([0], [1])
+    assert map_chunk.run(MapMessage(run=run.run, chunks=alone), job, stores, config, on("small")) == "settled now"
+    ended = map_chunk.run(MapMessage(run=run.run, chunks=large), job, stores, config, on("small"))
+    if refuses:
+        assert isinstance(ended, map_chunk.TryAgain)
+        assert "does no pictures of over 2 megapixels (CLUSTER_MAX_MEGAPIXELS); here is one of 3" in ended.reason
+        assert (run.status.retries, stores.ledger.running(run.run)) == (0, [])
+        assert map_chunk.run(MapMessage(run=run.run, chunks=large), job, stores, CONFIG, on("n2")) == "settled now"
+    else:
+        assert ended == "settled now"  # the task refuses it by itself: no picture of more is decoded
 
 
 def test_a_message_of_another_job_is_refused(stores: Stores) -> None:

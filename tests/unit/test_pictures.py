@@ -116,3 +116,12 @@ def test_numbers_of_any_range_become_grey(mode: str, most: float) -> None:
     row = _pictures.decode(encoded(wide, "TIFF"), max_megapixels=1).picture.crop((0, 50, 200, 51)).tobytes()
     assert row[5] < 40
     assert row[194] > 215
+
+
+def test_the_size_of_each_page_is_known_from_headers() -> None:
+    pages = [Image.new("1", (2000, 1000)), Image.new("1", (3000, 2000))]
+    stream = io.BytesIO()
+    pages[0].save(stream, "TIFF", save_all=True, append_images=pages[1:], compression="group4")
+    assert _pictures.megapixels(stream.getvalue()) == [2.0, 6.0]
+    assert _pictures.megapixels(stream.getvalue()[:40]) == []
+    assert _pictures.megapixels(b"no picture") == []

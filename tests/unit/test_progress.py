@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from cluster.cli import texts
 from cluster.cli.progress import Crew, Progress
 from cluster.nodes.registry import Node, State
 from cluster.runs.status import Status, from_ledger
@@ -79,3 +80,22 @@ def test_a_run_that_nothing_is_done_of_says_so_in_time(
             clock[0] += 0.1
             progress()
     assert capsys.readouterr().err == f"ocr-1: {line}\n"
+
+
+def test_a_run_that_all_nodes_refuse_says_so_once(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    at = status(settled=3).model_copy(update={"refusals": {"a": "does no pictures of over 20 megapixels"}})
+    there = [node("a"), node("c", jobs=["faces"]), node("d", "gone")]
+    with Progress(lambda: at, lambda: there) as progress:
+        for _ in range(30):
+            clock[0] += 1
+            progress()
+    said = capsys.readouterr().err
+    assert said.count("no node takes what is left of it: 1 node that could, refused; another one is needed") == 1
+    assert said.count("a does no pictures of over 20 megapixels") == 1
+
+
+def test_one_node_that_has_not_refused_is_enough() -> None:
+    at = status(settled=3).model_copy(update={"refusals": {"a": "why"}})
+    assert "waiting" in texts.status(at, [node("a")])
+    assert "waiting" not in texts.status(at, [node("a"), node("b")])
+    assert "waiting" not in texts.status(at.model_copy(update={"chunks_running": 1}), [node("a")])
