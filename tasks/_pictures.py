@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import struct
+import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tasks import _grey, _picture_files
+from tasks import _picture_files, _wide
 from tasks._picture_files import Page
 
 if TYPE_CHECKING:
@@ -25,6 +27,18 @@ TURNED = range(5, 9)
 
 PAGE = "cluster page"
 """The key in ``Image.info`` for what ``opened`` knows of the picture."""
+
+LOW_BYTES = "cluster low bytes"
+"""Likewise, for a function that gives the picture with the low bytes of its colours, if those have 16 bits."""
+
+GREY_WITH_ALPHA = "LA;16B"
+_NATIVE, _OTHER = ("L", "B") if sys.byteorder == "little" else ("B", "L")
+LOW_FORMS: Mapping[str, str] = {
+    **{f"{bands};16{order}": f"{bands};16{other}" for bands in ("RGB", "RGBX", "RGBA")
+       for order, other in (("N", _OTHER), (_NATIVE, _OTHER), (_OTHER, _NATIVE))},
+    GREY_WITH_ALPHA: "RGBA",
+}  # fmt: skip
+"""The form of colours of 16 bits in a file -> the one by which Pillow takes the low bytes for the high ones."""
 
 DECODER_ERRORS = (
     OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError,
@@ -83,6 +97,8 @@ def opened(data: bytes, page: Page | None = None) -> Iterator[Image.Image]:
         # Pillow warns about damaged metadata and large pictures; both are handled here.
         with warnings.catch_warnings(action="ignore"), _open(data, page) as picture:
             picture.info[PAGE] = page
+            if (form := _form(picture)) in LOW_FORMS:
+                picture.info[LOW_BYTES] = functools.partial(_low_bytes, data, page, form)
             yield picture
     except UnidentifiedImageError:
         if data.startswith(_picture_files.TIFF):
@@ -200,11 +216,11 @@ def sound(picture: Image.Image) -> Image.Image:
     says nothing, and is left out.
     What else a camera told, which may be damaged in any way, is not looked at.
     """
-    picture.load()  # Pillow turns TIFF by itself when it decodes it, and then says so
-    seen = picture.transpose(_turns()[way]) if (way := _orientation(picture)) > 1 else picture
+    seen = _loaded(picture)  # Pillow turns TIFF by itself when it decodes it, and then says so
+    seen = seen.transpose(_turns()[way]) if (way := _orientation(picture)) > 1 else seen
     if seen.mode.startswith("I;16") or seen.mode in ("I", "F"):
         page = picture.info.get(PAGE, Page())
-        grey = _grey.eight_bits(seen, is_negative=page.is_negative, is_unsigned=page.is_unsigned)
+        grey = _wide.eight_bits(seen, is_negative=page.is_negative, is_unsigned=page.is_unsigned)
         grey.info.pop("transparency", None)
         return grey
     if seen.mode in WAYS_OUT:
@@ -213,6 +229,40 @@ def sound(picture: Image.Image) -> Image.Image:
         return seen
     full = seen if seen.mode == "RGBA" else seen.convert("RGBA")
     return full.convert("RGB") if _says_nothing(full) else full
+
+
+def _loaded(picture: Image.Image) -> Image.Image:
+    """The picture with its pixels; of colours of 16 bits Pillow keeps the high byte, even if that is hardly used."""
+    picture.load()
+    low_bytes = picture.info.get(LOW_BYTES)
+    return _wide.eight_bits_of_colours(picture, low_bytes()) if low_bytes and _wide.is_partly_used(picture) else picture
+
+
+def _low_bytes(data: bytes, page: Page, form: str) -> Image.Image:
+    """The picture once more, with the low bytes of its colours."""
+    from PIL import Image
+
+    with _open(data, page) as picture:
+        tiles: list[Any] = getattr(picture, "tile")  # noqa: B009 - only pictures of files have it
+        tiles[:] = [_with_form(tile, LOW_FORMS[form]) for tile in tiles]
+        picture.load()
+        if form != GREY_WITH_ALPHA:
+            return picture
+        _, grey, _, alpha = picture.split()  # read as if its bytes were bands
+        return Image.merge("RGBA", (grey, grey, grey, alpha))
+
+
+def _form(picture: Image.Image) -> str:
+    """What Pillow calls the form that the pixels have in the file, or ""; known until they are decoded."""
+    tiles = getattr(picture, "tile", ())
+    told = tiles[0][-1] if tiles else ""
+    form = told[0] if isinstance(told, tuple) else told
+    return form if isinstance(form, str) else ""
+
+
+def _with_form(tile: Any, form: str) -> Any:
+    args = (form, *tile[-1][1:]) if isinstance(tile[-1], tuple) else form
+    return tile._replace(args=args) if hasattr(tile, "_replace") else (*tile[:-1], args)  # before Pillow 11
 
 
 def resolution(info: Mapping[Any, Any]) -> tuple[float, float]:

@@ -134,6 +134,55 @@ def test_sixteen_bits_that_are_all_used_keep_the_high_ones(kind: str, mode: str,
     assert decoded(encoded(made.convert(mode), kind)).tobytes() == high.tobytes()
 
 
+def chunk(name: bytes, body: bytes, *, is_sound: bool = True) -> bytes:
+    checksum = zlib.crc32(name + body) ^ (not is_sound)
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", checksum)
+
+
+def colours(bands: int, factor: int, order: str) -> bytes:
+    """The slope in words of 16 bits, from 0 to ``255 * factor``, the same in all bands."""
+    words = [value * factor for value in slope().tobytes() for _ in range(bands)]
+    return struct.pack(f"{order}{len(words)}H", *words)
+
+
+def wide_png(bands: int, factor: int) -> bytes:
+    rows, row = colours(bands, factor, ">"), 2 * SIZE[0] * bands
+    packed = zlib.compress(b"".join(b"\0" + rows[at : at + row] for at in range(0, len(rows), row)))
+    header = struct.pack(">IIBBBBB", *SIZE, 16, {1: 0, 2: 4, 3: 2, 4: 6}[bands], 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+def wide_tiff(factor: int, order: str, *, is_packed: bool) -> bytes:
+    pixels = colours(3, factor, order)
+    pixels = zlib.compress(pixels) if is_packed else pixels
+    entries = [
+        (256, 3, 1, SIZE[0]), (257, 3, 1, SIZE[1]), (258, 3, 3, 8), (259, 3, 1, 8 if is_packed else 1), (262, 3, 1, 2),
+        (273, 4, 1, 200), (277, 3, 1, 3), (278, 3, 1, SIZE[1]), (279, 4, 1, len(pixels)),
+    ]  # fmt: skip
+    head = struct.pack(f"{order}HI3HH", 42, 14, 16, 16, 16, len(entries))
+    for tag, kind, count, value in entries:
+        form = "HH2x" if kind == 3 and count == 1 else "HI"
+        head += struct.pack(f"{order}HH", tag, kind) + struct.pack(f"{order}I{form[1:]}", count, value)
+    return ((b"II" if order == "<" else b"MM") + head + bytes(4)).ljust(200, b"\0") + pixels
+
+
+@pytest.mark.parametrize("factor", [1, 2, 4, 16, 64, 257])
+@pytest.mark.parametrize("bands", [1, 2, 3, 4])
+def test_the_bits_that_colours_use_are_seen(bands: int, factor: int) -> None:
+    with _pictures.opened(wide_png(bands, factor)) as picture:
+        seen = _pictures.sound(picture)
+    row = seen.crop((0, 50, SIZE[0], 51))
+    for band in row.split():
+        assert [band.getpixel((x, 0)) for x in (5, 100, 194)] == pytest.approx([7, 128, 248], abs=2)
+
+
+@pytest.mark.parametrize("factor", [1, 16, 257])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_the_bits_that_colours_of_a_tiff_use_are_seen(factor: int, order: str, is_packed: bool) -> None:
+    assert is_slope(wide_tiff(factor, order, is_packed=is_packed))
+
+
 @pytest.mark.parametrize("mode", ["I", "F"])
 @pytest.mark.parametrize(("factor", "offset"), [(1, -255), (1, -100), (256, -32_768), (8e6, -1e9)])
 def test_numbers_below_zero_are_seen(mode: str, factor: float, offset: float) -> None:
@@ -192,11 +241,6 @@ def test_white_is_zero_in_shares_of_one_as_well(compression: str) -> None:
 
 def test_floats_that_are_a_little_over_one_are_shares() -> None:
     assert is_slope(encoded(numbers(1.08 / 255, -0.04, "F"), "TIFF"))
-
-
-def chunk(name: bytes, body: bytes, *, is_sound: bool = True) -> bytes:
-    checksum = zlib.crc32(name + body) ^ (not is_sound)
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", checksum)
 
 
 LARGE = zlib.compress(bytes(3 * 2**20))

@@ -1,4 +1,4 @@
-"""Pictures of numbers that are not 8 bits, as cameras, scanners and microscopes give them, made grey."""
+"""Pictures of numbers that are not 8 bits, as cameras, scanners and microscopes give them, brought to 8 bits."""
 
 from __future__ import annotations
 
@@ -63,6 +63,29 @@ def eight_bits(picture: Image.Image, *, is_negative: bool = False, is_unsigned: 
     return grey
 
 
+def is_partly_used(high: Image.Image) -> bool:
+    """Whether colours of 16 bits use 14 or fewer; ``high`` holds their high bytes, in mode RGB or RGBA."""
+    odd = _odd(high)
+    least = BINS // 4
+    return all(sum(high.getchannel(band).histogram()[least:]) <= odd for band in "RGB")
+
+
+def eight_bits_of_colours(high: Image.Image, low: Image.Image) -> Image.Image:
+    """The colours of 16 bits whose high and low bytes these pictures hold, in the same mode, by the bits they use."""
+    from PIL import Image, ImageMath
+
+    bands = [
+        ImageMath.lambda_eval(lambda args: args["int"](args["high"]) * BINS + args["low"], high=one, low=two)
+        for one, two in zip(high.split(), low.split(), strict=True)
+    ]
+    colours = max(_usual(band, 0)[1] for band in bands[:3])
+    made = []
+    for number, band in enumerate(bands):
+        factor = _scale(0.0, colours if number < 3 else _extrema(band)[1], is_float=False).factor
+        made.append(band.point(lambda value, factor=factor: value * factor + 0).convert("L"))
+    return Image.merge(high.mode, made)
+
+
 def _nothing(numbers: Image.Image) -> tuple[Image.Image | None, int]:
     """Where numbers say nothing, if they do so anywhere, and how many."""
     from PIL import Image, ImageMath
@@ -93,8 +116,7 @@ def _usual(numbers: Image.Image, unused: int) -> tuple[float, float]:
     Looks at the numbers once, and once more for each 2 digits by which odd ones are larger than the others.
     """
     low, high = _extrema(numbers)
-    pixels = numbers.width * numbers.height
-    odd = pixels // ODD_SHARE + ODD_AT_LEAST if pixels >= LEAST_PIXELS else 0
+    odd = _odd(numbers)
     odd_low, odd_high = odd, odd + unused
     while low < high:
         counts = numbers.histogram(extrema=(low, high))  # what lies outside counts nowhere
@@ -111,6 +133,11 @@ def _usual(numbers: Image.Image, unused: int) -> tuple[float, float]:
             return low + first * step, low + last * step
         low, high = closer
     return low, high
+
+
+def _odd(picture: Image.Image) -> int:
+    pixels = picture.width * picture.height
+    return pixels // ODD_SHARE + ODD_AT_LEAST if pixels >= LEAST_PIXELS else 0
 
 
 def _after(counts: list[int], odd: int) -> tuple[int, int]:
