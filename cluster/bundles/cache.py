@@ -106,7 +106,8 @@ class Cache:
             keep: As for ``evict``.
 
         Raises:
-            errors.BadBundle: It is larger than what ``keep`` leaves of the cache; nothing is dropped then.
+            errors.BadBundle: It is larger than what ``keep`` leaves of the cache; nothing is dropped then. Or a file of
+                it is no data.
             errors.BlobError: Its pieces are gone or wrong. What was fetched so far is dropped.
             OSError: The folder cannot be written: no space, no right.
         """

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cluster import errors
-from cluster.bundles import Read
+from cluster.bundles import Read, pickles
 from cluster.bundles.manifest import PIECE_BYTES, File, Manifest
 from cluster.bundles.paths import DESCRIPTION
 
@@ -38,6 +38,7 @@ def write(
         near: Where on this machine a file with the same content may be; if it has another one, it is read in pieces.
 
     Raises:
+        errors.BadBundle: A file is no data, see ``pickles``: whoever pushed it did not look.
         errors.BlobError: A piece cannot be had.
         OSError: The folder cannot be written.
     """
@@ -58,6 +59,8 @@ def write(
         if whole.hexdigest() != file.sha256:
             raise errors.BlobCorrupt(f"{manifest.ref}: the pieces of {file.path} are not what its sha256 says")
     (folder / DESCRIPTION).write_bytes(manifest.description)
+    if found := _no_data(folder, manifest):
+        raise errors.BadBundle(f"{manifest.ref}: {found}")
 
 
 def check_new(folder: Path) -> None:
@@ -107,8 +110,17 @@ def problem(folder: Path, manifest: Manifest) -> str:
                 return f"{path} was changed"
             if _sha256(folder / path) != file.sha256:
                 return f"{path} was changed"
+        return _no_data(folder, manifest)
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
+
+
+def _no_data(folder: Path, manifest: Manifest) -> str:
+    """Which file would run when it is read, or "": looked at on each machine, as anybody may have pushed it."""
+    for file in manifest.files:
+        with (folder / file.path).open("rb") as stream:
+            if found := pickles.problem(file.path, stream, file.size_bytes):
+                return f"{file.path} {found}"
     return ""
 
 

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import IO, Any, cast
 
-PICKLES = frozenset({".pkl", ".pickle", ".p", ".joblib", ".pt", ".pth", ".dill", ".cloudpickle"})
+PICKLES = frozenset({".pkl", ".pickle", ".p", ".joblib", ".pt", ".pth", ".dill", ".cloudpickle", ".skops"})
 PROGRAMS = frozenset(
     {".py", ".pyc", ".pyo", ".pyd", ".pyx", ".so", ".dll", ".dylib", ".exe", ".com", ".msi", ".jar", ".class"}
     | {".sh", ".bash", ".bat", ".cmd", ".ps1", ".js", ".vbs", ".whl", ".egg"}
@@ -29,6 +29,7 @@ PREFIX_BYTES = 64 * 2**10
 MOST_PACKED_BYTES = 2 * 2**20
 """Compression by blocks gives nothing before a whole block is read; those of bzip2 have 0.9 MB."""
 UNKNOWN_BYTES = 2**40
+MOST_SCHEMA_BYTES = 64 * 2**20
 MOST_PROTOCOL = 10
 ENOUGH_OPCODES = 8
 """So many opcodes in a row are no chance, where the first one is a pickle's header."""
@@ -199,6 +200,8 @@ def _zip_problem(stream: IO[bytes], size_bytes: int) -> str:
                     continue
                 if PurePosixPath(member.filename).name == "data.pkl":
                     return f"is a model of PyTorch's, with a pickle in it{DATA}"
+                if PurePosixPath(member.filename).name == "schema.json" and _names_loaders(archive, member):
+                    return f"is a model of skops's, which runs code when it is read{DATA}"
                 with archive.open(member) as content:
                     found = problem(member.filename, content, member.file_size, inner=True)
                 if found:
@@ -206,6 +209,16 @@ def _zip_problem(stream: IO[bytes], size_bytes: int) -> str:
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError, zlib.error) as error:
         return f"is an archive that cannot be looked into ({error}){DATA}"
     return ""
+
+
+def _names_loaders(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
+    """Whether it is a schema as skops writes it: each value names the class and the loader that make it."""
+    with archive.open(member) as content:
+        schema = content.read(MOST_SCHEMA_BYTES + 1)
+    if len(schema) > MOST_SCHEMA_BYTES:
+        return True
+    text = schema.replace(b"\0", b"")  # JSON may be UTF-16 or UTF-32, and any letter of a key escaped
+    return b"__loader__" in re.sub(rb"\\u00([0-7][0-9a-fA-F])", lambda code: bytes.fromhex(code[1].decode()), text)
 
 
 def _unpacked(prefix: bytes, rest: IO[bytes]) -> bytes:

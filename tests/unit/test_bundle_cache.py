@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pickle
 import shutil
 import threading
 from collections.abc import Callable
@@ -13,7 +14,9 @@ import pytest
 
 from cluster import errors
 from cluster.blobs import Ref
+from cluster.bundles import folder, pickles
 from cluster.bundles.cache import Cache
+from cluster.bundles.content import Content
 from cluster.bundles.local import FolderBundles
 from cluster.bundles.manifest import PIECE_BYTES, Manifest
 from tests.kit.bundle_laws import BIG, model
@@ -100,6 +103,24 @@ def test_two_versions_lie_side_by_side(source: Source, place: Path) -> None:
     texts = [(held.fetch(source.manifest(text), source.read, no_pause) / "model.txt").read_text() for text in "ab"]
     assert texts == ["a", "b"]
     assert len(names(place)) == 2
+
+
+def test_what_was_pushed_without_a_look_at_it_is_not_fetched(
+    source: Source, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as pusher:
+        pusher.setattr(pickles, "problem", lambda *_, **__: "")
+        manifest = source.store.push("office", Content("ocr", {"labels.txt": pickle.dumps({"a": 1})}), "eve").manifest
+        held = Cache(place, LIMIT_BYTES).fetch(manifest, source.read, no_pause)  # by a version that did not look either
+    assert held.is_dir()
+    cache = Cache(place, LIMIT_BYTES)
+    assert cache.get(manifest) is None
+    with pytest.raises(errors.BadBundle, match=r"office:1: labels\.txt is a pickle"):
+        cache.fetch(manifest, source.read, no_pause)
+    with pytest.raises(errors.BadBundle, match="is a pickle"):
+        folder.write_new(tmp_path / "pulled", manifest, source.read)
+    assert names(place) == []
+    assert not (tmp_path / "pulled").exists()
 
 
 def flip(path: Path) -> None:

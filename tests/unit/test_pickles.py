@@ -34,6 +34,9 @@ VALUES: list[Any] = [
 ]  # fmt: skip
 
 
+SKOPS = b'{"__class__": "call", "__module__": "os", "__loader__": "ReduceNode", "constructor": {"__id__": 1}}'
+
+
 def npy(description: str, version: int = 1, data: bytes = b"\0" * 64) -> bytes:
     header = f"{{'descr': {description}, 'fortran_order': False, 'shape': (4,), }}\n".encode()
     return b"\x93NUMPY" + bytes([version, 0]) + len(header).to_bytes(2 if version == 1 else 4, "little") + header + data
@@ -68,7 +71,7 @@ def test_a_pickle_without_a_header_is_known_too(value: Any, protocol: int) -> No
     assert "is a pickle" in problem(pickle.dumps(value, protocol), "labels.txt")
 
 
-@pytest.mark.parametrize("name", ["a.pkl", "a.PICKLE", "a.joblib", "a.pt", "deep/a.pth", "a.dill"])
+@pytest.mark.parametrize("name", ["a.skops", "a.pkl", "a.PICKLE", "a.joblib", "a.pt", "deep/a.pth", "a.dill"])
 def test_a_pickle_is_known_by_its_name(name: str) -> None:
     assert "named as a pickle" in problem(b"harmless", name)
 
@@ -103,6 +106,9 @@ def test_an_array_of_objects_is_a_pickle(description: str, version: int) -> None
     ("data", "says"),
     [
         (archive(**{"archive__data.pkl": b"x", "archive__data__0": b"x"}), "a model of PyTorch's"),
+        (archive(**{"schema.json": SKOPS, "0.npy": npy("'<f4'")}), "a model of skops's"),
+        (archive(**{"x": b"x", "deep__schema.json": SKOPS.replace(b"_", b"\\u005F")}), "a model of skops's"),
+        (archive(**{"schema.json": SKOPS.decode().encode("utf-16")}), "a model of skops's"),
         (archive(**{"model.bin": pickle.dumps(LARGE)}), "which is a pickle"),
         (archive(**{"code.py": b"x = 1"}), "named as a program"),
         (archive(**{"inner.zip": archive(a=b"x")}), "cannot be looked into"),
@@ -167,3 +173,7 @@ def test_numbers_are_let_through_whatever_they_are() -> None:
     for _ in range(2000):
         assert problem(dice.randbytes(200)) == ""
         assert problem(b"\x80" + bytes([dice.randint(2, 5)]) + dice.randbytes(200)) == ""
+
+
+def test_a_schema_that_names_no_loaders_is_data() -> None:
+    assert problem(archive(**{"schema.json": b'{"columns": ["a"]}', "0.npy": npy("'<f4'")}), "table.zip") == ""
