@@ -14,10 +14,15 @@ if TYPE_CHECKING:
 
 
 def unsend(client: redis.Redis, queue: str, runs: Collection[str]) -> None:
-    """Take the messages of these runs out of a queue, and all that are delayed; a node that got one first drops it."""
+    """Take the messages of these runs out of a queue, and all that are delayed or in their outboxes.
+
+    A node that got one first drops it.
+    """
     delays.drop(client, runs)
     waiting: Any = client.lrange(queue, 0, -1)
     with client.pipeline(transaction=False) as pipe:
+        for run in runs:
+            pipe.unlink(keys.run(run, "outbox"))
         for message in waiting:
             if run_of_message(message) in runs:
                 pipe.lrem(queue, 0, message)
