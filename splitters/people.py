@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from splitters import Chunk, Item, PassedOver, files, pictures
+from splitters import Chunk, Item, NothingToSplit, PassedOver, files, pictures
 
 NO_PERSON = "lies in nobody's folder: put the pictures of each person into a folder with her or his name"
 
@@ -29,9 +29,11 @@ def split(source: Sequence[Path], *, chunk_size: int = 4, passed_over: PassedOve
     A picture outside any person's folder is yielded with its problem.
 
     Raises:
-        NothingToSplit: No picture under ``source``.
+        NothingToSplit: No picture under ``source``, or none in a person's folder.
     """
     passed_over = passed_over or PassedOver()
+    if next(walk(source), None) and all(portrait.problem for portrait in walk(source)):
+        raise NothingToSplit(f"each picture {NO_PERSON}, and give the folder above")
     return pictures.deal(walk(source, passed_over), _read, source, chunk_size, passed_over)
 
 

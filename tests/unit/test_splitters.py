@@ -182,7 +182,13 @@ def test_the_first_folder_of_a_portraits_name_is_the_person(tmp_path: Path) -> N
 def test_a_picture_in_nobodys_folder_is_reported_and_the_others_are_done(tmp_path: Path) -> None:
     pictures_of(tmp_path, "anna/1.jpg", "group.jpg")
     assert items_of(tmp_path) == {"anna/1.jpg": "", "group.jpg": people.NO_PERSON}
-    assert items_of(tmp_path / "group.jpg") == {"group.jpg": people.NO_PERSON}
+
+
+def test_pictures_of_nobody_alone_are_refused_at_once(tmp_path: Path) -> None:
+    pictures_of(tmp_path, "anna/1.jpg", "anna/2.jpg", "group.jpg")
+    for source in ([tmp_path / "anna"], [tmp_path / "group.jpg"], [tmp_path / "anna", tmp_path / "group.jpg"]):
+        with pytest.raises(NothingToSplit, match="lies in nobody's folder"):
+            list(people.split(source))
 
 
 def test_the_person_stays_first_where_two_folders_hold_the_same_names(tmp_path: Path) -> None:
