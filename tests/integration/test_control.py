@@ -106,3 +106,10 @@ def test_to_revoke_a_chunk_says_what_to_type_instead(worker: tuple[Worker, Celer
     _, app = worker
     with pytest.raises(errors.UsageError, match="cluster cancel RUN"):
         app.control.revoke("measure-1.0", terminate=True)
+
+
+def test_a_node_shuts_down_when_it_is_asked_to(worker: tuple[Worker, Celery]) -> None:
+    one, app = worker
+    app.control.shutdown(destination=[NODE], msg="x" * 10)
+    wait_until("it has ended", lambda: one.process.poll() is not None)
+    assert one.process.returncode == 0

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from cluster import celery_app, keys, nodes, runs, settings
-from cluster.broker import QoS
+from cluster import celery_app, keys, messages, nodes, runs, settings
+from cluster.broker import Connected, QoS
 from cluster.nodes.registry import Facts, Start
 from cluster.runs import Stores, celery_tasks
 from cluster.runs.watch import Watch
@@ -90,6 +90,15 @@ def test_odd_messages_of_any_kind_end_no_worker(broker: str, tmp_path: Path, app
         assert worker.process.poll() is None
     assert f"one@test has refused messages that are not in order: {expected}" in told
     assert "Traceback" not in worker.text()
+
+
+def test_odd_replies_hold_up_nobody_who_asks(app: Celery, stores: Stores) -> None:
+    name, refused = f"asker{messages.REPLIES}", Connected.refused
+    with app.connection_for_write() as connection:
+        connection.SimpleQueue(name).put({"one@test": {"ok": "pong"}})
+        stores.ledger.redis.rpush(name, b"[" * 200_000, json.dumps(published(app, stores)))
+        assert connection.SimpleQueue(name, no_ack=True).get(timeout=5).payload == {"one@test": {"ok": "pong"}}
+    assert Connected.refused == refused + 2
 
 
 def test_a_message_with_which_two_nodes_were_lost_goes_to_no_third(app: Celery, stores: Stores) -> None:

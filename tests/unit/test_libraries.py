@@ -6,7 +6,8 @@ import inspect
 from contextlib import closing
 
 import redis
-from celery import signals
+from celery import Celery, signals
+from kombu import pidbox
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 
@@ -14,13 +15,24 @@ from cluster import celery_app, settings
 
 
 def test_kombus_channel_still_asks_redis_the_way_we_watch() -> None:
-    for name in ("_brpop_start", "_brpop_read", "_in_poll", "conn_or_acquire", "_connparams"):
+    for name in ("_brpop_start", "_brpop_read", "_in_poll", "conn_or_acquire", "_connparams", "_do_restore_message"):
         assert hasattr(kombu_redis.Channel, name), name
     for name in ("_delivered", "_flush"):
         assert name in inspect.getsource(virtual.QoS), name
     for name in ("restore_by_tag", "pipe_or_acquire", "unacked_key", "ack", "append"):
         assert hasattr(kombu_redis.QoS, name), name
     assert "can_consume" in inspect.getsource(kombu_redis.MultiChannelPoller)
+
+
+def test_kombu_still_reads_messages_where_we_check_them() -> None:
+    """What kombu decodes by another way would reach Celery unchecked."""
+    source = inspect.getsource(kombu_redis.Channel)
+    assert source.count("loads(") == 4  # _restore (which nothing here calls), _receive_one, _brpop_read, _get
+    assert "self.client.parse_response" in inspect.getsource(kombu_redis.Channel._brpop_read)
+    assert "self._handle_message(" in inspect.getsource(kombu_redis.Channel._receive_one)
+    assert "self._create_client(" in inspect.getsource(kombu_redis.Channel.client.func)
+    assert "self.handle(" in inspect.getsource(pidbox.Node.handle_cast)
+    assert "self._get_backend()" in inspect.getsource(Celery.backend.fget)
 
 
 def test_redis_still_connects_in_a_function_of_its_connection() -> None:
