@@ -204,9 +204,12 @@ def draw_one(draw: Draw, task: Task) -> str:
         return item.problem
     try:
         # When its entry changed: the time of its bytes stays old where another file takes its place.
-        if task.found.path.stat().st_ctime > task.since:
+        with files.reached(task.found.path) as path:
+            is_changed = path.stat().st_ctime > task.since
+            is_input = task.path.exists() and task.path.samefile(path)
+        if is_changed:
             return "was changed after the run had begun"
-        if task.path.exists() and task.path.samefile(task.found.path):
+        if is_input:
             return "would be replaced by what is drawn; give another output folder"
     except OSError as error:
         return files.cannot_read(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -96,10 +97,12 @@ def is_binary(head: bytes) -> bool:
 def _slices(found: files.Found, size: int) -> Iterator[Item]:
     """The file in slices of whole lines; always at least one item, the last marked as such."""
     try:
-        if not found.path.is_file():
-            yield Item(found.name, b"", files.NO_FILE)
-            return
-        with found.path.open("rb") as opened:
+        with ExitStack() as held:
+            path = held.enter_context(files.reached(found.path))
+            if not path.is_file():
+                yield Item(found.name, b"", files.NO_FILE)
+                return
+            opened = held.enter_context(path.open("rb"))
             stream = _text(opened)
             if stream is None:
                 yield Item(found.name, b"", NO_TEXT)

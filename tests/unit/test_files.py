@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from splitters import MAX_ITEM_BYTES, files
+from splitters import MAX_ITEM_BYTES, files, lines, pictures
 
 
 def names(*source: Path) -> list[str]:
@@ -92,15 +92,37 @@ def test_folders_deeper_than_pythons_calls_are_walked_whole(tmp_path: Path) -> N
             place = place.parent
 
 
-def test_a_file_whose_path_is_too_long_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def long_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file and a link to a folder, some 5,000 bytes of path below the folder."""
+    folder.mkdir()
+    monkeypatch.chdir(folder)
     for _ in range(25):
         Path("d" * 200).mkdir()
         os.chdir("d" * 200)
-    Path("deep.txt").write_text("x")
-    found = list(files.walk([tmp_path]))
-    assert len(found) == 1
-    assert "too long" in files.read(found[0]).problem
+    Path("deep").write_bytes(b"P6 1 1 255 deep")
+    Path("link").symlink_to(folder)
+    monkeypatch.chdir(folder.parent)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system reaches a path that it takes for too long")
+def test_a_file_whose_path_is_too_long_for_the_system_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for root in ("one", "two"):
+        long_path(tmp_path / root, monkeypatch)
+    for source in ([Path("one")], [tmp_path / "one"]):
+        [found] = pictures.walk(source)
+        assert files.read(found).data == b"P6 1 1 255 deep"
+        assert [item.data for [item] in lines.split(source)] == [b"P6 1 1 255 deep"]
+    there = names(tmp_path / "one", tmp_path / "two")
+    assert [name.partition("/")[0] for name in there] == ["one", "two"]
+
+
+def test_a_file_that_cannot_be_reached_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long_path(tmp_path / "one", monkeypatch)
+    monkeypatch.setattr(files, "MOST_PATH_BYTES", 10_000)  # as where there is no other way
+    [found] = files.walk([tmp_path / "one"])
+    assert "too long" in files.read(found).problem
+    [[item]] = lines.split([tmp_path / "one"])
+    assert item.problem
 
 
 @given(st.lists(st.binary(min_size=1).filter(lambda name: not {0, ord("/")} & set(name)), max_size=2))
