@@ -13,7 +13,7 @@ SYLLABLES = [start + vowel + end for start in "bcdfghjklmprstvz" for vowel in "a
 LINE_WORDS = 12
 BLOCK_WORDS = 50_000
 FOREIGN = ("é", "ß", "ñandú", "слово", "λόγος", "言葉", "कथा", "🙂")
-HARD = (b"\xe9", b"\xff\xfe", b"\xe2\x82", b"\xc2\xa0", b"\x1c", b"\xe2\x80\xa8", b"\xed\xa0\x80", b"\0", b"\r")
+HARD = (b"\xe9", b"\xff\xfe", b"\xe2\x82", b"\xc2\xa0", b"\x1c", b"\xe2\x80\xa8", b"\xed\xa0\x80", b"\r")
 """Invalid UTF-8 of several kinds, white space that only Unicode knows, and bytes that programs trip over."""
 
 
