@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import secrets
 import signal
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +24,9 @@ from cluster.runs.status import Status
 from cluster.session import Input, Session
 from cluster.settings import DEFAULT_MASTER, Settings
 
+_signals: list[int] = []
+"""The signals that told this process to end."""
+
 
 def to_end(
     opened: Session, job: Job, run: str, given: Input | None, to: Target, *, quiet: bool, private: bool
@@ -37,7 +39,8 @@ def to_end(
     ledger = opened.stores.ledger
     try:
         nodes = opened.stores.nodes.nodes
-        with Progress(lambda: ledger.status(run, failures=False), nodes, quiet=quiet, lonely_hint=hint) as progress:
+        shown = Progress(lambda: ledger.status(run, failures=False), nodes, quiet=quiet, lonely_hint=hint)
+        with _signal_first(), shown as progress:
             state = opened.coordinate(job, run, given, progress)
     except (KeyboardInterrupt, SystemExit) as error:
         if private or isinstance(error, KeyboardInterrupt):
@@ -86,17 +89,36 @@ def terminable() -> Iterator[None]:
 
     def leave(number: int, _: Any) -> None:
         redis_client.given_up.set()
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        sys.exit(128 + number)
+        _signals.append(number)
+        raise _ending(number)
 
     before = catch(leave, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     try:
-        yield
+        with _signal_first():
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         redis_client.given_up.clear()
+        _signals.clear()
+
+
+@contextmanager
+def _signal_first() -> Iterator[None]:
+    """Replace an error of a Redis that is away by the signal that came before it.
+
+    After a signal this process waits for Redis no more, so the clean-up can fail on it and hide the signal.
+    """
+    try:
+        yield
+    except (redis.RedisError, errors.BrokerError) as error:
+        if not _signals:
+            raise
+        raise _ending(_signals[0]) from error
+
+
+def _ending(number: int) -> BaseException:
+    return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
 
 
 def catch(handler: Callable[[int, Any], None], *numbers: signal.Signals) -> dict[signal.Signals, Any]:
