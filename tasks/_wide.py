@@ -66,25 +66,28 @@ def eight_bits(picture: Image.Image, *, is_negative: bool = False, is_unsigned: 
 
 def is_partly_used(high: Image.Image) -> bool:
     """Whether colours of 16 bits use 14 or fewer; ``high`` holds their high bytes, in mode RGB or RGBA."""
-    odd = _odd(high)
-    least = BINS // 4
-    return all(sum(high.getchannel(band).histogram()[least:]) <= odd for band in "RGB")
+    return max(_used(high)[:3]) <= 6
 
 
 def eight_bits_of_colours(high: Image.Image, low: Image.Image) -> Image.Image:
-    """The colours of 16 bits whose high and low bytes these pictures hold, in the same mode, by the bits they use."""
-    from PIL import Image, ImageMath
+    """The colours of 16 bits whose high and low bytes these pictures hold, in the same mode, by the bits they use.
 
-    bands = [
-        ImageMath.lambda_eval(lambda args: args["int"](args["high"]) * BINS + args["low"], high=one, low=two)
-        for one, two in zip(high.split(), low.split(), strict=True)
-    ]
-    colours = max(_usual(band, 0)[1] for band in bands[:3])
-    made = []
-    for number, band in enumerate(bands):
-        factor = _scale(0.0, colours if number < 3 else _extrema(band)[1], is_float=False).factor
-        made.append(band.point(lambda value, factor=factor: value * factor + 0).convert("L"))
-    return Image.merge(high.mode, made)
+    All colours are told by as many bits; an alpha band by those that it uses itself.
+    """
+    from PIL import ImageChops
+
+    used = _used(high)
+    used[:3] = [max(used[:3])] * 3
+    low = low.point([value >> bits for bits in used for value in range(BINS)])
+    return ImageChops.add(high.point([min(255, value << 8 - bits) for bits in used for value in range(BINS)]), low)
+
+
+def _used(high: Image.Image) -> list[int]:
+    """How many bits of these bytes each band uses, but for a few odd pixels."""
+    odd = _odd(high)
+    counts = high.histogram()
+    bands = (counts[at : at + BINS] for at in range(0, len(counts), BINS))
+    return [(BINS - 1 - _after(band[::-1], odd)[0]).bit_length() if sum(band) > odd else 0 for band in bands]
 
 
 def _nothing(numbers: Image.Image) -> tuple[Image.Image | None, int]:
