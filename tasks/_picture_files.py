@@ -8,18 +8,21 @@ from __future__ import annotations
 import io
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Literal, NamedTuple
 
-MOST_PAGES = 65_536
-"""More stand in no file that is what it says."""
+MOST_PAGES, MOST_DIRECTORY_BYTES = 65_536, 2**24
+"""More of them, or of directories of pages in a TIFF, stand in no file that is what it says."""
 TIFF = (b"II*\0", b"II+\0", b"MM\0*", b"MM\0+")
 JPEG = b"\xff\xd8\xff"
 PNG = b"\x89PNG\r\n\x1a\n"
 PNG_TEXTS_KEPT = (b"XML:com.adobe.xmp\0\0", b"Raw profile type exif\0")
 """They may say which side is up: the former not packed."""
 PNG_PHYS_BYTES = 9
+MOST_OF_A_NAME = 100
+"""So many chunks of one name are looked into: there is one of those that matter, and many may take minutes."""
 MOST_METADATA_BYTES = 2**20
 """More than this in one chunk, packed or unpacked, is refused by Pillow, and with it the picture."""
 
@@ -111,20 +114,22 @@ def bare_png(data: bytes) -> bytes:
     kept: list[memoryview] = []
     view = memoryview(data)
     begin = at = len(PNG)
+    seen = Counter[bytes]()
     while at + 12 <= len(data):
         end = at + 12 + int.from_bytes(view[at : at + 4])
         name = bytes(view[at + 4 : at + 8])
         if end > len(data) or name == b"IEND":
             break
-        is_metadata = name[:1].islower()
-        if is_metadata and not _is_useful(name, bytes(view[at + 8 : end - 4]), int.from_bytes(view[end - 4 : end])):
+        seen[name] += 1
+        if name[:1].islower() and (seen[name] > MOST_OF_A_NAME or not _is_useful(name, view[at + 8 : end])):
             kept.append(view[begin:at])
             begin = end
         at = end
     return b"".join((PNG, *kept, view[begin:])) if kept else data
 
 
-def _is_useful(name: bytes, body: bytes, checksum: int) -> bool:
+def _is_useful(name: bytes, content: memoryview) -> bool:
+    body, checksum = bytes(content[:-4]), int.from_bytes(content[-4:])
     if zlib.crc32(body, zlib.crc32(name)) != checksum or len(body) > MOST_METADATA_BYTES:
         return False
     if name in (b"tEXt", b"iTXt"):
@@ -199,13 +204,13 @@ def _directories(data: bytes, order: Literal["little", "big"], word: int) -> Ite
     count_bytes, entry_bytes = (2, 12) if word == 4 else (8, 20)
     seen: set[int] = set()
     start = number(word, word)
-    left = len(data)  # directories do not lie one over the other
+    left = min(len(data), MOST_DIRECTORY_BYTES)
     while start and start not in seen and left > 0:
         seen.add(start)
         tags: dict[int, tuple[int, int, int]] = {}
         entries = number(start, count_bytes)
         end = start + count_bytes + entries * entry_bytes
-        is_whole = end + word <= len(data)
+        is_whole = end + word <= len(data) and end - start <= left
         left -= end - start
         for at in range(start + count_bytes, end, entry_bytes) if is_whole else ():
             tag, kind, count = number(at, 2), number(at + 2, 2), number(at + 4, word)
