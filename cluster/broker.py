@@ -282,7 +282,9 @@ class Connected:
             return super()._receive_one(client)  # type: ignore[misc]
         except NO_MESSAGE:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+        except Exception as error:
+            if not self.check_messages:
+                raise
             self.refuse(error)
             return False
 
@@ -337,7 +339,9 @@ class Connected:
             return super()._brpop_read(**options)  # type: ignore[misc]
         except NO_MESSAGE:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+        except Exception as error:
+            if not (self.check_messages or isinstance(error, UNREADABLE)):
+                raise
             self.refuse(error)
             for tag in self.qos._delivered.keys() - before:
                 self.qos.reject(tag)

@@ -18,7 +18,8 @@ from cluster.broker import Connected, QoS
 from cluster.nodes.registry import Facts, Start
 from cluster.runs import Stores, celery_tasks
 from cluster.runs.watch import Watch
-from tests.kit.programs import RedisServer, Worker, cluster
+from tests.kit import looking
+from tests.kit.programs import RedisServer, Worker, cluster, start_cluster
 from tests.kit.waiting import wait_until
 
 QUEUE = keys.queue("measure")
@@ -126,6 +127,26 @@ def test_a_worker_that_an_error_ends_leaves_its_messages_to_the_watch(
     nodes.restore(app, "ending")
     taken: Any = client.rpop(QUEUE)
     assert json.loads(taken)["headers"]["lost"] == 1
+
+
+@pytest.mark.slow
+def test_a_run_outlives_two_nodes_that_are_lost_with_its_chunk(broker: str, tmp_path: Path, stores: Stores) -> None:
+    (tmp_path / "a.txt").write_text("some words")
+    with start_cluster("submit", "--job", "wait", "--seconds", "3", tmp_path / "a.txt", "--broker", broker) as submit:
+        run = wait_until("the run has begun", lambda: looking.published(stores, 1))
+
+        def at_work() -> set[str]:
+            return {found.worker.node for found in stores.ledger.running(run)}
+
+        with Worker("one", broker, tmp_path, "-c", "1"):
+            wait_until("the first works", lambda: at_work() == {"one@test"})
+        with Worker("two", broker, tmp_path, "-c", "1"):
+            wait_until("the second works", lambda: at_work() == {"two@test"})
+        with Worker("three", broker, tmp_path, "-c", "1"):
+            _, err = submit.communicate(timeout=60)
+    assert submit.returncode == 0, err
+    assert f"message {run}.0 is dropped: 2 nodes were lost with it in hand; what its run needs" in err
+    assert stores.ledger.status(run).nodes == {"three@test": 1}
 
 
 def test_what_a_living_node_puts_back_does_not_count_as_lost(app: Celery, stores: Stores) -> None:
