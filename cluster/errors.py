@@ -12,6 +12,7 @@
     ├── BrokerError                 4  no Redis to talk to
     │   ├── BrokerUnreachable
     │   ├── BrokerRefused
+    │   ├── BrokerDenied
     │   └── NoRedisServer
     ├── RunError                    5  the run has no result
     │   ├── RunNotFinished
@@ -92,6 +93,10 @@ class BrokerUnreachable(BrokerError):
 
 class BrokerRefused(BrokerError):
     """Redis answers but refuses us."""
+
+
+class BrokerDenied(BrokerError):
+    """Redis lets us in and does not let its user do what a cluster does."""
 
 
 class NoRedisServer(BrokerError):

@@ -17,11 +17,18 @@ import redis
 from redis._parsers.base import BaseParser
 from redis.backoff import NoBackoff
 from redis.connection import parse_url
-from redis.exceptions import BusyLoadingError, ClusterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError
+from redis.exceptions import (
+    BusyLoadingError,
+    ClusterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TryAgainError,
+)
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelManagedConnection
 
-from cluster import errors, keys
+from cluster import errors, keys, redis_check
 
 CONNECT_TIMEOUT_S = 3
 SOCKET_TIMEOUT_S = 10
@@ -38,11 +45,12 @@ INNER_CODE = re.compile(r"(?:: -|because of: )([A-Z]+)\b")
 """The code of a refusal within the message of another one: Redis 6 tells so of scripts, and each of transactions."""
 UNAWARE_S = 1.0
 STUCK_S = 3.0
-MINIMUM_VERSION = (6, 2)
 SENTINEL = "sentinel://"
 UNASKED = ("HELLO must be called", "NOAUTH", "Authentication required")
 """In the refusals of a Redis that was given no password and wants one."""
 MOST_REASON_CHARS = 300
+NO_ROOM = "max number of clients"
+"""In the refusal of one more connection, which redis-py takes for a lost one."""
 REDIS_PORT = 6379
 SENTINEL_PORT = 26379
 
@@ -155,15 +163,15 @@ def connect(url: str, *, patient: bool = True, timeout_s: float | None = None, n
 
 
 def check(url: str) -> None:
-    """See that there is a Redis at ``url`` that lets us in and is new enough.
+    """See that there is a Redis at ``url`` that lets us in and can serve a cluster (``redis_check``).
 
     Raises:
-        errors.BrokerUnreachable, errors.BrokerRefused: It is not so; the message says what to look at.
+        errors.BrokerError: It is not so; the message says what to look at.
+        errors.JobUnavailable: This process may open too few files.
     """
+    redis_check.see_files(redis_check.FILES, "`cluster`")
     with translated(url), connect(url, patient=False, timeout_s=CHECK_TIMEOUT_S) as client:
-        version = str(client.info("server").get("redis_version", "0"))
-    if tuple(int(number) for number in version.split(".")[:2]) < MINIMUM_VERSION:
-        raise errors.BrokerRefused(f"Redis at {masked(url)} is version {version}; 6.2 or newer is needed")
+        redis_check.see(client, masked(url))
     warn_of_password(url)
 
 
@@ -313,7 +321,7 @@ def _told(error: BaseException) -> str:
         return f"takes no writes now ({why}); waiting"
     if isinstance(error, (redis.AuthenticationError, redis.exceptions.AuthorizationError)):
         return f"refuses the user or password ({why}); waiting"
-    if isinstance(error, (redis.ResponseError, *REFUSES)):
+    if isinstance(error, (redis.ResponseError, *REFUSES)) or NO_ROOM in why:
         return f"refuses for now ({why}); waiting"
     return f"does not answer ({why}); waiting"
 
@@ -514,7 +522,13 @@ def translated(url: str) -> Iterator[None]:
                 f"Redis at {masked(url)} asks for a password: redis://:PASSWORD@host:port"
             ) from None
         raise errors.BrokerRefused(f"Redis at {masked(url)} refuses the user or password: {error}") from None
+    except NoPermissionError as error:
+        raise redis_check.denied(masked(url), error) from None
+    except BusyLoadingError:
+        raise errors.BrokerRefused(f"Redis at {masked(url)} is still loading its data; try again soon") from None
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+        if NO_ROOM in str(error):
+            raise errors.BrokerRefused(f"Redis at {masked(url)} has no connection left ({error})") from None
         raise errors.BrokerUnreachable(
             f"no Redis answers at {masked(url)} ({_short(str(error))}); check the address, and that it is started"
         ) from None

@@ -14,7 +14,7 @@ import os
 import re
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -33,6 +33,12 @@ NEARLY = 0.75
 """Names that are alike by so much (``difflib``) are taken for a mistyped setting: ``broker`` for ``broker_url``."""
 SERVICE = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP)(_\w+)?)?)$")
 """How variables end by which an orchestrator tells containers where a service named ``cluster…`` is."""
+URL_TIMES = ("socket_timeout", "socket_connect_timeout", "health_check_interval")
+"""Options of a broker URL in seconds."""
+URL_OPTIONS = (
+    "socket_keepalive", "db", "username", "password", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile",
+    "ssl_password", "ssl_cert_reqs", "ssl_check_hostname",
+)  # fmt: skip
 MiB = 2**20
 GiB = 2**30
 
@@ -344,3 +350,27 @@ def _check_broker(settings: Settings) -> None:
             )
         if not re.fullmatch(r"/?[0-9]*/?", part.path):
             raise errors.BadSetting(f"the database of the broker URL is {part.path[1:]!r}; it must be a number")
+    if scheme != "sentinel":
+        _check_options(scheme, urlsplit(url).query)
+    elif any(urlsplit(address).query for address in url.split(";")):
+        raise errors.BadSetting(
+            "a broker URL of sentinels takes no options; CLUSTER_SENTINEL_MASTER and CLUSTER_SENTINEL_PASSWORD do that"
+        )
+
+
+def _check_options(scheme: str, query: str) -> None:
+    """Let only those options of a URL through that redis-py takes and that do not change what it gives."""
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name in URL_TIMES:
+            try:
+                fits = float(value) > 0
+            except ValueError:
+                fits = False
+            if not fits:
+                raise errors.BadSetting(f"the broker URL says {name}={value}; it must be more than 0 seconds")
+        elif name.startswith("ssl_") and scheme != "rediss":
+            raise errors.BadSetting(f"the broker URL has the option {name}, which is for rediss://…")
+        elif name not in URL_OPTIONS:
+            raise errors.BadSetting(
+                f"the broker URL has the option {name}, which is none of {', '.join((*URL_TIMES, *URL_OPTIONS))}"
+            )

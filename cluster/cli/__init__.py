@@ -145,8 +145,7 @@ def _run(arguments: list[str] | None) -> int:
         if not _is_redis(error):  # ours
             say(traceback.format_exc().rstrip("\n"))
             return errors.ClusterError.exit_code
-        full = "OutOfMemory" in type(error).__name__ or "maxmemory" in str(error)
-        say("cluster: Redis is full (its maxmemory)" if full else f"cluster: Redis went away: {logs.of_error(error)}")
+        say(f"cluster: {_told_of_redis(error)}")
         return errors.BrokerError.exit_code
     return code if isinstance(code, int) else 0
 
@@ -188,6 +187,20 @@ def say(text: str) -> None:
 def print_text(text: str) -> None:
     """Print on stdout what a person reads. No line of it can steer a terminal."""
     click.echo(logs.plain_lines(text))
+
+
+def _told_of_redis(error: Exception) -> str:
+    """What became of Redis: it answered, with a refusal, or it is away."""
+    cause = error.__cause__ if type(error).__module__.startswith("kombu.") and error.__cause__ else error
+    kinds = {kind.__name__ for kind in type(cause).__mro__}
+    why = logs.of_error(cause)
+    if "OutOfMemoryError" in kinds or "maxmemory" in why:
+        return "Redis is full (its maxmemory)"
+    if "NoPermissionError" in kinds:
+        return f"Redis denies its user what `cluster` needs: {why}"
+    if kinds & {"ResponseError", "BusyLoadingError", "AuthenticationError", "AuthorizationError"}:
+        return f"Redis refuses: {why}"
+    return f"Redis went away: {why}"
 
 
 def _is_redis(error: Exception) -> bool:

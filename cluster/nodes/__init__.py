@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from cluster import catalog, errors, keys, logs, redis_client, settings
+from cluster import catalog, errors, keys, logs, redis_check, redis_client, settings
 from cluster.nodes import capacity, identity, registry
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ NICE = 10
 OOM_SCORE = "500"
 BEAT_TIMEOUT_S = 1.0
 FOREVER_S = 10**9
+FILES_A_SLOT = 10
+"""Files that a worker's main process may need open for each; measured are 6."""
 log = logging.getLogger(__name__)
 
 
@@ -79,6 +81,8 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
                 instance.hostname, extra={"event": "node-renamed"},
             )  # fmt: skip
         conf.worker_concurrency = config.slots or capacity.slots(config)
+        slots = options.get("concurrency") or conf.worker_concurrency
+        redis_check.see_files(redis_check.FILES + FILES_A_SLOT * slots, f"a worker of {slots} slots")
         Beat.keeper = _keeper(conf, config, options.get("queues") or [])
         conf.broker_transport_options = _holding(conf, identity.start())
         Beat.news = Consumer.news = redis_client.outage(url)

@@ -203,3 +203,13 @@ def test_a_password_may_have_a_semicolon() -> None:
     url = "redis://:a;b@host:6379/0"
     assert settings.load(broker_url=url).require_broker() == url
     assert redis_client.masked(url) == "redis://:***@host:6379/0"
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["decode_responses=true", "encoding=utf-16", "socket_timeout=0", "socket_timeout=soon", "ssl_ca_certs=/a", "x="],
+)
+def test_an_option_of_the_url_that_cannot_work_is_named(option: str) -> None:
+    with pytest.raises(errors.BadSetting, match=option.partition("=")[0]):
+        settings.load(broker_url=f"redis://:secret@host:1/0?{option}")
+    assert settings.load(broker_url="rediss://host:1/0?ssl_ca_certs=/a&socket_timeout=60").broker_url
