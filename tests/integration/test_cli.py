@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cluster.cli import COMMANDS, SUMMARIES
+from tasks import ocr
 from tests.kit.programs import Worker, cluster, environment
 
 NO_REDIS = "redis://:secret@127.0.0.1:1/0"
@@ -120,6 +121,21 @@ def test_the_help_of_submit_shows_the_options_of_the_job() -> None:
 def test_a_single_file_an_option_and_a_format(words: Path) -> None:
     done = cluster("submit", "-j", "wordcount", "--top", "1", words)
     assert (done.returncode, json.loads(done.stdout)) == (0, {"some": 1})
+
+
+def test_the_good_pages_of_a_picture_are_given_and_the_bad_one_is_missing(tmp_path: Path) -> None:
+    pytest.importorskip("PIL.Image")
+    if problem := ocr.unavailable(lang="eng"):
+        pytest.skip(problem)
+    from PIL import Image
+
+    with Image.new("L", (60, 40), 255) as page:
+        page.save(tmp_path / "book", format="PPM")  # a name without a suffix
+    data = (tmp_path / "book").read_bytes()
+    (tmp_path / "book").write_bytes(data + data + data[:-1])
+    done = cluster("submit", "-j", "ocr", tmp_path)
+    assert (done.returncode, json.loads(done.stdout)) == (3, {"book": "\f\f"})
+    assert "book: page 3 of 3: damaged: image file is truncated" in done.stderr
 
 
 def test_jobs_and_doctor_tell_scripts_what_is_there() -> None:
