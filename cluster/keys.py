@@ -11,6 +11,7 @@
 | cluster:run:R:queued        | set    | chunks whose message is in the queue, and that no node has begun yet |
 | cluster:run:R:claims        | hash   | chunk or "fold level:number" -> "since_ms start node", who works on it |
 | cluster:run:R:attempts      | hash   | chunk or "fold level:number" -> "failed killed lost", how often they ended so |
+| cluster:run:R:pieces        | hash   | done item by item: chunk -> items that are over, "chunk:item" -> its piece |
 | cluster:run:R:copies        | hash   | chunk -> the slow node for whose sake a second copy was published |
 | cluster:run:R:windows       | hash   | window -> "first chunk, number of chunks" |
 | cluster:run:R:parts:W       | hash   | chunk -> its part; only until window W is folded |
@@ -63,7 +64,7 @@ WRITABLE = "cluster:writable"
 BUNDLES = "cluster:bundles"
 OF_RUN = (
     "done", "chunks", "expected", "claims", "attempts", "copies", "windows", "folds",
-    "failures", "nodes", "times", "refusals", "events", "publishing", "outbox", "queued",
+    "failures", "nodes", "times", "refusals", "events", "publishing", "outbox", "queued", "pieces",
 )  # fmt: skip
 """What a run has besides its own hash and the parts of its windows."""
 

@@ -20,6 +20,7 @@ from cluster.bundles import shelf
 from cluster.job import Job, Source, paths
 from cluster.runs import Stores, demand
 from cluster.runs.cancel import cancel
+from cluster.runs.records import Limits
 from cluster.settings import Settings
 from splitters import Chunk, PassedOver
 
@@ -52,7 +53,8 @@ class Session:
         """
         run = f"{job.name}-{secrets.token_hex(4)}"
         label = job.label_with(options)
-        self.stores.ledger.create(run, job.name, job.version, options, whoami(), label)
+        limits = Limits(self.config.chunk_time_limit_s, self.config.chunk_s)
+        self.stores.ledger.create(run, job.name, job.version, options, whoami(), label, limits)
         if label != job.label:
             demand.enter(self.stores.ledger.redis, label, run)
             try:

@@ -20,6 +20,7 @@ EVENTS = {
     "published-again": "published again:",
     "copied": "begun elsewhere as well:",
     "set-aside": "set aside:",
+    "item-by-item": "done item by item from now on:",
     "refused": "refused by",
     "input-read": "input read to its end",
 }

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from cluster import broker, errors, keys, redis_client, runs
 from cluster.nodes import identity
 from cluster.runs import fold, map_chunk
-from cluster.runs.records import Worker
+from cluster.runs.records import Limits, Worker
 from cluster.wire import MOST_CHUNKS, FoldMessage, MapMessage
 
 if TYPE_CHECKING:
@@ -54,11 +54,19 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         parsed = MapMessage.model_validate(message)
         if len(parsed.chunks) > 1:  # which one it was shows when each comes by itself, once the supervisor misses them
             chunks_cut_short(message, "killed", reason, worker)
-        elif (entry := stores().ledger.entry(parsed.run, parsed.chunks[0])) is not None:
-            ended = map_chunk.set_aside(parsed.run, parsed.chunks[0], stores(), entry, reason, worker)
+            return
+        ledger, chunk = stores().ledger, parsed.chunks[0]
+        if (entry := ledger.entry(parsed.run, chunk)) is None:
+            return
+        over = ledger.items_over(parsed.run, chunk)
+        ledger.let_go(parsed.run, worker, chunk)
+        if map_chunk.give_up_item(parsed.run, chunk, stores(), entry, over, reason, worker):
+            publish_chunk(app, ledger.label(parsed.run), parsed.run, chunk, ledger.limits(parsed.run))
+        else:
+            ended = map_chunk.set_aside(parsed.run, chunk, stores(), entry, reason, worker)
             for window in ended.complete:  # its chord does without a body, as a header failed
                 message = FoldMessage(run=parsed.run, level=0, number=window)
-                publish_fold(app, stores().ledger.label(parsed.run), message)
+                publish_fold(app, ledger.label(parsed.run), message, ledger.limits(parsed.run))
 
     def chunks_cut_short(message: Any, how: str, why: str, worker: Worker) -> None:
         parsed = MapMessage.model_validate(message)
@@ -87,14 +95,14 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         def fold_window(window: int) -> None:
             # A chord has its fold done itself; but it does not know of chunks that went out by themselves.
             if not self.request.chord:
-                publish_fold(app, _label(self), FoldMessage(run=parsed.run, level=0, number=window))
+                publish_fold(app, _label(self), FoldMessage(run=parsed.run, level=0, number=window), _limits(self))
 
         try:
             busy_s = _limit_s(self, config)
             ended = map_chunk.run(parsed, job, stores(), config, worker, _label(self), fold_window, busy_s)
             if isinstance(ended, map_chunk.TryAgain):
                 for chunk in ended.apart:
-                    publish_chunk(app, _label(self), parsed.run, chunk)
+                    publish_chunk(app, _label(self), parsed.run, chunk, _limits(self))
         except errors.OtherProcess as error:
             if not current_process().name.startswith("ForkPoolWorker"):  # in a pool of threads there is but one process
                 raise again(self, config.retry_delay_s) from error
@@ -143,7 +151,7 @@ def add(app: Celery, job: Job, config: Settings) -> None:
             stores().ledger.stop(parsed.run, "failed", reason[: map_chunk.MAX_REASON_CHARS])
             return
         if isinstance(ended, FoldMessage):
-            publish_fold(app, _label(self), ended)
+            publish_fold(app, _label(self), ended, _limits(self))
             ended = "folded now"
         log.debug("run %s, %s: %s", parsed.run, fold.name(parsed), ended, extra={"run": parsed.run})
 
@@ -185,30 +193,41 @@ def publish_window(app: Celery, label: str, run: str, window: int, messages: Ite
     chord(header, app=app)(body.si(message.model_dump()).set(task_id=f"{run}.fold.0.{window}", queue=to))
 
 
-def publish(app: Celery, label: str, run: str, name: str) -> None:
-    """Publish again what ``parse_id`` calls so: a chunk, or a fold.
+def publish(app: Celery, label: str, run: str, name: str, limits: Limits | None = None) -> None:
+    """Publish again what ``parse_id`` calls so: a chunk, or a fold; with the run's time limits.
 
     Raises:
         celery.exceptions.NotRegistered: The job is not installed here.
     """
     if name.startswith("fold"):
         level, _, number = name.removeprefix("fold ").partition(":")
-        publish_fold(app, label, FoldMessage(run=run, level=int(level), number=int(number)))
+        publish_fold(app, label, FoldMessage(run=run, level=int(level), number=int(number)), limits)
     else:
-        publish_chunk(app, label, run, int(name))
+        publish_chunk(app, label, run, int(name), limits)
 
 
-def publish_chunk(app: Celery, label: str, run: str, chunk: int) -> None:
-    """Publish one chunk again: its message is lost or slow, or has no time for it."""
+def publish_chunk(app: Celery, label: str, run: str, chunk: int, limits: Limits | None = None) -> None:
+    """Publish one chunk again, its message is lost or slow, or has no time for it; with the run's time limits."""
     message = MapMessage(run=run, chunks=[chunk])
     task_id = _map_id(run, range(chunk, chunk + 1))
-    _task(app, label).apply_async((message.model_dump(),), task_id=task_id, queue=keys.queue(label))
+    _task(app, label).apply_async((message.model_dump(),), task_id=task_id, queue=keys.queue(label), **_given(limits))
 
 
-def publish_fold(app: Celery, label: str, message: FoldMessage) -> None:
-    """Publish the fold of a family of folds, or again that of a window."""
+def publish_fold(app: Celery, label: str, message: FoldMessage, limits: Limits | None = None) -> None:
+    """Publish the fold of a family of folds, or again that of a window; with the run's time limits."""
     task_id = f"{message.run}.fold.{message.level}.{message.number}"
-    _task(app, label, ".fold").apply_async((message.model_dump(),), task_id=task_id, queue=keys.queue(label))
+    to = {"task_id": task_id, "queue": keys.queue(label)}
+    _task(app, label, ".fold").apply_async((message.model_dump(),), **to, **_given(limits))
+
+
+def _given(limits: Limits | None) -> dict[str, int]:
+    return limits._asdict() if limits else {}
+
+
+def _limits(task: Task) -> Limits | None:
+    """Those of the message that a task works on, for others of its run."""
+    hard, soft = task.request.timelimit or (None, None)
+    return Limits(soft, hard) if hard and soft else None
 
 
 def _label(task: Task) -> str:

@@ -24,6 +24,8 @@ from cluster.runs.records import (
     Committed,
     Done,
     FoldInputs,
+    Limits,
+    Piece,
     Progress,
     Running,
     Unusable,
@@ -42,6 +44,12 @@ PUBLISHING_S = 600
 """Who began to make a model of a result and has not ended by then is taken for dead."""
 
 
+OF_WORK = (
+    "chunks", "expected", "windows", "claims", "done", "attempts", "copies", "outbox", "queued", "pieces",
+)  # fmt: skip
+"""What goes with a run that is stopped."""
+
+
 class Ledger:
     """All runs of one cluster. Every method may be called again; the second call changes nothing."""
 
@@ -53,7 +61,8 @@ class Ledger:
     # A submitter's side
 
     def create(
-        self, run: str, job: str, version: str, options: Mapping[str, Any], submitter: str, label: str = ""
+        self, run: str, job: str, version: str, options: Mapping[str, Any], submitter: str, label: str = "",
+        limits: Limits | None = None,
     ) -> None:  # fmt: skip
         """Open a run; its state is "running" from now on.
 
@@ -64,6 +73,7 @@ class Ledger:
             options: All of them, with their values.
             submitter: Who it is.
             label: What a node must serve to do it, by default the job and its version.
+            limits: Of its chunks and folds; None: those of whoever publishes them.
         """
         now: Any = self.redis.time()
         seconds, micros = now
@@ -77,6 +87,7 @@ class Ledger:
             "started_at": f"{seconds}.{micros:06d}",
             "chunks_published": 0,
             "windows_published": 0,
+            **(limits._asdict() if limits else {}),
         }
         with self.redis.pipeline(transaction=True) as pipe:
             pipe.hset(keys.run(run), mapping=fields)
@@ -114,7 +125,7 @@ class Ledger:
         with self.redis.pipeline(transaction=False) as pipe:
             for window in self.open_windows(run):
                 pipe.unlink(keys.parts(run, window))
-            for name in ("chunks", "expected", "windows", "claims", "done", "attempts", "copies", "outbox", "queued"):
+            for name in OF_WORK:
                 pipe.unlink(keys.run(run, name))
             pipe.execute()
 
@@ -139,7 +150,20 @@ class Ledger:
         """
         answer = self.scripts(
             "claim",
-            _names(run, "", "done", "claims", "chunks", "attempts", "copies", "refusals", "events", "outbox", "queued"),
+            _names(
+                run,
+                "",
+                "done",
+                "claims",
+                "chunks",
+                "attempts",
+                "copies",
+                "refusals",
+                "events",
+                "outbox",
+                "queued",
+                "pieces",
+            ),
             [*worker, job, version, max_attempts, MOST_KILLS, MOST_LOSSES, self.retention_s, label, busy_s, *chunks],
         )
         state = answer[0].decode()
@@ -189,6 +213,50 @@ class Ledger:
             [name, how, worker.start, worker.node, why, self.retention_s],
         )
         return Attempts(*answer[1:4]) if answer[0] == b"noted" else None
+
+    def begin_items(self, run: str, chunk: int, worker: Worker, why: str) -> int:
+        """Have a chunk done item by item from now on; gives how many of its items are over.
+
+        Attempts at it so far count no more: from now on they are those at its next item.
+        """
+        return self._enter_piece(run, chunk, "", b"", "item-by-item", worker, why)
+
+    def enter_piece(self, run: str, chunk: int, over: int, piece: Piece, worker: Worker, why: str = "") -> int:
+        """Enter what the next item of a chunk gave that is done item by item.
+
+        Args:
+            run: Its run.
+            chunk: Which one.
+            over: How many of its items were over before.
+            piece: What the item gave.
+            worker: Who did it.
+            why: It is given up, for the run's story.
+
+        Returns:
+            How many are over now, as another node may have been faster; -1 where the chunk or the run is over.
+        """
+        return self._enter_piece(run, chunk, over, piece.pack(), "set-aside" if why else "", worker, why)
+
+    def _enter_piece(
+        self, run: str, chunk: int, over: int | str, piece: bytes, event: str, worker: Worker, why: str
+    ) -> int:  # fmt: skip
+        names = _names(run, "", "done", "chunks", "pieces", "attempts", "events")
+        arguments = [chunk, over, piece, event, worker.node, why, self.retention_s]
+        return int(self.scripts("enter_piece", names, arguments))
+
+    def items_over(self, run: str, chunk: int) -> int | None:
+        """How many items of a chunk are over that is done item by item; None of any other chunk."""
+        found: Any = self.redis.hget(keys.run(run, "pieces"), str(chunk))
+        return None if found is None else int(found)
+
+    def pieces(self, run: str, chunk: int, items: int) -> list[Piece]:
+        """What the items of a chunk gave.
+
+        Raises:
+            wire.BadMessage: A piece is gone, or cannot be read.
+        """
+        found: Any = self.redis.hmget(keys.run(run, "pieces"), [f"{chunk}:{item}" for item in range(items)])
+        return [Piece.unpack(piece or b"") for piece in found]
 
     def commit(self, run: str, done: Iterable[Done], worker: Worker) -> Committed:
         """Hand in the parts of chunks. The first commit of (run, chunk) wins."""
@@ -297,6 +365,11 @@ class Ledger:
         """What a node must serve to do the run; "" if it is gone."""
         found: Any = self.redis.hget(keys.run(run), "label")
         return (found or b"").decode()
+
+    def limits(self, run: str) -> Limits | None:
+        """The time limits that the run's submitter has set."""
+        found: Any = self.redis.hmget(keys.run(run), Limits._fields)
+        return Limits(*map(int, found)) if all(found) else None
 
     def progress(self, run: str) -> Progress:
         """How far the run is.
@@ -476,7 +549,17 @@ class Ledger:
                 *_names(run, "", "done", "claims", "chunks"),
                 keys.parts(run, window),
                 *_names(
-                    run, "failures", "nodes", "times", "attempts", "copies", "windows", "events", "outbox", "queued"
+                    run,
+                    "failures",
+                    "nodes",
+                    "times",
+                    "attempts",
+                    "copies",
+                    "windows",
+                    "events",
+                    "outbox",
+                    "queued",
+                    "pieces",
                 ),
             ],
             [window, *worker, self.retention_s, *rows],
@@ -492,10 +575,8 @@ class Ledger:
 
 def _claim(answer: Sequence[Any]) -> Claim:
     state = answer[0].decode()
-    if state == "exhausted":
-        return Claim(state, Attempts(*answer[1:4]), answer[4])
-    if state == "claimed":
-        return Claim(state, Attempts(failed=answer[1]), answer[2])
+    if state in ("claimed", "exhausted"):
+        return Claim(state, Attempts(*answer[1:4]), answer[4], int(answer[5]) if answer[5] else None)
     return Claim(state)
 
 

@@ -15,7 +15,7 @@ from cluster import blobs, errors, keys, wire
 from cluster.blobs import Ref
 from cluster.job import Job
 from cluster.runs import Stores, parts
-from cluster.runs.records import MOST_KILLS, Attempts, Claim, Claims, Committed, Done, Worker
+from cluster.runs.records import MOST_KILLS, Attempts, Claim, Claims, Committed, Done, Piece, Worker
 from cluster.settings import Settings
 from cluster.wire import ChunkEntry, MapMessage
 from splitters import Item
@@ -26,6 +26,8 @@ ELSEWHERE_S = 1.0
 """A second copy that came to the node of the first goes back, for another one, and may come again after so long."""
 LONG_S = 1.0
 """A message has been worked on for long enough: its chunks that are not begun are for others."""
+FULL_SHARE = 10.0
+"""An item had the time limit for itself if it took so many times what was done before it in the same message."""
 OVER = ("done", "failed", "cancelled")
 LEFT = "left to others, as the chunks before it took long"
 log = logging.getLogger(__name__)
@@ -54,8 +56,10 @@ def run(
     """Claim the chunks of a message; of each, fetch and verify its bytes and do it; commit their parts.
 
     A chunk that raises is tried again, up to ``config.max_attempts`` times in all, then set aside with
-    the reason; so is one whose attempts ended in other ways too often (see ``Ledger.claim``). One bad item never
-    fails its neighbours. Run twice, the first commit wins. Parts of several chunks are committed together; what is
+    the reason; so is one whose attempts ended in other ways too often (see ``Ledger.claim``). One of several items is
+    done item by item after the first attempt that raised, took too long or ended its process; then this holds of each
+    item. So one bad item never fails its neighbours. Run twice, the first commit wins. Parts of several chunks are
+    committed together; what is
     not begun after ``LONG_S`` is left to others.
 
     Args:
@@ -101,6 +105,7 @@ class _Work:
         self._apart: list[int] = []  # to be claimed each by itself
         self._left: list[int] = []  # for others, as there is no time for them
         self._again: dict[int, tuple[float, str]] = {}
+        self._over: dict[int, int | None] = {}  # of chunks that are done item by item, the items that are over
         self._ended: list[str] = []
 
     def do(self, chunks: Sequence[int]) -> TryAgain | str:
@@ -144,7 +149,7 @@ class _Work:
             if claim.state == "claimed":
                 claimed[chunk] = claim
             elif claim.state == "exhausted":
-                self._set_aside(chunk, claim.entry, _exhausted(claim.attempts))
+                self._give_up(chunk, claim.entry, claim.over, _exhausted(claim.attempts))
             elif claim.state == "elsewhere":
                 self._again[chunk] = ELSEWHERE_S, claim.state
             elif claim.state == "apart":
@@ -187,32 +192,89 @@ class _Work:
 
     def _do_one(self, chunk: int, claim: Claim, options: Mapping[str, Any]) -> Done | None:
         """None where it gives nothing to commit."""
-        config, store = self._config, self._stores.blobs
         self._begun += 1
+        self._over[chunk] = claim.over
         began = time.monotonic()
         try:
             entry = ChunkEntry.unpack(claim.entry)
-            items, failures = self._fetch(chunk, entry, last_attempt=claim.attempts.failed + 1 >= config.max_attempts)
-            self._check_size(items, options)
-            part = self._job.run_task(items, options)
-            packed = wire.pack(part.value, min(config.max_part_bytes, entry.part_bytes))
-            _check(self._job, part.value, entry)
-            scope = keys.parts_scope(self._run, entry.window)
-            placed = parts.place(store, scope, packed, config.inline_bytes)
-            # Names that are not of this chunk would count against others.
-            told = {name: _text(part.failures[name]) for name in entry.names if name in part.failures}
+            if claim.over is None and len(entry.names) > 1 and claim.attempts.failed + claim.attempts.killed:
+                why = "an attempt at all of its items ended badly"
+                self._over[chunk] = self._stores.ledger.begin_items(self._run, chunk, self._worker, why)
+            if self._over[chunk] is None:
+                whole = self._do_items(chunk, entry, range(len(entry.names)), options, claim.attempts.failed)
+            elif not self._do_rest(chunk, claim, entry, options):
+                return None
+            else:
+                whole = self._join(chunk, entry)
         except _TooLarge as error:
             self._stores.ledger.refuse(self._run, [chunk], self._worker, str(error))
             self._again[chunk] = ELSEWHERE_S, str(error)
         except wire.BadMessage as error:  # will not get better
-            self._set_aside(chunk, claim.entry, str(error))
+            self._give_up(chunk, claim.entry, self._over[chunk], str(error))
         except redis.RedisError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a job raises is one failed attempt
             self._failed(chunk, claim.entry, error)
         else:
-            return Done(chunk, entry, placed, {**told, **failures}, time.monotonic() - began)
+            return Done(chunk, entry, whole.part, whole.failures, time.monotonic() - began)
         return None
+
+    def _do_items(
+        self, chunk: int, entry: ChunkEntry, which: range, options: Mapping[str, Any], failed: int
+    ) -> Piece:  # fmt: skip
+        """Do some items of a chunk, at which so many attempts have failed."""
+        config = self._config
+        items, failures = self._fetch(chunk, entry, which, last_attempt=failed + 1 >= config.max_attempts)
+        self._check_size(items, options)
+        part = self._job.run_task(items, options)
+        names = [entry.names[at] for at in which]
+        # Names that are not of this chunk would count against others.
+        told = {name: _text(part.failures[name]) for name in names if name in part.failures}
+        return Piece(self._place(part.value, names, entry), {**told, **failures})
+
+    def _place(self, value: Any, names: Sequence[str], entry: ChunkEntry) -> bytes:
+        """The entry of a part, once it is sure that its readers will take it."""
+        packed = wire.pack(value, min(self._config.max_part_bytes, entry.part_bytes))
+        _check(self._job, value, names)
+        scope = keys.parts_scope(self._run, entry.window)
+        return parts.place(self._stores.blobs, scope, packed, self._config.inline_bytes)
+
+    def _do_rest(self, chunk: int, claim: Claim, entry: ChunkEntry, options: Mapping[str, Any]) -> bool:
+        """Do the items of a chunk that are left, one by one; whether all are over now.
+
+        What each gives is kept in the ledger. So one that takes too long, or ends the process, costs the others
+        nothing; and the next message goes on where this one ended, before the time limit is used up.
+        """
+        ledger, first, over = self._stores.ledger, self._over[chunk] or 0, self._over[chunk] or 0
+        while 0 <= over < len(entry.names):
+            if over > first and self._is_over():
+                ledger.let_go(self._run, self._worker, chunk)
+                self._left.append(chunk)
+                return False
+            failed, began = claim.attempts.failed if over == claim.over else 0, time.monotonic()
+            try:
+                piece = self._do_items(chunk, entry, range(over, over + 1), options, failed)
+            except SoftTimeLimitExceeded:
+                if over == first or time.monotonic() - began >= FULL_SHARE * (began - self._began):
+                    raise
+                self._timed_out = True  # its neighbours had much of the time: the next message begins with it
+                continue
+            over = ledger.enter_piece(self._run, chunk, over, piece, self._worker)
+            self._over[chunk] = over
+        if over < 0:
+            self._ended.append("settled elsewhere")
+        return over >= 0
+
+    def _join(self, chunk: int, entry: ChunkEntry) -> Piece:
+        """The part of a chunk whose items were done one by one."""
+        pieces = self._stores.ledger.pieces(self._run, chunk, len(entry.names))
+        failures = {name: why for piece in pieces for name, why in piece.failures.items() if name in entry.names}
+        if not any(piece.part for piece in pieces):
+            return Piece(failures=failures)
+        scope = keys.parts_scope(self._run, entry.window)
+        most = min(self._config.max_part_bytes, entry.part_bytes)
+        found = (parts.load(self._stores.blobs, scope, piece.part, most) for piece in pieces if piece.part)
+        return Piece(self._place(self._job.aggregate(found), entry.names, entry), failures)
 
     def _check_size(self, items: list[Item], options: Mapping[str, Any]) -> None:
         """Look at the pictures' headers, if the owner of this machine has a limit below the run's.
@@ -228,20 +290,24 @@ class _Work:
                 f"does no pictures of over {most} megapixels (CLUSTER_MAX_MEGAPIXELS); here is one of {size:.0f}"
             )
 
-    def _fetch(self, chunk: int, entry: ChunkEntry, *, last_attempt: bool) -> tuple[list[Item], dict[str, str]]:
-        """The items, verified. Those whose bytes are wrong or gone are never used, and on the last attempt named.
+    def _fetch(
+        self, chunk: int, entry: ChunkEntry, which: range, *, last_attempt: bool
+    ) -> tuple[list[Item], dict[str, str]]:  # fmt: skip
+        """These items, verified. Those whose bytes are wrong or gone are never used, and on the last attempt named.
 
         Raises:
             errors.BlobError: Bytes are wrong or gone, and there are attempts left: another node may have better luck.
         """
         refs = [Ref(*ref) for ref in entry.refs]
         if entry.data is None:
-            fetched = blobs.get(self._stores.blobs, keys.input_scope(self._run, chunk), refs)
+            fetched = blobs.get(self._stores.blobs, keys.input_scope(self._run, chunk), [refs[at] for at in which])
         else:
-            fetched = [blobs.check(ref, data) for ref, data in zip(refs, entry.data, strict=True)]
+            given = list(zip(refs, entry.data, strict=True))
+            fetched = [blobs.check(*given[at]) for at in which]
         items = []
         failures: dict[str, str] = {}
-        for name, data, last in zip(entry.names, fetched, entry.last, strict=True):
+        for at, data in zip(which, fetched, strict=True):
+            name, last = entry.names[at], entry.last[at]
             if isinstance(data, errors.BlobError):
                 if not last_attempt:
                     raise data
@@ -265,7 +331,12 @@ class _Work:
         for window in committed.complete:
             self._on_complete(window)
 
-    def _set_aside(self, chunk: int, entry: bytes, reason: str) -> None:
+    def _give_up(self, chunk: int, entry: bytes, over: int | None, reason: str) -> None:
+        """Attempts are used up: of several items only the one that was tried is missing."""
+        if give_up_item(self._run, chunk, self._stores, entry, over, reason, self._worker):
+            self._stores.ledger.let_go(self._run, self._worker, chunk)
+            self._apart.append(chunk)
+            return
         committed = set_aside(self._run, chunk, self._stores, entry, reason, self._worker)
         self._ended.append(f"set aside ({committed.states[chunk]})")
         for window in committed.complete:
@@ -287,10 +358,35 @@ class _Work:
             extra={"event": "failed", "run": self._run, "chunk": chunk},
         )  # fmt: skip
         if attempts.failed >= self._config.max_attempts:
-            self._set_aside(chunk, entry, reason)
+            self._give_up(chunk, entry, self._over.get(chunk), reason)
         else:
             delay_s = self._config.retry_delay_s * 2.0 ** max(0, attempts.failed - 1)
             self._again[chunk] = min(MAX_RETRY_DELAY_S, delay_s), reason
+
+
+def give_up_item(
+    run: str, chunk: int, stores: Stores, entry: bytes, over: int | None, reason: str, worker: Worker
+) -> bool:  # fmt: skip
+    """Go on with a chunk of several items whose attempts are used up; False where nothing is left to go on with.
+
+    Done as a whole so far (``over`` is None), it is done item by item from now on; else its next item is missing.
+    """
+    try:
+        names = ChunkEntry.unpack(entry).names
+    except wire.BadMessage:
+        return False
+    if len(names) < 2 or (over is not None and not 0 <= over < len(names)):
+        return False
+    if over is None:
+        stores.ledger.begin_items(run, chunk, worker, reason)
+        return True
+    log.error(
+        "run %s, chunk %s, %s: given up: %s", run, chunk, names[over], reason,
+        extra={"event": "set-aside", "run": run, "chunk": chunk},
+    )  # fmt: skip
+    why = f"{names[over]}: {reason}"
+    stores.ledger.enter_piece(run, chunk, over, Piece(failures={names[over]: reason}), worker, why)
+    return True
 
 
 def set_aside(run: str, chunk: int, stores: Stores, entry: bytes, reason: str, worker: Worker) -> Committed:
@@ -318,14 +414,14 @@ def over_time_limit(config: Settings, limit_s: float) -> str:
     return f"works on no chunk for over {most_s} s (CLUSTER_MAX_TIME_LIMIT_S); here they may take {limit_s:.0f} s"
 
 
-def _check(job: Job, value: Any, entry: ChunkEntry) -> None:
+def _check(job: Job, value: Any, names: Sequence[str]) -> None:
     """Hold a part to what its readers hold it to.
 
     Raises:
         errors.BadPart: It is not what the job gives of this chunk.
     """
     try:
-        job.check_part(value, set(entry.names))
+        job.check_part(value, set(names))
     except ValueError as error:
         raise errors.BadPart(f"its part is not what the job {job.name} gives: {error}") from None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cluster import wire
+
 if TYPE_CHECKING:
     from cluster.wire import ChunkEntry
 
@@ -19,6 +21,15 @@ class Worker(NamedTuple):
 
     node: str
     start: str
+
+
+class Limits(NamedTuple):
+    """How long a message of a run may be worked on, in seconds."""
+
+    soft_time_limit: int
+    """Then it is interrupted."""
+    time_limit: int
+    """Then its process is ended."""
 
 
 class Attempts(NamedTuple):
@@ -42,7 +53,38 @@ class Claim(NamedTuple):
 
     state: str
     attempts: Attempts = Attempts()
+    """Of a chunk that is done item by item, those at its next item."""
     entry: bytes = b""
+    over: int | None = None
+    """How many of its items are over; None of a chunk that is done as a whole."""
+
+
+class Piece(NamedTuple):
+    """What one item of a chunk gave that is done item by item."""
+
+    part: bytes = b""
+    """Its entry (see ``parts``); none of an item that is given up."""
+    failures: Mapping[str, str] = {}
+    """Item -> why it is missing."""
+
+    def pack(self) -> bytes:
+        """As kept in the ledger."""
+        return wire.pack([self.part, dict(self.failures)])
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Piece:
+        """Back from the ledger.
+
+        Raises:
+            wire.BadMessage: It was not written by ``pack``.
+        """
+        try:
+            part, failures = wire.unpack(data)
+            if isinstance(part, bytes) and all(map(_is_text, failures.items())):
+                return cls(part, failures)
+        except (TypeError, ValueError, AttributeError):
+            pass
+        raise wire.BadMessage("what an item of this chunk gave cannot be read")
 
 
 class Claims(NamedTuple):
@@ -122,3 +164,7 @@ class Running(NamedTuple):
     chunk: int
     worker: Worker
     seconds: float
+
+
+def _is_text(pair: tuple[Any, Any]) -> bool:
+    return isinstance(pair[0], str) and isinstance(pair[1], str)

@@ -65,6 +65,7 @@ class Supervisor:
         self._role = role
         self.label = stores.ledger.label(run) or job.label
         """What a node must serve to do the run."""
+        self._limits = stores.ledger.limits(run)
         self.publishing = threading.Lock()
         """Held while messages are published: what is half published does not count as lost."""
         self.held: Lease | None = None
@@ -231,7 +232,7 @@ class Supervisor:
                     self._run, name if name.startswith("fold") else f"chunk {name}",
                     extra={"event": "published-again", "run": self._run, "chunk": name},
                 )  # fmt: skip
-                celery_tasks.publish(self._app, self.label, self._run, name)
+                celery_tasks.publish(self._app, self.label, self._run, name, self._limits)
         finally:
             self.publishing.release()
 
@@ -254,7 +255,7 @@ class Supervisor:
                         self._run, chunk.chunk, chunk.worker.node, why,
                         extra={"event": "copied", "run": self._run, "chunk": chunk.chunk, "node": chunk.worker.node},
                     )  # fmt: skip
-                    celery_tasks.publish(self._app, self.label, self._run, str(chunk.chunk))
+                    celery_tasks.publish(self._app, self.label, self._run, str(chunk.chunk), self._limits)
                     room -= 1
 
 

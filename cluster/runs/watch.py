@@ -138,9 +138,9 @@ class Watch:
         published = False
         with contextlib.suppress(errors.RunFailed, NotRegistered):
             if run and self._ledger.progress(run).state == "running":
-                label = self._ledger.label(run)
+                label, limits = self._ledger.label(run), self._ledger.limits(run)
                 for name in names:
-                    celery_tasks.publish(self._app, label, run, name)
+                    celery_tasks.publish(self._app, label, run, name, limits)
                 published = True
         log.warning(
             "message %s is dropped: %d nodes were lost with it in hand%s",

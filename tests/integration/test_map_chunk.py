@@ -58,7 +58,7 @@ def test_what_ended_a_process_is_done_by_itself_so_that_its_neighbours_are_not_b
         b"1": b"0 2 0",
         b"2": b"0 1 0",
     }
-    assert attempts == dict.fromkeys(range(3), Attempts())
+    assert attempts == {0: Attempts(killed=1), 1: Attempts(killed=2), 2: Attempts(killed=1)}
     assert run.do(0, 1, 2) == "3 settled now"
     assert run.status.failures == []
 

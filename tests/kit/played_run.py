@@ -46,13 +46,16 @@ def on(node: str) -> Worker:
 class Run:
     """A run whose chunks are entered and not published: the test plays the node.
 
-    Chunk n has one item, "item n", of n bytes.
+    Chunk n has one item, "item n", of n bytes; or of ``items`` items the m-th is "item n.m", of m bytes.
     """
 
-    def __init__(self, stores: Stores, windows: int = 1, window_chunks: int = 2, **options: Any) -> None:
+    def __init__(
+        self, stores: Stores, windows: int = 1, window_chunks: int = 2, items: int = 1, **options: Any
+    ) -> None:  # fmt: skip
         self.run = f"test-{secrets.token_hex(4)}"
         self.stores = stores
         self.window_chunks = window_chunks
+        self.items = items
         stores.ledger.create(self.run, "lengths", "", options, "test")
         self.lease = Lease.take(stores.ledger, self.run, "test", "splitter")
         for window in range(windows):
@@ -61,8 +64,10 @@ class Run:
             self.lease.open_window(Split(chunks=chunks[0], windows=window), entries, {}, 0)
 
     def upload(self, chunk: int, window: int) -> ChunkEntry:
-        refs = self.stores.blobs.put(keys.input_scope(self.run, chunk), [b"x" * chunk])
-        return ChunkEntry(names=[f"item {chunk}"], refs=[tuple(ref) for ref in refs], last=[True], window=window)
+        lengths = {f"item {chunk}": chunk} if self.items == 1 else {f"item {chunk}.{m}": m for m in range(self.items)}
+        refs = self.stores.blobs.put(keys.input_scope(self.run, chunk), [b"x" * length for length in lengths.values()])
+        last = [True] * len(lengths)
+        return ChunkEntry(names=list(lengths), refs=[tuple(ref) for ref in refs], last=last, window=window)
 
     def do(self, *chunks: int, node: str = "n1") -> map_chunk.TryAgain | str:
         """What the node says of a message with these chunks."""

@@ -1,8 +1,8 @@
 -- A node starts chunks. Returns {state}, {"other version", why ("" when it was told before)}, or
--- {"ready", options, then for each chunk}: {"claimed", failed, entry}, {"exhausted", failed, killed, lost, entry},
--- {"settled"}, {"unknown"}, {"elsewhere"} or {"apart"}.
+-- {"ready", options, then for each chunk}: {"claimed" or "exhausted", failed, killed, lost, entry, its items that are over
+-- where it is done item by item, else ""}, {"settled"}, {"unknown"}, {"elsewhere"} or {"apart"}.
 -- KEYS: run, run:done, run:claims, run:chunks, run:attempts, run:copies, run:refusals, run:events, run:outbox, run:queued,
---       the queue of its label
+--       run:pieces, the queue of its label
 -- ARGV: node, start, job, version, max_failed, max_killed, max_lost, retention_s, label ("": any), busy_s,
 --       from the eleventh: chunks
 local first = 11
@@ -35,11 +35,12 @@ local function start(chunk)
   local entry = redis.call('HGET', KEYS[4], chunk)
   if not entry then return {'unknown'} end
   local failed, killed, lost = attempts_of(KEYS[5], chunk)
+  local over = redis.call('HGET', KEYS[11], chunk)
   if failed >= tonumber(ARGV[5]) or killed >= tonumber(ARGV[6]) or lost >= tonumber(ARGV[7]) then
-    return {'exhausted', failed, killed, lost, entry}
+    return {'exhausted', failed, killed, lost, entry, over or ''}
   end
   -- What failed, or may have ended its process, is done by itself, so that others are not blamed for it.
-  if not alone and failed + killed + lost > 0 then return {'apart'} end
+  if not alone and (over or failed + killed + lost > 0) then return {'apart'} end
   -- A second copy is for another node than the one that is slow, as long as that may be at it.
   local held = redis.call('HGET', KEYS[3], chunk)
   if held and redis.call('HGET', KEYS[6], chunk) == ARGV[1] then
@@ -48,7 +49,7 @@ local function start(chunk)
   end
   redis.call('HDEL', KEYS[3], chunk) -- first what needs no memory: then a full Redis takes what follows, too
   redis.call('HSET', KEYS[3], chunk, claim)
-  return {'claimed', failed, entry}
+  return {'claimed', failed, killed, lost, entry, over or ''}
 end
 
 local answer = {'ready', run[4]}

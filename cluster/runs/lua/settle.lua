@@ -3,7 +3,8 @@
 -- The only place where repeats of a chunk are dropped. A chunk that is not in the window is unknown: after Redis has lost
 -- its last moments the windows of a run may be entered anew, with other chunks.
 -- KEYS: run, run:done, run:claims, run:chunks, run:parts:W, run:failures, run:nodes, run:times, run:attempts, run:copies,
---       run:windows, run:events, run:outbox, run:queued, and the queue of its label
+--       run:windows, run:events, run:outbox, run:queued, run:pieces, and the queue of its
+--       label
 -- ARGV: window, node, start, retention_s, then for each chunk: chunk, part ("" = set aside), items, bytes,
 --       microseconds, why ("" = not set aside), number of failures, then item, reason, ...
 local state = redis.call('HGET', KEYS[1], 'state')
@@ -32,6 +33,11 @@ while at <= #ARGV do
       parts, micros = parts + 1, micros + ARGV[at + 4]
     end
     for _, key in ipairs({KEYS[3], KEYS[9], KEYS[10]}) do redis.call('HDEL', key, chunk) end
+    local over = redis.call('HGET', KEYS[15], chunk)
+    if over then
+      redis.call('HDEL', KEYS[15], chunk)
+      for item = 0, over - 1 do redis.call('HDEL', KEYS[15], chunk .. ':' .. item) end
+    end
     for i = failures, after - 1, 2 do redis.call('HSET', KEYS[6], ARGV[i], ARGV[i + 1]) end
     answer[#answer + 1] = 'settled now'
   end
