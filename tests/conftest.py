@@ -11,9 +11,9 @@ import hypothesis
 import pytest
 import redis
 
-from cluster import redis_client, runs, settings
+from cluster import runs, settings
 from cluster.runs import Stores
-from tests.kit.programs import JOBS, RedisServer
+from tests.kit.programs import JOBS, RedisServer, admin
 
 # What starts the tests in the background may have them ignore these, and so the programs that they start.
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
@@ -45,7 +45,8 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def client(redis_url: str) -> redis.Redis:
-    return redis_client.connect(redis_url)
+    """For tests: the cluster's own user may not look at everything."""
+    return admin(redis_url)
 
 
 @pytest.fixture

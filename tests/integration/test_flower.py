@@ -31,9 +31,9 @@ class Flower:
 
     def __enter__(self) -> Flower:
         command = [sys.executable, "-m", "celery", "-A", "cluster", "flower", f"--address={LOOPBACK}"]
-        command += [f"--port={self._port}", "--basic-auth=user:secret"]
+        command += [f"--port={self._port}"]
         with self._log.open("wb") as log:
-            env = environment(CLUSTER_BROKER_URL=self._url)
+            env = environment(CLUSTER_BROKER_URL=self._url, FLOWER_BASIC_AUTH="user:secret")
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._log.parent, env=env)
         wait_until("Flower answers", lambda: self.get("/healthcheck"))
         return self
@@ -42,10 +42,10 @@ class Flower:
         self._process.kill()
         self._process.wait()
 
-    def get(self, path: str) -> str:
-        """The page, "" while it is not there."""
+    def get(self, path: str, user: str = "user:secret") -> str:
+        """The page, "" while it is not there, or not for this user."""
         request = urllib.request.Request(f"http://{LOOPBACK}:{self._port}{path}")
-        request.add_header("Authorization", "Basic " + base64.b64encode(b"user:secret").decode())
+        request.add_header("Authorization", "Basic " + base64.b64encode(user.encode()).decode())
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:
                 return str(answer.read().decode())
@@ -74,6 +74,7 @@ def test_flower_shows_the_nodes_and_the_tasks_of_a_run(broker: str, tmp_path: Pa
         done = cluster("submit", "--job", "measure", source, "--broker", broker)
         assert done.returncode == 0, done.stderr
         wait_until("its tasks are seen", lambda: finished(flower) == {"cluster.measure", "cluster.measure.fold"})
+        assert flower.get("/api/workers", "user:guess") == ""
         assert 'task="cluster.measure"' in flower.get("/metrics")
         # Flower counts a node as online from the first heartbeat that it hears itself, up to 2 s later.
         online = 'flower_worker_online{worker="seen@test"} 1.0'

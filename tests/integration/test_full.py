@@ -18,7 +18,7 @@ from redis.exceptions import OutOfMemoryError
 from cluster import catalog, celery_app, keys, redis_client, runs, settings
 from cluster.runs import celery_tasks
 from tests.kit import faults
-from tests.kit.programs import RedisServer, Worker, start_cluster
+from tests.kit.programs import RedisServer, Worker, admin, start_cluster
 from tests.kit.waiting import wait_until
 
 MiB = 2**20
@@ -33,7 +33,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def client(server: RedisServer) -> redis.Redis:
-    return redis_client.connect(server.url, patient=False)
+    return admin(server.url)
 
 
 def fill(client: redis.Redis) -> None:

@@ -22,7 +22,7 @@ from cluster.nodes.keeper import Keeper
 from cluster.runs import Stores, demand
 from tests.kit.jobs.cluster_testjobs import PICKY, TAGGED
 from tests.kit.looking import published
-from tests.kit.programs import MARK, Worker, cluster, start_cluster
+from tests.kit.programs import MARK, Worker, admin, cluster, start_cluster
 from tests.kit.waiting import wait_until
 
 
@@ -112,7 +112,7 @@ def test_a_chunk_that_came_by_another_queue_is_left_to_those_who_can_do_it(
     with start_cluster("submit", "--job", "picky", "--tool", "file", source, "--broker", redis_url) as waiting:
         queue = keys.queue("picky@file;firm")
         wait_until("it waits", lambda: published(stores, 12) and stores.ledger.redis.llen(queue))
-        stores.ledger.redis.rename(queue, keys.queue("picky"))  # as somebody who knows no labels might send it
+        admin(redis_url).rename(queue, keys.queue("picky"))  # as somebody who knows no labels might send it
         with node("bare", redis_url, tmp_path, ""):
             wait_until("they are taken", lambda: not stores.ledger.redis.llen(keys.queue("picky")))
             with node("late", redis_url, tmp_path, "file"):

@@ -21,6 +21,7 @@ from splitters import Chunk
 from tasks import Part
 from tests.kit import blob_laws
 from tests.kit.played_run import CONFIG, JOB, Run, on
+from tests.kit.programs import admin
 from tests.kit.waiting import wait_until
 
 
@@ -278,7 +279,7 @@ def test_what_a_wrong_address_or_password_means(redis_url: str, tmp_path: Path) 
 
 
 def test_input_waits_while_redis_uses_its_share_of_memory(
-    client: redis.Redis, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    client: redis.Redis, redis_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(coordinate, "MEMORY_LOOK_S", 30.0)
     memory = coordinate.Memory(client, 0.5, "a run")
@@ -287,16 +288,16 @@ def test_input_waits_while_redis_uses_its_share_of_memory(
     assert memory.has_room(2**20)
     assert 0 < redis_client.room(client, 1) < psutil.virtual_memory().total
     try:
-        client.config_set("maxmemory", 4 * used)
+        admin(redis_url).config_set("maxmemory", 4 * used)
         memory = coordinate.Memory(client, 0.5, "a run")
         assert memory.has_room(used // 2)
         assert not memory.has_room(used)  # with what was let through just before it is more than half
         assert not memory.has_room(used)
-        client.config_set("maxmemory", 20 * used)
+        admin(redis_url).config_set("maxmemory", 20 * used)
         monkeypatch.setattr(coordinate, "MEMORY_LOOK_S", 0.1)
         wait_until("it looks again", lambda: memory.has_room(used))
     finally:
-        client.config_set("maxmemory", 0)
+        admin(redis_url).config_set("maxmemory", 0)
     assert [record.message for record in caplog.records] == [
         "run a run: Redis uses 50% of the memory there is; publishing waits for room",
         "run a run: Redis has room again",

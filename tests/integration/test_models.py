@@ -24,7 +24,7 @@ from cluster.runs.status import Status
 from cluster.settings import Settings
 from tests.kit import wheels
 from tests.kit.jobs.cluster_testjobs import TAG_TRAIN
-from tests.kit.programs import MARK, Program, RedisServer, Worker, cluster, start_cluster
+from tests.kit.programs import MARK, Program, RedisServer, Worker, admin, cluster, start_cluster
 from tests.kit.proxy import Proxy
 from tests.kit.waiting import wait_until
 
@@ -279,7 +279,7 @@ def test_another_bundle_under_the_number_of_one_that_redis_has_lost_is_told_apar
     old = push(stores, name, "red")
     with node("one", durable.url, tmp_path):
         serves(stores, "one", old)
-        stores.ledger.redis.flushall()
+        admin(durable.url).flushall()
         new = push(stores, name, "blue")
         assert new.partition(".")[0] == old.partition(".")[0]
         assert tags(cluster(*command(durable.url, source, name))) == {"blue of one"}

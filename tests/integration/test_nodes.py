@@ -19,7 +19,7 @@ from cluster import celery_app, keys, redis_client, settings
 from cluster.nodes import _own_name, identity
 from cluster.nodes.registry import CLIENT, FORGET_S, GONE_S, Facts, Node, Registry
 from tests.kit.held import Held
-from tests.kit.programs import DATA, RedisServer, Worker, cluster, start_cluster
+from tests.kit.programs import DATA, RedisServer, Worker, admin, cluster, start_cluster
 from tests.kit.waiting import wait_until
 
 
@@ -301,7 +301,7 @@ def test_a_name_is_taken_in_a_full_redis_too(broker: str) -> None:
     client = redis_client.connect(broker, patient=False)
     registry = Registry(client)
     registry.take_name("worker@pc", "one")
-    client.config_set("maxmemory", 1)
+    admin(broker).config_set("maxmemory", 1)
     assert registry.take_name("worker@pc", "two") == "worker@pc"
 
 

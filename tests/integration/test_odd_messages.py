@@ -19,7 +19,7 @@ from cluster.nodes.registry import Facts, Start
 from cluster.runs import Stores, celery_tasks
 from cluster.runs.watch import Watch
 from tests.kit import looking
-from tests.kit.programs import RedisServer, Worker, cluster, start_cluster
+from tests.kit.programs import RedisServer, Worker, admin, cluster, start_cluster
 from tests.kit.waiting import wait_until
 
 QUEUE = keys.queue("measure")
@@ -34,7 +34,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def stores(broker: str) -> Stores:
     stores = runs.connect(settings.load(broker_url=broker))
-    stores.ledger.redis.flushall()
+    admin(broker).flushall()
     return stores
 
 

@@ -18,7 +18,7 @@ import redis
 
 from cluster import catalog, errors, keys, redis_client, runs, settings, wire
 from cluster.runs import delays
-from tests.kit.programs import LOOPBACK, RedisServer, Worker, cluster, start_cluster
+from tests.kit.programs import LOOPBACK, RedisServer, Worker, admin, cluster, start_cluster
 from tests.kit.waiting import wait_until
 
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
@@ -69,7 +69,7 @@ def freeze(server: RedisServer) -> None:
 
 
 def reset(server: RedisServer) -> None:
-    with redis_client.connect(server.url, patient=False) as client:
+    with admin(server.url) as client:
         for _ in range(5):
             client.client_kill_filter(skipme=True, _type="normal")
             client.client_kill_filter(skipme=True, _type="pubsub")
@@ -78,7 +78,7 @@ def reset(server: RedisServer) -> None:
 
 def demote(server: RedisServer) -> None:
     """As where a name leads to another Redis after a failover, which is the master a moment later."""
-    with redis_client.connect(server.url, patient=False) as client:
+    with admin(server.url) as client:
         client.replicaof(LOOPBACK, 1)
         time.sleep(2)
         client.replicaof("NO", "ONE")
@@ -86,8 +86,8 @@ def demote(server: RedisServer) -> None:
 
 def keep_busy(server: RedisServer) -> None:
     """By somebody's script."""
-    with redis_client.connect(server.url, patient=False) as client:
-        client.config_set("busy-reply-threshold", 50)
+    with admin(server.url) as client:
+        client.config_set("lua-time-limit", 50)
         client.eval("local t = redis.call('TIME')[1] + 2; while redis.call('TIME')[1] + 0 < t do end", 0)
 
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import redis
 
-from cluster import celery_app, errors, keys, redis_client, runs, settings
+from cluster import celery_app, errors, keys, runs, settings
 from cluster.runs import Stores, celery_tasks, prune, records
 from cluster.runs.cancel import cancel
 from cluster.runs.lease import Lease, Split
 from cluster.wire import ChunkEntry
-from tests.kit.programs import RedisServer, Worker, cluster
+from tests.kit.programs import RedisServer, Worker, admin, cluster
 from tests.kit.soak import soak
 
 
@@ -30,7 +30,7 @@ def broker(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def client(broker: str) -> redis.Redis:
-    return redis_client.connect(broker)
+    return admin(broker)
 
 
 @pytest.fixture(params=["redis", "files"])

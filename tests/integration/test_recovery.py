@@ -18,7 +18,7 @@ from cluster import catalog, celery_app, keys, nodes, runs, session, settings
 from cluster.runs import Stores, celery_tasks, map_chunk, pace, parts
 from splitters import Chunk
 from tests.kit.looking import begun, no_message_is_left, published
-from tests.kit.programs import RedisServer, Worker, cluster, start_cluster
+from tests.kit.programs import RedisServer, Worker, admin, cluster, start_cluster
 from tests.kit.waiting import wait_until
 
 KILLED_S = 2.0
@@ -37,7 +37,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def stores(broker: str) -> Stores:
     stores = runs.connect(settings.load(broker_url=broker))
-    stores.ledger.redis.flushall()
+    admin(broker).flushall()
     return stores
 
 
@@ -367,7 +367,7 @@ def test_a_node_with_another_version_of_the_job_refuses_and_the_run_says_so(
             refusal = "old@test: has another version of the job: 0; the run needs 1"
             assert refusal in cluster("status", run, "--broker", broker).stdout
             # A message that reaches it all the same is for others, too.
-            stores.ledger.redis.lmove("cluster.dated.1", "cluster.dated.0", "LEFT", "RIGHT")
+            admin(broker).lmove("cluster.dated.1", "cluster.dated.0", "LEFT", "RIGHT")
             wait_until("it refuses", lambda: stores.ledger.status(run).refusals)
             with Worker("new", broker, tmp_path, "-c", "1"):
                 out, err = submit.communicate(timeout=60)
@@ -424,7 +424,7 @@ def test_what_redis_has_forgotten_is_entered_and_done_again(
     source = texts(tmp_path / "in", 40)
     options = job.check_options({"seconds": 0.05})
     config = settings.load(broker_url=broker, fold_chunks=4)
-    client = stores.ledger.redis
+    client = admin(broker)
     remembered: list[Any] = []
 
     def forget() -> None:

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from cluster import cli, errors, redis_check, redis_client
+from tests.kit import programs
 from tests.kit.programs import LOOPBACK, RedisServer, cluster
 
 
@@ -22,7 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def admin(server: RedisServer) -> Iterator[redis.Redis]:
-    with redis_client.connect(server.url, patient=False) as client:
+    with programs.admin(server.url) as client:
         yield client
 
 

@@ -21,7 +21,9 @@ from tests.kit.waiting import wait_until
 
 PASSWORD = "secret"
 SETTINGS = {"CLUSTER_SENTINEL_PASSWORD": PASSWORD}
+ADMIN_PASSWORD = "other"
 DEPLOY = ROOT / "deploy"
+COMMANDS = ROOT / "cluster" / "local" / "commands.acl"
 
 
 class Watched:
@@ -50,19 +52,20 @@ class Watched:
     def _start(self, what: str, **ports: str) -> subprocess.Popen[bytes]:
         folder = self._folder / "-".join([what, *ports.values()])
         folder.mkdir(parents=True)
-        env = {**os.environ, **ports, "CLUSTER_PASSWORD": PASSWORD, "CLUSTER_HOST": LOOPBACK}
+        env = {**os.environ, **ports, "CLUSTER_PASSWORD": PASSWORD, "CLUSTER_ADMIN_PASSWORD": ADMIN_PASSWORD}
+        env["CLUSTER_HOST"] = LOOPBACK
         env |= {"CLUSTER_FIRST": f"{LOOPBACK}:{self.redis_ports[0]}", "CLUSTER_DATA": str(folder)}
         with (folder / "log").open("wb") as log:
-            command = ["sh", str(DEPLOY / "sentinel" / "start.sh"), what]
-            env["REDIS_CONF"] = str(DEPLOY / "redis.conf")
+            command = ["sh", str(DEPLOY / "start-redis.sh"), what]
+            env |= {"REDIS_CONF": str(DEPLOY / "redis.conf"), "REDIS_COMMANDS": str(COMMANDS)}
             process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
         self._stack.callback(process.wait)
         self._stack.callback(process.kill)
         return process
 
     def replica(self) -> redis.Redis:
-        """What is the replica at first."""
-        return redis.Redis(LOOPBACK, self.redis_ports[1], password=PASSWORD)
+        """What is the replica at first, as a sentinel sees it."""
+        return redis.Redis(LOOPBACK, self.redis_ports[1], username="sentinel", password=ADMIN_PASSWORD)
 
     def _ready(self) -> bool:
         try:
@@ -107,6 +110,20 @@ def test_a_run_outlasts_its_redis(end: signal.Signals, watched: Watched, tmp_pat
         for text in (err, one.text(), two.text()) if end == signal.SIGKILL else ():
             assert (text.count("does not answer"), text.count("is back after")) == (1, 1), text
             assert PASSWORD not in text
+
+
+def test_the_clusters_password_configures_neither_redis_nor_sentinels(watched: Watched) -> None:
+    commands = ["CONFIG GET *", "REPLICAOF NO ONE", "SHUTDOWN"]
+    commands += ["SENTINEL FAILOVER mymaster", "SENTINEL SET mymaster quorum 1"]
+    for port in (*watched.redis_ports, *watched.ports):
+        with redis.Redis(LOOPBACK, port, password=PASSWORD) as member:
+            assert member.ping()
+            for command in commands:
+                with pytest.raises(redis.ResponseError, match=r"no permissions|unknown command"):
+                    member.execute_command(command)
+        for user in ("sentinel", "replica"):
+            with pytest.raises(redis.AuthenticationError):
+                redis.Redis(LOOPBACK, port, username=user, password=PASSWORD).ping()
 
 
 def test_a_wrong_name_or_no_sentinel_is_a_clear_error(watched: Watched) -> None:

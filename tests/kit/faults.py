@@ -23,7 +23,7 @@ from cluster.keys import queue
 from cluster.runs.watch import Watch
 from tests.kit import cable, inputs
 from tests.kit.cable import Cable
-from tests.kit.programs import LOOPBACK, RedisServer, Worker, start_cluster
+from tests.kit.programs import LOOPBACK, RedisServer, Worker, admin, start_cluster
 from tests.kit.proxy import Proxy
 from tests.kit.waiting import wait_until
 
@@ -331,8 +331,8 @@ def _pause_redis(scene: Scene) -> None:
 
 
 def _fill_redis(scene: Scene) -> None:
-    scene.client.config_set("maxmemory", 1)
-    _later(scene, FULL_S, lambda: scene.client.config_set("maxmemory", 0))
+    admin(scene.server.url).config_set("maxmemory", 1)
+    _later(scene, FULL_S, lambda: admin(scene.server.url).config_set("maxmemory", 0))
 
 
 def _later(scene: Scene, seconds: float, relief: Callable[[], object]) -> None:

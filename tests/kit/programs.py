@@ -28,6 +28,8 @@ MARK = "CLUSTER_TEST_MARK"
 LOOPBACK = "127.0.0.1"
 PORT_ATTEMPTS = 5
 NONE: Mapping[str, str] = {}
+ADMIN_MAY = ["admin", "on", ">secret", "~*", "&*", "+@all"]
+"""The user as whom tests do to a Redis what the cluster's user may not."""
 Value = TypeVar("Value")
 
 
@@ -95,7 +97,7 @@ class RedisServer:
                 self.port = redis_server.free_port(self._host)
             config = redis_server.write_config(self._folder, self._host, self.port, "secret")
             with (self._folder / "redis.log").open("ab") as log:
-                command = [find_redis(), str(config), *self._arguments]
+                command = [find_redis(), str(config), "--user", *ADMIN_MAY, *self._arguments]
                 self.process = subprocess.Popen(command, stdout=log, stderr=log)
             wait_until("Redis answers", lambda: self._answers() or self.process.poll() is not None)
             if self.process.poll() is None:
@@ -121,6 +123,11 @@ class RedisServer:
                 return bool(client.info("server")["process_id"] == self.process.pid)
         except redis.RedisError:
             return False
+
+
+def admin(url: str) -> redis.Redis:
+    """A client of a ``RedisServer`` that may do everything."""
+    return redis_client.connect(url.replace("redis://:", "redis://admin:"), patient=False)
 
 
 class Worker:

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import redis
 
-from cluster import catalog, keys, redis_client, session, settings
+from cluster import catalog, keys, session, settings
 from cluster.runs import Stores, prune
 from cluster.runs.cancel import cancel
 from cluster.session import Session
-from tests.kit.programs import RedisServer, Worker
+from tests.kit.programs import RedisServer, Worker, admin
 from tests.kit.waiting import wait_until
 
 FOR_EVER = ("_kombu.binding.*", "_kombu.binding_permanent.*", "_kombu.binding_deadlines")
@@ -38,7 +38,7 @@ def soak(folder: Path, runs: int) -> None:
     inline = {"CLUSTER_INLINE_BYTES": "0"}  # all parts and folds are blobs
     with RedisServer(folder / "redis") as server, Worker("soaked", server.url, folder, "-c", "2", **inline):
         config = settings.load(broker_url=server.url)
-        client = redis_client.connect(server.url)
+        client = admin(server.url)
         with session.opened(config, catalog.get("measure"), {}) as opened:
             do(opened, source, 4)  # what the first runs leave for good
             wait_until("the node has dropped what was cancelled", lambda: not endless(client))
