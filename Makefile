@@ -68,7 +68,8 @@ latest:  ## Check and test with the newest packages instead of the locked ones, 
 	$(call pip,.venv-latest) -e '.[all,test,check]'
 	@grep -o '^[a-z0-9.-]*==[^ ]*' requirements/dev.txt >.venv-latest/locked
 	@echo "not the locked version:"
-	@.venv-latest/bin/python -m pip freeze --exclude-editable | sed 's/_/-/g' | grep -vixFf .venv-latest/locked || echo none
+	@.venv-latest/bin/python -m pip freeze --exclude-editable | sed -E -e ':again' -e 's/^([^=]*)[_.]/\1-/' -e 'tagain' | \
+	  grep -vixFf .venv-latest/locked || echo none
 	@touch .venv-latest/.ocr .venv-latest/.test
 	$(MAKE) VENV=.venv-latest check test
 
