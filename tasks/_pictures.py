@@ -150,14 +150,13 @@ def check_size(picture: Image.Image, max_megapixels: int) -> None:
 
 
 def megapixels(data: bytes) -> list[float]:
-    """The size of a picture in million pixels, of a TIFF that of each page; by its header, nothing is decoded.
+    """The size of a picture in million pixels, or of each of its pages; by its headers, nothing is decoded.
 
     What cannot be read has none: the task says what is wrong with it.
     """
     found = []
-    with suppress(UnreadablePicture), opened(data) as picture:
-        for number in range(getattr(picture, "n_frames", 1) if picture.format == "TIFF" else 1):
-            picture.seek(number)
+    for page in pages(data):
+        with suppress(UnreadablePicture), opened(data, page) as picture:
             found.append(picture.width * picture.height / 1_000_000)
     return found
 

@@ -367,9 +367,9 @@ class Ledger:
         return (found or b"").decode()
 
     def limits(self, run: str) -> Limits | None:
-        """The time limits that the run's submitter has set."""
+        """The time limits that the run's submitter has set; None where they are unknown."""
         found: Any = self.redis.hmget(keys.run(run), Limits._fields)
-        return Limits(*map(int, found)) if all(found) else None
+        return Limits(*map(int, found)) if all(limit and limit.isdigit() for limit in found) else None
 
     def progress(self, run: str) -> Progress:
         """How far the run is.

@@ -16,6 +16,7 @@ from celery.exceptions import Retry
 
 from cluster import celery_app, keys, settings
 from cluster.runs import Stores, celery_tasks, delays, queues, watch
+from cluster.runs.records import Limits
 from cluster.wire import task_id
 from tests.kit.waiting import wait_until
 
@@ -102,3 +103,17 @@ def test_delayed_messages_are_neither_lost_nor_left(app: Celery, run: str, clien
     assert f"{run}.0" in watch.messages(client, run, queue, stores.nodes.starts())
     queues.unsend(client, queue, {run})
     assert delayed(client, run) == []
+
+
+def test_what_others_publish_keeps_the_submitters_time_limits(
+    app: Celery, run: str, client: redis.Redis, stores: Stores
+) -> None:
+    stores.ledger.create(run, "measure", "", {}, "test", limits=Limits(5, 7))
+    label = f"measure@test-{run}"
+    celery_tasks.publish(app, label, run, "0", stores.ledger.limits(run))
+    celery_tasks.publish(app, label, run, "fold 0:0", stores.ledger.limits(run))
+    messages: Any = client.lrange(keys.queue(label), 0, -1)
+    assert [orjson.loads(message)["headers"]["timelimit"] for message in messages] == [[7, 5], [7, 5]]
+    client.delete(keys.queue(label))
+    client.hset(keys.run(run), "time_limit", "forged")
+    assert stores.ledger.limits(run) is None
