@@ -32,8 +32,14 @@ from cluster import errors, keys, redis_check
 
 CONNECT_TIMEOUT_S = 3
 SOCKET_TIMEOUT_S = 10
-"""Sending one value or waiting for one answer: a blob of 64 MiB needs a network of 51 Mbit/s. A URL may end in
-``?socket_timeout=60`` where that is too much to ask."""
+"""Without progress: for a piece of ``PIECE_BYTES`` to go out, for the next bytes of an answer to come. A URL may end in
+``?socket_timeout=60`` where that is too short."""
+PIECE_BYTES = 16 * 1024
+BUFFERED_BYTES = 8 * 2**20
+"""So much of what was sent may still be on its way, in the buffers of this machine and of those between."""
+SLOWEST_BYTES_PER_S = 64 * 1024
+"""Of what may still be on its way, so much is taken to arrive in a second."""
+SLOW_WITHIN_S = 600.0
 CHECK_TIMEOUT_S = 3
 HEALTH_CHECK_S = 3
 FULL_PAUSE_S = 0.5
@@ -146,6 +152,7 @@ def connect(url: str, *, patient: bool = True, timeout_s: float | None = None, n
     }
     if not url.startswith(SENTINEL):
         plain = redis.Redis.from_url(url, **options)
+        plain.connection_pool.connection_class = STEADY[plain.connection_pool.connection_class]
         if timeout_s is not None:  # what is in a URL wins over what is beside it
             plain.connection_pool.connection_kwargs["socket_timeout"] = timeout_s
         return plain
@@ -259,6 +266,7 @@ class Outage:
         self._began: float | None = None
         self._refused_at = self._back_at = 0.0
         self._refuses = self._said_long = False
+        self._timed_out_at: float | None = None
         self._lock = threading.Lock()
         self.on_wait: Callable[[], object] = lambda: None
         """Called before each pause. Whoever has another reason to stop waiting raises it there."""
@@ -277,7 +285,7 @@ class Outage:
             self._refuses |= isinstance(error, (*NO_WRITES, Unblocked))
             if self._began is None:
                 self._began = self._refused_at
-                log.warning("Redis at %s %s", self._name, _told(error))
+                log.warning("Redis at %s %s%s", self._name, _told(error), self._hint(error))
             elif not self._refuses and not self._said_long and self._refused_at - self._began > LONG_S:
                 self._said_long = True
                 log.warning(
@@ -285,6 +293,18 @@ class Outage:
                     " CLUSTER_BROKER_URL to another one and begin again; a `cluster up` that ended comes back only if"
                     " it had --data DIR and is started with it again", self._name, self._refused_at - self._began,
                 )  # fmt: skip
+
+    def _hint(self, error: BaseException) -> str:
+        """What helps where Redis is there and comes too late again and again."""
+        if not isinstance(error, (redis.TimeoutError, TimeoutError)):
+            return ""
+        before, self._timed_out_at = self._timed_out_at, time.monotonic()
+        if before is None or self._timed_out_at - before > SLOW_WITHIN_S:
+            return ""
+        return (
+            f", again after {self._timed_out_at - before:.0f} s. If the network is slow, let the broker URL end in"
+            " ?socket_timeout=60, or use fewer slots"
+        )
 
     def tell_kombu(self, error: Exception, pause_s: float) -> None:
         """For kombu's retries. It does not pause where a connection can be had, as to a Redis that is full."""
@@ -419,7 +439,56 @@ def pause_s(failures: int) -> float:
     return min(2.0, 0.05 * 2.0 ** min(failures, 10))
 
 
-class MasterConnection(SentinelManagedConnection):
+class _Steady:
+    """A connection on which a timeout bounds progress. redis-py's own bounds a whole value, however large it is."""
+
+    _sent_bytes = 0
+    _sending_s = 0.0
+    _sock: Any
+    socket_timeout: Any
+
+    def send_packed_command(self, command: Any, check_health: bool = True) -> Any:
+        """Send, piece by piece."""
+        return super().send_packed_command(self._pieces(command), check_health)  # type: ignore[misc]
+
+    def read_response(self, *arguments: Any, **options: Any) -> Any:
+        """Read an answer. It may take until what was sent before it has arrived."""
+        sock = self._sock
+        if sock is None or self.socket_timeout is None or self._sent_bytes <= PIECE_BYTES:
+            return super().read_response(*arguments, **options)  # type: ignore[misc]
+        seen = max(0, self._sent_bytes - BUFFERED_BYTES) / max(self._sending_s, 0.001)
+        sock.settimeout(self.socket_timeout + min(self._sent_bytes, BUFFERED_BYTES) / max(SLOWEST_BYTES_PER_S, seen))
+        try:
+            return super().read_response(*arguments, **options)  # type: ignore[misc]
+        finally:
+            if self._sock is sock:
+                sock.settimeout(self.socket_timeout)
+
+    def _pieces(self, command: Any) -> Iterator[Any]:
+        began_s = time.monotonic()
+        self._sent_bytes = 0
+        for item in [command.encode()] if isinstance(command, str) else command:
+            view = memoryview(item)
+            for at in range(0, len(view), PIECE_BYTES):
+                piece = view[at : at + PIECE_BYTES]
+                yield piece
+                self._sent_bytes += len(piece)
+                _asking.moved_at_s = time.monotonic()
+        self._sending_s = time.monotonic() - began_s
+
+
+class SteadyConnection(_Steady, redis.Connection):
+    """See ``_Steady``."""
+
+
+class SteadySSLConnection(_Steady, redis.SSLConnection):
+    """See ``_Steady``."""
+
+
+STEADY: Mapping[type, type] = {redis.Connection: SteadyConnection, redis.SSLConnection: SteadySSLConnection}
+
+
+class MasterConnection(_Steady, SentinelManagedConnection):
     """Asks the sentinels each time it connects.
 
     redis-py (8.1) asks only when a connection is taken from its pool: the retries of a command that

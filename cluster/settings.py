@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     """Redis as ``redis://[:password@]host[:port][/db]`` or ``rediss://…``, or the sentinels that watch it as
     ``sentinel://[:password@]host[:port];sentinel://…/db``; none: a private one is started. ``rediss`` verifies the
     server's certificate, with ``?ssl_ca_certs=FILE`` by an authority of your own; ``?socket_timeout=60`` is for
-    networks on which 10 s are too short to send a chunk."""
+    networks on which nothing moves for 10 s now and then."""
 
     broker_url_file: Path | None = None
     """A file that holds ``broker_url``, or the line that `cluster up` prints: neither the environment nor a list of

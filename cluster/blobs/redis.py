@@ -1,8 +1,8 @@
-"""Blobs in Redis: one hash a scope, so that a chunk's items are one write, one read and one delete."""
+"""Blobs in Redis: one hash a scope, so that a chunk's small items are one write, one read and one delete."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,8 @@ from cluster.blobs import Ref, address
 
 if TYPE_CHECKING:
     import redis
+
+TURN_BYTES = 1024 * 1024
 
 
 class RedisBlobs:
@@ -23,20 +25,21 @@ class RedisBlobs:
     def put(self, scope: str, blobs: Sequence[bytes]) -> list[Ref]:
         """See ``BlobStore.put``."""
         refs = [address(data) for data in blobs]
-        fields: dict[Any, Any] = {ref.sha256: data for ref, data in zip(refs, blobs, strict=True)}
-        if fields:
+        fields = dict(zip(refs, blobs, strict=True))
+        for together in _in_turns(list(fields)):
             with self._redis.pipeline(transaction=True) as pipe:
-                pipe.hset(keys.blobs(scope), mapping=fields)
+                pipe.hset(keys.blobs(scope), mapping={ref.sha256: fields[ref] for ref in together})
                 pipe.expire(keys.blobs(scope), self._retention_s)
                 pipe.execute()
         return refs
 
     def read(self, scope: str, refs: Sequence[Ref]) -> list[bytes | None]:
         """See ``BlobStore.read``."""
-        if not refs:
-            return []
-        found: Any = self._redis.hmget(keys.blobs(scope), [ref.sha256 for ref in refs])
-        return list(found)
+        found: list[bytes | None] = []
+        for together in _in_turns(refs):
+            answer: Any = self._redis.hmget(keys.blobs(scope), [ref.sha256 for ref in together])
+            found += answer
+        return found
 
     def drop(self, scope: str) -> None:
         """See ``BlobStore.drop``."""
@@ -49,3 +52,17 @@ class RedisBlobs:
             scope = PurePosixPath(key.decode().removeprefix(keys.blobs("")))
             if not wanted.isdisjoint(map(str, scope.parents)):
                 self._redis.unlink(key)
+
+
+def _in_turns(refs: Sequence[Ref]) -> Iterator[list[Ref]]:
+    """Those of which each call is about: up to ``TURN_BYTES``, or one. What a broken call did is done again."""
+    turn: list[Ref] = []
+    size_bytes = 0
+    for ref in refs:
+        if turn and size_bytes + ref.size_bytes > TURN_BYTES:
+            yield turn
+            turn, size_bytes = [], 0
+        turn.append(ref)
+        size_bytes += ref.size_bytes
+    if turn:
+        yield turn

@@ -12,6 +12,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from cluster import redis_client
 from tests.kit import cable
 from tests.kit.cable import Cable
 from tests.kit.programs import LOOPBACK, RedisServer
@@ -73,3 +74,15 @@ def test_a_cable_that_is_cut_lets_nothing_pass_until_it_is_mended(tmp_path: Path
         assert not connects()
         made.mend()
         wait_until("the first connection over the mended cable", connects)  # ARP may still be failing: no route for 1 s
+
+
+def test_a_timeout_bounds_progress_and_no_whole_value(redis_url: str) -> None:
+    port = int(redis_url.rpartition(":")[2].partition("/")[0])
+    value = b"x" * 4_000_000
+    # Slower than the timeout by four; some of it is in the buffers between when all of it is sent.
+    with Proxy(LOOPBACK, port, bytes_per_s=2_000_000) as proxy:
+        slow = redis_url.replace(f":{port}/", f":{proxy.port}/")
+        with redis_client.connect(slow, patient=False, timeout_s=0.5) as client:
+            client.set("test-slow", value, px=60_000)
+            assert client.get("test-slow") == value
+            client.delete("test-slow")

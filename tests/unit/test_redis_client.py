@@ -112,6 +112,16 @@ def test_who_hears_late_of_an_outage_that_is_over_says_nothing(
     assert caplog.text.count("does not answer") == caplog.text.count("is back") == 1
 
 
+def test_a_second_timeout_names_the_network_and_a_setting(
+    pauses: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    patience = Patience(Outage("here"))
+    for error in (redis.TimeoutError("slow"), redis.ConnectionError("gone"), redis.TimeoutError("slow")):
+        patience.call_with_retry(failing(error), nothing)
+    said = [record.getMessage() for record in caplog.records if "does not answer" in record.getMessage()]
+    assert ["?socket_timeout=60" in line for line in said] == [False, False, True]
+
+
 def test_the_second_outage_is_said_again(pauses: list[float], caplog: pytest.LogCaptureFixture) -> None:
     patience = Patience(Outage("here"))
     for _ in range(2):
