@@ -17,11 +17,12 @@ PROBES = (
     ("run scripts", "+@scripting", ("EVAL", "return 1", 0)),
     (
         "use its keys", "~*",
-        ("UNLINK", keys.WRITABLE, keys.queue("probe"), "_kombu.binding.probe", "celery-task-meta-probe", "chord-probe"),
+        ("UNLINK", keys.WRITABLE, keys.queue("-"), "_kombu.binding.probe", "celery-task-meta-probe", "chord-probe"),
     ),
     ("use its channels", "&*", ("PUBLISH", "/0.celery.pidbox.probe", "")),
 )  # fmt: skip
-"""What a cluster must be allowed, the ACL rule that allows it, and a command that needs it and changes nothing."""
+"""What a cluster must be allowed, the ACL rule that allows it, and a command that needs it and changes nothing: no job
+has the name ``-``."""
 FILES = 64
 """Files that any program of a cluster may need open; a worker without slots was seen to open 19."""
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from cluster import cli, errors, redis_check, redis_client
+from cluster import cli, errors, keys, redis_check, redis_client
 from tests.kit import programs
 from tests.kit.programs import LOOPBACK, RedisServer, cluster
 
@@ -61,6 +61,14 @@ def test_a_redis_that_may_drop_keys_is_warned_of(
         redis_client.check(server.url)
     assert caplog.text.count("maxmemory-policy allkeys-lru") == 1
     admin.config_set("maxmemory", 0)
+
+
+def test_a_look_at_permissions_takes_no_messages(server: RedisServer, admin: redis.Redis) -> None:
+    for job in ("probe", "ocr"):
+        admin.lpush(keys.queue(job), "a message")
+    redis_client.check(server.url)
+    assert [admin.llen(keys.queue(job)) for job in ("probe", "ocr")] == [1, 1]
+    admin.delete(keys.queue("probe"), keys.queue("ocr"))
 
 
 def test_a_redis_cluster_is_named() -> None:
