@@ -8,7 +8,7 @@
 | cluster:run:R:chunks        | hash   | chunk -> its items, and their bytes or where they lie; until it is settled |
 | cluster:run:R:expected      | hash   | chunk -> its items and how large its part may be; until its window is folded |
 | cluster:run:R:outbox        | list   | messages of windows that are not in the queue yet, the oldest last |
-| cluster:run:R:queued        | set    | chunks whose message is in the queue, and that no node has begun yet |
+| cluster:run:R:queued        | set    | chunks whose message waits in the queue, or was refused and is delayed |
 | cluster:run:R:claims        | hash   | chunk or "fold level:number" -> "since_ms start node", who works on it |
 | cluster:run:R:attempts      | hash   | chunk or "fold level:number" -> "failed killed lost", how often they ended so |
 | cluster:run:R:pieces        | hash   | done item by item: chunk -> items that are over, "chunk:item" -> its piece |

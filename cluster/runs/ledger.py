@@ -181,7 +181,7 @@ class Ledger:
     def let_go(self, run: str, worker: Worker, *names: str | int) -> None:
         """Give up its claims of chunks or of a "fold level:number" without an attempt; those of others stay."""
         if names:
-            self.scripts("let_go", _names(run, "claims"), [worker.start, *names])
+            self.scripts("let_go", _names(run, "claims", "queued"), [worker.start, "", *names])
 
     def refuse(self, run: str, chunks: Iterable[int], worker: Worker, why: str) -> None:
         """A node gives chunks back without an attempt, as it cannot do them, whatever is in them."""
@@ -191,7 +191,7 @@ class Ledger:
                 pipe.xadd(keys.run(run, "events"), {"event": "refused", "node": worker.node, "why": why})
                 pipe.expire(keys.run(run, "events"), self.retention_s)
                 pipe.execute()
-        self.let_go(run, worker, *chunks)
+        self.scripts("let_go", _names(run, "claims", "queued"), [worker.start, self.retention_s, *chunks])
 
     def end_attempt(self, run: str, name: str, how: str, worker: Worker, why: str) -> Attempts | None:
         """Enter that an attempt gave nothing.

@@ -142,6 +142,19 @@ def test_a_run_that_nobody_coordinates_is_done_all_the_same(shared: Stores) -> N
     assert play(shared, [run], 4, 200)[run.run] > 700
 
 
+def test_what_a_node_refuses_makes_room_for_nothing_else(shared: Stores) -> None:
+    redis, run = shared.ledger.redis, Published(shared, 20, 1.0)
+    run.lease.feed(2, 2)
+    for chunk in range(2):
+        assert redis.rpop(QUEUE)
+        run.begin([chunk])
+        shared.ledger.refuse(run.run, [chunk], WORKER, "it is too large")
+    assert redis.llen(keys.run(run.run, "outbox")) == 18
+    assert redis.pttl(keys.run(run.run, "queued")) > 0
+    run.begin([0])  # its message came again
+    assert redis.scard(keys.run(run.run, "queued")) == 1
+
+
 def test_messages_that_cannot_be_read_do_not_hold_up_a_run(shared: Stores) -> None:
     run = Published(shared, 2, 1.0)
     outbox = keys.run(run.run, "outbox")
