@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from cluster import celery_app, keys, settings
-from cluster.runs import Stores, celery_tasks
+from cluster.runs import Stores, celery_tasks, delays
 from cluster.runs.backlog import share
 from cluster.runs.cancel import cancel
 from cluster.runs.lease import Lease, Split
@@ -65,9 +65,9 @@ class Published:
 
 @pytest.fixture
 def shared(stores: Stores) -> Iterator[Stores]:
-    stores.ledger.redis.delete(QUEUE, keys.WAITING)
+    stores.ledger.redis.delete(QUEUE, keys.WAITING, keys.PAUSED)
     yield stores
-    stores.ledger.redis.delete(QUEUE, keys.WAITING)
+    stores.ledger.redis.delete(QUEUE, keys.WAITING, keys.PAUSED)
 
 
 def play(stores: Stores, runs: list[Published], slots: int, until_s: int, joins: Joins = NOBODY) -> dict[str, float]:
@@ -140,6 +140,22 @@ def test_a_run_that_nobody_coordinates_is_done_all_the_same(shared: Stores) -> N
     shared.ledger.redis.hset(keys.run(run.run), "share_until_ms", 1)
     run.coordinated = False
     assert play(shared, [run], 4, 200)[run.run] > 700
+
+
+def test_a_run_whose_coordinator_is_lost_in_a_pause_goes_on(shared: Stores) -> None:
+    redis, run = shared.ledger.redis, Published(shared, 5, 2.0)
+    run.lease.feed(0.5, 1)
+    for chunk in range(2):
+        assert redis.rpop(QUEUE)
+        shared.ledger.commit(run.run, run.begin([chunk]), WORKER)
+    assert not redis.exists(QUEUE), "there is no pause"
+    delays.release(redis)
+    assert not redis.exists(QUEUE)
+    redis.hset(keys.run(run.run), mapping={"due_ms": 1, "share_until_ms": 1})
+    redis.zadd(keys.PAUSED, {run.run: 1, "of-nobody": 1})
+    delays.release(redis)  # as nodes do with each beat
+    assert redis.llen(QUEUE) == 3
+    assert not redis.exists(keys.PAUSED)
 
 
 def test_what_a_node_refuses_makes_room_for_nothing_else(shared: Stores) -> None:

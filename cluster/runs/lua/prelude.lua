@@ -2,6 +2,7 @@
 local MOST_EVENTS = 2000
 local RUN = 'cluster:run:'
 local WAITING = 'cluster:waiting'
+local PAUSED = 'cluster:paused'
 -- A run may have this much work in the queue, for each slot of its share.
 local AHEAD_US = 1e6
 -- A run that nobody coordinates counts on these slots at least: nobody tells it of others.
@@ -25,6 +26,7 @@ local function id_of(run) return string.sub(run, #RUN + 1) end
 -- The run is over, and waits for no slot.
 local function finish(run, events, retention_s, state, why)
   redis.call('ZREM', WAITING, id_of(run))
+  redis.call('ZREM', PAUSED, id_of(run))
   redis.call('HSET', run, 'state', state, 'finished_at', string.format('%.3f', now_ms() / 1000))
   if why ~= '' then redis.call('HSET', run, 'error', why) end
   note(events, retention_s, state, 'why', why)
@@ -49,7 +51,8 @@ end
 
 -- Move messages of a run from its outbox to the queue. In the queue and with the nodes are at most as many chunks as
 -- the run's share of the slots takes one message and AHEAD_US for. A message that is more than that, as the share is
--- less than a slot, goes by itself, and the next one not before the share has taken the time for it.
+-- less than a slot, goes by itself, and the next one not before the share has taken the time for it. Where nothing is on
+-- its way until then, `release.lua` goes on with it.
 local function feed(run, outbox, queued, claims, retention_s)
   local message = redis.call('LINDEX', outbox, -1)
   if not message then return end
@@ -65,7 +68,12 @@ local function feed(run, outbox, queued, claims, retention_s)
     else
       local fits = on_way + count <= share -- as long as no chunk is done, one for each slot
       if chunk_us then fits = (on_way + count) * chunk_us <= share * (count * chunk_us + AHEAD_US) end
-      if not fits and (on_way > 0 or now < tonumber(row[6] or 0)) then break end
+      if not fits and on_way > 0 then break end
+      if not fits and now < tonumber(row[6] or 0) then
+        redis.call('ZADD', PAUSED, row[6], id_of(run))
+        redis.call('EXPIRE', PAUSED, retention_s)
+        break
+      end
       redis.call('RPOPLPUSH', outbox, queue)
       if not fits and chunk_us and share > 0 then
         redis.call('HSET', run, 'due_ms', string.format('%.0f', now + count * chunk_us / share / 1000))

@@ -1,5 +1,6 @@
--- Put messages whose delay is over into their queues, in front: they are older than what waits there. Returns how many.
--- KEYS: cluster:delayed, and the queues that its members name
+-- Put messages whose delay is over into their queues, in front: they are older than what waits there. Feed the runs whose
+-- pause is over. Returns how many messages were delayed.
+-- KEYS: cluster:delayed, and the queues that its members name; cluster:paused, and what `feed` touches of its runs
 -- ARGV: how many at most, milliseconds that a delay may take: one that is further off is over, as the clock was set back
 local function due(from, to) return redis.call('ZRANGEBYSCORE', KEYS[1], from, to, 'LIMIT', 0, ARGV[1]) end
 local now = now_ms()
@@ -9,5 +10,13 @@ for _, member in ipairs(found) do
   redis.call('ZREM', KEYS[1], member) -- needs no memory, so a full Redis takes what follows, too
   local queue, message = string.match(member, '^([^\n]+)\n(.*)$')
   if queue then redis.pcall('RPUSH', queue, message) end -- who forges a name must not hold up the others
+end
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now), 'LIMIT', 0, ARGV[1])) do
+  redis.call('ZREM', KEYS[2], name)
+  local run = RUN .. name
+  local kept_ms = redis.pcall('PTTL', run .. ':outbox')
+  if type(kept_ms) == 'number' and kept_ms > 0 then
+    pcall(feed, run, run .. ':outbox', run .. ':queued', run .. ':claims', math.ceil(kept_ms / 1000))
+  end
 end
 return #found
