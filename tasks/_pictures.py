@@ -154,10 +154,11 @@ def megapixels(data: bytes) -> list[float]:
 
     What cannot be read has none: the task says what is wrong with it.
     """
-    found = []
-    for page in pages(data):
-        with suppress(UnreadablePicture), opened(data, page) as picture:
-            found.append(picture.width * picture.height / 1_000_000)
+    found: list[float] = []
+    with suppress(UnreadablePicture):
+        for page in pages(data):
+            with suppress(UnreadablePicture), opened(data, page) as picture:
+                found.append(picture.width * picture.height / 1_000_000)
     return found
 
 

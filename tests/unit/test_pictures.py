@@ -125,3 +125,4 @@ def test_the_size_of_each_page_is_known_from_headers() -> None:
     assert _pictures.megapixels(stream.getvalue()) == [2.0, 6.0]
     assert _pictures.megapixels(stream.getvalue()[:40]) == []
     assert _pictures.megapixels(b"no picture") == []
+    assert _pictures.megapixels(b"") == []
