@@ -30,7 +30,7 @@ def put(client: redis.Redis, queue: str, message: str, delay_s: float) -> None:
 def release(client: redis.Redis) -> int:
     """Move messages whose delay is over to their queues, ``MOST_AT_ONCE`` at most; gives how many.
 
-    Runs whose pause is over (``feed`` in ``prelude.lua``) go on, too. Anybody may call it at any time. Nodes do with
+    Runs whose outbox waits (``feed`` in ``prelude.lua``) are fed, too. Anybody may call it at any time. Nodes do with
     each beat, so a run without a coordinator goes on.
     """
     return int(Scripts(client)("release", [keys.DELAYED, keys.PAUSED], [MOST_AT_ONCE, round(2000 * MOST_S)]))

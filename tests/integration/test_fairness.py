@@ -142,17 +142,22 @@ def test_a_run_that_nobody_coordinates_is_done_all_the_same(shared: Stores) -> N
     assert play(shared, [run], 4, 200)[run.run] > 700
 
 
-def test_a_run_whose_coordinator_is_lost_in_a_pause_goes_on(shared: Stores) -> None:
+@pytest.mark.parametrize("joining", [False, True])
+def test_a_run_whose_coordinator_is_lost_in_a_pause_goes_on(joining: bool, shared: Stores) -> None:
     redis, run = shared.ledger.redis, Published(shared, 5, 2.0)
     run.lease.feed(0.5, 1)
     for chunk in range(2):
         assert redis.rpop(QUEUE)
         shared.ledger.commit(run.run, run.begin([chunk]), WORKER)
+        if joining:
+            redis.hset(keys.run(run.run, "claims"), "fold 0:0", "1 start node")
+    redis.hdel(keys.run(run.run, "claims"), "fold 0:0")
     assert not redis.exists(QUEUE), "there is no pause"
     delays.release(redis)
     assert not redis.exists(QUEUE)
     redis.hset(keys.run(run.run), mapping={"due_ms": 1, "share_until_ms": 1})
-    redis.zadd(keys.PAUSED, {run.run: 1, "of-nobody": 1})
+    redis.zadd(keys.PAUSED, {run.run: 1}, xx=True)
+    redis.zadd(keys.PAUSED, {"of-nobody": 1})
     delays.release(redis)  # as nodes do with each beat
     assert redis.llen(QUEUE) == 3
     assert not redis.exists(keys.PAUSED)

@@ -8,6 +8,8 @@ local AHEAD_US = 1e6
 -- A run that nobody coordinates counts on these slots at least: nobody tells it of others.
 local UNATTENDED_SLOTS = 32
 local MOST_CHUNKS = 64
+-- Longer than a share holds: see SHARE_S in lease.py.
+local WAKE_MS = 6000
 
 -- Redis's clock in milliseconds since 1970.
 local function now_ms()
@@ -51,8 +53,8 @@ end
 
 -- Move messages of a run from its outbox to the queue. In the queue and with the nodes are at most as many chunks as
 -- the run's share of the slots takes one message and AHEAD_US for. A message that is more than that, as the share is
--- less than a slot, goes by itself, and the next one not before the share has taken the time for it. Where nothing is on
--- its way until then, `release.lua` goes on with it.
+-- less than a slot, goes by itself, and the next one not before the share has taken the time for it. `release.lua` goes
+-- on with a run that nobody has fed for WAKE_MS, or whose pause is over: its coordinator may be lost.
 local function feed(run, outbox, queued, claims, retention_s)
   local message = redis.call('LINDEX', outbox, -1)
   if not message then return end
@@ -68,9 +70,9 @@ local function feed(run, outbox, queued, claims, retention_s)
     else
       local fits = on_way + count <= share -- as long as no chunk is done, one for each slot
       if chunk_us then fits = (on_way + count) * chunk_us <= share * (count * chunk_us + AHEAD_US) end
-      if not fits and on_way > 0 then break end
-      if not fits and now < tonumber(row[6] or 0) then
-        redis.call('ZADD', PAUSED, row[6], id_of(run))
+      local due = tonumber(row[6] or 0)
+      if not fits and (on_way > 0 or now < due) then
+        redis.call('ZADD', PAUSED, string.format('%.0f', on_way > 0 and now + WAKE_MS or due), id_of(run))
         redis.call('EXPIRE', PAUSED, retention_s)
         break
       end

@@ -1,5 +1,5 @@
--- Put messages whose delay is over into their queues, in front: they are older than what waits there. Feed the runs whose
--- pause is over. Returns how many messages were delayed.
+-- Put messages whose delay is over into their queues, in front: they are older than what waits there. Feed the runs
+-- whose turn it is. Returns how many messages were delayed.
 -- KEYS: cluster:delayed, and the queues that its members name; cluster:paused, and what `feed` touches of its runs
 -- ARGV: how many at most, milliseconds that a delay may take: one that is further off is over, as the clock was set back
 local function due(from, to) return redis.call('ZRANGEBYSCORE', KEYS[1], from, to, 'LIMIT', 0, ARGV[1]) end

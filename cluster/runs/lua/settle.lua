@@ -33,6 +33,7 @@ while at <= #ARGV do
       parts, micros = parts + 1, micros + ARGV[at + 4]
     end
     for _, key in ipairs({KEYS[3], KEYS[9], KEYS[10]}) do redis.call('HDEL', key, chunk) end
+    redis.call('SREM', KEYS[14], chunk) -- the message of a second copy may be lost
     local over = redis.call('HGET', KEYS[15], chunk)
     if over then
       redis.call('HDEL', KEYS[15], chunk)
