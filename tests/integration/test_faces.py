@@ -20,7 +20,7 @@ from cluster.runs import Stores
 from cluster.runs.status import Status
 from tasks.faces import draw
 from tests.kit import faces
-from tests.kit.programs import DATA, RedisServer, Worker, cluster, start_cluster
+from tests.kit.programs import DATA, RedisServer, Worker, admin, cluster, start_cluster
 from tests.kit.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -303,7 +303,7 @@ def test_a_picture_that_was_changed_since_the_run_began_is_not_drawn_for_who_ask
     result = ("result", run, "--broker", nodes.url, source, "--annotate")
     assert cluster(*result, tmp_path / "soon").returncode == 0
     check_drawn(json.loads(done.stdout), source, tmp_path / "soon")
-    stores.ledger.redis.hincrbyfloat(keys.run(run), "started_at", -3600)
+    admin(nodes.url).hincrbyfloat(keys.run(run), "started_at", -3600)
     later = cluster(*result, tmp_path / "later")
     assert later.returncode == errors.ITEMS_MISSING_EXIT_CODE
     for name in EXAMPLES:
