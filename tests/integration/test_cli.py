@@ -41,7 +41,7 @@ def words(tmp_path: Path) -> Path:
         ("submit --job measure {empty}", 2, "nothing for the job measure"),
         ("submit --job measure --seconds nan {words}", 2, "below 2**63"),
         ("submit --job wordcount {words} --broker redis://[::1", 2, "cannot be used"),
-        ("submit --job wordcount {words} --broker redis://host/0?foo=bar", 2, "cannot be used"),
+        ("submit --job wordcount {words} --broker redis://host/0?foo=bar", 2, "has the option foo, which is none of"),
         ("submit --job wordcount {words} --broker redis://:pa/secret@127.0.0.1:1", 2, "%2F"),
         ("submit --job wordcount --chunk-size 0 {words}", 2, "--chunk-size"),
         ("submit --job wordcount --chunk-size 999999999999 {words}", 2, "chunk_size is 999999999999"),
