@@ -22,10 +22,10 @@ NO_BROKER = "redis://cluster-broker-url-is-not-set.invalid:6379/0"
 
 CONTROL = "cluster.nodes.control:Control"
 INSTEAD = {
-    "broker": "set CLUSTER_BROKER_URL (what stands in a command line, everybody on the machine can read)",
+    "broker": "set CLUSTER_BROKER_URL (every user of this machine can read a command line)",
     "result_backend": "results are in the Redis of CLUSTER_BROKER_URL",
     "loader": "settings are those of cluster (README)",
-    "config": "settings are those of cluster: CLUSTER_CONFIG names a file of them",
+    "config": "settings are those of cluster; CLUSTER_CONFIG names their file",
 }
 """Options of `celery` itself -> what to do in their place."""
 TRANSPORTS = {

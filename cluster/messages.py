@@ -34,7 +34,7 @@ MOST_REPLY_BYTES = 8 * 1024 * KiB
 REPLIES = ".reply.celery.pidbox"
 """How the name of a queue for replies ends."""
 MOST_LOST = 2
-"""So many nodes may be lost with a message in hand. It is not given to another one."""
+"""After this number of nodes were lost while they held a message, no other node gets it."""
 MOST_LIMIT_S = 10 * 365 * 24 * 3600
 """No run needs more; a pool's timers know no infinity."""
 MOST_REASON_CHARS = 200

@@ -194,10 +194,10 @@ def warn_of_password(url: str) -> None:
         if "ssl_certfile" in said:  # that is its key
             return
     if len(password or "") < SAFE_PASSWORD_CHARS and not all(map(_is_loopback, hosts)):
-        has = f"a password of fewer than {SAFE_PASSWORD_CHARS} characters" if password else "no password"
+        short = f"a password of fewer than {SAFE_PASSWORD_CHARS} characters: anyone who guesses it"
         log.warning(
-            "Redis at %s has %s, and whoever guesses it can run work on your machines (`openssl rand -hex 16`)",
-            masked(url), has, extra={"event": "weak-password"},
+            "Redis at %s has %s can run work on your machines (`openssl rand -hex 16` makes a password)",
+            masked(url), short if password else "no password: anyone who reaches it", extra={"event": "weak-password"},
         )  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def refused_by_all(found: Status, there: Iterable[Node]) -> str:
     serving = {node.name for node in there if node.state == "online" and found.label in node.jobs}
     if found.state != "running" or found.chunks_running or not serving or not serving <= found.refusals.keys():
         return ""
-    return f"no node takes what is left of it: {count(len(serving), 'node')} that could, refused; another one is needed"
+    return f"no node takes the rest of this run: all that can do the job refused ({count(len(serving), 'node')})"
 
 
 def story(events: Sequence[Event], found: Status) -> str:
@@ -145,7 +145,7 @@ def nodes(found: Sequence[Node], width: int | None = None) -> str:
             ]
     for node in found:
         if node.refused and node.state != "gone":
-            lines.append(logs.plain(f"{node.name} has refused messages that are not in order: {node.refused}"))
+            lines.append(logs.plain(f"{node.name} has refused {count(node.refused, 'malformed message')}"))
     return "\n".join(lines)
 
 

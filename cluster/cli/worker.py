@@ -26,12 +26,14 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 )
 @click.option("-n", "--name", metavar="NAME", help="Name of the node; %h is the host's. By default worker@%h.")
 @click.option(
-    "-c", "--slots", type=click.IntRange(min=1), metavar="N", help="Slots; by default by cores and free memory."
+    "-c", "--slots", type=click.IntRange(min=1), metavar="N", help="Number of slots; by default by cores and memory."
 )
 @click.option(
-    "-Q", "--queues", metavar="LIST", help="Only these queues, with commas; that of the job ocr is cluster.ocr."
+    "-Q", "--queues", metavar="LIST", help="Serve these queues only, separated by commas; the job ocr has cluster.ocr."
 )
-@click.option("--loglevel", type=click.Choice(LEVELS, case_sensitive=False), help="Least weight of log lines; INFO.")
+@click.option(
+    "--loglevel", type=click.Choice(LEVELS, case_sensitive=False), help="Log from this level on; by default INFO."
+)
 @click.option("--logfile", type=shared.PATH, metavar="FILE", help="Write log lines there; by default to stderr.")
 @shared.broker
 @click.pass_context

@@ -108,7 +108,7 @@ def _state(folder: Path) -> tuple[int, str]:
         said: Any = json.loads(file.read_bytes())
         port, password = said["port"], said["password"]
         if not (type(port) is int and 0 <= port < 2**16 and PASSWORD.fullmatch(password)):
-            raise ValueError("port or password is none")
+            raise ValueError("it has no valid port or password")
     except (OSError, ValueError, TypeError, LookupError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise errors.UsageError(

@@ -209,4 +209,4 @@ def _unknown(name: str, queues: Collection[str]) -> str:
     """The sentence about a queue that was given by ``-Q`` and is of no job; ``queues`` are those of the jobs."""
     near = difflib.get_close_matches(keys.queue(name.removeprefix(keys.QUEUE)), queues, 1)
     hint = f"did you mean -Q {near[0]}?" if near else f"the jobs here have {', '.join(queues)}"
-    return f"no job has the queue {name}, so this node serves no run by it; {hint}"
+    return f"no job has the queue {name}, so it brings this node no work; {hint}"

@@ -287,7 +287,7 @@ class _Work:
             return
         if (size := self._job.largest_picture(items, options)) > most:
             raise _TooLarge(
-                f"does no pictures of over {most} megapixels (CLUSTER_MAX_MEGAPIXELS); here is one of {size:.0f}"
+                f"refuses pictures of over {most} megapixels (CLUSTER_MAX_MEGAPIXELS); this run has one of {size:.0f}"
             )
 
     def _fetch(
@@ -411,7 +411,7 @@ def over_time_limit(config: Settings, limit_s: float) -> str:
     most_s = config.max_time_limit_s
     if most_s is None or limit_s - config.chunk_time_grace_s <= most_s:
         return ""
-    return f"works on no chunk for over {most_s} s (CLUSTER_MAX_TIME_LIMIT_S); here they may take {limit_s:.0f} s"
+    return f"refuses chunks that may take over {most_s} s (CLUSTER_MAX_TIME_LIMIT_S); this run allows {limit_s:.0f} s"
 
 
 def _check(job: Job, value: Any, names: Sequence[str]) -> None:

@@ -73,7 +73,7 @@ def of_run(run: str, job: Job, stores: Stores, max_bytes: int) -> Iterator[Any]:
                 job.check_part(value)
             except ValueError as error:
                 raise errors.RunFailed(
-                    f"the result of the run {run} is damaged: the part {level}:{number} is none of the job {job.name}:"
+                    f"the result of the run {run} is damaged: the part {level}:{number} is not of the job {job.name}:"
                     f" {error}"
                 ) from None
             yield value
@@ -90,5 +90,5 @@ def _ref(entry: bytes) -> Ref:
     except (msgpack.UnpackException, ValueError, TypeError):
         sha256, size_bytes = None, None
     if entry[:1] != BLOB or not isinstance(sha256, str) or not isinstance(size_bytes, int) or size_bytes < 0:
-        raise wire.BadMessage("what the ledger holds of this part is no address")
+        raise wire.BadMessage("the entry of this part in the ledger is not an address")
     return Ref(sha256, size_bytes)

@@ -143,8 +143,8 @@ class Watch:
                     celery_tasks.publish(self._app, label, run, name, limits)
                 published = True
         log.warning(
-            "message %s is dropped: %d nodes were lost with it in hand%s",
-            dropped.id, dropped.lost, "; what its run needs of it is published anew" if published else "",
+            "message %s is dropped: %d nodes were lost while they held it%s",
+            dropped.id, dropped.lost, "; its work is published anew" if published else "",
             extra={"event": "message-dropped", "run": run},
         )  # fmt: skip
 

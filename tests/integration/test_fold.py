@@ -187,7 +187,7 @@ def test_forged_folds_are_not_joined_and_named_by_the_result(stores: Stores, cli
     assert run.fold(1, 0) == "large enough"
     run.end_split(FAN_IN, FAN_IN)
     assert run.status.state == "done"
-    with pytest.raises(errors.RunFailed, match=r"damaged: the part 0:7 is none of the job lengths: .* limit is"):
+    with pytest.raises(errors.RunFailed, match=r"damaged: the part 0:7 is not of the job lengths: .* limit is"):
         run.result()
 
 

@@ -219,7 +219,7 @@ def test_a_time_limit_over_the_owners_is_left_to_others(stores: Stores) -> None:
     assert isinstance(ended, map_chunk.TryAgain)
     assert (ended.delay_s, ended.chunks) == (map_chunk.ELSEWHERE_S, (0,))
     assert run.status.refusals == {
-        "worker@small": "works on no chunk for over 100 s (CLUSTER_MAX_TIME_LIMIT_S); here they may take 131 s"
+        "worker@small": "refuses chunks that may take over 100 s (CLUSTER_MAX_TIME_LIMIT_S); this run allows 131 s"
     }
     assert run.events()[-1] == ("refused", "")
     assert (run.status.retries, stores.ledger.running(run.run)) == (0, [])
@@ -241,7 +241,7 @@ def test_a_picture_over_the_owners_limit_is_left_to_others(asked: int, refuses: 
     ended = map_chunk.run(MapMessage(run=run.run, chunks=large), job, stores, config, on("small"))
     if refuses:
         assert isinstance(ended, map_chunk.TryAgain)
-        assert "does no pictures of over 2 megapixels (CLUSTER_MAX_MEGAPIXELS); here is one of 3" in ended.reason
+        assert "refuses pictures of over 2 megapixels (CLUSTER_MAX_MEGAPIXELS); this run has one of 3" in ended.reason
         assert (run.status.retries, stores.ledger.running(run.run)) == (0, [])
         assert map_chunk.run(MapMessage(run=run.run, chunks=large), job, stores, CONFIG, on("n2")) == "settled now"
     else:

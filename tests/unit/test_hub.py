@@ -49,10 +49,10 @@ def test_the_programs_of_one_that_was_killed_are_waited_for(
         ("", "Expecting value"),
         ("[]", "list indices must be"),
         ('{"port": 1}', "'password'"),
-        ('{"port": 99999, "password": "abcdefghijklmnop"}', "port or password is none"),
-        ('{"port": true, "password": "abcdefghijklmnop"}', "port or password is none"),
-        ('{"port": 1, "password": "short"}', "port or password is none"),
-        ('{"port": 1, "password": "abcdefghijklmnop\\nuser x on nopass ~* +@all"}', "port or password is none"),
+        ('{"port": 99999, "password": "abcdefghijklmnop"}', "it has no valid port or password"),
+        ('{"port": true, "password": "abcdefghijklmnop"}', "it has no valid port or password"),
+        ('{"port": 1, "password": "short"}', "it has no valid port or password"),
+        ('{"port": 1, "password": "abcdefghijklmnop\\nuser x on nopass ~* +@all"}', "it has no valid port or password"),
     ],
 )
 def test_a_damaged_folder_is_a_clear_error(said: str | None, why: str, tmp_path: Path) -> None:
