@@ -61,7 +61,7 @@ class FoldMessage(BaseModel):
 
 
 class Expected(BaseModel):
-    """What the ledger keeps of a chunk until its window is folded. A fold checks the part by it: members can forge one."""
+    """What the ledger keeps of a chunk until its window is folded. The fold checks the part by it."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 

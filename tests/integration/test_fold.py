@@ -124,8 +124,8 @@ BOMB = b"\1" + zstandard.ZstdCompressor().compress(b"\xdd" + MANY.to_bytes(4, "b
 FORGED = {
     "a bomb": (b"i" + BOMB, "the limit is"),
     "a bomb of elements": (b"i\0\xdd" + (2**21).to_bytes(4, "big") + b"\x80" * 2**21, "array_len"),
-    "no part": (b"nonsense", "no address"),
-    "an address of another kind": (b"b" + msgpack.packb([1, "many"]), "no address"),
+    "no part": (b"nonsense", "not an address"),
+    "an address of another kind": (b"b" + msgpack.packb([1, "many"]), "not an address"),
     "an address of too much": (b"b" + msgpack.packb(["0" * 64, 2**40]), "the limit is"),
     "no mapping": (b"i" + wire.pack(7), "maps no items"),
     "the name of another chunk": (b"i" + wire.pack({"item 0": "forged"}), "'item 0', which is none of its items"),
