@@ -112,7 +112,11 @@ def _loaded(folder: str) -> Callable[[bytes, int, int], list[Guess]]:
         declared = graph.read(data)
         output = _output(declared, wanted)
         axes = _axes(declared, wanted)
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what it prints is in its exceptions as well
+        # What it prints is in its exceptions as well. The place of the setting changed after 4.12.
+        if hasattr(cv2, "setLogLevel"):
+            cv2.setLogLevel(0)
+        else:
+            cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         # From memory, so that what was looked into is what is used.
         net = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
     except cv2.error as error:
