@@ -9,18 +9,20 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import redis
 from redis._parsers.base import BaseParser
 from redis.backoff import NoBackoff
+from redis.commands.core import Script
 from redis.connection import parse_url
 from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
     NoPermissionError,
+    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     TryAgainError,
@@ -40,6 +42,8 @@ BUFFERED_BYTES = 8 * 2**20
 SLOWEST_BYTES_PER_S = 64 * 1024
 """Of what may still be on its way, so much is taken to arrive in a second."""
 SLOW_WITHIN_S = 600.0
+MOST_RESTARTS = 3
+"""As often may Redis forget a script within one call of it."""
 CHECK_TIMEOUT_S = 3
 HEALTH_CHECK_S = 3
 FULL_PAUSE_S = 0.5
@@ -131,6 +135,24 @@ Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
 
 
+class Client(redis.Redis):
+    """What ``connect`` gives."""
+
+    def register_script(self, script: Any) -> Script:
+        """A Lua script to call. It is sent once to each Redis that runs it."""
+        return _Script(self, script)
+
+
+class _Script(Script):
+    """Sends itself again where redis-py's sends itself once: Redis may restart between that and the call."""
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        for _ in range(MOST_RESTARTS):
+            with suppress(NoScriptError):
+                return super().__call__(*arguments, **named)
+        return super().__call__(*arguments, **named)
+
+
 def connect(url: str, *, patient: bool = True, timeout_s: float | None = None, name: str | None = None) -> redis.Redis:
     """A client for ``url``; connects on first use, is safe to carry over a fork.
 
@@ -151,7 +173,7 @@ def connect(url: str, *, patient: bool = True, timeout_s: float | None = None, n
         "client_name": name,
     }
     if not url.startswith(SENTINEL):
-        plain = redis.Redis.from_url(url, **options)
+        plain = Client.from_url(url, **options)
         plain.connection_pool.connection_class = STEADY[plain.connection_pool.connection_class]
         if timeout_s is not None:  # what is in a URL wins over what is beside it
             plain.connection_pool.connection_kwargs["socket_timeout"] = timeout_s
@@ -160,6 +182,7 @@ def connect(url: str, *, patient: bool = True, timeout_s: float | None = None, n
     sentinel = Sentinel(found.addresses, sentinel_kwargs=asking(found))  # type: ignore[no-untyped-call]
     client: redis.Redis = sentinel.master_for(  # type: ignore[no-untyped-call]
         found.master,
+        redis_class=Client,
         connection_class=MasterConnection,
         username=found.username,
         password=found.password,

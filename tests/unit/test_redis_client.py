@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import redis
@@ -248,3 +248,20 @@ def test_a_timeout_in_the_url_is_for_what_has_none_of_its_own() -> None:
     url = "redis://h?socket_timeout=60"
     assert redis_client.connect(url).get_connection_kwargs()["socket_timeout"] == 60
     assert redis_client.connect(url, timeout_s=1).get_connection_kwargs()["socket_timeout"] == 1
+
+
+def test_a_script_outlasts_restarts_that_forget_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    forgotten = redis.exceptions.NoScriptError("No matching script. Please use EVAL.")
+    answers: Iterator[Exception | bytes] = iter((*[forgotten] * 3, b"done"))  # redis-py alone calls it twice
+
+    def evalsha(*_: object) -> bytes:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    client = redis_client.connect("redis://h")
+    script = client.register_script("return 'done'")
+    monkeypatch.setattr(client, "evalsha", evalsha)
+    monkeypatch.setattr(client, "script_load", lambda text: script.sha)
+    assert script() == b"done"
