@@ -55,6 +55,12 @@ class Published:
             message = {"headers": {"id": f"{self.run}.{first}" + (f"-{last}" if last > first else "")}}
             stores.ledger.redis.lpush(keys.run(self.run, "outbox"), json.dumps(message))
 
+    def lose_coordinator(self) -> None:
+        """It is gone for so long that what it told holds no more."""
+        self.coordinated = False
+        self._stores.ledger.redis.hset(keys.run(self.run), "share_until_ms", 1)
+        self._stores.ledger.redis.zrem(keys.WAITING, self.run)
+
     def begin(self, chunks: list[int]) -> list[Done]:
         """What a node hands in when it has done those that it may begin."""
         claims = self._stores.ledger.claim(self.run, chunks, "measure", "", WORKER, max_attempts=1, busy_s=60).of
@@ -137,9 +143,16 @@ def test_a_run_whose_chunks_take_long_has_all_slots_to_itself(shared: Stores) ->
 def test_a_run_that_nobody_coordinates_is_done_all_the_same(shared: Stores) -> None:
     run = Published(shared, 200, 5.0)
     run.lease.feed(0.5, 4)
-    shared.ledger.redis.hset(keys.run(run.run), "share_until_ms", 1)
-    run.coordinated = False
+    run.lose_coordinator()
     assert play(shared, [run], 4, 200)[run.run] > 700
+
+
+def test_a_run_that_nobody_coordinates_leaves_others_their_share(shared: Stores) -> None:
+    left, other = Published(shared, 1000, 0.1), Published(shared, 1000, 0.1)
+    left.lease.feed(2, 2)
+    left.lose_coordinator()
+    spent = play(shared, [left, other], 2, 40)
+    assert min(spent[left.run], spent[other.run]) > 0.25 * 2 * 40, spent
 
 
 @pytest.mark.parametrize("joining", [False, True])
@@ -155,7 +168,8 @@ def test_a_run_whose_coordinator_is_lost_in_a_pause_goes_on(joining: bool, share
     assert not redis.exists(QUEUE), "there is no pause"
     delays.release(redis)
     assert not redis.exists(QUEUE)
-    redis.hset(keys.run(run.run), mapping={"due_ms": 1, "share_until_ms": 1})
+    run.lose_coordinator()
+    redis.hset(keys.run(run.run), "due_ms", 1)
     redis.zadd(keys.PAUSED, {run.run: 1}, xx=True)
     redis.zadd(keys.PAUSED, {"of-nobody": 1})
     delays.release(redis)  # as nodes do with each beat

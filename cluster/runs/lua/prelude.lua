@@ -5,7 +5,7 @@ local WAITING = 'cluster:waiting'
 local PAUSED = 'cluster:paused'
 -- A run may have this much work in the queue, for each slot of its share.
 local AHEAD_US = 1e6
--- A run that nobody coordinates counts on these slots at least: nobody tells it of others.
+-- A run that nobody coordinates counts on these slots at least, while no other run waits.
 local UNATTENDED_SLOTS = 32
 local MOST_CHUNKS = 64
 -- Longer than a share holds: see SHARE_S in lease.py.
@@ -61,7 +61,10 @@ local function feed(run, outbox, queued, claims, retention_s)
   local row = redis.call('HMGET', run, 'label', 'chunk_us', 'share', 'share_until_ms', 'slots', 'due_ms')
   local queue, chunk_us, share = 'cluster.' .. row[1], tonumber(row[2]), tonumber(row[3])
   local now = now_ms()
-  if not share or now > tonumber(row[4]) then share = math.max(tonumber(row[5]) or 0, UNATTENDED_SLOTS) end
+  if not share or now > tonumber(row[4]) then
+    local slots, others = tonumber(row[5]) or 0, redis.call('ZCOUNT', WAITING, string.format('(%.0f', now), '+inf')
+    share = others > 0 and math.max(slots, 1) / (1 + others) or math.max(slots, UNATTENDED_SLOTS)
+  end
   local on_way = redis.call('SCARD', queued) + redis.call('HLEN', claims)
   while message do
     local first, count = chunks_of(message)
