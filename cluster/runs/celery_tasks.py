@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from cluster import broker, errors, keys, redis_client, runs
 from cluster.nodes import identity
 from cluster.runs import fold, map_chunk
-from cluster.runs.records import Limits, Worker
+from cluster.runs.records import Limits, Worker, as_reason
 from cluster.wire import MOST_CHUNKS, FoldMessage, MapMessage
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         except Exception as error:
             # Ours, or a time limit that struck at a bad moment.
             log.exception("run %s, chunks %s", parsed.run, _shown(parsed.chunks), extra={"run": parsed.run})
-            chunks_cut_short(message, "failed", f"{type(error).__name__}: {error}", worker)
+            chunks_cut_short(message, "failed", as_reason(f"{type(error).__name__}: {error}"), worker)
             raise again(self, config.retry_delay_s) from error
         if isinstance(ended, map_chunk.TryAgain):
             rest = MapMessage(run=parsed.run, chunks=list(ended.chunks)).model_dump()
@@ -140,7 +140,7 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         except Retry:
             raise
         except Exception as error:
-            reason = f"joining parts failed: {type(error).__name__}: {error}"
+            reason = as_reason(f"joining parts failed: {type(error).__name__}: {error}")
             attempts = stores().ledger.end_attempt(parsed.run, fold.name(parsed), "failed", worker, reason)
             if attempts is None:
                 return
@@ -148,7 +148,7 @@ def add(app: Celery, job: Job, config: Settings) -> None:
                 log.warning("run %s: %s; trying again", parsed.run, reason, extra={"run": parsed.run})
                 raise again(self, config.retry_delay_s) from error
             log.exception("run %s: %s", parsed.run, reason, extra={"event": "failed", "run": parsed.run})
-            stores().ledger.stop(parsed.run, "failed", reason[: map_chunk.MAX_REASON_CHARS])
+            stores().ledger.stop(parsed.run, "failed", reason)
             return
         if isinstance(ended, FoldMessage):
             publish_fold(app, _label(self), ended, _limits(self))

@@ -13,12 +13,11 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from cluster import errors, keys, wire
 from cluster.job import Job
 from cluster.runs import FAN_IN, Stores, parts
-from cluster.runs.records import FoldInputs, Unusable, Worker
+from cluster.runs.records import FoldInputs, Unusable, Worker, as_reason
 from cluster.settings import Settings
 from cluster.wire import Expected, FoldMessage
 
 log = logging.getLogger(__name__)
-MAX_REASON_CHARS = 500
 NOTHING = object()
 MAX_FAMILY_BYTES = 8 * 2**20
 """Neighbouring folds that are larger together, packed, stay as they are: a result may be any number of
@@ -190,8 +189,7 @@ class _Joining:
             names: Sequence[str] = Expected.unpack(self._inputs.expected[chunk]).names
         except wire.BadMessage:  # then the chunk itself is the one thing that can be named
             names = [f"chunk {chunk}"]
-        reason = f"its part is not what the job {self._job.name} gives: {why}"[:MAX_REASON_CHARS]
-        reason = reason.encode("utf-8", "backslashreplace").decode()
+        reason = as_reason(f"its part is not what the job {self._job.name} gives: {why}")
         log.error(
             "run %s, chunk %s is set aside: %s", self._message.run, chunk, reason,
             extra={"event": "set-aside", "run": self._message.run, "chunk": chunk},

@@ -15,13 +15,12 @@ from cluster import blobs, errors, keys, wire
 from cluster.blobs import Ref
 from cluster.job import Job
 from cluster.runs import Stores, parts
-from cluster.runs.records import MOST_KILLS, Attempts, Claim, Claims, Committed, Done, Piece, Worker
+from cluster.runs.records import MOST_KILLS, Attempts, Claim, Claims, Committed, Done, Piece, Worker, as_reason
 from cluster.settings import Settings
 from cluster.wire import ChunkEntry, MapMessage
 from splitters import Item
 
 MAX_RETRY_DELAY_S = 60.0
-MAX_REASON_CHARS = 500
 ELSEWHERE_S = 1.0
 """A second copy that came to the node of the first goes back, for another one, and may come again after so long."""
 LONG_S = 1.0
@@ -186,7 +185,7 @@ class _Work:
             for chunk, claim in claimed.items():
                 self._failed(chunk, claim.entry, error)
             return None
-        ledger.refuse(self._run, claimed, self._worker, _text(problem))
+        ledger.refuse(self._run, claimed, self._worker, as_reason(problem))
         self._again |= dict.fromkeys(claimed, (ELSEWHERE_S, problem))
         return None
 
@@ -229,7 +228,7 @@ class _Work:
         part = self._job.run_task(items, options)
         names = [entry.names[at] for at in which]
         # Names that are not of this chunk would count against others.
-        told = {name: _text(part.failures[name]) for name in names if name in part.failures}
+        told = {name: as_reason(part.failures[name]) for name in names if name in part.failures}
         return Piece(self._place(part.value, names, entry), {**told, **failures})
 
     def _place(self, value: Any, names: Sequence[str], entry: ChunkEntry) -> bytes:
@@ -344,7 +343,7 @@ class _Work:
 
     def _failed(self, chunk: int, entry: bytes, error: Exception) -> None:
         """It raised."""
-        reason = _text(f"{type(error).__name__}: {error}")
+        reason = as_reason(f"{type(error).__name__}: {error}")
         if isinstance(error, SoftTimeLimitExceeded):
             self._timed_out = True
             reason = "took longer than its time limit (CLUSTER_CHUNK_TIME_LIMIT_S where it was submitted)"
@@ -445,8 +444,3 @@ def _window_of(run: str, chunk: int, stores: Stores) -> int:
     """The window of a chunk whose entry cannot be read."""
     rows = stores.ledger.open_windows(run)
     return next((window for window, chunks in rows.items() if chunk in chunks), 0)
-
-
-def _text(reason: object) -> str:
-    """A reason as it can be stored and shown: short, and UTF-8."""
-    return str(reason)[:MAX_REASON_CHARS].encode("utf-8", "backslashreplace").decode()

@@ -14,6 +14,12 @@ MOST_KILLS = 3
 """A chunk that ended its process so often is set aside: most likely it needs more memory than there is."""
 MOST_LOSSES = 10
 """A chunk whose node was lost so often is set aside, too: it may be what brings them down."""
+MAX_REASON_CHARS = 500
+
+
+def as_reason(error: object) -> str:
+    """Why something is missing or has failed, as it can be stored and shown: short, and UTF-8."""
+    return str(error)[:MAX_REASON_CHARS].encode("utf-8", "backslashreplace").decode()
 
 
 class Worker(NamedTuple):

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+from collections.abc import Iterable
+from contextlib import closing
+from typing import Any
 
 import msgpack
 import pytest
 import redis
 import zstandard
+from celery.exceptions import Retry
 
-from cluster import errors, keys, wire
-from cluster.runs import FAN_IN, Stores, fold, map_chunk
+from cluster import celery_app, errors, keys, settings, wire
+from cluster.runs import FAN_IN, Stores, celery_tasks, delays, fold, map_chunk
 from cluster.runs.records import MOST_KILLS
 from cluster.wire import FoldMessage, MapMessage
 from tests.kit.played_run import CONFIG, JOB, Run, on
@@ -48,6 +53,34 @@ def test_folds_are_folded_when_a_family_is_complete_and_the_result_stays_in_orde
     assert [(level, number) for level, number, _ in stores.ledger.folds(run.run)] == [(1, 0), (0, FAN_IN)]
     run.end_split(FAN_IN + 1, FAN_IN + 1)
     assert list(run.result()) == [f"item {chunk}" for chunk in range(FAN_IN + 1)]
+
+
+def test_whatever_an_aggregator_raises_ends_the_run_with_a_reason(
+    stores: Stores, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)  # processes of pytest cannot tell each other such text
+
+    def aggregate(_: Iterable[Any]) -> Any:
+        raise RuntimeError(f"odd \udcff {'x' * 1000}")
+
+    run = Run(stores)
+    run.do(0, 1)
+    config = settings.load(broker_url=redis_url, max_attempts=2)
+    with closing(celery_app.build(config)) as app:
+        celery_tasks.add(app, dataclasses.replace(JOB, aggregate=aggregate), config)
+        task = app.tasks[f"cluster.{JOB.name}.fold"]
+        message = {"run": run.run, "level": 0, "number": 0}
+        task.push_request(
+            id=f"{run.run}.fold.0.0", args=(message,), kwargs={}, called_directly=False, hostname="worker@n1",
+            delivery_info={"exchange": "", "routing_key": f"cluster.test-{run.run}"},
+        )  # fmt: skip
+        with pytest.raises(Retry):
+            task.run(message)
+        task.run(message)
+        task.pop_request()
+    delays.drop(stores.ledger.redis, {run.run})
+    assert run.status.state == "failed"
+    assert run.status.error.startswith(r"joining parts failed: RuntimeError: odd \udcff xxx")
 
 
 def test_large_parts_go_through_the_store_and_leave_nothing_there(stores: Stores, client: redis.Redis) -> None:
