@@ -16,7 +16,7 @@ from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from kombu.utils.json import dumps
 
-from cluster import messages, redis_client
+from cluster import keys, messages, redis_client
 from cluster.messages import About
 from cluster.runs import delays
 
@@ -318,7 +318,10 @@ class Connected:
                 delays.put(client, key, dumps(message), delay_s)
             elif outbox:
                 name, kept_s = outbox
-                client.pipeline(transaction=False).lpush(name, dumps(message)).expire(name, kept_s).execute()
+                with client.pipeline(transaction=False) as pipe:
+                    pipe.lpush(name, dumps(message)).expire(name, kept_s)
+                    pipe.zadd(keys.PAUSED, {keys.run_of(name): 0}, nx=True)  # we may be lost before we feed
+                    pipe.expire(keys.PAUSED, kept_s).execute()
             else:
                 client.rpush(key, dumps(message))
 

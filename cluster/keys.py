@@ -35,7 +35,7 @@
 | cluster:demand              | zset   | "label run" -> when it was entered: what running runs need of nodes |
 | cluster:delayed             | zset   | queue and message -> when it goes there, in ms since 1970 by Redis's clock |
 | cluster:waiting             | zset   | run with chunks that wait for nodes -> until when it counts, in ms since 1970 |
-| cluster:paused              | zset   | run whose outbox waits -> when nodes look at it again, in ms since 1970 |
+| cluster:paused              | zset   | run whose outbox waits -> when nodes look at it, in ms since 1970 |
 | cluster:revision            | string | counts changes of demand and bundles: who saw another number looks again |
 | cluster:writable            | string | written, for a second, to see whether Redis takes writes |
 | cluster:unacked:START       | hash   | messages this start of a node holds (kombu's; beside it `:index`, `:mutex`) |

@@ -155,6 +155,15 @@ def test_a_run_that_nobody_coordinates_leaves_others_their_share(shared: Stores)
     assert min(spent[left.run], spent[other.run]) > 0.25 * 2 * 40, spent
 
 
+def test_what_is_published_before_the_coordinator_is_lost_is_done(shared: Stores, redis_url: str) -> None:
+    run = Published(shared, 0, 1.0)
+    with closing(celery_app.build(settings.load(broker_url=redis_url))) as app:
+        celery_tasks.publish_window(app, "measure", run.run, 0, [range(2)])
+    assert shared.ledger.redis.llen(QUEUE) == 0
+    delays.release(shared.ledger.redis)
+    assert shared.ledger.redis.llen(QUEUE) == 1
+
+
 @pytest.mark.parametrize("joining", [False, True])
 def test_a_run_whose_coordinator_is_lost_in_a_pause_goes_on(joining: bool, shared: Stores) -> None:
     redis, run = shared.ledger.redis, Published(shared, 5, 2.0)
