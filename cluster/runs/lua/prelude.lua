@@ -51,10 +51,10 @@ local function chunks_of(message)
   return tonumber(first), count
 end
 
--- Move messages of a run from its outbox to the queue. In the queue and with the nodes are at most as many chunks as
--- the run's share of the slots takes one message and AHEAD_US for. A message that is more than that, as the share is
--- less than a slot, goes by itself, and the next one not before the share has taken the time for it. `release.lua` goes
--- on with a run that nobody has fed for WAKE_MS, or whose pause is over: its coordinator may be lost.
+-- Move messages of a run from its outbox to the queue. Of each run, the queue and the nodes hold as many chunks as the
+-- slots of its share work on in the time of one message and AHEAD_US. With a share of less than a slot a message of long
+-- chunks is more than that: it goes alone, and the next one when the share has had the time for it. A run whose outbox
+-- waits stands in PAUSED, so that the beats of nodes go on with it if its coordinator is lost (`release.lua`).
 local function feed(run, outbox, queued, claims, retention_s)
   local message = redis.call('LINDEX', outbox, -1)
   if not message then return end
