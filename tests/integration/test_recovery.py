@@ -156,11 +156,12 @@ def test_a_message_whose_note_came_late_goes_back_although_its_node_lives(
     broker: str, tmp_path: Path, stores: Stores
 ) -> None:
     """The node gave up the connection while it noted what it had taken; Redis got the note afterwards."""
-    source = texts(tmp_path / "in", 4)
+    source = texts(tmp_path / "in", 12)
     client, queue = stores.ledger.redis, keys.queue("measure")
     with Worker("alive", broker, tmp_path, "-c", "1"):
         [start] = wait_until("the node is known", stores.nodes.starts)
-        with start_cluster("submit", "--job", "measure", "--seconds", "1", source, "--broker", broker) as submit:
+        short = ("--chunk-size", "1", "--seconds", "0.2")  # so that some of them wait in the queue
+        with start_cluster("submit", "--job", "measure", *short, source, "--broker", broker) as submit:
             taken: Any = wait_until("one waits", lambda: client.rpop(queue))
             note = json.dumps([json.loads(taken), "", queue])
             client.hset(keys.unacked(start.start), "late", note)
