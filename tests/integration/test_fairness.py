@@ -208,6 +208,26 @@ def test_messages_that_cannot_be_read_do_not_hold_up_a_run(shared: Stores) -> No
     assert (shared.ledger.redis.llen(QUEUE), shared.ledger.redis.llen(outbox)) == (2, 0)
 
 
+def test_odd_values_in_shared_keys_hold_up_no_run(shared: Stores) -> None:
+    client, until_s = shared.ledger.redis, 10
+    run, alone = Published(shared, 4, 1.0), Published(shared, 4, 1.0)
+    alone.lose_coordinator()
+    for odd in (keys.WAITING, keys.PAUSED, keys.DELAYED):
+        client.set(odd, "odd")
+    alone.begin([0])  # a claim feeds the run, with those keys as they are
+    assert delays.release(client) == 0
+    play(shared, [run, alone], 1, until_s)
+    assert [shared.ledger.progress(one.run).chunks_settled for one in (run, alone)] == [4, 4]
+
+
+def test_runs_forged_as_waiting_take_no_share_for_long(shared: Stores) -> None:
+    run = Published(shared, 100, 1.0)
+    shared.ledger.redis.zadd(keys.WAITING, {f"forged-{at}": 1e15 for at in range(99)})
+    shared.ledger.create("forged-0", "measure", "", {}, "test")
+    assert run.lease.feed(2, 2) == []
+    assert shared.ledger.redis.zrange(keys.WAITING, 0, -1) == [run.run.encode()]
+
+
 def test_parts_are_joined_before_further_chunks_are_begun(shared: Stores, redis_url: str) -> None:
     with closing(celery_app.build(settings.load(broker_url=redis_url))) as app:
         for chunk in range(3):

@@ -10,11 +10,14 @@ if state[1] ~= 'running' then
 end
 if state[2] ~= ARGV[1] then return {'fenced'} end
 local now, run = now_ms(), id_of(KEYS[1])
+local until_ms = string.format('%.0f', now + ARGV[4])
+by_score(KEYS[5], '-inf', '+inf', 'LIMIT', 0, 1) -- it is a sorted set from here on
 redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', now) -- first what needs no memory: then a full Redis takes the rest, too
-redis.call('HSET', KEYS[1], 'share', ARGV[2], 'slots', ARGV[3], 'share_until_ms', string.format('%.0f', now + ARGV[4]))
+redis.call('ZREMRANGEBYSCORE', KEYS[5], '(' .. until_ms, '+inf') -- forged, or by a clock that was set back since
+redis.call('HSET', KEYS[1], 'share', ARGV[2], 'slots', ARGV[3], 'share_until_ms', until_ms)
 feed(KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[5])
 if redis.call('LLEN', KEYS[2]) + redis.call('SCARD', KEYS[3]) > 0 then
-  redis.call('ZADD', KEYS[5], string.format('%.0f', now + ARGV[4]), run)
+  redis.call('ZADD', KEYS[5], until_ms, run)
   redis.call('PEXPIRE', KEYS[5], ARGV[4])
 else
   redis.call('ZREM', KEYS[5], run)

@@ -8,6 +8,8 @@ local AHEAD_US = 1e6
 -- A run that nobody coordinates counts on these slots at least, while no other run waits.
 local UNATTENDED_SLOTS = 32
 local MOST_CHUNKS = 64
+-- Beyond this number of waiting runs, a share is no smaller.
+local MOST_WAITING = 1000
 -- Longer than a share holds: see SHARE_S in lease.py.
 local WAKE_MS = 6000
 
@@ -23,12 +25,20 @@ local function note(events, retention_s, event, ...)
   redis.call('EXPIRE', events, retention_s)
 end
 
+-- Members of a sorted set. Anybody may have written another kind of value under its name: that goes.
+local function by_score(key, ...)
+  local found = redis.pcall('ZRANGEBYSCORE', key, ...)
+  if not found.err then return found end
+  redis.call('UNLINK', key)
+  return {}
+end
+
 local function id_of(run) return string.sub(run, #RUN + 1) end
 
 -- The run is over, and waits for no slot.
 local function finish(run, events, retention_s, state, why)
-  redis.call('ZREM', WAITING, id_of(run))
-  redis.call('ZREM', PAUSED, id_of(run))
+  redis.pcall('ZREM', WAITING, id_of(run))
+  redis.pcall('ZREM', PAUSED, id_of(run))
   redis.call('HSET', run, 'state', state, 'finished_at', string.format('%.3f', now_ms() / 1000))
   if why ~= '' then redis.call('HSET', run, 'error', why) end
   note(events, retention_s, state, 'why', why)
@@ -62,7 +72,8 @@ local function feed(run, outbox, queued, claims, retention_s)
   local queue, chunk_us, share = 'cluster.' .. row[1], tonumber(row[2]), tonumber(row[3])
   local now = now_ms()
   if not share or now > tonumber(row[4]) then
-    local slots, others = tonumber(row[5]) or 0, redis.call('ZCOUNT', WAITING, string.format('(%.0f', now), '+inf')
+    local slots = tonumber(row[5]) or 0
+    local others = #by_score(WAITING, string.format('(%.0f', now), '+inf', 'LIMIT', 0, MOST_WAITING)
     share = others > 0 and math.max(slots, 1) / (1 + others) or math.max(slots, UNATTENDED_SLOTS)
   end
   local on_way = redis.call('SCARD', queued) + redis.call('HLEN', claims)
@@ -75,7 +86,7 @@ local function feed(run, outbox, queued, claims, retention_s)
       if chunk_us then fits = (on_way + count) * chunk_us <= share * (count * chunk_us + AHEAD_US) end
       local due = tonumber(row[6] or 0)
       if not fits and (on_way > 0 or now < due) then
-        redis.call('ZADD', PAUSED, string.format('%.0f', on_way > 0 and now + WAKE_MS or due), id_of(run))
+        redis.pcall('ZADD', PAUSED, string.format('%.0f', on_way > 0 and now + WAKE_MS or due), id_of(run))
         redis.call('EXPIRE', PAUSED, retention_s)
         break
       end

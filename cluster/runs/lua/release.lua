@@ -2,7 +2,7 @@
 -- whose turn it is. Returns how many messages were delayed.
 -- KEYS: cluster:delayed, and the queues that its members name; cluster:paused, and what `feed` touches of its runs
 -- ARGV: how many at most, milliseconds that a delay may take: one that is further off is over, as the clock was set back
-local function due(from, to) return redis.call('ZRANGEBYSCORE', KEYS[1], from, to, 'LIMIT', 0, ARGV[1]) end
+local function due(from, to) return by_score(KEYS[1], from, to, 'LIMIT', 0, ARGV[1]) end
 local now = now_ms()
 local found = due('-inf', string.format('%.0f', now))
 if #found == 0 then found = due(string.format('(%.0f', now + ARGV[2]), '+inf') end
@@ -11,7 +11,7 @@ for _, member in ipairs(found) do
   local queue, message = string.match(member, '^([^\n]+)\n(.*)$')
   if queue then redis.pcall('RPUSH', queue, message) end -- who forges a name must not hold up the others
 end
-for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', now), 'LIMIT', 0, ARGV[1])) do
+for _, name in ipairs(by_score(KEYS[2], '-inf', string.format('%.0f', now), 'LIMIT', 0, ARGV[1])) do
   redis.call('ZREM', KEYS[2], name)
   local run = RUN .. name
   local kept_ms = redis.pcall('PTTL', run .. ':outbox')
