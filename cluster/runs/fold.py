@@ -126,7 +126,7 @@ class _Joining:
         """All parts joined; ``NOTHING`` where there are none to join.
 
         Raises:
-            wire.BadMessage: One of a fold's folds cannot be used.
+            wire.BadMessage: One of a fold's folds cannot be used, or all attempts to join them failed.
             errors.BlobError: Bytes are gone or wrong, and there are attempts left.
         """
         if all(entry == parts.NOTHING for entry in self._inputs.entries.values()):
@@ -135,8 +135,12 @@ class _Joining:
             return self._job.aggregate(self._load())
         except (redis.RedisError, errors.BlobError, wire.BadMessage, SoftTimeLimitExceeded):
             raise
-        except Exception:
-            if self._message.level or not self._find_odd_ones():
+        except Exception as error:
+            if self._message.level:
+                if self._inputs.attempts.failed + 1 < self._config.max_attempts:
+                    raise
+                raise wire.BadMessage(f"{type(error).__name__}: {error}") from error
+            if not self._find_odd_ones():
                 raise
         return self._job.aggregate(self._load())
 

@@ -224,6 +224,21 @@ def test_forged_folds_are_not_joined_and_named_by_the_result(stores: Stores, cli
         run.result()
 
 
+def test_folds_that_contradict_each_other_stay_unjoined(stores: Stores, client: redis.Redis) -> None:
+    run = Run(stores, windows=FAN_IN, window_chunks=1)
+    for chunk in range(FAN_IN):
+        run.do(chunk)
+        run.fold(0, chunk)
+    client.hset(keys.run(run.run, "folds"), "0:7", b"i" + wire.pack({"item 6": "forged"}))
+    for _ in range(CONFIG.max_attempts - 1):  # it may be the node's fault
+        with pytest.raises(ValueError, match="item 6"):
+            run.fold(1, 0)
+        stores.ledger.end_attempt(run.run, "fold 1:0", "failed", on("n1"), "cannot be joined")
+    assert run.fold(1, 0) == "large enough"
+    run.end_split(FAN_IN, FAN_IN)
+    assert run.status.state == "done"
+
+
 @pytest.mark.parametrize("name", ["nonsense", "99:0", "0:-1"])
 def test_a_fold_of_another_name_is_an_error(name: str, stores: Stores, client: redis.Redis) -> None:
     run = Run(stores)
