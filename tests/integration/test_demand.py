@@ -24,7 +24,7 @@ from cluster.runs import Stores, demand
 from tests.kit.bundle_laws import unused
 from tests.kit.jobs.cluster_testjobs import PICKY, TAGGED
 from tests.kit.programs import Program, RedisServer, start_cluster
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import line_with, wait_until
 
 AXE, SAW = "picky@axe;firm", "picky@saw;firm"
 
@@ -148,7 +148,7 @@ def waiting(redis_url: str, stores: Stores, tmp_path: Path) -> Iterator[Program]
     arguments = ("submit", "--job", "picky", "--tool", "saw", tmp_path / "text.txt", "--if-no-node", "fail")
     with start_cluster(*arguments, "--broker", redis_url) as submit:
         assert submit.stderr is not None
-        assert any("waiting for slow@test" in line for line in submit.stderr)
+        line_with("waiting for slow@test", submit.stderr)
         for _ in range(3):  # it takes its time
             time.sleep(0.3)
             node(stores, missing={SAW: PENDING})

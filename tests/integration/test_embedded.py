@@ -18,7 +18,7 @@ import pytest
 from cluster import catalog, errors, local, redis_client
 from cluster.local import LocalCluster, folder
 from tests.kit.programs import JOBS, Program, cluster, environment, find_redis, mark, marked, start_cluster
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import line_with, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -163,7 +163,7 @@ def test_what_a_killed_submitter_and_guard_left_goes_when_the_next_cluster_start
     [left] = [path for path in place.files if (path / folder.LOCK).exists()]
     with start_cluster("up", "--no-worker", settings=place.settings) as up:
         assert up.stdout is not None
-        assert up.stdout.readline().startswith("export ")
+        line_with("export ", up.stdout)
         assert not left.exists()
         [living] = [path for path in place.files if (path / folder.LOCK).exists()]
         (tmp_path / "words.txt").write_text("some words")
@@ -190,8 +190,7 @@ def test_up_keeps_a_cluster_that_others_use_until_ctrl_c(place: Place, tmp_path:
     source = texts(tmp_path, 5)
     with start_cluster("up", settings=place.settings) as up:
         assert up.stdout is not None
-        line = up.stdout.readline()
-        assert line.startswith("export CLUSTER_BROKER_URL=redis://:")
+        line = line_with("export CLUSTER_BROKER_URL=redis://:", up.stdout)
         url = line.strip().partition("=")[2]
         done = cluster("submit", "--job", "measure", source, settings={"CLUSTER_BROKER_URL": url})
         assert done.returncode == 0, done.stderr
@@ -322,11 +321,11 @@ def test_what_nobody_can_read_is_an_error() -> None:
 def test_a_cluster_goes_on_without_its_own_worker(place: Place) -> None:
     with start_cluster("up", settings=place.settings) as up:
         assert up.stdout is not None
-        url = up.stdout.readline().strip().partition("=")[2]
+        url = line_with("export ", up.stdout).strip().partition("=")[2]
         wait_until("its worker is there", lambda: json.loads(cluster("nodes", "--json", "--broker", url).stdout))
         assert cluster("shutdown", "--broker", url).returncode == 0
         assert up.stderr is not None
-        assert any("has ended (it was asked to); the cluster goes on" in line for line in up.stderr)
+        line_with("has ended (it was asked to); the cluster goes on", up.stderr)
         assert cluster("runs", "--broker", url).returncode == 0
         up.send_signal(signal.SIGINT)
         up.communicate(timeout=30)

@@ -8,6 +8,7 @@ import pty
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -18,7 +19,7 @@ from cluster.local import LocalCluster, hub
 from tests.kit.held import Held
 from tests.kit.jobs.cluster_testjobs import MEASURE
 from tests.kit.programs import Program, Worker, environment, find_redis, mark, marked, start_cluster
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import line_with, wait_until
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_data_that_redis_cannot_read_is_named(tmp_path: Path) -> None:
 
 def url_of(up: Program) -> str:
     assert up.stdout is not None
-    return up.stdout.readline().strip().partition("=")[2]
+    return line_with("export ", up.stdout).strip().partition("=")[2]
 
 
 @pytest.mark.slow
@@ -91,24 +92,28 @@ def test_ctrl_c_during_a_run_must_be_meant(marks: dict[str, str], tmp_path: Path
         os.execve(command[0], command, environment(**marks))
     said = b""
 
-    def hears(words: bytes) -> bool:
-        nonlocal said
-        while words not in said:
-            said += os.read(terminal, 4096)
-        return True
+    os.set_blocking(terminal, False)
 
-    assert hears(b"Ctrl-C ends it")
+    def hear(words: bytes) -> None:
+        def heard() -> bool:
+            nonlocal said
+            with suppress(OSError):  # it says nothing now, or has ended
+                said += os.read(terminal, 4096)
+            return words in said
+
+        wait_until(f"it says {words!r}", heard)
+
+    hear(b"Ctrl-C ends it")
     url = next(word for word in said.decode().split() if "redis://" in word).partition("=")[2]
     ledger = runs.connect(settings.load(broker_url=url)).ledger
     ledger.create("measure-1", "measure", "", {}, "a test", MEASURE.label)
     wait_until("it coordinates the run, so it is up", lambda: ledger.status("measure-1").coordinator)
     os.write(terminal, b"\x03")
-    assert hears(b"Ctrl-C again within 10 s ends it")
+    hear(b"Ctrl-C again within 10 s ends it")
     assert b"measure-1 (0 of ? done): this is lost with the cluster" in said
     assert psutil.pid_exists(pid)
     redis_client.check(url)
     os.write(terminal, b"\x03")
-    assert hears(b"ending the cluster")
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+    hear(b"ending the cluster")
+    assert psutil.Process(pid).wait(timeout=30) == 0
     os.close(terminal)

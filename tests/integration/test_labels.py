@@ -23,7 +23,7 @@ from cluster.runs import Stores, demand
 from tests.kit.jobs.cluster_testjobs import PICKY, TAGGED
 from tests.kit.looking import published
 from tests.kit.programs import MARK, Worker, admin, cluster, start_cluster
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import line_with, wait_until
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_a_run_that_no_node_can_serve_says_what_each_lacks_and_goes_on_when_one_
         assert "bare@test: it has no drill" in failed.stderr
         with start_cluster("submit", "--job", "picky", "--tool", "drill", source, "--broker", redis_url) as waiting:
             assert waiting.stderr is not None
-            assert any("bare@test: it has no drill" in line for line in waiting.stderr)
+            line_with("bare@test: it has no drill", waiting.stderr)
             with node("late", redis_url, tmp_path, "drill"):
                 out, err = waiting.communicate(timeout=30)
             assert waiting.returncode == 0, err

@@ -20,7 +20,7 @@ from cluster.nodes import _own_name, identity
 from cluster.nodes.registry import CLIENT, FORGET_S, GONE_S, Facts, Node, Registry
 from tests.kit.held import Held
 from tests.kit.programs import DATA, RedisServer, Worker, admin, cluster, start_cluster
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import line_with, wait_until
 
 
 @pytest.fixture
@@ -193,8 +193,7 @@ def test_a_run_that_no_node_can_do_says_so_at_once_and_waits_or_fails_as_told(br
         assert cluster("runs", "--json", "--broker", broker).stdout == "[]\n"
         with start_cluster(*submit) as waiting:
             assert waiting.stderr is not None
-            lines = iter(waiting.stderr.readline, "")
-            assert any("no node of this cluster can do the job measure" in line for line in lines)
+            line_with("no node of this cluster can do the job measure", waiting.stderr)
             with Worker("late", broker, tmp_path):
                 out, _ = waiting.communicate(timeout=60)
         assert waiting.returncode == 0

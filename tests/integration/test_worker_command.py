@@ -16,7 +16,7 @@ import pytest
 from cluster import errors, runs, settings
 from cluster.local import redis_server
 from tests.kit.programs import LOOPBACK, RedisServer, cluster, environment, start_cluster
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import line_with, wait_until
 
 ELSEWHERE = f"redis://{LOOPBACK}:1/0"
 
@@ -87,8 +87,7 @@ def test_cluster_flower_asks_for_a_password_in_any_case(broker: str) -> None:
     with start_cluster("flower", "--port", str(port), "--broker", broker) as flower:
         try:
             assert flower.stderr
-            said = flower.stderr.readline()
-            assert said.startswith("user and password: cluster:")
+            said = line_with("user and password: cluster:", flower.stderr)
             wait_until("it asks", lambda: status_of(port, "") == 401)
             assert status_of(port, said.split()[-1]) == 200
         finally:
