@@ -13,29 +13,21 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from cluster import celery_app, keys, messages, nodes, runs, settings
+from cluster import celery_app, keys, messages, nodes, settings
 from cluster.broker import Connected, QoS
 from cluster.nodes.registry import Facts, Start
 from cluster.runs import Stores, celery_tasks
 from cluster.runs.watch import Watch
 from tests.kit import looking
-from tests.kit.programs import RedisServer, Worker, admin, cluster, start_cluster
+from tests.kit.programs import Worker, cluster, emptied, start_cluster
 from tests.kit.waiting import wait_until
 
 QUEUE = keys.queue("measure")
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server.url
-
-
 @pytest.fixture
 def stores(broker: str) -> Stores:
-    stores = runs.connect(settings.load(broker_url=broker))
-    admin(broker).flushall()
-    return stores
+    return emptied(broker)
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ import kombu.exceptions
 import psutil
 import pytest
 
-from cluster import catalog, celery_app, keys, nodes, runs, session, settings
+from cluster import catalog, celery_app, keys, nodes, session, settings
 from cluster.runs import Stores, celery_tasks, map_chunk, pace, parts
 from splitters import Chunk
 from tests.kit.looking import begun, no_message_is_left, published
-from tests.kit.programs import RedisServer, Worker, admin, cluster, start_cluster
+from tests.kit.programs import Worker, admin, cluster, emptied, start_cluster
 from tests.kit.waiting import wait_until
 
 KILLED_S = 2.0
@@ -28,17 +28,9 @@ SLACK_S = 10.0
 """This machine may be busy with other things; the battle test measures without."""
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server.url
-
-
 @pytest.fixture
 def stores(broker: str) -> Stores:
-    stores = runs.connect(settings.load(broker_url=broker))
-    admin(broker).flushall()
-    return stores
+    return emptied(broker)
 
 
 def texts(folder: Path, number: int, text: str = "") -> Path:

@@ -8,23 +8,16 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cluster import errors, runs, settings
 from cluster.local import redis_server
-from tests.kit.programs import LOOPBACK, RedisServer, cluster, environment, start_cluster
+from tests.kit.programs import LOOPBACK, cluster, environment, start_cluster
 from tests.kit.waiting import line_with, wait_until
 
 ELSEWHERE = f"redis://{LOOPBACK}:1/0"
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server.url
 
 
 def celery(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:

@@ -17,8 +17,9 @@ import psutil
 import pytest
 import redis
 
-from cluster import errors, redis_client
+from cluster import errors, redis_client, runs, settings
 from cluster.local import HEEDLESS, redis_server
+from cluster.runs import Stores
 from tests.kit.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,6 +129,12 @@ class RedisServer:
 def admin(url: str) -> redis.Redis:
     """A client of a ``RedisServer`` that may do everything."""
     return redis_client.connect(url.replace("redis://:", "redis://admin:"), patient=False)
+
+
+def emptied(url: str) -> Stores:
+    """The stores of a ``RedisServer``, in which nothing is any more."""
+    admin(url).flushall()
+    return runs.connect(settings.load(broker_url=url))
 
 
 class Worker:
