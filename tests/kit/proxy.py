@@ -22,13 +22,13 @@ class Proxy:
 
     While it holds, nothing passes: no byte, no end of stream, no new connection, as with an unplugged cable. What
     was held passes when it lets go, as TCP would send it again. With ``tls`` its own port is encrypted. With
-    ``bytes_per_s`` each direction of each connection is as slow as that.
+    ``bytes_per_s`` each direction of each connection is as slow as that; it may be set anew while bytes pass.
     """
 
     def __init__(
         self, host: str, port: int, tls: ssl.SSLContext | None = None, bytes_per_s: float | None = None
     ) -> None:
-        self._bytes_per_s = bytes_per_s
+        self.bytes_per_s = bytes_per_s
         self._target = (host, port)
         self._tls = tls
         self._loop = asyncio.new_event_loop()
@@ -93,8 +93,8 @@ class Proxy:
         try:
             while data := await reader.read(CHUNK_BYTES):
                 await self._passing.wait()
-                if self._bytes_per_s:
-                    await asyncio.sleep(len(data) / self._bytes_per_s)
+                if self.bytes_per_s:
+                    await asyncio.sleep(len(data) / self.bytes_per_s)
                 writer.write(data)
                 await writer.drain()
         except OSError:
