@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -34,6 +36,15 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith("CLUSTER_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("CLUSTER_CONFIG", os.devnull)
+
+
+@pytest.fixture
+def deep_path(tmp_path: Path) -> Iterator[Path]:
+    """A folder for a test that makes more folders within folders than pytest can remove, whose removal recurses."""
+    deep = tmp_path / "deep"
+    deep.mkdir()
+    yield deep
+    subprocess.run(["rm", "-rf", deep], check=True)
 
 
 @pytest.fixture(scope="session")
