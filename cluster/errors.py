@@ -88,7 +88,7 @@ class BrokerError(ClusterError):
 
 
 class BrokerUnreachable(BrokerError):
-    """No connection to Redis."""
+    """No connection to Redis, or none of use yet: it is reading its data."""
 
 
 class BrokerRefused(BrokerError):

@@ -618,7 +618,7 @@ def translated(url: str) -> Iterator[None]:
     except NoPermissionError as error:
         raise redis_check.denied(masked(url), error) from None
     except BusyLoadingError:
-        raise errors.BrokerRefused(f"Redis at {masked(url)} is still loading its data; try again soon") from None
+        raise errors.BrokerUnreachable(f"Redis at {masked(url)} is still loading its data; try again soon") from None
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
         if NO_ROOM in str(error):
             raise errors.BrokerRefused(f"Redis at {masked(url)} has no connection left ({error})") from None

@@ -121,6 +121,8 @@ class RedisServer:
         """Whether this one does: another test's, with the same password, may have taken the port."""
         try:
             with redis_client.connect(self.url, patient=False, timeout_s=5) as client:
+                if client.info("persistence")["loading"]:
+                    return False
                 return bool(client.info("server")["process_id"] == self.process.pid)
         except redis.RedisError:
             return False

@@ -6,9 +6,10 @@ import fcntl
 from pathlib import Path
 
 import pytest
+from redis.exceptions import BusyLoadingError
 
-from cluster import errors
-from cluster.local import hub, redis_server
+from cluster import errors, redis_client
+from cluster.local import LocalCluster, hub, redis_server
 
 
 def test_port_and_password_stay_and_are_the_owners_alone(tmp_path: Path) -> None:
@@ -82,3 +83,15 @@ def test_a_redis_that_would_begin_anew_is_refused(tmp_path: Path) -> None:
     (tmp_path / "appendonlydir").mkdir()
     with pytest.raises(errors.NoRedisServer, match="was written by Redis 7 or newer"):
         redis_server.check_can_read(old, tmp_path)
+
+
+def test_a_redis_that_reads_its_data_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    loading = iter([True, True, False])
+
+    def check(url: str) -> None:
+        with redis_client.translated(url):
+            if next(loading):
+                raise BusyLoadingError("LOADING Redis is loading the dataset in memory")
+
+    monkeypatch.setattr(redis_client, "check", check)
+    assert LocalCluster()._wait_for_redis()
