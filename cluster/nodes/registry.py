@@ -109,6 +109,13 @@ class Start(NamedTuple):
     """The moment of its last beat, by Redis's clock."""
     said: str
 
+    def age_s(self, now_s: float) -> float:
+        """How long ago that beat was; 0 where the row tells no moment."""
+        try:
+            return max(0.0, now_s - float(self.seen))
+        except ValueError:
+            return 0.0
+
 
 class Registry:
     """All nodes of one cluster."""
@@ -195,6 +202,10 @@ class Registry:
             for start, row in found.items()
         ]
         return [Start(row[0], node=row[3], seen=row[1], said=row[2]) for row in rows if len(row) == 4]
+
+    def uptime_s(self) -> int:
+        """How long Redis has been up."""
+        return int(self._redis.info("server")["uptime_in_seconds"])
 
     def connected(self) -> set[str] | None:
         """The starts that have a connection to Redis; None where we may not ask."""

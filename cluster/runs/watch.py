@@ -30,7 +30,9 @@ ABSENT_LOOKS = 2
 INTERRUPTED_S = 1.0
 """After a look that took so long, or came so late, nobody is judged by what was seen before."""
 CALM_S = 2.0
-"""So long after that, nodes may still be connecting again."""
+"""So long after that, nodes may still be connecting again, and have not said again that they are here."""
+STEADY_S = 5.0
+"""A watch that begins need not wait for nodes to connect to a Redis that has been up for this long."""
 FORGET_S = 60.0
 LEAVE_S = 2.0
 log = logging.getLogger(__name__)
@@ -51,7 +53,7 @@ class Watch:
         self._heard: dict[str, tuple[str, float]] = {}  # start -> what it said last, and when we heard that
         self._absent: dict[str, int] = {}  # start -> looks without a connection
         self._lost: set[str] = set()
-        self._looked_at = self._calm_at = 0.0
+        self._looked_at = self._calm_at = self._settled_at = 0.0
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
@@ -75,15 +77,21 @@ class Watch:
     def look(self) -> None:
         """Look once at all nodes. Those who do not lead listen, so as to know as much when they do."""
         began = time.monotonic()
+        first = not self._looked_at
         if began - self._looked_at > INTERRUPTED_S:
             self._heard.clear()
             self._absent.clear()
-            self._calm_at = began + CALM_S
+            self._settled_at = began + CALM_S
+            self._calm_at = began if first and self._registry.uptime_s() > STEADY_S else self._settled_at
+        redis_s = self._ledger.now().timestamp() if first else 0.0
         leads, starts, connected = self._registry.lead(self._me), self._registry.starts(), self._registry.connected()
         now = time.monotonic()
         if now - began > INTERRUPTED_S:
             return  # the next look comes late, and begins anew
         self._looked_at = now
+        if first:  # we were not there when they said it; those that live say it again before we judge
+            for start in starts:
+                self._heard[start.start] = (start.seen, now - start.age_s(redis_s))
         for start in starts:
             why = self._judge(start, connected, now)
             if why and leads:
@@ -105,7 +113,8 @@ class Watch:
         self._absent[start.start] = 0 if here else self._absent.get(start.start, 0) + 1
         if self._absent[start.start] >= ABSENT_LOOKS and now > self._calm_at:
             return "left" if start.said == "left" else "its connections are gone"
-        return f"not heard of for {now - heard_at:.0f} s" if now - heard_at > SILENT_S else ""
+        is_silent = now - heard_at > SILENT_S and now > self._settled_at
+        return f"not heard of for {now - heard_at:.0f} s" if is_silent else ""
 
     def _give_back(self, start: Start, why: str) -> None:
         held = self._registry.held(start.start)

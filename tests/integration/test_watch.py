@@ -1,0 +1,90 @@
+"""What a watch knows of nodes that were lost before it began."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+import redis
+from celery import Celery
+
+from cluster import celery_app, keys, redis_client, settings
+from cluster.nodes import registry
+from cluster.nodes.registry import SILENT_S
+from cluster.runs import Stores
+from cluster.runs.watch import CALM_S, LOOK_S, STEADY_S, Watch
+from tests.kit.waiting import wait_until
+
+
+@pytest.fixture
+def app(redis_url: str) -> Iterator[Celery]:
+    with closing(celery_app.build(settings.load(broker_url=redis_url))) as app:
+        yield app
+
+
+@pytest.fixture
+def start(client: redis.Redis) -> Iterator[str]:
+    client.delete(keys.WATCHER)
+    name = secrets.token_hex(4)
+    yield name
+    client.hdel(keys.STARTS, name)
+
+
+def heard(client: redis.Redis, start: str, ago_s: float) -> None:
+    """The node of this start was heard of then."""
+    seconds, _ = client.time()
+    client.hset(keys.STARTS, start, f"{seconds - ago_s:.6f} here pc1")
+
+
+def loss_s(watch: Watch, start: str) -> float:
+    """How long a watch that begins now takes to find it lost."""
+    began = time.monotonic()
+
+    def look() -> bool:
+        watch.look()
+        return start in watch._lost
+
+    wait_until("it is found lost", look, 2 * SILENT_S)
+    return time.monotonic() - began
+
+
+def test_a_new_watch_misses_a_connection_at_once(
+    app: Celery, stores: Stores, client: redis.Redis, start: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard(client, start, 0)
+    monkeypatch.setattr(stores.nodes, "uptime_s", lambda: STEADY_S + 1)
+    assert loss_s(Watch(app, stores), start) < CALM_S
+
+
+def test_a_new_watch_waits_for_nodes_of_a_new_redis(
+    app: Celery, stores: Stores, client: redis.Redis, start: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard(client, start, 0)
+    monkeypatch.setattr(stores.nodes, "uptime_s", lambda: 1)
+    assert loss_s(Watch(app, stores), start) >= CALM_S
+
+
+def test_a_new_watch_knows_how_long_a_node_is_silent(
+    app: Celery, stores: Stores, client: redis.Redis, redis_url: str, start: str
+) -> None:
+    with redis_client.connect(redis_url, name=registry.CLIENT + start) as connected:
+        connected.ping()
+        heard(client, start, SILENT_S + 1)
+        assert CALM_S <= loss_s(Watch(app, stores), start) < SILENT_S
+
+
+@pytest.mark.parametrize("seen", ["nonsense", "nan", "1e999"])
+def test_a_row_without_a_moment_is_taken_for_fresh(
+    seen: str, app: Celery, stores: Stores, client: redis.Redis, redis_url: str, start: str
+) -> None:
+    with redis_client.connect(redis_url, name=registry.CLIENT + start) as connected:
+        connected.ping()
+        client.hset(keys.STARTS, start, f"{seen} here pc1")
+        watch = Watch(app, stores)
+        watch.look()
+        time.sleep(LOOK_S)
+        watch.look()
+    assert start not in watch._lost
