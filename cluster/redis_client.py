@@ -470,6 +470,7 @@ class _Steady:
     _sending_s = 0.0
     _sock: Any
     socket_timeout: Any
+    disconnect: Callable[[], None]
 
     def send_packed_command(self, command: Any, check_health: bool = True) -> Any:
         """Send, piece by piece."""
@@ -487,6 +488,18 @@ class _Steady:
         finally:
             if self._sock is sock:
                 sock.settimeout(self.socket_timeout)
+
+    def can_read(self, *arguments: Any, **options: Any) -> bool:
+        """Whether something has come that nobody asked for.
+
+        A pool asks before it gives a connection out, with no retry around it. One that is found broken is closed: the
+        command opens it again, and retries that.
+        """
+        try:
+            return bool(super().can_read(*arguments, **options))  # type: ignore[misc]
+        except (redis.ConnectionError, redis.TimeoutError, OSError):
+            self.disconnect()
+            return False
 
     def _pieces(self, command: Any) -> Iterator[Any]:
         began_s = time.monotonic()

@@ -250,6 +250,23 @@ def test_a_timeout_in_the_url_is_for_what_has_none_of_its_own() -> None:
     assert redis_client.connect(url, timeout_s=1).get_connection_kwargs()["socket_timeout"] == 1
 
 
+def test_a_connection_may_break_again_while_it_is_taken_from_its_pool(
+    redis_url: str, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, left = redis_client.connect(redis_url), [redis.ConnectionError("reset")] * 3
+    answers = redis.Connection.can_read
+
+    def can_read(connection: redis.Connection, *arguments: float) -> bool:
+        if left:
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            raise left.pop()
+        return answers(connection, *arguments)
+
+    monkeypatch.setattr(redis.Connection, "can_read", can_read)
+    assert [client.ping() for _ in range(3)] == [True] * 3
+    assert left == []
+
+
 def test_a_script_outlasts_restarts_that_forget_it(monkeypatch: pytest.MonkeyPatch) -> None:
     forgotten = redis.exceptions.NoScriptError("No matching script. Please use EVAL.")
     answers: Iterator[Exception | bytes] = iter((*[forgotten] * 3, b"done"))  # redis-py alone calls it twice
