@@ -31,6 +31,8 @@ DELAY = "cluster_delay_s"
 """The property of a message that is published for later. It does not travel."""
 OUTBOX = "cluster_outbox"
 """That of one that is put into another list than its queue: [the list, how many seconds that is kept]."""
+FRONT = "cluster_front"
+"""That of one that goes in front of its queue."""
 log = logging.getLogger(__name__)
 
 
@@ -300,15 +302,15 @@ class Connected:
         return super().basic_publish(*arguments, **options)  # type: ignore[misc]
 
     def _put(self, queue: str, message: dict[str, Any], **options: Any) -> None:
-        """Send a message to its queue, behind all others or, if it joins parts, in front of them.
+        """Send a message to its queue: behind all others; in front of them if it joins parts, or is sent again.
 
         Or elsewhere: into an outbox, or after a delay. Celery's ETA would depend on the clocks of two nodes.
         """
         properties = dict(message["properties"])  # the same ones come again where Redis does not take it at once
         delay_s, outbox = properties.pop(DELAY, 0), properties.pop(OUTBOX, None)
         message = {**message, "properties": properties}
-        joins = str(message["headers"].get("task", "")).endswith(JOINS)
-        if not (delay_s or outbox or joins):
+        front = properties.pop(FRONT, False) or str(message["headers"].get("task", "")).endswith(JOINS)
+        if not (delay_s or outbox or front):
             super()._put(queue, message, **options)  # type: ignore[misc]
             return
         channel: Any = self

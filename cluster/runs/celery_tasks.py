@@ -207,10 +207,13 @@ def publish(app: Celery, label: str, run: str, name: str, limits: Limits | None 
 
 
 def publish_chunk(app: Celery, label: str, run: str, chunk: int, limits: Limits | None = None) -> None:
-    """Publish one chunk again, its message is lost or slow, or has no time for it; with the run's time limits."""
+    """Publish one chunk again: its message is lost or slow, or has no time for it. It has waited, so it goes in front.
+
+    It has the run's time limits.
+    """
     message = MapMessage(run=run, chunks=[chunk])
-    task_id = _map_id(run, range(chunk, chunk + 1))
-    _task(app, label).apply_async((message.model_dump(),), task_id=task_id, queue=keys.queue(label), **_given(limits))
+    to = {"task_id": _map_id(run, range(chunk, chunk + 1)), "queue": keys.queue(label), broker.FRONT: True}
+    _task(app, label).apply_async((message.model_dump(),), **to, **_given(limits))
 
 
 def publish_fold(app: Celery, label: str, message: FoldMessage, limits: Limits | None = None) -> None:

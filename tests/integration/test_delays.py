@@ -81,6 +81,15 @@ def test_a_delayed_message_comes_in_front_when_due(app: Celery, run: str, client
     client.delete(queue)
 
 
+def test_a_chunk_that_is_published_again_comes_in_front(app: Celery, run: str, client: redis.Redis) -> None:
+    label = f"measure.{run}"  # a queue of its own
+    client.lpush(keys.queue(label), "waits already")
+    celery_tasks.publish_chunk(app, label, run, 7)
+    first: Any = client.rpop(keys.queue(label))
+    assert task_id(first) == f"{run}.7"
+    client.delete(keys.queue(label))
+
+
 def test_delays_far_ahead_of_the_clock_are_over(run: str, client: redis.Redis) -> None:
     queue = f"cluster.test-{run}"
     client.zadd(keys.DELAYED, {f"{queue}\nfor an hour": (time.time() + 3600) * 1000})
