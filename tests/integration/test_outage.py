@@ -188,7 +188,8 @@ def test_that_a_frozen_redis_takes_a_connection_does_not_mean_that_it_is_back(
     monkeypatch.setattr(redis_client, "UNAWARE_S", 0.0)
     server.process.send_signal(signal.SIGSTOP)
     patience = redis_client.Patience(news)
-    pool = redis.ConnectionPool(host=LOOPBACK, port=server.port, password="secret", socket_timeout=0.5, retry=patience)
+    where: dict[str, Any] = {"host": LOOPBACK, "port": server.port, "password": server.password}
+    pool = redis.ConnectionPool(**where, socket_timeout=0.5, retry=patience)
     connection = pool.make_connection()
     with pytest.raises(redis.TimeoutError):
         connection.connect_check_health()  # type: ignore[attr-defined]

@@ -24,15 +24,15 @@ SHORT_S = 0.3
 """For what is not to come."""
 
 
-def client(port: int, timeout_s: float = WAIT_S) -> redis.Redis:
-    return redis.Redis(LOOPBACK, port, password="secret", socket_timeout=timeout_s, retry=Retry(NoBackoff(), 0))
+def client(server: RedisServer, port: int, timeout_s: float = WAIT_S) -> redis.Redis:
+    return redis.Redis(LOOPBACK, port, password=server.password, socket_timeout=timeout_s, retry=Retry(NoBackoff(), 0))
 
 
 def test_a_proxy_that_holds_lets_no_byte_pass_and_gives_all_when_it_lets_go(tmp_path: Path) -> None:
     with RedisServer(tmp_path / "redis") as server, Proxy(LOOPBACK, server.port) as proxy:
-        direct = client(server.port)
+        direct = client(server, server.port)
         with socket.create_connection((LOOPBACK, proxy.port), WAIT_S) as through:
-            through.sendall(b"AUTH secret\r\n")
+            through.sendall(b"AUTH %s\r\n" % server.password.encode())
             assert through.recv(100) == b"+OK\r\n"
             proxy.hold()
             through.sendall(b"SET held 1\r\n")
@@ -40,12 +40,12 @@ def test_a_proxy_that_holds_lets_no_byte_pass_and_gives_all_when_it_lets_go(tmp_
             with pytest.raises(TimeoutError):
                 through.recv(100)
             with pytest.raises(redis.TimeoutError):
-                client(proxy.port, SHORT_S).ping()
+                client(server, proxy.port, SHORT_S).ping()
             assert direct.get("held") is None
             proxy.let_go()
             through.settimeout(WAIT_S)
             assert through.recv(100) == b"+OK\r\n"
-        assert client(proxy.port).ping()
+        assert client(server, proxy.port).ping()
         assert direct.get("held") == b"1"
 
 
@@ -57,7 +57,7 @@ def test_a_proxy_that_resets_ends_connections_but_takes_new_ones(tmp_path: Path)
             proxy.reset()
             with pytest.raises(ConnectionResetError):
                 connection.recv(100)
-        assert client(proxy.port).ping()
+        assert client(server, proxy.port).ping()
 
 
 def test_a_cable_that_is_cut_lets_nothing_pass_until_it_is_mended(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -29,7 +30,7 @@ MARK = "CLUSTER_TEST_MARK"
 LOOPBACK = "127.0.0.1"
 PORT_ATTEMPTS = 5
 NONE: Mapping[str, str] = {}
-ADMIN_MAY = ["admin", "on", ">secret", "~*", "&*", "+@all"]
+ADMIN_MAY = ["~*", "&*", "+@all"]
 """The user as whom tests do to a Redis what the cluster's user may not."""
 Value = TypeVar("Value")
 
@@ -68,10 +69,12 @@ def environment(**more: str) -> dict[str, str]:
 class RedisServer:
     """A Redis of our own on a free port of ``host``, with a password. It can be started again where it was.
 
-    Its port and URL are known once it was started.
+    Its port and URL are known once it was started. Each has a password of its own: a worker of another test, which
+    waits for a Redis that had this port before, must not take this one's messages.
     """
 
     def __init__(self, folder: Path, *arguments: str, host: str = LOOPBACK) -> None:
+        self.password = f"secret-{secrets.token_hex(4)}"
         self._folder = folder
         self._arguments = arguments
         self._host = host
@@ -85,7 +88,7 @@ class RedisServer:
 
     def url_by(self, host: str, port: int) -> str:
         """Its URL for who comes by another way."""
-        return f"redis://:secret@{host}:{port}/0"
+        return f"redis://:{self.password}@{host}:{port}/0"
 
     def __enter__(self) -> Self:
         return self.start()
@@ -96,9 +99,10 @@ class RedisServer:
         for _ in range(PORT_ATTEMPTS):
             if not self._was_up:
                 self.port = redis_server.free_port(self._host)
-            config = redis_server.write_config(self._folder, self._host, self.port, "secret")
+            config = redis_server.write_config(self._folder, self._host, self.port, self.password)
             with (self._folder / "redis.log").open("ab") as log:
-                command = [find_redis(), str(config), "--user", *ADMIN_MAY, *self._arguments]
+                admin_may = ["--user", "admin", "on", f">{self.password}", *ADMIN_MAY]
+                command = [find_redis(), str(config), *admin_may, *self._arguments]
                 self.process = subprocess.Popen(command, stdout=log, stderr=log)
             wait_until("Redis answers", lambda: self._answers() or self.process.poll() is not None)
             if self.process.poll() is None:
@@ -118,7 +122,7 @@ class RedisServer:
         self.process.wait()
 
     def _answers(self) -> bool:
-        """Whether this one does: another test's, with the same password, may have taken the port."""
+        """Whether this one does: another test's may have taken the port."""
         try:
             with redis_client.connect(self.url, patient=False, timeout_s=5) as client:
                 if client.info("persistence")["loading"]:
