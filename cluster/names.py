@@ -1,0 +1,473 @@
+"""Every structured string: built and read here, and nowhere else. ``keys`` does the same for the keys of Redis.
+
+| string                                     | example                          | here |
+| ------------------------------------------ | -------------------------------- | ---- |
+| what a run requires, what a node serves    | ``ocr.2@deu``                    | ``Capability`` |
+| the Celery queue of a capability           | ``cluster.ocr.2@deu``            | ``queue`` |
+| a model                                    | ``office:3.1a2b3c4d``            | ``ModelRef`` |
+| a chunk, a partial result                  | ``17``, ``fold 0:3``             | ``Unit``, ``Partial`` |
+| a run                                      | ``ocr-1a2b3c4d``                 | ``new_run``, ``is_run`` |
+| a message                                  | ``ocr-1a2b3c4d.17-20``           | ``TaskId`` |
+| rows in Redis                              | ``ocr@deu ocr-1a2b3c4d``         | ``WantedRow`` and others |
+| a node, its connection                     | ``worker@pc~2``                  | ``node``, ``connection`` |
+
+Other machines may have written anything. What ``parse`` accepts, ``str`` writes again, character by character; where
+another form is no error, the docstring says so. Lua scripts read some rows, too.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+from urllib.parse import quote, unquote
+
+from cluster import errors
+
+QUEUE = "cluster."
+MAX_JOB_CHARS = 55
+"""Of a job's name: a run's id has 9 more, and may have 64 (``RUN``)."""
+MAX_CHUNKS_PER_MESSAGE = 64
+RUN = r"[a-zA-Z0-9-]{1,64}"
+JOB = rf"[a-zA-Z0-9][a-zA-Z0-9-]{{0,{MAX_JOB_CHARS - 1}}}"
+VERSION = r"[a-zA-Z0-9._-]*"
+MODEL = r"[a-z0-9][a-z0-9-]{0,63}"
+DIGEST_CHARS = 8
+_NUMBER = r"(0|[1-9][0-9]{0,9})"
+_LEVEL = r"([0-9]|1[0-5])"
+_CAPABILITY = re.compile(rf"({JOB})(?:\.({VERSION}))?(?:@([A-Za-z0-9_.~%+/:;-]*))?")
+_MODEL_REF = re.compile(rf"({MODEL})(?::([1-9][0-9]{{0,8}})(?:\.([0-9a-f]{{{DIGEST_CHARS}}}))?)?")
+_PARTIAL = re.compile(rf"{_LEVEL}:{_NUMBER}")
+_TASK_ID = re.compile(rf"({RUN})\.(?:{_NUMBER}(?:-{_NUMBER})?|fold\.{_LEVEL}\.{_NUMBER})")
+_NODE_ROW = re.compile(r"(\S+) ([0-9]{1,17}(?:\.[0-9]+)?) ([0-9]{1,17}(?:\.[0-9]+)?) (\S+) (.*)", re.DOTALL)
+_SEPARATOR = ";"  # no comma: `celery worker -Q` takes several queues with these
+_SUBMITTING = "?"
+_CONNECTION = "cluster-node-"
+
+
+class ModelRef(NamedTuple):
+    """A model: ``office``, a version of it, ``office:3``, or that version with its content, ``office:3.1a2b3c4d``.
+
+    An emptied Redis gives a number again; the beginning of the content's sha256 tells the two versions apart.
+    """
+
+    name: str
+    version: int | None = None
+    digest: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read any of the three forms.
+
+        Raises:
+            errors.UsageError: ``text`` has another form.
+        """
+        found = _MODEL_REF.fullmatch(text)
+        if found is None:
+            raise _no_model(text)
+        name, version, digest = found.groups()
+        return cls(name, int(version) if version else None, digest or "")
+
+    @classmethod
+    def typed(cls, text: str) -> Self:
+        """Read what a person types: ``office`` or ``office:3``.
+
+        Raises:
+            errors.UsageError: As ``parse``; also for a digest, which a person cannot know.
+        """
+        found = cls.parse(text)
+        if found.digest:
+            raise _no_model(text)
+        return found
+
+    @property
+    def without_digest(self) -> Self:
+        """``office:3``, as people see it."""
+        return self._replace(digest="")
+
+    def __str__(self) -> str:
+        version = "" if self.version is None else f":{self.version}"
+        return f"{self.name}{version}{'.' if self.digest else ''}{self.digest}"
+
+
+def is_model(text: str) -> bool:
+    """Whether a model may have this name, without a version."""
+    return re.fullmatch(MODEL, text) is not None
+
+
+Need = str | ModelRef
+"""A version of a model, or the text of an option's value ("" where it is None). In a capability only a model has a bare
+colon, so the two are told apart without knowing the job: a language ``office:3`` is written ``office%3A3``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """What a node serves; as a run's, what a node must serve to do it: ``ocr``, ``ocr.2``, ``faces@office:3.1a2b3c4d``.
+
+    One form for both sides, as a node serves a run exactly where the two strings are equal: the ``requirement`` of a
+    run is one of the ``capabilities`` of a node.
+
+    Raises:
+        ValueError: A part cannot be written; a model needs a version.
+    """
+
+    job: str
+    version: str = ""
+    needs: tuple[Need, ...] = ()
+
+    def __post_init__(self) -> None:
+        if _CAPABILITY.fullmatch(text := str(self)) is None or Capability._read(text) != self._parts():
+            raise ValueError(f"{text!r} is no label")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read one that ``str`` wrote.
+
+        Raises:
+            ValueError: ``text`` has another form.
+        """
+        if _CAPABILITY.fullmatch(text) is None:
+            raise ValueError(f"{text!r} is no label")
+        try:
+            found = cls(*cls._read(text))
+        except errors.UsageError as error:
+            raise ValueError(f"{text!r} is no label: {error}") from None
+        if str(found) != text:
+            raise ValueError(f"{text!r} is not how a label is written: {found}")
+        return found
+
+    @property
+    def plain(self) -> Self:
+        """The job with its version alone, which needs nothing else."""
+        return type(self)(self.job, self.version)
+
+    @property
+    def models(self) -> list[ModelRef]:
+        """The models among its needs."""
+        return [need for need in self.needs if isinstance(need, ModelRef)]
+
+    def __str__(self) -> str:
+        version = f".{self.version}" if self.version else ""
+        needs = _SEPARATOR.join(map(_written, self.needs))
+        return f"{self.job}{version}{'@' if self.needs else ''}{needs}"
+
+    def _parts(self) -> tuple[str, str, tuple[Need, ...]]:
+        return self.job, self.version, self.needs
+
+    @staticmethod
+    def _read(text: str) -> tuple[str, str, tuple[Need, ...]]:
+        head, at, needs = text.partition("@")
+        job, _, version = head.partition(".")
+        return job, version, tuple(map(_need, needs.split(_SEPARATOR))) if at else ()
+
+
+def capabilities(texts: Iterable[str]) -> list[Capability]:
+    """Those of the texts that are capabilities: a node may tell anything."""
+    found = []
+    for text in texts:
+        try:
+            found.append(Capability.parse(text))
+        except ValueError:
+            continue
+    return found
+
+
+def plain(capability: str) -> str:
+    """The job and its version in a capability, also where its needs cannot be read."""
+    return capability.partition("@")[0]
+
+
+def queue(capability: str) -> str:
+    """Celery's list of the messages of a capability: only nodes that serve it see them."""
+    return QUEUE + capability
+
+
+def capability_of(queue: str) -> str:
+    """The capability whose messages are in a queue; "" for a queue that is not ours. Nothing is said of its form."""
+    return queue.removeprefix(QUEUE) if queue.startswith(QUEUE) else ""
+
+
+class Partial(NamedTuple):
+    """The parts of a batch joined (level 0), or neighbouring partials of the level below: ``fold 0:3``."""
+
+    level: int
+    number: int
+
+    @classmethod
+    def parse_field(cls, text: str) -> Self:
+        """Read ``field``.
+
+        Raises:
+            ValueError: ``text`` has another form.
+        """
+        found = _PARTIAL.fullmatch(text)
+        if found is None:
+            raise ValueError(f"{text!r} is no partial result")
+        return cls(int(found[1]), int(found[2]))
+
+    @property
+    def field(self) -> str:
+        """As it stands among partials alone: ``0:3``."""
+        return f"{self.level}:{self.number}"
+
+    def __str__(self) -> str:
+        return f"fold {self.field}"
+
+
+Unit = int | Partial
+"""What a node works on and what is retried by itself: a chunk or a partial result. ``str`` writes it."""
+
+
+def unit(text: str) -> Unit:
+    """Read a chunk (``17``) or a partial result (``fold 0:3``).
+
+    Raises:
+        ValueError: ``text`` is neither.
+    """
+    if text.startswith("fold "):
+        return Partial.parse_field(text.removeprefix("fold "))
+    if re.fullmatch(_NUMBER, text) is None:
+        raise ValueError(f"{text!r} is neither a chunk nor a partial result")
+    return int(text)
+
+
+def described(unit: Unit | str) -> str:
+    """For people: ``chunk 17``, ``fold 0:3``. A ``str`` is what the ledger holds of one, whatever that is."""
+    return str(unit) if isinstance(unit, Partial) or str(unit).startswith("fold") else f"chunk {unit}"
+
+
+def piece(chunk: int, item: int) -> str:
+    """Which item of a chunk that is done item by item: ``17:0``. Lua reads it."""
+    return f"{chunk}:{item}"
+
+
+def new_run(job: str) -> str:
+    """An id that no other run has."""
+    return f"{job}-{secrets.token_hex(4)}"
+
+
+def is_run(text: str) -> bool:
+    """Whether a run may have this id. Files are removed by ids, and anything may stand where ids are read."""
+    return re.fullmatch(RUN, text) is not None
+
+
+class TaskId(NamedTuple):
+    """The id of a Celery message: ``RUN.17``, ``RUN.17-20`` for neighbouring chunks, ``RUN.fold.0.3``.
+
+    It names one chunk or more, the first and the last being the ends of a range, or one partial result.
+    """
+
+    run: str
+    units: tuple[Unit, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Read one; None for another's id."""
+        found = _TASK_ID.fullmatch(text)
+        if found is None:
+            return None
+        run, first, last, level, number = found.groups()
+        if level is not None:
+            return cls(run, (Partial(int(level), int(number)),))
+        chunks = range(int(first), int(last or first) + 1)
+        if not 0 < len(chunks) <= MAX_CHUNKS_PER_MESSAGE or (last and len(chunks) == 1):
+            return None
+        return cls(run, tuple(chunks))
+
+    @staticmethod
+    def run_of(text: str) -> str:
+        """The run that a message is about; "" for another's id."""
+        found = _TASK_ID.fullmatch(text)
+        return found[1] if found else ""
+
+    def __str__(self) -> str:
+        first, last = self.units[0], self.units[-1]
+        if isinstance(first, Partial):
+            return f"{self.run}.fold.{first.level}.{first.number}"
+        return f"{self.run}.{first}" + (f"-{last}" if last != first else "")
+
+
+def node(name: str, host: str, number: int = 1) -> str:
+    """A node: ``worker@pc``; ``worker2@pc`` for the second worker of that machine."""
+    return f"{name}{number if number > 1 else ''}@{host}"
+
+
+def renamed(node: str, number: int) -> str:
+    """A node whose name other machines have, too: ``worker@pc~2``; the name itself for number 1."""
+    return node if number == 1 else f"{node}~{number}"
+
+
+def process(host: str, pid: int) -> str:
+    """A submitter or a coordinator, for people: ``pc:4711``."""
+    return f"{host}:{pid}"
+
+
+def connection(incarnation: str) -> str:
+    """How a node names its connections to Redis."""
+    return _CONNECTION + incarnation
+
+
+def incarnation_of(connection: str) -> str:
+    """Whose connection it is; "" where it is no node's."""
+    return connection.removeprefix(_CONNECTION) if connection.startswith(_CONNECTION) else ""
+
+
+class WantedRow(NamedTuple):
+    """A capability that is wanted, and for which run: ``ocr@deu ocr-1a2b3c4d``."""
+
+    requirement: str
+    """Of any form: it may be another machine's nonsense."""
+    run: str
+    """Before the run is open, ``new_submission``."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read one; of another form it names no run."""
+        requirement, _, run = text.rpartition(" ")
+        return cls(requirement, run)
+
+    @staticmethod
+    def new_submission() -> str:
+        """Stands for a run that is about to be opened; no run is called so."""
+        return f"{_SUBMITTING}{secrets.token_hex(4)}"
+
+    @property
+    def is_submission(self) -> bool:
+        """Whether its run is only about to be opened."""
+        return self.run.startswith(_SUBMITTING)
+
+    def __str__(self) -> str:
+        return f"{self.requirement} {self.run}"
+
+
+class NodeRow(NamedTuple):
+    """What ``beat.lua`` writes of a node: ``incarnation joined seen phase report``."""
+
+    incarnation: str
+    joined_s: float
+    """Since 1970, by Redis's clock; so is ``seen_s``."""
+    seen_s: float
+    phase: str
+    """"here", "leaving" or "left"."""
+    report: str
+    """JSON."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read one.
+
+        Raises:
+            ValueError: ``text`` has another form.
+        """
+        found = _NODE_ROW.fullmatch(text)
+        if found is None:
+            raise ValueError("it is no row of a node")
+        return cls(found[1], float(found[2]), float(found[3]), found[4], found[5])
+
+
+class IncarnationRow(NamedTuple):
+    """What ``beat.lua`` writes of an incarnation of a node: ``seen phase node``."""
+
+    seen: str
+    """When it was heard of last, in seconds since 1970 by Redis's clock. A text: another one is another heartbeat."""
+    phase: str
+    node: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read one.
+
+        Raises:
+            ValueError: ``text`` has another form.
+        """
+        seen, phase, node = text.split(" ", 2)
+        return cls(seen, phase, node)
+
+
+class DesiredState(NamedTuple):
+    """What a person wants of an incarnation of a node: ``1a2b3c4d stop``. ``beat.lua`` reads it."""
+
+    incarnation: str
+    state: str
+
+    def __str__(self) -> str:
+        return f"{self.incarnation} {self.state}"
+
+
+class ClaimRow(NamedTuple):
+    """Which node works on a unit, since when: ``since_ms incarnation node``, as Lua writes it."""
+
+    since_ms: int
+    """Since 1970, by Redis's clock."""
+    incarnation: str
+    node: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read one.
+
+        Raises:
+            ValueError: ``text`` has another form.
+        """
+        since_ms, incarnation, node = text.split(" ", 2)
+        return cls(_milliseconds(since_ms), incarnation, node)
+
+
+class DelayedRow(NamedTuple):
+    """A message and the queue where it belongs; ``release.lua`` reads it."""
+
+    queue: str
+    message: bytes
+
+    @classmethod
+    def parse(cls, row: bytes) -> Self:
+        """Read one; of another form it has no message."""
+        queue, _, message = row.partition(b"\n")
+        return cls(queue.decode(errors="replace"), message)
+
+    def __bytes__(self) -> bytes:
+        return self.queue.encode() + b"\n" + self.message
+
+
+def numbers(row: bytes | str, count: int) -> tuple[int, ...]:
+    """Read a row of ``count`` numbers with a blank between them, as Lua writes it: ``3 3 0``.
+
+    Raises:
+        ValueError: It has another form.
+    """
+    text = row.decode("ascii") if isinstance(row, bytes) else row
+    if re.fullmatch(" ".join([r"[0-9]{1,10}"] * count), text) is None:
+        raise ValueError(f"{text!r} is no row of {count} numbers")
+    return tuple(map(int, text.split(" ")))
+
+
+def entered_ms(entry: str) -> int:
+    """When an entry of a Redis stream was made, in milliseconds since 1970: its id begins so.
+
+    Raises:
+        ValueError: It is no such id.
+    """
+    return _milliseconds(entry.partition("-")[0])
+
+
+def _milliseconds(text: str) -> int:
+    if re.fullmatch(r"[0-9]{1,17}", text) is None:
+        raise ValueError(f"{text!r} is no moment")
+    return int(text)
+
+
+def _no_model(text: str) -> errors.UsageError:
+    return errors.UsageError(
+        f"{text!r} names no bundle; write NAME or NAME:VERSION, as office or office:3"
+        " (a name is of a-z, 0-9 and -, at most 64)"
+    )
+
+
+def _written(need: Need) -> str:
+    return str(need) if isinstance(need, ModelRef) else quote(need, safe="+/")
+
+
+def _need(text: str) -> Need:
+    return ModelRef.parse(text) if ":" in text else unquote(text)

@@ -1,0 +1,314 @@
+"""Every structured string comes back as it was, and what is malformed is refused."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster import errors, names
+from cluster.names import Capability, ClaimRow, ModelRef, NodeRow, Partial, TaskId, WantedRow
+
+JOBS = st.from_regex(names.JOB, fullmatch=True)
+RUNS = st.from_regex(names.RUN, fullmatch=True)
+VERSIONS = st.from_regex(names.VERSION, fullmatch=True)
+PINNED = st.builds(
+    ModelRef,
+    st.from_regex(names.MODEL, fullmatch=True),
+    st.integers(1, 10**9 - 1),
+    st.just("") | st.from_regex(r"[0-9a-f]{8}", fullmatch=True),
+)
+MODELS = PINNED | st.from_regex(names.MODEL, fullmatch=True).map(ModelRef)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+CAPABILITIES = st.builds(Capability, JOBS, VERSIONS, st.lists(TEXTS | PINNED, max_size=4).map(tuple))
+PARTIALS = st.builds(Partial, st.integers(0, 15), st.integers(0, 2**31 - 1))
+UNITS = st.integers(0, 2**31 - 1) | PARTIALS
+CHUNKS = st.builds(
+    lambda first, count: tuple(range(first, first + count)),
+    st.integers(0, 2**31),
+    st.integers(1, names.MAX_CHUNKS_PER_MESSAGE),
+)
+TASK_IDS = st.builds(TaskId, RUNS, CHUNKS | st.tuples(PARTIALS))
+NEARLY = st.text("abZ019.:@;%-+/ \n~fold?²٣")
+"""Texts that are likelier to be misread than any."""
+
+
+@given(CAPABILITIES)
+def test_a_capability_comes_back_as_written(capability: Capability) -> None:
+    assert Capability.parse(str(capability)) == capability
+    assert str(capability.plain) == names.plain(str(capability))
+    assert names.capability_of(names.queue(str(capability))) == str(capability)
+
+
+@given(CAPABILITIES, CAPABILITIES)
+def test_two_capabilities_are_never_written_alike(one: Capability, other: Capability) -> None:
+    assert (one == other) == (str(one) == str(other))
+
+
+@given(CAPABILITIES)
+def test_a_capability_fits_queues_and_rows(capability: Capability) -> None:
+    assert not set(str(capability)) & set(", \n'\"")
+    assert str(capability).isascii()
+
+
+@given(TEXTS)
+def test_an_option_is_never_taken_for_a_model(text: str) -> None:
+    assert Capability.parse(str(Capability("ocr", needs=(text,)))).models == []
+
+
+@given(NEARLY | st.text())
+def test_a_capability_is_read_whole_or_refused(text: str) -> None:
+    try:
+        found = Capability.parse(text)
+    except ValueError:
+        assert names.capabilities([text]) == []
+        return
+    assert str(found) == text
+    assert names.capabilities([text]) == [found]
+
+
+@pytest.mark.parametrize(
+    ("text", "capability"),
+    [
+        ("ocr", Capability("ocr")),
+        ("ocr.2.1-b", Capability("ocr", "2.1-b")),
+        ("ocr@deu+eng", Capability("ocr", needs=("deu+eng",))),
+        ("ocr@office%3A3", Capability("ocr", needs=("office:3",))),
+        ("ocr@", Capability("ocr", needs=("",))),
+        ("picky@saw;firm", Capability("picky", needs=("saw", "firm"))),
+        ("faces@office:3.1a2b3c4d", Capability("faces", needs=(ModelRef("office", 3, "1a2b3c4d"),))),
+        ("faces-train@office", Capability("faces-train", needs=("office",))),
+    ],
+)
+def test_capabilities_look_as_on_the_wire(text: str, capability: Capability) -> None:
+    assert str(capability) == text
+    assert Capability.parse(text) == capability
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "@",
+        "@deu",
+        "ocr.",
+        "ocr deu",
+        "ocr@deu\n",
+        "ocr@%ff",
+        "ocr@a,b",
+        "ocr@%64eu",
+        "ocr@:",
+        "ocr@office:0",
+        "faces@office:3.1A2B3C4D",
+        "faces@office:3.1a2b",
+        "ocr@deu@eng",
+        "öcr",
+        "a" * 56,
+        "ocr@" + "%" * 10_000,
+    ],
+)
+def test_malformed_capabilities_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="label"):
+        Capability.parse(text)
+
+
+@pytest.mark.parametrize("parts", [("",), ("ocr", "a b"), ("ocr.2",), ("ocr", "", (ModelRef("office"),)), ("a@b",)])
+def test_a_capability_nobody_could_read_is_not_made(parts: tuple[str]) -> None:
+    with pytest.raises(ValueError, match="no label"):
+        Capability(*parts)
+
+
+@given(MODELS)
+def test_a_model_reference_comes_back_as_written(ref: ModelRef) -> None:
+    assert ModelRef.parse(str(ref)) == ref
+    assert ModelRef.typed(str(ref.without_digest)) == ref.without_digest
+
+
+@given(NEARLY | st.text())
+def test_a_model_reference_is_read_whole_or_refused(text: str) -> None:
+    try:
+        found = ModelRef.parse(text)
+    except errors.UsageError:
+        return
+    assert str(found) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ":",
+        "Office",
+        "office:",
+        "office:0",
+        "office:03",
+        "office:x",
+        "a:1:2",
+        "-a",
+        "a b",
+        "a" * 65,
+        "office\n",
+        "office.1a2b3c4d",
+        "office:3.",
+        "office:3.1a2b3c4",
+        "office:3.1a2b3c4d5",
+        "office:٣",
+        "office:9999999999",
+    ],
+)
+def test_malformed_model_references_are_refused(text: str) -> None:
+    with pytest.raises(errors.UsageError, match="write NAME or NAME:VERSION"):
+        ModelRef.parse(text)
+
+
+def test_a_person_types_no_digest_of_a_model() -> None:
+    with pytest.raises(errors.UsageError, match="write NAME or NAME:VERSION"):
+        ModelRef.typed("office:3.1a2b3c4d")
+
+
+@given(UNITS)
+def test_a_unit_comes_back_as_written(unit: names.Unit) -> None:
+    assert names.unit(str(unit)) == unit
+    assert type(names.unit(str(unit))) is type(unit)
+    assert names.described(unit) == names.described(str(unit))
+
+
+@given(PARTIALS)
+def test_the_field_of_a_partial_comes_back(partial: Partial) -> None:
+    assert Partial.parse_field(partial.field) == partial
+
+
+@given(NEARLY | st.text())
+def test_a_unit_is_read_whole_or_refused(text: str) -> None:
+    try:
+        found = names.unit(text)
+    except ValueError:
+        return
+    assert str(found) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-1", "007", "1.5", "²", "٣", "17 ", "fold", "fold 0", "fold 16:0", "fold 00:1", "fold 0:1\n", "0:3"]
+)
+def test_malformed_units_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"neither a chunk nor|no partial"):
+        names.unit(text)
+
+
+@given(TASK_IDS)
+def test_a_task_id_comes_back_as_written(task_id: TaskId) -> None:
+    assert TaskId.parse(str(task_id)) == task_id
+    assert TaskId.run_of(str(task_id)) == task_id.run
+
+
+@given(NEARLY | st.text())
+def test_a_task_id_is_read_whole_or_not(text: str) -> None:
+    found = TaskId.parse(text)
+    assert found is None or str(found) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("ocr-1.17", TaskId("ocr-1", (17,))),
+        ("ocr-1.17-19", TaskId("ocr-1", (17, 18, 19))),
+        ("face-train-1a.fold.1.3", TaskId("face-train-1a", (Partial(1, 3),))),
+        ("ocr-1.19-17", None),
+        ("ocr-1.0-999999999", None),
+        ("ocr-1.0-64", None),
+        ("ocr-1.17-17", None),
+        ("ocr-1.fold.16.0", None),
+        ("9b2e.x", None),
+        ("", None),
+        ("a.b.17", None),
+    ],
+)
+def test_which_units_a_message_is_about(text: str, found: TaskId | None) -> None:
+    assert TaskId.parse(text) == found
+
+
+@given(CAPABILITIES, RUNS)
+def test_a_wanted_capability_comes_back_as_written(capability: Capability, run: str) -> None:
+    row = WantedRow(str(capability), run)
+    assert WantedRow.parse(str(row)) == row
+    assert not row.is_submission
+    assert WantedRow(str(capability), WantedRow.new_submission()).is_submission
+
+
+@given(st.text())
+def test_any_text_is_some_wanted_row(text: str) -> None:
+    assert str(WantedRow.parse(text)) in (text, f" {text}")
+
+
+@given(RUNS, JOBS)
+def test_a_submission_is_never_called_like_a_run(run: str, job: str) -> None:
+    assert names.is_run(run)
+    assert names.is_run(names.new_run(job))
+    assert not names.is_run(WantedRow.new_submission())
+
+
+@pytest.mark.parametrize("text", ["", "a/b", "..", "a.b", "run\n", "r" * 65, "löwe"])
+def test_malformed_run_ids_are_refused(text: str) -> None:
+    assert not names.is_run(text)
+
+
+def test_the_row_of_a_node_is_read() -> None:
+    assert NodeRow.parse('1a 12.5 13.000001 here {"a": "b c"}') == NodeRow(
+        "1a", 12.5, 13.000001, "here", '{"a": "b c"}'
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1a 12.5 13.0 here", "1a nan 13 here {}", "1a 1 inf here {}", "1a 1e400 1 here {}"]
+)
+def test_malformed_rows_of_nodes_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no row"):
+        NodeRow.parse(text)
+
+
+@pytest.mark.parametrize("text", ["", "1", "1 a", "x a b", "-1 a b", "1_0 a b"])
+def test_malformed_claims_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"values to unpack|no moment"):
+        ClaimRow.parse(text)
+
+
+@given(st.lists(st.integers(0, 2**31), min_size=1, max_size=3))
+def test_a_row_of_numbers_comes_back(found: list[int]) -> None:
+    row = " ".join(map(str, found))
+    assert names.numbers(row, len(found)) == names.numbers(row.encode(), len(found)) == tuple(found)
+
+
+@pytest.mark.parametrize("row", [b"", b"1", b"1 2 3 4", b"1  2 3", b"a b c", b"\xff", b"1 2 -3", "1 2 ٣", b"1 2 3\n"])
+def test_malformed_rows_of_numbers_are_refused(row: bytes | str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - one is a UnicodeDecodeError
+        names.numbers(row, 3)
+
+
+@given(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"])), st.binary())
+def test_a_delayed_message_comes_back(queue: str, message: bytes) -> None:
+    assert names.DelayedRow.parse(bytes(names.DelayedRow(queue, message))) == (queue, message)
+
+
+@given(st.text())
+def test_a_connection_tells_its_incarnation(incarnation: str) -> None:
+    assert names.incarnation_of(names.connection(incarnation)) == incarnation
+    assert names.incarnation_of("redis-cli") == names.capability_of("celery") == ""
+
+
+@pytest.mark.parametrize("read", [Capability.parse, ModelRef.parse, names.unit, TaskId.parse, NodeRow.parse])
+def test_a_long_text_is_refused_at_once(read: object) -> None:
+    began = time.monotonic()
+    for text in (
+        "a" * 10**6,
+        "a@" + "%;" * 10**6,
+        "fold 0:" + "1" * 10**6,
+        "a.1-" + "9" * 10**6,
+        "a 1 1" + " a" * 10**6,
+    ):
+        try:
+            read(text)  # type: ignore[operator]
+        except (ValueError, errors.UsageError):
+            continue
+    assert time.monotonic() - began < 5
