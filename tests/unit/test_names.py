@@ -301,11 +301,11 @@ def test_a_connection_tells_its_incarnation(incarnation: str) -> None:
 def test_a_long_text_is_refused_at_once(read: object) -> None:
     began = time.monotonic()
     for text in (
-        "a" * 10**6,
-        "a@" + "%;" * 10**6,
-        "fold 0:" + "1" * 10**6,
-        "a.1-" + "9" * 10**6,
-        "a 1 1" + " a" * 10**6,
+        "a" * 10**5,
+        "a@" + "%;" * 10**5,
+        "fold 0:" + "1" * 10**5,
+        "a.1-" + "9" * 10**5,
+        "a 1 1" + " a" * 10**5,
     ):
         try:
             read(text)  # type: ignore[operator]
