@@ -7,7 +7,6 @@ import re
 import secrets
 from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -18,6 +17,7 @@ from cluster.bundles import Progress, Pushed, content
 from cluster.bundles.content import Content
 from cluster.bundles.manifest import NAME, Manifest
 from cluster.bundles.state import State, unknown
+from cluster.scripts import Scripts
 
 if TYPE_CHECKING:
     from cluster.blobs import BlobStore, Ref
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 REMOVED_S = 60
 REVISION = "#revision"
 """The field beside the names, which none of them can be."""
-SCRIPTS = ("enter", "pin", "remove")
 log = logging.getLogger(__name__)
 
 
@@ -35,8 +34,7 @@ class RedisBundles:
     def __init__(self, client: redis.Redis, store: BlobStore) -> None:
         self._redis = client
         self._blobs = store
-        scripts = {name: (files("cluster.bundles") / f"{name}.lua").read_text("utf-8") for name in SCRIPTS}
-        self._scripts = {name: client.register_script(text) for name, text in scripts.items()}
+        self._scripts = Scripts(client, "cluster.bundles")
 
     def push(
         self, name: str, given: Content, by: str, progress: Progress = lambda done, total: None, *, again: bool = True
@@ -97,8 +95,8 @@ class RedisBundles:
 
     def pin(self, name: str, version: int | None) -> None:
         """See ``Bundles.pin``."""
-        names = [keys.BUNDLES, keys.bundle(name), keys.REVISION]
-        if not self._scripts["pin"](keys=names, args=[name, version or 0]):
+        names = {"bundles": keys.BUNDLES, "bundle": keys.bundle(name), "revision": keys.REVISION}
+        if not self._scripts("pin", names, name=name, version=version or 0):
             raise self._unknown(name, version)
 
     def remove(self, name: str, version: int | None = None) -> list[int]:
@@ -108,8 +106,7 @@ class RedisBundles:
         gone = []
         for number, row in wanted.items():
             scope = _scope(name, row)
-            names = [*_keys(name), keys.blobs(scope)]
-            if self._scripts["remove"](keys=names, args=[name, number, REMOVED_S]):
+            if self._scripts("remove", _keys(name, scope), name=name, version=number, left_s=REMOVED_S):
                 gone.append(_number(number))
             if scope:
                 self._blobs.drop(scope)
@@ -150,8 +147,8 @@ class RedisBundles:
         return Pushed(manifest, manifest.scope == draft.scope, current)
 
     def _ask_to_enter(self, draft: Manifest, row: bytes, *, again: bool) -> list[int]:
-        names = [*_keys(draft.name), keys.blobs(draft.scope)]
-        found: Any = self._scripts["enter"](keys=names, args=[draft.name, draft.digest, row, int(again)])
+        names = _keys(draft.name, draft.scope)
+        found: Any = self._scripts("enter", names, name=draft.name, digest=draft.digest, row=row, again=int(again))
         return list(found)
 
     def _states(self) -> dict[str, State]:
@@ -164,8 +161,11 @@ class RedisBundles:
         return unknown(name, version, self.names(), [_number(number) for number in found])
 
 
-def _keys(name: str) -> list[str]:
-    return [keys.BUNDLES, keys.bundle(name), keys.bundle_digests(name), keys.REVISION]
+def _keys(name: str, scope: str) -> dict[str, str]:
+    return {
+        "bundles": keys.BUNDLES, "bundle": keys.bundle(name), "digests": keys.bundle_digests(name),
+        "revision": keys.REVISION, "blobs": keys.blobs(scope),
+    }  # fmt: skip
 
 
 def _state(row: bytes) -> State:

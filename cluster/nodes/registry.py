@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.resources import files
 from itertools import count
 from typing import Any, Literal, NamedTuple
 
@@ -13,6 +12,7 @@ import redis
 from pydantic import BaseModel, Field
 
 from cluster import keys, redis_client
+from cluster.scripts import Scripts
 
 CLIENT = "cluster-node-"
 """The name of a node's connection to Redis begins so; its start follows."""
@@ -122,16 +122,17 @@ class Registry:
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
-        self._beat, self._take_name = (
-            client.register_script((files("cluster.nodes") / f"{name}.lua").read_text(encoding="utf-8"))
-            for name in ("beat", "take_name")
-        )
+        self._scripts = Scripts(client, "cluster.nodes")
 
     def beat(self, name: str, start: str, state: Literal["here", "leaving", "left"], facts: Facts) -> tuple[Wish, int]:
         """Write a node's row; gives what is wished of this start of it, and the revision of demand and bundles."""
-        arguments: list[Any] = [name, start, state, facts.model_dump_json(), FORGET_S]
-        names = [keys.NODES, keys.WISHES, keys.STARTS, keys.REVISION, keys.NAMES]
-        wish, revision = self._beat(keys=names, args=arguments)
+        names = {
+            "nodes": keys.NODES, "wishes": keys.WISHES, "starts": keys.STARTS, "revision": keys.REVISION,
+            "names": keys.NAMES,
+        }  # fmt: skip
+        wish, revision = self._scripts(
+            "beat", names, node=name, start=start, state=state, facts=facts.model_dump_json(), retention_s=FORGET_S
+        )
         word = wish.decode(errors="replace")
         return word if word in ("stop", "stop-now") else "", redis_client.number(revision)
 
@@ -142,9 +143,9 @@ class Registry:
         for number in count(1):
             name = wanted if number == 1 else f"{wanted}~{number}"
             gone = ""
-            while holder := self._take_name(keys=[keys.NAMES], args=[name, start, gone, FORGET_S]).decode(
-                errors="replace"
-            ):
+            while holder := self._scripts(
+                "take_name", {"names": keys.NAMES}, name=name, start=start, gone=gone, retention_s=FORGET_S
+            ).decode(errors="replace"):
                 lives = self._lives(holder)
                 if lives is None:
                     return wanted  # we may not ask

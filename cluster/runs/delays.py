@@ -10,12 +10,13 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from cluster import keys
-from cluster.runs.scripts import Scripts
+from cluster.scripts import Scripts
 from cluster.wire import run_of_message
 
 if TYPE_CHECKING:
     import redis
 
+ROOM = "cluster.runs"
 MOST_S = 60.0
 MOST_AT_ONCE = 200
 """So many messages are moved by one call, which holds up Redis for under a millisecond."""
@@ -24,7 +25,7 @@ MOST_AT_ONCE = 200
 def put(client: redis.Redis, queue: str, message: str, delay_s: float) -> None:
     """Have a message reach its queue after ``delay_s``, ``MOST_S`` at most."""
     delay_ms = round(1000 * min(MOST_S, max(0.0, delay_s)))
-    Scripts(client)("delay", [keys.DELAYED], [delay_ms, f"{queue}\n{message}"])
+    Scripts(client, ROOM)("delay", {"delayed": keys.DELAYED}, delay_ms=delay_ms, member=f"{queue}\n{message}")
 
 
 def release(client: redis.Redis) -> int:
@@ -33,7 +34,8 @@ def release(client: redis.Redis) -> int:
     Runs whose outbox waits (``feed`` in ``prelude.lua``) are fed, too. Anybody may call it at any time. Nodes do with
     each beat, so a run without a coordinator goes on.
     """
-    return int(Scripts(client)("release", [keys.DELAYED, keys.PAUSED], [MOST_AT_ONCE, round(2000 * MOST_S)]))
+    names = {"delayed": keys.DELAYED, "paused": keys.PAUSED}
+    return int(Scripts(client, ROOM)("release", names, most=MOST_AT_ONCE, far_ms=round(2000 * MOST_S)))
 
 
 def messages(rows: Collection[bytes]) -> list[bytes]:

@@ -81,7 +81,7 @@ class Lease:
 
     def release(self) -> None:
         """Let go of it, so that the next one need not wait."""
-        self.ledger.scripts("release_lease", [keys.run(self.run)], [self.fence])
+        self.ledger.step("release_lease", self.run, fence=self.fence)
 
     def split(self) -> Split:
         """How far the input is read."""
@@ -110,14 +110,12 @@ class Lease:
         """
         size_bytes = at.size_bytes + sum(entry.size_bytes for entry in entries)
         after = at._replace(windows=at.windows + 1, chunks=at.chunks + len(entries), size_bytes=size_bytes)
-        state = self.ledger.scripts.word(
-            "open_window",
-            [keys.run(self.run, name) for name in ("", "chunks", "windows", "failures", "expected")],
-            [
-                self.fence, at.windows, at.chunks, at.chunks_read, at.items, after.size_bytes, at.digest, unreadable,
-                self.ledger.retention_s, len(failures), *(word for pair in failures.items() for word in pair),
-                *(word for entry in entries for word in (entry.pack(), entry.expected.pack())),
-            ],
+        unread = [word for pair in failures.items() for word in pair]
+        state = self.ledger.step(
+            "open_window", self.run, fence=self.fence, window=at.windows, first=at.chunks, chunks_read=at.chunks_read,
+            items_read=at.items, bytes=after.size_bytes, digest=at.digest, unreadable=unreadable,
+            retention_s=self.ledger.retention_s, failures=len(failures),
+            rest=[*unread, *(word for entry in entries for word in (entry.pack(), entry.expected.pack()))],
         )  # fmt: skip
         return after if self._held(state) else None
 
@@ -136,13 +134,10 @@ class Lease:
             Busy: The lease is another's.
             OutOfStep: Other windows were entered.
         """
-        state = self.ledger.scripts.word(
-            "end_split",
-            [keys.run(self.run, name) for name in ("", "failures", "events")],
-            [
-                self.fence, at.chunks, at.windows, at.items, unreadable, self.ledger.retention_s,
-                orjson.dumps(passed_over), *(word for pair in failures.items() for word in pair),
-            ],
+        state = self.ledger.step(
+            "end_split", self.run, fence=self.fence, chunks=at.chunks, windows=at.windows, items=at.items,
+            unreadable=unreadable, retention_s=self.ledger.retention_s, passed_over=orjson.dumps(passed_over),
+            failures=[word for pair in failures.items() for word in pair],
         )  # fmt: skip
         self._held(state)
 
@@ -161,11 +156,10 @@ class Lease:
         Raises:
             Busy: The lease is another's.
         """
-        state, *labels = self.ledger.scripts(
-            "feed",
-            [*(keys.run(self.run, name) for name in ("", "outbox", "queued", "claims")), keys.WAITING],
-            [self.fence, share, slots, int(SHARE_S * 1000), self.ledger.retention_s],
-        )
+        state, *labels = self.ledger.step(
+            "feed", self.run, {"waiting": keys.WAITING}, fence=self.fence, share=share, slots=slots,
+            share_ms=int(SHARE_S * 1000), retention_s=self.ledger.retention_s,
+        )  # fmt: skip
         if state == b"fenced":
             raise Busy(self.run)
         return [label.decode(errors="replace") for label in labels]
@@ -179,29 +173,32 @@ class Lease:
         Raises:
             Busy: The lease is another's.
         """
-        answer = self.ledger.scripts(
-            "publish_again",
-            [keys.run(self.run, name) for name in ("", "chunks", "windows", "claims", "events")],
-            [self.fence, why, event, self.ledger.retention_s, *names],
-        )
+        answer = self.ledger.step(
+            "publish_again", self.run, fence=self.fence, why=why, event=event, retention_s=self.ledger.retention_s,
+            units=names,
+        )  # fmt: skip
         if answer == [b"fenced"]:
             raise Busy(self.run)
         return [name.decode() for name in answer]
 
     def copy(self, chunk: int, slow_node: str, why: str) -> bool:
         """Allow a second copy of a chunk; False when it has had one, is settled, or the lease is lost."""
-        names = [keys.run(self.run, name) for name in ("", "chunks", "copies", "events")]
-        arguments = [self.fence, chunk, slow_node, why, self.ledger.retention_s]
-        return bool(self.ledger.scripts("copy_chunk", names, arguments))
+        is_allowed = self.ledger.step(
+            "copy_chunk", self.run, fence=self.fence, chunk=chunk, slow_node=slow_node, why=why,
+            retention_s=self.ledger.retention_s,
+        )  # fmt: skip
+        return bool(is_allowed)
 
-    def _held(self, state: str) -> bool:
-        if state == "fenced":
+    def _held(self, state: bytes) -> bool:
+        if state == b"fenced":
             raise Busy(self.run)
-        if state == "out of step":
+        if state == b"out of step":
             raise OutOfStep
-        return state == "running"
+        return state == b"running"
 
 
 def _take(ledger: Ledger, run: str, owner: str, role: Role, fence: str) -> Any:
-    names = [keys.run(run), keys.run(run, "events")]
-    return ledger.scripts("take_lease", names, [owner, role, int(LEASE_S * 1000), fence, ledger.retention_s])
+    return ledger.step(
+        "take_lease", run, owner=owner, role=role, lease_ms=int(LEASE_S * 1000), fence=fence,
+        retention_s=ledger.retention_s,
+    )  # fmt: skip

@@ -31,8 +31,8 @@ from cluster.runs.records import (
     Unusable,
     Worker,
 )
-from cluster.runs.scripts import Scripts
 from cluster.runs.status import Event, Status, from_ledger
+from cluster.scripts import Scripts
 from cluster.wire import RUN_PATTERN
 
 if TYPE_CHECKING:
@@ -55,8 +55,23 @@ class Ledger:
 
     def __init__(self, client: redis.Redis, retention_s: int) -> None:
         self.redis = client
-        self.scripts = Scripts(client)
+        self._scripts = Scripts(client, "cluster.runs")
         self.retention_s = retention_s
+
+    def step(self, name: str, run: str, others: Mapping[str, str] | None = None, **arguments: Any) -> Any:
+        """The answer of a script that is about one run.
+
+        Args:
+            name: Of the script.
+            run: Its keys are found by the names that the script has for them.
+            others: Its other keys, by name.
+            arguments: By the names that the script has for them.
+        """
+        found = dict(others or {})
+        for key in self._scripts.takes(name).keys:
+            if key not in found:
+                found[key] = keys.run(run, "" if key == "run" else key)
+        return self._scripts(name, found, **arguments)
 
     # A submitter's side
 
@@ -101,7 +116,7 @@ class Ledger:
 
     def expect_items(self, run: str, items: int) -> None:
         """Enter how many items the run will have, as soon as that is known."""
-        self.scripts("expect_items", [keys.run(run)], [items])
+        self.step("expect_items", run, items=items)
 
     def stop(self, run: str, state: str, error: str, fence: str | None = None) -> tuple[bool, str]:
         """End a run before its end as "cancelled" or "failed"; with ``fence``, only while that lease is held.
@@ -109,8 +124,9 @@ class Ledger:
         Returns:
             Whether this call did it, and the state the run is in now ("unknown" for no such run).
         """
-        names = _names(run, "", "events", "outbox", "queued")
-        was_running, now = self.scripts("stop", names, [state, error, fence or "", self.retention_s])
+        was_running, now = self.step(
+            "stop", run, state=state, error=error, fence=fence or "", retention_s=self.retention_s
+        )
         return bool(was_running), now.decode()
 
     def touch(self, run: str) -> None:
@@ -148,24 +164,11 @@ class Ledger:
             max_attempts: So many failed ones are allowed, besides ``MOST_KILLS`` and ``MOST_LOSSES``.
             busy_s: A start that has not ended may be at work for so long.
         """
-        answer = self.scripts(
-            "claim",
-            _names(
-                run,
-                "",
-                "done",
-                "claims",
-                "chunks",
-                "attempts",
-                "copies",
-                "refusals",
-                "events",
-                "outbox",
-                "queued",
-                "pieces",
-            ),
-            [*worker, job, version, max_attempts, MOST_KILLS, MOST_LOSSES, self.retention_s, label, busy_s, *chunks],
-        )
+        answer = self.step(
+            "claim", run, node=worker.node, start=worker.start, job=job, version=version,
+            max_failed=max_attempts, max_killed=MOST_KILLS, max_lost=MOST_LOSSES, retention_s=self.retention_s,
+            label=label, busy_s=busy_s, chunks=chunks,
+        )  # fmt: skip
         state = answer[0].decode()
         if state == "other version":
             return Claims(state, why=answer[1].decode())
@@ -181,7 +184,7 @@ class Ledger:
     def let_go(self, run: str, worker: Worker, *names: str | int) -> None:
         """Give up its claims of chunks or of a "fold level:number" without an attempt; those of others stay."""
         if names:
-            self.scripts("let_go", _names(run, "claims", "queued"), [worker.start, "", *names])
+            self.step("let_go", run, start=worker.start, retention_s="", units=names)
 
     def refuse(self, run: str, chunks: Iterable[int], worker: Worker, why: str) -> None:
         """A node gives chunks back without an attempt, as it cannot do them, whatever is in them."""
@@ -191,7 +194,7 @@ class Ledger:
                 pipe.xadd(keys.run(run, "events"), {"event": "refused", "node": worker.node, "why": why})
                 pipe.expire(keys.run(run, "events"), self.retention_s)
                 pipe.execute()
-        self.scripts("let_go", _names(run, "claims", "queued"), [worker.start, self.retention_s, *chunks])
+        self.step("let_go", run, start=worker.start, retention_s=self.retention_s, units=chunks)
 
     def end_attempt(self, run: str, name: str, how: str, worker: Worker, why: str) -> Attempts | None:
         """Enter that an attempt gave nothing.
@@ -207,11 +210,10 @@ class Ledger:
             All that have ended so; None where there is nothing to do again: it is settled, the run is over, or (if
             "lost") that worker had not begun it.
         """
-        answer = self.scripts(
-            "end_attempt",
-            _names(run, "", "done", "claims", "attempts", "events", "outbox", "queued"),
-            [name, how, worker.start, worker.node, why, self.retention_s],
-        )
+        answer = self.step(
+            "end_attempt", run, unit=name, how=how, start=worker.start, node=worker.node, why=why,
+            retention_s=self.retention_s,
+        )  # fmt: skip
         return Attempts(*answer[1:4]) if answer[0] == b"noted" else None
 
     def begin_items(self, run: str, chunk: int, worker: Worker, why: str) -> int:
@@ -240,9 +242,11 @@ class Ledger:
     def _enter_piece(
         self, run: str, chunk: int, over: int | str, piece: bytes, event: str, worker: Worker, why: str
     ) -> int:  # fmt: skip
-        names = _names(run, "", "done", "chunks", "pieces", "attempts", "events")
-        arguments = [chunk, over, piece, event, worker.node, why, self.retention_s]
-        return int(self.scripts("enter_piece", names, arguments))
+        now = self.step(
+            "enter_piece", run, chunk=chunk, over=over, piece=piece, event=event, node=worker.node, why=why,
+            retention_s=self.retention_s,
+        )  # fmt: skip
+        return int(now)
 
     def items_over(self, run: str, chunk: int) -> int | None:
         """How many items of a chunk are over that is done item by item; None of any other chunk."""
@@ -290,17 +294,11 @@ class Ledger:
             max_attempts: As for ``claim``.
             busy_s: A start that has not ended is waited for so long.
         """
-        answer = self.scripts(
-            "fold_inputs",
-            [
-                *_names(run, "", "done", "windows"),
-                keys.parts(run, number if level == 0 else -1),
-                *_names(run, "folds", "claims", "attempts", "expected"),
-            ],
-            [
-                level, number, FAN_IN, job, worker.start, worker.node,
-                max_attempts, MOST_KILLS, MOST_LOSSES, busy_s, self.retention_s,
-            ],
+        answer = self.step(
+            "fold_inputs", run, {"parts": keys.parts(run, number if level == 0 else -1)},
+            level=level, number=number, fan_in=FAN_IN, job=job, start=worker.start, node=worker.node,
+            max_failed=max_attempts, max_killed=MOST_KILLS, max_lost=MOST_LOSSES, busy_s=busy_s,
+            retention_s=self.retention_s,
         )  # fmt: skip
         state = answer[0].decode()
         if state == "exhausted":
@@ -331,15 +329,12 @@ class Ledger:
             or why it was dropped: "folded", "unknown", or the state of a run that is over.
         """
         about = [word for one in unusable for word in (one.chunk, one.why, len(one.names), *one.names)]
-        return self.scripts.word(
-            "fold",
-            [
-                *_names(run, "", "windows"),
-                keys.parts(run, number if level == 0 else -1),
-                *_names(run, "folds", "claims", "attempts", "events", "failures", "expected"),
-            ],
-            [level, number, entry, FAN_IN, self.retention_s, len(about), *about, *inputs],
-        )
+        answer = self.step(
+            "fold", run, {"parts": keys.parts(run, number if level == 0 else -1)},
+            level=level, number=number, entry=entry, fan_in=FAN_IN, retention_s=self.retention_s,
+            about=len(about), rest=[*about, *inputs],
+        )  # fmt: skip
+        return str(answer, "ascii")
 
     # For whoever asks
 
@@ -543,27 +538,10 @@ class Ledger:
         for one in done:
             rows += [one.chunk, one.part, one.entry.items, one.entry.size_bytes, round(one.seconds * 1e6), one.why]
             rows += [len(one.failures), *(word for pair in one.failures.items() for word in pair)]
-        answer = self.scripts(
-            "settle",
-            [
-                *_names(run, "", "done", "claims", "chunks"),
-                keys.parts(run, window),
-                *_names(
-                    run,
-                    "failures",
-                    "nodes",
-                    "times",
-                    "attempts",
-                    "copies",
-                    "windows",
-                    "events",
-                    "outbox",
-                    "queued",
-                    "pieces",
-                ),
-            ],
-            [window, *worker, self.retention_s, *rows],
-        )
+        answer = self.step(
+            "settle", run, {"parts": keys.parts(run, window)},
+            window=window, node=worker.node, retention_s=self.retention_s, rows=rows,
+        )  # fmt: skip
         states = [word.decode() for word in answer]
         is_complete = states[-1] == "complete"
         if is_complete:
@@ -583,10 +561,6 @@ def _claim(answer: Sequence[Any]) -> Claim:
 def _runs(names: Any) -> list[str]:
     """Those that are names of runs: files are removed by them, and anybody may have written something else there."""
     return [name for raw in names if re.fullmatch(RUN_PATTERN, name := raw.decode(errors="replace"))]
-
-
-def _names(run: str, *what: str) -> list[str]:
-    return [keys.run(run, name) for name in what]
 
 
 def _text(row: Mapping[bytes, bytes]) -> dict[str, str]:

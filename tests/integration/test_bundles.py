@@ -86,20 +86,20 @@ def test_a_push_whose_last_answer_is_lost_is_entered_once_and_whole(
     kind: str, client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = RedisBundles(client, RedisBlobs(client, 60) if kind == "redis" else FileBlobs(f"file://{tmp_path}/blobs"))
-    enter = store._scripts["enter"]
+    run = store._scripts
 
-    def asked_again(**given: Any) -> Any:
-        enter(**given)
-        return enter(**given)
+    def asked_again(script: str, names: dict[str, str], **given: Any) -> Any:
+        run(script, names, **given)
+        return run(script, names, **given)
 
-    def lost(**given: Any) -> Any:
-        found = enter(**given)
-        if given["args"][2]:
+    def lost(script: str, names: dict[str, str], **given: Any) -> Any:
+        found = run(script, names, **given)
+        if given["row"]:
             raise redis.ConnectionError
         return found
 
     for number, way in ((1, asked_again), (2, lost)):
-        monkeypatch.setitem(store._scripts, "enter", way)
+        monkeypatch.setattr(store, "_scripts", way)
         name = unused()
         if way is lost:
             with pytest.raises(redis.ConnectionError):

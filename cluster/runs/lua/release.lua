@@ -1,18 +1,21 @@
 -- Put messages whose delay is over into their queues, in front: they are older than what waits there. Feed the runs
 -- whose turn it is. Returns how many messages were delayed.
--- KEYS: cluster:delayed, and the queues that its members name; cluster:paused, and what `feed` touches of its runs
--- ARGV: how many at most, milliseconds that a delay may take: one that is further off is over, as the clock was set back
-local function due(from, to) return by_score(KEYS[1], from, to, 'LIMIT', 0, ARGV[1]) end
+-- It touches the queues that the members name, too, and what `feed` touches of the runs.
+-- KEYS: delayed paused
+-- ARGV: most far_ms
+--   most: messages, and runs, at most
+--   far_ms: a delay that is further off is over, as the clock was set back
+local function due(from, to) return by_score(K.delayed, from, to, 'LIMIT', 0, A.most) end
 local now = now_ms()
 local found = due('-inf', string.format('%.0f', now))
-if #found == 0 then found = due(string.format('(%.0f', now + ARGV[2]), '+inf') end
+if #found == 0 then found = due(string.format('(%.0f', now + A.far_ms), '+inf') end
 for _, member in ipairs(found) do
-  redis.call('ZREM', KEYS[1], member) -- needs no memory, so a full Redis takes what follows, too
+  redis.call('ZREM', K.delayed, member) -- needs no memory, so a full Redis takes what follows, too
   local queue, message = string.match(member, '^([^\n]+)\n(.*)$')
   if queue then redis.pcall('RPUSH', queue, message) end -- who forges a name must not hold up the others
 end
-for _, name in ipairs(by_score(KEYS[2], '-inf', string.format('%.0f', now), 'LIMIT', 0, ARGV[1])) do
-  redis.call('ZREM', KEYS[2], name)
+for _, name in ipairs(by_score(K.paused, '-inf', string.format('%.0f', now), 'LIMIT', 0, A.most)) do
+  redis.call('ZREM', K.paused, name)
   local run = RUN .. name
   local kept_ms = redis.pcall('PTTL', run .. ':outbox')
   if type(kept_ms) == 'number' and kept_ms > 0 then
