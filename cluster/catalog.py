@@ -20,7 +20,7 @@ import tasks.ocr
 import tasks.onnx
 import tasks.wordcount
 from aggregators import by_name, counts
-from cluster import errors, keys
+from cluster import errors, keys, names
 from cluster.job import Format, Job, Option
 from splitters import lines, people, pictures
 from tasks import _pictures
@@ -193,6 +193,5 @@ def get(name: str) -> Job:
 
 def label_of(queue: str) -> str:
     """The label whose messages are in a queue of that name; "" where they are of no job that is known here."""
-    label = queue.removeprefix(keys.QUEUE)
-    known = queue.startswith(keys.QUEUE) and label.partition("@")[0] in {job.label for job in jobs().values()}
-    return label if known else ""
+    label = keys.label_of(queue)
+    return label if names.plain(label) in {job.label for job in jobs().values()} else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import math
@@ -10,12 +11,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote, unquote
 
 import orjson
 
 from aggregators import by_name, counts, people
-from cluster import errors
+from cluster import errors, names
+from cluster.names import Capability, ModelRef
 from splitters import Chunk, NothingToSplit, PassedOver
 from tasks import Part
 
@@ -35,11 +36,6 @@ RESERVED = frozenset(
     | {"if_no_node", "log_format", "inputs", "help", "chunk", "source", "passed_over"}
 )
 """Names that no option of a job may have: `cluster submit` and the parts themselves use them."""
-
-MOST_NAME_CHARS = 55
-"""Of a job's name: a run is called after its job, and that name may have 64 (``wire.RUN_PATTERN``)."""
-SEPARATOR = ";"
-"""Between the values in a label. No comma: `celery worker -Q` takes several queues with these."""
 
 Source = str | Path | Sequence[str | Path]
 
@@ -175,11 +171,11 @@ class Job:
     """Draws what was found in an item, its value in all parts joined, into the item's picture."""
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(rf"[a-zA-Z0-9][a-zA-Z0-9-]{{0,{MOST_NAME_CHARS - 1}}}", self.name):
+        if not re.fullmatch(names.JOB, self.name):
             raise ValueError(
-                f"the job name {self.name!r} must be up to {MOST_NAME_CHARS} ASCII letters, digits and '-'"
+                f"the job name {self.name!r} must be up to {names.MAX_JOB_CHARS} ASCII letters, digits and '-'"
             )
-        if not re.fullmatch(r"[a-zA-Z0-9._-]*", self.version):
+        if not re.fullmatch(names.VERSION, self.version):
             raise ValueError(f"job {self.name}: the version {self.version!r} must be ASCII letters, digits and '.-_'")
         size = inspect.signature(self.split).parameters.get("chunk_size")
         if size is None or not isinstance(size.default, int):
@@ -199,10 +195,10 @@ class Job:
         if self.bundles and "model" not in self.needs:
             raise ValueError(f"job {self.name}: it has bundles, so it must need an option 'model'")
 
-    @property
+    @functools.cached_property
     def label(self) -> str:
         """Name and version, as nodes say what they serve: ``ocr``, or ``ocr.2`` for version 2."""
-        return f"{self.name}.{self.version}" if self.version else self.name
+        return str(Capability(self.name, self.version))
 
     def label_with(self, options: Options) -> str:
         """The label of those who can do a run with these options: ``ocr@deu``, ``faces@office:3``.
@@ -213,7 +209,8 @@ class Job:
         values = {name: options.get(name, defaults[name]) for name in self.needs}
         if values == defaults:
             return self.label
-        return f"{self.label}@{SEPARATOR.join(map(_quoted, values.values()))}"
+        needs = (self._need(name, value) for name, value in values.items())
+        return str(Capability(self.name, self.version, tuple(needs)))
 
     def needs_of(self, label: str) -> dict[str, Any]:
         """The options that ``label_with`` made a label of.
@@ -221,15 +218,23 @@ class Job:
         Raises:
             ValueError: It is none of this job's.
         """
-        plain, at, rest = label.partition("@")
-        values = [unquote(value) for value in rest.split(SEPARATOR)] if at else []
-        if plain != self.label or len(values) not in (0, len(self.needs)):
+        capability = Capability.parse(label)
+        if str(capability.plain) != self.label or len(capability.needs) not in (0, len(self.needs)):
             raise ValueError(f"{label!r} is no label of the job {self.name}")
         known = {option.name: option for option in self.options}
-        found = {name: known[name].read(value) for name, value in zip(self.needs, values, strict=False)}
+        found = {name: known[name].read(str(need)) for name, need in zip(self.needs, capability.needs, strict=False)}
         if self.label_with(found) != label:
             raise ValueError(f"{label!r} is not how the job {self.name} writes it")
         return found
+
+    def _need(self, name: str, value: Any) -> names.Need:
+        """The value of an option as a need: of all options only ``model`` names a model, and only with a version."""
+        if self.bundles and name == "model" and isinstance(value, str):
+            with contextlib.suppress(errors.UsageError):  # the node that is to fetch it tells
+                ref = ModelRef.parse(value)
+                if ref.version is not None:
+                    return ref
+        return "" if value is None else str(value)
 
     @property
     def chunk_size(self) -> Option:
@@ -378,10 +383,6 @@ def paths(source: Source) -> list[Path]:
     if "" in given:
         raise errors.UsageError("a path is empty")
     return [Path(path) for path in given]
-
-
-def _quoted(value: Any) -> str:
-    return "" if value is None else quote(str(value), safe="+:/")
 
 
 def _is_text(value: str) -> bool:

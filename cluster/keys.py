@@ -48,6 +48,8 @@ Scopes of blobs: ``runs/R/in/<chunk>`` the input of a chunk, dropped when it is 
 
 from __future__ import annotations
 
+import re
+
 QUEUE = "cluster."
 OURS = "cluster:"
 RUNS = "cluster:runs"
@@ -74,6 +76,11 @@ OF_RUN = (
 def queue(label: str) -> str:
     """Celery's list of the messages of a label (see ``Job.label_with``): only who serves that label sees them."""
     return QUEUE + label
+
+
+def label_of(queue: str) -> str:
+    """The label whose messages are in a queue; "" for a queue that is not ours."""
+    return queue.removeprefix(QUEUE) if queue.startswith(QUEUE) else ""
 
 
 def run(run: str, what: str = "") -> str:
@@ -111,6 +118,11 @@ def bundle_scope(name: str, token: str) -> str:
     return f"bundles/{name}/{token}"
 
 
+def is_bundle_scope(scope: str, name: str) -> bool:
+    """Whether a scope, which anything may have written, is one of that bundle."""
+    return re.fullmatch(rf"{re.escape(bundle_scope(name, ''))}[0-9a-f]{{16,64}}", scope) is not None
+
+
 def input_scope(run: str, chunk: int) -> str:
     """Where the input of a chunk lies."""
     return f"runs/{run}/in/{chunk}"
@@ -129,6 +141,11 @@ def fold_scope(run: str, level: int, number: int) -> str:
 def run_folder(run: str) -> str:
     """What all scopes of one run lie below."""
     return f"runs/{run}"
+
+
+def scope_of(key: str) -> str:
+    """Which scope a key that ``blobs`` made belongs to."""
+    return key.removeprefix(blobs(""))
 
 
 def run_of(key: str) -> str:

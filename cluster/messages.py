@@ -282,7 +282,7 @@ def reply(raw: bytes) -> bytes:
 
 def _of_task(found: Envelope[TaskHeaders, ToQueue], queue: str) -> Envelope[TaskHeaders, ToQueue]:
     sent_to = found.properties.delivery_info.routing_key
-    if sent_to != queue and not sent_to.startswith(keys.QUEUE):  # another label's it may be: it goes there again
+    if sent_to != queue and not keys.label_of(sent_to):  # another label's it may be: it goes there again
         raise BadMessage(f"it came by {_short(queue)} and says that it was sent to {_short(sent_to)}")
     fold = found.headers.task.endswith(".fold")
     kind: TypeAdapter[Any] = _of_fold if fold else _of_map

@@ -1,9 +1,8 @@
-"""Every structured string: built and read here, and nowhere else. ``keys`` does the same for the keys of Redis.
+"""Every structured string: built and read here, and nowhere else. ``keys`` does the same for Redis keys and queues.
 
 | string                                     | example                          | here |
 | ------------------------------------------ | -------------------------------- | ---- |
 | what a run requires, what a node serves    | ``ocr.2@deu``                    | ``Capability`` |
-| the Celery queue of a capability           | ``cluster.ocr.2@deu``            | ``queue`` |
 | a model                                    | ``office:3.1a2b3c4d``            | ``ModelRef`` |
 | a chunk, a partial result                  | ``17``, ``fold 0:3``             | ``Unit``, ``Partial`` |
 | a run                                      | ``ocr-1a2b3c4d``                 | ``new_run``, ``is_run`` |
@@ -26,7 +25,6 @@ from urllib.parse import quote, unquote
 
 from cluster import errors
 
-QUEUE = "cluster."
 MAX_JOB_CHARS = 55
 """Of a job's name: a run's id has 9 more, and may have 64 (``RUN``)."""
 MAX_CHUNKS_PER_MESSAGE = 64
@@ -179,16 +177,6 @@ def plain(capability: str) -> str:
     return capability.partition("@")[0]
 
 
-def queue(capability: str) -> str:
-    """Celery's list of the messages of a capability: only nodes that serve it see them."""
-    return QUEUE + capability
-
-
-def capability_of(queue: str) -> str:
-    """The capability whose messages are in a queue; "" for a queue that is not ours. Nothing is said of its form."""
-    return queue.removeprefix(QUEUE) if queue.startswith(QUEUE) else ""
-
-
 class Partial(NamedTuple):
     """The parts of a batch joined (level 0), or neighbouring partials of the level below: ``fold 0:3``."""
 
@@ -289,9 +277,9 @@ class TaskId(NamedTuple):
         return f"{self.run}.{first}" + (f"-{last}" if last != first else "")
 
 
-def node(name: str, host: str, number: int = 1) -> str:
-    """A node: ``worker@pc``; ``worker2@pc`` for the second worker of that machine."""
-    return f"{name}{number if number > 1 else ''}@{host}"
+def node(worker: str, host: str) -> str:
+    """A node: ``worker@pc``."""
+    return f"{worker}@{host}"
 
 
 def renamed(node: str, number: int) -> str:

@@ -9,7 +9,8 @@ import orjson
 import zstandard
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-RUN_PATTERN = r"^[a-zA-Z0-9-]{1,64}$"
+from cluster import names
+
 COMPRESS_FROM_BYTES = 512
 HURRY_FROM_BYTES = 2**20
 """From there on compressing takes long enough to be done in half the time, for some 5 % more bytes."""
@@ -22,8 +23,6 @@ ELEMENT_BYTES = 16
 """A value may have one element (what stands in a list or a mapping) for so many of the bytes it may have: an empty
 mapping is one byte as MessagePack and some 80 in Python."""
 LEAST_ELEMENTS, MOST_ELEMENTS = 2**16, 2**22
-MOST_CHUNKS = 64
-"""So many may travel in one message."""
 RAW, ZSTD = b"\0", b"\1"
 
 
@@ -42,10 +41,10 @@ class MapMessage(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    run: str = Field(pattern=RUN_PATTERN)
+    run: str = Field(pattern=f"^{names.RUN}$")
     chunks: Annotated[
         list[Annotated[int, Field(ge=0, lt=2**31)]],
-        Field(min_length=1, max_length=MOST_CHUNKS),
+        Field(min_length=1, max_length=names.MAX_CHUNKS_PER_MESSAGE),
         AfterValidator(_refuse_repeats),
     ]
 
@@ -55,7 +54,7 @@ class FoldMessage(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    run: str = Field(pattern=RUN_PATTERN)
+    run: str = Field(pattern=f"^{names.RUN}$")
     level: int = Field(ge=0, lt=16)
     number: int = Field(ge=0, lt=2**31)
 
@@ -204,8 +203,8 @@ def _decode(body: bytes, max_bytes: int) -> Any:
 
 
 def run_of_message(message: bytes) -> str:
-    """The run that a message of Celery's is about, "" for one that is not ours: ids are made in ``celery_tasks``."""
-    return task_id(message).partition(".")[0]
+    """The run that a message of Celery's is about, "" for one that is not ours."""
+    return names.TaskId.run_of(task_id(message))
 
 
 def task_id(message: bytes) -> str:

@@ -49,7 +49,7 @@ class RedisBlobs:
         """See ``BlobStore.drop_below``. One walk over the keys of this Redis, a thousand at a time."""
         wanted = set(folders)
         for key in self._redis.scan_iter(match=keys.blobs("*"), count=1000):
-            scope = PurePosixPath(key.decode().removeprefix(keys.blobs("")))
+            scope = PurePosixPath(keys.scope_of(key.decode()))
             if not wanted.isdisjoint(map(str, scope.parents)):
                 self._redis.unlink(key)
 

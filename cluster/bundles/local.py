@@ -20,11 +20,11 @@ from pathlib import Path
 
 import orjson
 
-from cluster import blobs, errors
+from cluster import blobs, errors, names
 from cluster.blobs import Ref
 from cluster.bundles import Progress, Pushed, content, folder
 from cluster.bundles.content import Content
-from cluster.bundles.manifest import NAME, Manifest
+from cluster.bundles.manifest import Manifest
 from cluster.bundles.paths import DRAFT
 from cluster.bundles.state import State, unknown
 
@@ -61,7 +61,7 @@ class FolderBundles:
         if not self._place.is_dir():
             return []
         found = []
-        for name in sorted(path.name for path in self._place.iterdir() if NAME.fullmatch(path.name)):
+        for name in sorted(path.name for path in self._place.iterdir() if names.is_model(path.name)):
             try:
                 found += [name] if self._numbers(name) else []
             except OSError as error:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, Self
 
 import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from cluster import errors
+from cluster import errors, keys
 from cluster.blobs import Ref
 from cluster.bundles import paths, requirements
+from cluster.names import DIGEST_CHARS, ModelRef
 
 PIECE_BYTES = 2**20
 """Files travel in pieces of this size, so that no single answer of Redis holds up the others."""
@@ -25,7 +25,6 @@ MAX_PARAMETER_BYTES = 256 * 2**10
 MAX_ROW_BYTES = 4 * 2**20
 """A manifest as JSON; one of ``MAX_BYTES`` in a few files has 0.6 MiB."""
 MAX_VERSION = 2**31
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Pieces = Annotated[tuple[Sha256, ...], Field(max_length=-(-MAX_FILE_BYTES // PIECE_BYTES))]
@@ -89,7 +88,7 @@ class Manifest(BaseModel):
                 raise ValueError(f"the requirement {line!r} is not in its plain form")
         if parameters(self.parameters) != self.parameters:
             raise ValueError("its parameters are not plain JSON")
-        if self.scope and not re.fullmatch(rf"bundles/{self.name}/[0-9a-f]{{16,64}}", self.scope):
+        if self.scope and not keys.is_bundle_scope(self.scope, self.name):
             raise ValueError(f"its scope is {self.scope!r}")
         if digest(self.job, self.files, self.requirements, self.parameters) != self.digest:
             raise ValueError("its digest is not that of its content")
@@ -99,8 +98,13 @@ class Manifest(BaseModel):
 
     @property
     def ref(self) -> str:
-        """How this version is named: ``office:3``."""
-        return f"{self.name}:{self.version}"
+        """How people see this version: ``office:3``."""
+        return str(ModelRef(self.name, self.version))
+
+    @property
+    def reference(self) -> str:
+        """How a run names it, for good: ``office:3.1a2b3c4d``."""
+        return str(ModelRef(self.name, self.version, self.digest[:DIGEST_CHARS]))
 
     @property
     def size_bytes(self) -> int:
@@ -139,34 +143,12 @@ class Manifest(BaseModel):
                 raise TypeError("it is no object")
             return cls.model_validate({**found, "name": name, "version": version})
         except (ValueError, TypeError, RecursionError, errors.UsageError) as error:
-            raise errors.BadBundle(f"the manifest of {name}:{version} cannot be used: {why(error)}") from None
-
-
-class Named(NamedTuple):
-    """What a person called a bundle."""
-
-    name: str
-    version: int | None
-
-
-def parse_ref(text: str) -> Named:
-    """Read ``office`` or ``office:3``.
-
-    Raises:
-        errors.UsageError: It has another form.
-    """
-    name, colon, version = text.partition(":")
-    if not NAME.fullmatch(name) or (colon and not re.fullmatch(r"[1-9][0-9]{0,8}", version)):
-        raise errors.UsageError(
-            f"{text!r} names no bundle; write NAME or NAME:VERSION, as office or office:3"
-            " (a name is of a-z, 0-9 and -, at most 64)"
-        )
-    return Named(name, int(version) if colon else None)
+            raise errors.BadBundle(f"the manifest of {ModelRef(name, version)} cannot be used: {why(error)}") from None
 
 
 def check_name(name: str) -> None:
     """Raise ``errors.UsageError`` unless a bundle may have this name."""
-    if parse_ref(name).version is not None:
+    if ModelRef.parse(name).version is not None:
         raise errors.UsageError(f"the bundle {name!r}: a version is given by the store; push to a name alone")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import redis
 
-from cluster import blobs, errors, keys, redis_client
+from cluster import blobs, errors, keys, names, redis_client
 from cluster.bundles import Progress, Pushed, content
 from cluster.bundles.content import Content
-from cluster.bundles.manifest import NAME, Manifest
+from cluster.bundles.manifest import Manifest
 from cluster.bundles.state import State, unknown
 from cluster.scripts import Scripts
 
@@ -154,7 +153,7 @@ class RedisBundles:
     def _states(self) -> dict[str, State]:
         rows: Any = self._redis.hgetall(keys.BUNDLES)
         found = {name.decode(errors="replace"): _state(row) for name, row in rows.items()}
-        return {name: state for name, state in found.items() if NAME.fullmatch(name)}
+        return {name: state for name, state in found.items() if names.is_model(name)}
 
     def _unknown(self, name: str, version: int | None = None) -> errors.UnknownBundle:
         found: Any = self._redis.hkeys(keys.bundle(name))
@@ -169,8 +168,10 @@ def _keys(name: str, scope: str) -> dict[str, str]:
 
 
 def _state(row: bytes) -> State:
-    found = re.fullmatch(rb"(\d{1,10}) (\d{1,10}) (\d{1,10})", row)
-    return State(*map(int, found.groups())) if found else State()
+    try:
+        return State(*names.numbers(row, 3))
+    except ValueError:
+        return State()
 
 
 def _usable(name: str, version: bytes | int, row: bytes) -> Manifest | None:
@@ -190,6 +191,6 @@ def _scope(name: str, row: bytes) -> str:
     with suppress(ValueError, RecursionError):
         found = orjson.loads(row)
         scope = found.get("scope") if isinstance(found, dict) else None
-        if isinstance(scope, str) and re.fullmatch(rf"bundles/{re.escape(name)}/[0-9a-f]{{16,64}}", scope):
+        if isinstance(scope, str) and keys.is_bundle_scope(scope, name):
             return scope
     return ""

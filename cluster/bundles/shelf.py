@@ -10,8 +10,9 @@ from cluster import errors
 from cluster.bundles import Bundles, Pushed, install, requirements, trial
 from cluster.bundles.cache import Cache
 from cluster.bundles.content import Content
-from cluster.bundles.manifest import Manifest, parse_ref
+from cluster.bundles.manifest import Manifest
 from cluster.job import Job
+from cluster.names import ModelRef
 from cluster.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
     from aggregators import Model
     from cluster.blobs import BlobStore
-
-
-DIGITS = 8
 
 
 class Shelf:
@@ -56,12 +54,12 @@ class Shelf:
         try:
             manifest = self.manifest(wanted)
         except errors.UnknownBundle:
-            if job.trains and ":" not in wanted:
+            if job.trains and ModelRef.parse(wanted).version is None:
                 return dict(options)
             raise
         if manifest.job != job.bundles:
             raise errors.UsageError(f"{manifest.ref} is a bundle for the job {manifest.job}, not for {job.bundles}")
-        return {**options, "model": reference(manifest)}
+        return {**options, "model": manifest.reference}
 
     def require(self, job: Job, options: Mapping[str, Any]) -> None:
         """See that the version of a bundle that a run is begun with has not been removed.
@@ -117,18 +115,19 @@ class Shelf:
         return self.cache.packages(self.manifest(ref).requirements)
 
     def manifest(self, ref: str) -> Manifest:
-        """The manifest of what a ``reference`` names, which never changes; of a name or version, what is there now.
+        """The manifest of a ``Manifest.reference``, which never changes; of a name or version, the one there now.
 
         Raises:
             errors.UnknownBundle: There is none, or by now another one of that number: Redis has lost what it had.
+            errors.UsageError: ``ref`` is no reference.
         """
         if ref in self._manifests:
             return self._manifests[ref]
-        plain, _, digest = ref.partition(".")
-        manifest = self.bundles.manifest(*parse_ref(plain))
-        if not manifest.digest.startswith(digest):
-            raise errors.UnknownBundle(f"the bundle {plain} is another one by now than that of the run")
-        if digest:
+        wanted = ModelRef.parse(ref)
+        manifest = self.bundles.manifest(wanted.name, wanted.version)
+        if not manifest.digest.startswith(wanted.digest):
+            raise errors.UnknownBundle(f"the bundle {wanted.without_digest} is another one by now than that of the run")
+        if wanted.digest:
             self._manifests[ref] = manifest
         return manifest
 
@@ -146,10 +145,11 @@ class Shelf:
             made: Its result.
             by: Whom to name.
         """
-        before = self.manifest(name) if ":" in name else None
+        ref = ModelRef.parse(name)
+        before = None if ref.version is None else self.manifest(name)
         parameters = {**(before.parameters if before else {}), **made.parameters}
         content = Content(job.bundles, made.files, before.requirements if before else (), parameters)
-        return self.bundles.push(name.partition(":")[0], content, by, again=False)
+        return self.bundles.push(ref.name, content, by, again=False)
 
     def current(self) -> list[Manifest]:
         """The versions that runs submitted now get."""
@@ -184,15 +184,7 @@ class Shelf:
 def version(job: Job, options: Mapping[str, Any]) -> str | None:
     """The version of a bundle that the options name; None where there is none, or one is yet to be trained."""
     ref = options.get("model") if job.bundles else None
-    return ref if ref and ":" in ref else None
-
-
-def reference(manifest: Manifest) -> str:
-    """How a run names its bundle: ``office:3.1a2b3c4d``, with the beginning of the digest.
-
-    A Redis that was emptied gives the same number again; the digest tells them apart.
-    """
-    return f"{manifest.ref}.{manifest.digest[:DIGITS]}"
+    return ref if ref and ModelRef.parse(ref).version is not None else None
 
 
 def connect(config: Settings, client: redis.Redis, store: BlobStore) -> Shelf:

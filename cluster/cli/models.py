@@ -19,10 +19,11 @@ from cluster import catalog, errors, logs, settings
 from cluster.blobs import Ref
 from cluster.bundles import Bundles, content, folder, requirements, shelf, trial
 from cluster.bundles.install import install
-from cluster.bundles.manifest import Manifest, parse_ref
+from cluster.bundles.manifest import Manifest
 from cluster.bundles.shelf import Shelf
 from cluster.cli import bundle_texts, print_text, say, shared
 from cluster.job import Job
+from cluster.names import ModelRef
 from cluster.runs import demand
 from cluster.runs.cancel import cancel
 from cluster.settings import Settings
@@ -33,8 +34,8 @@ class Place(NamedTuple):
 
     models: Shelf
     config: Settings
-    in_use: Callable[[str], Sequence[str]]
-    """The runs that are running with a version, by its ref."""
+    in_use: Callable[[ModelRef], Sequence[str]]
+    """The runs that are running with a version."""
     fail: Callable[[str, str], object]
     """Ends a run that is in use, with a reason."""
 
@@ -138,7 +139,7 @@ def list_all(broker: str | None, as_json: bool) -> None:
 def show(ref: str, broker: str | None, as_json: bool) -> None:
     """Show what REF holds and requires, and which of that this machine lacks."""
     place = Place.of(broker)
-    manifest = place.bundles.manifest(*parse_ref(ref))
+    manifest = place.models.manifest(ref)
     missing = requirements.missing(manifest.requirements, place.models.packages(manifest.ref))
     if as_json:
         state = place.bundles.state(manifest.name)
@@ -159,7 +160,7 @@ def pull(ref: str, target: Path, broker: str | None) -> None:
     """Write the files of REF and its bundle.json to FOLDER, which must be new or empty."""
     folder.check_new(target)
     place = Place.of(broker)
-    manifest = place.bundles.manifest(*parse_ref(ref))
+    manifest = place.models.manifest(ref)
     transfer, done = bundle_texts.Transfer(manifest.ref), 0
 
     def read(of: Manifest, piece: Ref) -> bytes:
@@ -184,24 +185,24 @@ def pull(ref: str, target: Path, broker: str | None) -> None:
 def remove(ref: str, force: bool, broker: str | None) -> None:
     """Remove the version REF, or with a name alone all versions of that bundle. Their numbers are not given again."""
     place = Place.of(broker)
-    name, version = parse_ref(ref)
-    refs = [ref] if version else [manifest.ref for manifest in place.bundles.versions(name)]
-    for one in refs:
+    name, version, _ = ModelRef.typed(ref)
+    versions = [version] if version else [manifest.version for manifest in place.bundles.versions(name)]
+    for one in (ModelRef(name, number) for number in versions):
         if not force and (running := place.in_use(one)):
             raise errors.UsageError(
                 f"{one} is in use by {', '.join(running)}; --force removes it all the same, and ends these as failed"
             )
     gone = place.bundles.remove(name, version)
-    for one in (f"{name}:{number}" for number in gone):
+    for one in (ModelRef(name, number) for number in gone):
         # They would wait for ever for a node that has it. Who is about to begin a run sees that it is gone.
         for run in set(place.in_use(one)) - {demand.BEING_SUBMITTED}:
             place.fail(run, f"its bundle {one} was removed")
             say(f"{logs.plain(run)}: failed, as {one} is removed")
     place.announce()
     for number in gone:
-        print_text(f"removed {name}:{number}")
+        print_text(f"removed {ModelRef(name, number)}")
     if current := place.bundles.state(name).current:
-        say(f"runs get {name}:{current} now")
+        say(f"runs get {ModelRef(name, current)} now")
 
 
 @command.command(
@@ -214,13 +215,14 @@ def remove(ref: str, force: bool, broker: str | None) -> None:
 @shared.broker
 def pin(ref: str, latest: bool, broker: str | None) -> None:
     """Have runs that begin from now on get the version REF, whatever is pushed."""
-    name, version = parse_ref(ref)
+    name, version, _ = ModelRef.typed(ref)
     if latest == (version is not None):
-        raise errors.UsageError(f"give a version to pin to ({name}:2, say), or a name with --latest")
+        raise errors.UsageError(f"give a version to pin to ({ModelRef(name, 2)}, say), or a name with --latest")
     place = Place.of(broker)
     place.bundles.pin(name, version)
     place.announce()
-    say(f"runs get {name}:{place.bundles.state(name).current}{'' if latest else ', whatever is pushed'}")
+    now = ModelRef(name, place.bundles.state(name).current)
+    say(f"runs get {now}{'' if latest else ', whatever is pushed'}")
 
 
 @command.command(
@@ -237,7 +239,7 @@ def install_requirements(ref: str, yes: bool, broker: str | None) -> None:
     Only pinned ones (NAME==VERSION) are installed, without what else they depend on. This Python stays as it is.
     """
     place = Place.of(broker)
-    manifest = place.bundles.manifest(*parse_ref(ref))
+    manifest = place.models.manifest(ref)
     packages = place.models.packages(manifest.ref)
     if not requirements.missing(manifest.requirements, packages):
         say(f"{manifest.ref}: all it requires is here")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from cluster import logs
+from cluster import logs, names
 from cluster.nodes.registry import Node
 from cluster.runs.status import Event, Status
 from splitters import tell_passed_over
@@ -66,7 +66,7 @@ def story(events: Sequence[Event], found: Status) -> str:
     """A line each change, and which node did how much."""
     lines = []
     for event in events:
-        about = f"{'' if event.chunk.startswith('fold') else 'chunk '}{event.chunk}" if event.chunk else ""
+        about = names.described(event.chunk) if event.chunk else ""
         words = (EVENTS.get(event.event, event.event), about, event.node, event.why)
         lines.append(f"{event.at.astimezone():%H:%M:%S}  {'  '.join(logs.plain(word) for word in words if word)}")
     lines += [f"{logs.plain(node)} did {count(chunks, 'chunk')}" for node, chunks in sorted(found.nodes.items())]
@@ -141,7 +141,7 @@ def nodes(found: Sequence[Node], width: int | None = None) -> str:
                 logs.plain(f"{node.name} leaves out {label}: {why}")
                 for label, why in sorted(node.missing.items())
                 # A job that is left out altogether is told once, not for each bundle.
-                if (plain := label.partition("@")[0]) == label or node.missing.get(plain) != why
+                if (plain := names.plain(label)) == label or node.missing.get(plain) != why
             ]
     for node in found:
         if node.refused and node.state != "gone":

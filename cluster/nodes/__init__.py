@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from cluster import catalog, errors, keys, logs, redis_check, redis_client, settings
+from cluster import catalog, errors, keys, logs, names, redis_check, redis_client, settings
 from cluster.nodes import capacity, identity, registry
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
         redis_client.check(url)
         # It beats from the worker's event loop, which must not wait.
         Beat.client = redis_client.connect(
-            url, patient=False, timeout_s=BEAT_TIMEOUT_S, name=registry.CLIENT + identity.start()
+            url, patient=False, timeout_s=BEAT_TIMEOUT_S, name=names.connection(identity.start())
         )
         wanted = ""
         if instance.hostname == default_nodename(None):  # no -n was given
@@ -179,7 +179,7 @@ def _holding(conf: Any, start: str) -> dict[str, Any]:
         "unacked_mutex_key": f"{key}:mutex",
         "unacked_mutex_expire": 10,
         "visibility_timeout": FOREVER_S,
-        "client_name": registry.CLIENT + start,
+        "client_name": names.connection(start),
     }
 
 
@@ -207,6 +207,6 @@ def _keeper(conf: Any, config: Settings, given: Sequence[str]) -> Keeper:
 
 def _unknown(name: str, queues: Collection[str]) -> str:
     """The sentence about a queue that was given by ``-Q`` and is of no job; ``queues`` are those of the jobs."""
-    near = difflib.get_close_matches(keys.queue(name.removeprefix(keys.QUEUE)), queues, 1)
+    near = difflib.get_close_matches(keys.queue(keys.label_of(name) or name), queues, 1)
     hint = f"did you mean -Q {near[0]}?" if near else f"the jobs here have {', '.join(queues)}"
     return f"no job has the queue {name}, so it brings this node no work; {hint}"

@@ -11,6 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import IO
 
+from cluster import names
+
 log = logging.getLogger(__name__)
 _held: list[IO[str]] = []
 """Locks are held as long as this process lives; the kernel lets go of them whatever way it ends."""
@@ -44,7 +46,7 @@ def take(folder: Path) -> str:
                 " its own (-n), or name another folder with CLUSTER_CACHE_DIR"
             )
             log.warning(problem, folder, error.strerror, extra={"event": "no-place-for-name"})
-            return f"worker@{host}"
+            return names.node("worker", host)
         _held.append(lock)
-        return f"{name}@{host}"
+        return names.node(name, host)
     raise AssertionError("count() does not end")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import redis
 
+from cluster import names
 from cluster.bundles import shelf
 from cluster.bundles.manifest import Manifest
 from cluster.job import Job
@@ -105,7 +106,7 @@ class Keeper:
         while True:
             if self._due.is_set():  # heard meanwhile: what runs wait for comes before what they may need some day
                 demanded = self._read()
-            wanted = {label for label in demanded | self._announced if label.partition("@")[0] in self._jobs}
+            wanted = {label for label in demanded | self._announced if names.plain(label) in self._jobs}
             self._pending = wanted - done
             if not self._pending:
                 break
@@ -124,7 +125,7 @@ class Keeper:
         revision = self._models.bundles.revision()
         if revision != self._seen:
             self._announced = {
-                job.label_with({"model": shelf.reference(manifest)})
+                job.label_with({"model": manifest.reference})
                 for manifest in self._models.current()
                 for job in self._jobs.values()
                 if job.bundles == manifest.job and not job.trains
@@ -138,7 +139,7 @@ class Keeper:
             return
         if label not in self.found.serves and not before:
             self._tell(wanted)
-        why = self._why_not(self._jobs[label.partition("@")[0]], label, needed=needed)
+        why = self._why_not(self._jobs[names.plain(label)], label, needed=needed)
         serves = self.found.serves - {label}
         if why:
             # At ever longer intervals: a fetch that fails costs as much as one that does not.

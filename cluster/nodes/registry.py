@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,11 +12,10 @@ from typing import Any, Literal, NamedTuple
 import redis
 from pydantic import BaseModel, Field
 
-from cluster import keys, redis_client
+from cluster import keys, names, redis_client
+from cluster.names import Capability, DesiredState, IncarnationRow, NodeRow
 from cluster.scripts import Scripts
 
-CLIENT = "cluster-node-"
-"""The name of a node's connection to Redis begins so; its start follows."""
 LEAD_MS = 1000
 BEAT_S = 1.0
 SILENT_S = 4.0
@@ -74,28 +74,31 @@ class Node(Facts):
 
     def has_answered(self, label: str) -> bool:
         """Whether it is known if the node serves a label: it says so, or will never look."""
-        job = label.partition("@")[0]
+        job = names.plain(label)
         looks = self.known is None or job in self.jobs or job in self.missing
         return label in self.jobs or label in self.missing or not looks
 
     def why_not(self, label: str) -> str:
         """Why it does not serve a label, and what helps; "" if it does, or has not said."""
-        plain = label.partition("@")[0]
+        plain = names.plain(label)
         if label in self.jobs:
             return ""
         if why := self.missing.get(label) or self.missing.get(plain):
             return why
-        name, _, wanted = plain.partition(".")
-        known = self.known if self.known is not None else [served.partition("@")[0] for served in self.jobs]
-        versions = {job.partition(".")[0]: job.partition(".")[2] for job in known}
-        if name in versions and versions[name] != wanted:
-            why = f"has another version of the job: {versions[name] or 'none'}; the run needs {wanted or 'none'}"
+        try:
+            wanted = Capability.parse(label)
+        except ValueError as error:
+            return str(error)
+        known = names.capabilities(self.jobs if self.known is None else self.known)
+        version = {one.job: one.version for one in known}.get(wanted.job)
+        if version not in (None, wanted.version):
+            why = f"has another version of the job: {version or 'none'}; the run needs {wanted.version or 'none'}"
         elif self.known is None or plain in self.jobs:
             return ""
         elif plain in self.known:
             return "its worker was started for other jobs (-Q)"
         else:
-            why = f"its worker started without the job {name}"
+            why = f"its worker started without the job {wanted.job}"
         stop = f"cluster shutdown --node {shlex.quote(self.name)}"
         return f"{why}; install its package there, then start its worker again (`{stop}` stops it)"
 
@@ -126,12 +129,12 @@ class Registry:
 
     def beat(self, name: str, start: str, state: Literal["here", "leaving", "left"], facts: Facts) -> tuple[Wish, int]:
         """Write a node's row; gives what is wished of this start of it, and the revision of demand and bundles."""
-        names = {
+        touched = {
             "nodes": keys.NODES, "wishes": keys.WISHES, "starts": keys.STARTS, "revision": keys.REVISION,
             "names": keys.NAMES,
         }  # fmt: skip
         wish, revision = self._scripts(
-            "beat", names, node=name, start=start, state=state, facts=facts.model_dump_json(), retention_s=FORGET_S
+            "beat", touched, node=name, start=start, state=state, facts=facts.model_dump_json(), retention_s=FORGET_S
         )
         word = wish.decode(errors="replace")
         return word if word in ("stop", "stop-now") else "", redis_client.number(revision)
@@ -141,7 +144,7 @@ class Registry:
         that name is connected. It must be so itself by then, so that others see it.
         """
         for number in count(1):
-            name = wanted if number == 1 else f"{wanted}~{number}"
+            name = names.renamed(wanted, number)
             gone = ""
             while holder := self._scripts(
                 "take_name", {"names": keys.NAMES}, name=name, start=start, gone=gone, retention_s=FORGET_S
@@ -198,11 +201,12 @@ class Registry:
     def starts(self) -> list[Start]:
         """All starts of nodes that are not forgotten."""
         found: Any = self._redis.hgetall(keys.STARTS)
-        rows = [
-            (start.decode(errors="replace"), *row.decode(errors="replace").split(" ", 2))
-            for start, row in found.items()
-        ]
-        return [Start(row[0], node=row[3], seen=row[1], said=row[2]) for row in rows if len(row) == 4]
+        starts = []
+        for start, raw in found.items():
+            with contextlib.suppress(ValueError):  # of no node of ours
+                row = IncarnationRow.parse(raw.decode(errors="replace"))
+                starts.append(Start(start.decode(errors="replace"), row.node, row.seen, row.phase))
+        return starts
 
     def uptime_s(self) -> int:
         """How long Redis has been up."""
@@ -214,8 +218,7 @@ class Registry:
             clients: Any = self._redis.client_list()
         except redis.ResponseError:
             return None
-        names = [client["name"] for client in clients]
-        return {name.removeprefix(CLIENT) for name in names if name.startswith(CLIENT)}
+        return {start for client in clients if (start := names.incarnation_of(client["name"]))}
 
     def held(self, start: str) -> list[bytes]:
         """The messages that a start of a node holds."""
@@ -241,7 +244,7 @@ class Registry:
     def wish(self, nodes: Sequence[Node], what: Literal["stop", "stop-now"]) -> None:
         """Wish something of nodes, for this start of theirs; they hear it with their next beat."""
         if nodes:
-            wishes: dict[Any, Any] = {node.name: f"{node.start} {what}" for node in nodes}
+            wishes: dict[Any, Any] = {node.name: str(DesiredState(node.start, what)) for node in nodes}
             with self._redis.pipeline(transaction=True) as pipe:
                 pipe.hset(keys.WISHES, mapping=wishes)
                 pipe.expire(keys.WISHES, FORGET_S)
@@ -251,14 +254,14 @@ class Registry:
 def _node(name: str, row: bytes, now: float) -> Node | None:
     """A row as ``beat.lua`` wrote it; None for what a node of ours did not write."""
     try:
-        start, joined, seen, said, facts = row.decode().split(" ", 4)
-        age_s = now - float(seen)
-        known = Facts.model_validate_json(facts)
-        moments = [datetime.fromtimestamp(float(moment), UTC) for moment in (joined, seen)]
+        found = NodeRow.parse(row.decode())
+        age_s = now - found.seen_s
+        known = Facts.model_validate_json(found.report)
+        moments = [datetime.fromtimestamp(moment, UTC) for moment in (found.joined_s, found.seen_s)]
     except (ValueError, OverflowError):
         return None
-    state: State = "leaving" if said == "leaving" else "online"
-    if said == "left" or age_s > GONE_S:
+    state: State = "leaving" if found.phase == "leaving" else "online"
+    if found.phase == "left" or age_s > GONE_S:
         state = "gone"
     elif age_s > SILENT_S:
         state = "silent"
@@ -268,6 +271,6 @@ def _node(name: str, row: bytes, now: float) -> Node | None:
         state=state,
         joined_at=moments[0],
         last_seen_at=moments[1],
-        start=start,
-        said=said,
+        start=found.incarnation,
+        said=found.phase,
     )

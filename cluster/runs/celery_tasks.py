@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,14 +17,15 @@ import redis
 from billiard import current_process
 from billiard.pool import EX_RECYCLE
 from celery import Celery, Task, chord
-from celery.exceptions import Ignore, Reject, Retry, TimeLimitExceeded
+from celery.exceptions import Ignore, NotRegistered, Reject, Retry, TimeLimitExceeded
 from pydantic import ValidationError
 
 from cluster import broker, errors, keys, redis_client, runs
+from cluster.names import Capability, Partial, TaskId, Unit
 from cluster.nodes import identity
 from cluster.runs import fold, map_chunk
 from cluster.runs.records import Limits, Worker, as_reason
-from cluster.wire import MOST_CHUNKS, FoldMessage, MapMessage
+from cluster.wire import FoldMessage, MapMessage
 
 if TYPE_CHECKING:
     from cluster.job import Job
@@ -34,10 +34,6 @@ if TYPE_CHECKING:
 Message = TypeVar("Message", MapMessage, FoldMessage)
 CutShort = Callable[[Any, str, str, Worker], None]
 TimedOut = Callable[[Any, str, Worker], None]
-TASK_ID = re.compile(
-    r"(?P<run>[a-zA-Z0-9-]+)\."
-    r"(?:(?P<first>\d{1,10})(?:-(?P<last>\d{1,10}))?|fold\.(?P<level>\d{1,10})\.(?P<number>\d{1,10}))"
-)
 log = logging.getLogger(__name__)
 
 
@@ -71,7 +67,7 @@ def add(app: Celery, job: Job, config: Settings) -> None:
     def chunks_cut_short(message: Any, how: str, why: str, worker: Worker) -> None:
         parsed = MapMessage.model_validate(message)
         for chunk in parsed.chunks:
-            stores().ledger.end_attempt(parsed.run, str(chunk), how, worker, why)
+            stores().ledger.end_attempt(parsed.run, chunk, how, worker, why)
 
     def fold_timed_out(message: Any, reason: str, worker: Worker) -> None:
         # Its message is acknowledged by now; the supervisor finds it missing.
@@ -79,7 +75,7 @@ def add(app: Celery, job: Job, config: Settings) -> None:
 
     def fold_cut_short(message: Any, how: str, why: str, worker: Worker) -> None:
         parsed = FoldMessage.model_validate(message)
-        stores().ledger.end_attempt(parsed.run, fold.name(parsed), how, worker, why)
+        stores().ledger.end_attempt(parsed.run, fold.unit(parsed), how, worker, why)
 
     @app.task(
         bind=True,
@@ -141,7 +137,7 @@ def add(app: Celery, job: Job, config: Settings) -> None:
             raise
         except Exception as error:
             reason = as_reason(f"joining parts failed: {type(error).__name__}: {error}")
-            attempts = stores().ledger.end_attempt(parsed.run, fold.name(parsed), "failed", worker, reason)
+            attempts = stores().ledger.end_attempt(parsed.run, fold.unit(parsed), "failed", worker, reason)
             if attempts is None:
                 return
             if attempts.failed < config.max_attempts:
@@ -153,7 +149,7 @@ def add(app: Celery, job: Job, config: Settings) -> None:
         if isinstance(ended, FoldMessage):
             publish_fold(app, _label(self), ended, _limits(self))
             ended = "folded now"
-        log.debug("run %s, %s: %s", parsed.run, fold.name(parsed), ended, extra={"run": parsed.run})
+        log.debug("run %s, %s: %s", parsed.run, fold.unit(parsed), ended, extra={"run": parsed.run})
 
 
 def again(task: Task, delay_s: float, message: Any = None) -> Exception:
@@ -184,26 +180,25 @@ def publish_window(app: Celery, label: str, run: str, window: int, messages: Ite
     outbox = {broker.OUTBOX: [keys.run(run, "outbox"), app.cluster_settings.retention_s]}
     header = [
         task.s(MapMessage(run=run, chunks=list(together)).model_dump()).set(
-            task_id=_map_id(run, together), queue=to, **outbox
+            task_id=str(TaskId(run, tuple(together))), queue=to, **outbox
         )
         for together in messages
     ]
     message = FoldMessage(run=run, level=0, number=window)
     # Immutable: what the headers return is not needed, the ledger has the parts.
-    chord(header, app=app)(body.si(message.model_dump()).set(task_id=f"{run}.fold.0.{window}", queue=to))
+    chord(header, app=app)(body.si(message.model_dump()).set(task_id=str(TaskId(run, (Partial(0, window),))), queue=to))
 
 
-def publish(app: Celery, label: str, run: str, name: str, limits: Limits | None = None) -> None:
-    """Publish again what ``parse_id`` calls so: a chunk, or a fold; with the run's time limits.
+def publish(app: Celery, label: str, run: str, unit: Unit, limits: Limits | None = None) -> None:
+    """Publish a chunk or a fold again, with the run's time limits.
 
     Raises:
         celery.exceptions.NotRegistered: The job is not installed here.
     """
-    if name.startswith("fold"):
-        level, _, number = name.removeprefix("fold ").partition(":")
-        publish_fold(app, label, FoldMessage(run=run, level=int(level), number=int(number)), limits)
+    if isinstance(unit, Partial):
+        publish_fold(app, label, FoldMessage(run=run, level=unit.level, number=unit.number), limits)
     else:
-        publish_chunk(app, label, run, int(name), limits)
+        publish_chunk(app, label, run, unit, limits)
 
 
 def publish_chunk(app: Celery, label: str, run: str, chunk: int, limits: Limits | None = None) -> None:
@@ -212,14 +207,13 @@ def publish_chunk(app: Celery, label: str, run: str, chunk: int, limits: Limits 
     It has the run's time limits.
     """
     message = MapMessage(run=run, chunks=[chunk])
-    to = {"task_id": _map_id(run, range(chunk, chunk + 1)), "queue": keys.queue(label), broker.FRONT: True}
+    to = {"task_id": str(TaskId(run, (chunk,))), "queue": keys.queue(label), broker.FRONT: True}
     _task(app, label).apply_async((message.model_dump(),), **to, **_given(limits))
 
 
 def publish_fold(app: Celery, label: str, message: FoldMessage, limits: Limits | None = None) -> None:
     """Publish the fold of a family of folds, or again that of a window; with the run's time limits."""
-    task_id = f"{message.run}.fold.{message.level}.{message.number}"
-    to = {"task_id": task_id, "queue": keys.queue(label)}
+    to = {"task_id": str(TaskId(message.run, (fold.unit(message),))), "queue": keys.queue(label)}
     _task(app, label, ".fold").apply_async((message.model_dump(),), **to, **_given(limits))
 
 
@@ -235,27 +229,15 @@ def _limits(task: Task) -> Limits | None:
 
 def _label(task: Task) -> str:
     """By whose queue the message came that a task works on."""
-    return str(task.request.delivery_info["routing_key"]).removeprefix(keys.QUEUE)
+    queue = str(task.request.delivery_info["routing_key"])
+    return keys.label_of(queue) or queue
 
 
 def _task(app: Celery, label: str, part: str = "") -> Task:
-    job = label.partition("@")[0].partition(".")[0]
-    return app.tasks[f"cluster.{job}{part}"]
-
-
-def parse_id(task_id: str) -> tuple[str, list[str]] | None:
-    """The run, and the chunks ("17") or the fold ("fold 0:3"), that a message of that id is about."""
-    found = TASK_ID.fullmatch(task_id)
-    if found is None:
-        return None
-    if found["level"]:
-        return found["run"], [f"fold {found['level']}:{found['number']}"]
-    first, last = int(found["first"]), int(found["last"] or found["first"])
-    return (found["run"], list(map(str, range(first, last + 1)))) if 0 <= last - first < MOST_CHUNKS else None
-
-
-def _map_id(run: str, chunks: range) -> str:
-    return f"{run}.{_shown(chunks)}"
+    try:
+        return app.tasks[f"cluster.{Capability.parse(label).job}{part}"]
+    except ValueError:
+        raise NotRegistered(label) from None
 
 
 def _shown(chunks: Sequence[int]) -> str:

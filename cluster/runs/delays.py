@@ -10,6 +10,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from cluster import keys
+from cluster.names import DelayedRow
 from cluster.scripts import Scripts
 from cluster.wire import run_of_message
 
@@ -25,7 +26,8 @@ MOST_AT_ONCE = 200
 def put(client: redis.Redis, queue: str, message: str, delay_s: float) -> None:
     """Have a message reach its queue after ``delay_s``, ``MOST_S`` at most."""
     delay_ms = round(1000 * min(MOST_S, max(0.0, delay_s)))
-    Scripts(client, ROOM)("delay", {"delayed": keys.DELAYED}, delay_ms=delay_ms, member=f"{queue}\n{message}")
+    row = bytes(DelayedRow(queue, message.encode()))
+    Scripts(client, ROOM)("delay", {"delayed": keys.DELAYED}, delay_ms=delay_ms, member=row)
 
 
 def release(client: redis.Redis) -> int:
@@ -40,11 +42,11 @@ def release(client: redis.Redis) -> int:
 
 def messages(rows: Collection[bytes]) -> list[bytes]:
     """The messages among the members of ``keys.DELAYED``."""
-    return [row.partition(b"\n")[2] for row in rows]
+    return [DelayedRow.parse(row).message for row in rows]
 
 
 def drop(client: redis.Redis, runs: Collection[str]) -> None:
     """Forget what is delayed of these runs."""
     rows: Any = client.zrange(keys.DELAYED, 0, -1)
-    if found := [row for row in rows if run_of_message(row.partition(b"\n")[2]) in runs]:
+    if found := [row for row in rows if run_of_message(DelayedRow.parse(row).message) in runs]:
         client.zrem(keys.DELAYED, *found)

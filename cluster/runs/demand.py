@@ -7,7 +7,6 @@ that they serve it. The label stands here, for nodes to find out whether they ca
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections import defaultdict
 from collections.abc import Mapping
 from types import TracebackType
@@ -16,10 +15,8 @@ from typing import Any, Self
 import redis
 
 from cluster import keys
-from cluster.job import SEPARATOR
+from cluster.names import ModelRef, WantedRow, capabilities
 
-ASKED = "?"
-"""The name of a run that is about to be opened begins so; no run's does."""
 BEING_SUBMITTED = "a run that is being submitted"
 ASKED_S = 60
 """Then the demand of a submitter ends that was killed before it opened its run."""
@@ -31,7 +28,8 @@ def enter(client: redis.Redis, label: str, run: str) -> None:
     Called again, it does nothing, unless Redis has lost what it had, or the run is about to be opened: then its
     ``ASKED_S`` begin anew.
     """
-    if client.zadd(keys.DEMAND, {f"{label} {run}": _now_s(client)}, nx=not run.startswith(ASKED)):
+    row = WantedRow(label, run)
+    if client.zadd(keys.DEMAND, {str(row): _now_s(client)}, nx=not row.is_submission):
         client.incr(keys.REVISION)
 
 
@@ -40,8 +38,7 @@ class Asked:
 
     def __init__(self, client: redis.Redis, label: str) -> None:
         self._redis = client
-        self._label = label
-        self._run = f"{ASKED}{secrets.token_hex(4)}"
+        self._row = WantedRow(label, WantedRow.new_submission())
         self._entered = False
 
     def __enter__(self) -> Self:
@@ -55,41 +52,47 @@ class Asked:
     def enter(self) -> None:
         """Have the nodes find out; call it again within ``ASKED_S`` to go on asking."""
         self._entered = True
-        enter(self._redis, self._label, self._run)
+        enter(self._redis, *self._row)
 
     def withdraw(self) -> None:
         """The run is open, or is given up."""
         if self._entered:
             self._entered = False
             with contextlib.suppress(redis.RedisError):  # then it ends by itself
-                self._redis.zrem(keys.DEMAND, f"{self._label} {self._run}")
+                self._redis.zrem(keys.DEMAND, str(self._row))
 
 
 def read(client: redis.Redis) -> Mapping[str, list[str]]:
     """Label -> the runs that need it and are running (those about to be opened among them). What is over is removed."""
     now_s = _now_s(client)
     found: Any = client.zrange(keys.DEMAND, 0, -1, withscores=True)
-    rows = [(row, *row.decode(errors="replace").rpartition(" ")[::2], entered) for row, entered in found]
+    rows = [WantedRow.parse(raw.decode(errors="replace")) for raw, _ in found]
     with client.pipeline(transaction=False) as pipe:
-        for _, _, run, _ in rows:
-            pipe.hget(keys.run(run), "state")
+        for row in rows:
+            pipe.hget(keys.run(row.run), "state")
         states = pipe.execute(raise_on_error=False)
     needed = defaultdict(list)
-    for (row, label, run, entered), state in zip(rows, states, strict=True):
-        if state == b"running" or (run.startswith(ASKED) and now_s - entered < ASKED_S):
-            needed[label].append(run)
+    for (raw, entered), row, state in zip(found, rows, states, strict=True):
+        if state == b"running" or (row.is_submission and now_s - entered < ASKED_S):
+            needed[row.requirement].append(row.run)
         else:
-            client.zrem(keys.DEMAND, row)
+            client.zrem(keys.DEMAND, raw)
     return needed
 
 
-def in_use(client: redis.Redis, ref: str) -> list[str]:
-    """The running runs that were begun with a version of a bundle, ``office:3``, in words where one is about to be."""
-    found: set[str] = set()
+def in_use(client: redis.Redis, ref: ModelRef) -> list[str]:
+    """The running runs that were begun with a version of a bundle; a sentence where one is only about to be opened.
+
+    Args:
+        client: The cluster's Redis.
+        ref: A name and its version; a digest does not count.
+    """
+    wanted = ref.without_digest
+    found: list[WantedRow] = []
     for label, running in read(client).items():
-        if any(value.partition(".")[0] == ref for value in label.partition("@")[2].split(SEPARATOR)):
-            found.update(running)
-    return sorted(run for run in found if not run.startswith(ASKED)) or [BEING_SUBMITTED] * bool(found)
+        if any(wanted == model.without_digest for one in capabilities([label]) for model in one.models):
+            found += [WantedRow(label, run) for run in running]
+    return sorted({row.run for row in found if not row.is_submission}) or [BEING_SUBMITTED] * bool(found)
 
 
 def _now_s(client: redis.Redis) -> int:

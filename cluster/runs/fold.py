@@ -12,6 +12,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 
 from cluster import errors, keys, wire
 from cluster.job import Job
+from cluster.names import Partial
 from cluster.runs import FAN_IN, Stores, parts
 from cluster.runs.records import FoldInputs, Unusable, Worker, as_reason
 from cluster.settings import Settings
@@ -24,9 +25,9 @@ MAX_FAMILY_BYTES = 8 * 2**20
 folds, and who joins it all at the end reads them one at a time."""
 
 
-def name(message: FoldMessage) -> str:
-    """What the ledger calls it where it stands beside chunks."""
-    return f"fold {message.level}:{message.number}"
+def unit(message: FoldMessage) -> Partial:
+    """What the message is about."""
+    return Partial(message.level, message.number)
 
 
 def run(
@@ -65,7 +66,7 @@ def run(
         if not message.level:
             raise
         # Whoever reads the result is told; the windows in it are folded, and cannot be done again.
-        log.error("run %s, %s: a part cannot be joined: %s", message.run, name(message), error)  # noqa: TRY400
+        log.error("run %s, %s: a part cannot be joined: %s", message.run, unit(message), error)  # noqa: TRY400
         return _leave(message, stores, worker)
     entry = parts.NOTHING
     if value is not NOTHING:
@@ -83,7 +84,7 @@ def run(
     if state in ("folded now", "family complete"):
         _drop_inputs(message, inputs.entries, stores)
     else:
-        stores.ledger.let_go(message.run, worker, name(message))
+        stores.ledger.let_go(message.run, worker, unit(message))
     if state == "family complete":
         return FoldMessage(run=message.run, level=message.level + 1, number=message.number // FAN_IN)
     return state
@@ -98,7 +99,7 @@ def _family_bytes(entries: Mapping[str, bytes]) -> float:
 
 
 def _leave(message: FoldMessage, stores: Stores, worker: Worker) -> str:
-    stores.ledger.let_go(message.run, worker, name(message))
+    stores.ledger.let_go(message.run, worker, unit(message))
     return "large enough"
 
 
@@ -214,5 +215,4 @@ def _scope(message: FoldMessage, name: str) -> str:
     """Where the large parts among a fold's inputs lie."""
     if message.level == 0:
         return keys.parts_scope(message.run, message.number)
-    level, _, number = name.partition(":")
-    return keys.fold_scope(message.run, int(level), int(number))
+    return keys.fold_scope(message.run, *Partial.parse_field(name))

@@ -13,7 +13,8 @@ from typing import Any, Literal, NamedTuple, Self
 
 import orjson
 
-from cluster import errors, keys
+from cluster import errors, keys, names
+from cluster.names import Unit
 from cluster.runs.ledger import Ledger
 from cluster.wire import ChunkEntry
 
@@ -164,8 +165,8 @@ class Lease:
             raise Busy(self.run)
         return [label.decode(errors="replace") for label in labels]
 
-    def publish_again(self, names: Sequence[str], event: str, why: str) -> list[str]:
-        """Let go of what is claimed of these chunks ("17") and folds ("fold 0:3"), before they are published again.
+    def publish_again(self, units: Sequence[Unit], event: str, why: str) -> list[Unit]:
+        """Let go of what is claimed of these chunks and folds, before they are published again.
 
         Returns:
             Those that are still to be done.
@@ -175,11 +176,11 @@ class Lease:
         """
         answer = self.ledger.step(
             "publish_again", self.run, fence=self.fence, why=why, event=event, retention_s=self.ledger.retention_s,
-            units=names,
+            units=map(str, units),
         )  # fmt: skip
         if answer == [b"fenced"]:
             raise Busy(self.run)
-        return [name.decode() for name in answer]
+        return [names.unit(name.decode()) for name in answer]
 
     def copy(self, chunk: int, slow_node: str, why: str) -> bool:
         """Allow a second copy of a chunk; False when it has had one, is settled, or the lease is lost."""

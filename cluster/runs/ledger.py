@@ -6,14 +6,15 @@ coordinator may do is in ``lease``.
 
 from __future__ import annotations
 
-import re
+import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from cluster import errors, keys
+from cluster import errors, keys, names
+from cluster.names import Capability, ClaimRow, Partial, Unit
 from cluster.runs import FAN_IN
 from cluster.runs.records import (
     MOST_KILLS,
@@ -33,7 +34,6 @@ from cluster.runs.records import (
 )
 from cluster.runs.status import Event, Status, from_ledger
 from cluster.scripts import Scripts
-from cluster.wire import RUN_PATTERN
 
 if TYPE_CHECKING:
     import redis
@@ -95,7 +95,7 @@ class Ledger:
         fields: dict[Any, Any] = {
             "job": job,
             "version": version,
-            "label": label or (f"{job}.{version}" if version else job),
+            "label": label or str(Capability(job, version)),
             "options": orjson.dumps(options),
             "state": "running",
             "submitter": submitter,
@@ -181,10 +181,10 @@ class Ledger:
         found: Any = self.redis.hget(keys.run(run, "chunks"), str(chunk))
         return found if isinstance(found, bytes) else None
 
-    def let_go(self, run: str, worker: Worker, *names: str | int) -> None:
-        """Give up its claims of chunks or of a "fold level:number" without an attempt; those of others stay."""
-        if names:
-            self.step("let_go", run, start=worker.start, retention_s="", units=names)
+    def let_go(self, run: str, worker: Worker, *units: Unit) -> None:
+        """Give up its claims of chunks or folds without an attempt; those of others stay."""
+        if units:
+            self.step("let_go", run, start=worker.start, retention_s="", units=map(str, units))
 
     def refuse(self, run: str, chunks: Iterable[int], worker: Worker, why: str) -> None:
         """A node gives chunks back without an attempt, as it cannot do them, whatever is in them."""
@@ -196,12 +196,12 @@ class Ledger:
                 pipe.execute()
         self.step("let_go", run, start=worker.start, retention_s=self.retention_s, units=chunks)
 
-    def end_attempt(self, run: str, name: str, how: str, worker: Worker, why: str) -> Attempts | None:
+    def end_attempt(self, run: str, unit: Unit, how: str, worker: Worker, why: str) -> Attempts | None:
         """Enter that an attempt gave nothing.
 
         Args:
             run: Its run.
-            name: The chunk, or "fold level:number".
+            unit: The chunk or fold.
             how: "failed", "killed" or "lost": see ``Attempts``.
             worker: Who made it.
             why: For the run's story.
@@ -211,7 +211,7 @@ class Ledger:
             "lost") that worker had not begun it.
         """
         answer = self.step(
-            "end_attempt", run, unit=name, how=how, start=worker.start, node=worker.node, why=why,
+            "end_attempt", run, unit=str(unit), how=how, start=worker.start, node=worker.node, why=why,
             retention_s=self.retention_s,
         )  # fmt: skip
         return Attempts(*answer[1:4]) if answer[0] == b"noted" else None
@@ -259,7 +259,7 @@ class Ledger:
         Raises:
             wire.BadMessage: A piece is gone, or cannot be read.
         """
-        found: Any = self.redis.hmget(keys.run(run, "pieces"), [f"{chunk}:{item}" for item in range(items)])
+        found: Any = self.redis.hmget(keys.run(run, "pieces"), [names.piece(chunk, item) for item in range(items)])
         return [Piece.unpack(piece or b"") for piece in found]
 
     def commit(self, run: str, done: Iterable[Done], worker: Worker) -> Committed:
@@ -454,7 +454,7 @@ class Ledger:
     def open_windows(self, run: str) -> dict[int, range]:
         """Windows that are entered and not folded, with their chunks."""
         found: Any = self.redis.hgetall(keys.run(run, "windows"))
-        rows = {int(window): [int(word) for word in row.split()] for window, row in found.items()}
+        rows = {int(window): names.numbers(row, 2) for window, row in found.items()}
         return {window: range(first, first + count) for window, (first, count) in sorted(rows.items())}
 
     def running(self, run: str) -> list[Running]:
@@ -464,11 +464,12 @@ class Ledger:
             pipe.hgetall(keys.run(run, "claims"))
             (seconds, micros), claims = pipe.execute()
         found = []
-        for name, claim in _text(claims).items():
-            if name.isdigit():
-                since_ms, start, node = claim.split(" ", 2)
-                age_s = seconds + micros / 1e6 - int(since_ms) / 1000
-                found.append(Running(int(name), Worker(node, start), max(0.0, age_s)))
+        for name, row in _text(claims).items():
+            with contextlib.suppress(ValueError):  # what no node of ours wrote
+                chunk, claim = names.unit(name), ClaimRow.parse(row)
+                if isinstance(chunk, int):
+                    age_s = seconds + micros / 1e6 - claim.since_ms / 1000
+                    found.append(Running(chunk, Worker(claim.node, claim.incarnation), max(0.0, age_s)))
         return found
 
     def pace(self, run: str) -> dict[str, float]:
@@ -489,10 +490,10 @@ class Ledger:
         found: Any = self.redis.hgetall(keys.run(run, "folds"))
         rows = []
         for name, entry in found.items():
-            row = re.fullmatch(rb"(\d|1[0-5]):(\d{1,10})", name)
-            if row is None:
-                raise errors.RunFailed(f"the result of the run {run} is damaged: it has a part {name!r}")
-            rows.append((int(row[1]), int(row[2]), entry))
+            try:
+                rows.append((*Partial.parse_field(name.decode()), entry))
+            except ValueError:
+                raise errors.RunFailed(f"the result of the run {run} is damaged: it has a part {name!r}") from None
         return sorted(rows, key=lambda row: row[1] * FAN_IN ** row[0])
 
     def windows(self, run: str) -> int:
@@ -558,9 +559,9 @@ def _claim(answer: Sequence[Any]) -> Claim:
     return Claim(state)
 
 
-def _runs(names: Any) -> list[str]:
+def _runs(found: Any) -> list[str]:
     """Those that are names of runs: files are removed by them, and anybody may have written something else there."""
-    return [name for raw in names if re.fullmatch(RUN_PATTERN, name := raw.decode(errors="replace"))]
+    return [name for raw in found if names.is_run(name := raw.decode(errors="replace"))]
 
 
 def _text(row: Mapping[bytes, bytes]) -> dict[str, str]:

@@ -347,7 +347,7 @@ class _Work:
         if isinstance(error, SoftTimeLimitExceeded):
             self._timed_out = True
             reason = "took longer than its time limit (CLUSTER_CHUNK_TIME_LIMIT_S where it was submitted)"
-        attempts = self._stores.ledger.end_attempt(self._run, str(chunk), "failed", self._worker, reason)
+        attempts = self._stores.ledger.end_attempt(self._run, chunk, "failed", self._worker, reason)
         if attempts is None:
             self._ended.append("settled elsewhere")
             return

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from cluster import names
+
 State = Literal["running", "done", "failed", "cancelled"]
 
 
@@ -35,7 +37,7 @@ class Event(BaseModel):
     @classmethod
     def from_ledger(cls, entry: str, fields: Mapping[str, str]) -> Event:
         """From an entry of the stream; its id begins with milliseconds since 1970."""
-        at = datetime.fromtimestamp(int(entry.partition("-")[0]) / 1000, UTC)
+        at = datetime.fromtimestamp(names.entered_ms(entry) / 1000, UTC)
         return cls.model_validate({**fields, "at": at})
 
 

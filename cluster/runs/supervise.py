@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import kombu.exceptions
 import redis
 
-from cluster import errors, keys
+from cluster import errors, keys, names
 from cluster.job import Job
+from cluster.names import Partial, TaskId, Unit
 from cluster.nodes.registry import Node
 from cluster.runs import Stores, backlog, celery_tasks, delays, demand, queues, watch
 from cluster.runs.lease import LEASE_S, Busy, Lease, Role
@@ -215,24 +216,24 @@ class Supervisor:
             ledger = self._stores.ledger
             self._demand()
             unsettled = set(ledger.unsettled(self._run))
-            wanted = {str(chunk) for chunk in unsettled}
+            wanted: set[Unit] = {*unsettled}
             wanted |= {
-                f"fold 0:{window}"
+                Partial(0, window)
                 for window, chunks in ledger.open_windows(self._run).items()
                 if unsettled.isdisjoint(chunks)
             }
             queue = keys.queue(self.label)
             ids = watch.messages(ledger.redis, self._run, queue, self._stores.nodes.starts())
-            abouts = filter(None, map(celery_tasks.parse_id, ids))
-            there = {name for run, names in abouts if run == self._run for name in names}
+            abouts = filter(None, map(TaskId.parse, ids))
+            there = {unit for run, units in abouts if run == self._run for unit in units}
             lost = self._search.missing(wanted - there)
-            for name in lease.publish_again(lost, "published-again", "its message was lost") if lost else []:
+            for unit in lease.publish_again(lost, "published-again", "its message was lost") if lost else []:
                 log.warning(
                     "run %s: the message of %s was lost; published again",
-                    self._run, name if name.startswith("fold") else f"chunk {name}",
-                    extra={"event": "published-again", "run": self._run, "chunk": name},
+                    self._run, names.described(unit),
+                    extra={"event": "published-again", "run": self._run, "chunk": str(unit)},
                 )  # fmt: skip
-                celery_tasks.publish(self._app, self.label, self._run, name, self._limits)
+                celery_tasks.publish(self._app, self.label, self._run, unit, self._limits)
         finally:
             self.publishing.release()
 
@@ -255,7 +256,7 @@ class Supervisor:
                         self._run, chunk.chunk, chunk.worker.node, why,
                         extra={"event": "copied", "run": self._run, "chunk": chunk.chunk, "node": chunk.worker.node},
                     )  # fmt: skip
-                    celery_tasks.publish(self._app, self.label, self._run, str(chunk.chunk), self._limits)
+                    celery_tasks.publish(self._app, self.label, self._run, chunk.chunk, self._limits)
                     room -= 1
 
 
@@ -267,7 +268,7 @@ class Search:
         self._losses = -1
         self._changed_at = self._complete_at = 0.0
         self._patience_s = STALLED_S
-        self._suspects: dict[str, float] = {}
+        self._suspects: dict[Unit, float] = {}
         self._soon = False
 
     def look_soon(self) -> None:
@@ -290,13 +291,13 @@ class Search:
         self._soon, self._losses = False, losses
         return due
 
-    def missing(self, nowhere: set[str]) -> list[str]:
+    def missing(self, nowhere: set[Unit]) -> list[Unit]:
         """Of those that are nowhere now, the ones that have been for ``MISSING_S``; they are suspects no more."""
         now = time.monotonic()
-        self._suspects = {name: self._suspects.get(name, now) for name in nowhere}
-        lost = [name for name, since in self._suspects.items() if now - since >= MISSING_S]
-        for name in lost:
-            del self._suspects[name]
+        self._suspects = {unit: self._suspects.get(unit, now) for unit in nowhere}
+        lost = [unit for unit, since in self._suspects.items() if now - since >= MISSING_S]
+        for unit in lost:
+            del self._suspects[unit]
         return lost
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from cluster import errors, logs
 from cluster.job import Job
+from cluster.names import ModelRef
 from cluster.runs import Stores, parts
 from cluster.runs.status import Status
 from cluster.settings import Settings
@@ -50,7 +51,7 @@ def _base(job: Job, status: Status, stores: Stores) -> str:
     began: str = status.options["model"]
     if not status.options.get("add"):
         return began
-    return str(stores.models.pin(job, {"model": began.partition(":")[0]})["model"])
+    return str(stores.models.pin(job, {"model": ModelRef.parse(began).name})["model"])
 
 
 def _make(job: Job, status: Status, stores: Stores, config: Settings, before: str) -> Any:
@@ -73,12 +74,12 @@ def _publish(job: Job, status: Status, stores: Stores, config: Settings) -> dict
         if before == _base(job, status, stores):  # while it was made, another one may have added to the same
             break
     pushed = stores.models.publish(job, before, made, by=status.submitter)
-    name = pushed.manifest.name
+    based_on = ModelRef.parse(before)
     log.info("run %s made %s", status.run, pushed.manifest.ref, extra={"event": "model", "run": status.run})
     return {
         "model": pushed.manifest.ref,
         "new": pushed.new,
-        "current": f"{name}:{pushed.current}",
-        "based_on": before.partition(".")[0] if ":" in before else None,
+        "current": str(ModelRef(pushed.manifest.name, pushed.current)),
+        "based_on": None if based_on.version is None else str(based_on.without_digest),
         **made.report,
     }

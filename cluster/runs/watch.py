@@ -14,6 +14,7 @@ import redis
 from celery.exceptions import NotRegistered
 
 from cluster import errors, keys, nodes
+from cluster.names import TaskId
 from cluster.nodes.registry import SILENT_S, Start
 from cluster.runs import Stores, celery_tasks, delays
 from cluster.runs.records import Worker
@@ -119,11 +120,10 @@ class Watch:
     def _give_back(self, start: Start, why: str) -> None:
         held = self._registry.held(start.start)
         worker = Worker(start.node, start.start)
-        for about in filter(None, (celery_tasks.parse_id(task_id(message)) for message in held)):
-            run, names = about
-            for name in names:
-                # Entered before the message goes back: whoever takes it knows.
-                self._ledger.end_attempt(run, name, "lost", worker, f"the node is lost: {why}")
+        for run, units in filter(None, (TaskId.parse(task_id(message)) for message in held)):
+            for unit in units:
+                # Entered before the message goes back: the node that takes it knows.
+                self._ledger.end_attempt(run, unit, "lost", worker, f"the node is lost: {why}")
         if held:
             for dropped in nodes.restore(self._app, start.start):
                 self._publish_anew(dropped)
@@ -143,13 +143,13 @@ class Watch:
         """Several nodes were lost with a message, perhaps by its fault: what a running run needs of it is published
         anew. Where the job is not installed here, the run's coordinator finds the message missing.
         """
-        run, names = celery_tasks.parse_id(dropped.id) or ("", [])
+        run, units = TaskId.parse(dropped.id) or ("", ())
         published = False
         with contextlib.suppress(errors.RunFailed, NotRegistered):
             if run and self._ledger.progress(run).state == "running":
                 label, limits = self._ledger.label(run), self._ledger.limits(run)
-                for name in names:
-                    celery_tasks.publish(self._app, label, run, name, limits)
+                for unit in units:
+                    celery_tasks.publish(self._app, label, run, unit, limits)
                 published = True
         log.warning(
             "message %s is dropped: %d nodes were lost while they held it%s",

@@ -15,6 +15,7 @@ from celery import Celery
 from celery.exceptions import Retry
 
 from cluster import celery_app, keys, settings
+from cluster.names import Partial
 from cluster.runs import Stores, celery_tasks, delays, queues, watch
 from cluster.runs.records import Limits
 from cluster.wire import task_id
@@ -119,8 +120,8 @@ def test_what_others_publish_keeps_the_submitters_time_limits(
 ) -> None:
     stores.ledger.create(run, "measure", "", {}, "test", limits=Limits(5, 7))
     label = f"measure@test-{run}"
-    celery_tasks.publish(app, label, run, "0", stores.ledger.limits(run))
-    celery_tasks.publish(app, label, run, "fold 0:0", stores.ledger.limits(run))
+    celery_tasks.publish(app, label, run, 0, stores.ledger.limits(run))
+    celery_tasks.publish(app, label, run, Partial(0, 0), stores.ledger.limits(run))
     messages: Any = client.lrange(keys.queue(label), 0, -1)
     assert [orjson.loads(message)["headers"]["timelimit"] for message in messages] == [[7, 5], [7, 5]]
     client.delete(keys.queue(label))

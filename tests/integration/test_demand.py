@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cluster import errors, runs, session, settings
-from cluster.bundles import shelf
+from cluster import catalog, errors, names, runs, session, settings
 from cluster.bundles.content import Content
 from cluster.bundles.trial import UNUSABLE
 from cluster.cli import models, submit
 from cluster.cli.submit import ANSWER_S
 from cluster.job import Job
+from cluster.names import ModelRef
 from cluster.nodes.keeper import Keeper
 from cluster.nodes.registry import PENDING, Facts
 from cluster.runs import Stores, demand
@@ -39,13 +39,11 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def bundle(stores: Stores) -> str:
     """A version of one for the job ``tagged``."""
-    return shelf.reference(
-        stores.models.bundles.push(unused(), Content("tagged", {"tag.txt": b"red"}), "a test").manifest
-    )
+    return stores.models.bundles.push(unused(), Content("tagged", {"tag.txt": b"red"}), "a test").manifest.reference
 
 
 def number(ref: str) -> str:
-    return ref.partition(".")[0]
+    return str(ModelRef.parse(ref).without_digest)
 
 
 def test_a_run_whose_bundle_goes_meanwhile_is_not_begun(redis_url: str, stores: Stores, bundle: str) -> None:
@@ -53,12 +51,21 @@ def test_a_run_whose_bundle_goes_meanwhile_is_not_begun(redis_url: str, stores: 
     options = session.pinned(config, TAGGED, {"model": bundle})
     with session.opened(config, TAGGED, options) as opened:
         opened.stores.models.manifest(bundle)  # which it may know by heart
-        stores.models.bundles.remove(number(bundle).partition(":")[0])
+        stores.models.bundles.remove(ModelRef.parse(bundle).name)
         with pytest.raises(errors.UnknownBundle):
             opened.start(TAGGED, options)
     [run] = [run for run in stores.ledger.runs(9) if run.options.get("model") == bundle]
     assert run.state == "failed"
-    assert demand.in_use(stores.ledger.redis, number(bundle)) == []
+    assert demand.in_use(stores.ledger.redis, ModelRef.parse(bundle)) == []
+
+
+def test_a_language_named_like_a_model_uses_none(stores: Stores, bundle: str) -> None:
+    client = stores.ledger.redis
+    for job, options in ((catalog.OCR, {"lang": number(bundle)}), (TAGGED, {"model": bundle})):
+        run, label = names.new_run(job.name), job.label_with(options)
+        stores.ledger.create(run, job.name, "", options, "a test", label)
+        demand.enter(client, label, run)
+    assert demand.in_use(client, ModelRef.parse(number(bundle))) == [run]
 
 
 @pytest.mark.parametrize("error", [errors.BadBundle("odd"), OSError(5, "the drive went away")])
@@ -87,7 +94,7 @@ def test_all_versions_that_are_removed_by_a_name_end_their_runs(
     def push_and_remove(self: Any, name: str, version: int | None = None) -> Any:
         if not begun:
             new = self.push(name, Content("tagged", {"tag.txt": b"blue"}), "another").manifest
-            options = {"model": shelf.reference(new)}
+            options = {"model": new.reference}
             with session.opened(settings.load(broker_url=redis_url), TAGGED, options) as opened:
                 begun.append(opened.start(TAGGED, options))
         return remove(self, name, version)

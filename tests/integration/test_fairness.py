@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from cluster import celery_app, keys, settings
+from cluster.names import TaskId
 from cluster.runs import Stores, celery_tasks, delays
 from cluster.runs.backlog import share
 from cluster.runs.cancel import cancel
@@ -104,11 +105,16 @@ def play(stores: Stores, runs: list[Published], slots: int, until_s: int, joins:
                 mine, all_slots = share([node(slots, "measure")], "measure", others.get(run.run, []))
                 others[run.run] = run.lease.feed(mine, all_slots)
         while free and (message := stores.ledger.redis.rpop(QUEUE)):
-            name, names = celery_tasks.parse_id(task_id(message)) or ("", [])  # type: ignore[arg-type]
-            run = next(run for run in runs if run.run == name)
-            done, free, number = run.begin(list(map(int, names))), free - 1, number + 1
+            about = TaskId.parse(task_id(message))  # type: ignore[arg-type]
+            assert about is not None
+            run = next(run for run in runs if run.run == about.run)
+            done, free, number = (
+                run.begin([unit for unit in about.units if isinstance(unit, int)]),
+                free - 1,
+                number + 1,
+            )
             took_s = run.seconds * len(done)
-            spent[name] += took_s
+            spent[run.run] += took_s
             heapq.heappush(events, (now_s + took_s, number, (run, done)))
     return spent
 

@@ -15,6 +15,7 @@ import zstandard
 from celery.exceptions import Retry
 
 from cluster import celery_app, errors, keys, settings, wire
+from cluster.names import Partial
 from cluster.runs import FAN_IN, Stores, celery_tasks, delays, fold, map_chunk
 from cluster.runs.records import MOST_KILLS
 from cluster.wire import FoldMessage, MapMessage
@@ -106,7 +107,7 @@ def test_a_fold_under_way_is_not_begun_again_until_it_is_known_to_have_ended(sto
         found = stores.ledger.fold_inputs(run.run, 0, 0, "lengths", on("n1"), max_attempts=3, busy_s=60)
         assert found.state == "ready"
         assert run.fold(0, 0) == "busy"
-        stores.ledger.end_attempt(run.run, "fold 0:0", "killed", on("n1"), "signal 9")
+        stores.ledger.end_attempt(run.run, Partial(0, 0), "killed", on("n1"), "signal 9")
     assert run.fold(0, 0) == "failed"
     assert run.status.error == f"joining parts was begun {MOST_KILLS} times and never ended"
 
@@ -206,7 +207,7 @@ def test_parts_whose_blobs_are_gone_are_missing_in_the_end(stores: Stores, clien
     for _ in range(CONFIG.max_attempts - 1):
         with pytest.raises(errors.BlobMissing):
             fold.run(message, JOB, stores, config, on("n1"))
-        stores.ledger.end_attempt(run.run, "fold 0:0", "failed", on("n1"), "for this test")
+        stores.ledger.end_attempt(run.run, Partial(0, 0), "failed", on("n1"), "for this test")
     assert fold.run(message, JOB, stores, config, on("n1")) == "folded now"
     assert run.status.items_failed == 1
 
@@ -233,7 +234,7 @@ def test_folds_that_contradict_each_other_stay_unjoined(stores: Stores, client: 
     for _ in range(CONFIG.max_attempts - 1):  # it may be the node's fault
         with pytest.raises(ValueError, match="item 6"):
             run.fold(1, 0)
-        stores.ledger.end_attempt(run.run, "fold 1:0", "failed", on("n1"), "cannot be joined")
+        stores.ledger.end_attempt(run.run, Partial(1, 0), "failed", on("n1"), "cannot be joined")
     assert run.fold(1, 0) == "large enough"
     run.end_split(FAN_IN, FAN_IN)
     assert run.status.state == "done"

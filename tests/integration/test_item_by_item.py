@@ -51,7 +51,7 @@ def to_the_end(run: Run, job: Job, stores: Stores, node: str = "n1") -> str:
         try:
             ended = map_chunk.run(MapMessage(run=run.run, chunks=[0]), job, stores, CONFIG, on(node))
         except Killed:
-            stores.ledger.end_attempt(run.run, "0", "killed", on(node), "signal 9")
+            stores.ledger.end_attempt(run.run, 0, "killed", on(node), "signal 9")
             continue
         if not isinstance(ended, map_chunk.TryAgain):
             return ended
@@ -119,7 +119,7 @@ def test_pieces_go_through_the_store_where_they_are_large(
     config = CONFIG.model_copy(update={"inline_bytes": 0})
     run = Run(stores, window_chunks=1, items=3)
     run.claims([0], "n1")
-    stores.ledger.end_attempt(run.run, "0", "killed", on("n1"), "signal 9")
+    stores.ledger.end_attempt(run.run, 0, "killed", on("n1"), "signal 9")
     message = MapMessage(run=run.run, chunks=[0])
     assert map_chunk.run(message, JOB, stores, config, on("n1")) == "settled now"
     run.end_split(1, 1)

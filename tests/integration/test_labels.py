@@ -15,7 +15,6 @@ import pytest
 import redis
 
 from cluster import errors, keys, runs, settings
-from cluster.bundles import shelf
 from cluster.bundles.content import Content
 from cluster.nodes import keeper
 from cluster.nodes.keeper import Keeper
@@ -166,7 +165,7 @@ def test_a_label_is_served_as_long_as_a_run_that_needs_it(kept: Keeper, stores: 
 def bundle(stores: Stores) -> Iterator[str]:
     """A version of one for the job ``tagged``."""
     name = f"tag-{secrets.token_hex(4)}"
-    yield shelf.reference(stores.models.bundles.push(name, Content("tagged", {"tag.txt": b"red"}), "a test").manifest)
+    yield stores.models.bundles.push(name, Content("tagged", {"tag.txt": b"red"}), "a test").manifest.reference
     stores.models.bundles.remove(name)
 
 

@@ -12,6 +12,7 @@ import redis
 from cluster import errors, keys, redis_client
 from cluster.blobs.redis import RedisBlobs
 from cluster.job import Job
+from cluster.names import Partial
 from cluster.runs import Stores, coordinate, map_chunk, parts
 from cluster.runs.cancel import cancel
 from cluster.runs.lease import Busy, Lease, Split
@@ -58,14 +59,14 @@ def test_of_two_nodes_on_the_same_chunk_the_first_commit_wins(stores: Stores) ->
 
 def test_a_lost_node_counts_only_against_what_it_had_begun_and_nobody_has_since(stores: Stores) -> None:
     run = Run(stores)
-    assert stores.ledger.end_attempt(run.run, "0", "lost", on("n1"), "gone") is None
+    assert stores.ledger.end_attempt(run.run, 0, "lost", on("n1"), "gone") is None
     run.claim(0, "n1")
     run.claim(0, "n2")
-    assert stores.ledger.end_attempt(run.run, "0", "lost", on("n1"), "gone") is None
-    assert stores.ledger.end_attempt(run.run, "0", "lost", on("n2"), "gone") == Attempts(lost=1)
+    assert stores.ledger.end_attempt(run.run, 0, "lost", on("n1"), "gone") is None
+    assert stores.ledger.end_attempt(run.run, 0, "lost", on("n2"), "gone") == Attempts(lost=1)
     for _ in range(MOST_LOSSES - 1):
         run.claim(0, "n3")
-        stores.ledger.end_attempt(run.run, "0", "lost", on("n3"), "gone")
+        stores.ledger.end_attempt(run.run, 0, "lost", on("n3"), "gone")
     assert run.do(0) == "set aside (settled now)"
     assert run.status.failures[0].reason.endswith(f"was lost, or handed it back, {MOST_LOSSES} times")
 
@@ -148,7 +149,7 @@ def test_of_two_coordinators_one_has_the_lease_and_the_other_changes_nothing(sto
     with pytest.raises(Busy):
         run.end_split(2, 1)
     with pytest.raises(Busy):
-        run.lease.publish_again(["0"], "published-again", "")
+        run.lease.publish_again([0], "published-again", "")
     assert not run.lease.copy(0, "slow", "")
     assert stores.ledger.stop(run.run, "failed", "by the old one", run.lease.fence) == (False, "running")
     run.lease.release()
@@ -194,15 +195,15 @@ def test_an_attempt_that_is_told_of_twice_counts_once(stores: Stores) -> None:
     run = Run(stores)
     run.claim(0, "n1")
     for _ in range(2):
-        assert stores.ledger.end_attempt(run.run, "0", "killed", on("n1"), "signal 9") == Attempts(killed=1)
+        assert stores.ledger.end_attempt(run.run, 0, "killed", on("n1"), "signal 9") == Attempts(killed=1)
 
 
 def test_what_is_published_again_is_what_is_still_to_be_done(stores: Stores) -> None:
     run = Run(stores)
     run.claim(1, "n1")
     run.do(0)
-    wanted = run.lease.publish_again(["0", "1", "7", "fold 0:0", "fold 0:9"], "published-again", "lost")
-    assert wanted == ["1", "fold 0:0"]
+    wanted = run.lease.publish_again([0, 1, 7, Partial(0, 0), Partial(0, 9)], "published-again", "lost")
+    assert wanted == [1, Partial(0, 0)]
     assert stores.ledger.running(run.run) == []
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cluster.runs import celery_tasks
+from cluster.names import TaskId
 from tests.kit.programs import Worker, cluster, environment
 from tests.kit.waiting import wait_until
 
@@ -44,8 +44,8 @@ def test_a_worker_writes_json_to_a_rotated_file_and_names_itself_in_each_line(re
     for word in ("received", "succeeded"):
         told = [line["message"] for line in lines if f"[{run}." in line["message"] and word in line["message"]]
         ids = {message.partition("[")[2].partition("]")[0] for message in told}
-        chunks = {chunk for about in map(celery_tasks.parse_id, ids) if about for chunk in about[1]}
-        assert chunks >= {str(at) for at in range(60)}, word
+        chunks = {chunk for about in map(TaskId.parse, ids) if about for chunk in about.units}
+        assert chunks >= set(range(60)), word
     events = [line["event"] for line in lines if line["event"] in ("node-ready", "node-left")]
     assert events == ["node-ready", "node-left"]
 

@@ -47,11 +47,11 @@ def test_what_ended_a_process_is_done_by_itself_so_that_its_neighbours_are_not_b
     run = Run(stores, window_chunks=3)
     for _ in range(MOST_KILLS - 1):
         run.claims([1], "n1")
-        stores.ledger.end_attempt(run.run, "1", "killed", on("n1"), "signal 9")
+        stores.ledger.end_attempt(run.run, 1, "killed", on("n1"), "signal 9")
     states = {chunk: claim.state for chunk, claim in run.claims([0, 1, 2], "n1").of.items()}
     assert states == {0: "claimed", 1: "apart", 2: "claimed"}
     for chunk in range(3):
-        stores.ledger.end_attempt(run.run, str(chunk), "killed", on("n1"), "signal 9")
+        stores.ledger.end_attempt(run.run, chunk, "killed", on("n1"), "signal 9")
     attempts = {chunk: run.claim(chunk, "n1").attempts for chunk in range(3)}
     assert stores.ledger.redis.hgetall(keys.run(run.run, "attempts")) == {
         b"0": b"0 1 0",
@@ -81,7 +81,7 @@ def test_a_part_that_is_none_fails_its_own_chunk_only(stores: Stores) -> None:
 def test_what_failed_is_done_after_its_neighbours(stores: Stores) -> None:
     run = Run(stores, window_chunks=3)
     run.claims([0], "n1")
-    stores.ledger.end_attempt(run.run, "0", "failed", on("n1"), "for this test")
+    stores.ledger.end_attempt(run.run, 0, "failed", on("n1"), "for this test")
     states = {chunk: claim.state for chunk, claim in run.claims([0, 1, 2], "n1").of.items()}
     assert states == {0: "apart", 1: "claimed", 2: "claimed"}
 
@@ -177,7 +177,7 @@ def test_a_chunk_that_ends_its_process_each_time_is_set_aside(stores: Stores) ->
     run = Run(stores)
     for node in ("n1", "n2", "n3"):
         assert run.claim(0, node).state == "claimed"
-        assert stores.ledger.end_attempt(run.run, "0", "killed", on(node), "signal 9")
+        assert stores.ledger.end_attempt(run.run, 0, "killed", on(node), "signal 9")
     assert run.do(0, node="n4") == "set aside (settled now)"
     assert run.status.failures[0].reason == "its process was ended 3 times, most likely because memory ran out"
 

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from cluster import errors, keys, redis_client, runs, settings
-from cluster.bundles import shelf
 from cluster.bundles.content import Content
 from cluster.bundles.manifest import PIECE_BYTES
 from cluster.job import Job
@@ -65,7 +64,7 @@ def push(stores: Stores, name: str, tag: str, *requirements: str, **more: bytes)
     """As another machine that tells nobody: each node must find out with its next beat."""
     files = {"tag.txt": tag.encode(), **{f"{key}.txt": data for key, data in more.items()}}
     manifest = stores.models.bundles.push(name, Content("tagged", files, requirements), "a test").manifest
-    return shelf.reference(manifest)
+    return manifest.reference
 
 
 def command(url: str, source: Path, model: str, *more: str) -> list[str | Path]:

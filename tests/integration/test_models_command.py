@@ -19,6 +19,7 @@ from cluster.bundles.content import Content
 from cluster.bundles.local import FolderBundles
 from cluster.cli import models
 from cluster.cli.models import Place
+from cluster.names import ModelRef
 from cluster.runs import demand
 from tests.kit import onnx_models, wheels
 from tests.kit.bundle_laws import unused
@@ -131,8 +132,8 @@ def test_a_version_that_runs_use_is_not_removed_but_by_force(
     assert runner.invoke(models.command, ["push", "office", str(source)]).exit_code == 0
     before = Place.of
 
-    def used(ref: str) -> list[str]:
-        return ["faces-1a2b"] if ref == "office:1" else []
+    def used(ref: ModelRef) -> list[str]:
+        return ["faces-1a2b"] if ref == ModelRef("office", 1) else []
 
     monkeypatch.setattr(Place, "of", classmethod(lambda cls, broker: before(broker)._replace(in_use=used)))
     for ref in ("office", "office:1"):
@@ -152,7 +153,8 @@ def test_a_run_whose_bundle_is_removed_does_not_wait_for_it(redis_url: str, sour
     arguments = ("submit", "--job", "tagged", source, "--model", name, "--broker", redis_url)
     with start_cluster(*arguments) as waiting:
         client = redis_client.connect(redis_url)
-        in_use = wait_until("the run waits", lambda: set(demand.in_use(client, f"{name}:1")) - {demand.BEING_SUBMITTED})
+        first = ModelRef(name, 1)
+        in_use = wait_until("the run waits", lambda: set(demand.in_use(client, first)) - {demand.BEING_SUBMITTED})
         removed = cluster("models", "remove", name, "--force", "--broker", redis_url)
         assert f"{in_use.pop()}: failed, as {name}:1 is removed" in removed.stderr
         _, err = waiting.communicate(timeout=30)

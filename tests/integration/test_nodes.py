@@ -15,9 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
-from cluster import celery_app, keys, redis_client, settings
+from cluster import celery_app, keys, names, redis_client, settings
 from cluster.nodes import _own_name, identity
-from cluster.nodes.registry import CLIENT, FORGET_S, GONE_S, Facts, Node, Registry
+from cluster.nodes.registry import FORGET_S, GONE_S, Facts, Node, Registry
 from tests.kit.held import Held
 from tests.kit.programs import DATA, RedisServer, Worker, admin, cluster, start_cluster
 from tests.kit.waiting import line_with, wait_until
@@ -285,7 +285,7 @@ def test_two_machines_that_are_called_the_same_are_two_nodes(broker: str, tmp_pa
 def test_a_name_is_free_once_who_had_it_is_gone_whatever_its_connection_does(broker: str) -> None:
     client = redis_client.connect(broker)
     registry = Registry(client)
-    with closing(redis_client.connect(broker, name=CLIENT + "old")) as old:
+    with closing(redis_client.connect(broker, name=names.connection("old"))) as old:
         old.ping()
         assert registry.take_name("worker@pc", "old") == "worker@pc"
         assert registry.take_name("worker@pc", "new") == "worker@pc~2"

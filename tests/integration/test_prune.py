@@ -160,9 +160,9 @@ def test_no_key_of_an_abandoned_run_lives_for_ever(broker: str, client: redis.Re
     run = opened(stores)
     worker = records.Worker("n1", "start")
     stores.ledger.claim(run, [0], "measure", "", worker, max_attempts=3, busy_s=60)
-    stores.ledger.end_attempt(run, "0", "failed", worker, "test")
+    stores.ledger.end_attempt(run, 0, "failed", worker, "test")
     # What a node does that has not heard that the run is gone.
-    stores.ledger.end_attempt("gone", "0", "failed", worker, "test")
+    stores.ledger.end_attempt("gone", 0, "failed", worker, "test")
     stores.ledger.touch("gone")
     left: dict[str, Any] = {key.decode(): client.ttl(key) for key in client.scan_iter()}
     assert len(left) > 8

@@ -11,8 +11,7 @@ import pytest
 import redis
 from celery import Celery
 
-from cluster import celery_app, keys, redis_client, settings
-from cluster.nodes import registry
+from cluster import celery_app, keys, names, redis_client, settings
 from cluster.nodes.registry import SILENT_S
 from cluster.runs import Stores
 from cluster.runs.watch import CALM_S, LOOK_S, STEADY_S, Watch
@@ -70,7 +69,7 @@ def test_a_new_watch_waits_for_nodes_of_a_new_redis(
 def test_a_new_watch_knows_how_long_a_node_is_silent(
     app: Celery, stores: Stores, client: redis.Redis, redis_url: str, start: str
 ) -> None:
-    with redis_client.connect(redis_url, name=registry.CLIENT + start) as connected:
+    with redis_client.connect(redis_url, name=names.connection(start)) as connected:
         connected.ping()
         heard(client, start, SILENT_S + 1)
         assert CALM_S <= loss_s(Watch(app, stores), start) < SILENT_S
@@ -80,7 +79,7 @@ def test_a_new_watch_knows_how_long_a_node_is_silent(
 def test_a_row_without_a_moment_is_taken_for_fresh(
     seen: str, app: Celery, stores: Stores, client: redis.Redis, redis_url: str, start: str
 ) -> None:
-    with redis_client.connect(redis_url, name=registry.CLIENT + start) as connected:
+    with redis_client.connect(redis_url, name=names.connection(start)) as connected:
         connected.ping()
         client.hset(keys.STARTS, start, f"{seen} here pc1")
         watch = Watch(app, stores)

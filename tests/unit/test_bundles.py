@@ -16,7 +16,7 @@ from cluster import errors
 from cluster.bundles import content, folder, paths
 from cluster.bundles.content import Content
 from cluster.bundles.local import FolderBundles
-from cluster.bundles.manifest import PIECE_BYTES, File, Manifest, digest, parse_ref
+from cluster.bundles.manifest import PIECE_BYTES, File, Manifest, digest
 from cluster.bundles.state import State
 from cluster.cli import bundle_texts, doctor
 from tests.kit import bundle_laws
@@ -176,19 +176,6 @@ def test_a_file_that_changes_during_the_push_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("after!")
     with pytest.raises(errors.BadBundle, match=r"a\.txt was changed while it was read"):
         list(content.pieces(given, draft.files))
-
-
-@pytest.mark.parametrize(
-    ("text", "found"), [("office", ("office", None)), ("office:3", ("office", 3)), ("a-1:12", ("a-1", 12))]
-)
-def test_a_ref_names_a_bundle_and_perhaps_a_version(text: str, found: tuple[str, int | None]) -> None:
-    assert parse_ref(text) == found
-
-
-@pytest.mark.parametrize("text", ["", ":", "Office", "office:", "office:0", "office:x", "a:1:2", "-a", "a b", "a" * 65])
-def test_what_names_no_bundle_is_refused(text: str) -> None:
-    with pytest.raises(errors.UsageError, match="write NAME or NAME:VERSION"):
-        parse_ref(text)
 
 
 def row(**changes: Any) -> bytes:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import re
-import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
 
-from cluster import catalog, errors
-from cluster.job import MOST_NAME_CHARS, Format, Option
-from cluster.wire import RUN_PATTERN
+from cluster import catalog, errors, names
+from cluster.job import Format, Job, Option
 from splitters import Chunk
 from tasks import Part
 
@@ -48,8 +45,35 @@ def test_a_name_that_no_run_could_be_called_by_is_a_mistake_in_the_job(name: str
 
 
 def test_a_run_of_the_longest_name_is_called_by_it() -> None:
-    job = dataclasses.replace(catalog.WORDCOUNT, name="a" * MOST_NAME_CHARS)
-    assert re.fullmatch(RUN_PATTERN, f"{job.name}-{secrets.token_hex(4)}")
+    job = dataclasses.replace(catalog.WORDCOUNT, name="a" * names.MAX_JOB_CHARS)
+    assert names.is_run(names.new_run(job.name))
+
+
+OPTIONS: Any = [{}, {"lang": "deu+eng"}, {"lang": "x y;@.é"}, {"model": "office:3.1a2b3c4d"}, {"model": "office"}]
+"""And three that are easily misread: a language like a model, a model like none, an option that is empty."""
+OPTIONS += [{"lang": "office:3"}, {"model": "Office:3"}, {"lang": ""}]
+
+
+@pytest.mark.parametrize("job", catalog.BUILT_IN, ids=lambda job: job.name)
+@pytest.mark.parametrize("version", ["", "2", "2.1-b"])
+@pytest.mark.parametrize("given", OPTIONS, ids=str)
+def test_a_label_tells_what_a_run_needs(job: Job, version: str, given: dict[str, Any]) -> None:
+    job = dataclasses.replace(job, version=version)
+    options = job.check_options({name: value for name, value in given.items() if name in job.needs})
+    label = names.Capability.parse(job.label_with(options))
+    assert str(label.plain) == job.label
+    needs = job.needs_of(str(label))
+    assert needs in ({}, {name: options[name] or None for name in job.needs})
+    assert job.label_with(needs) == str(label)
+    is_version = given == {"model": "office:3.1a2b3c4d"}
+    assert list(map(str, label.models)) == ["office:3.1a2b3c4d"] * (is_version and bool(job.bundles))
+
+
+def test_a_label_of_a_model_is_none_of_a_language() -> None:
+    with pytest.raises(ValueError, match="is not how the job ocr writes it"):
+        catalog.OCR.needs_of("ocr@office:3")
+    with pytest.raises(ValueError, match="is not how the job faces writes it"):
+        catalog.FACES.needs_of("faces@office%3A3")
 
 
 def test_an_option_that_no_part_takes_is_a_mistake_in_the_job() -> None:

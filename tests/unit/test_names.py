@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster import errors, names
+from cluster import errors, keys, names
 from cluster.names import Capability, ClaimRow, ModelRef, NodeRow, Partial, TaskId, WantedRow
 
 JOBS = st.from_regex(names.JOB, fullmatch=True)
@@ -39,7 +39,7 @@ NEARLY = st.text("abZ019.:@;%-+/ \n~fold?²٣")
 def test_a_capability_comes_back_as_written(capability: Capability) -> None:
     assert Capability.parse(str(capability)) == capability
     assert str(capability.plain) == names.plain(str(capability))
-    assert names.capability_of(names.queue(str(capability))) == str(capability)
+    assert keys.label_of(keys.queue(str(capability))) == str(capability)
 
 
 @given(CAPABILITIES, CAPABILITIES)
@@ -294,7 +294,7 @@ def test_a_delayed_message_comes_back(queue: str, message: bytes) -> None:
 @given(st.text())
 def test_a_connection_tells_its_incarnation(incarnation: str) -> None:
     assert names.incarnation_of(names.connection(incarnation)) == incarnation
-    assert names.incarnation_of("redis-cli") == names.capability_of("celery") == ""
+    assert names.incarnation_of("redis-cli") == keys.label_of("celery") == ""
 
 
 @pytest.mark.parametrize("read", [Capability.parse, ModelRef.parse, names.unit, TaskId.parse, NodeRow.parse])

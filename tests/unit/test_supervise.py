@@ -7,7 +7,7 @@ import time
 import pytest
 
 from cluster import wire
-from cluster.runs import celery_tasks, supervise
+from cluster.runs import supervise
 from cluster.runs.records import Progress, Running, Worker
 from cluster.runs.supervise import Search, is_slow
 
@@ -85,31 +85,14 @@ def test_a_complete_window_that_is_not_folded_is_a_reason_to_look(clock: Clock) 
 def test_what_is_nowhere_for_a_moment_is_not_lost(clock: Clock) -> None:
     search = Search()
     looks(search, clock, STILL, 0.25)
-    assert search.missing({"1", "2"}) == []
+    assert search.missing({1, 2}) == []
     clock.now += 0.6 * supervise.MISSING_S
     assert search.due(STILL, 0)
-    assert search.missing({"2"}) == []  # 1 has turned up
+    assert search.missing({2}) == []  # 1 has turned up
     clock.now += 0.6 * supervise.MISSING_S
-    assert search.missing({"1", "2"}) == ["2"]
+    assert search.missing({1, 2}) == [2]
     clock.now += 0.6 * supervise.MISSING_S
-    assert search.missing({"2"}) == []  # it was published again: its time begins anew
-
-
-@pytest.mark.parametrize(
-    ("task_id", "about"),
-    [
-        ("ocr-1.17", ("ocr-1", ["17"])),
-        ("ocr-1.17-19", ("ocr-1", ["17", "18", "19"])),
-        ("ocr-1.19-17", None),
-        ("ocr-1.0-999999999", None),
-        ("face-train-1a.fold.1.3", ("face-train-1a", ["fold 1:3"])),
-        ("9b2e.x", None),
-        ("", None),
-        ("a.b.17", None),
-    ],
-)
-def test_what_a_message_is_about(task_id: str, about: tuple[str, list[str]] | None) -> None:
-    assert celery_tasks.parse_id(task_id) == about
+    assert search.missing({2}) == []  # it was published again: its time begins anew
 
 
 @pytest.mark.parametrize("message", [b"", b"{}", b"[]", b"[1]", b'{"headers": 3}', b"\xff", b"null"])
