@@ -19,10 +19,9 @@ from kombu.utils.json import dumps
 from cluster import keys, messages, redis_client
 from cluster.messages import About
 from cluster.runs import delays
+from cluster.wire import AGGREGATE
 
 OVERDUE_S = 10.0
-JOINS = ".fold"
-"""The tasks whose names end so go in front of their queue: what they are about is nearly done."""
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
 """What kombu raises for notes of a wrong form: not JSON, other JSON."""
 NO_MESSAGE = (Empty, redis.RedisError, OSError, InconsistencyError)
@@ -309,7 +308,7 @@ class Connected:
         properties = dict(message["properties"])  # the same ones come again where Redis does not take it at once
         delay_s, outbox = properties.pop(DELAY, 0), properties.pop(OUTBOX, None)
         message = {**message, "properties": properties}
-        front = properties.pop(FRONT, False) or str(message["headers"].get("task", "")).endswith(JOINS)
+        front = properties.pop(FRONT, False) or message["headers"].get("task") == AGGREGATE
         if not (delay_s or outbox or front):
             super()._put(queue, message, **options)  # type: ignore[misc]
             return

@@ -191,6 +191,22 @@ def get(name: str) -> Job:
     return table[name]
 
 
+def find(name: str, version: str) -> Job:
+    """The job that a run names, on this machine.
+
+    Raises:
+        errors.JobUnavailable: It is not installed here, or in another version.
+    """
+    job = jobs().get(name)
+    if job is None:
+        raise errors.JobUnavailable(f"does not have the job {name}")
+    if job.version != version:
+        raise errors.JobUnavailable(
+            f"has another version of the job: {job.version or 'none'}; the run needs {version or 'none'}"
+        )
+    return job
+
+
 def label_of(queue: str) -> str:
     """The label whose messages are in a queue of that name; "" where they are of no job that is known here."""
     label = keys.label_of(queue)

@@ -1,7 +1,8 @@
-"""The Celery app: its whole configuration, and a pair of tasks for each job of the catalog.
+"""The Celery app: its whole configuration.
 
-Job ``ocr`` has the tasks ``cluster.ocr`` (one chunk) and ``cluster.ocr.fold`` (join parts) on the
-queue ``cluster.ocr``, which the nodes that can do the job consume.
+Its two tasks, ``cluster.map`` and ``cluster.aggregate``, are those of all jobs; only workers have them
+(``worker.tasks``). The messages of a run are in the queue of its label: the nodes that can do the job ``ocr`` consume
+``cluster.ocr``.
 """
 
 from __future__ import annotations
@@ -87,8 +88,7 @@ def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
         errors.UsageError: Another package is in the place of one of ours, or a setting is wrong.
     """
     placement.check()
-    from cluster import catalog, nodes
-    from cluster.runs import celery_tasks
+    from cluster import nodes
 
     config = config or settings.current()
     url = config.require_broker() if config.broker_url else NO_BROKER
@@ -119,7 +119,6 @@ def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
         worker_enable_remote_control=True,
         task_time_limit=config.chunk_s,
         task_soft_time_limit=config.chunk_time_limit_s,
-        task_routes=celery_tasks.routes(catalog.jobs().values()),
         task_create_missing_queues=True,
         # A Redis that goes away is waited for.
         broker_connection_retry_on_startup=True,
@@ -141,8 +140,6 @@ def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
     )
     # Else each queue that is published to would leave an exchange in Redis for ever.
     app.amqp.autoexchange = lambda name: Exchange("")  # type: ignore[no-untyped-call]
-    for job in catalog.jobs().values():
-        celery_tasks.add(app, job, config)
     nodes.prepare(app, config)
     return app
 

@@ -22,7 +22,7 @@ from tasks import Part
 
 Splitter = Callable[..., Iterator[Chunk]]
 Task = Callable[..., Part[Any]]
-Aggregator = Callable[[Iterable[Any]], Any]
+Aggregator = Callable[..., Any]
 Check = Callable[[Any, Collection[str] | None], None]
 Options = Mapping[str, Any]
 CHECKS: Mapping[Aggregator, Check] = {
@@ -49,8 +49,8 @@ def part_bytes(chunk: Chunk) -> int:
 
 @dataclass(frozen=True)
 class Option:
-    """An option of a job. It reaches those of splitter, task, finish, formats and ``unavailable`` that have a
-    parameter of its name; an aggregator gets nothing but parts."""
+    """An option of a job. It reaches those of splitter, task, aggregator, finish, formats and ``unavailable`` that have
+    a parameter of its name."""
 
     name: str
     type: type[str] | type[int] | type[float] | type[bool]
@@ -119,7 +119,7 @@ class Outcome(NamedTuple):
 class Job:
     """A kind of work: one row of the catalog.
 
-    ``aggregate`` joins parts in any order and grouping into one part; ``finish(part, **options)``
+    ``aggregate(parts, **options)`` joins parts in any order and grouping into one part; ``finish(part, **options)``
     turns the last one into the result, where that is another thing.
 
     An item that fails is missing from what its task gives. Where one item is cut into several chunks, the
@@ -181,7 +181,7 @@ class Job:
         if size is None or not isinstance(size.default, int):
             raise ValueError(f"job {self.name}: its splitter needs a parameter chunk_size with a number as default")
         writers = [format_.write for format_ in self.formats.values()]
-        parts = (self.split, self.task, self.finish, self.unavailable, *writers)
+        parts = (self.split, self.task, self.aggregate, self.finish, self.unavailable, *writers)
         named = set().union(*(_names(part) for part in parts if part))
         taken = set(RESERVED)
         for option in self.options:
@@ -286,6 +286,15 @@ class Job:
         """Do one chunk, here."""
         return self.task(chunk, **_for(self.task, options))
 
+    def run_aggregate(self, parts: Iterable[Any], options: Options) -> Any:
+        """Join parts into one, here."""
+        return self.aggregate(parts, **_for(self.aggregate, options))
+
+    @property
+    def aggregates_with_model(self) -> bool:
+        """Whether the aggregator takes the folder of the bundle."""
+        return "model" in _names(self.aggregate)
+
     def check_part(self, value: Any, names: Collection[str] | None = None) -> None:
         """See that a value is one that the task gives for items of these names (None: of any).
 
@@ -306,7 +315,7 @@ class Job:
 
     def result(self, parts: Iterable[Any], options: Options) -> Any:
         """Join ``parts`` and finish."""
-        joined = self.aggregate(parts)
+        joined = self.run_aggregate(parts, options)
         return self.finish(joined, **_for(self.finish, options)) if self.finish else joined
 
     def why_unavailable(self, options: Options | None = None) -> str:

@@ -13,7 +13,7 @@
 | cluster:run:R:attempts      | hash   | chunk or "fold level:number" -> "failed killed lost", how often they ended so |
 | cluster:run:R:pieces        | hash   | done item by item: chunk -> items that are over, "chunk:item" -> its piece |
 | cluster:run:R:copies        | hash   | chunk -> the slow node for whose sake a second copy was published |
-| cluster:run:R:windows       | hash   | window -> "first chunk, number of chunks" |
+| cluster:run:R:windows       | hash   | window -> "first chunk, number of chunks, trigger" (``records.Trigger``) |
 | cluster:run:R:parts:W       | hash   | chunk -> its part; only until window W is folded |
 | cluster:run:R:folds         | hash   | "level:number" -> the part that a fold gave; these together are the result |
 | cluster:run:R:failures      | hash   | item -> why it is missing |

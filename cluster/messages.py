@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from cluster import keys
+from cluster.wire import AGGREGATE, MAP, FoldMessage, MapMessage
 from cluster.wire import BadMessage as BadMessage
-from cluster.wire import FoldMessage, MapMessage
 
 KiB = 2**10
 MOST_TASK_BYTES = 64 * KiB
@@ -44,7 +45,8 @@ Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]{1,160}$")]
 Name = Annotated[str, Field(min_length=1, max_length=300)]
 QueueName = Annotated[str, Field(min_length=1, max_length=4 * KiB)]
 Shown = Annotated[str, Field(max_length=4 * KiB)]
-Task = Annotated[str, Field(pattern=r"^cluster\.[A-Za-z0-9-]{1,100}(\.fold)?$")]
+ShownAs = Annotated[str, Field(pattern=r"^cluster\.[A-Za-z0-9.-]{1,100}$")]
+"""A task's name for people: that of its job."""
 Seconds = Annotated[int | float, Field(gt=0, le=MOST_LIMIT_S, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Moment = Annotated[int | float, Field(ge=0, lt=2**53, allow_inf_nan=False)]
@@ -66,10 +68,27 @@ class Plain(Model):
     compression: None = None
 
 
+def _is_ours(task: str) -> str:
+    """See that a task is one of the two there are.
+
+    Raises:
+        ValueError: It is not; the message says so where an older version published it.
+    """
+    if re.fullmatch(r"cluster\.[A-Za-z0-9-]{1,55}(\.fold)?", task) and task not in (MAP, AGGREGATE):
+        raise ValueError(f"{task} is a task of an older version of cluster: its run goes on with nodes of that version")
+    if task not in (MAP, AGGREGATE):
+        raise ValueError("it is no task of this cluster")
+    return task
+
+
+Task = Annotated[str, Field(max_length=200), AfterValidator(_is_ours)]
+
+
 class TaskHeaders(Plain):
     """What Celery reads of a task before a process of the pool does."""
 
     task: Task
+    shadow: ShownAs | None = None
     id: Word
     root_id: Word | None = None
     parent_id: Word | None = None
@@ -130,6 +149,10 @@ class JoinOptions(Model):
 
     task_id: Word
     queue: QueueName
+    shadow: ShownAs | None = None
+    time_limit: Seconds | None = None
+    soft_time_limit: Seconds | None = None
+    ignore_result: bool | None = None
     reply_to: Word | None = None
     group_id: Word | None = None
     root_id: Word | None = None
@@ -241,7 +264,7 @@ def task(raw: bytes, queue: str) -> bytes:
     """A task's message that came by ``queue``, checked.
 
     Raises:
-        BadMessage: It is not one that ``celery_tasks`` publishes.
+        BadMessage: It is not one that ``messaging.publish`` publishes.
     """
     return _dumped(_task, _of_task(_read(_task, raw, MOST_TASK_BYTES), queue))
 
@@ -284,12 +307,12 @@ def _of_task(found: Envelope[TaskHeaders, ToQueue], queue: str) -> Envelope[Task
     sent_to = found.properties.delivery_info.routing_key
     if sent_to != queue and not keys.label_of(sent_to):  # another label's it may be: it goes there again
         raise BadMessage(f"it came by {_short(queue)} and says that it was sent to {_short(sent_to)}")
-    fold = found.headers.task.endswith(".fold")
-    kind: TypeAdapter[Any] = _of_fold if fold else _of_map
+    joins = found.headers.task == AGGREGATE
+    kind: TypeAdapter[Any] = _of_fold if joins else _of_map
     body = _read(kind, _decoded(found.body), MOST_TASK_BYTES, "body")
     join = body[2].chord
-    if join is not None and (fold or join.options.queue != sent_to or not join.task.endswith(".fold")):
-        raise BadMessage("its chord is not the fold of its window")
+    if join is not None and (joins or join.options.queue != sent_to or join.task != AGGREGATE):
+        raise BadMessage("its chord does not join the parts of its batch")
     return found.model_copy(update={"body": _encoded(kind, body)})
 
 

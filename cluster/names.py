@@ -403,6 +403,31 @@ class ClaimRow(NamedTuple):
         return cls(_milliseconds(since_ms), incarnation, node)
 
 
+class BatchRow(NamedTuple):
+    """A batch of neighbouring chunks: ``first size trigger``, as Lua writes it: ``0 32 chord``."""
+
+    first: int
+    size: int
+    trigger: str
+    """Who starts to join its parts: ``records.Trigger``."""
+
+    @property
+    def chunks(self) -> range:
+        """Its chunks."""
+        return range(self.first, self.first + self.size)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read one.
+
+        Raises:
+            ValueError: ``text`` has another form.
+        """
+        row, _, trigger = text.rpartition(" ")
+        first, size = numbers(row, 2)
+        return cls(first, size, trigger)
+
+
 class DelayedRow(NamedTuple):
     """A message and the queue where it belongs; ``release.lua`` reads it."""
 

@@ -11,6 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from cluster import names
 
+MAP = "cluster.map"
+AGGREGATE = "cluster.aggregate"
+"""The Celery tasks, of all jobs: one does chunks, the other joins their parts."""
 COMPRESS_FROM_BYTES = 512
 HURRY_FROM_BYTES = 2**20
 """From there on compressing takes long enough to be done in half the time, for some 5 % more bytes."""

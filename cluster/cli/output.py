@@ -60,7 +60,7 @@ class Target(NamedTuple):
         if job.draw is None or self.drawn is None:
             return []
         # Drawn here, from the input: from the nodes they would cross the network twice, and fill Redis.
-        found = job.aggregate(parts.of_run(status.run, job, stores, config.max_part_bytes))
+        found = job.run_aggregate(parts.of_run(status.run, job, stores, config.max_part_bytes), status.options)
         self.drawn.mkdir(exist_ok=True)
         walked = pictures.walk(paths(self.source))
         return annotate.write(job.draw, walked, found, self.drawn, workers=capacity.cores(), since=self.since)

@@ -61,6 +61,7 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
     from cluster.nodes.consumer import Consumer
     from cluster.nodes.gate import Gate
     from cluster.nodes.stop import Stop
+    from cluster.worker import tasks
 
     try:
         url = config.require_broker()
@@ -88,6 +89,7 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
         Beat.news = Consumer.news = redis_client.outage(url)
         Beat.news.on_wait = maybe_shutdown
         Gate.config = config
+        tasks.register(instance.app, config)
         instance.app.events.dispatcher_cls = "cluster.nodes.consumer:Dispatcher"
         instance.app.steps["consumer"].update((Gate, Beat))
         instance.app.steps["worker"].add(Stop)

@@ -1,6 +1,6 @@
 """A worker's view of one message, told when the process that works on it is ended from outside.
 
-Apart from ``celery_tasks``, because only workers need Celery's worker.
+Apart from ``worker.tasks``, because only workers need Celery's worker.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ import kombu.exceptions
 
 from cluster import blobs, errors, keys, redis_client
 from cluster.job import Job, Source, paths, sift
-from cluster.runs import Stores, celery_tasks
+from cluster.messaging import publish
+from cluster.runs import Stores
 from cluster.runs.backlog import Backlog
 from cluster.runs.lease import Busy, Lease, OutOfStep, Split
 from cluster.runs.pace import Pace
@@ -256,7 +257,7 @@ class Coordinator:
             messages = self._pace.messages(range(before.chunks, entered.chunks), last=last)
             try:
                 label = self._supervisor.label
-                celery_tasks.publish_window(self._app, label, self._run, before.windows, messages)
+                publish.publish_batch(self._app, label, self._run, before.windows, messages, self._supervisor.limits)
             except kombu.exceptions.OperationalError as error:
                 log.warning("run %s: window %s was not published: %s", self._run, before.windows, error)
                 self._supervisor.look_soon()  # it is entered: what was not sent counts as lost

@@ -1,11 +1,11 @@
-"""What a node does to join parts. No Celery here: ``celery_tasks`` wraps it."""
+"""What a node does to join parts. No Celery here: ``worker.tasks`` wraps it."""
 
 from __future__ import annotations
 
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from billiard.exceptions import SoftTimeLimitExceeded
@@ -14,6 +14,7 @@ from cluster import errors, keys, wire
 from cluster.job import Job
 from cluster.names import Partial
 from cluster.runs import FAN_IN, Stores, parts
+from cluster.runs.map_chunk import Find, refuse
 from cluster.runs.records import FoldInputs, Unusable, Worker, as_reason
 from cluster.settings import Settings
 from cluster.wire import Expected, FoldMessage
@@ -25,14 +26,20 @@ MAX_FAMILY_BYTES = 8 * 2**20
 folds, and who joins it all at the end reads them one at a time."""
 
 
+class Refused(NamedTuple):
+    """The message is for another node."""
+
+    why: str
+
+
 def unit(message: FoldMessage) -> Partial:
     """What the message is about."""
     return Partial(message.level, message.number)
 
 
 def run(
-    message: FoldMessage, job: Job, stores: Stores, config: Settings, worker: Worker, busy_s: float | None = None
-) -> FoldMessage | str:
+    message: FoldMessage, find: Find, stores: Stores, config: Settings, worker: Worker, busy_s: float | None = None
+) -> FoldMessage | Refused | str:
     """Join the parts of a window, or a family of folds, and commit the fold in their place.
 
     Run twice, at once, or before all parts are there, it changes nothing. A fold whose attempts ended badly too
@@ -40,13 +47,16 @@ def run(
     has more bytes than it may have, is left out, and the chunk's items are missing.
 
     Returns:
-        The fold of the next level, where this one was the last of its family; else how it ended.
+        The fold of the next level, where this one was the last of its family; ``Refused`` where this machine cannot do
+        the run's job; else how it ended.
+
+    Raises:
+        errors.OtherProcess: This process cannot do it, another one of this node can.
     """
     inputs = stores.ledger.fold_inputs(
         message.run,
         message.level,
         message.number,
-        job.name,
         worker,
         max_attempts=config.max_attempts,
         busy_s=busy_s or config.chunk_s,
@@ -59,7 +69,17 @@ def run(
         return inputs.state
     if message.level and _family_bytes(inputs.entries) > MAX_FAMILY_BYTES:
         return _leave(message, stores, worker)
-    joining = _Joining(message, job, stores, config, inputs)
+    try:
+        job = find(inputs.job, inputs.version)
+        # Fetched only for an aggregator that takes it.
+        options = stores.models.options(job, inputs.options) if job.aggregates_with_model else inputs.options
+    except errors.JobUnavailable as error:
+        stores.ledger.let_go(message.run, worker, unit(message))
+        if isinstance(error, errors.OtherProcess):
+            raise
+        refuse(message.run, [], stores, worker, str(error))
+        return Refused(str(error))
+    joining = _Joining(message, job, options, stores, config, inputs)
     try:
         value = joining.join()
     except wire.BadMessage as error:
@@ -113,10 +133,12 @@ class _Joining:
     """Joins the parts of a fold that can be used. Any member of the cluster may have made them, or forged them."""
 
     def __init__(
-        self, message: FoldMessage, job: Job, stores: Stores, config: Settings, inputs: FoldInputs
+        self, message: FoldMessage, job: Job, options: Mapping[str, Any], stores: Stores, config: Settings,
+        inputs: FoldInputs,
     ) -> None:  # fmt: skip
         self._message = message
         self._job = job
+        self._options = options
         self._stores = stores
         self._config = config
         self._inputs = inputs
@@ -133,7 +155,7 @@ class _Joining:
         if all(entry == parts.NOTHING for entry in self._inputs.entries.values()):
             return NOTHING
         try:
-            return self._job.aggregate(self._load())
+            return self._aggregate(self._load())
         except (redis.RedisError, errors.BlobError, wire.BadMessage, SoftTimeLimitExceeded):
             raise
         except Exception as error:
@@ -143,7 +165,10 @@ class _Joining:
                 raise wire.BadMessage(f"{type(error).__name__}: {error}") from error
             if not self._find_odd_ones():
                 raise
-        return self._job.aggregate(self._load())
+        return self._aggregate(self._load())
+
+    def _aggregate(self, values: Iterator[Any]) -> Any:
+        return self._job.run_aggregate(values, self._options)
 
     def _load(self) -> Iterator[Any]:
         for name, entry in self._inputs.entries.items():
@@ -178,7 +203,7 @@ class _Joining:
             if entry == parts.NOTHING or name in self.unusable:
                 continue
             try:
-                self._job.aggregate(iter([self._load_one(name, entry)]))
+                self._aggregate(iter([self._load_one(name, entry)]))
             except (redis.RedisError, errors.BlobError, SoftTimeLimitExceeded):
                 raise
             except _Unusable as error:

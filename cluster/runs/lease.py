@@ -16,6 +16,7 @@ import orjson
 from cluster import errors, keys, names
 from cluster.names import Unit
 from cluster.runs.ledger import Ledger
+from cluster.runs.records import Trigger
 from cluster.wire import ChunkEntry
 
 LEASE_S = 6.0
@@ -92,8 +93,9 @@ class Lease:
         return Split(read, chunks, windows, items, (found[5] or b"").decode(), size_bytes, ended=bool(found[6]))
 
     def open_window(
-        self, at: Split, entries: Sequence[ChunkEntry], failures: Mapping[str, str], unreadable: int
-    ) -> Split | None:
+        self, at: Split, entries: Sequence[ChunkEntry], failures: Mapping[str, str], unreadable: int,
+        trigger: Trigger = "chord",
+    ) -> Split | None:  # fmt: skip
         """Enter a window of chunks that are about to be published.
 
         Args:
@@ -101,6 +103,7 @@ class Lease:
             entries: Its chunks.
             failures: Items that could not be read before them, which are in no chunk, with the reasons.
             unreadable: How many of these count.
+            trigger: Who starts to join the parts of the window.
 
         Returns:
             How far it is now; None when the run is over.
@@ -115,7 +118,7 @@ class Lease:
         state = self.ledger.step(
             "open_window", self.run, fence=self.fence, window=at.windows, first=at.chunks, chunks_read=at.chunks_read,
             items_read=at.items, bytes=after.size_bytes, digest=at.digest, unreadable=unreadable,
-            retention_s=self.ledger.retention_s, failures=len(failures),
+            retention_s=self.ledger.retention_s, trigger=trigger, failures=len(failures),
             rest=[*unread, *(word for entry in entries for word in (entry.pack(), entry.expected.pack()))],
         )  # fmt: skip
         return after if self._held(state) else None

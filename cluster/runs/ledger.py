@@ -29,6 +29,7 @@ from cluster.runs.records import (
     Piece,
     Progress,
     Running,
+    Trigger,
     Unusable,
     Worker,
 )
@@ -148,7 +149,7 @@ class Ledger:
     # A node's side
 
     def claim(
-        self, run: str, chunks: Sequence[int], job: str, version: str, worker: Worker, *,
+        self, run: str, chunks: Sequence[int], worker: Worker, *,
         max_attempts: int, busy_s: float, label: str = "",
     ) -> Claims:  # fmt: skip
         """Start chunks.
@@ -157,24 +158,21 @@ class Ledger:
             run: Their run.
             chunks: Their indices. Of several, one that has failed, ended a process or was lost is not claimed: as long
                 as it is not known which of them did that, all that were claimed with it are blamed.
-            job: Whose message it was; another job's run is left alone.
-            version: Of that job, as this node has it; a run of another version is refused, and says so.
             worker: Who starts them.
             label: By whose queue the message came, "" for any: it is left alone where the run has another one.
             max_attempts: So many failed ones are allowed, besides ``MOST_KILLS`` and ``MOST_LOSSES``.
             busy_s: A start that has not ended may be at work for so long.
         """
         answer = self.step(
-            "claim", run, node=worker.node, start=worker.start, job=job, version=version,
+            "claim", run, node=worker.node, start=worker.start,
             max_failed=max_attempts, max_killed=MOST_KILLS, max_lost=MOST_LOSSES, retention_s=self.retention_s,
             label=label, busy_s=busy_s, chunks=chunks,
         )  # fmt: skip
         state = answer[0].decode()
-        if state == "other version":
-            return Claims(state, why=answer[1].decode())
         if state != "ready":
             return Claims(state)
-        return Claims(state, orjson.loads(answer[1]), dict(zip(chunks, map(_claim, answer[2:]), strict=True)))
+        job, version, options = _work(answer[1:4])
+        return Claims(state, job, version, options, dict(zip(chunks, map(_claim, answer[4:]), strict=True)))
 
     def entry(self, run: str, chunk: int) -> bytes | None:
         """What stands in the ledger of a chunk that is not settled."""
@@ -186,15 +184,17 @@ class Ledger:
         if units:
             self.step("let_go", run, start=worker.start, retention_s="", units=map(str, units))
 
-    def refuse(self, run: str, chunks: Iterable[int], worker: Worker, why: str) -> None:
-        """A node gives chunks back without an attempt, as it cannot do them, whatever is in them."""
-        if self.redis.hsetnx(keys.run(run, "refusals"), worker.node, why):
+    def refuse(self, run: str, chunks: Iterable[int], worker: Worker, why: str) -> bool:
+        """A node gives chunks back without an attempt, as it cannot do them; whether it says so for the first time."""
+        first = bool(self.redis.hsetnx(keys.run(run, "refusals"), worker.node, why))
+        if first:
             with self.redis.pipeline(transaction=False) as pipe:
                 pipe.expire(keys.run(run, "refusals"), self.retention_s)
                 pipe.xadd(keys.run(run, "events"), {"event": "refused", "node": worker.node, "why": why})
                 pipe.expire(keys.run(run, "events"), self.retention_s)
                 pipe.execute()
         self.step("let_go", run, start=worker.start, retention_s=self.retention_s, units=chunks)
+        return first
 
     def end_attempt(self, run: str, unit: Unit, how: str, worker: Worker, why: str) -> Attempts | None:
         """Enter that an attempt gave nothing.
@@ -268,11 +268,11 @@ class Ledger:
         for one in done:
             windows.setdefault(one.entry.window, []).append(one)
         states: dict[int, str] = {}
-        complete = []
+        complete: dict[int, Trigger] = {}
         for window, together in windows.items():
-            each, is_complete = self._settle(run, window, together, worker)
+            each, trigger = self._settle(run, window, together, worker)
             states |= each
-            complete += [window] if is_complete else []
+            complete |= {window: trigger} if trigger else {}
         return Committed(states, complete)
 
     def set_aside(self, run: str, chunk: int, entry: ChunkEntry, reason: str, worker: Worker) -> Committed:
@@ -281,7 +281,7 @@ class Ledger:
         return self.commit(run, [given_up], worker)
 
     def fold_inputs(
-        self, run: str, level: int, number: int, job: str, worker: Worker, *, max_attempts: int, busy_s: float
+        self, run: str, level: int, number: int, worker: Worker, *, max_attempts: int, busy_s: float
     ) -> FoldInputs:
         """Start a fold: what it joins, if all of it is there.
 
@@ -289,14 +289,13 @@ class Ledger:
             run: Its run.
             level: 0 for a window.
             number: Of the window, or of the family at its level.
-            job: Whose message it was.
             worker: Who starts it.
             max_attempts: As for ``claim``.
             busy_s: A start that has not ended is waited for so long.
         """
         answer = self.step(
             "fold_inputs", run, {"parts": keys.parts(run, number if level == 0 else -1)},
-            level=level, number=number, fan_in=FAN_IN, job=job, start=worker.start, node=worker.node,
+            level=level, number=number, fan_in=FAN_IN, start=worker.start, node=worker.node,
             max_failed=max_attempts, max_killed=MOST_KILLS, max_lost=MOST_LOSSES, busy_s=busy_s,
             retention_s=self.retention_s,
         )  # fmt: skip
@@ -305,9 +304,9 @@ class Ledger:
             return FoldInputs(state, Attempts(*answer[1:4]))
         if state != "ready":
             return FoldInputs(state)
-        names = [name.decode() for name in answer[2::3]]  # in the order of the input
-        entries, expected = (dict(zip(names, answer[at::3], strict=True)) for at in (3, 4))
-        return FoldInputs(state, Attempts(failed=answer[1]), entries, expected)
+        names = [name.decode() for name in answer[5::3]]  # in the order of the input
+        entries, expected = (dict(zip(names, answer[at::3], strict=True)) for at in (6, 7))
+        return FoldInputs(state, Attempts(failed=answer[1]), *_work(answer[2:5]), entries, expected)
 
     def commit_fold(
         self, run: str, level: int, number: int, inputs: Collection[str], entry: bytes,
@@ -454,8 +453,8 @@ class Ledger:
     def open_windows(self, run: str) -> dict[int, range]:
         """Windows that are entered and not folded, with their chunks."""
         found: Any = self.redis.hgetall(keys.run(run, "windows"))
-        rows = {int(window): names.numbers(row, 2) for window, row in found.items()}
-        return {window: range(first, first + count) for window, (first, count) in sorted(rows.items())}
+        rows = {int(window): names.BatchRow.parse(row.decode(errors="replace")) for window, row in found.items()}
+        return {window: row.chunks for window, row in sorted(rows.items())}
 
     def running(self, run: str) -> list[Running]:
         """What nodes are working on. A lost node's chunks are among them until that is known."""
@@ -533,8 +532,10 @@ class Ledger:
             chunks, times_us = (_text(row) for row in pipe.execute())
         return {node: (int(chunks[node]), int(times_us[node]) / 1e6) for node in times_us if node in chunks}
 
-    def _settle(self, run: str, window: int, done: Sequence[Done], worker: Worker) -> tuple[dict[int, str], bool]:
-        """Their states, and whether the window is complete with them."""
+    def _settle(
+        self, run: str, window: int, done: Sequence[Done], worker: Worker
+    ) -> tuple[dict[int, str], Trigger | None]:
+        """Their states, and the trigger of the window where it is complete with them."""
         rows: list[Any] = []
         for one in done:
             rows += [one.chunk, one.part, one.entry.items, one.entry.size_bytes, round(one.seconds * 1e6), one.why]
@@ -544,12 +545,19 @@ class Ledger:
             window=window, node=worker.node, retention_s=self.retention_s, rows=rows,
         )  # fmt: skip
         states = [word.decode() for word in answer]
-        is_complete = states[-1] == "complete"
-        if is_complete:
-            states.pop()
+        trigger: Trigger | None = None
+        if states[-2:-1] == ["complete"]:
+            trigger = "ledger" if states[-1] == "ledger" else "chord"
+            del states[-2:]
         if len(states) < len(done):  # the run's
             states *= len(done)
-        return {one.chunk: state for one, state in zip(done, states, strict=True)}, is_complete
+        return {one.chunk: state for one, state in zip(done, states, strict=True)}, trigger
+
+
+def _work(row: Sequence[bytes]) -> tuple[str, str, dict[str, Any]]:
+    """The job of a run, its version, and its options."""
+    job, version, options = row
+    return job.decode(), version.decode(), orjson.loads(options)
 
 
 def _claim(answer: Sequence[Any]) -> Claim:

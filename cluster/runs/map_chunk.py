@@ -1,11 +1,11 @@
-"""What a node does with the chunks of a message. No Celery here: ``celery_tasks`` wraps it."""
+"""What a node does with the chunks of a message. No Celery here: ``worker.tasks`` wraps it."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import redis
@@ -15,7 +15,18 @@ from cluster import blobs, errors, keys, wire
 from cluster.blobs import Ref
 from cluster.job import Job
 from cluster.runs import Stores, parts
-from cluster.runs.records import MOST_KILLS, Attempts, Claim, Claims, Committed, Done, Piece, Worker, as_reason
+from cluster.runs.records import (
+    MOST_KILLS,
+    Attempts,
+    Claim,
+    Claims,
+    Committed,
+    Done,
+    Piece,
+    Trigger,
+    Worker,
+    as_reason,
+)
 from cluster.settings import Settings
 from cluster.wire import ChunkEntry, MapMessage
 from splitters import Item
@@ -31,6 +42,10 @@ OVER = ("done", "failed", "cancelled")
 LEFT = "left to others, as the chunks before it took long"
 log = logging.getLogger(__name__)
 _problems: dict[str, str] = {}
+
+
+Find = Callable[[str, str], Job]
+"""Gives the job of a name and a version, or raises ``errors.JobUnavailable`` with the reason: see ``catalog.find``."""
 
 
 class _TooLarge(Exception):
@@ -49,8 +64,8 @@ class TryAgain(NamedTuple):
 
 
 def run(
-    message: MapMessage, job: Job, stores: Stores, config: Settings, worker: Worker, label: str = "",
-    on_complete: Callable[[int], None] = lambda window: None, busy_s: float | None = None,
+    message: MapMessage, find: Find, stores: Stores, config: Settings, worker: Worker, label: str = "",
+    on_complete: Callable[[int, Trigger], None] = lambda batch, trigger: None, busy_s: float | None = None,
 ) -> TryAgain | str:  # fmt: skip
     """Claim the chunks of a message; of each, fetch and verify its bytes and do it; commit their parts.
 
@@ -63,12 +78,13 @@ def run(
 
     Args:
         message: Names the chunks.
-        job: Whose message it was.
+        find: Looks up the run's job on this machine. Where it is not there, the chunks are for other nodes.
         stores: The ledger and the blobs.
         config: Limits of this node.
         worker: Who does it.
         label: By whose queue it came; chunks of a run of another one are left alone.
-        on_complete: Called with the number of a window that is complete with a chunk of these.
+        on_complete: Called with the number of a batch that is complete with a chunk of these, and who starts to join
+            its parts.
         busy_s: How long another start of such a message may be at work; None: by our own limits.
 
     Returns:
@@ -79,19 +95,22 @@ def run(
         errors.OtherProcess: This process cannot do it, another one of this node can.
     """
     return _Work(
-        message.run, job, stores, config, worker, label, on_complete, busy_s or config.chunk_s
+        message.run, find, stores, config, worker, label, on_complete, busy_s or config.chunk_s
     ).do(message.chunks)  # fmt: skip
 
 
 class _Work:
     """What becomes of the chunks of one message."""
 
+    _job: Job
+    """That of the run, once chunks of it are claimed."""
+
     def __init__(
-        self, run: str, job: Job, stores: Stores, config: Settings, worker: Worker, label: str,
-        on_complete: Callable[[int], None], busy_s: float,
+        self, run: str, find: Find, stores: Stores, config: Settings, worker: Worker, label: str,
+        on_complete: Callable[[int, Trigger], None], busy_s: float,
     ) -> None:  # fmt: skip
         self._run = run
-        self._job = job
+        self._find = find
         self._stores = stores
         self._config = config
         self._worker = worker
@@ -110,10 +129,6 @@ class _Work:
     def do(self, chunks: Sequence[int]) -> TryAgain | str:
         """What ``run`` returns."""
         claims = self._claim(chunks)
-        if claims.why:
-            log.warning(
-                "run %s is refused: this node %s", self._run, claims.why, extra={"event": "refused", "run": self._run}
-            )
         if claims.state != "ready":
             return claims.state
         self._do_claimed(claims)
@@ -133,7 +148,7 @@ class _Work:
 
     def _claim(self, chunks: Sequence[int]) -> Claims:
         return self._stores.ledger.claim(
-            self._run, chunks, self._job.name, self._job.version, self._worker,
+            self._run, chunks, self._worker,
             max_attempts=self._config.max_attempts, busy_s=self._busy_s, label=self._label,
         )  # fmt: skip
 
@@ -155,7 +170,7 @@ class _Work:
                 self._apart.append(chunk)
             else:
                 self._ended.append(claim.state)
-        if not claimed or (options := self._options(claims.options, claimed)) is None:
+        if not claimed or (options := self._prepare(claims, claimed)) is None:
             return
         done = []
         left = list(claimed)
@@ -167,15 +182,13 @@ class _Work:
         self._stores.ledger.let_go(self._run, self._worker, *left)
         self._left += left
 
-    def _options(self, given: Mapping[str, Any], claimed: Mapping[int, Claim]) -> Mapping[str, Any] | None:
-        """The options as they are on this machine; None where these chunks cannot be done here."""
-        job, ledger = self._job, self._stores.ledger
-        problem = over_time_limit(self._config, self._busy_s)
-        if not problem and not job.bundles:
-            problem = _unfit(job, job.label_with(given))
+    def _prepare(self, claims: Claims, claimed: Mapping[int, Claim]) -> Mapping[str, Any] | None:
+        """Find the job; its options as they are on this machine, None where these chunks cannot be done here."""
+        ledger = self._stores.ledger
+        problem = over_time_limit(self._config, self._busy_s) or self._find_job(claims)
         try:
             if not problem:
-                return self._stores.models.options(job, given)
+                return self._stores.models.options(self._job, claims.options)
         except errors.OtherProcess:
             ledger.let_go(self._run, self._worker, *claimed)
             raise
@@ -185,9 +198,17 @@ class _Work:
             for chunk, claim in claimed.items():
                 self._failed(chunk, claim.entry, error)
             return None
-        ledger.refuse(self._run, claimed, self._worker, as_reason(problem))
+        refuse(self._run, claimed, self._stores, self._worker, problem)
         self._again |= dict.fromkeys(claimed, (ELSEWHERE_S, problem))
         return None
+
+    def _find_job(self, claims: Claims) -> str:
+        """Why this machine cannot do the run's job, or ""."""
+        try:
+            self._job = job = self._find(claims.job, claims.version)
+        except errors.JobUnavailable as error:
+            return str(error)
+        return "" if job.bundles else _unfit(job, job.label_with(claims.options))
 
     def _do_one(self, chunk: int, claim: Claim, options: Mapping[str, Any]) -> Done | None:
         """None where it gives nothing to commit."""
@@ -204,7 +225,7 @@ class _Work:
             elif not self._do_rest(chunk, claim, entry, options):
                 return None
             else:
-                whole = self._join(chunk, entry)
+                whole = self._join(chunk, entry, options)
         except _TooLarge as error:
             self._stores.ledger.refuse(self._run, [chunk], self._worker, str(error))
             self._again[chunk] = ELSEWHERE_S, str(error)
@@ -264,7 +285,7 @@ class _Work:
             self._ended.append("settled elsewhere")
         return over >= 0
 
-    def _join(self, chunk: int, entry: ChunkEntry) -> Piece:
+    def _join(self, chunk: int, entry: ChunkEntry, options: Mapping[str, Any]) -> Piece:
         """The part of a chunk whose items were done one by one."""
         pieces = self._stores.ledger.pieces(self._run, chunk, len(entry.names))
         failures = {name: why for piece in pieces for name, why in piece.failures.items() if name in entry.names}
@@ -273,7 +294,7 @@ class _Work:
         scope = keys.parts_scope(self._run, entry.window)
         most = min(self._config.max_part_bytes, entry.part_bytes)
         found = (parts.load(self._stores.blobs, scope, piece.part, most) for piece in pieces if piece.part)
-        return Piece(self._place(self._job.aggregate(found), entry.names, entry), failures)
+        return Piece(self._place(self._job.run_aggregate(found, options), entry.names, entry), failures)
 
     def _check_size(self, items: list[Item], options: Mapping[str, Any]) -> None:
         """Look at the pictures' headers, if the owner of this machine has a limit below the run's.
@@ -327,8 +348,8 @@ class _Work:
             if one.part[:1] == parts.BLOB and committed.states[one.chunk] in OVER:  # who ended the run had none to drop
                 self._stores.blobs.drop(keys.parts_scope(self._run, one.entry.window))
         self._ended += committed.states.values()
-        for window in committed.complete:
-            self._on_complete(window)
+        for batch, trigger in committed.complete.items():
+            self._on_complete(batch, trigger)
 
     def _give_up(self, chunk: int, entry: bytes, over: int | None, reason: str) -> None:
         """Attempts are used up: of several items only the one that was tried is missing."""
@@ -338,8 +359,8 @@ class _Work:
             return
         committed = set_aside(self._run, chunk, self._stores, entry, reason, self._worker)
         self._ended.append(f"set aside ({committed.states[chunk]})")
-        for window in committed.complete:
-            self._on_complete(window)
+        for batch, trigger in committed.complete.items():
+            self._on_complete(batch, trigger)
 
     def _failed(self, chunk: int, entry: bytes, error: Exception) -> None:
         """It raised."""
@@ -403,6 +424,12 @@ def set_aside(run: str, chunk: int, stores: Stores, entry: bytes, reason: str, w
     if committed.states[chunk] in ("settled now", "settled"):
         stores.blobs.drop(keys.input_scope(run, chunk))
     return committed
+
+
+def refuse(run: str, chunks: Collection[int], stores: Stores, worker: Worker, why: str) -> None:
+    """Give chunks back without an attempt, as this node cannot do them; said in its log once a run."""
+    if stores.ledger.refuse(run, chunks, worker, as_reason(why)):
+        log.warning("run %s is refused by this node: %s", run, why, extra={"event": "refused", "run": run})
 
 
 def over_time_limit(config: Settings, limit_s: float) -> str:

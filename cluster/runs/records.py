@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from cluster import wire
 
 if TYPE_CHECKING:
     from cluster.wire import ChunkEntry
 
+Trigger = Literal["chord", "ledger"]
+"""Who starts to join the parts of a batch: the chord of its messages, or the node whose commit completes it."""
 MOST_KILLS = 3
 """A chunk that ended its process so often is set aside: most likely it needs more memory than there is."""
 MOST_LOSSES = 10
@@ -96,16 +98,16 @@ class Piece(NamedTuple):
 class Claims(NamedTuple):
     """The answer to a node that wants to start chunks of a run.
 
-    ``state`` is "ready", or why there is nothing to do: "unknown" (no such run), "other job", "other version",
-    "other label", or the state of a run that is over.
+    ``state`` is "ready", or why there is nothing to do: "unknown" (no such run), "other label", or the state of a run
+    that is over.
     """
 
     state: str
+    job: str = ""
+    version: str = ""
     options: Mapping[str, Any] = {}
     of: Mapping[int, Claim] = {}
     """Chunk -> what is said of it."""
-    why: str = ""
-    """The node's first refusal of this run, in words."""
 
 
 class Done(NamedTuple):
@@ -128,8 +130,8 @@ class Committed(NamedTuple):
 
     states: Mapping[int, str]
     """Chunk -> "settled now", or why it was dropped: "settled", "unknown", or the state of a run that is over."""
-    complete: Sequence[int] = ()
-    """Windows whose last chunk was among them."""
+    complete: Mapping[int, Trigger] = {}
+    """Batches whose last chunk was among them -> who starts to join their parts."""
 
 
 class FoldInputs(NamedTuple):
@@ -138,6 +140,10 @@ class FoldInputs(NamedTuple):
     state: str
     attempts: Attempts = Attempts()
     """Of this fold so far; those that raised only, where it is ready."""
+    job: str = ""
+    version: str = ""
+    options: Mapping[str, Any] = {}
+    """Those of the run."""
     entries: Mapping[str, bytes] = {}
     """Chunk (level 0) or "level:number" -> part entry, in the order of the input."""
     expected: Mapping[str, bytes] = {}

@@ -13,9 +13,10 @@ import redis
 
 from cluster import errors, keys, names
 from cluster.job import Job
+from cluster.messaging import publish
 from cluster.names import Partial, TaskId, Unit
 from cluster.nodes.registry import Node
-from cluster.runs import Stores, backlog, celery_tasks, delays, demand, queues, watch
+from cluster.runs import Stores, backlog, delays, demand, queues, watch
 from cluster.runs.lease import LEASE_S, Busy, Lease, Role
 from cluster.runs.records import Progress, Running
 
@@ -66,7 +67,8 @@ class Supervisor:
         self._role = role
         self.label = stores.ledger.label(run) or job.label
         """What a node must serve to do the run."""
-        self._limits = stores.ledger.limits(run)
+        self.limits = stores.ledger.limits(run)
+        """How long its messages may be worked on."""
         self.publishing = threading.Lock()
         """Held while messages are published: what is half published does not count as lost."""
         self.held: Lease | None = None
@@ -233,7 +235,7 @@ class Supervisor:
                     self._run, names.described(unit),
                     extra={"event": "published-again", "run": self._run, "chunk": str(unit)},
                 )  # fmt: skip
-                celery_tasks.publish(self._app, self.label, self._run, unit, self._limits)
+                publish.publish_again(self._app, self.label, self._run, unit, self.limits)
         finally:
             self.publishing.release()
 
@@ -256,7 +258,7 @@ class Supervisor:
                         self._run, chunk.chunk, chunk.worker.node, why,
                         extra={"event": "copied", "run": self._run, "chunk": chunk.chunk, "node": chunk.worker.node},
                     )  # fmt: skip
-                    celery_tasks.publish(self._app, self.label, self._run, chunk.chunk, self._limits)
+                    publish.publish_chunk(self._app, self.label, self._run, chunk.chunk, self.limits)
                     room -= 1
 
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import kombu.exceptions
 import redis
-from celery.exceptions import NotRegistered
 
 from cluster import errors, keys, nodes
+from cluster.messaging import publish
 from cluster.names import TaskId
 from cluster.nodes.registry import SILENT_S, Start
-from cluster.runs import Stores, celery_tasks, delays
+from cluster.runs import Stores, delays
 from cluster.runs.records import Worker
 from cluster.wire import task_id
 
@@ -141,15 +141,15 @@ class Watch:
 
     def _publish_anew(self, dropped: About) -> None:
         """Several nodes were lost with a message, perhaps by its fault: what a running run needs of it is published
-        anew. Where the job is not installed here, the run's coordinator finds the message missing.
+        anew.
         """
         run, units = TaskId.parse(dropped.id) or ("", ())
         published = False
-        with contextlib.suppress(errors.RunFailed, NotRegistered):
+        with contextlib.suppress(errors.RunFailed):
             if run and self._ledger.progress(run).state == "running":
                 label, limits = self._ledger.label(run), self._ledger.limits(run)
                 for unit in units:
-                    celery_tasks.publish(self._app, label, run, unit, limits)
+                    publish.publish_again(self._app, label, run, unit, limits)
                 published = True
         log.warning(
             "message %s is dropped: %d nodes were lost while they held it%s",

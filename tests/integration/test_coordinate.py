@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from cluster import catalog, celery_app, keys, settings
-from cluster.runs import Stores, celery_tasks
+from cluster.messaging import publish
+from cluster.runs import Stores
 from cluster.runs.cancel import cancel
 from cluster.runs.coordinate import HUNGRY_S, Coordinator
 from cluster.runs.lease import Busy, Lease
@@ -142,9 +143,9 @@ def test_what_is_left_of_a_runs_messages_goes_when_it_is_over(two: Two) -> None:
     supervisor, _ = two.who("one")
     with supervisor:
         supervisor.lease()
-        celery_tasks.publish_chunk(two._app, "measure", two.run, 0)
+        publish.publish_chunk(two._app, "measure", two.run, 0)
         assert client.llen("cluster.measure") == 1
         two.stores.ledger.stop(two.run, "failed", "by a node that could not join parts")
-        celery_tasks.publish_window(two._app, "measure", two.run, 0, [range(1)])  # not heard of yet
+        publish.publish_batch(two._app, "measure", two.run, 0, [range(1)])  # not heard of yet
     assert not client.llen("cluster.measure")
     assert not client.exists(keys.run(two.run, "outbox"))

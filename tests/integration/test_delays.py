@@ -15,16 +15,20 @@ from celery import Celery
 from celery.exceptions import Retry
 
 from cluster import celery_app, keys, settings
+from cluster.messaging import publish
 from cluster.names import Partial
-from cluster.runs import Stores, celery_tasks, delays, queues, watch
+from cluster.runs import Stores, delays, queues, watch
 from cluster.runs.records import Limits
-from cluster.wire import task_id
+from cluster.wire import AGGREGATE, MAP, task_id
+from cluster.worker import tasks
 from tests.kit.waiting import wait_until
 
 
 @pytest.fixture
 def app(redis_url: str) -> Iterator[Celery]:
-    with closing(celery_app.build(settings.load(broker_url=redis_url))) as app:
+    config = settings.load(broker_url=redis_url)
+    with closing(celery_app.build(config)) as app:
+        tasks.register(app, config)
         yield app
 
 
@@ -37,14 +41,14 @@ def run(client: redis.Redis) -> Iterator[str]:
 
 def fail_once(app: Celery, run: str, queue: str, delay_s: float) -> None:
     """What a node does with a message whose chunk failed."""
-    task = app.tasks["cluster.measure"]
+    task = app.tasks[MAP]
     task.push_request(
         id=f"{run}.0", args=({"run": run, "chunks": [0]},), kwargs={}, called_directly=False,
-        delivery_info={"exchange": "", "routing_key": queue}, chord={"task": "cluster.measure.fold"}, retries=2,
+        delivery_info={"exchange": "", "routing_key": queue}, chord={"task": AGGREGATE}, retries=2,
     )  # fmt: skip
     try:
         with pytest.raises(Retry):
-            raise celery_tasks.again(task, delay_s)
+            raise tasks.again(task, delay_s)
     finally:
         task.pop_request()
 
@@ -85,7 +89,7 @@ def test_a_delayed_message_comes_in_front_when_due(app: Celery, run: str, client
 def test_a_chunk_that_is_published_again_comes_in_front(app: Celery, run: str, client: redis.Redis) -> None:
     label = f"measure.{run}"  # a queue of its own
     client.lpush(keys.queue(label), "waits already")
-    celery_tasks.publish_chunk(app, label, run, 7)
+    publish.publish_chunk(app, label, run, 7)
     first: Any = client.rpop(keys.queue(label))
     assert task_id(first) == f"{run}.7"
     client.delete(keys.queue(label))
@@ -120,8 +124,8 @@ def test_what_others_publish_keeps_the_submitters_time_limits(
 ) -> None:
     stores.ledger.create(run, "measure", "", {}, "test", limits=Limits(5, 7))
     label = f"measure@test-{run}"
-    celery_tasks.publish(app, label, run, 0, stores.ledger.limits(run))
-    celery_tasks.publish(app, label, run, Partial(0, 0), stores.ledger.limits(run))
+    publish.publish_again(app, label, run, 0, stores.ledger.limits(run))
+    publish.publish_again(app, label, run, Partial(0, 0), stores.ledger.limits(run))
     messages: Any = client.lrange(keys.queue(label), 0, -1)
     assert [orjson.loads(message)["headers"]["timelimit"] for message in messages] == [[7, 5], [7, 5]]
     client.delete(keys.queue(label))

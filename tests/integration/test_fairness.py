@@ -19,13 +19,14 @@ from typing import Any
 import pytest
 
 from cluster import celery_app, keys, settings
-from cluster.names import TaskId
-from cluster.runs import Stores, celery_tasks, delays
+from cluster.messaging import publish
+from cluster.names import Partial, TaskId
+from cluster.runs import Stores, delays
 from cluster.runs.backlog import share
 from cluster.runs.cancel import cancel
 from cluster.runs.lease import Lease, Split
 from cluster.runs.records import Done, Worker
-from cluster.wire import ChunkEntry, FoldMessage, task_id
+from cluster.wire import ChunkEntry, task_id
 from tests.kit.looking import begun
 from tests.kit.programs import Worker as Node
 from tests.kit.programs import cluster, start_cluster
@@ -64,7 +65,7 @@ class Published:
 
     def begin(self, chunks: list[int]) -> list[Done]:
         """What a node hands in when it has done those that it may begin."""
-        claims = self._stores.ledger.claim(self.run, chunks, "measure", "", WORKER, max_attempts=1, busy_s=60).of
+        claims = self._stores.ledger.claim(self.run, chunks, WORKER, max_attempts=1, busy_s=60).of
         return [
             Done(chunk, ChunkEntry.unpack(claim.entry), b"\0\xc0", {}, self.seconds) for chunk, claim in claims.items()
         ]
@@ -108,11 +109,8 @@ def play(stores: Stores, runs: list[Published], slots: int, until_s: int, joins:
             about = TaskId.parse(task_id(message))  # type: ignore[arg-type]
             assert about is not None
             run = next(run for run in runs if run.run == about.run)
-            done, free, number = (
-                run.begin([unit for unit in about.units if isinstance(unit, int)]),
-                free - 1,
-                number + 1,
-            )
+            chunks = [unit for unit in about.units if isinstance(unit, int)]
+            done, free, number = run.begin(chunks), free - 1, number + 1
             took_s = run.seconds * len(done)
             spent[run.run] += took_s
             heapq.heappush(events, (now_s + took_s, number, (run, done)))
@@ -164,7 +162,7 @@ def test_a_run_that_nobody_coordinates_leaves_others_their_share(shared: Stores)
 def test_what_is_published_before_the_coordinator_is_lost_is_done(shared: Stores, redis_url: str) -> None:
     run = Published(shared, 0, 1.0)
     with closing(celery_app.build(settings.load(broker_url=redis_url))) as app:
-        celery_tasks.publish_window(app, "measure", run.run, 0, [range(2)])
+        publish.publish_batch(app, "measure", run.run, 0, [range(2)])
     assert shared.ledger.redis.llen(QUEUE) == 0
     delays.release(shared.ledger.redis)
     assert shared.ledger.redis.llen(QUEUE) == 1
@@ -237,8 +235,8 @@ def test_runs_forged_as_waiting_take_no_share_for_long(shared: Stores) -> None:
 def test_parts_are_joined_before_further_chunks_are_begun(shared: Stores, redis_url: str) -> None:
     with closing(celery_app.build(settings.load(broker_url=redis_url))) as app:
         for chunk in range(3):
-            celery_tasks.publish_chunk(app, "measure", "measure-1", chunk)
-        celery_tasks.publish_fold(app, "measure", FoldMessage(run="measure-1", level=0, number=0))
+            publish.publish_chunk(app, "measure", "measure-1", chunk)
+        publish.start_aggregate(app, "measure", "measure-1", Partial(0, 0))
     first: Any = shared.ledger.redis.rpop(QUEUE)
     assert task_id(first) == "measure-1.fold.0.0"
 
@@ -250,7 +248,7 @@ def test_messages_of_a_cancelled_run_go_with_it_wherever_they_are(shared: Stores
     assert shared.ledger.redis.llen(QUEUE) == 8
     cancel(run.run, shared, "by another")
     with closing(celery_app.build(settings.load(broker_url=redis_url))) as app:
-        celery_tasks.publish_window(app, "measure", run.run, 1, [range(1)])  # by a coordinator that has not heard of it
+        publish.publish_batch(app, "measure", run.run, 1, [range(1)])  # by a coordinator that has not heard of it
     run.lease.feed(2, 2)
     waiting: Any = shared.ledger.redis.lrange(QUEUE, 0, -1)
     assert sorted(map(task_id, waiting)) == [f"{other.run}.{chunk}" for chunk in range(4)]

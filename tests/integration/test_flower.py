@@ -73,7 +73,7 @@ def test_flower_shows_the_nodes_and_the_tasks_of_a_run(broker: str, tmp_path: Pa
         wait_until("the node is seen", lambda: "seen@test" in flower.api("/api/workers?refresh=1"))
         done = cluster("submit", "--job", "measure", source, "--broker", broker)
         assert done.returncode == 0, done.stderr
-        wait_until("its tasks are seen", lambda: finished(flower) == {"cluster.measure", "cluster.measure.fold"})
+        wait_until("its tasks are seen", lambda: finished(flower) == {"cluster.measure", "cluster.measure.aggregate"})
         assert flower.get("/api/workers", "user:guess") == ""
         assert 'task="cluster.measure"' in flower.get("/metrics")
         # Flower counts a node as online from the first heartbeat that it hears itself, up to 2 s later.

@@ -12,14 +12,14 @@ import msgpack
 import pytest
 import redis
 import zstandard
-from celery.exceptions import Retry
 
 from cluster import celery_app, errors, keys, settings, wire
 from cluster.names import Partial
-from cluster.runs import FAN_IN, Stores, celery_tasks, delays, fold, map_chunk
+from cluster.runs import FAN_IN, Stores, fold, map_chunk
 from cluster.runs.records import MOST_KILLS
 from cluster.wire import FoldMessage, MapMessage
-from tests.kit.played_run import CONFIG, JOB, Run, on
+from cluster.worker import tasks
+from tests.kit.played_run import CONFIG, JOB, Run, finding, on
 
 
 def test_a_window_is_folded_once_and_only_when_all_of_it_is_there(stores: Stores) -> None:
@@ -68,18 +68,10 @@ def test_whatever_an_aggregator_raises_ends_the_run_with_a_reason(
     run.do(0, 1)
     config = settings.load(broker_url=redis_url, max_attempts=2)
     with closing(celery_app.build(config)) as app:
-        celery_tasks.add(app, dataclasses.replace(JOB, aggregate=aggregate), config)
-        task = app.tasks[f"cluster.{JOB.name}.fold"]
-        message = {"run": run.run, "level": 0, "number": 0}
-        task.push_request(
-            id=f"{run.run}.fold.0.0", args=(message,), kwargs={}, called_directly=False, hostname="worker@n1",
-            delivery_info={"exchange": "", "routing_key": f"cluster.test-{run.run}"},
-        )  # fmt: skip
-        with pytest.raises(Retry):
-            task.run(message)
-        task.run(message)
-        task.pop_request()
-    delays.drop(stores.ledger.redis, {run.run})
+        node = tasks.Node(app, config, finding(dataclasses.replace(JOB, aggregate=aggregate)))
+        message, came = FoldMessage(run=run.run, level=0, number=0), tasks.Delivery("lengths", on("n1"))
+        assert tasks.aggregate(node, message, came) == tasks.Again(config.retry_delay_s)
+        assert tasks.aggregate(node, message, came) == "failed"
     assert run.status.state == "failed"
     assert run.status.error.startswith(r"joining parts failed: RuntimeError: odd \udcff xxx")
 
@@ -88,11 +80,11 @@ def test_large_parts_go_through_the_store_and_leave_nothing_there(stores: Stores
     config = CONFIG.model_copy(update={"inline_bytes": 0})
     run = Run(stores, windows=FAN_IN, window_chunks=2)
     for chunk in range(FAN_IN * 2):
-        map_chunk.run(MapMessage(run=run.run, chunks=[chunk]), JOB, stores, config, on("n1"))
+        map_chunk.run(MapMessage(run=run.run, chunks=[chunk]), finding(JOB), stores, config, on("n1"))
     for window in range(FAN_IN):
-        ended = fold.run(FoldMessage(run=run.run, level=0, number=window), JOB, stores, config, on("n1"))
+        ended = fold.run(FoldMessage(run=run.run, level=0, number=window), finding(JOB), stores, config, on("n1"))
     assert isinstance(ended, FoldMessage)
-    assert fold.run(ended, JOB, stores, config, on("n1")) == "folded now"
+    assert fold.run(ended, finding(JOB), stores, config, on("n1")) == "folded now"
     assert [key.decode() for key in client.scan_iter(keys.blobs(f"runs/{run.run}/*"))] == [
         keys.blobs(keys.fold_scope(run.run, 1, 0))
     ]
@@ -104,7 +96,7 @@ def test_a_fold_under_way_is_not_begun_again_until_it_is_known_to_have_ended(sto
     run = Run(stores)
     run.do(0), run.do(1)
     for _ in range(MOST_KILLS):
-        found = stores.ledger.fold_inputs(run.run, 0, 0, "lengths", on("n1"), max_attempts=3, busy_s=60)
+        found = stores.ledger.fold_inputs(run.run, 0, 0, on("n1"), max_attempts=3, busy_s=60)
         assert found.state == "ready"
         assert run.fold(0, 0) == "busy"
         stores.ledger.end_attempt(run.run, Partial(0, 0), "killed", on("n1"), "signal 9")
@@ -136,7 +128,7 @@ def test_folds_of_which_one_was_forgotten_are_not_joined(stores: Stores) -> None
     for chunk in range(FAN_IN):
         run.do(chunk)
         run.fold(0, chunk)
-    inputs = stores.ledger.fold_inputs(run.run, 1, 0, "lengths", on("n1"), max_attempts=3, busy_s=60)
+    inputs = stores.ledger.fold_inputs(run.run, 1, 0, on("n1"), max_attempts=3, busy_s=60)
     stores.ledger.redis.hdel(keys.run(run.run, "folds"), "0:7")
     assert stores.ledger.commit_fold(run.run, 1, 0, inputs.entries, b"i") == "folded"
     assert len(stores.ledger.folds(run.run)) == FAN_IN - 1
@@ -145,11 +137,11 @@ def test_folds_of_which_one_was_forgotten_are_not_joined(stores: Stores) -> None
 def test_a_window_that_has_other_chunks_by_now_is_not_folded(stores: Stores) -> None:
     run = Run(stores, window_chunks=3)
     run.do(0, 1, 2)
-    inputs = stores.ledger.fold_inputs(run.run, 0, 0, "lengths", on("n1"), max_attempts=3, busy_s=60)
+    inputs = stores.ledger.fold_inputs(run.run, 0, 0, on("n1"), max_attempts=3, busy_s=60)
     assert list(inputs.entries) == ["0", "1", "2"]
-    stores.ledger.redis.hset(keys.run(run.run, "windows"), "0", "0 2")
+    stores.ledger.redis.hset(keys.run(run.run, "windows"), "0", "0 2 chord")
     assert stores.ledger.commit_fold(run.run, 0, 0, inputs.entries, b"i") == "folded"
-    stores.ledger.redis.hset(keys.run(run.run, "windows"), "0", "0 3")
+    stores.ledger.redis.hset(keys.run(run.run, "windows"), "0", "0 3 chord")
     assert stores.ledger.commit_fold(run.run, 0, 0, inputs.entries, b"i") == "folded now"
 
 
@@ -190,7 +182,7 @@ def test_parts_nobody_can_join_are_left_out(stores: Stores, client: redis.Redis)
     run.do(0), run.do(1)
     client.hset(keys.parts(run.run, 0), "0", b"i" + wire.pack("text"))
     message = FoldMessage(run=run.run, level=0, number=0)
-    assert fold.run(message, job, stores, CONFIG, on("n1")) == "folded now"
+    assert fold.run(message, finding(job), stores, CONFIG, on("n1")) == "folded now"
     [failure] = run.status.failures
     assert (failure.item, "AttributeError" in failure.reason) == ("item 0", True)
 
@@ -199,16 +191,16 @@ def test_parts_whose_blobs_are_gone_are_missing_in_the_end(stores: Stores, clien
     config = CONFIG.model_copy(update={"inline_bytes": 0})
     run = Run(stores)
     for chunk in (0, 1):
-        map_chunk.run(MapMessage(run=run.run, chunks=[chunk]), JOB, stores, config, on("n1"))
+        map_chunk.run(MapMessage(run=run.run, chunks=[chunk]), finding(JOB), stores, config, on("n1"))
     scope = keys.blobs(keys.parts_scope(run.run, 0))
     [gone, _] = client.hkeys(scope)
     client.hdel(scope, gone)
     message = FoldMessage(run=run.run, level=0, number=0)
     for _ in range(CONFIG.max_attempts - 1):
         with pytest.raises(errors.BlobMissing):
-            fold.run(message, JOB, stores, config, on("n1"))
+            fold.run(message, finding(JOB), stores, config, on("n1"))
         stores.ledger.end_attempt(run.run, Partial(0, 0), "failed", on("n1"), "for this test")
-    assert fold.run(message, JOB, stores, config, on("n1")) == "folded now"
+    assert fold.run(message, finding(JOB), stores, config, on("n1")) == "folded now"
     assert run.status.items_failed == 1
 
 

@@ -16,7 +16,7 @@ import redis
 from redis.exceptions import OutOfMemoryError
 
 from cluster import catalog, celery_app, keys, redis_client, runs, settings
-from cluster.runs import celery_tasks
+from cluster.messaging import publish
 from tests.kit import faults
 from tests.kit.programs import RedisServer, Worker, admin, start_cluster
 from tests.kit.waiting import wait_until
@@ -59,7 +59,7 @@ def test_how_full_it_is_can_be_asked(client: redis.Redis) -> None:
 
 def test_a_full_redis_takes_acknowledgements(server: RedisServer, client: redis.Redis) -> None:
     with closing(celery_app.build(settings.load(broker_url=server.url))) as app, app.connection() as connection:
-        celery_tasks.publish_chunk(app, "measure", "measure-1", 0)
+        publish.publish_chunk(app, "measure", "measure-1", 0)
         message = connection.SimpleQueue(keys.queue("measure")).get(timeout=5)
         assert client.hlen("unacked") == 1
         fill(client)
@@ -72,7 +72,7 @@ def test_what_cannot_be_put_back_into_a_full_redis_is_put_back_once_it_has_room(
     server: RedisServer, client: redis.Redis
 ) -> None:
     with closing(celery_app.build(settings.load(broker_url=server.url))) as app, app.connection() as connection:
-        celery_tasks.publish_chunk(app, "measure", "measure-1", 0)
+        publish.publish_chunk(app, "measure", "measure-1", 0)
         message = connection.SimpleQueue(keys.queue("measure")).get(timeout=5)
         fill(client)
         message.reject_log_error(None, connection.connection_errors, requeue=True)
@@ -88,7 +88,7 @@ def test_an_acknowledgement_that_redis_does_not_hear_of_in_time_takes_no_slot_aw
 ) -> None:
     config = settings.load(broker_url=f"{server.url}?socket_timeout=0.3")
     with closing(celery_app.build(config)) as app, app.connection() as connection:
-        celery_tasks.publish_chunk(app, "measure", "measure-1", 0)
+        publish.publish_chunk(app, "measure", "measure-1", 0)
         message = connection.SimpleQueue(keys.queue("measure")).get(timeout=5)
         qos = message.channel.qos
         message.channel.basic_qos(0, 1, False)
@@ -106,7 +106,7 @@ def test_an_acknowledgement_that_redis_does_not_hear_of_in_time_takes_no_slot_aw
 def test_what_is_published_while_redis_is_full_arrives_once(server: RedisServer, client: redis.Redis) -> None:
     fill(client)
     with closing(celery_app.build(settings.load(broker_url=server.url))) as app, ThreadPoolExecutor() as others:
-        publishing = others.submit(celery_tasks.publish_window, app, "measure", "measure-1", 0, [range(1), range(1, 3)])
+        publishing = others.submit(publish.publish_batch, app, "measure", "measure-1", 0, [range(1), range(1, 3)])
         time.sleep(1.5)
         assert not publishing.done()
         client.unlink("junk")

@@ -19,7 +19,7 @@ from cluster.runs.records import Piece
 from cluster.wire import MapMessage
 from splitters import Chunk
 from tasks import Part
-from tests.kit.played_run import CONFIG, JOB, Run, lengths, on
+from tests.kit.played_run import CONFIG, JOB, Run, finding, lengths, on
 from tests.kit.programs import Worker, cluster
 
 BAD = "item 0.1"
@@ -49,7 +49,7 @@ def to_the_end(run: Run, job: Job, stores: Stores, node: str = "n1") -> str:
     """What nodes do with the message of chunk 0 until it does not come again."""
     for _ in range(50):
         try:
-            ended = map_chunk.run(MapMessage(run=run.run, chunks=[0]), job, stores, CONFIG, on(node))
+            ended = map_chunk.run(MapMessage(run=run.run, chunks=[0]), finding(job), stores, CONFIG, on(node))
         except Killed:
             stores.ledger.end_attempt(run.run, 0, "killed", on(node), "signal 9")
             continue
@@ -91,7 +91,7 @@ def test_one_attempt_allowed_still_spares_the_neighbours(stores: Stores, calls: 
     config = CONFIG.model_copy(update={"max_attempts": 1})
     run = Run(stores, window_chunks=1, items=3)
     message, bad = MapMessage(run=run.run, chunks=[0]), job(calls, lambda: RuntimeError("odd"))
-    assert map_chunk.run(message, bad, stores, config, on("n1")) == "settled now"
+    assert map_chunk.run(message, finding(bad), stores, config, on("n1")) == "settled now"
     assert [failure.item for failure in run.status.failures] == [BAD]
     assert calls[BAD] == 2
 
@@ -105,7 +105,7 @@ def test_an_item_out_of_time_is_first_in_the_next_message(
     run = Run(stores, window_chunks=1, items=3)
     slow = job(calls, SoftTimeLimitExceeded)
     message = MapMessage(run=run.run, chunks=[0])
-    first, second, third = (map_chunk.run(message, slow, stores, CONFIG, on("n1")) for _ in range(3))
+    first, second, third = (map_chunk.run(message, finding(slow), stores, CONFIG, on("n1")) for _ in range(3))
     assert isinstance(first, map_chunk.TryAgain)
     assert isinstance(third, map_chunk.TryAgain)
     assert second == map_chunk.TryAgain(0.0, map_chunk.LEFT, (0,))
@@ -121,7 +121,7 @@ def test_pieces_go_through_the_store_where_they_are_large(
     run.claims([0], "n1")
     stores.ledger.end_attempt(run.run, 0, "killed", on("n1"), "signal 9")
     message = MapMessage(run=run.run, chunks=[0])
-    assert map_chunk.run(message, JOB, stores, config, on("n1")) == "settled now"
+    assert map_chunk.run(message, finding(JOB), stores, config, on("n1")) == "settled now"
     run.end_split(1, 1)
     run.fold(0, 0)
     assert len(run.result()) == 3

@@ -21,7 +21,7 @@ from cluster.wire import ChunkEntry, MapMessage
 from splitters import Chunk
 from tasks import Part
 from tests.kit import blob_laws
-from tests.kit.played_run import CONFIG, JOB, Run, on
+from tests.kit.played_run import CONFIG, JOB, Run, finding, lacking, on
 from tests.kit.programs import admin
 from tests.kit.waiting import wait_until
 
@@ -52,7 +52,7 @@ def test_of_two_nodes_on_the_same_chunk_the_first_commit_wins(stores: Stores) ->
     assert run.do(0, node="fast") == "settled now"
     late = parts.place(stores.blobs, "unused", b"\0\x80", 100)
     committed = stores.ledger.commit(run.run, [Done(0, entry, late, {"item 0": "late"})], on("slow"))
-    assert committed == ({0: "settled"}, [])
+    assert committed == ({0: "settled"}, {})
     assert run.status.nodes == {"worker@fast": 1}
     assert run.status.failures == []
 
@@ -73,9 +73,12 @@ def test_a_lost_node_counts_only_against_what_it_had_begun_and_nobody_has_since(
 
 def test_a_run_of_another_version_of_the_job_is_refused_and_the_run_says_so(stores: Stores) -> None:
     run = Run(stores)
+    message, why = MapMessage(run=run.run, chunks=[0]), "has another version of the job: 0; the run needs none"
     for _ in range(2):
-        assert run.claim(0, "old", version="0").state == "other version"
-    assert run.status.refusals == {"worker@old": "has another version of the job: 0; the run needs "}
+        ended = map_chunk.run(message, lacking(why), stores, CONFIG, on("old"))
+        assert ended == map_chunk.TryAgain(map_chunk.ELSEWHERE_S, why, (0,))
+    assert run.status.refusals == {"worker@old": why}
+    assert stores.ledger.running(run.run) == []
     assert run.events().count(("refused", "")) == 1
     assert run.do(0) == "settled now"
 
@@ -132,7 +135,7 @@ def test_a_large_part_that_comes_after_the_end_of_a_run_does_not_stay(state: str
 
     job = Job(name="lengths", about="", split=JOB.split, task=late, aggregate=JOB.aggregate)
     config = CONFIG.model_copy(update={"inline_bytes": 0})
-    assert map_chunk.run(MapMessage(run=run.run, chunks=[0]), job, stores, config, on("n1")) == state
+    assert map_chunk.run(MapMessage(run=run.run, chunks=[0]), finding(job), stores, config, on("n1")) == state
     assert list(stores.ledger.redis.scan_iter(keys.blobs(f"runs/{run.run}/*"))) == []
 
 
@@ -249,7 +252,7 @@ def test_every_key_of_a_run_expires(stores: Stores, client: redis.Redis) -> None
     run.do(0)
     for _ in range(CONFIG.max_attempts):
         run.do(1)
-    run.claim(0, "old", version="0")
+    stores.ledger.refuse(run.run, [0], on("old"), "a test")
     ttls = {key: client.ttl(key) for key in client.scan_iter(f"*{run.run}*")}
     assert ttls
     assert all(ttl > 0 for ttl in ttls.values()), ttls

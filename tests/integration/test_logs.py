@@ -77,7 +77,7 @@ LIVE = """
 import logging
 from datetime import UTC, datetime
 from cluster import logs, settings
-from cluster.runs import celery_tasks
+from cluster import celery_app
 from cluster.cli.progress import LiveView
 from cluster.runs.status import Status
 

@@ -8,11 +8,11 @@ import pytest
 import redis
 
 from cluster import keys
-from cluster.job import Job, Option
+from cluster.job import Option
 from cluster.runs import Stores, fold, map_chunk
 from cluster.runs.records import MOST_KILLS, Attempts
 from cluster.wire import FoldMessage, MapMessage
-from tests.kit.played_run import CONFIG, JOB, Run, lengths, on
+from tests.kit.played_run import CONFIG, JOB, Run, finding, lacking, lengths, on
 
 
 @pytest.fixture(autouse=True)
@@ -36,11 +36,11 @@ def test_chunks_that_travel_together_are_settled_each_by_itself(stores: Stores) 
 
 def test_who_settles_the_last_chunk_of_a_window_hears_of_it(stores: Stores) -> None:
     run = Run(stores, windows=2, window_chunks=2)
-    complete: list[int] = []
+    complete: list[tuple[int, str]] = []
     for chunks in ([1], [2, 3], [2], [0]):
         message = MapMessage(run=run.run, chunks=chunks)
-        map_chunk.run(message, JOB, stores, CONFIG, on("n1"), on_complete=complete.append)
-    assert complete == [1, 0]
+        map_chunk.run(message, finding(JOB), stores, CONFIG, on("n1"), on_complete=lambda *told: complete.append(told))
+    assert complete == [(1, "chord"), (0, "chord")]
 
 
 def test_what_ended_a_process_is_done_by_itself_so_that_its_neighbours_are_not_blamed(stores: Stores) -> None:
@@ -157,7 +157,7 @@ def test_a_message_about_what_does_not_exist_does_nothing(field: str, stores: St
     message = MapMessage.model_validate(
         {"run": run.run, "chunks": [0], **({"run": "nobody"} if field == "run" else {"chunks": [99]})}
     )
-    assert map_chunk.run(message, JOB, stores, CONFIG, on("n1")) == "unknown"
+    assert map_chunk.run(message, finding(JOB), stores, CONFIG, on("n1")) == "unknown"
     assert run.status.chunks_settled == 0
 
 
@@ -215,7 +215,7 @@ def test_a_time_limit_over_the_owners_is_left_to_others(stores: Stores) -> None:
     config = CONFIG.model_copy(update={"max_time_limit_s": 100, "chunk_time_grace_s": 30})
     run = Run(stores)
     message = MapMessage(run=run.run, chunks=[0])
-    ended = map_chunk.run(message, JOB, stores, config, on("small"), busy_s=131)
+    ended = map_chunk.run(message, finding(JOB), stores, config, on("small"), busy_s=131)
     assert isinstance(ended, map_chunk.TryAgain)
     assert (ended.delay_s, ended.chunks) == (map_chunk.ELSEWHERE_S, (0,))
     assert run.status.refusals == {
@@ -223,7 +223,7 @@ def test_a_time_limit_over_the_owners_is_left_to_others(stores: Stores) -> None:
     }
     assert run.events()[-1] == ("refused", "")
     assert (run.status.retries, stores.ledger.running(run.run)) == (0, [])
-    assert map_chunk.run(message, JOB, stores, config, on("small"), busy_s=130) == "settled now"
+    assert map_chunk.run(message, finding(JOB), stores, config, on("small"), busy_s=130) == "settled now"
 
 
 @pytest.mark.parametrize(("asked", "refuses"), [(64, True), (3, True), (2, False)])
@@ -237,21 +237,27 @@ def test_a_picture_over_the_owners_limit_is_left_to_others(asked: int, refuses: 
     config = CONFIG.model_copy(update={"max_megapixels": 2})
     run = Run(stores, max_megapixels=asked)
     alone, large = ([0], [1])
-    assert map_chunk.run(MapMessage(run=run.run, chunks=alone), job, stores, config, on("small")) == "settled now"
-    ended = map_chunk.run(MapMessage(run=run.run, chunks=large), job, stores, config, on("small"))
+    ended = map_chunk.run(MapMessage(run=run.run, chunks=alone), finding(job), stores, config, on("small"))
+    assert ended == "settled now"
+    ended = map_chunk.run(MapMessage(run=run.run, chunks=large), finding(job), stores, config, on("small"))
     if refuses:
         assert isinstance(ended, map_chunk.TryAgain)
         assert "refuses pictures of over 2 megapixels (CLUSTER_MAX_MEGAPIXELS); this run has one of 3" in ended.reason
         assert (run.status.retries, stores.ledger.running(run.run)) == (0, [])
-        assert map_chunk.run(MapMessage(run=run.run, chunks=large), job, stores, CONFIG, on("n2")) == "settled now"
+        ended = map_chunk.run(MapMessage(run=run.run, chunks=large), finding(job), stores, CONFIG, on("n2"))
+        assert ended == "settled now"
     else:
         assert ended == "settled now"  # the task refuses it by itself: no picture of more is decoded
 
 
-def test_a_message_of_another_job_is_refused(stores: Stores) -> None:
-    run = Run(stores)
-    other = Job(name="other", about="", split=JOB.split, task=lengths, aggregate=JOB.aggregate)
-    assert map_chunk.run(MapMessage(run=run.run, chunks=[0]), other, stores, CONFIG, on("n1")) == "other job"
-    message = FoldMessage(run=run.run, level=0, number=0)
-    assert fold.run(message, other, stores, CONFIG, on("n1")) == "other job"
+def test_a_node_without_the_job_leaves_its_chunks_and_parts_to_others(stores: Stores) -> None:
+    run = Run(stores, window_chunks=1)
+    missing = lacking("does not have the job lengths")
+    ended = map_chunk.run(MapMessage(run=run.run, chunks=[0]), missing, stores, CONFIG, on("n2"))
+    assert ended == map_chunk.TryAgain(map_chunk.ELSEWHERE_S, "does not have the job lengths", (0,))
     assert run.do(0) == "settled now"
+    message = FoldMessage(run=run.run, level=0, number=0)
+    assert fold.run(message, missing, stores, CONFIG, on("n2")) == fold.Refused("does not have the job lengths")
+    assert stores.ledger.running(run.run) == []
+    assert run.fold(0, 0) == "folded now"
+    assert run.status.refusals == {"worker@n2": "does not have the job lengths"}

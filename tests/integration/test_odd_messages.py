@@ -15,8 +15,9 @@ from celery import Celery
 
 from cluster import celery_app, keys, messages, nodes, settings
 from cluster.broker import Connected, QoS
+from cluster.messaging import publish
 from cluster.nodes.registry import Facts, Start
-from cluster.runs import Stores, celery_tasks
+from cluster.runs import Stores
 from cluster.runs.watch import Watch
 from tests.kit import looking
 from tests.kit.programs import Worker, cluster, emptied, start_cluster
@@ -38,7 +39,7 @@ def app(broker: str) -> Iterator[Celery]:
 
 def published(app: Celery, stores: Stores, run: str = "measure-1") -> dict[str, Any]:
     """A message of ours, taken from its queue again."""
-    celery_tasks.publish_chunk(app, "measure", run, 0)
+    publish.publish_chunk(app, "measure", run, 0)
     taken: Any = stores.ledger.redis.rpop(QUEUE)
     found: dict[str, Any] = json.loads(taken)
     return found
@@ -111,7 +112,7 @@ def test_a_worker_that_an_error_ends_leaves_its_messages_to_the_watch(
 ) -> None:
     """Its own putting back would count no loss, and the message end one worker after another."""
     client = stores.ledger.redis
-    celery_tasks.publish_chunk(app, "measure", "measure-1", 0)
+    publish.publish_chunk(app, "measure", "measure-1", 0)
     with app.connection_for_write(transport_options=nodes._holding(app.conf, "ending")) as connection:
         connection.SimpleQueue(QUEUE).get(timeout=5)
         monkeypatch.setattr(QoS, "ended_badly", True)

@@ -13,7 +13,8 @@ import pytest
 import redis
 
 from cluster import celery_app, errors, keys, runs, settings
-from cluster.runs import Stores, celery_tasks, prune, records
+from cluster.messaging import publish
+from cluster.runs import Stores, prune, records
 from cluster.runs.cancel import cancel
 from cluster.runs.lease import Lease, Split
 from cluster.wire import ChunkEntry
@@ -107,7 +108,7 @@ def test_messages_of_a_run_that_no_node_took_go_with_it(broker: str, client: red
     over, running = opened(stores), opened(stores)
     for run in (over, running):
         for chunk in range(3):
-            celery_tasks.publish_chunk(app, "measure", run, chunk)
+            publish.publish_chunk(app, "measure", run, chunk)
     app.close()
     client.rpush("cluster.measure", b"not one of ours", b"{}")
     cancel(over, stores, "test")
@@ -159,7 +160,7 @@ def test_no_key_of_an_abandoned_run_lives_for_ever(broker: str, client: redis.Re
     stores = runs.connect(settings.load(broker_url=broker))
     run = opened(stores)
     worker = records.Worker("n1", "start")
-    stores.ledger.claim(run, [0], "measure", "", worker, max_attempts=3, busy_s=60)
+    stores.ledger.claim(run, [0], worker, max_attempts=3, busy_s=60)
     stores.ledger.end_attempt(run, 0, "failed", worker, "test")
     # What a node does that has not heard that the run is gone.
     stores.ledger.end_attempt("gone", 0, "failed", worker, "test")

@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from cluster import catalog, celery_app, keys, nodes, session, settings
-from cluster.runs import Stores, celery_tasks, map_chunk, pace, parts
+from cluster.messaging import publish
+from cluster.runs import Stores, map_chunk, pace, parts
 from splitters import Chunk
 from tests.kit.looking import begun, no_message_is_left, published
 from tests.kit.programs import Worker, admin, cluster, emptied, start_cluster
@@ -134,7 +135,7 @@ def test_tiny_chunks_travel_together_and_a_bad_one_harms_no_other(
 def test_who_died_while_he_gave_back_what_a_node_held_holds_up_nobody(broker: str, stores: Stores) -> None:
     client, queue = stores.ledger.redis, keys.queue("measure")
     with closing(celery_app.build(settings.load(broker_url=broker))) as app:
-        celery_tasks.publish_chunk(app, "measure", "measure-1", 0)
+        publish.publish_chunk(app, "measure", "measure-1", 0)
         taken: Any = client.rpop(queue)
         client.hset(keys.unacked("gone"), "tag", json.dumps([json.loads(taken), "", queue]))
         client.zadd(keys.unacked("gone") + ":index", {"tag": time.time()})
@@ -167,16 +168,16 @@ def test_a_message_whose_note_came_late_goes_back_although_its_node_lives(
 def test_a_window_that_could_not_be_published_is_found_missing(
     broker: str, tmp_path: Path, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish_window = celery_tasks.publish_window
+    publish_batch = publish.publish_batch
     lost: list[int] = []
 
-    def publish(*arguments: Any) -> None:
+    def refuse_first(app: Any, label: str, run: str, batch: int, messages: list[range], *more: Any) -> None:
         if not lost:
-            lost.extend(chunk for message in arguments[-1] for chunk in message)
+            lost.extend(chunk for message in messages for chunk in message)
             raise kombu.exceptions.OperationalError("not now")
-        publish_window(*arguments)
+        publish_batch(app, label, run, batch, messages, *more)
 
-    monkeypatch.setattr(celery_tasks, "publish_window", publish)
+    monkeypatch.setattr(publish, "publish_batch", refuse_first)
     source, job = texts(tmp_path / "in", 12), catalog.get("measure")
     options = job.check_options({"chunk_size": 1})
     with (
@@ -371,7 +372,7 @@ def test_a_node_with_another_version_of_the_job_refuses_and_the_run_says_so(
         done = cluster("submit", "--job", "measure", source, "--broker", broker)
         assert done.returncode == 0, done.stderr
         assert old.process.poll() is None
-        assert old.text().count(f"run {run} is refused: this node has another version of the job: 0") == 1
+        assert old.text().count(f"run {run} is refused by this node: has another version of the job: 0") == 1
 
 
 def test_the_story_of_a_run_can_be_told(broker: str, tmp_path: Path, stores: Stores) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from cluster import catalog, celery_app, errors, runs, settings
-from cluster.runs import Stores, celery_tasks
-from cluster.wire import FoldMessage
+from cluster.messaging import publish
+from cluster.names import Partial
+from cluster.runs import Stores
+from cluster.wire import MAP
 from tests.kit import inputs
 from tests.kit.held import Held
 from tests.kit.looking import begun, no_message_is_left, published
@@ -257,15 +259,15 @@ def test_messages_replayed_by_hand_change_nothing(broker: str, tmp_path: Path) -
         arguments = ("submit", "--job", "measure", *held.options, held.source, "--broker", broker)
         with start_cluster(*arguments) as submit:
             run = wait_until("the run is published", lambda: published(stores, 8))
-            celery_tasks.publish_window(app, "measure", run, 0, [range(at, at + 1) for at in range(4)])
-            celery_tasks.publish_window(app, "measure", run, 1, [range(4, 8)])
-            celery_tasks.publish_fold(app, "measure", FoldMessage(run=run, level=0, number=0))
+            publish.publish_batch(app, "measure", run, 0, [range(at, at + 1) for at in range(4)])
+            publish.publish_batch(app, "measure", run, 1, [range(4, 8)])
+            publish.start_aggregate(app, "measure", run, Partial(0, 0))
             held.let_go()
             out, err = submit.communicate(timeout=60)
     assert submit.returncode == 0, err
     assert json.loads(out) == held.answer()
     for chunk in range(4):
-        celery_tasks.publish_chunk(app, "measure", run, chunk)
+        publish.publish_chunk(app, "measure", run, chunk)
     wait_until("all messages are taken", lambda: no_message_is_left(stores, run))
     found = stores.ledger.status(run)
     assert found.duplicates >= 1
@@ -279,7 +281,7 @@ def test_a_message_of_wrong_shape_is_refused_and_the_worker_goes_on(
 ) -> None:
     app = celery_app.build(settings.load(broker_url=broker))
     before = sum(worker.text().count("a message is refused") for worker in workers)
-    app.tasks["cluster.measure"].apply_async((message,))
+    app.send_task(MAP, (message,), queue="cluster.measure")
     wait_until("it is refused", lambda: sum(worker.text().count("a message is refused") for worker in workers) > before)
     app.close()
     done = cluster("submit", "--job", "measure", texts(tmp_path / "in", 4), "--broker", broker)

@@ -6,7 +6,7 @@ import secrets
 from typing import Any
 
 from aggregators import by_name
-from cluster import keys, settings
+from cluster import errors, keys, settings
 from cluster.job import Job, Option
 from cluster.runs import Stores, fold, map_chunk, parts
 from cluster.runs.lease import Lease, Split
@@ -37,6 +37,20 @@ JOB = Job(
     options=(Option("fail", str, "", "why to fail"),),
 )
 CONFIG = settings.Settings(max_attempts=3, retry_delay_s=1)
+
+
+def finding(job: Job) -> map_chunk.Find:
+    """A node that has this job, and takes each run for one of it."""
+    return lambda name, version: job
+
+
+def lacking(why: str) -> map_chunk.Find:
+    """A node that has no job."""
+
+    def find(name: str, version: str) -> Job:
+        raise errors.JobUnavailable(why)
+
+    return find
 
 
 def on(node: str) -> Worker:
@@ -72,18 +86,18 @@ class Run:
     def do(self, *chunks: int, node: str = "n1") -> map_chunk.TryAgain | str:
         """What the node says of a message with these chunks."""
         message = MapMessage(run=self.run, chunks=list(chunks))
-        return map_chunk.run(message, JOB, self.stores, CONFIG, on(node))
+        return map_chunk.run(message, finding(JOB), self.stores, CONFIG, on(node))
 
-    def claim(self, chunk: int, node: str, version: str = "") -> Claim:
-        claims = self.claims([chunk], node, version)
+    def claim(self, chunk: int, node: str) -> Claim:
+        claims = self.claims([chunk], node)
         return claims.of.get(chunk, Claim(claims.state))
 
-    def claims(self, chunks: list[int], node: str, version: str = "") -> Claims:
-        return self.stores.ledger.claim(self.run, chunks, "lengths", version, on(node), max_attempts=3, busy_s=60)
+    def claims(self, chunks: list[int], node: str) -> Claims:
+        return self.stores.ledger.claim(self.run, chunks, on(node), max_attempts=3, busy_s=60)
 
-    def fold(self, level: int, number: int) -> FoldMessage | str:
+    def fold(self, level: int, number: int) -> FoldMessage | fold.Refused | str:
         message = FoldMessage(run=self.run, level=level, number=number)
-        return fold.run(message, JOB, self.stores, CONFIG, on("n1"))
+        return fold.run(message, finding(JOB), self.stores, CONFIG, on("n1"))
 
     def end_split(self, chunks: int, windows: int) -> str:
         self.lease.end_split(Split(chunks=chunks, windows=windows, items=chunks), {}, 0)

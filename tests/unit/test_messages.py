@@ -15,22 +15,25 @@ from cluster import messages
 QUEUE = "cluster.wordcount.1"
 FOLD = {"run": "wordcount-1", "level": 0, "number": 0}
 HEADERS: dict[str, Any] = {
-    "lang": "py", "task": "cluster.wordcount", "id": "wordcount-1.3", "shadow": None, "eta": None, "expires": None,
+    "lang": "py", "task": "cluster.map", "id": "wordcount-1.3", "shadow": "cluster.wordcount",
+    "eta": None, "expires": None,
     "group": "650ca3df-b4d9-4642-baa4-e0289ed1133b", "group_index": 0, "retries": 0, "timelimit": [630, 600],
     "root_id": "wordcount-1.3", "parent_id": None, "argsrepr": "({'run': 'wordcount-1', 'chunks': [3]},)",
     "kwargsrepr": "{}", "origin": "gen1@pc", "ignore_result": True, "replaced_task_nesting": 0,
     "stamped_headers": None, "stamps": {},
 }  # fmt: skip
 JOIN = {
-    "task": "cluster.wordcount.fold", "args": [FOLD], "kwargs": {}, "subtask_type": None, "immutable": True,
-    "options": {"task_id": "wordcount-1.fold.0.0", "queue": QUEUE, "reply_to": "a-1", "group_id": "b-1"},
+    "task": "cluster.aggregate", "args": [FOLD], "kwargs": {}, "subtask_type": None, "immutable": True,
+    "options": {"task_id": "wordcount-1.fold.0.0", "queue": QUEUE, "shadow": "cluster.wordcount.aggregate",
+        "time_limit": 630, "soft_time_limit": 600, "ignore_result": True, "reply_to": "a-1", "group_id": "b-1",
+    },
 }  # fmt: skip
 EMBEDDED = {"callbacks": None, "errbacks": None, "chain": None, "chord": JOIN}
 BODY = [[{"run": "wordcount-1", "chunks": [3]}], {}, EMBEDDED]
 
 
 def message(body: Any = BODY, sent_to: Any = None, properties: Any = None, **headers: Any) -> bytes:
-    """One that ``celery_tasks`` publishes, but for what is given."""
+    """One that ``messaging.publish`` publishes, but for what is given."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return json.dumps(
         {
@@ -55,7 +58,7 @@ def test_a_message_of_ours_keeps_all_that_celery_needs() -> None:
     checked = json.loads(messages.task(message(), QUEUE))
     assert body_of(messages.task(message(), QUEUE)) == BODY
     assert checked["properties"] == json.loads(message())["properties"]
-    left_out = {"lang", "shadow", "origin", "replaced_task_nesting", "stamped_headers", "stamps"}
+    left_out = {"lang", "origin", "replaced_task_nesting", "stamped_headers", "stamps"}
     assert checked["headers"] == {name: value for name, value in HEADERS.items() if name not in left_out}
 
 
@@ -75,8 +78,11 @@ def test_a_message_of_ours_keeps_all_that_celery_needs() -> None:
         ("retries", "many"),
         ("retries", -1),
         ("task", "celery.map"),
-        ("task", "cluster.wordcount.fold.fold"),
-        ("task", ["cluster.wordcount"]),
+        ("task", "cluster.wordcount"),
+        ("task", "cluster.aggregate.fold"),
+        ("task", ["cluster.map"]),
+        ("shadow", "celery.chord"),
+        ("shadow", "cluster.\x1b[2J"),
         ("id", {"a": 1}),
         ("id", "\x1b[2J"),
         ("root_id", []),
@@ -124,7 +130,7 @@ def test_properties_that_the_broker_would_stumble_over_are_refused(properties: d
         [[FOLD], {}, EMBEDDED],
         [BODY[0], {}, {"errbacks": [{"task": "cluster.wordcount", "args": []}]}],
         [BODY[0], {}, {"callbacks": [JOIN]}],
-        [BODY[0], {}, {"chord": {**JOIN, "task": "cluster.wordcount"}}],
+        [BODY[0], {}, {"chord": {**JOIN, "task": "cluster.map"}}],
         [BODY[0], {}, {"chord": {**JOIN, "immutable": False}}],
         [BODY[0], {}, {"chord": {**JOIN, "options": {**JOIN["options"], "queue": "celery"}}}],  # type: ignore[dict-item]
         [BODY[0], {}, {"chord": "x"}],
@@ -151,13 +157,19 @@ def test_what_is_no_message_at_all_is_refused(raw: bytes, read: Callable[[bytes]
         read(raw)
 
 
+@pytest.mark.parametrize("task", ["cluster.wordcount", "cluster.faces-train.fold"])
+def test_a_message_of_an_older_version_is_named_so(task: str) -> None:
+    with pytest.raises(messages.BadMessage, match=f"{task} is a task of an older version of cluster"):
+        messages.task(message(task=task), QUEUE)
+
+
 def test_a_message_over_the_limit_is_refused_unread() -> None:
     with pytest.raises(messages.BadMessage, match="bytes; the limit is 65,536"):
         messages.task(message(more="x" * messages.MOST_TASK_BYTES), QUEUE)
 
 
 def test_what_other_headers_say_never_reaches_celery() -> None:
-    odd = message(shadow=["x"], stamps="y", is_eager=True, called_directly=True, chain=[1])
+    odd = message(origin=["x"], stamps="y", is_eager=True, called_directly=True, chain=[1])
     assert json.loads(messages.task(odd, QUEUE)) == json.loads(messages.task(message(), QUEUE))
 
 

@@ -1,23 +1,13 @@
--- A node starts chunks. Returns {state}, {"other version", why ("" when it was told before)}, or
--- {"ready", options, then for each chunk}: {"claimed" or "exhausted", failed, killed, lost, entry, its items that are over
--- where it is done item by item, else ""}, {"settled"}, {"unknown"}, {"elsewhere"} or {"apart"}.
--- KEYS: run done claims chunks attempts copies refusals events outbox queued pieces
--- ARGV: node start job version max_failed max_killed max_lost retention_s label busy_s chunks...
+-- A node starts chunks. Returns {state}, or
+-- {"ready", job, version, options, then for each chunk}: {"claimed" or "exhausted", failed, killed, lost, entry, its
+-- items that are over where it is done item by item, else ""}, {"settled"}, {"unknown"}, {"elsewhere"} or {"apart"}.
+-- KEYS: run done claims chunks attempts copies outbox queued pieces
+-- ARGV: node start max_failed max_killed max_lost retention_s label busy_s chunks...
 --   label: "" for any
 for i = FIRST, #ARGV do redis.call('SREM', K.queued, ARGV[i]) end
 local run = redis.call('HMGET', K.run, 'state', 'job', 'version', 'options', 'label')
 if not run[1] then return {'unknown'} end
 if run[1] ~= 'running' then return {run[1]} end
-if run[2] ~= A.job then return {'other job'} end
-if run[3] ~= A.version then
-  local why = 'has another version of the job: ' .. A.version .. '; the run needs ' .. run[3]
-  if redis.call('HSETNX', K.refusals, A.node, why) == 1 then
-    redis.call('EXPIRE', K.refusals, A.retention_s)
-    note(K.events, A.retention_s, 'refused', 'node', A.node, 'why', why)
-    return {'other version', why}
-  end
-  return {'other version', ''}
-end
 -- By a queue of another label it reached a node that may lack what the run needs. It counts as lost there.
 if A.label ~= '' and run[5] and run[5] ~= A.label then return {'other label'} end
 
@@ -50,7 +40,7 @@ local function start(chunk)
   return {'claimed', failed, killed, lost, entry, over or ''}
 end
 
-local answer = {'ready', run[4]}
+local answer = {'ready', run[2], run[3] or '', run[4]}
 for i = FIRST, #ARGV do answer[#answer + 1] = start(ARGV[i]) end
 redis.call('EXPIRE', K.claims, A.retention_s)
 if duplicates > 0 then redis.call('HINCRBY', K.run, 'duplicates', duplicates) end

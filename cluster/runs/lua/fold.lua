@@ -12,7 +12,8 @@ local inputs = FIRST + A.about
 if level == 0 then
   -- A window's row goes with its fold, so a late second fold finds none, also after it was folded upwards. After Redis
   -- has lost its last moments a window may be entered anew, with fewer or more chunks than were joined.
-  if redis.call('HGET', K.windows, number) ~= ARGV[inputs] .. ' ' .. #ARGV - inputs + 1 then return 'folded' end
+  local first, count = batch_of(redis.call('HGET', K.windows, number))
+  if count ~= #ARGV - inputs + 1 or first ~= tonumber(ARGV[inputs]) then return 'folded' end
   redis.call('HDEL', K.windows, number)
   redis.call('UNLINK', K.parts)
   for i = inputs, #ARGV do redis.call('HDEL', K.expected, ARGV[i]) end

@@ -1,21 +1,20 @@
 -- A node starts a fold. Returns {state}, {"incomplete"}, {"folded"}, {"busy"} (another start of it is under way),
--- {"lost"} (a part is gone), {"exhausted", failed, killed, lost} or {"ready", failed, then for each: name, entry, what
--- is expected of it ("" of a fold)}.
+-- {"lost"} (a part is gone), {"exhausted", failed, killed, lost} or {"ready", failed, job, version, options, then for
+-- each: name, entry, what is expected of it ("" of a fold)}.
 -- KEYS: run done windows parts folds claims attempts expected
--- ARGV: level number fan_in job start node max_failed max_killed max_lost busy_s retention_s
-local run = redis.call('HMGET', K.run, 'state', 'job')
+-- ARGV: level number fan_in start node max_failed max_killed max_lost busy_s retention_s
+local run = redis.call('HMGET', K.run, 'state', 'job', 'version', 'options')
 if not run[1] then return {'unknown'} end
 if run[1] ~= 'running' then return {run[1]} end
-if run[2] ~= A.job then return {'other job'} end
 local level, number = tonumber(A.level), tonumber(A.number)
 local name = level .. ':' .. number
 if redis.call('HEXISTS', K.folds, name) == 1 then return {'folded'} end
 local failed, killed, lost = attempts_of(K.attempts, 'fold ' .. name)
-local answer = {'ready', failed}
+local answer = {'ready', failed, run[2], run[3] or '', run[4]}
 if level == 0 then
   local window = redis.call('HGET', K.windows, number)
   if not window then return {'folded'} end
-  local first, count = string.match(window, '^(%d+) (%d+)$')
+  local first, count = batch_of(window)
   for chunk = first, first + count - 1 do
     if redis.call('GETBIT', K.done, chunk) == 0 then return {'incomplete'} end
   end

@@ -2,8 +2,9 @@
 -- Returns the run's state, "fenced" (the lease is another's) or "out of step" (the window is not the next one).
 -- Only a running run takes them. Asked again, it does nothing.
 -- KEYS: run chunks windows failures expected
--- ARGV: fence window first chunks_read items_read bytes digest unreadable retention_s failures rest...
+-- ARGV: fence window first chunks_read items_read bytes digest unreadable retention_s trigger failures rest...
 --   first: its first chunk
+--   trigger: who starts to join its parts, "chord" or "ledger"
 --   failures: how many of the rest are item, reason, ...; then for each chunk its entry and what is expected of its part
 local run = redis.call('HMGET', K.run, 'state', 'fence', 'windows_published')
 if not run[1] then return 'unknown' end
@@ -18,7 +19,7 @@ for at = 0, count - 1 do
   redis.call('HSET', K.chunks, A.first + at, ARGV[entries + 2 * at])
   redis.call('HSET', K.expected, A.first + at, ARGV[entries + 2 * at + 1])
 end
-redis.call('HSET', K.windows, A.window, A.first .. ' ' .. count)
+redis.call('HSET', K.windows, A.window, A.first .. ' ' .. count .. ' ' .. A.trigger)
 redis.call('HSET', K.run, 'chunks_published', A.first + count, 'windows_published', A.window + 1,
   'chunks_read', A.chunks_read, 'items_read', A.items_read, 'bytes_published', A.bytes, 'digest', A.digest)
 redis.call('HINCRBY', K.run, 'items_settled', A.unreadable)

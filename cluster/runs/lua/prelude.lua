@@ -44,6 +44,13 @@ local function finish(run, events, retention_s, state, why)
   note(events, retention_s, state, 'why', why)
 end
 
+-- The row of a batch: its first chunk, how many it has, and its trigger: who starts to join the parts ("chord", or
+-- "ledger": the node whose commit completes it).
+local function batch_of(row)
+  local first, count, trigger = string.match(row or '', '^(%d+) (%d+) (%l+)$')
+  return tonumber(first or 0), tonumber(count or 0), trigger
+end
+
 -- How often attempts at a chunk or fold ended: it raised, its process was ended, its node was lost.
 local function attempts_of(attempts, name)
   local failed, killed, lost = string.match(redis.call('HGET', attempts, name) or '0 0 0', '^(%d+) (%d+) (%d+)$')

@@ -1,5 +1,6 @@
 -- Chunks of one window are over: of each the first commit wins, or it is set aside. Returns the state of a run that is
--- not running, or for each chunk "settled now", "settled" or "unknown", and at last "complete" if the window is now.
+-- not running, or for each chunk "settled now", "settled" or "unknown", and at last, if the window is complete now,
+-- "complete" and its trigger.
 -- The only place where repeats of a chunk are dropped. A chunk that is not in the window is unknown: after Redis has lost
 -- its last moments the windows of a run may be entered anew, with other chunks.
 -- KEYS: run done claims chunks parts failures nodes times attempts copies windows events outbox queued pieces
@@ -9,7 +10,7 @@
 local state = redis.call('HGET', K.run, 'state')
 if not state then return {'unknown'} end
 if state ~= 'running' then return {state} end
-local first, count = string.match(redis.call('HGET', K.windows, A.window) or '0 0', '^(%d+) (%d+)$')
+local first, count, trigger = batch_of(redis.call('HGET', K.windows, A.window))
 local answer, settled, duplicates, items, bytes, parts, micros = {}, 0, 0, 0, 0, 0, 0
 local at = FIRST
 while at <= #ARGV do
@@ -19,7 +20,7 @@ while at <= #ARGV do
   if redis.call('GETBIT', K.done, chunk) == 1 then
     duplicates = duplicates + 1
     answer[#answer + 1] = 'settled'
-  elseif chunk - first < 0 or chunk - first >= count + 0 or redis.call('HDEL', K.chunks, chunk) == 0 then
+  elseif chunk - first < 0 or chunk - first >= count or redis.call('HDEL', K.chunks, chunk) == 0 then
     answer[#answer + 1] = 'unknown'
   else
     redis.call('SETBIT', K.done, chunk, 1)
@@ -48,9 +49,10 @@ if settled == 0 then return answer end
 redis.call('HINCRBY', K.run, 'chunks_settled', settled)
 redis.call('HINCRBY', K.run, 'items_settled', items)
 redis.call('HINCRBY', K.run, 'bytes_settled', bytes)
-if redis.call('HLEN', K.parts) == count + 0 then
+if redis.call('HLEN', K.parts) == count then
   redis.call('HINCRBY', K.run, 'windows_complete', 1)
   answer[#answer + 1] = 'complete'
+  answer[#answer + 1] = trigger
 end
 if parts > 0 then
   -- The chunks done last count most: later ones are likely to be as large.

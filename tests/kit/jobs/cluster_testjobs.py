@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cluster_testwork
 from celery import Celery
@@ -18,7 +19,7 @@ from celery import Celery
 from aggregators import Model, by_name, counts
 from aggregators.counts import Counts
 from cluster.job import Job, Option
-from cluster.runs import celery_tasks
+from cluster.messaging import publish
 from splitters import Chunk, Item, files
 from tasks import Part
 
@@ -82,14 +83,14 @@ MEASURE = Job(
 
 def die_before_window(number: int) -> None:
     """Kill this process when it has entered the window ``number`` in the ledger and would publish it."""
-    publish = celery_tasks.publish_window
+    publish_batch = publish.publish_batch
 
-    def publish_or_die(app: Celery, label: str, run: str, window: int, messages: Iterable[range]) -> None:
-        if window == number:
+    def publish_or_die(app: Celery, label: str, run: str, batch: int, *more: Any) -> None:
+        if batch == number:
             os.kill(os.getpid(), signal.SIGKILL)
-        publish(app, label, run, window, messages)
+        publish_batch(app, label, run, batch, *more)
 
-    celery_tasks.publish_window = publish_or_die
+    publish.publish_batch = publish_or_die  # type: ignore[assignment]
 
 
 if "CLUSTER_TEST_DIE_BEFORE_WINDOW" in os.environ:

@@ -1,0 +1,1 @@
+"""How the work of a run travels between machines, on top of Celery and kombu."""

@@ -1,0 +1,169 @@
+"""Publish the work of a run as Celery messages. No other file uses Celery's chords and groups.
+
+All messages are of two tasks, whatever the job: ``wire.MAP`` does chunks, ``wire.AGGREGATE`` joins their parts. The
+message names the run and the chunks, and its queue is that of the run's label; the job stands in the run's row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from celery import chord, group
+
+from cluster import broker, keys, names, redis_client
+from cluster.names import Capability, Partial, TaskId, Unit
+from cluster.wire import AGGREGATE, MAP, FoldMessage, MapMessage
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from cluster.runs.records import Limits, Trigger
+
+
+def publish_batch(
+    app: Celery, label: str, run: str, batch: int, messages: Iterable[range],
+    limits: Limits | None = None, trigger: Trigger = "chord",
+) -> None:  # fmt: skip
+    """Publish the chunks of a batch to the nodes that serve ``label``. Published twice, it does no harm.
+
+    The messages wait in the run's outbox, from where ``Lease.feed`` puts them into the queue.
+
+    Args:
+        app: To publish with.
+        label: That of the run.
+        run: Its id.
+        batch: The number of the batch, which is entered in the ledger.
+        messages: The chunks of each message.
+        limits: The time limits of the run; None: those of this app.
+        trigger: As in the batch's row. ``chord``: the messages are the header of a chord, and its body joins their
+            parts. ``ledger``: they are a group, and the node whose commit completes the batch starts to join.
+
+    Raises:
+        kombu.exceptions.OperationalError: Redis does not take it; some messages may have been sent.
+    """
+    outbox = {broker.OUTBOX: [keys.run(run, "outbox"), app.cluster_settings.retention_s]}
+    options = {**_options(app, label, MAP, limits), **outbox}
+    header = [
+        app.signature(
+            MAP,
+            args=(MapMessage(run=run, chunks=list(chunks)).model_dump(),),
+            options={"task_id": str(TaskId(run, tuple(chunks))), **options},
+        )
+        for chunks in messages
+    ]
+    if trigger == "ledger":
+        group(header, app=app).apply_async()
+        return
+    partial = Partial(0, batch)
+    body = app.signature(
+        AGGREGATE,
+        args=(_joining(run, partial).model_dump(),),
+        options={"task_id": str(TaskId(run, (partial,))), **_options(app, label, AGGREGATE, limits)},
+        immutable=True,  # the ledger has the parts, a header returns nothing
+    )
+    chord(header, app=app)(body)
+
+
+def is_in_chord(request: Any) -> bool:
+    """Whether a message, by its Celery request, is in the header of a chord, whose body then joins."""
+    return bool(request.chord)
+
+
+def publish_again(app: Celery, label: str, run: str, unit: Unit, limits: Limits | None = None) -> None:
+    """Publish a chunk, or what joins parts, by a message of its own: as ``publish_chunk`` or ``start_aggregate``."""
+    if isinstance(unit, Partial):
+        start_aggregate(app, label, run, unit, limits)
+    else:
+        publish_chunk(app, label, run, unit, limits)
+
+
+def publish_chunk(app: Celery, label: str, run: str, chunk: int, limits: Limits | None = None) -> None:
+    """Publish one chunk again: its message is lost or slow, or had no time for it. It has waited, so it goes in front.
+
+    Args:
+        app: To publish with.
+        label: That of the run.
+        run: Its id.
+        chunk: Its index.
+        limits: The time limits of the run; None: those of this app.
+
+    Raises:
+        kombu.exceptions.OperationalError: Redis does not take it.
+    """
+    message = MapMessage(run=run, chunks=[chunk])
+    _send(app, label, MAP, message, TaskId(run, (chunk,)), limits, **{broker.FRONT: True})
+
+
+def start_aggregate(app: Celery, label: str, run: str, partial: Partial, limits: Limits | None = None) -> None:
+    """Have a node join the parts of a batch, or a family of joined parts of the level below.
+
+    Every start of joining is a message of this form:
+
+    | who starts it                    | when                                                                       |
+    | -------------------------------- | -------------------------------------------------------------------------- |
+    | the body of the batch's chord    | its last header has ended (trigger ``chord``; Celery sends it)             |
+    | a map task outside of a chord    | its commit completes the batch: trigger ``ledger``, or its chunk came by a |
+    |                                  | message of its own, of which the chord does not know                       |
+    | a worker's main process          | the last chunk of the batch is given up, as its process did not end in     |
+    |                                  | time: a header failed, so the chord does without its body                  |
+    | a run's supervisor               | the batch is complete, and no such message is anywhere: it is lost         |
+    | the aggregate of the level below | it was the last of its family                                              |
+
+    Started twice, or too early, it does no harm: the message carries no parts. ``fold_inputs.lua`` gives a node parts
+    only if all of them are there, no other node is joining them, and they are not joined yet; ``fold.lua`` takes the
+    first commit and drops any other.
+
+    Args:
+        app: To publish with.
+        label: That of the run.
+        run: Its id.
+        partial: What is to be made; of level 0 it is the batch of that number.
+        limits: The time limits of the run; None: those of this app.
+
+    Raises:
+        kombu.exceptions.OperationalError: Redis does not take it.
+    """
+    _send(app, label, AGGREGATE, _joining(run, partial), TaskId(run, (partial,)), limits)
+
+
+def shown_as(label: str, task: str) -> str:
+    """What Flower, events and logs call a task of a run with this label: by its job, ``cluster.ocr``."""
+    try:
+        job = Capability.parse(names.plain(label)).job
+    except ValueError:  # anything may stand in the run's row
+        return task
+    return keys.queue(job) if task == MAP else f"{keys.queue(job)}.aggregate"
+
+
+def label_of(request: Any) -> str:
+    """The label by whose queue a message came, from its Celery request."""
+    return keys.label_of(str(request.delivery_info["routing_key"]))
+
+
+def _joining(run: str, partial: Partial) -> FoldMessage:
+    return FoldMessage(run=run, level=partial.level, number=partial.number)
+
+
+def _send(
+    app: Celery, label: str, task: str, message: MapMessage | FoldMessage, task_id: TaskId, limits: Limits | None,
+    **more: Any,
+) -> None:  # fmt: skip
+    options = {**_options(app, label, task, limits), **more}
+    with redis_client.interruptible():
+        app.send_task(task, (message.model_dump(),), task_id=str(task_id), **options)
+
+
+def _options(app: Celery, label: str, task: str, limits: Limits | None) -> dict[str, Any]:
+    """Where the messages of a run go, how long they may be worked on, and how people see them."""
+    if limits is None:
+        hard_s, soft_s = app.conf.task_time_limit, app.conf.task_soft_time_limit
+    else:
+        soft_s, hard_s = limits
+    return {
+        "queue": keys.queue(label),
+        "shadow": shown_as(label, task),
+        "time_limit": hard_s,
+        "soft_time_limit": soft_s,
+        "ignore_result": True,
+    }

@@ -1,0 +1,1 @@
+"""What the processes of a node do with the messages that they take."""

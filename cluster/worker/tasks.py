@@ -1,0 +1,326 @@
+"""The two Celery tasks of a node: ``cluster.map`` does chunks, ``cluster.aggregate`` joins their parts.
+
+``map_chunks``, ``aggregate`` and the functions for a process that was ended are plain: each gets a ``Node``, a message
+and how it came. ``MapTask`` and ``AggregateTask`` only translate: a Celery request becomes such a call, and its answer
+becomes a retry or the end of the message. A job is looked up when its run names it, so it need not have been installed
+when the worker started.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+import kombu.exceptions
+import redis
+from billiard import current_process
+from billiard.pool import EX_RECYCLE
+from celery import Task
+from celery.exceptions import Ignore, Reject, TimeLimitExceeded
+from pydantic import ValidationError
+
+from cluster import broker, catalog, errors, redis_client, runs
+from cluster.messaging import publish
+from cluster.names import Partial
+from cluster.nodes import identity
+from cluster.runs import fold, map_chunk
+from cluster.runs.records import Limits, Worker, as_reason
+from cluster.wire import AGGREGATE, MAP, FoldMessage, MapMessage
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from cluster.runs import Stores
+    from cluster.runs.records import Trigger
+    from cluster.settings import Settings
+
+Message = TypeVar("Message", MapMessage, FoldMessage)
+AWAY = (redis.RedisError, kombu.exceptions.OperationalError)
+"""What the two functions raise where Redis is away or refuses."""
+log = logging.getLogger(__name__)
+
+
+class Delivery(NamedTuple):
+    """How a message came."""
+
+    label: str
+    """By whose queue."""
+    worker: Worker
+    """Who took it."""
+    limits: Limits | None = None
+    """The time limits that it names."""
+    in_chord: bool = False
+    """Whether a chord counts it, whose body then joins."""
+
+
+class Again(NamedTuple):
+    """The message is to come again, after so many seconds; or another one in its place."""
+
+    delay_s: float
+    message: MapMessage | None = None
+
+
+class Node:
+    """What a process of a worker does its tasks with.
+
+    Args:
+        app: To publish with.
+        config: The settings of this node.
+        find: Gives a job by name and version, see ``catalog.find``.
+    """
+
+    def __init__(self, app: Celery, config: Settings, find: map_chunk.Find = catalog.find) -> None:
+        self.app = app
+        self.config = config
+        self.find = find
+
+    @functools.cached_property
+    def stores(self) -> Stores:
+        """The cluster's, connected on first use: each process of a pool has connections of its own."""
+        return runs.connect(self.config)
+
+    def limit_s(self, limits: Limits | None) -> float:
+        """The time limit of a message with its grace, in seconds: that of its submitter, where it names one."""
+        return float(limits.time_limit if limits else self.config.chunk_s)
+
+
+def map_chunks(node: Node, message: MapMessage, came: Delivery) -> Again | str:
+    """Do the chunks of a message and commit their parts. Run twice, the first commit of a chunk wins.
+
+    Returns:
+        ``Again`` for those that failed and have attempts left, or that are for other nodes; or how it ended, for the
+        log. What fails in this function itself counts as a failed attempt at each of the chunks.
+
+    Raises:
+        redis.RedisError: Redis is away or refuses.
+        kombu.exceptions.OperationalError: As above, while it was published to.
+        errors.OtherProcess: Another process of this node can do it.
+    """
+    run = message.run
+
+    def complete(batch: int, trigger: Trigger) -> None:
+        if trigger == "ledger" or not came.in_chord:
+            publish.start_aggregate(node.app, came.label, run, Partial(0, batch), came.limits)
+
+    try:
+        limit_s = node.limit_s(came.limits)
+        ended = map_chunk.run(message, node.find, node.stores, node.config, came.worker, came.label, complete, limit_s)
+        if isinstance(ended, str):
+            return ended
+        for chunk in ended.apart:
+            publish.publish_chunk(node.app, came.label, run, chunk, came.limits)
+    except (errors.OtherProcess, *AWAY):
+        raise
+    except Exception as error:
+        # Ours, or a time limit that struck at a bad moment.
+        log.exception("run %s, chunks %s", run, message.chunks, extra={"run": run})
+        chunks_cut_short(node, message, "failed", as_reason(f"{type(error).__name__}: {error}"), came.worker)
+        return Again(node.config.retry_delay_s)
+    return Again(ended.delay_s, MapMessage(run=run, chunks=list(ended.chunks)))
+
+
+def chunks_cut_short(node: Node, message: MapMessage, how: str, why: str, worker: Worker) -> None:
+    """The attempts at all chunks of a message have ended: ``how`` is "failed", "killed" or "lost"."""
+    for chunk in message.chunks:
+        node.stores.ledger.end_attempt(message.run, chunk, how, worker, why)
+
+
+def chunks_timed_out(node: Node, message: MapMessage, why: str, worker: Worker) -> None:
+    """The process that did the chunks was ended, as it could not be interrupted: their message is acknowledged.
+
+    A chunk that was alone is gone on with item by item; where it has but one item left, it is given up. Of several it
+    shows which one it was when each comes by itself, once the supervisor misses them.
+    """
+    run = message.run
+    if len(message.chunks) > 1:
+        chunks_cut_short(node, message, "killed", why, worker)
+        return
+    ledger, chunk = node.stores.ledger, message.chunks[0]
+    if (entry := ledger.entry(run, chunk)) is None:
+        return
+    over = ledger.items_over(run, chunk)
+    ledger.let_go(run, worker, chunk)
+    if map_chunk.give_up_item(run, chunk, node.stores, entry, over, why, worker):
+        publish.publish_chunk(node.app, ledger.label(run), run, chunk, ledger.limits(run))
+    else:
+        ended = map_chunk.set_aside(run, chunk, node.stores, entry, why, worker)
+        for batch in ended.complete:  # its chord does without a body, as a header failed
+            publish.start_aggregate(node.app, ledger.label(run), run, Partial(0, batch), ledger.limits(run))
+
+
+def aggregate(node: Node, message: FoldMessage, came: Delivery) -> Again | str:
+    """Join parts and commit what they give. Run twice, the first commit wins.
+
+    Returns:
+        ``Again`` where it failed and has attempts left, or is for other nodes; or how it ended, for the log.
+
+    Raises:
+        redis.RedisError: Redis is away or refuses.
+        kombu.exceptions.OperationalError: As above, while it was published to.
+        errors.OtherProcess: Another process of this node can do it.
+    """
+    run, ledger = message.run, node.stores.ledger
+    try:
+        limit_s = node.limit_s(came.limits)
+        if why := map_chunk.over_time_limit(node.config, limit_s):
+            ledger.refuse(run, [], came.worker, why)
+            return Again(map_chunk.ELSEWHERE_S)
+        ended = fold.run(message, node.find, node.stores, node.config, came.worker, limit_s)
+    except (errors.OtherProcess, *AWAY):
+        raise
+    except Exception as error:
+        reason = as_reason(f"joining parts failed: {type(error).__name__}: {error}")
+        attempts = ledger.end_attempt(run, fold.unit(message), "failed", came.worker, reason)
+        if attempts is None:
+            return "settled elsewhere"
+        if attempts.failed < node.config.max_attempts:
+            log.warning("run %s: %s; trying again", run, reason, extra={"run": run})
+            return Again(node.config.retry_delay_s)
+        log.exception("run %s: %s", run, reason, extra={"event": "failed", "run": run})
+        ledger.stop(run, "failed", reason)
+        return "failed"
+    if isinstance(ended, fold.Refused):
+        return Again(map_chunk.ELSEWHERE_S)
+    if isinstance(ended, FoldMessage):
+        publish.start_aggregate(node.app, came.label, run, Partial(ended.level, ended.number), came.limits)
+        return "folded now"
+    return ended
+
+
+def aggregate_cut_short(node: Node, message: FoldMessage, how: str, why: str, worker: Worker) -> None:
+    """An attempt to join has ended: ``how`` is "failed", "killed" or "lost". The supervisor may find it missing."""
+    node.stores.ledger.end_attempt(message.run, fold.unit(message), how, worker, why)
+
+
+def register(app: Celery, config: Settings) -> None:
+    """Have ``app`` do the two tasks. Only workers need that; who publishes names them."""
+    node = Node(app, config)
+    for task in (MapTask(), AggregateTask()):
+        task.node = node
+        app.register_task(task)
+
+
+class _Task(Task, Generic[Message]):  # type: ignore[misc]
+    """A task whose process may be ended from outside: the worker's main process then calls ``cut_short``."""
+
+    abstract = True
+    Request = "cluster.runs.celery_request:GuardedRequest"
+    max_retries = None
+    node: Node
+    kind: type[Message]
+
+    def run(self, message: Any) -> None:
+        """Do what the message asks for."""
+        parsed = _parse(self.kind, message)
+        try:
+            ended = self.do(parsed, _delivery(self.request))
+        except errors.OtherProcess as error:
+            if not current_process().name.startswith("ForkPoolWorker"):  # in a pool of threads there is but one process
+                raise again(self, self.node.config.retry_delay_s) from error
+            log.info("this process ends for another one: %s", error, extra={"event": "process-renewed"})
+            os._exit(EX_RECYCLE)
+        except AWAY as error:
+            raise self._hand_back(error) from error
+        if isinstance(ended, Again):
+            raise again(self, ended.delay_s, ended.message and ended.message.model_dump())
+        log.debug("run %s, %s: %s", parsed.run, self.request.id, ended, extra={"run": parsed.run})
+
+    def do(self, message: Message, came: Delivery) -> Again | str:
+        """Do it, without Celery."""
+        raise NotImplementedError
+
+    def cut_short(self, message: Any, how: str, why: str, worker: Worker) -> None:
+        """Called in the worker's main process, after the one that did it was ended."""
+        raise NotImplementedError
+
+    def timed_out(self, message: Message, why: str, worker: Worker) -> None:
+        """Called in the worker's main process, after that ended the one that did it, as it took too long."""
+        raise NotImplementedError
+
+    def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """See ``Task.on_failure``."""
+        if isinstance(exc, TimeLimitExceeded):
+            why = f"took longer than {exc.args[0]} s and could not be interrupted"
+            worker = Worker(self.request.hostname or "", identity.start())
+            self.timed_out(self.kind.model_validate(args[0]), why, worker)
+
+    def apply_async(self, *arguments: Any, **options: Any) -> Any:
+        """See ``Task.apply_async``; a worker that ends does not wait for a Redis that is away."""
+        with redis_client.interruptible():
+            return super().apply_async(*arguments, **options)
+
+    def _hand_back(self, error: Exception) -> Exception:
+        """Redis is away, or refuses: the message goes back to its queue; it comes again in a while."""
+        log.error("the message goes back to its queue: %s", error, extra={"event": "handed-back"})
+        back: Exception = Reject(str(error), requeue=True)
+        if isinstance(error, redis.ResponseError):  # it answers, so it can also take the message for later
+            back = again(self, self.node.config.retry_delay_s)
+        return back
+
+
+class MapTask(_Task[MapMessage]):
+    """``map_chunks`` as Celery calls it."""
+
+    name = MAP
+    kind = MapMessage
+
+    def do(self, message: MapMessage, came: Delivery) -> Again | str:
+        """See ``map_chunks``."""
+        return map_chunks(self.node, message, came)
+
+    def cut_short(self, message: Any, how: str, why: str, worker: Worker) -> None:
+        """See ``chunks_cut_short``."""
+        chunks_cut_short(self.node, MapMessage.model_validate(message), how, why, worker)
+
+    def timed_out(self, message: MapMessage, why: str, worker: Worker) -> None:
+        """See ``chunks_timed_out``."""
+        chunks_timed_out(self.node, message, why, worker)
+
+
+class AggregateTask(_Task[FoldMessage]):
+    """``aggregate`` as Celery calls it."""
+
+    name = AGGREGATE
+    kind = FoldMessage
+
+    def do(self, message: FoldMessage, came: Delivery) -> Again | str:
+        """See ``aggregate``."""
+        return aggregate(self.node, message, came)
+
+    def cut_short(self, message: Any, how: str, why: str, worker: Worker) -> None:
+        """See ``aggregate_cut_short``."""
+        aggregate_cut_short(self.node, FoldMessage.model_validate(message), how, why, worker)
+
+    def timed_out(self, message: FoldMessage, why: str, worker: Worker) -> None:
+        """Its message is acknowledged by now; the supervisor finds it missing."""
+        aggregate_cut_short(self.node, message, "killed", f"joining parts {why}", worker)
+
+
+def again(task: Task, delay_s: float, message: Any = None) -> Exception:
+    """Publish the message that a task works on once more, or another ``message`` in its place; raise what this gives.
+
+    Its chord goes on counting it. ``delay_s`` is by Redis's clock, see ``delays``.
+    """
+    options = {} if message is None else {"args": (message,)}
+    retry: Exception = task.retry(countdown=0, exc=None, throw=False, **{broker.DELAY: delay_s}, **options)
+    return retry
+
+
+def _delivery(request: Any) -> Delivery:
+    hard_s, soft_s = request.timelimit or (None, None)
+    limits = Limits(soft_s, hard_s) if hard_s and soft_s else None
+    worker = Worker(request.hostname, identity.start())
+    return Delivery(publish.label_of(request), worker, limits, publish.is_in_chord(request))
+
+
+def _parse(kind: type[Message], message: Any) -> Message:
+    """The message, checked. What is not one of ours is dropped with a line in the log."""
+    try:
+        return kind.model_validate(message)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        log.error("a message is refused: %s: %s", where, problem["msg"], extra={"event": "refused"})  # noqa: TRY400
+        raise Ignore from None
