@@ -287,6 +287,11 @@ def renamed(node: str, number: int) -> str:
     return node if number == 1 else f"{node}~{number}"
 
 
+def person(user: str, host: str) -> str:
+    """The one who types a command, for people: ``anna@pc``."""
+    return f"{user}@{host}"
+
+
 def process(host: str, pid: int) -> str:
     """A submitter or a coordinator, for people: ``pc:4711``."""
     return f"{host}:{pid}"

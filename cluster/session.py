@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 from pydantic import SecretStr
 
-from cluster import errors, keys, logs, redis_client, runs
+from cluster import errors, keys, logs, names, redis_client, runs
 from cluster.bundles import shelf
 from cluster.job import Job, Source, paths
 from cluster.runs import Stores, demand
@@ -51,7 +50,7 @@ class Session:
         Raises:
             errors.UnknownBundle: What it was to be begun with was removed meanwhile.
         """
-        run = f"{job.name}-{secrets.token_hex(4)}"
+        run = names.new_run(job.name)
         label = job.label_with(options)
         limits = Limits(self.config.chunk_time_limit_s, self.config.chunk_s)
         self.stores.ledger.create(run, job.name, job.version, options, whoami(), label, limits)
@@ -167,7 +166,7 @@ def _take(supervisor: Supervisor, run: str) -> None:
 
 def whoami() -> str:
     """Names this process as a submitter and coordinator."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    return names.process(socket.gethostname(), os.getpid())
 
 
 def pinned(config: Settings, job: Job, options: Mapping[str, Any]) -> dict[str, Any]:

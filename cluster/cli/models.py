@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import click
 
-from cluster import catalog, errors, logs, settings
+from cluster import catalog, errors, logs, names, settings
 from cluster.blobs import Ref
 from cluster.bundles import Bundles, content, folder, requirements, shelf, trial
 from cluster.bundles.install import install
@@ -284,4 +284,4 @@ def _whoami() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+    return names.person(user, socket.gethostname())

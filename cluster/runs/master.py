@@ -96,8 +96,8 @@ class Master:
             job = catalog.jobs().get(row["job"])
             if row["state"] == "running":
                 if job is None or job.version != row["version"]:
-                    label = f"{row['job']}.{row['version']}" if row["version"] else row["job"]
-                    log.warning("run %s is of a job that is not installed here: %s", run, label, extra={"run": run})
+                    named = f"{row['job']}, version {row['version']}" if row["version"] else row["job"]
+                    log.warning("run %s is of a job that is not installed here: %s", run, named, extra={"run": run})
                     self._passed.add(run)
                 elif float(row["lease_until_ms"] or 0) < now_s * 1000:
                     supervisor = Supervisor(self._app, job, run, self._stores, self._owner, "supervisor")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster import keys
 from tests.kit.programs import ROOT
 
 PACKAGES = ("cluster", "tasks", "splitters", "aggregators")
@@ -81,7 +82,114 @@ def test_every_path_and_recipe_that_a_paper_names_exists(paper: str) -> None:
         assert (ROOT / path).exists(), f"{paper} names {path}"
 
 
+NAMING = {"cluster/names.py", "cluster/keys.py"}
+"""The two files where structured strings and keys are built and read."""
+SEPARATORS = {"@", ":", ";", ".", " ", "~", "-"}
+FOREIGN = {
+    "cluster/broker.py": {"partition '.'"},  # kombu's channels
+    "cluster/bundles/content.py": {"startswith '.'"},  # hidden files
+    "cluster/bundles/paths.py": {"startswith '.'"},
+    "cluster/bundles/requirements.py": {"partition '.'"},  # modules
+    "cluster/cli/__init__.py": {"build 'cluster.cli.'"},
+    "cluster/cli/flower.py": {"build ':'"},  # as Flower takes a password
+    "cluster/cli/jobs.py": {"build '.'"},
+    "cluster/cli/models.py": {"partition ' '"},  # what pip says
+    "cluster/local/hub.py": {"build '.-'"},  # files of drafts
+    "cluster/logs.py": {"build '.'"},  # rotated files
+    "cluster/nodes/capacity.py": {"split ':'", "split ' '"},  # the kernel's files
+    "cluster/redis_check.py": {"build ':'", "split '.'"},  # what Redis says
+    "cluster/redis_client.py": {"split ';'", "build ':@'", "partition '.'"},  # URLs, and redis-py's classes
+    "cluster/runs/ledger.py": {"build '.'"},  # a moment
+    "cluster/settings.py": {"split ';'", "removeprefix 'cluster_'"},  # URLs, and variables
+    # Celery's names of tasks go with the two tasks of each job.
+    "cluster/messages.py": {"endswith '.fold'"},
+    "cluster/runs/celery_tasks.py": {"build 'cluster.'", "build 'cluster..fold'", "build '-'"},
+}
+"""What looks so, and is another's format."""
+
+
+def structured(code: str) -> set[str]:
+    """Where code takes a string apart, or puts one together, as structured strings are."""
+    found = set()
+    for node in ast.walk(ast.parse(code)):
+        match node:
+            case ast.Call(func=ast.Attribute(attr=attr), args=[ast.Constant(value=str() | bytes() as value), *_]):
+                text = value.decode(errors="replace") if isinstance(value, bytes) else value
+                reads = attr in ("partition", "rpartition", "split", "rsplit", "removeprefix", "removesuffix")
+                asks = attr in ("startswith", "endswith") and text in SEPARATORS
+                ours = attr in ("startswith", "endswith") and text.startswith(("fold", ".fold", "cluster"))
+                if (reads and (text in SEPARATORS or text.startswith(("fold", ".fold", "cluster")))) or asks or ours:
+                    found.add(f"{attr} {text!r}")
+            case ast.JoinedStr(values=[first, *more]):
+                words = [str(part.value) for part in (first, *more) if isinstance(part, ast.Constant)]
+                only_marks = bool(words) and set(words) <= SEPARATORS - {" "}
+                opens = isinstance(first, ast.Constant) and words[0].startswith(("fold ", "cluster."))
+                if only_marks or opens:
+                    found.add(f"build {''.join(words)!r}")
+    return found
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'label.partition("@")[0]',
+        'f"{label}@{needs}"',
+        'name.startswith("fold")',
+        'text.split(";")',
+        'f"{name}:{version}"',
+        'f"fold {level}:{number}"',
+        'row.split(" ", 2)',
+        'queue.removeprefix("cluster.")',
+        'raw.rpartition(b" ")',
+    ],
+)
+def test_the_search_for_structured_strings_finds_them(code: str) -> None:
+    assert structured(code)
+
+
+def test_structured_strings_are_built_and_read_in_one_file() -> None:
+    for path in (ROOT / "cluster").rglob("*.py"):
+        file = path.relative_to(ROOT).as_posix()
+        if file not in NAMING:
+            found = structured(path.read_text()) - FOREIGN.get(file, set())
+            assert not found, f"{file} takes structured strings apart or builds them: {found}; see cluster/names.py"
+
+
 def test_every_redis_key_is_made_in_one_file() -> None:
     for path in (ROOT / "cluster").rglob("*.py"):
-        if path.name != "keys.py":
-            assert not re.search(r"[\"']cluster:(run|blobs|bundle|roles)", path.read_text()), path
+        if path.name not in ("keys.py", "celery_tasks.py"):
+            assert not key_in(path.read_text()), path
+    for path in (ROOT / "cluster").rglob("*.lua"):
+        code = re.sub(r"--.*", "", path.read_text())
+        assert path.name == "prelude.lua" or keys.OURS not in code, path
+
+
+def key_in(code: str) -> bool:
+    """Whether code holds a key, a queue or a scope, or an f-string of one."""
+    ours = (rf"{re.escape(keys.OURS)}[a-z{{]", rf"{re.escape(keys.QUEUE)}[*{{]", r"runs/\{", r"bundles/\{")
+    return re.search(rf"[\"'](?:{'|'.join(ours)})", code) is not None
+
+
+def test_the_search_for_keys_finds_each_that_is_made() -> None:
+    made = re.findall(r'"([^"\s]*\{\w+\}[^"\s]*)"', Path(keys.__file__).read_text())
+    constants = [
+        value for name, value in vars(keys).items() if name.isupper() and value not in (keys.OF_RUN, keys.QUEUE)
+    ]
+    assert len(made) > 8
+    for key in (*made, *(value for value in constants if value != keys.OURS)):
+        assert key_in(f"pipe.get(f'{key}')"), key
+
+
+def test_the_table_of_keys_names_each_key_that_is_made() -> None:
+    rows = set(re.findall(rf"^\| ({re.escape(keys.OURS)}\S+) ", keys.__doc__ or "", re.MULTILINE))
+    constants = {value for value in vars(keys).values() if isinstance(value, str) and value.startswith(keys.OURS)}
+    made = {
+        *(constants - {keys.OURS}),
+        *(keys.run("R", what) for what in ("", *keys.OF_RUN)),
+        keys.parts("R", "W"),  # type: ignore[arg-type]
+        keys.unacked("START"),
+        keys.blobs("SCOPE"),
+        keys.bundle("NAME"),
+        keys.bundle_digests("NAME"),
+    }
+    assert rows == made
