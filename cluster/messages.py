@@ -21,7 +21,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
-from cluster import keys
+from cluster import keys, names
 from cluster.wire import AGGREGATE, MAP, FoldMessage, MapMessage
 from cluster.wire import BadMessage as BadMessage
 
@@ -74,7 +74,7 @@ def _is_ours(task: str) -> str:
     Raises:
         ValueError: It is not; the message says so where an older version published it.
     """
-    if re.fullmatch(r"cluster\.[A-Za-z0-9-]{1,55}(\.fold)?", task) and task not in (MAP, AGGREGATE):
+    if re.fullmatch(rf"cluster\.{names.JOB}(\.fold)?", task) and task not in (MAP, AGGREGATE):
         raise ValueError(f"{task} is a task of an older version of cluster: its run goes on with nodes of that version")
     if task not in (MAP, AGGREGATE):
         raise ValueError("it is no task of this cluster")

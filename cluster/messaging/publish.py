@@ -137,8 +137,9 @@ def shown_as(label: str, task: str) -> str:
 
 
 def label_of(request: Any) -> str:
-    """The label by whose queue a message came, from its Celery request."""
-    return keys.label_of(str(request.delivery_info["routing_key"]))
+    """The label by whose queue a message came, from its Celery request; a queue that is not ours is no run's label."""
+    queue = str(request.delivery_info["routing_key"])
+    return keys.label_of(queue) or queue
 
 
 def _joining(run: str, partial: Partial) -> FoldMessage:

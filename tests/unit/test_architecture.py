@@ -101,9 +101,6 @@ FOREIGN = {
     "cluster/redis_client.py": {"split ';'", "build ':@'", "partition '.'"},  # URLs, and redis-py's classes
     "cluster/runs/ledger.py": {"build '.'"},  # a moment
     "cluster/settings.py": {"split ';'", "removeprefix 'cluster_'"},  # URLs, and variables
-    # Celery's names of tasks go with the two tasks of each job.
-    "cluster/messages.py": {"endswith '.fold'"},
-    "cluster/runs/celery_tasks.py": {"build 'cluster.'", "build 'cluster..fold'", "build '-'"},
 }
 """What looks so, and is another's format."""
 
@@ -157,7 +154,7 @@ def test_structured_strings_are_built_and_read_in_one_file() -> None:
 
 def test_every_redis_key_is_made_in_one_file() -> None:
     for path in (ROOT / "cluster").rglob("*.py"):
-        if path.name not in ("keys.py", "celery_tasks.py"):
+        if path.name != "keys.py":
             assert not key_in(path.read_text()), path
     for path in (ROOT / "cluster").rglob("*.lua"):
         code = re.sub(r"--.*", "", path.read_text())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster import errors, keys, names
+from cluster.messaging import publish
 from cluster.names import Capability, ClaimRow, ModelRef, NodeRow, Partial, TaskId, WantedRow
 
 JOBS = st.from_regex(names.JOB, fullmatch=True)
@@ -291,6 +293,24 @@ def test_a_delayed_message_comes_back(queue: str, message: bytes) -> None:
     assert names.DelayedRow.parse(bytes(names.DelayedRow(queue, message))) == (queue, message)
 
 
+@given(RUNS, st.integers(0, 2**31))
+def test_keys_and_scopes_tell_what_they_belong_to(run: str, number: int) -> None:
+    for key in (keys.run(run), keys.run(run, "claims"), keys.parts(run, number)):
+        assert keys.run_of(key) == run
+    for scope in (keys.input_scope(run, number), keys.parts_scope(run, number), keys.fold_scope(run, 0, number)):
+        assert keys.scope_of(keys.blobs(scope)) == scope
+        assert scope.startswith(f"{keys.run_folder(run)}/")
+        assert not keys.is_bundle_scope(scope, run)
+
+
+@given(st.from_regex(names.MODEL, fullmatch=True), st.from_regex(r"[0-9a-f]{16}", fullmatch=True), NEARLY)
+def test_the_scope_of_a_bundle_is_its_own(name: str, token: str, other: str) -> None:
+    scope = keys.bundle_scope(name, token)
+    assert keys.is_bundle_scope(scope, name)
+    assert keys.is_bundle_scope(scope, other) == (other == name)
+    assert not keys.is_bundle_scope(f"{scope}{other or '/'}", name) or set(other) <= set("0123456789abcdef")
+
+
 @given(st.text())
 def test_a_connection_tells_its_incarnation(incarnation: str) -> None:
     assert names.incarnation_of(names.connection(incarnation)) == incarnation
@@ -312,3 +332,9 @@ def test_a_long_text_is_refused_at_once(read: object) -> None:
         except (ValueError, errors.UsageError):
             continue
     assert time.monotonic() - began < 5
+
+
+def test_the_queue_of_another_is_no_label_of_a_run() -> None:
+    came = {"routing_key": "cluster.ocr@deu"}
+    assert publish.label_of(SimpleNamespace(delivery_info=came)) == "ocr@deu"
+    assert publish.label_of(SimpleNamespace(delivery_info={"routing_key": "mine"})) == "mine"  # "" would be any run's
