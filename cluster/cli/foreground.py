@@ -14,14 +14,15 @@ from typing import Any
 import redis
 
 from aggregators import by_name
-from cluster import errors, logs, redis_client, session
+from cluster import errors, logs, redis_client
 from cluster.cli import say, texts
 from cluster.cli.output import Target
 from cluster.cli.progress import Progress
+from cluster.client import session
+from cluster.client.session import Input, Session
 from cluster.job import Job
 from cluster.runs.cancel import cancel
 from cluster.runs.status import Status
-from cluster.session import Input, Session
 from cluster.settings import DEFAULT_MASTER, Settings
 
 _signals: list[int] = []

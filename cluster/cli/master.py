@@ -7,9 +7,10 @@ from contextlib import ExitStack, closing
 
 import click
 
-from cluster import celery_app, session
+from cluster import celery_app
 from cluster.cli import foreground, shared
 from cluster.cli.shutdown import shut_down
+from cluster.client import session
 from cluster.runs.master import Master
 
 FOREVER_S = 3600.0

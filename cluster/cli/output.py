@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from cluster import annotate, errors, logs, nodes, session
+from cluster import annotate, errors, logs, nodes
 from cluster.cli import say
+from cluster.client import session
 from cluster.job import Format, Job, paths
 from cluster.nodes import capacity
 from cluster.runs import Stores, parts, training

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from cluster import catalog, errors, logs, session, settings
+from cluster import catalog, errors, logs, settings
 from cluster.cli import foreground, output, shared, texts
+from cluster.client import session
 from cluster.runs.status import Status
 
 

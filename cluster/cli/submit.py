@@ -13,11 +13,12 @@ from typing import Any
 
 import click
 
-from cluster import catalog, errors, logs, placement, redis_client, runs, session, settings
+from cluster import catalog, errors, logs, placement, redis_client, runs, settings
 from cluster.bundles.trial import UNUSABLE
 from cluster.cli import foreground, print_text, say, shared, texts
 from cluster.cli import output as outputs
 from cluster.cli.job_command import JobCommand
+from cluster.client import session
 from cluster.job import Job
 from cluster.nodes.registry import PENDING, Node
 from cluster.runs import Stores, demand

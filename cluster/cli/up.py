@@ -14,8 +14,9 @@ from typing import Any
 import click
 import redis
 
-from cluster import celery_app, nodes, runs, session, settings
+from cluster import celery_app, nodes, runs, settings
 from cluster.cli import foreground, print_text, say, shared, texts
+from cluster.client import session
 from cluster.local import LOOPBACK, LocalCluster, hub
 from cluster.runs import Stores
 from cluster.runs.master import Master

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cluster import catalog, errors, names, runs, session, settings
+from cluster import catalog, errors, names, runs, settings
 from cluster.bundles.content import Content
 from cluster.bundles.trial import UNUSABLE
 from cluster.cli import models, submit
 from cluster.cli.submit import ANSWER_S
+from cluster.client import session
 from cluster.job import Job
 from cluster.names import ModelRef
 from cluster.nodes.keeper import Keeper

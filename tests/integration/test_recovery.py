@@ -14,7 +14,8 @@ import kombu.exceptions
 import psutil
 import pytest
 
-from cluster import catalog, celery_app, keys, nodes, session, settings
+from cluster import catalog, celery_app, keys, nodes, settings
+from cluster.client import session
 from cluster.messaging import publish
 from cluster.runs import Stores, map_chunk, pace, parts
 from splitters import Chunk

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import redis
 
-from cluster import catalog, keys, session, settings
+from cluster import catalog, keys, settings
+from cluster.client import session
+from cluster.client.session import Session
 from cluster.runs import Stores, prune
 from cluster.runs.cancel import cancel
-from cluster.session import Session
 from tests.kit.programs import RedisServer, Worker, admin
 from tests.kit.waiting import wait_until
 

@@ -14,9 +14,10 @@ import pytest
 from click.testing import CliRunner
 
 from aggregators import counts
-from cluster import catalog, cli, errors, session, settings
+from cluster import catalog, cli, errors, settings
 from cluster.cli import foreground, output, result, resume, submit
 from cluster.cli.progress import PlainView, Progress
+from cluster.client import session
 from cluster.job import Format
 from cluster.runs.status import from_ledger
 
