@@ -11,7 +11,7 @@ from cluster import __version__, catalog, errors, logs, nodes, redis_client, run
 from cluster.bundles import shelf
 from cluster.bundles.manifest import Manifest
 from cluster.cli import print_text, shared
-from cluster.local import redis_server
+from cluster.embedded import redis_server
 from cluster.nodes import capacity
 
 

@@ -9,7 +9,7 @@ import click
 
 from cluster import celery_app, errors, redis_client, settings
 from cluster.cli import say, shared
-from cluster.local import LOOPBACK
+from cluster.embedded import LOOPBACK
 
 USER = "cluster"
 

@@ -17,7 +17,7 @@ import redis
 from cluster import celery_app, nodes, runs, settings
 from cluster.cli import foreground, print_text, say, shared, texts
 from cluster.client import session
-from cluster.local import LOOPBACK, LocalCluster, hub
+from cluster.embedded import LOOPBACK, LocalCluster, hub
 from cluster.runs import Stores
 from cluster.runs.master import Master
 

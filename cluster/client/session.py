@@ -123,7 +123,7 @@ def opened(config: Settings, job: Job, options: Mapping[str, Any]) -> Iterator[S
         with closing(celery_app.build(config)) as app:
             yield Session(config, runs.connect(config), app, lambda wait_s: None)
         return
-    from cluster.local import LocalCluster
+    from cluster.embedded import LocalCluster
 
     private = config.model_copy(update={"bundle_dir": config.models_folder})
     require_here(private, job, options)

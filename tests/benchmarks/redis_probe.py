@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from cluster.local import LOOPBACK
+from cluster.embedded import LOOPBACK
 
 
 class RedisProbe:

@@ -10,8 +10,8 @@ from typing import Self
 
 import psutil
 
-from cluster import local
-from cluster.local import guard
+from cluster import embedded
+from cluster.embedded import guard
 from tests.benchmarks.redis_probe import RedisProbe
 
 INTERVAL_S = 0.1
@@ -104,7 +104,7 @@ class Sampler:
 
 
 def _is_worker(line: list[str]) -> bool:
-    return "celery" in line or local.WORKER in line
+    return "celery" in line or embedded.WORKER in line
 
 
 def _peak_rss_bytes(process: psutil.Process) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from cluster.local import redis_server
+from cluster.embedded import redis_server
 from tests.kit.programs import LOOPBACK, ROOT, Worker, cluster, find_program
 from tests.kit.waiting import wait_until
 
@@ -28,7 +28,7 @@ def hub(tmp_path: Path) -> Iterator[str]:
     port = redis_server.free_port(LOOPBACK)
     settings = {"CLUSTER_PASSWORD": "secret", "CLUSTER_DATA": str(tmp_path), "REDIS_PORT": str(port)}
     settings |= {"REDIS_CONF": str(ROOT / "deploy/redis.conf")}
-    settings |= {"REDIS_COMMANDS": str(ROOT / "cluster/local/commands.acl")}
+    settings |= {"REDIS_COMMANDS": str(ROOT / "cluster/embedded/commands.acl")}
     with (tmp_path / "redis.log").open("wb") as log:
         command = ["sh", str(ROOT / "deploy" / "start-redis.sh"), "hub"]
         server = subprocess.Popen(command, env={**os.environ, **settings}, stdout=log, stderr=log)

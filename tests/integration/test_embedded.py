@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cluster import catalog, errors, local, redis_client
-from cluster.local import LocalCluster, folder
+from cluster import catalog, embedded, errors, redis_client
+from cluster.embedded import LocalCluster, folder
 from tests.kit.programs import JOBS, Program, cluster, environment, find_redis, mark, marked, start_cluster
 from tests.kit.waiting import line_with, wait_until
 
@@ -179,7 +179,7 @@ def test_a_run_whose_worker_dies_ends_with_a_clear_error(place: Place, tmp_path:
     source = texts(tmp_path, 20, "sleep long")
     with place.submit(source) as submit:
         place.wait_until_at_work()
-        place.one(local.WORKER).kill()
+        place.one(embedded.WORKER).kill()
         _, err = submit.communicate(timeout=30)
     assert submit.returncode == 4
     assert "the worker on this machine ended with code -9" in err

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cluster.local import redis_server
+from cluster.embedded import redis_server
 from tests.kit.programs import LOOPBACK, RedisServer, Worker, cluster, environment
 from tests.kit.waiting import wait_until
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from cluster import errors, redis_client, runs, settings
-from cluster.local import LocalCluster, hub
+from cluster.embedded import LocalCluster, hub
 from tests.kit.held import Held
 from tests.kit.jobs.cluster_testjobs import MEASURE
 from tests.kit.programs import Program, Worker, environment, find_redis, mark, marked, start_cluster

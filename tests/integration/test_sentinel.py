@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from cluster import catalog, runs, settings
-from cluster.local import redis_server
+from cluster.embedded import redis_server
 from tests.kit.programs import LOOPBACK, ROOT, Worker, cluster, find_program, start_cluster
 from tests.kit.waiting import wait_until
 

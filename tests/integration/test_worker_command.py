@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cluster import errors, runs, settings
-from cluster.local import redis_server
+from cluster.embedded import redis_server
 from tests.kit.programs import LOOPBACK, cluster, environment, start_cluster
 from tests.kit.waiting import line_with, wait_until
 

@@ -19,7 +19,7 @@ import pytest
 import redis
 
 from cluster import errors, redis_client, runs, settings
-from cluster.local import HEEDLESS, redis_server
+from cluster.embedded import HEEDLESS, redis_server
 from cluster.runs import Stores
 from tests.kit.waiting import wait_until
 

@@ -48,7 +48,7 @@ def test_imports_point_one_way(package: str, forbidden: set[str]) -> None:
 def test_only_one_file_reads_the_environment() -> None:
     readers = [path for path in (ROOT / "cluster").rglob("*.py") if "os.environ" in path.read_text()]
     # All but the first only hand the whole environment on to a child.
-    allowed = {"cluster/settings.py", "cluster/local/guard.py", "cluster/placement.py"}
+    allowed = {"cluster/settings.py", "cluster/embedded/guard.py", "cluster/placement.py"}
     assert {path.relative_to(ROOT).as_posix() for path in readers} == allowed
 
 
@@ -94,7 +94,7 @@ FOREIGN = {
     "cluster/cli/flower.py": {"build ':'"},  # as Flower takes a password
     "cluster/cli/jobs.py": {"build '.'"},
     "cluster/cli/models.py": {"partition ' '"},  # what pip says
-    "cluster/local/hub.py": {"build '.-'"},  # files of drafts
+    "cluster/embedded/hub.py": {"build '.-'"},  # files of drafts
     "cluster/logs.py": {"build '.'"},  # rotated files
     "cluster/nodes/capacity.py": {"split ':'", "split ' '"},  # the kernel's files
     "cluster/redis_check.py": {"build ':'", "split '.'"},  # what Redis says

@@ -9,7 +9,7 @@ import pytest
 from redis.exceptions import BusyLoadingError
 
 from cluster import errors, redis_client
-from cluster.local import LocalCluster, hub, redis_server
+from cluster.embedded import LocalCluster, hub, redis_server
 
 
 def test_port_and_password_stay_and_are_the_owners_alone(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import IO
 
 import pytest
 
-from cluster.local import folder
+from cluster.embedded import folder
 
 
 def test_a_folder_that_another_one_sweeps_before_it_is_locked_is_made_anew(

