@@ -6,11 +6,7 @@ A distribution adds jobs by an entry point in the group ``cluster.jobs`` that na
 from __future__ import annotations
 
 import difflib
-import functools
-import logging
 from collections.abc import Mapping
-from importlib.metadata import entry_points
-from types import MappingProxyType
 
 import aggregators.people
 import tasks.faces
@@ -21,12 +17,10 @@ import tasks.onnx
 import tasks.wordcount
 from aggregators import by_name, counts
 from cluster import errors, keys, names
+from cluster.installed import Installed
 from cluster.job import Format, Job, Option
 from splitters import lines, people, pictures
 from tasks import _pictures
-
-GROUP = "cluster.jobs"
-log = logging.getLogger(__name__)
 
 MEGAPIXELS = Option(
     "max_megapixels",
@@ -154,26 +148,12 @@ ONNX = Job(
 )
 
 BUILT_IN = (OCR, WORDCOUNT, FACES, FACES_TRAIN, ONNX)
-LEFT_OUT = {"event": "job-left-out"}
+installed = Installed(BUILT_IN)
 
 
-@functools.cache
 def jobs() -> Mapping[str, Job]:
-    """Every job by name. A broken one of another distribution is left out with a warning."""
-    table = {job.name: job for job in BUILT_IN}
-    for entry in entry_points(group=GROUP):
-        try:
-            job = entry.load()
-        except Exception as error:  # noqa: BLE001 - somebody else's code must not stop ours
-            log.warning("the job %s of %s cannot be loaded: %s", entry.name, entry.value, error, extra=LEFT_OUT)
-            continue
-        if not isinstance(job, Job):
-            log.warning("the entry point %s names %s, which is no Job", entry.name, entry.value, extra=LEFT_OUT)
-        elif job.name in table:
-            log.warning("the job %s of %s is left out: the name is taken", job.name, entry.value, extra=LEFT_OUT)
-        else:
-            table[job.name] = job
-    return MappingProxyType(table)
+    """Every job by name: the built-in ones, and those of other distributions."""
+    return installed.jobs
 
 
 def get(name: str) -> Job:
@@ -192,11 +172,13 @@ def get(name: str) -> Job:
 
 
 def find(name: str, version: str) -> Job:
-    """The job that a run names, on this machine.
+    """The job that a run names, on this machine. It may have been installed since this process looked.
 
     Raises:
         errors.JobUnavailable: It is not installed here, or in another version.
     """
+    if name not in jobs():
+        installed.look()
     job = jobs().get(name)
     if job is None:
         raise errors.JobUnavailable(f"does not have the job {name}")

@@ -403,7 +403,10 @@ def _is_text(value: str) -> bool:
 
 
 def _names(function: Callable[..., Any]) -> set[str]:
-    return set(inspect.signature(function).parameters)
+    try:
+        return set(inspect.signature(function).parameters)
+    except ValueError:  # one of Python's own that does not tell, as max
+        return set()
 
 
 def _for(function: Callable[..., Any], options: Options) -> dict[str, Any]:

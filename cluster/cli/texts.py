@@ -143,6 +143,7 @@ def nodes(found: Sequence[Node], width: int | None = None) -> str:
                 # A job that is left out altogether is told once, not for each bundle.
                 if (plain := names.plain(label)) == label or node.missing.get(plain) != why
             ]
+            lines += [logs.plain(f"{node.name}: {job}: {why}") for job, why in sorted(node.outdated.items())]
     for node in found:
         if node.refused and node.state != "gone":
             lines.append(logs.plain(f"{node.name} has refused {count(node.refused, 'malformed message')}"))

@@ -204,7 +204,7 @@ def _keeper(conf: Any, config: Settings, given: Sequence[str]) -> Keeper:
             log.warning(_unknown(name, jobs), extra={"event": "queue-unknown"})
     if given:
         jobs = {name: job for name, job in jobs.items() if name in given}
-    return Keeper(runs.connect(config, patient=False), list(jobs.values()), unable)
+    return Keeper(runs.connect(config, patient=False), list(jobs.values()), unable, given)
 
 
 def _unknown(name: str, queues: Collection[str]) -> str:

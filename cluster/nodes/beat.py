@@ -162,6 +162,7 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
             memory_available_bytes=gate.reading.memory_available_bytes,
             load=psutil.getloadavg()[0],
             jobs=sorted(filter(None, map(catalog.label_of, queues))),
+            outdated=dict(catalog.installed.outdated),
             known=sorted(job.label for job in catalog.jobs().values()),
             missing=self.keeper.found.missing,
             bundles=self.keeper.found.bundles,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import redis
 
-from cluster import names
+from cluster import catalog, keys, names, nodes
 from cluster.bundles import shelf
 from cluster.bundles.manifest import Manifest
 from cluster.job import Job
@@ -19,6 +19,8 @@ from cluster.runs import Stores, demand
 
 LOOK_S = 30.0
 """Between two looks where nothing was heard: demand ends with its runs, which nobody tells."""
+INSTALLED_S = 1.0
+"""Between two looks whether something was installed on this machine."""
 AGAIN_S, MOST_AGAIN_S = 2.0, 60.0
 """Before something that failed is tried again, the first time and in the end."""
 log = logging.getLogger(__name__)
@@ -50,13 +52,19 @@ class Keeper:
         stores: The cluster's, which are not waited for.
         jobs: What this node does.
         missing: Label -> why this node leaves out a job.
+        given: The queues that it was started for, and consumes; none: those of all jobs that it can do.
     """
 
-    def __init__(self, stores: Stores, jobs: Sequence[Job], missing: Mapping[str, str]) -> None:
+    def __init__(
+        self, stores: Stores, jobs: Sequence[Job], missing: Mapping[str, str], given: Collection[str] = ()
+    ) -> None:
         self._client = stores.ledger.redis
         self._models = stores.models
         self._jobs = {job.label: job for job in jobs}
         self._left_out = dict(missing)
+        self._given = given
+        self._seen_jobs = set(catalog.jobs())
+        self._later: set[str] = set()  # labels of jobs that were installed since
         self.found = Found(missing=self._left_out)
         """As of the last look. Replaced, never changed."""
         self._held: dict[str, Manifest] = {}
@@ -83,7 +91,7 @@ class Keeper:
     def _run(self) -> None:
         pause_s = LOOK_S
         while True:
-            self._due.wait(pause_s)
+            self._wait(pause_s)
             try:
                 self.look()
                 again = [failure.until for failure in self._failures.values()]
@@ -95,12 +103,20 @@ class Keeper:
                 log.exception("finding out what this node can serve failed; going on")
                 pause_s = MOST_AGAIN_S
 
+    def _wait(self, pause_s: float) -> None:
+        """Until something was heard, or installed, or for so long."""
+        until = time.monotonic() + pause_s
+        while not self._due.wait(max(0.0, min(INSTALLED_S, until - time.monotonic()))):
+            if time.monotonic() >= until or catalog.installed.has_changed():
+                return
+
     def look(self) -> None:
         """Find out what this node can serve now; ``found`` changes as that goes on, for fetching may take long.
 
         Raises:
             redis.RedisError: Redis does not answer.
         """
+        self._find_jobs()
         demanded, done = self._read(), set[str]()
         self._held, self._needed = {}, set()
         while True:
@@ -118,6 +134,22 @@ class Keeper:
         self._tell(wanted)
         if self._jobs:  # else the bundles here are those of another worker of this machine
             self._models.cache.evict({manifest.digest for manifest in self._held.values()})
+
+    def _find_jobs(self) -> None:
+        """Take up the jobs that were installed since this node began."""
+        catalog.installed.look()
+        for name, job in catalog.jobs().items():
+            if name in self._seen_jobs:
+                continue
+            self._seen_jobs.add(name)
+            if self._given and keys.queue(job.label) not in self._given:
+                continue
+            self._jobs[job.label] = job
+            if problem := job.why_unavailable():
+                self._left_out[job.label] = problem
+                log.warning(nodes.left_out(name, problem), extra={"event": "job-left-out"})
+            elif not self._given:
+                self._later.add(job.label)
 
     def _read(self) -> set[str]:
         """What runs need. The bundles are read anew only where they have changed."""
@@ -157,7 +189,8 @@ class Keeper:
         pending = dict.fromkeys(self._pending - self.found.serves, PENDING)
         failed = {label: failure.why for label, failure in self._failures.items() if label in wanted}
         missing = {**self._left_out, **pending, **failed}
-        self.found = Found(self.found.serves & wanted, missing, sorted(one.ref for one in self._held.values()))
+        serves = (self.found.serves & wanted) | self._later
+        self.found = Found(serves, missing, sorted(one.ref for one in self._held.values()))
 
     def _why_not(self, job: Job, label: str, *, needed: bool) -> str:
         """Why this node cannot serve a label, once all is fetched and installed that may be; "" if it can.

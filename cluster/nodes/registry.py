@@ -51,6 +51,8 @@ class Facts(BaseModel):
     """Processes that want a core, mean of the last minute."""
     jobs: list[str]
     """Labels of jobs that it serves: ``ocr``, ``ocr@deu``, ``faces@office:3``."""
+    outdated: dict[str, str] = {}
+    """Job -> why the worker goes on with an older one than is installed there."""
     known: list[str] | None = None
     """Labels of all jobs that are installed there, so known to it; None from a node that does not tell."""
     missing: dict[str, str] = {}
@@ -98,7 +100,7 @@ class Node(Facts):
         elif plain in self.known:
             return "its worker was started for other jobs (-Q)"
         else:
-            why = f"its worker started without the job {wanted.job}"
+            return f"does not have the job {wanted.job}; install its package there, its worker then finds it"
         stop = f"cluster shutdown --node {shlex.quote(self.name)}"
         return f"{why}; install its package there, then start its worker again (`{stop}` stops it)"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -11,7 +13,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.kit.programs import ROOT, cluster, find_redis
+from tests.kit.programs import JOBS, ROOT, Worker, cluster, find_redis, start_cluster
+from tests.kit.waiting import wait_until
 
 PACKAGE = ROOT / "deploy" / "examples" / "linecount"
 
@@ -72,6 +75,29 @@ def test_a_job_of_another_distribution_runs(installed: str, texts: Path, min_len
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert orjson.loads(done.stdout) == counted_by_hand(texts, min_length)
+
+
+def test_a_job_installed_later_is_served_without_a_restart(
+    installed: str, texts: Path, broker: str, tmp_path: Path
+) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    with Worker("first", broker, tmp_path, "-c", "1", PYTHONPATH=f"{JOBS}{os.pathsep}{site}") as worker:
+        arguments = ("submit", "--job", "linecount", texts, "--broker", broker)
+        with start_cluster(*arguments, settings={"PYTHONPATH": installed}) as submit:
+            assert submit.stderr is not None
+            why = "first@test: does not have the job linecount; install its package there, its worker then finds it"
+            assert any(why in line for line in submit.stderr)
+            shutil.copytree(installed, site, dirs_exist_ok=True)
+            out, _ = submit.communicate(timeout=60)
+        assert submit.returncode == 0
+        assert orjson.loads(out) == counted_by_hand(texts, 0)
+        assert "this node now serves" in worker.text()
+        [info] = site.glob("*.dist-info")
+        metadata = info.rename(site / "linecount-99.dist-info") / "METADATA"
+        metadata.write_text(re.sub("^Version: .*$", "Version: 99", metadata.read_text(), flags=re.MULTILINE))
+        advice = "to 99; start the worker again to use it"
+        wait_until("it asks for a restart", lambda: advice in cluster("nodes", "--broker", broker).stdout)
 
 
 def test_an_option_of_another_distributions_job_is_checked(installed: str, texts: Path) -> None:

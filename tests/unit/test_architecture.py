@@ -59,6 +59,18 @@ def test_commands_write_by_functions_that_no_text_can_steer_a_terminal_through()
     assert writers == {"__init__.py", "bundle_texts.py", "output.py", "progress.py", "shared.py"}
 
 
+def test_one_file_uses_the_chords_and_groups_of_celery() -> None:
+    """And one more may look at what a message says of its chord, before Celery does."""
+    users = set()
+    for path in (ROOT / "cluster").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            taken = node.names if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("celery") else []
+            spoken = {alias.name for alias in taken} | ({node.attr} if isinstance(node, ast.Attribute) else set())
+            if spoken & {"chord", "canvas"} or {alias.name for alias in taken} & {"group"}:
+                users.add(path.relative_to(ROOT).as_posix())
+    assert users == {"cluster/messaging/publish.py", "cluster/messages.py"}
+
+
 def test_heavy_libraries_are_loaded_only_when_used() -> None:
     code = "import sys, cluster.catalog, cluster.celery_app, cluster.cli.submit; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

@@ -120,7 +120,7 @@ def test_an_unknown_job_names_those_there_are() -> None:
 def test_a_job_of_another_distribution_is_in_the_catalog_and_a_broken_one_is_not(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    catalog.jobs.cache_clear()
+    catalog.installed.forget()
     assert catalog.get("measure").about == "measure files"
     assert "the job broken of cluster_testjobs:NOT_THERE cannot be loaded" in caplog.text
 

@@ -1,0 +1,142 @@
+"""The jobs that other distributions add by entry points; a process that runs long finds those installed meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import logging
+import sys
+from collections.abc import Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from cluster.job import Job
+
+GROUP = "cluster.jobs"
+LEFT_OUT = {"event": "job-left-out"}
+NOTHING: Mapping[str, str] = MappingProxyType({})
+log = logging.getLogger(__name__)
+
+
+class Package(NamedTuple):
+    """What a job was loaded from."""
+
+    name: str
+    version: str
+    files_sha256: str
+    """Of the list of its files with their sums."""
+
+
+class Found(NamedTuple):
+    """What was installed at the last look. Replaced, never changed: several threads read it."""
+
+    jobs: Mapping[str, Job]
+    packages: Mapping[EntryPoint, Package] = MappingProxyType({})
+    """What each job was loaded from, when that was done."""
+    outdated: Mapping[str, str] = NOTHING
+    """Job -> why this process goes on with an older one than is installed."""
+    problems: frozenset[str] = frozenset()
+    """Why some are left out: each is said once, and tried again at the next look."""
+    stamp: object = None
+
+
+class Installed:
+    """The jobs of ``built_in`` and of all distributions.
+
+    A job that is loaded stays as it is until the process ends: Python cannot take back what it has imported. Of a
+    distribution that is upgraded in place ``outdated`` says so.
+    """
+
+    def __init__(self, built_in: Iterable[Job]) -> None:
+        self._built_in = {job.name: job for job in built_in}
+        self._found: Found | None = None
+
+    @property
+    def jobs(self) -> Mapping[str, Job]:
+        """Every job by name. A broken one of another distribution is left out with a warning."""
+        return self._now().jobs
+
+    @property
+    def outdated(self) -> Mapping[str, str]:
+        """Job -> why this process goes on with an older one than is installed."""
+        return self._now().outdated
+
+    def has_changed(self) -> bool:
+        """Whether a look may find something else: something was installed or removed. Some calls of ``stat``."""
+        return _stamp() != self._now().stamp
+
+    def look(self) -> None:
+        """Find what was installed since the last look."""
+        before = self._now()
+        if before.problems or before.stamp != _stamp():
+            self._found = self._look(before)
+
+    def forget(self) -> None:
+        """Begin anew, as a new process would."""
+        self._found = None
+
+    def _now(self) -> Found:
+        if self._found is None:
+            self._found = self._look(Found(self._built_in))
+        return self._found
+
+    def _look(self, before: Found) -> Found:
+        stamp = _stamp()  # first: what changes meanwhile is found by the next look
+        importlib.invalidate_caches()  # else Python looks only for what was there when it last listed a folder
+        jobs, packages = dict(before.jobs), dict(before.packages)
+        problems, there = set[str](), dict[EntryPoint, Package]()
+        for entry in entry_points(group=GROUP):
+            there[entry] = _package(entry)
+            if entry in before.packages:
+                continue
+            try:
+                job = entry.load()
+            except Exception as error:  # noqa: BLE001 - somebody else's code must not stop ours
+                problems.add(f"the job {entry.name} of {entry.value} cannot be loaded: {error}")
+                continue
+            if not isinstance(job, Job):
+                problems.add(f"the entry point {entry.name} names {entry.value}, which is no Job")
+            elif job.name in jobs:
+                problems.add(f"the job {job.name} of {entry.value} is left out: the name is taken")
+            else:
+                jobs[job.name], packages[entry] = job, there[entry]
+        for problem in problems - before.problems:
+            log.warning(problem, extra=LEFT_OUT)
+        outdated = _outdated(packages, there)
+        for name, why in outdated.items() - before.outdated.items():
+            log.warning("the job %s: %s", name, why, extra={"event": "job-outdated"})
+        return Found(jobs, packages, outdated, frozenset(problems), stamp)
+
+
+def _outdated(loaded: Mapping[EntryPoint, Package], there: Mapping[EntryPoint, Package]) -> dict[str, str]:
+    found = {}
+    for entry, package in loaded.items():
+        now = there.get(entry)
+        if now is None:
+            found[entry.name] = f"its package {package.name} was removed; this process goes on with what it has loaded"
+        elif now != package:
+            upgraded = f"upgraded from {package.version} to {now.version}"
+            how = upgraded if now.version != package.version else "installed anew"
+            found[entry.name] = f"its package {package.name} was {how}; start the worker again to use it"
+    return found
+
+
+def _package(entry: EntryPoint) -> Package:
+    if entry.dist is None:
+        return Package(entry.value, "", "")
+    files = entry.dist.read_text("RECORD") or ""
+    return Package(entry.dist.name, entry.dist.version, hashlib.sha256(files.encode()).hexdigest())
+
+
+def _stamp() -> object:
+    """When something was last added to, or removed from, the folders that packages are in."""
+    return tuple((place, _changed_ns(place)) for place in sys.path)
+
+
+def _changed_ns(place: str) -> int:
+    try:
+        return Path(place or ".").stat().st_mtime_ns
+    except OSError:
+        return 0
