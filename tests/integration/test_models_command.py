@@ -123,6 +123,21 @@ def test_wrong_use_is_one_clear_sentence(run: Run, source: Path, tmp_path: Path)
     assert run("show", name).stdout.startswith(f"{name}:1\n")
 
 
+def test_the_reference_of_a_run_shows_its_model(
+    source: Path, machine: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, value in machine.items():
+        monkeypatch.setenv(key, value)
+    runner = CliRunner()
+    assert runner.invoke(models.command, ["push", "office", str(source)]).exit_code == 0
+    [manifest] = FolderBundles(Path(machine["CLUSTER_MODELS_DIR"])).current()
+    assert runner.invoke(models.command, ["show", manifest.reference]).output.splitlines()[1] == "office:1"
+    other = runner.invoke(models.command, ["show", "office:1.00000000"])
+    assert isinstance(other.exception, errors.UnknownBundle)
+    removed = runner.invoke(models.command, ["remove", manifest.reference])
+    assert isinstance(removed.exception, errors.UsageError)
+
+
 def test_a_version_that_runs_use_is_not_removed_but_by_force(
     source: Path, machine: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
