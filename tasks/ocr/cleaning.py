@@ -1,7 +1,7 @@
 """Make a page as Tesseract likes it: white paper, black ink, letters large enough.
 
 What it costs is won back by reading grey instead of colour. The numbers here were chosen on one half of a set of
-receipts and confirmed on the other half and on book pages (tests/benchmarks/RESULTS.md).
+receipts and confirmed on the other half and on book pages (tests/benchmarks/LOG.md).
 Only whole numbers are reckoned with, so all machines read the same pixels.
 """
 

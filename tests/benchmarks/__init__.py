@@ -1,7 +1,7 @@
 """Benchmarks: ``python -m tests.benchmarks [NAME ...]``; ``make bench`` for all but the battle.
 
 Each but ``faces``, which asks how often a name is right, drives the command line as a user does, in processes of its
-own, and checks the answer before its time counts. What they gave is in RESULTS.md.
+own, and checks the answer before its time counts. RESULTS.md has the current figures, LOG.md the history.
 
 Those that compare (``contest``) do the same work with us and with others (``peers/``) in turns, and give rows
 (``goals``) of one table: ours, theirs, the ratio, the goal. ``--against Spark`` picks among the others;

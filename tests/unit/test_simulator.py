@@ -63,4 +63,4 @@ def test_the_costs_on_record_predicted_what_was_seen() -> None:
 
 
 def test_the_paper_has_the_table_of_the_costs_on_record() -> None:
-    assert simulator.table(simulator.read()) in (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    assert simulator.table(simulator.read()) in (ROOT / "docs" / "explain" / "scaling.md").read_text(encoding="utf-8")
