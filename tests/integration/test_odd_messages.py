@@ -62,6 +62,7 @@ def test_odd_messages_of_any_kind_end_no_worker(broker: str, tmp_path: Path, app
         {**good, "headers": {**good["headers"], "timelimit": ["x", "y"]}},
         {**good, "headers": {**good["headers"], "compression": "application/x-lzma"}},
         {**good, "headers": {**good["headers"], "expires": "soon"}},
+        {**good, "headers": {**good["headers"], "task": "cluster.measure"}},
         {**good, "body": nested},
     ]
     raw = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in odd]
@@ -86,6 +87,7 @@ def test_odd_messages_of_any_kind_end_no_worker(broker: str, tmp_path: Path, app
         assert worker.process.poll() is None
     assert f"one@test has refused {expected} malformed messages" in told
     assert "Traceback" not in worker.text()
+    assert "cluster.measure is a task of an older version of cluster" in worker.text()
 
 
 def test_odd_replies_hold_up_nobody_who_asks(app: Celery, stores: Stores) -> None:

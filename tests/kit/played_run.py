@@ -10,7 +10,7 @@ from cluster import errors, keys, settings
 from cluster.job import Job, Option
 from cluster.runs import Stores, fold, map_chunk, parts
 from cluster.runs.lease import Lease, Split
-from cluster.runs.records import Claim, Claims, Worker
+from cluster.runs.records import Claim, Claims, Trigger, Worker
 from cluster.wire import ChunkEntry, FoldMessage, MapMessage
 from splitters import Chunk
 from tasks import Part
@@ -64,7 +64,8 @@ class Run:
     """
 
     def __init__(
-        self, stores: Stores, windows: int = 1, window_chunks: int = 2, items: int = 1, **options: Any
+        self, stores: Stores, windows: int = 1, window_chunks: int = 2, items: int = 1, trigger: Trigger = "chord",
+        **options: Any,
     ) -> None:  # fmt: skip
         self.run = f"test-{secrets.token_hex(4)}"
         self.stores = stores
@@ -75,7 +76,7 @@ class Run:
         for window in range(windows):
             chunks = range(window * window_chunks, (window + 1) * window_chunks)
             entries = [self.upload(chunk, window) for chunk in chunks]
-            self.lease.open_window(Split(chunks=chunks[0], windows=window), entries, {}, 0)
+            self.lease.open_window(Split(chunks=chunks[0], windows=window), entries, {}, 0, trigger)
 
     def upload(self, chunk: int, window: int) -> ChunkEntry:
         lengths = {f"item {chunk}": chunk} if self.items == 1 else {f"item {chunk}.{m}": m for m in range(self.items)}
