@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 READ_ATTEMPTS = 3
+KEEP_S = 7 * 24 * 3600
+"""How long bytes are kept that are no run's: what a push of a model has uploaded before it is entered."""
 
 
 class Ref(NamedTuple):
@@ -31,8 +33,14 @@ class Ref(NamedTuple):
 class BlobStore(Protocol):
     """Where bytes lie. All methods may be repeated; each ends in the same state."""
 
-    def put(self, scope: str, blobs: Sequence[bytes]) -> list[Ref]:
-        """Write all, whole or not at all each, and give their addresses in the same order."""
+    def put(self, scope: str, blobs: Sequence[bytes], keep_s: int = KEEP_S) -> list[Ref]:
+        """Write all, whole or not at all each, and give their addresses in the same order.
+
+        Args:
+            scope: Where they lie.
+            blobs: What to write.
+            keep_s: A store in which things expire keeps the scope this long after it was last written to.
+        """
         ...
 
     def read(self, scope: str, refs: Sequence[Ref]) -> list[bytes | None]:
@@ -90,7 +98,7 @@ def connect(settings: Settings, client: redis.Redis) -> BlobStore:
         return FileBlobs(settings.blob_url)
     from cluster.blobs.redis import RedisBlobs
 
-    return RedisBlobs(client, settings.retention_s)
+    return RedisBlobs(client)
 
 
 def check(ref: Ref, data: bytes | None) -> bytes | errors.BlobError:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from cluster import errors
-from cluster.blobs import Ref, address
+from cluster.blobs import KEEP_S, Ref, address
 
 
 class FileBlobs:
@@ -25,7 +25,7 @@ class FileBlobs:
         except (ImportError, ValueError) as error:
             raise errors.BadSetting(f"CLUSTER_BLOB_URL is {url!r}: {error}") from None
 
-    def put(self, scope: str, blobs: Sequence[bytes]) -> list[Ref]:
+    def put(self, scope: str, blobs: Sequence[bytes], keep_s: int = KEEP_S) -> list[Ref]:
         """See ``BlobStore.put``. A blob is written beside its place and moved there whole."""
         folder = self._folder(scope)
         self._files.makedirs(folder, exist_ok=True)

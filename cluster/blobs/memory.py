@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 
-from cluster.blobs import Ref, address
+from cluster.blobs import KEEP_S, Ref, address
 
 
 class MemoryBlobs:
@@ -14,7 +14,7 @@ class MemoryBlobs:
     def __init__(self) -> None:
         self.scopes: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
 
-    def put(self, scope: str, blobs: Sequence[bytes]) -> list[Ref]:
+    def put(self, scope: str, blobs: Sequence[bytes], keep_s: int = KEEP_S) -> list[Ref]:
         """See ``BlobStore.put``."""
         refs = [address(data) for data in blobs]
         self.scopes[scope].update(zip((ref.sha256 for ref in refs), blobs, strict=True))

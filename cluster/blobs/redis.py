@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from cluster import keys
-from cluster.blobs import Ref, address
+from cluster.blobs import KEEP_S, Ref, address
 
 if TYPE_CHECKING:
     import redis
@@ -16,20 +16,19 @@ TURN_BYTES = 1024 * 1024
 
 
 class RedisBlobs:
-    """A ``BlobStore`` in Redis; a scope expires ``retention_s`` seconds after it was last written to."""
+    """A ``BlobStore`` in Redis, in which scopes expire."""
 
-    def __init__(self, client: redis.Redis, retention_s: int) -> None:
+    def __init__(self, client: redis.Redis) -> None:
         self._redis = client
-        self._retention_s = retention_s
 
-    def put(self, scope: str, blobs: Sequence[bytes]) -> list[Ref]:
+    def put(self, scope: str, blobs: Sequence[bytes], keep_s: int = KEEP_S) -> list[Ref]:
         """See ``BlobStore.put``."""
         refs = [address(data) for data in blobs]
         fields = dict(zip(refs, blobs, strict=True))
         for together in _in_turns(list(fields)):
             with self._redis.pipeline(transaction=True) as pipe:
                 pipe.hset(keys.blobs(scope), mapping={ref.sha256: fields[ref] for ref in together})
-                pipe.expire(keys.blobs(scope), self._retention_s)
+                pipe.expire(keys.blobs(scope), keep_s)
                 pipe.execute()
         return refs
 

@@ -47,7 +47,7 @@ class Place(NamedTuple):
             say(f"no broker is set; these are the bundles of this machine ({config.models_folder})")
             return cls(shelf.here(config), config, lambda ref: (), lambda run, why: None)
         config, stores = shared.connect(broker)
-        in_use = functools.partial(demand.in_use, stores.ledger.redis)
+        in_use = functools.partial(demand.in_use, stores)
         return cls(stores.models, config, in_use, lambda run, why: cancel(run, stores, why, "failed"))
 
     @property

@@ -57,11 +57,11 @@ class Target(NamedTuple):
             told = orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
             write(Format(lambda _, out: out.write(told)), [], self.output)
             return []
-        write(self.chosen, parts.of_run(status.run, job, stores, config.max_part_bytes), self.output)
+        write(self.chosen, parts.of_run(status.run, job, stores), self.output)
         if job.draw is None or self.drawn is None:
             return []
         # Drawn here, from the input: from the nodes they would cross the network twice, and fill Redis.
-        found = job.run_aggregate(parts.of_run(status.run, job, stores, config.max_part_bytes), status.options)
+        found = job.run_aggregate(parts.of_run(status.run, job, stores), status.options)
         self.drawn.mkdir(exist_ok=True)
         walked = pictures.walk(paths(self.source))
         return annotate.write(job.draw, walked, found, self.drawn, workers=capacity.cores(), since=self.since)

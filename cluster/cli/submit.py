@@ -75,7 +75,7 @@ def command(
     with ExitStack() as asking:  # what it asks of the nodes ends once the run is open, or given up
         if config.broker_url is not None:
             stores = runs.connect(config, patient=False)
-            asked = asking.enter_context(demand.Asked(stores.ledger.redis, job.label_with(options)))
+            asked = asking.enter_context(demand.Asked(stores.redis, job.label_with(options)))
             _look_for_nodes(config, stores, job, job.label_with(options), asked, fail=if_no_node == "fail")
         if detach:
             return _detach(config, job, inputs, options, output, format_name, drawn)

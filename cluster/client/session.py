@@ -17,9 +17,9 @@ from pydantic import SecretStr
 from cluster import errors, keys, logs, names, redis_client, runs
 from cluster.bundles import shelf
 from cluster.job import Job, Source, paths
+from cluster.ledger.row import RunPolicy
 from cluster.runs import Stores, demand
 from cluster.runs.cancel import cancel
-from cluster.runs.records import Limits
 from cluster.settings import Settings
 from splitters import Chunk, PassedOver
 
@@ -52,10 +52,9 @@ class Session:
         """
         run = names.new_run(job.name)
         label = job.label_with(options)
-        limits = Limits(self.config.chunk_time_limit_s, self.config.chunk_s)
-        self.stores.ledger.create(run, job.name, job.version, options, whoami(), label, limits)
+        self.stores.ledger.create(run, job.name, job.version, options, whoami(), label, RunPolicy.of(self.config))
         if label != job.label:
-            demand.enter(self.stores.ledger.redis, label, run)
+            demand.enter(self.stores.redis, label, run)
             try:
                 self.stores.models.require(job, options)  # who removes it now sees the run
             except Exception as error:

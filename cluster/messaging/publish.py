@@ -18,12 +18,13 @@ from cluster.wire import AGGREGATE, MAP, FoldMessage, MapMessage
 if TYPE_CHECKING:
     from celery import Celery
 
-    from cluster.runs.records import Limits, Trigger
+    from cluster.ledger.row import Limits, RunPolicy
+    from cluster.runs.records import Trigger
 
 
 def publish_batch(
     app: Celery, label: str, run: str, batch: int, messages: Iterable[range],
-    limits: Limits | None = None, trigger: Trigger = "chord",
+    policy: RunPolicy, trigger: Trigger = "chord",
 ) -> None:  # fmt: skip
     """Publish the chunks of a batch to the nodes that serve ``label``. Published twice, it does no harm.
 
@@ -35,15 +36,15 @@ def publish_batch(
         run: Its id.
         batch: The number of the batch, which is entered in the ledger.
         messages: The chunks of each message.
-        limits: The time limits of the run; None: those of this app.
+        policy: That of the run.
         trigger: As in the batch's row. ``chord``: the messages are the header of a chord, and its body joins their
             parts. ``ledger``: they are a group, and the node whose commit completes the batch starts to join.
 
     Raises:
         kombu.exceptions.OperationalError: Redis does not take it; some messages may have been sent.
     """
-    outbox = {broker.OUTBOX: [keys.run(run, "outbox"), app.cluster_settings.retention_s]}
-    options = {**_options(app, label, MAP, limits), **outbox}
+    outbox = {broker.OUTBOX: [keys.run(run, "outbox"), policy.retention_s]}
+    options = {**_options(app, label, MAP, policy.limits), **outbox}
     header = [
         app.signature(
             MAP,
@@ -59,7 +60,7 @@ def publish_batch(
     body = app.signature(
         AGGREGATE,
         args=(_joining(run, partial).model_dump(),),
-        options={"task_id": str(TaskId(run, (partial,))), **_options(app, label, AGGREGATE, limits)},
+        options={"task_id": str(TaskId(run, (partial,))), **_options(app, label, AGGREGATE, policy.limits)},
         immutable=True,  # the ledger has the parts, a header returns nothing
     )
     chord(header, app=app)(body)

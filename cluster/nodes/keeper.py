@@ -58,7 +58,7 @@ class Keeper:
     def __init__(
         self, stores: Stores, jobs: Sequence[Job], missing: Mapping[str, str], given: Collection[str] = ()
     ) -> None:
-        self._client = stores.ledger.redis
+        self._stores = stores
         self._models = stores.models
         self._jobs = {job.label: job for job in jobs}
         self._left_out = dict(missing)
@@ -163,7 +163,7 @@ class Keeper:
                 if job.bundles == manifest.job and not job.trains
             }
             self._seen = revision
-        return set(demand.read(self._client))
+        return set(demand.read(self._stores))
 
     def _look_at(self, label: str, wanted: set[str], *, needed: bool) -> None:
         before = self._failures.get(label)

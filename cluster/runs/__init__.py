@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    import redis
+
     from cluster.blobs import BlobStore
     from cluster.bundles.shelf import Shelf
     from cluster.nodes.registry import Registry
@@ -22,6 +24,8 @@ class Stores(NamedTuple):
     blobs: BlobStore
     nodes: Registry
     models: Shelf
+    redis: redis.Redis
+    """For what is no run's: queues, delayed messages, wanted capabilities. A run's keys are the ledger's alone."""
 
 
 def connect(settings: Settings, *, patient: bool = True) -> Stores:
@@ -42,4 +46,4 @@ def connect(settings: Settings, *, patient: bool = True) -> Stores:
     client = redis_client.connect(settings.require_broker(), patient=patient)
     bytes_ = blobs.connect(settings, client)
     models = shelf.connect(settings, client, bytes_)
-    return Stores(Ledger(client, settings.retention_s), bytes_, Registry(client), models)
+    return Stores(Ledger(client), bytes_, Registry(client), models, client)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cluster import keys
 from cluster.settings import MiB
 
 if TYPE_CHECKING:
@@ -61,8 +60,7 @@ class Backlog:
         """How many of so many entered and unsettled chunks no node has begun."""
         now = time.monotonic()
         if now - self._looked_at > LOOK_S:
-            claims: Any = self._ledger.redis.hlen(keys.run(self._run, "claims"))
-            self._claimed, self._looked_at = claims, now
+            self._claimed, self._looked_at = self._ledger.claimed(self._run), now
         return max(0, unsettled - self._claimed)
 
     def limits(self, chunk_bytes: int, span: int) -> tuple[int, int]:

@@ -22,5 +22,5 @@ def cancel(
         for window in stores.ledger.open_windows(run):
             stores.blobs.drop(keys.parts_scope(run, window))
         stores.ledger.forget_work(run)
-        queues.unsend(stores.ledger.redis, keys.queue(stores.ledger.label(run)), {run})
+        queues.unsend(stores, keys.queue(stores.ledger.label(run)), {run})
     return did, now

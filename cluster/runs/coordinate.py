@@ -66,10 +66,11 @@ class Coordinator:
         self._ledger, self._blobs = stores.ledger, stores.blobs
         self._config = config
         self._supervisor = supervisor
+        self._policy = supervisor.policy
         self._on_wait = on_wait
         self._backlog = Backlog(stores, config, run, supervisor.label)
         self._pace = Pace(self._ledger, run, self._backlog)
-        self._memory = Memory(self._ledger.redis, config.memory_share, run)
+        self._memory = Memory(stores.redis, config.memory_share, run)
         self._begin()
 
     def _begin(self) -> None:
@@ -227,8 +228,10 @@ class Coordinator:
         """Add a chunk to the window, its bytes to the blob store if they are many; gives their sha256."""
         scope = keys.input_scope(self._run, self._entered.chunks + len(self._window))
         data = [item.data for item in chunk]
-        inline = sum(map(len, data)) <= self._config.inline_bytes
-        refs = [blobs.address(one) for one in data] if inline else self._blobs.put(scope, data)
+        inline = sum(map(len, data)) <= self._policy.inline_bytes
+        refs = (
+            [blobs.address(one) for one in data] if inline else self._blobs.put(scope, data, self._policy.retention_s)
+        )
         entry = ChunkEntry(
             window=self._entered.windows,
             names=[item.name for item in chunk],
@@ -257,7 +260,7 @@ class Coordinator:
             messages = self._pace.messages(range(before.chunks, entered.chunks), last=last)
             try:
                 label = self._supervisor.label
-                publish.publish_batch(self._app, label, self._run, before.windows, messages, self._supervisor.limits)
+                publish.publish_batch(self._app, label, self._run, before.windows, messages, self._policy)
             except kombu.exceptions.OperationalError as error:
                 log.warning("run %s: window %s was not published: %s", self._run, before.windows, error)
                 self._supervisor.look_soon()  # it is entered: what was not sent counts as lost

@@ -10,12 +10,15 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import redis
 
 from cluster import keys
 from cluster.names import ModelRef, WantedRow, capabilities
+
+if TYPE_CHECKING:
+    from cluster.runs import Stores
 
 BEING_SUBMITTED = "a run that is being submitted"
 ASKED_S = 60
@@ -62,34 +65,31 @@ class Asked:
                 self._redis.zrem(keys.DEMAND, str(self._row))
 
 
-def read(client: redis.Redis) -> Mapping[str, list[str]]:
+def read(stores: Stores) -> Mapping[str, list[str]]:
     """Label -> the runs that need it and are running (those about to be opened among them). What is over is removed."""
-    now_s = _now_s(client)
-    found: Any = client.zrange(keys.DEMAND, 0, -1, withscores=True)
+    now_s = _now_s(stores.redis)
+    found: Any = stores.redis.zrange(keys.DEMAND, 0, -1, withscores=True)
     rows = [WantedRow.parse(raw.decode(errors="replace")) for raw, _ in found]
-    with client.pipeline(transaction=False) as pipe:
-        for row in rows:
-            pipe.hget(keys.run(row.run), "state")
-        states = pipe.execute(raise_on_error=False)
+    states = stores.ledger.states([row.run for row in rows])
     needed = defaultdict(list)
     for (raw, entered), row, state in zip(found, rows, states, strict=True):
-        if state == b"running" or (row.is_submission and now_s - entered < ASKED_S):
+        if state == "running" or (row.is_submission and now_s - entered < ASKED_S):
             needed[row.requirement].append(row.run)
         else:
-            client.zrem(keys.DEMAND, raw)
+            stores.redis.zrem(keys.DEMAND, raw)
     return needed
 
 
-def in_use(client: redis.Redis, ref: ModelRef) -> list[str]:
+def in_use(stores: Stores, ref: ModelRef) -> list[str]:
     """The running runs that were begun with a version of a bundle; a sentence where one is only about to be opened.
 
     Args:
-        client: The cluster's Redis.
+        stores: The cluster's.
         ref: A name and its version; a digest does not count.
     """
     wanted = ref.without_digest
     found: list[WantedRow] = []
-    for label, running in read(client).items():
+    for label, running in read(stores).items():
         if any(wanted == model.without_digest for one in capabilities([label]) for model in one.models):
             found += [WantedRow(label, run) for run in running]
     return sorted({row.run for row in found if not row.is_submission}) or [BEING_SUBMITTED] * bool(found)

@@ -14,7 +14,7 @@ from cluster import errors, keys, wire
 from cluster.job import Job
 from cluster.names import Partial
 from cluster.runs import FAN_IN, Stores, parts
-from cluster.runs.map_chunk import Find, refuse
+from cluster.runs.map_chunk import Find, over_time_limit, refuse
 from cluster.runs.records import FoldInputs, Unusable, Worker, as_reason
 from cluster.settings import Settings
 from cluster.wire import Expected, FoldMessage
@@ -38,7 +38,7 @@ def unit(message: FoldMessage) -> Partial:
 
 
 def run(
-    message: FoldMessage, find: Find, stores: Stores, config: Settings, worker: Worker, busy_s: float | None = None
+    message: FoldMessage, find: Find, stores: Stores, config: Settings, worker: Worker, label: str = ""
 ) -> FoldMessage | Refused | str:
     """Join the parts of a window, or a family of folds, and commit the fold in their place.
 
@@ -53,14 +53,7 @@ def run(
     Raises:
         errors.OtherProcess: This process cannot do it, another one of this node can.
     """
-    inputs = stores.ledger.fold_inputs(
-        message.run,
-        message.level,
-        message.number,
-        worker,
-        max_attempts=config.max_attempts,
-        busy_s=busy_s or config.chunk_s,
-    )
+    inputs = stores.ledger.fold_inputs(message.run, message.level, message.number, worker, label)
     if inputs.state == "exhausted":
         return _fail(message, stores, f"joining parts was begun {sum(inputs.attempts)} times and never ended")
     if inputs.state == "lost":
@@ -69,17 +62,18 @@ def run(
         return inputs.state
     if message.level and _family_bytes(inputs.entries) > MAX_FAMILY_BYTES:
         return _leave(message, stores, worker)
+    if why := over_time_limit(config, inputs.policy):
+        return _refuse(message, stores, worker, why)
     try:
         job = find(inputs.job, inputs.version)
         # Fetched only for an aggregator that takes it.
         options = stores.models.options(job, inputs.options) if job.aggregates_with_model else inputs.options
-    except errors.JobUnavailable as error:
+    except errors.OtherProcess:
         stores.ledger.let_go(message.run, worker, unit(message))
-        if isinstance(error, errors.OtherProcess):
-            raise
-        refuse(message.run, [], stores, worker, str(error))
-        return Refused(str(error))
-    joining = _Joining(message, job, options, stores, config, inputs)
+        raise
+    except errors.JobUnavailable as error:
+        return _refuse(message, stores, worker, str(error))
+    joining = _Joining(message, job, options, stores, inputs)
     try:
         value = joining.join()
     except wire.BadMessage as error:
@@ -91,13 +85,13 @@ def run(
     entry = parts.NOTHING
     if value is not NOTHING:
         try:
-            packed = wire.pack(value, config.max_part_bytes)
+            packed = wire.pack(value, inputs.policy.max_part_bytes)
         except wire.BadMessage:
             if message.level:
                 return _leave(message, stores, worker)
             raise
         scope = keys.fold_scope(message.run, message.level, message.number)
-        entry = parts.place(stores.blobs, scope, packed, config.inline_bytes)
+        entry = parts.place(stores.blobs, scope, packed, inputs.policy)
     state = stores.ledger.commit_fold(
         message.run, message.level, message.number, inputs.entries, entry, joining.unusable.values()
     )
@@ -123,6 +117,12 @@ def _leave(message: FoldMessage, stores: Stores, worker: Worker) -> str:
     return "large enough"
 
 
+def _refuse(message: FoldMessage, stores: Stores, worker: Worker, why: str) -> Refused:
+    stores.ledger.let_go(message.run, worker, unit(message))
+    refuse(message.run, [], stores, worker, why)
+    return Refused(why)
+
+
 def _fail(message: FoldMessage, stores: Stores, reason: str) -> str:
     log.error("run %s fails: %s", message.run, reason, extra={"event": "failed", "run": message.run})
     stores.ledger.stop(message.run, "failed", reason)
@@ -133,14 +133,12 @@ class _Joining:
     """Joins the parts of a fold that can be used. Any member of the cluster may have made them, or forged them."""
 
     def __init__(
-        self, message: FoldMessage, job: Job, options: Mapping[str, Any], stores: Stores, config: Settings,
-        inputs: FoldInputs,
+        self, message: FoldMessage, job: Job, options: Mapping[str, Any], stores: Stores, inputs: FoldInputs,
     ) -> None:  # fmt: skip
         self._message = message
         self._job = job
         self._options = options
         self._stores = stores
-        self._config = config
         self._inputs = inputs
         self.unusable: dict[str, Unusable] = {}
         """Chunks of a window whose parts are left out."""
@@ -160,7 +158,7 @@ class _Joining:
             raise
         except Exception as error:
             if self._message.level:
-                if self._inputs.attempts.failed + 1 < self._config.max_attempts:
+                if self._inputs.attempts.failed + 1 < self._inputs.policy.max_attempts:
                     raise
                 raise wire.BadMessage(f"{type(error).__name__}: {error}") from error
             if not self._find_odd_ones():
@@ -179,7 +177,7 @@ class _Joining:
                     self._leave_out(name, str(error))
 
     def _load_one(self, name: str, entry: bytes) -> Any:
-        most, names = self._config.max_part_bytes, None
+        most, names = self._inputs.policy.max_part_bytes, None
         try:
             if not self._message.level:
                 expected = Expected.unpack(self._inputs.expected[name])
@@ -187,7 +185,7 @@ class _Joining:
             value = parts.load(self._stores.blobs, _scope(self._message, name), entry, most)
             self._job.check_part(value, names)
         except errors.BlobError as error:
-            if self._message.level or self._inputs.attempts.failed + 1 < self._config.max_attempts:
+            if self._message.level or self._inputs.attempts.failed + 1 < self._inputs.policy.max_attempts:
                 raise
             raise _Unusable(str(error)) from None
         except ValueError as error:

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, Self
 import orjson
 
 from cluster import errors, keys, names
+from cluster.ledger.row import RunRow
 from cluster.names import Unit
 from cluster.runs.ledger import Ledger
 from cluster.runs.records import Trigger
@@ -87,10 +88,14 @@ class Lease:
 
     def split(self) -> Split:
         """How far the input is read."""
-        numbers = ["chunks_read", "chunks_published", "windows_published", "items_read", "bytes_published"]
-        found: Any = self.ledger.redis.hmget(keys.run(self.run), [*numbers, "digest", "chunks_total"])
-        read, chunks, windows, items, size_bytes = (int(value or 0) for value in found[:5])
-        return Split(read, chunks, windows, items, (found[5] or b"").decode(), size_bytes, ended=bool(found[6]))
+        row = self.ledger.row(
+            self.run, "chunks_read", "chunks_published", "windows_published", "items_read", "digest", "bytes_published",
+            "chunks_total",
+        ) or RunRow()  # fmt: skip
+        return Split(
+            row.chunks_read, row.chunks_published, row.windows_published, row.items_read, row.digest,
+            row.bytes_published, ended=row.chunks_total is not None,
+        )  # fmt: skip
 
     def open_window(
         self, at: Split, entries: Sequence[ChunkEntry], failures: Mapping[str, str], unreadable: int,
@@ -118,7 +123,7 @@ class Lease:
         state = self.ledger.step(
             "open_window", self.run, fence=self.fence, window=at.windows, first=at.chunks, chunks_read=at.chunks_read,
             items_read=at.items, bytes=after.size_bytes, digest=at.digest, unreadable=unreadable,
-            retention_s=self.ledger.retention_s, trigger=trigger, failures=len(failures),
+            trigger=trigger, failures=len(failures),
             rest=[*unread, *(word for entry in entries for word in (entry.pack(), entry.expected.pack()))],
         )  # fmt: skip
         return after if self._held(state) else None
@@ -140,7 +145,7 @@ class Lease:
         """
         state = self.ledger.step(
             "end_split", self.run, fence=self.fence, chunks=at.chunks, windows=at.windows, items=at.items,
-            unreadable=unreadable, retention_s=self.ledger.retention_s, passed_over=orjson.dumps(passed_over),
+            unreadable=unreadable, passed_over=orjson.dumps(passed_over),
             failures=[word for pair in failures.items() for word in pair],
         )  # fmt: skip
         self._held(state)
@@ -162,7 +167,7 @@ class Lease:
         """
         state, *labels = self.ledger.step(
             "feed", self.run, {"waiting": keys.WAITING}, fence=self.fence, share=share, slots=slots,
-            share_ms=int(SHARE_S * 1000), retention_s=self.ledger.retention_s,
+            share_ms=int(SHARE_S * 1000),
         )  # fmt: skip
         if state == b"fenced":
             raise Busy(self.run)
@@ -178,7 +183,7 @@ class Lease:
             Busy: The lease is another's.
         """
         answer = self.ledger.step(
-            "publish_again", self.run, fence=self.fence, why=why, event=event, retention_s=self.ledger.retention_s,
+            "publish_again", self.run, fence=self.fence, why=why, event=event,
             units=map(str, units),
         )  # fmt: skip
         if answer == [b"fenced"]:
@@ -189,7 +194,6 @@ class Lease:
         """Allow a second copy of a chunk; False when it has had one, is settled, or the lease is lost."""
         is_allowed = self.ledger.step(
             "copy_chunk", self.run, fence=self.fence, chunk=chunk, slow_node=slow_node, why=why,
-            retention_s=self.ledger.retention_s,
         )  # fmt: skip
         return bool(is_allowed)
 
@@ -203,6 +207,5 @@ class Lease:
 
 def _take(ledger: Ledger, run: str, owner: str, role: Role, fence: str) -> Any:
     return ledger.step(
-        "take_lease", run, owner=owner, role=role, lease_ms=int(LEASE_S * 1000), fence=fence,
-        retention_s=ledger.retention_s,
+        "take_lease", run, owner=owner, role=role, lease_ms=int(LEASE_S * 1000), fence=fence
     )  # fmt: skip

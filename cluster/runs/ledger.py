@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from cluster import errors, keys, names
+from cluster.ledger.row import RunPolicy, RunRow
 from cluster.names import Capability, ClaimRow, Partial, Unit
 from cluster.runs import FAN_IN
 from cluster.runs.records import (
@@ -25,7 +26,6 @@ from cluster.runs.records import (
     Committed,
     Done,
     FoldInputs,
-    Limits,
     Piece,
     Progress,
     Running,
@@ -54,10 +54,9 @@ OF_WORK = (
 class Ledger:
     """All runs of one cluster. Every method may be called again; the second call changes nothing."""
 
-    def __init__(self, client: redis.Redis, retention_s: int) -> None:
-        self.redis = client
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
         self._scripts = Scripts(client, "cluster.runs")
-        self.retention_s = retention_s
 
     def step(self, name: str, run: str, others: Mapping[str, str] | None = None, **arguments: Any) -> Any:
         """The answer of a script that is about one run.
@@ -78,7 +77,7 @@ class Ledger:
 
     def create(
         self, run: str, job: str, version: str, options: Mapping[str, Any], submitter: str, label: str = "",
-        limits: Limits | None = None,
+        policy: RunPolicy | None = None,
     ) -> None:  # fmt: skip
         """Open a run; its state is "running" from now on.
 
@@ -89,31 +88,14 @@ class Ledger:
             options: All of them, with their values.
             submitter: Who it is.
             label: What a node must serve to do it, by default the job and its version.
-            limits: Of its chunks and folds; None: those of whoever publishes them.
+            policy: What its submitter has set for it; None: the defaults.
         """
-        now: Any = self.redis.time()
-        seconds, micros = now
-        fields: dict[Any, Any] = {
-            "job": job,
-            "version": version,
-            "label": label or str(Capability(job, version)),
-            "options": orjson.dumps(options),
-            "state": "running",
-            "submitter": submitter,
-            "started_at": f"{seconds}.{micros:06d}",
-            "chunks_published": 0,
-            "windows_published": 0,
-            **(limits._asdict() if limits else {}),
-        }
-        with self.redis.pipeline(transaction=True) as pipe:
-            pipe.hset(keys.run(run), mapping=fields)
-            pipe.expire(keys.run(run), self.retention_s)
-            pipe.xadd(keys.run(run, "events"), {"event": "begun", "node": submitter, "why": job})
-            pipe.expire(keys.run(run, "events"), self.retention_s)
-            pipe.zadd(keys.RUNS, {run: seconds + micros / 1e6})
-            pipe.expire(keys.RUNS, 2 * self.retention_s)
-            pipe.zremrangebyscore(keys.RUNS, "-inf", seconds - 2 * self.retention_s)
-            pipe.execute()
+        kept = (policy or RunPolicy())._asdict()
+        row = {"version": version, "label": label or str(Capability(job, version)), "options": orjson.dumps(options)}
+        self.step(
+            "create", run, {"runs": keys.RUNS}, job=job, submitter=submitter, retention_s=kept.pop("retention_s"),
+            fields=[word for pair in {**row, **kept}.items() for word in pair],
+        )  # fmt: skip
 
     def expect_items(self, run: str, items: int) -> None:
         """Enter how many items the run will have, as soon as that is known."""
@@ -125,21 +107,16 @@ class Ledger:
         Returns:
             Whether this call did it, and the state the run is in now ("unknown" for no such run).
         """
-        was_running, now = self.step(
-            "stop", run, state=state, error=error, fence=fence or "", retention_s=self.retention_s
-        )
+        was_running, now = self.step("stop", run, state=state, error=error, fence=fence or "")
         return bool(was_running), now.decode()
 
     def touch(self, run: str) -> None:
         """Keep the run from expiring."""
-        with self.redis.pipeline(transaction=False) as pipe:
-            for name in ("", *keys.OF_RUN):
-                pipe.expire(keys.run(run, name), self.retention_s)
-            pipe.execute()
+        self.step("touch", run)
 
     def forget_work(self, run: str) -> None:
         """Drop what a stopped run still had to do; its blobs are the caller's to drop before."""
-        with self.redis.pipeline(transaction=False) as pipe:
+        with self._redis.pipeline(transaction=False) as pipe:
             for window in self.open_windows(run):
                 pipe.unlink(keys.parts(run, window))
             for name in OF_WORK:
@@ -148,11 +125,8 @@ class Ledger:
 
     # A node's side
 
-    def claim(
-        self, run: str, chunks: Sequence[int], worker: Worker, *,
-        max_attempts: int, busy_s: float, label: str = "",
-    ) -> Claims:  # fmt: skip
-        """Start chunks.
+    def claim(self, run: str, chunks: Sequence[int], worker: Worker, label: str = "") -> Claims:
+        """Start chunks; not one whose attempts are used up: see its policy, ``MOST_KILLS`` and ``MOST_LOSSES``.
 
         Args:
             run: Their run.
@@ -160,41 +134,34 @@ class Ledger:
                 as it is not known which of them did that, all that were claimed with it are blamed.
             worker: Who starts them.
             label: By whose queue the message came, "" for any: it is left alone where the run has another one.
-            max_attempts: So many failed ones are allowed, besides ``MOST_KILLS`` and ``MOST_LOSSES``.
-            busy_s: A start that has not ended may be at work for so long.
         """
         answer = self.step(
-            "claim", run, node=worker.node, start=worker.start,
-            max_failed=max_attempts, max_killed=MOST_KILLS, max_lost=MOST_LOSSES, retention_s=self.retention_s,
-            label=label, busy_s=busy_s, chunks=chunks,
+            "claim", run, node=worker.node, start=worker.start, label=label,
+            max_killed=MOST_KILLS, max_lost=MOST_LOSSES, chunks=chunks,
         )  # fmt: skip
-        state = answer[0].decode()
-        if state != "ready":
-            return Claims(state)
-        job, version, options = _work(answer[1:4])
-        return Claims(state, job, version, options, dict(zip(chunks, map(_claim, answer[4:]), strict=True)))
+        state, *rest = answer
+        if state != b"ready":
+            return Claims(state.decode())
+        of = dict(zip(chunks, map(_claim, rest[4:]), strict=True))
+        return Claims(state.decode(), *_terms(rest), of)
 
     def entry(self, run: str, chunk: int) -> bytes | None:
         """What stands in the ledger of a chunk that is not settled."""
-        found: Any = self.redis.hget(keys.run(run, "chunks"), str(chunk))
+        found: Any = self._redis.hget(keys.run(run, "chunks"), str(chunk))
         return found if isinstance(found, bytes) else None
 
     def let_go(self, run: str, worker: Worker, *units: Unit) -> None:
         """Give up its claims of chunks or folds without an attempt; those of others stay."""
         if units:
-            self.step("let_go", run, start=worker.start, retention_s="", units=map(str, units))
+            self.step("let_go", run, start=worker.start, again=0, units=map(str, units))
 
     def refuse(self, run: str, chunks: Iterable[int], worker: Worker, why: str) -> bool:
-        """A node gives chunks back without an attempt, as it cannot do them; whether it says so for the first time."""
-        first = bool(self.redis.hsetnx(keys.run(run, "refusals"), worker.node, why))
-        if first:
-            with self.redis.pipeline(transaction=False) as pipe:
-                pipe.expire(keys.run(run, "refusals"), self.retention_s)
-                pipe.xadd(keys.run(run, "events"), {"event": "refused", "node": worker.node, "why": why})
-                pipe.expire(keys.run(run, "events"), self.retention_s)
-                pipe.execute()
-        self.step("let_go", run, start=worker.start, retention_s=self.retention_s, units=chunks)
-        return first
+        """A node gives chunks back without an attempt, as it cannot do them, whatever is in them.
+
+        Returns:
+            Whether it is this node's first refusal of the run, which the run's story tells of.
+        """
+        return bool(self.step("refuse", run, node=worker.node, start=worker.start, why=why, chunks=chunks))
 
     def end_attempt(self, run: str, unit: Unit, how: str, worker: Worker, why: str) -> Attempts | None:
         """Enter that an attempt gave nothing.
@@ -211,8 +178,7 @@ class Ledger:
             "lost") that worker had not begun it.
         """
         answer = self.step(
-            "end_attempt", run, unit=str(unit), how=how, start=worker.start, node=worker.node, why=why,
-            retention_s=self.retention_s,
+            "end_attempt", run, unit=str(unit), how=how, start=worker.start, node=worker.node, why=why
         )  # fmt: skip
         return Attempts(*answer[1:4]) if answer[0] == b"noted" else None
 
@@ -243,14 +209,13 @@ class Ledger:
         self, run: str, chunk: int, over: int | str, piece: bytes, event: str, worker: Worker, why: str
     ) -> int:  # fmt: skip
         now = self.step(
-            "enter_piece", run, chunk=chunk, over=over, piece=piece, event=event, node=worker.node, why=why,
-            retention_s=self.retention_s,
+            "enter_piece", run, chunk=chunk, over=over, piece=piece, event=event, node=worker.node, why=why
         )  # fmt: skip
         return int(now)
 
     def items_over(self, run: str, chunk: int) -> int | None:
         """How many items of a chunk are over that is done item by item; None of any other chunk."""
-        found: Any = self.redis.hget(keys.run(run, "pieces"), str(chunk))
+        found: Any = self._redis.hget(keys.run(run, "pieces"), str(chunk))
         return None if found is None else int(found)
 
     def pieces(self, run: str, chunk: int, items: int) -> list[Piece]:
@@ -259,7 +224,7 @@ class Ledger:
         Raises:
             wire.BadMessage: A piece is gone, or cannot be read.
         """
-        found: Any = self.redis.hmget(keys.run(run, "pieces"), [names.piece(chunk, item) for item in range(items)])
+        found: Any = self._redis.hmget(keys.run(run, "pieces"), [names.piece(chunk, item) for item in range(items)])
         return [Piece.unpack(piece or b"") for piece in found]
 
     def commit(self, run: str, done: Iterable[Done], worker: Worker) -> Committed:
@@ -280,33 +245,29 @@ class Ledger:
         given_up = Done(chunk, entry, failures=dict.fromkeys(entry.names, reason), why=reason)
         return self.commit(run, [given_up], worker)
 
-    def fold_inputs(
-        self, run: str, level: int, number: int, worker: Worker, *, max_attempts: int, busy_s: float
-    ) -> FoldInputs:
+    def fold_inputs(self, run: str, level: int, number: int, worker: Worker, label: str = "") -> FoldInputs:
         """Start a fold: what it joins, if all of it is there.
 
         Args:
             run: Its run.
             level: 0 for a window.
             number: Of the window, or of the family at its level.
-            worker: Who starts it.
-            max_attempts: As for ``claim``.
-            busy_s: A start that has not ended is waited for so long.
+            worker: Who starts it. Another one that has not ended is waited for as long as the run's policy allows.
+            label: As for ``claim``.
         """
         answer = self.step(
             "fold_inputs", run, {"parts": keys.parts(run, number if level == 0 else -1)},
-            level=level, number=number, fan_in=FAN_IN, start=worker.start, node=worker.node,
-            max_failed=max_attempts, max_killed=MOST_KILLS, max_lost=MOST_LOSSES, busy_s=busy_s,
-            retention_s=self.retention_s,
+            level=level, number=number, fan_in=FAN_IN, label=label, start=worker.start, node=worker.node,
+            max_killed=MOST_KILLS, max_lost=MOST_LOSSES,
         )  # fmt: skip
-        state = answer[0].decode()
-        if state == "exhausted":
-            return FoldInputs(state, Attempts(*answer[1:4]))
-        if state != "ready":
-            return FoldInputs(state)
-        names = [name.decode() for name in answer[5::3]]  # in the order of the input
-        entries, expected = (dict(zip(names, answer[at::3], strict=True)) for at in (6, 7))
-        return FoldInputs(state, Attempts(failed=answer[1]), *_work(answer[2:5]), entries, expected)
+        state, *rest = answer
+        if state == b"exhausted":
+            return FoldInputs(state.decode(), attempts=Attempts(*rest[:3]))
+        if state != b"ready":
+            return FoldInputs(state.decode())
+        names = [name.decode() for name in rest[5::3]]  # in the order of the input
+        entries, expected = (dict(zip(names, rest[at::3], strict=True)) for at in (6, 7))
+        return FoldInputs(state.decode(), *_terms(rest), Attempts(failed=rest[4]), entries, expected)
 
     def commit_fold(
         self, run: str, level: int, number: int, inputs: Collection[str], entry: bytes,
@@ -330,40 +291,50 @@ class Ledger:
         about = [word for one in unusable for word in (one.chunk, one.why, len(one.names), *one.names)]
         answer = self.step(
             "fold", run, {"parts": keys.parts(run, number if level == 0 else -1)},
-            level=level, number=number, entry=entry, fan_in=FAN_IN, retention_s=self.retention_s,
+            level=level, number=number, entry=entry, fan_in=FAN_IN,
             about=len(about), rest=[*about, *inputs],
         )  # fmt: skip
         return str(answer, "ascii")
 
     # For whoever asks
 
+    def row(self, run: str, *fields: str) -> RunRow | None:
+        """These fields of the run's row, and defaults for the others; None if it is gone.
+
+        Raises:
+            errors.RunFailed: What Redis holds is not what we write.
+        """
+        wanted = ("state", *fields)
+        found: Any = self._redis.hmget(keys.run(run), wanted)
+        return None if found[0] is None else _read(run, dict(zip(wanted, found, strict=True)))
+
+    def policy(self, run: str) -> RunPolicy:
+        """What the run's submitter has set for it."""
+        found: Any = self._redis.hmget(keys.run(run), RunPolicy._fields)
+        return RunPolicy.read(found)
+
     def report(self, run: str) -> dict[str, Any] | None:
         """What ``enter_report`` was given; None if there is none yet."""
-        found: Any = self.redis.hget(keys.run(run), "report")
-        return None if found is None else dict(orjson.loads(found))
+        row = self.row(run, "report")
+        return row.report if row else None
 
     def begin_report(self, run: str, owner: str) -> bool:
         """Whether this one is to make a model of the run's result; nobody else is within ``PUBLISHING_S``."""
-        return bool(self.redis.set(keys.run(run, "publishing"), owner, nx=True, ex=PUBLISHING_S))
+        return bool(self._redis.set(keys.run(run, "publishing"), owner, nx=True, ex=PUBLISHING_S))
 
     def give_up_report(self, run: str) -> None:
         """Whoever began has failed: another one may try."""
-        self.redis.delete(keys.run(run, "publishing"))
+        self._redis.delete(keys.run(run, "publishing"))
 
     def enter_report(self, run: str, report: Mapping[str, Any]) -> None:
         """Tell about the model that a run which is over has given."""
-        if self.redis.exists(keys.run(run)):
-            self.redis.hset(keys.run(run), "report", orjson.dumps(report))
+        if self._redis.exists(keys.run(run)):
+            self._redis.hset(keys.run(run), "report", orjson.dumps(report))
 
     def label(self, run: str) -> str:
         """What a node must serve to do the run; "" if it is gone."""
-        found: Any = self.redis.hget(keys.run(run), "label")
-        return (found or b"").decode()
-
-    def limits(self, run: str) -> Limits | None:
-        """The time limits that the run's submitter has set; None where they are unknown."""
-        found: Any = self.redis.hmget(keys.run(run), Limits._fields)
-        return Limits(*map(int, found)) if all(limit and limit.isdigit() for limit in found) else None
+        row = self.row(run, "label")
+        return row.label if row else ""
 
     def progress(self, run: str) -> Progress:
         """How far the run is.
@@ -371,14 +342,13 @@ class Ledger:
         Raises:
             errors.RunFailed: It is gone.
         """
-        names = ["state", *Progress._fields[1:-1], "chunks_total"]
-        found: Any = self.redis.hmget(keys.run(run), names)
-        if found[0] is None:
+        row = self.row(run, *Progress._fields[1:-1], "chunks_total")
+        if row is None:
             raise errors.RunFailed(f"the run {run} is gone from Redis (was it emptied or restarted?)")
-        chunks_published, chunks_settled, bytes_settled, complete, folded = (int(value or 0) for value in found[1:-1])
         return Progress(
-            found[0].decode(), chunks_published, chunks_settled, bytes_settled, complete, folded, bool(found[-1])
-        )
+            row.state, row.chunks_published, row.chunks_settled, row.bytes_settled, row.windows_complete,
+            row.windows_folded, split_ended=bool(row.chunks_total is not None),
+        )  # fmt: skip
 
     def status(self, run: str, *, failures: bool = True) -> Status:
         """All that is known of a run; without ``failures`` only their number.
@@ -387,7 +357,7 @@ class Ledger:
             errors.UnknownRun: There is no such run.
             errors.RunFailed: What Redis holds of it is not what we write.
         """
-        with self.redis.pipeline(transaction=False) as pipe:  # in a transaction a full Redis does not even read
+        with self._redis.pipeline(transaction=False) as pipe:  # in a transaction a full Redis does not even read
             pipe.hgetall(keys.run(run))
             pipe.time()
             pipe.hlen(keys.run(run, "failures"))
@@ -402,7 +372,7 @@ class Ledger:
         try:
             return from_ledger(
                 run,
-                _text(fields),
+                RunRow.read({name.decode(errors="replace"): value for name, value in fields.items()}),
                 _text(rest[0] if rest else {}),
                 {node: int(chunks) for node, chunks in _text(nodes).items()},
                 _text(refusals),
@@ -415,7 +385,7 @@ class Ledger:
 
     def events(self, run: str) -> list[Event]:
         """The story of a run, oldest first: its last two thousand changes."""
-        found: Any = self.redis.xrange(keys.run(run, "events"))
+        found: Any = self._redis.xrange(keys.run(run, "events"))
         return [Event.from_ledger(at.decode(), _text(fields)) for at, fields in found]
 
     def await_event(self, run: str, after: str, most_s: float) -> str:
@@ -426,7 +396,7 @@ class Ledger:
             after: What the call before gave; "" at first, which may return at once.
             most_s: In seconds.
         """
-        found: Any = self.redis.xread({keys.run(run, "events"): after or "0"}, count=1000, block=int(most_s * 1000))
+        found: Any = self._redis.xread({keys.run(run, "events"): after or "0"}, count=1000, block=int(most_s * 1000))
         if found:
             events = found[0][1] if isinstance(found, list) else next(iter(found.values()))[-1]
             return str(events[-1][0].decode())
@@ -435,7 +405,7 @@ class Ledger:
     def runs(self, most: int) -> list[Status]:
         """The latest runs, newest first, at most so many, without their failures."""
         found: list[Status] = []
-        names: Any = self.redis.zrevrange(keys.RUNS, 0, -1)
+        names: Any = self._redis.zrevrange(keys.RUNS, 0, -1)
         for name in _runs(names):
             if len(found) == most:
                 break
@@ -447,18 +417,18 @@ class Ledger:
 
     def unsettled(self, run: str) -> list[int]:
         """Chunks that are entered and not settled, in no order."""
-        names: Any = self.redis.hkeys(keys.run(run, "chunks"))
+        names: Any = self._redis.hkeys(keys.run(run, "chunks"))
         return list(map(int, names))
 
     def open_windows(self, run: str) -> dict[int, range]:
         """Windows that are entered and not folded, with their chunks."""
-        found: Any = self.redis.hgetall(keys.run(run, "windows"))
+        found: Any = self._redis.hgetall(keys.run(run, "windows"))
         rows = {int(window): names.BatchRow.parse(row.decode(errors="replace")) for window, row in found.items()}
         return {window: row.chunks for window, row in sorted(rows.items())}
 
     def running(self, run: str) -> list[Running]:
         """What nodes are working on. A lost node's chunks are among them until that is known."""
-        with self.redis.pipeline(transaction=False) as pipe:
+        with self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
             pipe.hgetall(keys.run(run, "claims"))
             (seconds, micros), claims = pipe.execute()
@@ -486,7 +456,7 @@ class Ledger:
         Raises:
             errors.RunFailed: Another thing is among them.
         """
-        found: Any = self.redis.hgetall(keys.run(run, "folds"))
+        found: Any = self._redis.hgetall(keys.run(run, "folds"))
         rows = []
         for name, entry in found.items():
             try:
@@ -497,36 +467,88 @@ class Ledger:
 
     def windows(self, run: str) -> int:
         """How many windows a run has in all; 0 as long as its input is being read."""
-        found: Any = self.redis.hget(keys.run(run), "windows_total")
-        return int(found or 0)
+        row = self.row(run, "windows_total")
+        return row.windows_total if row else 0
+
+    def count_unsettled(self, run: str) -> int:
+        """How many chunks are entered and not settled."""
+        found: Any = self._redis.hlen(keys.run(run, "chunks"))
+        return int(found)
+
+    def claimed(self, run: str) -> int:
+        """How many chunks and folds nodes work on."""
+        found: Any = self._redis.hlen(keys.run(run, "claims"))
+        return int(found)
+
+    def states(self, runs: Sequence[str]) -> list[str]:
+        """The state of each; "" for what is no run, or gone."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for run in runs:
+                pipe.hget(keys.run(run), "state")
+            found = pipe.execute(raise_on_error=False)
+        return [state.decode(errors="replace") if isinstance(state, bytes) else "" for state in found]
+
+    def outbox(self, run: str) -> list[bytes]:
+        """The run's messages that are not in the queue yet."""
+        found: Any = self._redis.lrange(keys.run(run, "outbox"), 0, -1)
+        return list(found)
+
+    def drop_outboxes(self, runs: Collection[str]) -> None:
+        """Forget the messages of these runs that are not in the queue yet."""
+        if runs:
+            self._redis.unlink(*(keys.run(run, "outbox") for run in runs))
+
+    def listed(self) -> list[str]:
+        """All runs that were opened, those that have expired among them; oldest first."""
+        found: Any = self._redis.zrange(keys.RUNS, 0, -1)
+        return [name.decode(errors="replace") for name in found]
+
+    def rows(self, runs: Sequence[str], *fields: str) -> tuple[float, dict[str, RunRow | None]]:
+        """The moment by Redis's clock in seconds since 1970, and these fields of the rows of some runs.
+
+        None stands for a run that has expired, or a row that is not ours.
+        """
+        wanted = ("state", "job", *fields)
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            for run in runs:
+                pipe.hmget(keys.run(run), wanted)
+            (seconds, micros), *rows = pipe.execute(raise_on_error=False)
+        read: dict[str, RunRow | None] = {}
+        for run, row in zip(runs, rows, strict=True):
+            read[run] = None
+            if not isinstance(row, Exception) and row[0] is not None and row[1] is not None:
+                with contextlib.suppress(errors.RunFailed):
+                    read[run] = _read(run, dict(zip(wanted, row, strict=True)))
+        return seconds + micros / 1e6, read
 
     # Housekeeping
 
     def expired(self) -> list[str]:
         """Runs that have expired here, and may have left blobs elsewhere; oldest first."""
-        names = _runs(self.redis.zrange(keys.RUNS, 0, -1))
-        with self.redis.pipeline(transaction=False) as pipe:
+        names = _runs(self._redis.zrange(keys.RUNS, 0, -1))
+        with self._redis.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.exists(keys.run(name))
             return [name for name, there in zip(names, pipe.execute(), strict=True) if not there]
 
     def now(self) -> datetime:
         """The moment, by Redis's clock."""
-        seconds, micros = self.redis.time()
+        seconds, micros = self._redis.time()
         return datetime.fromtimestamp(seconds + micros / 1e6, UTC)
 
     def forget(self, runs: Collection[str]) -> None:
         """Drop all that the ledger holds of these, whatever it is. One walk over the keys of this Redis."""
         if not runs:
             return
-        for key in self.redis.scan_iter(match=keys.run("*"), count=1000):
+        for key in self._redis.scan_iter(match=keys.run("*"), count=1000):
             if keys.run_of(key.decode()) in runs:
-                self.redis.unlink(key)
-        self.redis.zrem(keys.RUNS, *runs)  # last: a second call finds what this one left
+                self._redis.unlink(key)
+        self._redis.zrem(keys.RUNS, *runs)  # last: a second call finds what this one left
 
     def _done(self, run: str) -> dict[str, tuple[int, float]]:
         """Node -> how many chunks it committed, and the seconds it took for them."""
-        with self.redis.pipeline(transaction=False) as pipe:
+        with self._redis.pipeline(transaction=False) as pipe:
             pipe.hgetall(keys.run(run, "nodes"))
             pipe.hgetall(keys.run(run, "times"))
             chunks, times_us = (_text(row) for row in pipe.execute())
@@ -542,7 +564,7 @@ class Ledger:
             rows += [len(one.failures), *(word for pair in one.failures.items() for word in pair)]
         answer = self.step(
             "settle", run, {"parts": keys.parts(run, window)},
-            window=window, node=worker.node, retention_s=self.retention_s, rows=rows,
+            window=window, node=worker.node, rows=rows,
         )  # fmt: skip
         states = [word.decode() for word in answer]
         trigger: Trigger | None = None
@@ -554,10 +576,17 @@ class Ledger:
         return {one.chunk: state for one, state in zip(done, states, strict=True)}, trigger
 
 
-def _work(row: Sequence[bytes]) -> tuple[str, str, dict[str, Any]]:
-    """The job of a run, its version, and its options."""
-    job, version, options = row
-    return job.decode(), version.decode(), orjson.loads(options)
+def _read(run: str, given: Mapping[str, bytes | None]) -> RunRow:
+    try:
+        return RunRow.read(given)
+    except (ValueError, OverflowError) as error:
+        raise errors.RunFailed(f"what Redis holds of the run {run} cannot be read: {error}") from error
+
+
+def _terms(answer: Sequence[Any]) -> tuple[str, str, dict[str, Any], RunPolicy]:
+    """Job, version, options and policy, with which the answers of ``claim`` and ``fold_inputs`` begin."""
+    job, version, options, policy = answer[:4]
+    return (job or b"").decode(), (version or b"").decode(), orjson.loads(options or b"{}"), RunPolicy.read(policy)
 
 
 def _claim(answer: Sequence[Any]) -> Claim:

@@ -14,6 +14,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from cluster import blobs, errors, keys, wire
 from cluster.blobs import Ref
 from cluster.job import Job
+from cluster.ledger.row import RunPolicy
 from cluster.runs import Stores, parts
 from cluster.runs.records import (
     MOST_KILLS,
@@ -31,7 +32,6 @@ from cluster.settings import Settings
 from cluster.wire import ChunkEntry, MapMessage
 from splitters import Item
 
-MAX_RETRY_DELAY_S = 60.0
 ELSEWHERE_S = 1.0
 """A second copy that came to the node of the first goes back, for another one, and may come again after so long."""
 LONG_S = 1.0
@@ -65,11 +65,11 @@ class TryAgain(NamedTuple):
 
 def run(
     message: MapMessage, find: Find, stores: Stores, config: Settings, worker: Worker, label: str = "",
-    on_complete: Callable[[int, Trigger], None] = lambda batch, trigger: None, busy_s: float | None = None,
+    on_complete: Callable[[int, Trigger], None] = lambda batch, trigger: None,
 ) -> TryAgain | str:  # fmt: skip
     """Claim the chunks of a message; of each, fetch and verify its bytes and do it; commit their parts.
 
-    A chunk that raises is tried again, up to ``config.max_attempts`` times in all, then set aside with
+    A chunk that raises is tried again, up to the run's ``max_attempts`` times in all, then set aside with
     the reason; so is one whose attempts ended in other ways too often (see ``Ledger.claim``). One of several items is
     done item by item after the first attempt that raised, took too long or ended its process; then this holds of each
     item. So one bad item never fails its neighbours. Run twice, the first commit wins. Parts of several chunks are
@@ -80,12 +80,11 @@ def run(
         message: Names the chunks.
         find: Looks up the run's job on this machine. Where it is not there, the chunks are for other nodes.
         stores: The ledger and the blobs.
-        config: Limits of this node.
+        config: What the owner of this machine allows.
         worker: Who does it.
         label: By whose queue it came; chunks of a run of another one are left alone.
         on_complete: Called with the number of a batch that is complete with a chunk of these, and who starts to join
             its parts.
-        busy_s: How long another start of such a message may be at work; None: by our own limits.
 
     Returns:
         ``TryAgain``, or how it ended, for the log.
@@ -95,7 +94,7 @@ def run(
         errors.OtherProcess: This process cannot do it, another one of this node can.
     """
     return _Work(
-        message.run, find, stores, config, worker, label, on_complete, busy_s or config.chunk_s
+        message.run, find, stores, config, worker, label, on_complete
     ).do(message.chunks)  # fmt: skip
 
 
@@ -107,7 +106,7 @@ class _Work:
 
     def __init__(
         self, run: str, find: Find, stores: Stores, config: Settings, worker: Worker, label: str,
-        on_complete: Callable[[int, Trigger], None], busy_s: float,
+        on_complete: Callable[[int, Trigger], None],
     ) -> None:  # fmt: skip
         self._run = run
         self._find = find
@@ -116,7 +115,7 @@ class _Work:
         self._worker = worker
         self._label = label
         self._on_complete = on_complete
-        self._busy_s = busy_s
+        self._policy = RunPolicy()
         self._began = time.monotonic()
         self._begun = 0
         self._timed_out = False
@@ -147,10 +146,7 @@ class _Work:
         return "".join(how) if len(self._ended) == 1 else ", ".join(f"{number} {what}" for what, number in how.items())
 
     def _claim(self, chunks: Sequence[int]) -> Claims:
-        return self._stores.ledger.claim(
-            self._run, chunks, self._worker,
-            max_attempts=self._config.max_attempts, busy_s=self._busy_s, label=self._label,
-        )  # fmt: skip
+        return self._stores.ledger.claim(self._run, chunks, self._worker, self._label)
 
     def _is_over(self) -> bool:
         """Whether what is not begun by now is for others, so as not to wait here: the time limit is that of a chunk."""
@@ -158,6 +154,7 @@ class _Work:
 
     def _do_claimed(self, claims: Claims) -> None:
         """Do those that were claimed, and see to the others."""
+        self._policy = claims.policy
         claimed = {}
         for chunk, claim in claims.of.items():
             if claim.state == "claimed":
@@ -185,7 +182,7 @@ class _Work:
     def _prepare(self, claims: Claims, claimed: Mapping[int, Claim]) -> Mapping[str, Any] | None:
         """Find the job; its options as they are on this machine, None where these chunks cannot be done here."""
         ledger = self._stores.ledger
-        problem = over_time_limit(self._config, self._busy_s) or self._find_job(claims)
+        problem = over_time_limit(self._config, claims.policy) or self._find_job(claims)
         try:
             if not problem:
                 return self._stores.models.options(self._job, claims.options)
@@ -243,8 +240,7 @@ class _Work:
         self, chunk: int, entry: ChunkEntry, which: range, options: Mapping[str, Any], failed: int
     ) -> Piece:  # fmt: skip
         """Do some items of a chunk, at which so many attempts have failed."""
-        config = self._config
-        items, failures = self._fetch(chunk, entry, which, last_attempt=failed + 1 >= config.max_attempts)
+        items, failures = self._fetch(chunk, entry, which, last_attempt=failed + 1 >= self._policy.max_attempts)
         self._check_size(items, options)
         part = self._job.run_task(items, options)
         names = [entry.names[at] for at in which]
@@ -254,10 +250,10 @@ class _Work:
 
     def _place(self, value: Any, names: Sequence[str], entry: ChunkEntry) -> bytes:
         """The entry of a part, once it is sure that its readers will take it."""
-        packed = wire.pack(value, min(self._config.max_part_bytes, entry.part_bytes))
+        packed = wire.pack(value, min(self._policy.max_part_bytes, entry.part_bytes))
         _check(self._job, value, names)
         scope = keys.parts_scope(self._run, entry.window)
-        return parts.place(self._stores.blobs, scope, packed, self._config.inline_bytes)
+        return parts.place(self._stores.blobs, scope, packed, self._policy)
 
     def _do_rest(self, chunk: int, claim: Claim, entry: ChunkEntry, options: Mapping[str, Any]) -> bool:
         """Do the items of a chunk that are left, one by one; whether all are over now.
@@ -292,7 +288,7 @@ class _Work:
         if not any(piece.part for piece in pieces):
             return Piece(failures=failures)
         scope = keys.parts_scope(self._run, entry.window)
-        most = min(self._config.max_part_bytes, entry.part_bytes)
+        most = min(self._policy.max_part_bytes, entry.part_bytes)
         found = (parts.load(self._stores.blobs, scope, piece.part, most) for piece in pieces if piece.part)
         return Piece(self._place(self._job.run_aggregate(found, options), entry.names, entry), failures)
 
@@ -374,14 +370,13 @@ class _Work:
             return
         log.warning(
             "run %s, chunk %s, attempt %s of %s on %s failed: %s",
-            self._run, chunk, attempts.failed, self._config.max_attempts, self._worker.node, reason,
+            self._run, chunk, attempts.failed, self._policy.max_attempts, self._worker.node, reason,
             extra={"event": "failed", "run": self._run, "chunk": chunk},
         )  # fmt: skip
-        if attempts.failed >= self._config.max_attempts:
+        if attempts.failed >= self._policy.max_attempts:
             self._give_up(chunk, entry, self._over.get(chunk), reason)
         else:
-            delay_s = self._config.retry_delay_s * 2.0 ** max(0, attempts.failed - 1)
-            self._again[chunk] = min(MAX_RETRY_DELAY_S, delay_s), reason
+            self._again[chunk] = self._policy.delay_s(attempts.failed), reason
 
 
 def give_up_item(
@@ -432,12 +427,12 @@ def refuse(run: str, chunks: Collection[int], stores: Stores, worker: Worker, wh
         log.warning("run %s is refused by this node: %s", run, why, extra={"event": "refused", "run": run})
 
 
-def over_time_limit(config: Settings, limit_s: float) -> str:
-    """Why this node leaves a message to others whose work may take so long, grace included; or ""."""
-    most_s = config.max_time_limit_s
-    if most_s is None or limit_s - config.chunk_time_grace_s <= most_s:
+def over_time_limit(config: Settings, policy: RunPolicy) -> str:
+    """Why this node leaves a run to others whose chunks may take longer than its owner allows; or ""."""
+    most_s, allowed_s = config.max_time_limit_s, policy.soft_time_limit_s
+    if most_s is None or allowed_s <= most_s:
         return ""
-    return f"refuses chunks that may take over {most_s} s (CLUSTER_MAX_TIME_LIMIT_S); this run allows {limit_s:.0f} s"
+    return f"refuses chunks that may take over {most_s} s (CLUSTER_MAX_TIME_LIMIT_S); this run allows {allowed_s} s"
 
 
 def _check(job: Job, value: Any, names: Sequence[str]) -> None:

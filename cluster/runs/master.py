@@ -9,12 +9,12 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import kombu.exceptions
 import redis
 
-from cluster import catalog, errors, keys, placement
+from cluster import catalog, errors, placement
 from cluster.job import Job
 from cluster.runs import Stores, training
 from cluster.runs.supervise import Supervisor
@@ -29,7 +29,7 @@ LOOK_S = 1.0
 PUBLISHED_S = 10.0
 """A model that its run's own submitter has not published so long after the end is published by a master."""
 AGAIN_S = 60.0
-FIELDS = ("state", "job", "version", "lease_until_ms", "finished_at", "report")
+FIELDS = ("version", "lease_until_ms", "finished_at", "report")
 log = logging.getLogger(__name__)
 
 
@@ -91,20 +91,25 @@ class Master:
         """
         for run in [run for run, supervisor in self._supervisors.items() if supervisor.over]:
             self._supervisors.pop(run).__exit__()
-        now_s, rows = self._rows()
+        listed = self._stores.ledger.listed()
+        self._passed.intersection_update(listed)
+        looked_at = [run for run in listed if run not in self._passed and run not in self._supervisors]
+        now_s, rows = self._stores.ledger.rows(looked_at, *FIELDS)
         for run, row in rows.items():
-            job = catalog.jobs().get(row["job"])
-            if row["state"] == "running":
-                if job is None or job.version != row["version"]:
-                    named = f"{row['job']}, version {row['version']}" if row["version"] else row["job"]
+            job = catalog.jobs().get(row.job) if row else None
+            if row is None:
+                self._passed.add(run)  # no run of ours
+            elif row.state == "running":
+                if job is None or job.version != row.version:
+                    named = f"{row.job}, version {row.version}" if row.version else row.job
                     log.warning("run %s is of a job that is not installed here: %s", run, named, extra={"run": run})
                     self._passed.add(run)
-                elif float(row["lease_until_ms"] or 0) < now_s * 1000:
+                elif row.lease_until_ms < now_s * 1000:
                     supervisor = Supervisor(self._app, job, run, self._stores, self._owner, "supervisor")
                     self._supervisors[run] = supervisor.__enter__()
-            elif job is None or not job.trains or row["state"] != "done" or row["report"]:
+            elif job is None or not job.trains or row.state != "done" or row.report:
                 self._passed.add(run)
-            elif float(row["finished_at"] or 0) < now_s - PUBLISHED_S:
+            elif (row.finished_at or 0.0) < now_s - PUBLISHED_S:
                 self._passed.add(run)
                 self._publishing.submit(self._publish, job, run)
         for run in [run for run, moment in list(self._again.items()) if time.monotonic() > moment]:
@@ -155,23 +160,3 @@ class Master:
                         child.terminate()
                 else:
                     return child.returncode, said
-
-    def _rows(self) -> tuple[float, dict[str, dict[str, str]]]:
-        """The moment by Redis's clock, and of each run that is not passed or supervised here its ``FIELDS``."""
-        client = self._stores.ledger.redis
-        names: Any = client.zrange(keys.RUNS, 0, -1)
-        all_runs = [name.decode(errors="replace") for name in names]
-        self._passed.intersection_update(all_runs)
-        looked_at = [run for run in all_runs if run not in self._passed and run not in self._supervisors]
-        with client.pipeline(transaction=False) as pipe:
-            pipe.time()
-            for run in looked_at:
-                pipe.hmget(keys.run(run), FIELDS)
-            (seconds, micros), *rows = pipe.execute(raise_on_error=False)
-        found = {}
-        for run, row in zip(looked_at, rows, strict=True):
-            if isinstance(row, Exception) or row[0] is None or row[1] is None:
-                self._passed.add(run)  # no run of ours
-            else:
-                found[run] = {name: (value or b"").decode() for name, value in zip(FIELDS, row, strict=True)}
-        return seconds + micros / 1e6, found

@@ -14,6 +14,7 @@ import msgpack
 from cluster import blobs, errors, keys, wire
 from cluster.blobs import BlobStore, Ref
 from cluster.job import Job
+from cluster.ledger.row import RunPolicy
 from cluster.runs import FAN_IN, Stores
 
 INLINE, BLOB = b"i", b"b"
@@ -22,11 +23,11 @@ OVERHEAD_BYTES = 2**16
 """What packing may add to a value that cannot be compressed."""
 
 
-def place(store: BlobStore, scope: str, packed: bytes, inline_bytes: int) -> bytes:
-    """Store a packed part; gives its entry."""
-    if len(packed) <= inline_bytes:
+def place(store: BlobStore, scope: str, packed: bytes, policy: RunPolicy) -> bytes:
+    """Store a packed part of a run with this policy; gives its entry."""
+    if len(packed) <= policy.inline_bytes:
         return INLINE + packed
-    [ref] = store.put(scope, [packed])
+    [ref] = store.put(scope, [packed], policy.retention_s)
     address: bytes = msgpack.packb(ref)
     return BLOB + address
 
@@ -55,14 +56,16 @@ def size_bytes(entry: bytes) -> int:
     return _ref(entry).size_bytes if entry[:1] == BLOB else len(entry)
 
 
-def of_run(run: str, job: Job, stores: Stores, max_bytes: int) -> Iterator[Any]:
+def of_run(run: str, job: Job, stores: Stores) -> Iterator[Any]:
     """The parts that together are a finished run's result, one at a time, in the order of the input.
+
+    What a part may have is the run's policy, not this machine's.
 
     Raises:
         errors.RunFailed: Some are gone, are there twice, or are not what the job gives.
         errors.BlobError: The bytes of one are gone or wrong.
     """
-    folds = stores.ledger.folds(run)
+    folds, max_bytes = stores.ledger.folds(run), stores.ledger.policy(run).max_part_bytes
     windows = sum(FAN_IN**level for level, _, _ in folds)
     if windows != (total := stores.ledger.windows(run)):
         raise errors.RunFailed(f"the result of the run {run} is damaged: {windows} of its {total} windows are there")

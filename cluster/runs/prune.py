@@ -26,13 +26,12 @@ def prune(stores: Stores, runs: Sequence[Status]) -> list[Status]:
     Gives the runs it removed. Cut short, it is finished by a second call. Celery's counters of their chords
     are not ours to find; they expire within an hour.
     """
-    client = stores.ledger.redis
     over = [run for run in runs if _is_over(run.run, stores)]
     names = {*(run.run for run in over), *stores.ledger.expired()}
     for label in {run.label for run in over}:
-        queues.unsend(client, keys.queue(label), names)
-    queues.sweep(client, keys.queue("*@*"))
-    demand.read(client)
+        queues.unsend(stores, keys.queue(label), names)
+    queues.sweep(stores, keys.queue("*@*"))
+    demand.read(stores)
     stores.blobs.drop_below([keys.run_folder(name) for name in names])
     stores.ledger.forget(names)
     for run in over:

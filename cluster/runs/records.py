@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from cluster import wire
+from cluster.ledger.row import RunPolicy
 
 if TYPE_CHECKING:
     from cluster.wire import ChunkEntry
@@ -29,15 +30,6 @@ class Worker(NamedTuple):
 
     node: str
     start: str
-
-
-class Limits(NamedTuple):
-    """How long a message of a run may be worked on, in seconds."""
-
-    soft_time_limit: int
-    """Then it is interrupted."""
-    time_limit: int
-    """Then its process is ended."""
 
 
 class Attempts(NamedTuple):
@@ -104,8 +96,10 @@ class Claims(NamedTuple):
 
     state: str
     job: str = ""
+    """Of the run, as are the next three."""
     version: str = ""
     options: Mapping[str, Any] = {}
+    policy: RunPolicy = RunPolicy()
     of: Mapping[int, Claim] = {}
     """Chunk -> what is said of it."""
 
@@ -138,12 +132,13 @@ class FoldInputs(NamedTuple):
     """What a fold joins, if ``state`` is "ready"; ``fold_inputs.lua`` lists the others."""
 
     state: str
-    attempts: Attempts = Attempts()
-    """Of this fold so far; those that raised only, where it is ready."""
     job: str = ""
+    """Of the run, as are the next three."""
     version: str = ""
     options: Mapping[str, Any] = {}
-    """Those of the run."""
+    policy: RunPolicy = RunPolicy()
+    attempts: Attempts = Attempts()
+    """Of this fold so far; those that raised only, where it is ready."""
     entries: Mapping[str, bytes] = {}
     """Chunk (level 0) or "level:number" -> part entry, in the order of the input."""
     expected: Mapping[str, bytes] = {}

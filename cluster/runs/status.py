@@ -9,6 +9,8 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from cluster import names
+from cluster.ledger.row import RunRow
+from cluster.names import Capability
 
 State = Literal["running", "done", "failed", "cancelled"]
 
@@ -93,49 +95,42 @@ class Status(BaseModel):
 
 
 def from_ledger(
-    run: str, fields: Mapping[str, str], failures: Mapping[str, str], nodes: Mapping[str, int],
+    run: str, row: RunRow, failures: Mapping[str, str], nodes: Mapping[str, int],
     refusals: Mapping[str, str], *, failed: int, running: int, now_s: float,
 ) -> Status:  # fmt: skip
-    """Build it from the run's hash and its neighbours (see ``keys``)."""
-    import orjson
+    """Build it from the run's row and its neighbours (see ``keys``)."""
 
-    def number(name: str) -> int:
-        return int(fields.get(name, 0))
+    def moment(seconds: float | None) -> datetime | None:
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
-    def maybe(name: str) -> int | None:
-        return int(fields[name]) if fields.get(name) else None
-
-    def moment(name: str) -> datetime | None:
-        return datetime.fromtimestamp(float(fields[name]), UTC) if fields.get(name) else None
-
-    held = number("lease_until_ms") > now_s * 1000
+    held = row.lease_until_ms > now_s * 1000
     return Status.model_validate(
         {
             "run": run,
-            "job": fields["job"],
-            "version": fields.get("version", ""),
-            "label": fields.get("label") or ".".join(filter(None, (fields["job"], fields.get("version", "")))),
-            "state": fields["state"],
-            "items_total": maybe("items_total"),
-            "items_done": max(0, number("items_settled") - failed),
+            "job": row.job,
+            "version": row.version,
+            "label": row.label or str(Capability(row.job, row.version)),
+            "state": row.state,
+            "items_total": row.items_total,
+            "items_done": max(0, row.items_settled - failed),
             "items_failed": failed,
             "failures": [Failure(item=item, reason=failures[item]) for item in sorted(failures)],
-            "passed_over": orjson.loads(fields.get("passed_over") or "{}"),
-            "chunks_total": maybe("chunks_total"),
-            "chunks_published": number("chunks_published"),
-            "chunks_settled": number("chunks_settled"),
+            "passed_over": row.passed_over,
+            "chunks_total": row.chunks_total,
+            "chunks_published": row.chunks_published,
+            "chunks_settled": row.chunks_settled,
             "chunks_running": running,
-            "duplicates": number("duplicates"),
-            "retries": number("retries"),
+            "duplicates": row.duplicates,
+            "retries": row.retries,
             "nodes": dict(nodes),
             "refusals": dict(refusals),
-            "coordinator": fields.get("coordinator") if held else None,
-            "role": fields.get("role") if held else None,
-            "options": orjson.loads(fields["options"]),
-            "submitter": fields.get("submitter", ""),
-            "error": fields.get("error") or None,
-            "started_at": moment("started_at"),
-            "finished_at": moment("finished_at"),
-            "seconds": max(0.0, float(fields.get("finished_at") or now_s) - float(fields["started_at"])),
+            "coordinator": row.coordinator or None if held else None,
+            "role": row.role or None if held else None,
+            "options": row.options,
+            "submitter": row.submitter,
+            "error": row.error or None,
+            "started_at": moment(row.started_at),
+            "finished_at": moment(row.finished_at),
+            "seconds": max(0.0, (now_s if row.finished_at is None else row.finished_at) - (row.started_at or 0.0)),
         }
     )

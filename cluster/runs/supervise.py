@@ -67,8 +67,8 @@ class Supervisor:
         self._role = role
         self.label = stores.ledger.label(run) or job.label
         """What a node must serve to do the run."""
-        self.limits = stores.ledger.limits(run)
-        """How long its messages may be worked on."""
+        self.policy = stores.ledger.policy(run)
+        """What the run's submitter has set for it."""
         self.publishing = threading.Lock()
         """Held while messages are published: what is half published does not count as lost."""
         self.held: Lease | None = None
@@ -119,7 +119,7 @@ class Supervisor:
     def _demand(self) -> None:
         """Have nodes that can serve the run's label do so; again, as Redis may have lost it."""
         if self.label != self.job.label:
-            demand.enter(self._stores.ledger.redis, self.label, self._run)
+            demand.enter(self._stores.redis, self.label, self._run)
 
     def feed(self, lease: Lease) -> None:
         """Have the nodes get what the run has published, as far as its share of the slots goes.
@@ -181,13 +181,13 @@ class Supervisor:
         ledger = self._stores.ledger
         with contextlib.suppress(redis.RedisError, errors.RunFailed):
             if ledger.progress(self._run).state != "running":
-                queues.unsend(ledger.redis, keys.queue(self.label), {self._run})
+                queues.unsend(self._stores, keys.queue(self.label), {self._run})
 
     def _tick(self) -> None:
         progress = self._stores.ledger.progress(self._run)
         if progress.state != "running":
             raise errors.RunOver(progress.state)
-        delays.release(self._stores.ledger.redis)
+        delays.release(self._stores.redis)
         lease = self.lease()
         now = time.monotonic()
         if now - self._kept_at > KEEP_S:
@@ -225,7 +225,7 @@ class Supervisor:
                 if unsettled.isdisjoint(chunks)
             }
             queue = keys.queue(self.label)
-            ids = watch.messages(ledger.redis, self._run, queue, self._stores.nodes.starts())
+            ids = watch.messages(self._stores, self._run, queue)
             abouts = filter(None, map(TaskId.parse, ids))
             there = {unit for run, units in abouts if run == self._run for unit in units}
             lost = self._search.missing(wanted - there)
@@ -235,7 +235,7 @@ class Supervisor:
                     self._run, names.described(unit),
                     extra={"event": "published-again", "run": self._run, "chunk": str(unit)},
                 )  # fmt: skip
-                publish.publish_again(self._app, self.label, self._run, unit, self.limits)
+                publish.publish_again(self._app, self.label, self._run, unit, self.policy.limits)
         finally:
             self.publishing.release()
 
@@ -243,7 +243,7 @@ class Supervisor:
         """Begin a second time what would keep the run waiting, where nodes have nothing else to do."""
         ledger = self._stores.ledger
         running = ledger.running(self._run)
-        if not running or len(running) < ledger.redis.hlen(keys.run(self._run, "chunks")):  # some wait in the queue
+        if not running or len(running) < ledger.count_unsettled(self._run):  # some wait in the queue
             return
         free = {node.name: node for node in self._stores.nodes.nodes() if _has_room(node, self.label)}
         pace = ledger.pace(self._run)
@@ -258,7 +258,7 @@ class Supervisor:
                         self._run, chunk.chunk, chunk.worker.node, why,
                         extra={"event": "copied", "run": self._run, "chunk": chunk.chunk, "node": chunk.worker.node},
                     )  # fmt: skip
-                    publish.publish_chunk(self._app, self.label, self._run, chunk.chunk, self.limits)
+                    publish.publish_chunk(self._app, self.label, self._run, chunk.chunk, self.policy.limits)
                     room -= 1
 
 

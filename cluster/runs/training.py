@@ -59,7 +59,7 @@ def _make(job: Job, status: Status, stores: Stores, config: Settings, before: st
     if problem := job.why_unavailable(options):
         raise errors.JobUnavailable(f"this machine cannot make the model of the run {status.run}: {problem}")
     try:
-        return job.result(parts.of_run(status.run, job, stores, config.max_part_bytes), options)
+        return job.result(parts.of_run(status.run, job, stores), options)
     except OSError as error:  # the bundle was dropped while it was read
         raise errors.BlobMissing(str(error)) from error
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:

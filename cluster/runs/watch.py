@@ -147,7 +147,7 @@ class Watch:
         published = False
         with contextlib.suppress(errors.RunFailed):
             if run and self._ledger.progress(run).state == "running":
-                label, limits = self._ledger.label(run), self._ledger.limits(run)
+                label, limits = self._ledger.label(run), self._ledger.policy(run).limits
                 for unit in units:
                     publish.publish_again(self._app, label, run, unit, limits)
                 published = True
@@ -158,20 +158,20 @@ class Watch:
         )  # fmt: skip
 
 
-def messages(ledger_redis: redis.Redis, run: str, queue: str, starts: list[Start]) -> set[str]:
+def messages(stores: Stores, run: str, queue: str) -> set[str]:
     """The ids of all messages that are in the run's outbox, in the queue, delayed, or held by a node.
 
     A message may move from the outbox to the others, and between these, meanwhile; so the outbox is read first, and
     all but the nodes twice.
     """
-    with ledger_redis.pipeline(transaction=False) as pipe:
-        pipe.lrange(keys.run(run, "outbox"), 0, -1)
+    starts, outbox = stores.nodes.starts(), stores.ledger.outbox(run)
+    with stores.redis.pipeline(transaction=False) as pipe:
         pipe.zrange(keys.DELAYED, 0, -1)
         pipe.lrange(queue, 0, -1)
         for start in starts:
             pipe.hvals(keys.unacked(start.start))
         pipe.lrange(queue, 0, -1)
         pipe.zrange(keys.DELAYED, 0, -1)
-        outbox, first, *rows, last = pipe.execute()
+        first, *rows, last = pipe.execute()
     rows += [outbox, delays.messages(first), delays.messages(last)]
     return {task_id(message) for row in rows for message in row}

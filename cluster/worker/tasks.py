@@ -22,11 +22,12 @@ from celery.exceptions import Ignore, Reject, TimeLimitExceeded
 from pydantic import ValidationError
 
 from cluster import broker, catalog, errors, redis_client, runs
+from cluster.ledger.row import Limits
 from cluster.messaging import publish
 from cluster.names import Partial
 from cluster.nodes import identity
 from cluster.runs import fold, map_chunk
-from cluster.runs.records import Limits, Worker, as_reason
+from cluster.runs.records import Worker, as_reason
 from cluster.wire import AGGREGATE, MAP, FoldMessage, MapMessage
 
 if TYPE_CHECKING:
@@ -81,10 +82,6 @@ class Node:
         """The cluster's, connected on first use: each process of a pool has connections of its own."""
         return runs.connect(self.config)
 
-    def limit_s(self, limits: Limits | None) -> float:
-        """The time limit of a message with its grace, in seconds: that of its submitter, where it names one."""
-        return float(limits.time_limit if limits else self.config.chunk_s)
-
 
 def map_chunks(node: Node, message: MapMessage, came: Delivery) -> Again | str:
     """Do the chunks of a message and commit their parts. Run twice, the first commit of a chunk wins.
@@ -105,8 +102,7 @@ def map_chunks(node: Node, message: MapMessage, came: Delivery) -> Again | str:
             publish.start_aggregate(node.app, came.label, run, Partial(0, batch), came.limits)
 
     try:
-        limit_s = node.limit_s(came.limits)
-        ended = map_chunk.run(message, node.find, node.stores, node.config, came.worker, came.label, complete, limit_s)
+        ended = map_chunk.run(message, node.find, node.stores, node.config, came.worker, came.label, complete)
         if isinstance(ended, str):
             return ended
         for chunk in ended.apart:
@@ -117,7 +113,7 @@ def map_chunks(node: Node, message: MapMessage, came: Delivery) -> Again | str:
         # Ours, or a time limit that struck at a bad moment.
         log.exception("run %s, chunks %s", run, message.chunks, extra={"run": run})
         chunks_cut_short(node, message, "failed", as_reason(f"{type(error).__name__}: {error}"), came.worker)
-        return Again(node.config.retry_delay_s)
+        return Again(map_chunk.ELSEWHERE_S)
     return Again(ended.delay_s, MapMessage(run=run, chunks=list(ended.chunks)))
 
 
@@ -143,11 +139,11 @@ def chunks_timed_out(node: Node, message: MapMessage, why: str, worker: Worker) 
     over = ledger.items_over(run, chunk)
     ledger.let_go(run, worker, chunk)
     if map_chunk.give_up_item(run, chunk, node.stores, entry, over, why, worker):
-        publish.publish_chunk(node.app, ledger.label(run), run, chunk, ledger.limits(run))
+        publish.publish_chunk(node.app, ledger.label(run), run, chunk, ledger.policy(run).limits)
     else:
         ended = map_chunk.set_aside(run, chunk, node.stores, entry, why, worker)
         for batch in ended.complete:  # its chord does without a body, as a header failed
-            publish.start_aggregate(node.app, ledger.label(run), run, Partial(0, batch), ledger.limits(run))
+            publish.start_aggregate(node.app, ledger.label(run), run, Partial(0, batch), ledger.policy(run).limits)
 
 
 def aggregate(node: Node, message: FoldMessage, came: Delivery) -> Again | str:
@@ -163,11 +159,7 @@ def aggregate(node: Node, message: FoldMessage, came: Delivery) -> Again | str:
     """
     run, ledger = message.run, node.stores.ledger
     try:
-        limit_s = node.limit_s(came.limits)
-        if why := map_chunk.over_time_limit(node.config, limit_s):
-            ledger.refuse(run, [], came.worker, why)
-            return Again(map_chunk.ELSEWHERE_S)
-        ended = fold.run(message, node.find, node.stores, node.config, came.worker, limit_s)
+        ended = fold.run(message, node.find, node.stores, node.config, came.worker, came.label)
     except (errors.OtherProcess, *AWAY):
         raise
     except Exception as error:
@@ -175,9 +167,10 @@ def aggregate(node: Node, message: FoldMessage, came: Delivery) -> Again | str:
         attempts = ledger.end_attempt(run, fold.unit(message), "failed", came.worker, reason)
         if attempts is None:
             return "settled elsewhere"
-        if attempts.failed < node.config.max_attempts:
+        policy = ledger.policy(run)
+        if attempts.failed < policy.max_attempts:
             log.warning("run %s: %s; trying again", run, reason, extra={"run": run})
-            return Again(node.config.retry_delay_s)
+            return Again(policy.delay_s(attempts.failed))
         log.exception("run %s: %s", run, reason, extra={"event": "failed", "run": run})
         ledger.stop(run, "failed", reason)
         return "failed"
@@ -218,7 +211,7 @@ class _Task(Task, Generic[Message]):  # type: ignore[misc]
             ended = self.do(parsed, _delivery(self.request))
         except errors.OtherProcess as error:
             if not current_process().name.startswith("ForkPoolWorker"):  # in a pool of threads there is but one process
-                raise again(self, self.node.config.retry_delay_s) from error
+                raise again(self, map_chunk.ELSEWHERE_S) from error
             log.info("this process ends for another one: %s", error, extra={"event": "process-renewed"})
             os._exit(EX_RECYCLE)
         except AWAY as error:
@@ -256,7 +249,7 @@ class _Task(Task, Generic[Message]):  # type: ignore[misc]
         log.error("the message goes back to its queue: %s", error, extra={"event": "handed-back"})
         back: Exception = Reject(str(error), requeue=True)
         if isinstance(error, redis.ResponseError):  # it answers, so it can also take the message for later
-            back = again(self, self.node.config.retry_delay_s)
+            back = again(self, map_chunk.ELSEWHERE_S)
         return back
 
 

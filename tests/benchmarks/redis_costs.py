@@ -59,7 +59,7 @@ class Bench:
     """A cluster of so many nodes, and inputs of each size, to run chunks on."""
 
     def __init__(self, ground: Ground, inputs: Mapping[int, tuple[Path, Mapping[str, str]]]) -> None:
-        self.client = ground.stores.ledger.redis
+        self.client = ground.stores.redis
         self._ground = ground
         self._inputs = inputs
         self.idle = 0.0
@@ -121,7 +121,7 @@ def measure(folder: Path, nodes: int = NODES, chunks: int = 400) -> tuple[Costs,
 
 def _bytes(client: redis.Redis, count: int = 100) -> tuple[float, float]:
     """Processor seconds a byte costs on its way in and out, as the blob store moves it."""
-    store, data = RedisBlobs(client, 3600), bytes(MB)
+    store, data = RedisBlobs(client), bytes(MB)
     scopes = [f"cost/{number}" for number in range(count)]
     refs = store.put("cost/first", [data])
     for scope in scopes:  # so that Redis has the memory
@@ -138,7 +138,7 @@ def _bytes(client: redis.Redis, count: int = 100) -> tuple[float, float]:
 def _submitted(folder: Path, count: int = 50) -> float:
     """Processor seconds a byte costs its submitter: reading, its sha256, and sending it."""
     with RedisServer(folder / "sink") as server, redis.Redis.from_url(server.url) as client:
-        store = RedisBlobs(client, 3600)
+        store = RedisBlobs(client)
         path = sorted((folder / f"{MB}").iterdir())[0]
         before_s = time.process_time()
         for number in range(count):

@@ -37,7 +37,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def blobs(client: redis.Redis) -> BlobStore:
-    return RedisBlobs(client, 60)
+    return RedisBlobs(client)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def store(client: redis.Redis, blobs: BlobStore) -> Bundles:
 @pytest.mark.parametrize("kind", ["redis", "files"])
 def test_a_cluster_keeps_the(law: bundle_laws.Law, kind: str, client: redis.Redis, tmp_path: Path) -> None:
     (tmp_path / "place").mkdir()
-    store = RedisBlobs(client, 60) if kind == "redis" else FileBlobs(f"file://{tmp_path}/blobs")
+    store = RedisBlobs(client) if kind == "redis" else FileBlobs(f"file://{tmp_path}/blobs")
     law(RedisBundles(client, store), tmp_path / "place")
 
 
@@ -85,7 +85,7 @@ def test_a_push_whose_process_was_killed_leaves_only_what_expires(
 def test_a_push_whose_last_answer_is_lost_is_entered_once_and_whole(
     kind: str, client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = RedisBundles(client, RedisBlobs(client, 60) if kind == "redis" else FileBlobs(f"file://{tmp_path}/blobs"))
+    store = RedisBundles(client, RedisBlobs(client) if kind == "redis" else FileBlobs(f"file://{tmp_path}/blobs"))
     run = store._scripts
 
     def asked_again(script: str, names: dict[str, str], **given: Any) -> Any:
@@ -181,7 +181,7 @@ def pause(seconds):
     time.sleep(60)
 
 client = redis_client.connect(sys.argv[1])
-store = RedisBundles(client, RedisBlobs(client, 60))
+store = RedisBundles(client, RedisBlobs(client))
 Cache(Path(sys.argv[3]), 2**30).fetch(store.manifest(sys.argv[2]), store.read, pause)
 """
 
@@ -247,7 +247,7 @@ def test_a_node_reads_what_another_client_pushed(store: Bundles, redis_url: str,
     before = store.revision()
     store.push(name, model(), "anna")
     other = redis_client.connect(redis_url)
-    seen = RedisBundles(other, RedisBlobs(other, 60))
+    seen = RedisBundles(other, RedisBlobs(other))
     assert seen.revision() == before + 1
     [manifest] = [found for found in seen.current() if found.name == name]
     place = Cache(tmp_path, 2**30).fetch(manifest, seen.read)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cluster import catalog, celery_app, keys, settings
+from cluster.ledger.row import RunPolicy
 from cluster.messaging import publish
 from cluster.runs import Stores
 from cluster.runs.cancel import cancel
@@ -28,9 +29,9 @@ class Two:
     def __init__(self, redis_url: str, stores: Stores, run: str) -> None:
         self.run = run
         self.stores = stores
-        self._config = settings.load(broker_url=redis_url, inline_bytes=0)
+        self._config = settings.load(broker_url=redis_url)
         self._app = celery_app.build(self._config)
-        stores.ledger.create(run, "measure", "", {}, "one")
+        stores.ledger.create(run, "measure", "", {}, "one", policy=RunPolicy(inline_bytes=0))
 
     def who(self, owner: str) -> tuple[Supervisor, Coordinator]:
         job = catalog.get("measure")
@@ -43,7 +44,7 @@ class Two:
         supervisor, coordinator = self.who("another")
 
         def takes_over() -> bool:
-            self.stores.ledger.redis.hset(keys.run(self.run), "lease_until_ms", 1)
+            self.stores.redis.hset(keys.run(self.run), "lease_until_ms", 1)
             try:
                 coordinator._entered = coordinator._fenced(Lease.split)
             except Busy:  # the one, which does not sleep, has just kept it
@@ -61,7 +62,7 @@ def two(redis_url: str, stores: Stores, request: pytest.FixtureRequest) -> Itera
     two = Two(redis_url, stores, f"two-{time.monotonic_ns()}")
     yield two
     stores.ledger.stop(two.run, "cancelled", "by a test")
-    stores.ledger.redis.delete("cluster.measure")
+    stores.redis.delete("cluster.measure")
 
 
 def test_one_who_leaves_late_takes_no_input_along_that_is_the_others_by_then(two: Two) -> None:
@@ -73,7 +74,7 @@ def test_one_who_leaves_late_takes_no_input_along_that_is_the_others_by_then(two
     _, coordinator = two.who("one")
     with pytest.raises(SystemExit):
         coordinator.coordinate(read)
-    there = [two.stores.ledger.redis.exists(keys.blobs(keys.input_scope(two.run, at))) for at in range(8)]
+    there = [two.stores.redis.exists(keys.blobs(keys.input_scope(two.run, at))) for at in range(8)]
     assert sorted(two.stores.ledger.unsettled(two.run)) == list(range(8))
     assert there == [1] * 8
 
@@ -114,7 +115,7 @@ def test_a_window_is_published_as_soon_as_nothing_waits_for_the_nodes(two: Two) 
 
     def read() -> Iterator[Chunk]:
         yield from CHUNKS[:4]  # a window, and nodes begin all of it
-        two.stores.ledger.redis.hset(keys.run(two.run, "claims"), mapping={str(at): "1 start node" for at in range(4)})
+        two.stores.redis.hset(keys.run(two.run, "claims"), mapping={str(at): "1 start node" for at in range(4)})
         for chunk in CHUNKS[4:6]:
             time.sleep(2 * HUNGRY_S)
             yield chunk
@@ -135,17 +136,17 @@ def test_a_run_that_another_one_cancels_leaves_no_input_behind(two: Two) -> None
 
     _, coordinator = two.who("one")
     assert coordinator.coordinate(read) == "cancelled"
-    assert list(two.stores.ledger.redis.scan_iter(keys.blobs(f"runs/{two.run}/*"))) == []
+    assert list(two.stores.redis.scan_iter(keys.blobs(f"runs/{two.run}/*"))) == []
 
 
 def test_what_is_left_of_a_runs_messages_goes_when_it_is_over(two: Two) -> None:
-    client = two.stores.ledger.redis
+    client = two.stores.redis
     supervisor, _ = two.who("one")
     with supervisor:
         supervisor.lease()
         publish.publish_chunk(two._app, "measure", two.run, 0)
         assert client.llen("cluster.measure") == 1
         two.stores.ledger.stop(two.run, "failed", "by a node that could not join parts")
-        publish.publish_batch(two._app, "measure", two.run, 0, [range(1)])  # not heard of yet
+        publish.publish_batch(two._app, "measure", two.run, 0, [range(1)], RunPolicy())  # not heard of yet
     assert not client.llen("cluster.measure")
     assert not client.exists(keys.run(two.run, "outbox"))

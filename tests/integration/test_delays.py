@@ -15,10 +15,10 @@ from celery import Celery
 from celery.exceptions import Retry
 
 from cluster import celery_app, keys, settings
+from cluster.ledger.row import Limits, RunPolicy
 from cluster.messaging import publish
 from cluster.names import Partial
 from cluster.runs import Stores, delays, queues, watch
-from cluster.runs.records import Limits
 from cluster.wire import AGGREGATE, MAP, task_id
 from cluster.worker import tasks
 from tests.kit.waiting import wait_until
@@ -114,20 +114,20 @@ def test_forged_delays_hold_up_no_other(run: str, client: redis.Redis) -> None:
 def test_delayed_messages_are_neither_lost_nor_left(app: Celery, run: str, client: redis.Redis, stores: Stores) -> None:
     queue = f"cluster.test-{run}"
     fail_once(app, run, queue, 30)
-    assert f"{run}.0" in watch.messages(client, run, queue, stores.nodes.starts())
-    queues.unsend(client, queue, {run})
+    assert f"{run}.0" in watch.messages(stores, run, queue)
+    queues.unsend(stores, queue, {run})
     assert delayed(client, run) == []
 
 
 def test_what_others_publish_keeps_the_submitters_time_limits(
     app: Celery, run: str, client: redis.Redis, stores: Stores
 ) -> None:
-    stores.ledger.create(run, "measure", "", {}, "test", limits=Limits(5, 7))
+    stores.ledger.create(run, "measure", "", {}, "test", policy=RunPolicy(soft_time_limit_s=5, time_limit_s=7))
     label = f"measure@test-{run}"
-    publish.publish_again(app, label, run, 0, stores.ledger.limits(run))
-    publish.publish_again(app, label, run, Partial(0, 0), stores.ledger.limits(run))
+    publish.publish_again(app, label, run, 0, stores.ledger.policy(run).limits)
+    publish.publish_again(app, label, run, Partial(0, 0), stores.ledger.policy(run).limits)
     messages: Any = client.lrange(keys.queue(label), 0, -1)
     assert [orjson.loads(message)["headers"]["timelimit"] for message in messages] == [[7, 5], [7, 5]]
     client.delete(keys.queue(label))
-    client.hset(keys.run(run), "time_limit", "forged")
-    assert stores.ledger.limits(run) is None
+    client.hset(keys.run(run), "time_limit_s", "forged")
+    assert stores.ledger.policy(run).limits == Limits(5, RunPolicy().time_limit_s)

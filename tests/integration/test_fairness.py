@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from cluster import celery_app, keys, settings
+from cluster.ledger.row import RunPolicy
 from cluster.messaging import publish
 from cluster.names import Partial, TaskId
 from cluster.runs import Stores, delays
@@ -55,17 +56,17 @@ class Published:
         for first in range(0, chunks, span):
             last = min(first + span, chunks) - 1
             message = {"headers": {"id": f"{self.run}.{first}" + (f"-{last}" if last > first else "")}}
-            stores.ledger.redis.lpush(keys.run(self.run, "outbox"), json.dumps(message))
+            stores.redis.lpush(keys.run(self.run, "outbox"), json.dumps(message))
 
     def lose_coordinator(self) -> None:
         """It is gone for so long that what it told holds no more."""
         self.coordinated = False
-        self._stores.ledger.redis.hset(keys.run(self.run), "share_until_ms", 1)
-        self._stores.ledger.redis.zrem(keys.WAITING, self.run)
+        self._stores.redis.hset(keys.run(self.run), "share_until_ms", 1)
+        self._stores.redis.zrem(keys.WAITING, self.run)
 
     def begin(self, chunks: list[int]) -> list[Done]:
         """What a node hands in when it has done those that it may begin."""
-        claims = self._stores.ledger.claim(self.run, chunks, WORKER, max_attempts=1, busy_s=60).of
+        claims = self._stores.ledger.claim(self.run, chunks, WORKER).of
         return [
             Done(chunk, ChunkEntry.unpack(claim.entry), b"\0\xc0", {}, self.seconds) for chunk, claim in claims.items()
         ]
@@ -73,9 +74,9 @@ class Published:
 
 @pytest.fixture
 def shared(stores: Stores) -> Iterator[Stores]:
-    stores.ledger.redis.delete(QUEUE, keys.WAITING, keys.PAUSED)
+    stores.redis.delete(QUEUE, keys.WAITING, keys.PAUSED)
     yield stores
-    stores.ledger.redis.delete(QUEUE, keys.WAITING, keys.PAUSED)
+    stores.redis.delete(QUEUE, keys.WAITING, keys.PAUSED)
 
 
 def play(stores: Stores, runs: list[Published], slots: int, until_s: int, joins: Joins = NOBODY) -> dict[str, float]:
@@ -93,8 +94,8 @@ def play(stores: Stores, runs: list[Published], slots: int, until_s: int, joins:
     while events and events[0][0] < until_s:
         before_s, (now_s, _, event) = now_s, heapq.heappop(events)
         for run in runs:  # its clock is Redis's
-            if (due := stores.ledger.redis.hget(keys.run(run.run), "due_ms")) is not None:
-                stores.ledger.redis.hset(keys.run(run.run), "due_ms", int(due) - int(1000 * (now_s - before_s)))
+            if (due := stores.redis.hget(keys.run(run.run), "due_ms")) is not None:
+                stores.redis.hset(keys.run(run.run), "due_ms", int(due) - int(1000 * (now_s - before_s)))
         if isinstance(event, Published):
             runs.append(event)
         elif event != "look":
@@ -105,7 +106,7 @@ def play(stores: Stores, runs: list[Published], slots: int, until_s: int, joins:
             for run in filter(lambda run: run.coordinated, runs):
                 mine, all_slots = share([node(slots, "measure")], "measure", others.get(run.run, []))
                 others[run.run] = run.lease.feed(mine, all_slots)
-        while free and (message := stores.ledger.redis.rpop(QUEUE)):
+        while free and (message := stores.redis.rpop(QUEUE)):
             about = TaskId.parse(task_id(message))  # type: ignore[arg-type]
             assert about is not None
             run = next(run for run in runs if run.run == about.run)
@@ -136,7 +137,7 @@ def test_a_small_run_does_not_wait_for_a_large_one(slots: int, shared: Stores) -
     large, small = Published(shared, 600 * slots, 0.1, 5), Published(shared, 4, 0.1)
     play(shared, [large], slots, 30, {10.3: small})
     assert 10.3 < small.ended_s < 10.3 + 4
-    assert shared.ledger.redis.llen(QUEUE) <= 3 * slots
+    assert shared.redis.llen(QUEUE) <= 3 * slots
 
 
 def test_a_run_whose_chunks_take_long_has_all_slots_to_itself(shared: Stores) -> None:
@@ -162,15 +163,15 @@ def test_a_run_that_nobody_coordinates_leaves_others_their_share(shared: Stores)
 def test_what_is_published_before_the_coordinator_is_lost_is_done(shared: Stores, redis_url: str) -> None:
     run = Published(shared, 0, 1.0)
     with closing(celery_app.build(settings.load(broker_url=redis_url))) as app:
-        publish.publish_batch(app, "measure", run.run, 0, [range(2)])
-    assert shared.ledger.redis.llen(QUEUE) == 0
-    delays.release(shared.ledger.redis)
-    assert shared.ledger.redis.llen(QUEUE) == 1
+        publish.publish_batch(app, "measure", run.run, 0, [range(2)], RunPolicy())
+    assert shared.redis.llen(QUEUE) == 0
+    delays.release(shared.redis)
+    assert shared.redis.llen(QUEUE) == 1
 
 
 @pytest.mark.parametrize("joining", [False, True])
 def test_a_run_whose_coordinator_is_lost_in_a_pause_goes_on(joining: bool, shared: Stores) -> None:
-    redis, run = shared.ledger.redis, Published(shared, 5, 2.0)
+    redis, run = shared.redis, Published(shared, 5, 2.0)
     run.lease.feed(0.5, 1)
     for chunk in range(2):
         assert redis.rpop(QUEUE)
@@ -191,7 +192,7 @@ def test_a_run_whose_coordinator_is_lost_in_a_pause_goes_on(joining: bool, share
 
 
 def test_what_a_node_refuses_makes_room_for_nothing_else(shared: Stores) -> None:
-    redis, run = shared.ledger.redis, Published(shared, 20, 1.0)
+    redis, run = shared.redis, Published(shared, 20, 1.0)
     run.lease.feed(2, 2)
     for chunk in range(2):
         assert redis.rpop(QUEUE)
@@ -207,13 +208,13 @@ def test_messages_that_cannot_be_read_do_not_hold_up_a_run(shared: Stores) -> No
     run = Published(shared, 2, 1.0)
     outbox = keys.run(run.run, "outbox")
     for junk in ("", "[]", "7", '{"headers": 1}', '{"headers": {"id": "x.0-999"}}', "[" * 10_000):
-        shared.ledger.redis.rpush(outbox, junk)
+        shared.redis.rpush(outbox, junk)
     run.lease.feed(2, 2)
-    assert (shared.ledger.redis.llen(QUEUE), shared.ledger.redis.llen(outbox)) == (2, 0)
+    assert (shared.redis.llen(QUEUE), shared.redis.llen(outbox)) == (2, 0)
 
 
 def test_odd_values_in_shared_keys_hold_up_no_run(shared: Stores) -> None:
-    client, until_s = shared.ledger.redis, 10
+    client, until_s = shared.redis, 10
     run, alone = Published(shared, 4, 1.0), Published(shared, 4, 1.0)
     alone.lose_coordinator()
     for odd in (keys.WAITING, keys.PAUSED, keys.DELAYED):
@@ -226,10 +227,10 @@ def test_odd_values_in_shared_keys_hold_up_no_run(shared: Stores) -> None:
 
 def test_runs_forged_as_waiting_take_no_share_for_long(shared: Stores) -> None:
     run = Published(shared, 100, 1.0)
-    shared.ledger.redis.zadd(keys.WAITING, {f"forged-{at}": 1e15 for at in range(99)})
+    shared.redis.zadd(keys.WAITING, {f"forged-{at}": 1e15 for at in range(99)})
     shared.ledger.create("forged-0", "measure", "", {}, "test")
     assert run.lease.feed(2, 2) == []
-    assert shared.ledger.redis.zrange(keys.WAITING, 0, -1) == [run.run.encode()]
+    assert shared.redis.zrange(keys.WAITING, 0, -1) == [run.run.encode()]
 
 
 def test_parts_are_joined_before_further_chunks_are_begun(shared: Stores, redis_url: str) -> None:
@@ -237,7 +238,7 @@ def test_parts_are_joined_before_further_chunks_are_begun(shared: Stores, redis_
         for chunk in range(3):
             publish.publish_chunk(app, "measure", "measure-1", chunk)
         publish.start_aggregate(app, "measure", "measure-1", Partial(0, 0))
-    first: Any = shared.ledger.redis.rpop(QUEUE)
+    first: Any = shared.redis.rpop(QUEUE)
     assert task_id(first) == "measure-1.fold.0.0"
 
 
@@ -245,16 +246,18 @@ def test_messages_of_a_cancelled_run_go_with_it_wherever_they_are(shared: Stores
     run, other = Published(shared, 400, 1.0), Published(shared, 4, 1.0)
     for one in (run, other):
         one.lease.feed(4, 4)
-    assert shared.ledger.redis.llen(QUEUE) == 8
+    assert shared.redis.llen(QUEUE) == 8
     cancel(run.run, shared, "by another")
     with closing(celery_app.build(settings.load(broker_url=redis_url))) as app:
-        publish.publish_batch(app, "measure", run.run, 1, [range(1)])  # by a coordinator that has not heard of it
+        publish.publish_batch(
+            app, "measure", run.run, 1, [range(1)], RunPolicy()
+        )  # by a coordinator that has not heard of it
     run.lease.feed(2, 2)
-    waiting: Any = shared.ledger.redis.lrange(QUEUE, 0, -1)
+    waiting: Any = shared.redis.lrange(QUEUE, 0, -1)
     assert sorted(map(task_id, waiting)) == [f"{other.run}.{chunk}" for chunk in range(4)]
-    assert not list(shared.ledger.redis.scan_iter(keys.run(run.run, "outbox")))
-    assert not list(shared.ledger.redis.scan_iter(keys.run(run.run, "queued")))
-    assert shared.ledger.redis.zrange(keys.WAITING, 0, -1) == [other.run.encode()]
+    assert not list(shared.redis.scan_iter(keys.run(run.run, "outbox")))
+    assert not list(shared.redis.scan_iter(keys.run(run.run, "queued")))
+    assert shared.redis.zrange(keys.WAITING, 0, -1) == [other.run.encode()]
 
 
 @pytest.mark.slow
@@ -274,4 +277,4 @@ def test_a_small_run_overtakes_a_large_one_on_a_node(stores: Stores, redis_url: 
         assert time.monotonic() - began_s < 12  # 3 on a machine that does nothing else; 25 behind all the others
         large.send_signal(signal.SIGINT)
         large.communicate(timeout=20)
-        assert not stores.ledger.redis.llen(keys.queue("wait"))
+        assert not stores.redis.llen(keys.queue("wait"))

@@ -19,7 +19,7 @@ from cluster.runs import FAN_IN, Stores, fold, map_chunk
 from cluster.runs.records import MOST_KILLS
 from cluster.wire import FoldMessage, MapMessage
 from cluster.worker import tasks
-from tests.kit.played_run import CONFIG, JOB, Run, finding, on
+from tests.kit.played_run import CONFIG, JOB, POLICY, Run, finding, on
 
 
 def test_a_window_is_folded_once_and_only_when_all_of_it_is_there(stores: Stores) -> None:
@@ -64,27 +64,26 @@ def test_whatever_an_aggregator_raises_ends_the_run_with_a_reason(
     def aggregate(_: Iterable[Any]) -> Any:
         raise RuntimeError(f"odd \udcff {'x' * 1000}")
 
-    run = Run(stores)
+    run = Run(stores, policy=POLICY._replace(max_attempts=2))
     run.do(0, 1)
-    config = settings.load(broker_url=redis_url, max_attempts=2)
+    config = settings.load(broker_url=redis_url)
     with closing(celery_app.build(config)) as app:
         node = tasks.Node(app, config, finding(dataclasses.replace(JOB, aggregate=aggregate)))
         message, came = FoldMessage(run=run.run, level=0, number=0), tasks.Delivery("lengths", on("n1"))
-        assert tasks.aggregate(node, message, came) == tasks.Again(config.retry_delay_s)
+        assert tasks.aggregate(node, message, came) == tasks.Again(POLICY.retry_delay_s)
         assert tasks.aggregate(node, message, came) == "failed"
     assert run.status.state == "failed"
     assert run.status.error.startswith(r"joining parts failed: RuntimeError: odd \udcff xxx")
 
 
 def test_large_parts_go_through_the_store_and_leave_nothing_there(stores: Stores, client: redis.Redis) -> None:
-    config = CONFIG.model_copy(update={"inline_bytes": 0})
-    run = Run(stores, windows=FAN_IN, window_chunks=2)
+    run = Run(stores, windows=FAN_IN, window_chunks=2, policy=POLICY._replace(inline_bytes=0))
     for chunk in range(FAN_IN * 2):
-        map_chunk.run(MapMessage(run=run.run, chunks=[chunk]), finding(JOB), stores, config, on("n1"))
+        map_chunk.run(MapMessage(run=run.run, chunks=[chunk]), finding(JOB), stores, CONFIG, on("n1"))
     for window in range(FAN_IN):
-        ended = fold.run(FoldMessage(run=run.run, level=0, number=window), finding(JOB), stores, config, on("n1"))
+        ended = fold.run(FoldMessage(run=run.run, level=0, number=window), finding(JOB), stores, CONFIG, on("n1"))
     assert isinstance(ended, FoldMessage)
-    assert fold.run(ended, finding(JOB), stores, config, on("n1")) == "folded now"
+    assert fold.run(ended, finding(JOB), stores, CONFIG, on("n1")) == "folded now"
     assert [key.decode() for key in client.scan_iter(keys.blobs(f"runs/{run.run}/*"))] == [
         keys.blobs(keys.fold_scope(run.run, 1, 0))
     ]
@@ -96,7 +95,7 @@ def test_a_fold_under_way_is_not_begun_again_until_it_is_known_to_have_ended(sto
     run = Run(stores)
     run.do(0), run.do(1)
     for _ in range(MOST_KILLS):
-        found = stores.ledger.fold_inputs(run.run, 0, 0, on("n1"), max_attempts=3, busy_s=60)
+        found = stores.ledger.fold_inputs(run.run, 0, 0, on("n1"))
         assert found.state == "ready"
         assert run.fold(0, 0) == "busy"
         stores.ledger.end_attempt(run.run, Partial(0, 0), "killed", on("n1"), "signal 9")
@@ -128,8 +127,8 @@ def test_folds_of_which_one_was_forgotten_are_not_joined(stores: Stores) -> None
     for chunk in range(FAN_IN):
         run.do(chunk)
         run.fold(0, chunk)
-    inputs = stores.ledger.fold_inputs(run.run, 1, 0, on("n1"), max_attempts=3, busy_s=60)
-    stores.ledger.redis.hdel(keys.run(run.run, "folds"), "0:7")
+    inputs = stores.ledger.fold_inputs(run.run, 1, 0, on("n1"))
+    stores.redis.hdel(keys.run(run.run, "folds"), "0:7")
     assert stores.ledger.commit_fold(run.run, 1, 0, inputs.entries, b"i") == "folded"
     assert len(stores.ledger.folds(run.run)) == FAN_IN - 1
 
@@ -137,11 +136,11 @@ def test_folds_of_which_one_was_forgotten_are_not_joined(stores: Stores) -> None
 def test_a_window_that_has_other_chunks_by_now_is_not_folded(stores: Stores) -> None:
     run = Run(stores, window_chunks=3)
     run.do(0, 1, 2)
-    inputs = stores.ledger.fold_inputs(run.run, 0, 0, on("n1"), max_attempts=3, busy_s=60)
+    inputs = stores.ledger.fold_inputs(run.run, 0, 0, on("n1"))
     assert list(inputs.entries) == ["0", "1", "2"]
-    stores.ledger.redis.hset(keys.run(run.run, "windows"), "0", "0 2 chord")
+    stores.redis.hset(keys.run(run.run, "windows"), "0", "0 2 chord")
     assert stores.ledger.commit_fold(run.run, 0, 0, inputs.entries, b"i") == "folded"
-    stores.ledger.redis.hset(keys.run(run.run, "windows"), "0", "0 3 chord")
+    stores.redis.hset(keys.run(run.run, "windows"), "0", "0 3 chord")
     assert stores.ledger.commit_fold(run.run, 0, 0, inputs.entries, b"i") == "folded now"
 
 
@@ -188,24 +187,23 @@ def test_parts_nobody_can_join_are_left_out(stores: Stores, client: redis.Redis)
 
 
 def test_parts_whose_blobs_are_gone_are_missing_in_the_end(stores: Stores, client: redis.Redis) -> None:
-    config = CONFIG.model_copy(update={"inline_bytes": 0})
-    run = Run(stores)
+    run = Run(stores, policy=POLICY._replace(inline_bytes=0))
     for chunk in (0, 1):
-        map_chunk.run(MapMessage(run=run.run, chunks=[chunk]), finding(JOB), stores, config, on("n1"))
+        map_chunk.run(MapMessage(run=run.run, chunks=[chunk]), finding(JOB), stores, CONFIG, on("n1"))
     scope = keys.blobs(keys.parts_scope(run.run, 0))
     [gone, _] = client.hkeys(scope)
     client.hdel(scope, gone)
     message = FoldMessage(run=run.run, level=0, number=0)
-    for _ in range(CONFIG.max_attempts - 1):
+    for _ in range(POLICY.max_attempts - 1):
         with pytest.raises(errors.BlobMissing):
-            fold.run(message, finding(JOB), stores, config, on("n1"))
+            fold.run(message, finding(JOB), stores, CONFIG, on("n1"))
         stores.ledger.end_attempt(run.run, Partial(0, 0), "failed", on("n1"), "for this test")
-    assert fold.run(message, finding(JOB), stores, config, on("n1")) == "folded now"
+    assert fold.run(message, finding(JOB), stores, CONFIG, on("n1")) == "folded now"
     assert run.status.items_failed == 1
 
 
 def test_forged_folds_are_not_joined_and_named_by_the_result(stores: Stores, client: redis.Redis) -> None:
-    run = Run(stores, windows=FAN_IN, window_chunks=1)
+    run = Run(stores, windows=FAN_IN, window_chunks=1, policy=POLICY._replace(max_part_bytes=2**20))
     for chunk in range(FAN_IN):
         run.do(chunk)
         run.fold(0, chunk)
@@ -223,7 +221,7 @@ def test_folds_that_contradict_each_other_stay_unjoined(stores: Stores, client: 
         run.do(chunk)
         run.fold(0, chunk)
     client.hset(keys.run(run.run, "folds"), "0:7", b"i" + wire.pack({"item 6": "forged"}))
-    for _ in range(CONFIG.max_attempts - 1):  # it may be the node's fault
+    for _ in range(POLICY.max_attempts - 1):  # it may be the node's fault
         with pytest.raises(ValueError, match="item 6"):
             run.fold(1, 0)
         stores.ledger.end_attempt(run.run, Partial(1, 0), "failed", on("n1"), "cannot be joined")
@@ -260,8 +258,8 @@ def test_a_result_that_is_not_whole_is_an_error(damage: str, stores: Stores) -> 
     run.end_split(2, 2)
     folds = keys.run(run.run, "folds")
     if damage == "lost":
-        stores.ledger.redis.hdel(folds, "0:1")
+        stores.redis.hdel(folds, "0:1")
     else:
-        stores.ledger.redis.hset(folds, "1:0", b"i")
+        stores.redis.hset(folds, "1:0", b"i")
     with pytest.raises(errors.RunFailed, match=f"{1 if damage == 'lost' else FAN_IN + 2} of its 2 windows"):
         run.result()

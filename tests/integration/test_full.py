@@ -16,6 +16,7 @@ import redis
 from redis.exceptions import OutOfMemoryError
 
 from cluster import catalog, celery_app, keys, redis_client, runs, settings
+from cluster.ledger.row import RunPolicy
 from cluster.messaging import publish
 from tests.kit import faults
 from tests.kit.programs import RedisServer, Worker, admin, start_cluster
@@ -106,7 +107,8 @@ def test_an_acknowledgement_that_redis_does_not_hear_of_in_time_takes_no_slot_aw
 def test_what_is_published_while_redis_is_full_arrives_once(server: RedisServer, client: redis.Redis) -> None:
     fill(client)
     with closing(celery_app.build(settings.load(broker_url=server.url))) as app, ThreadPoolExecutor() as others:
-        publishing = others.submit(publish.publish_batch, app, "measure", "measure-1", 0, [range(1), range(1, 3)])
+        messages = [range(1), range(1, 3)]
+        publishing = others.submit(publish.publish_batch, app, "measure", "measure-1", 0, messages, RunPolicy())
         time.sleep(1.5)
         assert not publishing.done()
         client.unlink("junk")

@@ -19,7 +19,7 @@ from cluster.runs.records import Piece
 from cluster.wire import MapMessage
 from splitters import Chunk
 from tasks import Part
-from tests.kit.played_run import CONFIG, JOB, Run, finding, lengths, on
+from tests.kit.played_run import CONFIG, JOB, POLICY, Run, finding, lengths, on
 from tests.kit.programs import Worker, cluster
 
 BAD = "item 0.1"
@@ -76,7 +76,7 @@ def test_one_bad_item_costs_its_neighbours_nothing(
     assert failure.item == BAD
     assert ("item-by-item", "0") in run.events()
     assert ("set-aside", "0") in run.events()
-    assert not stores.ledger.redis.exists(keys.run(run.run, "pieces"))
+    assert not stores.redis.exists(keys.run(run.run, "pieces"))
 
 
 @pytest.mark.parametrize("bad", ["item 0.0", "item 0.3"])
@@ -88,10 +88,9 @@ def test_the_first_or_last_item_may_be_the_bad_one(bad: str, stores: Stores, cal
 
 
 def test_one_attempt_allowed_still_spares_the_neighbours(stores: Stores, calls: Counter[str]) -> None:
-    config = CONFIG.model_copy(update={"max_attempts": 1})
-    run = Run(stores, window_chunks=1, items=3)
+    run = Run(stores, window_chunks=1, items=3, policy=POLICY._replace(max_attempts=1))
     message, bad = MapMessage(run=run.run, chunks=[0]), job(calls, lambda: RuntimeError("odd"))
-    assert map_chunk.run(message, finding(bad), stores, config, on("n1")) == "settled now"
+    assert map_chunk.run(message, finding(bad), stores, CONFIG, on("n1")) == "settled now"
     assert [failure.item for failure in run.status.failures] == [BAD]
     assert calls[BAD] == 2
 
@@ -116,12 +115,11 @@ def test_an_item_out_of_time_is_first_in_the_next_message(
 def test_pieces_go_through_the_store_where_they_are_large(
     stores: Stores, client: redis.Redis, calls: Counter[str]
 ) -> None:
-    config = CONFIG.model_copy(update={"inline_bytes": 0})
-    run = Run(stores, window_chunks=1, items=3)
+    run = Run(stores, window_chunks=1, items=3, policy=POLICY._replace(inline_bytes=0))
     run.claims([0], "n1")
     stores.ledger.end_attempt(run.run, 0, "killed", on("n1"), "signal 9")
     message = MapMessage(run=run.run, chunks=[0])
-    assert map_chunk.run(message, finding(JOB), stores, config, on("n1")) == "settled now"
+    assert map_chunk.run(message, finding(JOB), stores, CONFIG, on("n1")) == "settled now"
     run.end_split(1, 1)
     run.fold(0, 0)
     assert len(run.result()) == 3

@@ -86,7 +86,7 @@ def row(client: redis.Redis, label: str) -> bool:
 def test_demand_that_redis_has_lost_is_entered_again(
     redis_url: str, stores: Stores, source: Path, tmp_path: Path
 ) -> None:
-    client = stores.ledger.redis
+    client = stores.redis
     with start_cluster("submit", "--job", "picky", "--tool", "plane", source, "--broker", redis_url) as waiting:
         wait_until("it is needed", lambda: published(stores, 12) and row(client, "picky@plane;firm"))
         client.delete(keys.DEMAND)
@@ -97,7 +97,7 @@ def test_demand_that_redis_has_lost_is_entered_again(
 
 
 def test_a_cancelled_run_leaves_no_queue_that_nobody_serves(redis_url: str, stores: Stores, source: Path) -> None:
-    client, queue = stores.ledger.redis, keys.queue("picky@chisel;firm")
+    client, queue = stores.redis, keys.queue("picky@chisel;firm")
     with start_cluster("submit", "--job", "picky", "--tool", "chisel", source, "--broker", redis_url) as waiting:
         wait_until("it waits", lambda: published(stores, 12) and client.llen(queue))
         waiting.send_signal(signal.SIGINT)
@@ -110,10 +110,10 @@ def test_a_chunk_that_came_by_another_queue_is_left_to_those_who_can_do_it(
 ) -> None:
     with start_cluster("submit", "--job", "picky", "--tool", "file", source, "--broker", redis_url) as waiting:
         queue = keys.queue("picky@file;firm")
-        wait_until("it waits", lambda: published(stores, 12) and stores.ledger.redis.llen(queue))
+        wait_until("it waits", lambda: published(stores, 12) and stores.redis.llen(queue))
         admin(redis_url).rename(queue, keys.queue("picky"))  # as somebody who knows no labels might send it
         with node("bare", redis_url, tmp_path, ""):
-            wait_until("they are taken", lambda: not stores.ledger.redis.llen(keys.queue("picky")))
+            wait_until("they are taken", lambda: not stores.redis.llen(keys.queue("picky")))
             with node("late", redis_url, tmp_path, "file"):
                 out, err = waiting.communicate(timeout=40)
     assert waiting.returncode == 0, err
@@ -142,13 +142,13 @@ def run() -> str:
 @pytest.fixture
 def kept(stores: Stores, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Keeper:
     monkeypatch.setenv("CLUSTER_TEST_TOOLS", "saw")
-    stores.ledger.redis.delete(keys.DEMAND)
+    stores.redis.delete(keys.DEMAND)
     impatient = runs.connect(settings.load(broker_url=redis_url, cache_dir=tmp_path), patient=False)
     return Keeper(impatient, [PICKY], {})
 
 
 def test_a_label_is_served_as_long_as_a_run_that_needs_it(kept: Keeper, stores: Stores, run: str) -> None:
-    client = stores.ledger.redis
+    client = stores.redis
     stores.ledger.create(run, "picky", "", {"tool": "saw"}, "test", "picky@saw;firm")
     demand.enter(client, "picky@saw;firm", run)
     demand.enter(client, "picky@axe;firm", run)
@@ -189,8 +189,8 @@ def test_a_node_that_cannot_keep_a_bundle_says_where(redis_url: str, bundle: str
 def test_labels_that_make_no_sense_are_answered_and_harm_nothing(kept: Keeper, stores: Stores, run: str) -> None:
     stores.ledger.create(run, "picky", "", {}, "test")
     for label in ("picky@saw", "other@saw", "@", "picky@%ff%00"):
-        demand.enter(stores.ledger.redis, label, run)
-    stores.ledger.redis.zadd(keys.DEMAND, {b"\xff\xfe": 1, b"no-space": 1})
+        demand.enter(stores.redis, label, run)
+    stores.redis.zadd(keys.DEMAND, {b"\xff\xfe": 1, b"no-space": 1})
     kept.look()
     assert not kept.found.serves
     assert "no label" in kept.found.missing["picky@saw"]

@@ -21,18 +21,18 @@ from cluster.wire import ChunkEntry, MapMessage
 from splitters import Chunk
 from tasks import Part
 from tests.kit import blob_laws
-from tests.kit.played_run import CONFIG, JOB, Run, finding, lacking, on
+from tests.kit.played_run import CONFIG, JOB, POLICY, Run, finding, lacking, on
 from tests.kit.programs import admin
 from tests.kit.waiting import wait_until
 
 
 @pytest.mark.parametrize("law", blob_laws.LAWS, ids=lambda law: law.__name__)
 def test_the_store_in_redis_keeps_the(law: blob_laws.Law, client: redis.Redis) -> None:
-    law(RedisBlobs(client, 60))
+    law(RedisBlobs(client))
 
 
 def test_blobs_expire(client: redis.Redis) -> None:
-    RedisBlobs(client, 60).put("runs/expire/in/0", [b"x"])
+    RedisBlobs(client).put("runs/expire/in/0", [b"x"], keep_s=60)
     ttl: Any = client.ttl(keys.blobs("runs/expire/in/0"))
     assert 0 < ttl <= 60
 
@@ -50,7 +50,7 @@ def test_of_two_nodes_on_the_same_chunk_the_first_commit_wins(stores: Stores) ->
     run = Run(stores)
     entry = ChunkEntry.unpack(run.claim(0, "slow").entry)
     assert run.do(0, node="fast") == "settled now"
-    late = parts.place(stores.blobs, "unused", b"\0\x80", 100)
+    late = parts.place(stores.blobs, "unused", b"\0\x80", POLICY)
     committed = stores.ledger.commit(run.run, [Done(0, entry, late, {"item 0": "late"})], on("slow"))
     assert committed == ({0: "settled"}, {})
     assert run.status.nodes == {"worker@fast": 1}
@@ -105,9 +105,9 @@ def test_a_slow_node_may_do_a_chunk_itself_once_it_cannot_be_at_it_any_more(stor
     run.claim(0, "slow")
     run.lease.copy(0, "worker@slow", "it is slow")
     claims = keys.run(run.run, "claims")
-    claim: Any = stores.ledger.redis.hget(claims, "0")
+    claim: Any = stores.redis.hget(claims, "0")
     since_ms, _, who = claim.decode().partition(" ")
-    stores.ledger.redis.hset(claims, "0", f"{int(since_ms) - 61_000} {who}")
+    stores.redis.hset(claims, "0", f"{int(since_ms) - 61_000} {who}")
     assert run.claim(0, "slow").state == "claimed"
 
 
@@ -115,7 +115,7 @@ def test_a_chunk_is_settled_in_the_window_in_which_it_stands_now(stores: Stores)
     """Redis lost its last moments, and the windows were entered anew, with other chunks."""
     run = Run(stores, windows=2, window_chunks=2)
     entry = run.upload(2, 0)
-    place = parts.place(stores.blobs, "unused", b"\x80", 100)
+    place = parts.place(stores.blobs, "unused", b"\x80", POLICY)
     assert stores.ledger.commit(run.run, [Done(2, entry, place)], on("n1")).states == {2: "unknown"}
     gone = entry.model_copy(update={"window": 7})
     assert stores.ledger.commit(run.run, [Done(2, gone, place)], on("n1")).states == {2: "unknown"}
@@ -127,23 +127,22 @@ def test_a_chunk_is_settled_in_the_window_in_which_it_stands_now(stores: Stores)
 
 @pytest.mark.parametrize("state", ["cancelled", "failed"])
 def test_a_large_part_that_comes_after_the_end_of_a_run_does_not_stay(state: str, stores: Stores) -> None:
-    run = Run(stores)
+    run = Run(stores, policy=POLICY._replace(inline_bytes=0))
 
     def late(chunk: Chunk) -> Part[dict[str, str]]:
         cancel(run.run, stores, "by a test", state)
         return Part({chunk[0].name: "too late"})
 
     job = Job(name="lengths", about="", split=JOB.split, task=late, aggregate=JOB.aggregate)
-    config = CONFIG.model_copy(update={"inline_bytes": 0})
-    assert map_chunk.run(MapMessage(run=run.run, chunks=[0]), finding(job), stores, config, on("n1")) == state
-    assert list(stores.ledger.redis.scan_iter(keys.blobs(f"runs/{run.run}/*"))) == []
+    assert map_chunk.run(MapMessage(run=run.run, chunks=[0]), finding(job), stores, CONFIG, on("n1")) == state
+    assert list(stores.redis.scan_iter(keys.blobs(f"runs/{run.run}/*"))) == []
 
 
 def test_of_two_coordinators_one_has_the_lease_and_the_other_changes_nothing(stores: Stores) -> None:
     run = Run(stores)
     with pytest.raises(Busy, match="test"):
         Lease.take(stores.ledger, run.run, "master", "supervisor")
-    stores.ledger.redis.hset(keys.run(run.run), "lease_until_ms", 0)
+    stores.redis.hset(keys.run(run.run), "lease_until_ms", 0)
     master = Lease.take(stores.ledger, run.run, "master", "supervisor")
     assert (run.lease.fence, master.fence) == ("1 test", "2 master")
     assert not run.lease.keep()
@@ -180,7 +179,7 @@ def test_a_window_entered_twice_stands_there_once(stores: Stores) -> None:
 def test_a_lease_is_known_by_its_owner_too_where_redis_forgot_that_its_number_was_given(stores: Stores) -> None:
     run = Run(stores)
     one = run.lease
-    stores.ledger.redis.hset(keys.run(run.run), mapping={"leases": 0, "lease_until_ms": 0})
+    stores.redis.hset(keys.run(run.run), mapping={"leases": 0, "lease_until_ms": 0})
     two = Lease.take(stores.ledger, run.run, "another", "splitter")
     assert two.fence.split()[0] == one.fence.split()[0] == "1"
     assert two.keep()
@@ -250,7 +249,7 @@ def test_a_cancelled_run_takes_nothing_more_and_drops_its_input(stores: Stores, 
 def test_every_key_of_a_run_expires(stores: Stores, client: redis.Redis) -> None:
     run = Run(stores, fail="broken")
     run.do(0)
-    for _ in range(CONFIG.max_attempts):
+    for _ in range(POLICY.max_attempts):
         run.do(1)
     stores.ledger.refuse(run.run, [0], on("old"), "a test")
     ttls = {key: client.ttl(key) for key in client.scan_iter(f"*{run.run}*")}

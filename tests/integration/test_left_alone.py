@@ -62,7 +62,7 @@ def test_a_master_publishes_a_model_although_it_works_with_the_packages_of_anoth
         run = begun.stdout.strip()
         assert cluster("result", run, "--wait", "--broker", redis_url).returncode == 0
     stores.models.bundles.remove(name)
-    stores.ledger.redis.hdel(keys.run(run), "report")  # as if its submitter had died before it could tell
+    stores.redis.hdel(keys.run(run), "report")  # as if its submitter had died before it could tell
     monkeypatch.setattr(requirements, "_active", [tmp_path / "packages of another"])
     config = settings.load(broker_url=redis_url)
     with closing(celery_app.build(config)) as app:

@@ -12,7 +12,7 @@ from cluster.job import Option
 from cluster.runs import Stores, fold, map_chunk
 from cluster.runs.records import MOST_KILLS, Attempts
 from cluster.wire import FoldMessage, MapMessage
-from tests.kit.played_run import CONFIG, JOB, Run, finding, lacking, lengths, on
+from tests.kit.played_run import CONFIG, JOB, POLICY, Run, finding, lacking, lengths, on
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def test_what_ended_a_process_is_done_by_itself_so_that_its_neighbours_are_not_b
     for chunk in range(3):
         stores.ledger.end_attempt(run.run, chunk, "killed", on("n1"), "signal 9")
     attempts = {chunk: run.claim(chunk, "n1").attempts for chunk in range(3)}
-    assert stores.ledger.redis.hgetall(keys.run(run.run, "attempts")) == {
+    assert stores.redis.hgetall(keys.run(run.run, "attempts")) == {
         b"0": b"0 1 0",
         b"1": b"0 2 0",
         b"2": b"0 1 0",
@@ -112,7 +112,7 @@ def test_what_a_long_chunk_would_keep_waiting_is_left_to_others(
 def test_bytes_that_stand_in_the_ledger_are_verified_as_well(data: list[bytes], stores: Stores) -> None:
     run = Run(stores)
     entry = run.upload(1, 0).model_copy(update={"data": data})
-    stores.ledger.redis.hset(keys.run(run.run, "chunks"), "1", entry.pack())
+    stores.redis.hset(keys.run(run.run, "chunks"), "1", entry.pack())
     ended = run.do(1)
     if data == [b"x"]:
         assert ended == "settled now"
@@ -199,7 +199,7 @@ def test_a_part_with_other_names_is_a_failed_attempt(stores: Stores) -> None:
 def test_a_part_over_what_its_job_allows_is_set_aside(stores: Stores) -> None:
     run = Run(stores)
     entry = run.upload(0, 0).model_copy(update={"part_bytes": 5})
-    stores.ledger.redis.hset(keys.run(run.run, "chunks"), "0", entry.pack())
+    stores.redis.hset(keys.run(run.run, "chunks"), "0", entry.pack())
     assert run.do(0) == "set aside (settled now)"
     assert "the limit is 5" in run.status.failures[0].reason
 
@@ -212,18 +212,19 @@ def test_a_damaged_chunk_entry_is_set_aside_by_its_number(stores: Stores, client
 
 
 def test_a_time_limit_over_the_owners_is_left_to_others(stores: Stores) -> None:
-    config = CONFIG.model_copy(update={"max_time_limit_s": 100, "chunk_time_grace_s": 30})
-    run = Run(stores)
+    config = CONFIG.model_copy(update={"max_time_limit_s": 100})
+    run = Run(stores, policy=POLICY._replace(soft_time_limit_s=101, time_limit_s=131))
     message = MapMessage(run=run.run, chunks=[0])
-    ended = map_chunk.run(message, finding(JOB), stores, config, on("small"), busy_s=131)
+    ended = map_chunk.run(message, finding(JOB), stores, config, on("small"))
     assert isinstance(ended, map_chunk.TryAgain)
     assert (ended.delay_s, ended.chunks) == (map_chunk.ELSEWHERE_S, (0,))
     assert run.status.refusals == {
-        "worker@small": "refuses chunks that may take over 100 s (CLUSTER_MAX_TIME_LIMIT_S); this run allows 131 s"
+        "worker@small": "refuses chunks that may take over 100 s (CLUSTER_MAX_TIME_LIMIT_S); this run allows 101 s"
     }
     assert run.events()[-1] == ("refused", "")
     assert (run.status.retries, stores.ledger.running(run.run)) == (0, [])
-    assert map_chunk.run(message, finding(JOB), stores, config, on("small"), busy_s=130) == "settled now"
+    able = CONFIG.model_copy(update={"max_time_limit_s": 101})
+    assert map_chunk.run(message, finding(JOB), stores, able, on("small")) == "settled now"
 
 
 @pytest.mark.parametrize(("asked", "refuses"), [(64, True), (3, True), (2, False)])

@@ -160,7 +160,7 @@ def test_a_bundle_that_was_tampered_with_is_never_used(
 ) -> None:
     ref = push(stores, name, "red")
     scope = keys.blobs(stores.models.manifest(ref).scope)
-    client = stores.ledger.redis
+    client = stores.redis
     found: Any = client.hgetall(scope)
     [(field, data)] = found.items()
     client.hset(scope, field, bytes([data[0] ^ 1]) + data[1:])
@@ -300,7 +300,7 @@ def test_what_a_run_has_trained_before_does_not_come_back(
         train(redis_url, source, name)
         run = stores.ledger.runs(1)[0].run
         train(redis_url, source, name)
-        stores.ledger.redis.hdel(keys.run(run), "report")  # as if its submitter had died before it could tell
+        stores.redis.hdel(keys.run(run), "report")  # as if its submitter had died before it could tell
         told = json.loads(cluster("result", run, "--broker", redis_url).stdout)
         assert (told["model"], told["new"], told["current"]) == (f"{name}:1", False, f"{name}:2")
 
@@ -310,7 +310,7 @@ def trained_and_not_told(redis_url: str, stores: Stores, source: Path, name: str
     with node("one", redis_url, tmp_path):
         train(redis_url, source, name)
     status = stores.ledger.runs(1)[0]
-    stores.ledger.redis.hdel(keys.run(status.run), "report")
+    stores.redis.hdel(keys.run(status.run), "report")
     return status
 
 
@@ -389,7 +389,7 @@ def half_made(stores: Stores, name: str) -> None:
     run = f"tag-train-{secrets.token_hex(4)}"
     stores.ledger.create(run, "tag-train", TAG_TRAIN.version, {"model": name}, "test")
     Lease.take(stores.ledger, run, "test", "splitter").end_split(Split(), {}, 0)
-    stores.ledger.redis.hset(keys.run(run), "finished_at", 1)
+    stores.redis.hset(keys.run(run), "finished_at", 1)
     assert stores.ledger.status(run).state == "done"
     assert stores.ledger.begin_report(run, "another one")
 

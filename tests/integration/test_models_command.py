@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cluster import catalog, errors, redis_client
+from cluster import catalog, errors, redis_client, runs, settings
 from cluster.bundles.content import Content
 from cluster.bundles.local import FolderBundles
 from cluster.cli import models
@@ -167,9 +167,9 @@ def test_a_run_whose_bundle_is_removed_does_not_wait_for_it(redis_url: str, sour
     assert cluster("models", "push", name, tmp_path / "tags", "--job", "tagged", "--broker", redis_url).returncode == 0
     arguments = ("submit", "--job", "tagged", source, "--model", name, "--broker", redis_url)
     with start_cluster(*arguments) as waiting:
-        client = redis_client.connect(redis_url)
+        stores = runs.connect(settings.load(broker_url=redis_url))
         first = ModelRef(name, 1)
-        in_use = wait_until("the run waits", lambda: set(demand.in_use(client, first)) - {demand.BEING_SUBMITTED})
+        in_use = wait_until("the run waits", lambda: set(demand.in_use(stores, first)) - {demand.BEING_SUBMITTED})
         removed = cluster("models", "remove", name, "--force", "--broker", redis_url)
         assert f"{in_use.pop()}: failed, as {name}:1 is removed" in removed.stderr
         _, err = waiting.communicate(timeout=30)

@@ -41,19 +41,19 @@ def app(broker: str) -> Iterator[Celery]:
 def published(app: Celery, stores: Stores, run: str = "measure-1") -> dict[str, Any]:
     """A message of ours, taken from its queue again."""
     publish.publish_chunk(app, "measure", run, 0)
-    taken: Any = stores.ledger.redis.rpop(QUEUE)
+    taken: Any = stores.redis.rpop(QUEUE)
     found: dict[str, Any] = json.loads(taken)
     return found
 
 
 def hold(stores: Stores, start: str, raw: Any, tag: str = "tag") -> None:
     """Note a message as held by a start of a node."""
-    stores.ledger.redis.hset(keys.unacked(start), tag, raw if isinstance(raw, bytes) else json.dumps(raw))
-    stores.ledger.redis.zadd(keys.unacked(start) + ":index", {tag: time.time()})
+    stores.redis.hset(keys.unacked(start), tag, raw if isinstance(raw, bytes) else json.dumps(raw))
+    stores.redis.zadd(keys.unacked(start) + ":index", {tag: time.time()})
 
 
 def test_odd_messages_of_any_kind_end_no_worker(broker: str, tmp_path: Path, app: Celery, stores: Stores) -> None:
-    client, good = stores.ledger.redis, published(app, stores)
+    client, good = stores.redis, published(app, stores)
     nested = base64.b64encode(b"[" * 30_000).decode()
     odd = [
         b"[" * 200_000,
@@ -94,13 +94,13 @@ def test_odd_replies_hold_up_nobody_who_asks(app: Celery, stores: Stores) -> Non
     name, refused = f"asker{messages.REPLIES}", Connected.refused
     with app.connection_for_write() as connection:
         connection.SimpleQueue(name).put({"one@test": {"ok": "pong"}})
-        stores.ledger.redis.rpush(name, b"[" * 200_000, json.dumps(published(app, stores)))
+        stores.redis.rpush(name, b"[" * 200_000, json.dumps(published(app, stores)))
         assert connection.SimpleQueue(name, no_ack=True).get(timeout=5).payload == {"one@test": {"ok": "pong"}}
     assert Connected.refused == refused + 2
 
 
 def test_a_message_with_which_two_nodes_were_lost_goes_to_no_third(app: Celery, stores: Stores) -> None:
-    client = stores.ledger.redis
+    client = stores.redis
     note = [published(app, stores), "", QUEUE]
     hold(stores, "first", note)
     assert nodes.restore(app, "first") == []
@@ -115,7 +115,7 @@ def test_a_worker_that_an_error_ends_leaves_its_messages_to_the_watch(
     app: Celery, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its own putting back would count no loss, and the message end one worker after another."""
-    client = stores.ledger.redis
+    client = stores.redis
     publish.publish_chunk(app, "measure", "measure-1", 0)
     with app.connection_for_write(transport_options=nodes._holding(app.conf, "ending")) as connection:
         connection.SimpleQueue(QUEUE).get(timeout=5)
@@ -147,7 +147,7 @@ def test_a_run_outlives_two_nodes_that_are_lost_with_its_chunk(broker: str, tmp_
 
 
 def test_what_a_living_node_puts_back_does_not_count_as_lost(app: Celery, stores: Stores) -> None:
-    client = stores.ledger.redis
+    client = stores.redis
     note: list[Any] = [published(app, stores), "", QUEUE]
     for _ in range(3):
         hold(stores, "alive", note)
@@ -159,7 +159,7 @@ def test_what_a_living_node_puts_back_does_not_count_as_lost(app: Celery, stores
 
 
 def test_odd_words_beside_the_messages_hold_up_nobody(app: Celery, stores: Stores) -> None:
-    client = stores.ledger.redis
+    client = stores.redis
     for key in (keys.REVISION, keys.LOSSES):
         client.set(key, "many")
     client.hset(keys.STARTS, b"\xff", b"\xff")
@@ -178,7 +178,7 @@ def test_odd_words_beside_the_messages_hold_up_nobody(app: Celery, stores: Store
 def test_a_dropped_message_of_a_running_run_is_published_anew(
     app: Celery, stores: Stores, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client = stores.ledger.redis
+    client = stores.redis
     stores.ledger.create("measure-1", "measure", "", {}, "test")
     for run in ("measure-1", "measure-none"):
         odd = published(app, stores, run)

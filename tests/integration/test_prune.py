@@ -160,7 +160,7 @@ def test_no_key_of_an_abandoned_run_lives_for_ever(broker: str, client: redis.Re
     stores = runs.connect(settings.load(broker_url=broker))
     run = opened(stores)
     worker = records.Worker("n1", "start")
-    stores.ledger.claim(run, [0], worker, max_attempts=3, busy_s=60)
+    stores.ledger.claim(run, [0], worker)
     stores.ledger.end_attempt(run, 0, "failed", worker, "test")
     # What a node does that has not heard that the run is gone.
     stores.ledger.end_attempt("gone", 0, "failed", worker, "test")

@@ -96,10 +96,10 @@ def test_a_message_that_was_popped_and_not_recorded_is_published_again(
     queue = keys.queue("measure")
     with start_cluster("submit", "--job", "measure", source, "--broker", broker) as submit:
         run = wait_until("all is published", lambda: published(stores, 4))
-        wait_until("one is in the queue", lambda: stores.ledger.redis.llen(queue))
-        stores.ledger.redis.rpop(queue)
+        wait_until("one is in the queue", lambda: stores.redis.llen(queue))
+        stores.redis.rpop(queue)
         for _ in range(lost - 1):
-            stores.ledger.redis.rpop(keys.run(run, "outbox"))
+            stores.redis.rpop(keys.run(run, "outbox"))
         with Worker("late", broker, tmp_path, "-c", "2"):
             out, err = submit.communicate(timeout=60)
     assert submit.returncode == 0, err
@@ -128,13 +128,13 @@ def test_tiny_chunks_travel_together_and_a_bad_one_harms_no_other(
     [failure] = found.failures
     assert (failure.item, found.chunks_settled) == ("100.txt", 400)
     assert "process was ended 3 times" in failure.reason
-    answer = job.result(parts.of_run(run, job, stores, config.max_part_bytes), options)
+    answer = job.result(parts.of_run(run, job, stores), options)
     assert answer == {path.name: str(path.stat().st_size) for path in source.iterdir() if path.name != "100.txt"}
     assert told["total"]["cluster.measure"] < 200, worker.text()
 
 
 def test_who_died_while_he_gave_back_what_a_node_held_holds_up_nobody(broker: str, stores: Stores) -> None:
-    client, queue = stores.ledger.redis, keys.queue("measure")
+    client, queue = stores.redis, keys.queue("measure")
     with closing(celery_app.build(settings.load(broker_url=broker))) as app:
         publish.publish_chunk(app, "measure", "measure-1", 0)
         taken: Any = client.rpop(queue)
@@ -151,7 +151,7 @@ def test_a_message_whose_note_came_late_goes_back_although_its_node_lives(
 ) -> None:
     """The node gave up the connection while it noted what it had taken; Redis got the note afterwards."""
     source = texts(tmp_path / "in", 12)
-    client, queue = stores.ledger.redis, keys.queue("measure")
+    client, queue = stores.redis, keys.queue("measure")
     with Worker("alive", broker, tmp_path, "-c", "1"):
         [start] = wait_until("the node is known", stores.nodes.starts)
         short = ("--chunk-size", "1", "--seconds", "0.2")  # so that some of them wait in the queue
@@ -237,7 +237,7 @@ def test_a_master_takes_a_run_whose_submitter_is_gone_and_loses_nothing(
         Worker("b", broker, tmp_path, "-c", "1"),
         start_cluster("master", "--broker", broker) as master,
     ):
-        wait_until("the master is at work", lambda: stores.ledger.redis.exists(keys.WATCHER))
+        wait_until("the master is at work", lambda: stores.redis.exists(keys.WATCHER))
         with start_cluster("submit", "--job", "measure", "--seconds", "1", source, "--broker", broker) as submit:
             run = wait_until("all is published", lambda: published(stores, 24))
             wait_until("it is being worked on", lambda: begun(stores))
@@ -259,7 +259,7 @@ def test_a_master_takes_a_run_whose_submitter_is_gone_and_loses_nothing(
 def test_a_stopped_master_asks_the_nodes_to_stop_first(broker: str, tmp_path: Path, stores: Stores) -> None:
     with Worker("a", broker, tmp_path, "-c", "1") as worker:
         with start_cluster("master", "--shutdown-nodes", "--broker", broker) as master:
-            wait_until("it watches the nodes", lambda: stores.ledger.redis.exists(keys.WATCHER))
+            wait_until("it watches the nodes", lambda: stores.redis.exists(keys.WATCHER))
             master.send_signal(signal.SIGTERM)
             _, err = master.communicate(timeout=30)
         assert master.returncode == 0, err
@@ -445,7 +445,7 @@ def test_what_redis_has_forgotten_is_entered_and_done_again(
         run = opened.start(job, options)
         assert opened.coordinate(job, run, Given(job, [source], options), wait) == "done"
         assert remembered == ["used"]
-        parts_of = parts.of_run(run, job, stores, config.max_part_bytes)
+        parts_of = parts.of_run(run, job, stores)
         assert job.result(parts_of, options) == job.run_locally(source)
     found = stores.ledger.status(run)
     assert sum(found.nodes.values()) == found.chunks_settled == found.chunks_total == found.items_done == 40

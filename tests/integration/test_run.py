@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cluster import catalog, celery_app, errors, runs, settings
+from cluster.ledger.row import RunPolicy
 from cluster.messaging import publish
 from cluster.names import Partial
 from cluster.runs import Stores
@@ -259,8 +260,8 @@ def test_messages_replayed_by_hand_change_nothing(broker: str, tmp_path: Path) -
         arguments = ("submit", "--job", "measure", *held.options, held.source, "--broker", broker)
         with start_cluster(*arguments) as submit:
             run = wait_until("the run is published", lambda: published(stores, 8))
-            publish.publish_batch(app, "measure", run, 0, [range(at, at + 1) for at in range(4)])
-            publish.publish_batch(app, "measure", run, 1, [range(4, 8)])
+            publish.publish_batch(app, "measure", run, 0, [range(at, at + 1) for at in range(4)], RunPolicy())
+            publish.publish_batch(app, "measure", run, 1, [range(4, 8)], RunPolicy())
             publish.start_aggregate(app, "measure", run, Partial(0, 0))
             held.let_go()
             out, err = submit.communicate(timeout=60)

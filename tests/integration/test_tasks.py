@@ -16,6 +16,7 @@ import pytest
 from aggregators import by_name
 from cluster import blobs, catalog, celery_app, keys, settings
 from cluster.job import Job, Option
+from cluster.ledger.row import RunPolicy
 from cluster.messaging import publish
 from cluster.names import Partial
 from cluster.runs import Stores, parts
@@ -23,7 +24,7 @@ from cluster.runs.lease import Lease, Split
 from cluster.runs.records import Trigger
 from cluster.wire import AGGREGATE, MAP, ChunkEntry, FoldMessage, MapMessage
 from cluster.worker.tasks import Again, Delivery, Node, aggregate, map_chunks
-from tests.kit.played_run import CONFIG, JOB, Run, finding, lacking, on
+from tests.kit.played_run import CONFIG, JOB, POLICY, Run, finding, lacking, on
 from tests.kit.programs import Worker, emptied
 from tests.kit.waiting import wait_until
 
@@ -85,7 +86,7 @@ def test_what_goes_wrong_around_the_chunks_is_a_failed_attempt(stores: Stores, m
     here, _ = node(stores)
     monkeypatch.setattr(publish, "start_aggregate", lambda *arguments: 1 / 0)
     run.do(0)
-    assert map_chunks(here, MapMessage(run=run.run, chunks=[1]), ALONE) == Again(CONFIG.retry_delay_s)
+    assert map_chunks(here, MapMessage(run=run.run, chunks=[1]), ALONE) == Again(POLICY.retry_delay_s)
     assert run.status.chunks_settled == 2  # what is committed counts
 
 
@@ -112,7 +113,7 @@ def test_an_aggregator_gets_the_options_it_names(stores: Stores) -> None:
     map_chunks(here, MapMessage(run=run.run, chunks=[0, 1]), IN_CHORD)
     assert aggregate(here, FoldMessage(run=run.run, level=0, number=0), ALONE) == "folded now"
     run.end_split(2, 1)
-    assert list(parts.of_run(run.run, job, stores, 2**20)) == [{"item 0": "#0", "item 1": "#1"}]
+    assert list(parts.of_run(run.run, job, stores)) == [{"item 0": "#0", "item 1": "#1"}]
 
 
 @pytest.mark.parametrize("trigger", ["chord", "ledger"])
@@ -124,8 +125,8 @@ def test_both_triggers_bring_a_batch_to_its_end(trigger: Trigger, broker: str, t
         ref = blobs.address(b"x")
         chunks = [ChunkEntry(names=[f"{at}"], refs=[ref], last=[True], window=0, data=[b"x"]) for at in range(3)]
         lease.open_window(Split(), chunks, {}, 0, trigger)
-        publish.publish_batch(app, "measure", run, 0, [range(1), range(1, 3)], None, trigger)
-    queued: Any = stores.ledger.redis.lrange(keys.run(run, "outbox"), 0, -1)
+        publish.publish_batch(app, "measure", run, 0, [range(1), range(1, 3)], RunPolicy(), trigger)
+    queued: Any = stores.redis.lrange(keys.run(run, "outbox"), 0, -1)
     for message in map(json.loads, queued):
         embedded = json.loads(base64.b64decode(message["body"]))[2]
         assert message["headers"]["task"] == MAP
@@ -144,7 +145,7 @@ def test_joining_that_is_started_again_goes_in_front(broker: str) -> None:
     with closing(celery_app.build(settings.load(broker_url=broker))) as app:
         publish.publish_chunk(app, "measure.2@x", "measure-1", 0)
         publish.start_aggregate(app, "measure.2@x", "measure-1", Partial(0, 3))
-    queued: Any = stores.ledger.redis.lrange(keys.queue("measure.2@x"), 0, -1)
+    queued: Any = stores.redis.lrange(keys.queue("measure.2@x"), 0, -1)
     first, last = (json.loads(message)["headers"] for message in reversed(queued))
     assert (first["id"], first["task"]) == ("measure-1.fold.0.3", AGGREGATE)
     assert (last["id"], last["task"]) == ("measure-1.0", MAP)

@@ -20,5 +20,5 @@ def published(stores: Stores, chunks: int) -> str:
 
 def no_message_is_left(stores: Stores, run: str) -> bool:
     """Whether none of a run of the job ``measure`` is in its outbox or queue, or held by a node."""
-    ids = watch.messages(stores.ledger.redis, run, keys.queue("measure"), stores.nodes.starts())
+    ids = watch.messages(stores, run, keys.queue("measure"))
     return not any(found.startswith(f"{run}.") for found in ids)

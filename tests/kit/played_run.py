@@ -8,6 +8,7 @@ from typing import Any
 from aggregators import by_name
 from cluster import errors, keys, settings
 from cluster.job import Job, Option
+from cluster.ledger.row import RunPolicy
 from cluster.runs import Stores, fold, map_chunk, parts
 from cluster.runs.lease import Lease, Split
 from cluster.runs.records import Claim, Claims, Trigger, Worker
@@ -36,7 +37,8 @@ JOB = Job(
     aggregate=by_name.join,
     options=(Option("fail", str, "", "why to fail"),),
 )
-CONFIG = settings.Settings(max_attempts=3, retry_delay_s=1)
+CONFIG = settings.Settings()
+POLICY = RunPolicy(max_attempts=3, retry_delay_s=1, time_limit_s=60)
 
 
 def finding(job: Job) -> map_chunk.Find:
@@ -65,13 +67,13 @@ class Run:
 
     def __init__(
         self, stores: Stores, windows: int = 1, window_chunks: int = 2, items: int = 1, trigger: Trigger = "chord",
-        **options: Any,
+        policy: RunPolicy = POLICY, **options: Any,
     ) -> None:  # fmt: skip
         self.run = f"test-{secrets.token_hex(4)}"
         self.stores = stores
         self.window_chunks = window_chunks
         self.items = items
-        stores.ledger.create(self.run, "lengths", "", options, "test")
+        stores.ledger.create(self.run, "lengths", "", options, "test", policy=policy)
         self.lease = Lease.take(stores.ledger, self.run, "test", "splitter")
         for window in range(windows):
             chunks = range(window * window_chunks, (window + 1) * window_chunks)
@@ -94,7 +96,7 @@ class Run:
         return claims.of.get(chunk, Claim(claims.state))
 
     def claims(self, chunks: list[int], node: str) -> Claims:
-        return self.stores.ledger.claim(self.run, chunks, on(node), max_attempts=3, busy_s=60)
+        return self.stores.ledger.claim(self.run, chunks, on(node))
 
     def fold(self, level: int, number: int) -> FoldMessage | fold.Refused | str:
         message = FoldMessage(run=self.run, level=level, number=number)
@@ -108,7 +110,7 @@ class Run:
         return [(event.event, event.chunk) for event in self.stores.ledger.events(self.run)]
 
     def result(self) -> Any:
-        return JOB.result(parts.of_run(self.run, JOB, self.stores, 2**20), {})
+        return JOB.result(parts.of_run(self.run, JOB, self.stores), {})
 
     @property
     def status(self) -> Any:

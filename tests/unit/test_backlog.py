@@ -20,20 +20,18 @@ def node(slots: int, *jobs: str, state: str = "online", allowed: int | None = No
 
 
 class Claims:
-    """A Redis that knows how many chunks are claimed, and how often it was asked."""
+    """A ledger that knows how many chunks are claimed, and how often it was asked."""
 
     def __init__(self, claimed: int) -> None:
-        self.claimed, self.asked = claimed, 0
+        self.now, self.asked = claimed, 0
 
-    def hlen(self, key: str) -> int:
+    def claimed(self, run: str) -> int:
         self.asked += 1
-        return self.claimed
+        return self.now
 
 
 def made(config: Settings, nodes: list[Any], claims: Claims | None = None) -> Backlog:
-    stores: Any = SimpleNamespace(
-        ledger=SimpleNamespace(redis=claims or Claims(0)), nodes=SimpleNamespace(nodes=lambda: nodes)
-    )
+    stores: Any = SimpleNamespace(ledger=claims or Claims(0), nodes=SimpleNamespace(nodes=lambda: nodes))
     return Backlog(stores, config, "run", "ocr")
 
 
@@ -67,7 +65,7 @@ def test_chunks_wait_that_nobody_has_begun(monkeypatch: pytest.MonkeyPatch) -> N
     there = made(settings.load(), [], claims)
     assert [there.waiting(unsettled) for unsettled in (10, 9, 2)] == [7, 6, 0]
     assert claims.asked == 1
-    claims.claimed, now[0] = 5, now[0] + 2 * backlog.LOOK_S
+    claims.now, now[0] = 5, now[0] + 2 * backlog.LOOK_S
     assert there.waiting(10) == 5
 
 

@@ -9,8 +9,13 @@ import pytest
 
 from cluster.cli import texts
 from cluster.cli.progress import Crew, Progress
+from cluster.ledger.row import RunRow
 from cluster.nodes.registry import Node, State
 from cluster.runs.status import Status, from_ledger
+
+
+def row(fields: dict[str, str]) -> RunRow:
+    return RunRow.read({name: value.encode() for name, value in fields.items()})
 
 
 def node(name: str, state: State = "online", said: str = "here", jobs: Iterable[str] = ("ocr",)) -> Node:
@@ -24,7 +29,7 @@ def node(name: str, state: State = "online", said: str = "here", jobs: Iterable[
 def status(settled: int = 0, running: int = 0) -> Status:
     fields = {"state": "running", "job": "ocr", "options": "{}", "started_at": "0", "items_total": "8"}
     done = {"items_settled": str(settled), "chunks_settled": str(settled)}
-    return from_ledger("ocr-1", {**fields, **done}, {}, {"dead@pc": 3}, {}, failed=0, running=running, now_s=10)
+    return from_ledger("ocr-1", row({**fields, **done}), {}, {"dead@pc": 3}, {}, failed=0, running=running, now_s=10)
 
 
 def test_nodes_that_join_leave_or_are_lost_are_told_once() -> None:

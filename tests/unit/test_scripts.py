@@ -13,7 +13,7 @@ from cluster.scripts import Scripts
 ROOMS = ("cluster.runs", "cluster.nodes", "cluster.bundles")
 EACH = [(room, name) for room in ROOMS for name in scripts.every(room)]
 KEYS = {"run": "r", "events": "e", "outbox": "o", "queued": "q"}
-STOP = {"state": "cancelled", "error": "why", "fence": "", "retention_s": 3600}
+STOP = {"state": "cancelled", "error": "why", "fence": ""}
 
 
 class Recorder:
@@ -63,7 +63,6 @@ def test_the_list_comes_after_all_other_arguments(client: Recorder) -> None:
         "fence": "1 me",
         "why": "lost",
         "event": "published-again",
-        "retention_s": 3600,
         "units": ["3", "fold 0:1"],
     }
     takes = scripts.read("cluster.runs", "publish_again")

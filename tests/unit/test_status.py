@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cluster.cli import texts
+from cluster.ledger.row import RunRow
 from cluster.nodes.registry import Node
 from cluster.runs.status import from_ledger
 
@@ -15,15 +16,19 @@ from cluster.runs.status import from_ledger
 @pytest.mark.parametrize(("finished", "seconds"), [({}, 7.5), ({"finished_at": "1004"}, 4.0)])
 def test_how_long_a_run_takes_is_by_redis_clock_whatever_ours_says(finished: dict[str, str], seconds: float) -> None:
     fields = {"state": "running", "job": "wordcount", "options": "{}", "started_at": "1000", **finished}
-    found = from_ledger("run-1", fields, {}, {}, {}, failed=0, running=0, now_s=1007.5)
+    found = from_ledger("run-1", row(fields), {}, {}, {}, failed=0, running=0, now_s=1007.5)
     assert found.seconds == seconds
     assert found.model_dump(mode="json")["seconds"] == seconds
 
 
 def test_one_chunk_is_no_chunks() -> None:
     fields = {"state": "done", "job": "wordcount", "options": "{}", "started_at": "1"}
-    found = from_ledger("run-1", fields, {}, {"a@b": 1, "c@d": 2}, {}, failed=0, running=0, now_s=1)
+    found = from_ledger("run-1", row(fields), {}, {"a@b": 1, "c@d": 2}, {}, failed=0, running=0, now_s=1)
     assert texts.story([], found).splitlines() == ["a@b did 1 chunk", "c@d did 2 chunks"]
+
+
+def row(fields: dict[str, str]) -> RunRow:
+    return RunRow.read({name: value.encode() for name, value in fields.items()})
 
 
 def node(name: str, **more: Any) -> Node:
@@ -51,8 +56,8 @@ def test_nodes_stand_in_one_column_in_a_narrow_terminal() -> None:
 def test_who_has_a_run_whose_input_was_not_read_is_told_how_to_go_on() -> None:
     fields = {"state": "running", "job": "wordcount", "options": "{}", "started_at": "1", "lease_until_ms": "9000"}
     had = {"coordinator": "hub:1", "role": "supervisor"}
-    found = from_ledger("run-1", {**fields, **had}, {}, {}, {}, failed=0, running=0, now_s=1)
+    found = from_ledger("run-1", row({**fields, **had}), {}, {}, {}, failed=0, running=0, now_s=1)
     assert "not read to its end: go on with `cluster resume run-1 INPUT...`" in texts.status(found)
     for more in ({"chunks_total": "1"}, {"role": "splitter"}):
-        found = from_ledger("run-1", {**fields, **had, **more}, {}, {}, {}, failed=0, running=0, now_s=1)
+        found = from_ledger("run-1", row({**fields, **had, **more}), {}, {}, {}, failed=0, running=0, now_s=1)
         assert "INPUT" not in texts.status(found)

@@ -19,6 +19,7 @@ from cluster.cli import foreground, output, result, resume, submit
 from cluster.cli.progress import PlainView, Progress
 from cluster.client import session
 from cluster.job import Format
+from cluster.ledger.row import RunRow
 from cluster.runs.status import from_ledger
 
 
@@ -238,7 +239,7 @@ def test_progress_that_nobody_can_read_ends_no_run(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(PlainView, "close", refuse)
     status = from_ledger(
         "run-1",
-        {"state": "running", "job": "wordcount", "options": "{}", "started_at": "0"},
+        RunRow(state="running", job="wordcount", started_at=0.0),
         {},
         {},
         {},

@@ -1,15 +1,16 @@
--- A node starts chunks. Returns {state}, or
--- {"ready", job, version, options, then for each chunk}: {"claimed" or "exhausted", failed, killed, lost, entry, its
--- items that are over where it is done item by item, else ""}, {"settled"}, {"unknown"}, {"elsewhere"} or {"apart"}.
+-- A node starts chunks. Returns {state}, {"other label"}, or {"ready", job, version, options, {policy}, then for each
+-- chunk}: {"claimed" or "exhausted", failed, killed, lost, entry, its items that are over where it is done item by item,
+-- else ""}, {"settled"}, {"unknown"}, {"elsewhere"} or {"apart"}.
 -- KEYS: run done claims chunks attempts copies outbox queued pieces
--- ARGV: node start max_failed max_killed max_lost retention_s label busy_s chunks...
+-- ARGV: node start label max_killed max_lost chunks...
 --   label: "" for any
 for i = FIRST, #ARGV do redis.call('SREM', K.queued, ARGV[i]) end
-local run = redis.call('HMGET', K.run, 'state', 'job', 'version', 'options', 'label')
+local run = redis.call('HMGET', K.run, 'state', 'label', 'job', 'version', 'options', 'max_attempts', 'time_limit_s')
 if not run[1] then return {'unknown'} end
 if run[1] ~= 'running' then return {run[1]} end
 -- By a queue of another label it reached a node that may lack what the run needs. It counts as lost there.
-if A.label ~= '' and run[5] and run[5] ~= A.label then return {'other label'} end
+if A.label ~= '' and run[2] and run[2] ~= A.label then return {'other label'} end
+local max_attempts, busy_ms = tonumber(run[6]) or 1, 1000 * (tonumber(run[7]) or 0)
 
 local alone = #ARGV == FIRST
 local claim = now_ms() .. ' ' .. A.start .. ' ' .. A.node
@@ -24,7 +25,7 @@ local function start(chunk)
   if not entry then return {'unknown'} end
   local failed, killed, lost = attempts_of(K.attempts, chunk)
   local over = redis.call('HGET', K.pieces, chunk)
-  if failed >= tonumber(A.max_failed) or killed >= tonumber(A.max_killed) or lost >= tonumber(A.max_lost) then
+  if failed >= max_attempts or killed >= tonumber(A.max_killed) or lost >= tonumber(A.max_lost) then
     return {'exhausted', failed, killed, lost, entry, over or ''}
   end
   -- What failed, or may have ended its process, is done by itself, so that others are not blamed for it.
@@ -33,16 +34,16 @@ local function start(chunk)
   local held = redis.call('HGET', K.claims, chunk)
   if held and redis.call('HGET', K.copies, chunk) == A.node then
     local since_ms, start = string.match(held, '^(%d+) (%S+) ')
-    if start == A.start and now_ms() - since_ms < A.busy_s * 1000 then return {'elsewhere'} end
+    if start == A.start and now_ms() - since_ms < busy_ms then return {'elsewhere'} end
   end
   redis.call('HDEL', K.claims, chunk) -- first what needs no memory: then a full Redis takes what follows, too
   redis.call('HSET', K.claims, chunk, claim)
   return {'claimed', failed, killed, lost, entry, over or ''}
 end
 
-local answer = {'ready', run[2], run[3] or '', run[4]}
+local answer = {'ready', run[3], run[4], run[5], redis.call('HMGET', K.run, unpack(POLICY))}
 for i = FIRST, #ARGV do answer[#answer + 1] = start(ARGV[i]) end
-redis.call('EXPIRE', K.claims, A.retention_s)
+redis.call('EXPIRE', K.claims, retention_of(K.run))
 if duplicates > 0 then redis.call('HINCRBY', K.run, 'duplicates', duplicates) end
-feed(K.run, K.outbox, K.queued, K.claims, A.retention_s)
+feed(K.run, K.outbox, K.queued, K.claims)
 return answer

@@ -1,6 +1,6 @@
 -- An attempt at a chunk or a fold ended badly; its claim goes. Returns {state} or {"noted", failed, killed, lost}.
 -- KEYS: run done claims attempts events outbox queued
--- ARGV: unit how start node why retention_s
+-- ARGV: unit how start node why
 --   unit: a chunk, or "fold level:number"
 --   how: "failed", "killed", "lost"
 local state = redis.call('HGET', K.run, 'state')
@@ -17,9 +17,10 @@ redis.call('HDEL', K.claims, A.unit) -- needs no memory, so a full Redis takes w
 if A.how == 'failed' then failed = failed + 1 end
 if A.how == 'killed' then killed = killed + 1 end
 if A.how == 'lost' then lost = lost + 1 end
+local retention_s = retention_of(K.run)
 redis.call('HSET', K.attempts, A.unit, failed .. ' ' .. killed .. ' ' .. lost)
-redis.call('EXPIRE', K.attempts, A.retention_s)
+redis.call('EXPIRE', K.attempts, retention_s)
 redis.call('HINCRBY', K.run, 'retries', 1)
-note(K.events, A.retention_s, A.how, 'chunk', A.unit, 'node', A.node, 'why', A.why)
-feed(K.run, K.outbox, K.queued, K.claims, A.retention_s) -- its slot is free, though the chunk itself may come again later
+note(K.events, retention_s, A.how, 'chunk', A.unit, 'node', A.node, 'why', A.why)
+feed(K.run, K.outbox, K.queued, K.claims) -- its slot is free, though the chunk itself may come again later
 return {'noted', failed, killed, lost}

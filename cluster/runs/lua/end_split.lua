@@ -2,7 +2,7 @@
 -- Returns the run's state, "fenced" (the lease is another's) or "out of step" (other windows were entered). Asked
 -- again, it does nothing.
 -- KEYS: run failures events
--- ARGV: fence chunks windows items unreadable retention_s passed_over failures...
+-- ARGV: fence chunks windows items unreadable passed_over failures...
 --   passed_over: JSON
 --   failures: item, reason, ...
 local run = redis.call('HMGET', K.run, 'state', 'fence', 'windows_folded', 'windows_total', 'windows_published')
@@ -11,13 +11,14 @@ if run[1] ~= 'running' then return run[1] end
 if run[2] ~= A.fence then return 'fenced' end
 if run[4] then return 'running' end
 if run[5] ~= A.windows then return 'out of step' end
+local retention_s = retention_of(K.run)
 for i = FIRST, #ARGV, 2 do redis.call('HSET', K.failures, ARGV[i], ARGV[i + 1]) end
-redis.call('EXPIRE', K.failures, A.retention_s)
+redis.call('EXPIRE', K.failures, retention_s)
 redis.call('HINCRBY', K.run, 'items_settled', A.unreadable)
 redis.call('HSET', K.run, 'chunks_total', A.chunks, 'windows_total', A.windows, 'items_total', A.items, 'passed_over', A.passed_over)
-note(K.events, A.retention_s, 'input-read', 'why', A.chunks .. ' chunks, ' .. A.items .. ' items')
+note(K.events, retention_s, 'input-read', 'why', A.chunks .. ' chunks, ' .. A.items .. ' items')
 if (run[3] or '0') == A.windows then
-  finish(K.run, K.events, A.retention_s, 'done', '')
+  finish(K.run, K.events, retention_s, 'done', '')
   return 'done'
 end
 return 'running'

@@ -2,7 +2,7 @@
 -- Returns {"fenced"} (the lease is another's), or {the run's state, then the label of each other run with chunks that wait}.
 -- A run that is over has no outbox: what was still put there goes.
 -- KEYS: run outbox queued claims waiting
--- ARGV: fence share slots share_ms retention_s
+-- ARGV: fence share slots share_ms
 --   share: of the slots; slots: all that serve it; share_ms: how long both hold
 local state = redis.call('HMGET', K.run, 'state', 'fence')
 if state[1] ~= 'running' then
@@ -16,7 +16,7 @@ by_score(K.waiting, '-inf', '+inf', 'LIMIT', 0, 1) -- it is a sorted set from he
 redis.call('ZREMRANGEBYSCORE', K.waiting, '-inf', now) -- first what needs no memory: then a full Redis takes the rest, too
 redis.call('ZREMRANGEBYSCORE', K.waiting, '(' .. until_ms, '+inf') -- forged, or by a clock that was set back since
 redis.call('HSET', K.run, 'share', A.share, 'slots', A.slots, 'share_until_ms', until_ms)
-feed(K.run, K.outbox, K.queued, K.claims, A.retention_s)
+feed(K.run, K.outbox, K.queued, K.claims)
 if redis.call('LLEN', K.outbox) + redis.call('SCARD', K.queued) > 0 then
   redis.call('ZADD', K.waiting, until_ms, run)
   redis.call('PEXPIRE', K.waiting, A.share_ms)

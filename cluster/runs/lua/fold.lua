@@ -1,7 +1,7 @@
 -- Commit a fold and take away what it joined; the first one wins. The last window's fold ends the run.
 -- Returns "folded now", "family complete" (all siblings are there: fold them), "folded", or the run's state.
 -- KEYS: run windows parts folds claims attempts events failures expected
--- ARGV: level number entry fan_in retention_s about rest...
+-- ARGV: level number entry fan_in about rest...
 --   about: words of the rest about chunks whose parts cannot be used, for each: chunk, why, number of items, item, ...;
 --   then what it joined: chunks, or folds as "level:number"
 local state = redis.call('HGET', K.run, 'state')
@@ -9,6 +9,7 @@ if not state then return 'unknown' end
 if state ~= 'running' then return state end
 local level, number, fan_in = tonumber(A.level), tonumber(A.number), tonumber(A.fan_in)
 local inputs = FIRST + A.about
+local retention_s = retention_of(K.run)
 if level == 0 then
   -- A window's row goes with its fold, so a late second fold finds none, also after it was folded upwards. After Redis
   -- has lost its last moments a window may be entered anew, with fewer or more chunks than were joined.
@@ -19,12 +20,12 @@ if level == 0 then
   for i = inputs, #ARGV do redis.call('HDEL', K.expected, ARGV[i]) end
   local at = FIRST
   while at < inputs do
-    note(K.events, A.retention_s, 'set-aside', 'chunk', ARGV[at], 'why', ARGV[at + 1])
+    note(K.events, retention_s, 'set-aside', 'chunk', ARGV[at], 'why', ARGV[at + 1])
     local last = at + 2 + ARGV[at + 2]
     for i = at + 3, last do redis.call('HSETNX', K.failures, ARGV[i], ARGV[at + 1]) end
     at = last + 1
   end
-  if inputs > FIRST then redis.call('EXPIRE', K.failures, A.retention_s) end
+  if inputs > FIRST then redis.call('EXPIRE', K.failures, retention_s) end
   redis.call('HINCRBY', K.run, 'windows_folded', 1)
 else
   -- All or none: one that was forgotten will be folded again, and must not count twice.
@@ -35,10 +36,10 @@ else
 end
 for _, key in ipairs({K.claims, K.attempts}) do redis.call('HDEL', key, 'fold ' .. level .. ':' .. number) end
 redis.call('HSET', K.folds, level .. ':' .. number, A.entry)
-redis.call('EXPIRE', K.folds, A.retention_s)
+redis.call('EXPIRE', K.folds, retention_s)
 local run = redis.call('HMGET', K.run, 'windows_folded', 'windows_total')
 if run[2] and run[1] == run[2] then
-  finish(K.run, K.events, A.retention_s, 'done', '')
+  finish(K.run, K.events, retention_s, 'done', '')
   return 'folded now'
 end
 local eldest = number - number % fan_in

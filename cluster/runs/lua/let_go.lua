@@ -1,16 +1,8 @@
--- A start gives up claims without an attempt: those that are still its own. Chunks whose messages are to come again count
--- as on their way, so that no others are published in their place.
--- KEYS: claims queued
--- ARGV: start retention_s units...
---   retention_s: "" where their messages do not come again
+-- An incarnation gives up claims without an attempt: those that are still its own. Returns 1.
+-- KEYS: run claims queued
+-- ARGV: start again units...
+--   again: 1 where their messages are to come again: then they count as on their way, and no others are published in
+--   their place
 --   units: chunks, or "fold level:number"
-for i = FIRST, #ARGV do
-  local claim = redis.call('HGET', K.claims, ARGV[i])
-  if claim and string.match(claim, '^%d+ (%S+) ') == A.start then
-    redis.call('HDEL', K.claims, ARGV[i])
-    if A.retention_s ~= '' then
-      redis.call('SADD', K.queued, ARGV[i])
-      redis.call('EXPIRE', K.queued, A.retention_s)
-    end
-  end
-end
+for i = FIRST, #ARGV do let_go(K.run, K.claims, K.queued, A.start, ARGV[i], A.again == '1') end
+return 1

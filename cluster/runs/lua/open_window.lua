@@ -2,7 +2,7 @@
 -- Returns the run's state, "fenced" (the lease is another's) or "out of step" (the window is not the next one).
 -- Only a running run takes them. Asked again, it does nothing.
 -- KEYS: run chunks windows failures expected
--- ARGV: fence window first chunks_read items_read bytes digest unreadable retention_s trigger failures rest...
+-- ARGV: fence window first chunks_read items_read bytes digest unreadable trigger failures rest...
 --   first: its first chunk
 --   trigger: who starts to join its parts, "chord" or "ledger"
 --   failures: how many of the rest are item, reason, ...; then for each chunk its entry and what is expected of its part
@@ -12,6 +12,7 @@ if run[1] ~= 'running' then return run[1] end
 if run[2] ~= A.fence then return 'fenced' end
 if tonumber(run[3]) == A.window + 1 then return 'running' end
 if run[3] ~= A.window then return 'out of step' end
+local retention_s = retention_of(K.run)
 local entries = FIRST + 2 * A.failures
 for i = FIRST, entries - 1, 2 do redis.call('HSET', K.failures, ARGV[i], ARGV[i + 1]) end
 local count = (#ARGV - entries + 1) / 2
@@ -23,5 +24,5 @@ redis.call('HSET', K.windows, A.window, A.first .. ' ' .. count .. ' ' .. A.trig
 redis.call('HSET', K.run, 'chunks_published', A.first + count, 'windows_published', A.window + 1,
   'chunks_read', A.chunks_read, 'items_read', A.items_read, 'bytes_published', A.bytes, 'digest', A.digest)
 redis.call('HINCRBY', K.run, 'items_settled', A.unreadable)
-for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, A.retention_s) end
+for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, retention_s) end
 return 'running'

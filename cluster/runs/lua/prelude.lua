@@ -8,6 +8,12 @@ local AHEAD_US = 1e6
 -- A run that nobody coordinates counts on these slots at least, while no other run waits.
 local UNATTENDED_SLOTS = 32
 local MOST_CHUNKS = 64
+-- Names of expired runs that one new run removes from the list of runs, at most.
+local MOST_FORGOTTEN = 100
+-- The fields of a run's policy, in the order of `RunPolicy`.
+local POLICY = {
+  'soft_time_limit_s', 'time_limit_s', 'max_attempts', 'retention_s', 'retry_delay_s', 'max_part_bytes', 'inline_bytes',
+}
 -- Beyond this number of waiting runs, a share is no smaller.
 local MOST_WAITING = 1000
 -- Longer than a share holds: see SHARE_S in lease.py.
@@ -33,6 +39,9 @@ local function by_score(key, ...)
   return {}
 end
 
+-- How long the keys of a run are kept after it was last worked on. An hour for a row that `create.lua` did not write.
+local function retention_of(run) return tonumber(redis.call('HGET', run, 'retention_s')) or 3600 end
+
 local function id_of(run) return string.sub(run, #RUN + 1) end
 
 -- The run is over, and waits for no slot.
@@ -57,6 +66,17 @@ local function attempts_of(attempts, name)
   return tonumber(failed), tonumber(killed), tonumber(lost)
 end
 
+-- A claim of this incarnation of a node goes, without an attempt.
+local function let_go(run, claims, queued, start, unit, again)
+  local claim = redis.call('HGET', claims, unit)
+  if not claim or string.match(claim, '^%d+ (%S+) ') ~= start then return end
+  redis.call('HDEL', claims, unit)
+  if again then
+    redis.call('SADD', queued, unit)
+    redis.call('EXPIRE', queued, retention_of(run))
+  end
+end
+
 -- The first chunk that a message is about, and how many; nil for a message that cannot be read.
 local function chunks_of(message)
   local read, first, last = pcall(function()
@@ -73,12 +93,12 @@ end
 -- chunks is more than that: it goes alone, and the next one when the share has had the time for it. A run whose outbox
 -- waits stands in PAUSED, so that the beats of nodes go on with it if its coordinator is lost (`release.lua`). Besides
 -- its arguments it touches WAITING, PAUSED and the queue of the run's label.
-local function feed(run, outbox, queued, claims, retention_s)
+local function feed(run, outbox, queued, claims)
   local message = redis.call('LINDEX', outbox, -1)
   if not message then return end
-  local row = redis.call('HMGET', run, 'label', 'chunk_us', 'share', 'share_until_ms', 'slots', 'due_ms')
+  local row = redis.call('HMGET', run, 'label', 'chunk_us', 'share', 'share_until_ms', 'slots', 'due_ms', 'retention_s')
   local queue, chunk_us, share = 'cluster.' .. row[1], tonumber(row[2]), tonumber(row[3])
-  local now = now_ms()
+  local now, retention_s = now_ms(), tonumber(row[7]) or 3600
   if not share or now > tonumber(row[4]) then
     local slots = tonumber(row[5]) or 0
     local others = #by_score(WAITING, string.format('(%.0f', now), '+inf', 'LIMIT', 0, MOST_WAITING)

@@ -17,9 +17,6 @@ end
 for _, name in ipairs(by_score(K.paused, '-inf', string.format('%.0f', now), 'LIMIT', 0, A.most)) do
   redis.call('ZREM', K.paused, name)
   local run = RUN .. name
-  local kept_ms = redis.pcall('PTTL', run .. ':outbox')
-  if type(kept_ms) == 'number' and kept_ms > 0 then
-    pcall(feed, run, run .. ':outbox', run .. ':queued', run .. ':claims', math.ceil(kept_ms / 1000))
-  end
+  pcall(feed, run, run .. ':outbox', run .. ':queued', run .. ':claims') -- its name, or row, may be forged
 end
 return #found

@@ -4,12 +4,13 @@
 -- The only place where repeats of a chunk are dropped. A chunk that is not in the window is unknown: after Redis has lost
 -- its last moments the windows of a run may be entered anew, with other chunks.
 -- KEYS: run done claims chunks parts failures nodes times attempts copies windows events outbox queued pieces
--- ARGV: window node retention_s rows...
+-- ARGV: window node rows...
 --   rows: for each chunk: chunk, part ("": set aside), items, bytes, microseconds, why ("": not set aside), number of
 --   failures, then item, reason, ...
 local state = redis.call('HGET', K.run, 'state')
 if not state then return {'unknown'} end
 if state ~= 'running' then return {state} end
+local retention_s = retention_of(K.run)
 local first, count, trigger = batch_of(redis.call('HGET', K.windows, A.window))
 local answer, settled, duplicates, items, bytes, parts, micros = {}, 0, 0, 0, 0, 0, 0
 local at = FIRST
@@ -28,7 +29,7 @@ while at <= #ARGV do
     redis.call('HSET', K.parts, chunk, part)
     settled, items, bytes = settled + 1, items + ARGV[at + 2], bytes + ARGV[at + 3]
     if why ~= '' then
-      note(K.events, A.retention_s, 'set-aside', 'chunk', chunk, 'node', A.node, 'why', why)
+      note(K.events, retention_s, 'set-aside', 'chunk', chunk, 'node', A.node, 'why', why)
     else
       parts, micros = parts + 1, micros + ARGV[at + 4]
     end
@@ -61,10 +62,10 @@ if parts > 0 then
   redis.call('HSET', K.run, 'chunk_us', string.format('%.0f', mean_us))
   redis.call('HINCRBY', K.times, A.node, micros)
   if redis.call('HINCRBY', K.nodes, A.node, parts) == parts then
-    note(K.events, A.retention_s, 'first-part', 'node', A.node)
+    note(K.events, retention_s, 'first-part', 'node', A.node)
   end
 end
-feed(K.run, K.outbox, K.queued, K.claims, A.retention_s)
+feed(K.run, K.outbox, K.queued, K.claims)
 -- Whatever becomes of the run, its keys do not stay for ever.
-for _, key in ipairs({K.run, K.done, K.parts, K.failures, K.nodes, K.times}) do redis.call('EXPIRE', key, A.retention_s) end
+for _, key in ipairs({K.run, K.done, K.parts, K.failures, K.nodes, K.times}) do redis.call('EXPIRE', key, retention_s) end
 return answer

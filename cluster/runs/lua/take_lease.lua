@@ -2,7 +2,7 @@
 -- A splitter, who has the run's input, takes it from a supervisor, who has not, at once; else it must have run out.
 -- The fence has a number that only grows, and the owner: after a Redis lost its last moments the number may come again.
 -- KEYS: run events
--- ARGV: owner role lease_ms fence retention_s
+-- ARGV: owner role lease_ms fence
 --   role: "splitter", "supervisor"
 --   fence: "" takes it anew
 local run = redis.call('HMGET', K.run, 'state', 'fence', 'coordinator', 'lease_until_ms', 'role')
@@ -19,5 +19,5 @@ if held and not (A.role == 'splitter' and run[5] == 'supervisor') then return {'
 local fence = redis.call('HINCRBY', K.run, 'leases', 1) .. ' ' .. A.owner
 redis.call('HSET', K.run, 'coordinator', A.owner, 'role', A.role, 'fence', fence,
   'lease_until_ms', string.format('%.0f', now + A.lease_ms))
-note(K.events, A.retention_s, 'coordinator', 'node', A.owner, 'why', A.role)
+note(K.events, retention_of(K.run), 'coordinator', 'node', A.owner, 'why', A.role)
 return {'held', fence}

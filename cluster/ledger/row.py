@@ -1,0 +1,199 @@
+"""The hash ``cluster:run:R``: one run's row.
+
+| field | type | written by | meaning |
+| --- | --- | --- | --- |
+| job | str | create | its name |
+| version | str | create | of the job; "" for a job without versions |
+| label | str | create | what a node must serve to do the run |
+| options | dict | create | all of the job's options, as JSON |
+| submitter | str | create | the process that opened the run |
+| started_at | float? | create | seconds since 1970 |
+| soft_time_limit_s | int | create | policy: a message that is worked on for longer is interrupted |
+| time_limit_s | int | create | policy: its process is ended |
+| max_attempts | int | create | policy: a chunk may raise this often |
+| retention_s | int | create | policy: its keys stay this long after it was last worked on |
+| retry_delay_s | float | create | policy: the wait before a chunk's second attempt |
+| max_part_bytes | int | create | policy: what a part may have before it is compressed |
+| inline_bytes | int | create | policy: chunks and parts up to this size stand in the ledger |
+| state | str | create, finish | "running", "done", "failed" or "cancelled" |
+| error | str | finish | why it failed, or the person who cancelled it |
+| finished_at | float? | finish | seconds since 1970; none while it is running |
+| chunks_read | int | open_window | chunks that the splitter gave, readable or not |
+| items_read | int | open_window | items of these chunks |
+| chunks_published | int | create, open_window | chunks that are entered |
+| windows_published | int | create, open_window | windows that are entered |
+| bytes_published | int | open_window | input of the chunks that are entered |
+| digest | str | open_window | of all that was read: tells whether an input is the same |
+| items_total | int? | expect_items, end_split | counted ahead, then for certain |
+| chunks_total | int? | end_split | none while the input is being read |
+| windows_total | int | end_split | 0 while the input is being read |
+| passed_over | dict | end_split | kind of file -> files of the input that the job does not read, as JSON |
+| items_settled | int | open_window, end_split, settle | items that are done or missing |
+| chunks_settled | int | settle | chunks that are committed or given up |
+| bytes_settled | int | settle | input of these chunks |
+| windows_complete | int | settle | windows whose chunks are all settled |
+| windows_folded | int | fold | windows whose parts are joined |
+| chunk_us | int | settle | microseconds that a chunk takes, the last ones count most |
+| duplicates | int | claim, settle | chunks that came a second time and were dropped |
+| retries | int | end_attempt | attempts that gave nothing |
+| coordinator | str | take_lease, release_lease | the process that has the lease |
+| role | str | take_lease, release_lease | "splitter" or "supervisor" |
+| lease_until_ms | int | take_lease, release_lease | when the lease runs out, in ms since 1970 |
+| leases | int | take_lease | leases taken so far |
+| fence | str | take_lease | "leases coordinator", the fencing token |
+| share | float | feed | slots that the run is to fill, of those that serve it |
+| slots | int | feed | all slots that serve it |
+| share_until_ms | int | feed | how long ``share`` holds, in ms since 1970 |
+| due_ms | int | feed | when the next message may follow, with a share under one slot |
+| report | dict? | enter_report | the model that a run has given which trains, as JSON |
+
+``finish`` and ``feed`` are functions of ``prelude.lua``; the other writers are scripts of that name, or methods of
+``Ledger``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import orjson
+
+if TYPE_CHECKING:
+    from cluster.settings import Settings
+
+MOST_RETRY_DELAY_S = 60.0
+
+
+class Limits(NamedTuple):
+    """How long a message of a run may be worked on, in seconds."""
+
+    soft_time_limit: int
+    """Then it is interrupted."""
+    time_limit: int
+    """Then its process is ended."""
+
+
+class RunPolicy(NamedTuple):
+    """What a run's submitter has set for it. It stands in the run's row, and holds on every machine.
+
+    A machine's own limits stay the machine's: its node leaves to others what is over them.
+    """
+
+    soft_time_limit_s: int = 600
+    """A message that is worked on for longer is interrupted; that attempt has failed."""
+    time_limit_s: int = 630
+    """Then its process is ended, and the chunk is given up."""
+    max_attempts: int = 4
+    """A chunk that raised this often is given up."""
+    retention_s: int = 7 * 24 * 3600
+    """The run is kept this long after it was last worked on."""
+    retry_delay_s: float = 1.0
+    """The wait before a chunk's second attempt; doubled for each further one, up to ``MOST_RETRY_DELAY_S``."""
+    max_part_bytes: int = 256 * 2**20
+    """What a part may have before it is compressed."""
+    inline_bytes: int = 64 * 1024
+    """A chunk's input, and parts, up to this size stand in the ledger; larger ones in the blob store."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """That of a run which is submitted with these settings."""
+        return cls(
+            settings.chunk_time_limit_s, settings.chunk_s, settings.max_attempts, settings.retention_s,
+            settings.retry_delay_s, settings.max_part_bytes, settings.inline_bytes,
+        )  # fmt: skip
+
+    @classmethod
+    def read(cls, values: Sequence[bytes | None]) -> Self:
+        """From the row's fields, in the order of these; one that cannot be read has its default."""
+        standard = cls()
+        return cls(*(_read(value, type(known), known) for value, known in zip(values, standard, strict=True)))
+
+    @property
+    def limits(self) -> Limits:
+        """Those of its messages."""
+        return Limits(self.soft_time_limit_s, self.time_limit_s)
+
+    def delay_s(self, failed: int) -> float:
+        """The wait after this many failed attempts."""
+        return min(MOST_RETRY_DELAY_S, self.retry_delay_s * 2.0 ** min(max(0, failed - 1), 64))
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """What the row holds, or the part of it that was asked for; see the table above. Defaults stand for the rest."""
+
+    job: str = ""
+    version: str = ""
+    label: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    submitter: str = ""
+    started_at: float | None = None
+    policy: RunPolicy = field(default_factory=RunPolicy)
+    state: str = ""
+    error: str = ""
+    finished_at: float | None = None
+    chunks_read: int = 0
+    items_read: int = 0
+    chunks_published: int = 0
+    windows_published: int = 0
+    bytes_published: int = 0
+    digest: str = ""
+    items_total: int | None = None
+    chunks_total: int | None = None
+    windows_total: int = 0
+    passed_over: dict[str, int] = field(default_factory=dict)
+    items_settled: int = 0
+    chunks_settled: int = 0
+    bytes_settled: int = 0
+    windows_complete: int = 0
+    windows_folded: int = 0
+    chunk_us: int = 0
+    duplicates: int = 0
+    retries: int = 0
+    coordinator: str = ""
+    role: str = ""
+    lease_until_ms: int = 0
+    leases: int = 0
+    fence: str = ""
+    share: float = 0.0
+    slots: int = 0
+    share_until_ms: int = 0
+    due_ms: int = 0
+    report: dict[str, Any] | None = None
+
+    @classmethod
+    def read(cls, given: Mapping[str, bytes | None]) -> Self:
+        """From fields of the hash.
+
+        Raises:
+            ValueError: One of them is not what we write. In the policy such a field has its default.
+        """
+        found: dict[str, Any] = {
+            name: _parse(value, kind) for name, kind in KINDS.items() if (value := given.get(name)) is not None
+        }
+        if any(name in given for name in RunPolicy._fields):
+            found["policy"] = RunPolicy.read([given.get(name) for name in RunPolicy._fields])
+        return cls(**found)
+
+
+KINDS = {one.name: re.findall(r"\w+", str(one.type))[0] for one in fields(RunRow) if one.name != "policy"}
+"""Field -> "str", "int", "float" or "dict"."""
+
+
+def _parse(value: bytes, kind: str) -> Any:
+    if kind == "dict":
+        found = orjson.loads(value)
+        if not isinstance(found, dict):
+            raise ValueError(f"{value[:50]!r} is no table")
+        return found
+    text = value.decode(errors="replace")
+    return {"int": int, "float": float, "str": str}[kind](text)
+
+
+def _read(value: bytes | None, kind: type[Any], standard: Any) -> Any:
+    try:
+        return standard if value is None else kind(value)
+    except ValueError:
+        return standard
