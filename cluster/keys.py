@@ -3,7 +3,7 @@
 | key                         | type   | meaning |
 | --------------------------- | ------ | ------- |
 | cluster:runs                | zset   | run -> when it started, in seconds since 1970 |
-| cluster:run:R               | hash   | manifest, state and counters of run R (``Ledger.create``, and the scripts) |
+| cluster:run:R               | hash   | run R: its job, policy, state and counters (the table in ``ledger/row.py``) |
 | cluster:run:R:done          | bitmap | bit i: chunk i is settled, that is committed or set aside |
 | cluster:run:R:chunks        | hash   | chunk -> its items, and their bytes or where they lie; until it is settled |
 | cluster:run:R:expected      | hash   | chunk -> its items and how large its part may be; until its window is folded |

@@ -172,6 +172,14 @@ def test_every_redis_key_is_made_in_one_file() -> None:
         assert path.name == "prelude.lua" or keys.OURS not in code, path
 
 
+def test_only_the_ledger_touches_the_keys_of_a_run() -> None:
+    touched = re.compile(r"keys\.(?:run|parts)\([^)]*\)|keys\.(?:RUNS|OF_RUN)|\bledger\._?redis\b")
+    for path in (ROOT / "cluster").rglob("*.py"):
+        if path.name != "ledger.py" and path.parent.name != "ledger":
+            found = set(touched.findall(path.read_text()))
+            assert found <= {'keys.run(run, "outbox")'} if path.name == "publish.py" else not found, path
+
+
 def key_in(code: str) -> bool:
     """Whether code holds a key, a queue or a scope, or an f-string of one."""
     ours = (rf"{re.escape(keys.OURS)}[a-z{{]", rf"{re.escape(keys.QUEUE)}[*{{]", r"runs/\{", r"bundles/\{")

@@ -1,0 +1,111 @@
+"""The table of a run's row says what is written there, by what, and what is read."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from cluster import keys, scripts
+from cluster.ledger import row
+from cluster.ledger.row import RunPolicy, RunRow
+from cluster.runs.ledger import Ledger
+
+TABLE = {
+    field: (kind, set(writers.split(", ")))
+    for field, kind, writers in re.findall(r"^\| (\w+) \| (\w+\??) \| ([^|]+) \|", row.__doc__ or "", re.MULTILINE)[1:]
+}
+CALL = re.compile(r"redis\.p?call\('(HSET|HSETNX|HINCRBY|HDEL)', (?:K\.run|run), ")
+
+
+def written() -> dict[str, set[str]]:
+    """Field -> the scripts, functions of the prelude and methods that write it."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for name, script in scripts.every("cluster.runs").items():
+        prelude, _, body = script.text.partition("local K =")
+        for function in prelude.split("local function ")[1:]:
+            for field in assigned(function):
+                found[field].add(re.findall(r"\w+", function)[0])
+        for field in assigned(body):
+            found[field].add(name)
+    for field in created():
+        found[field].add("create")
+    for field in re.findall(r'hset\(keys\.run\(run\), "(\w+)"', inspect.getsource(Ledger.enter_report)):
+        found[field].add("enter_report")
+    return found
+
+
+def assigned(code: str) -> Iterator[str]:
+    for call in CALL.finditer(code):
+        given = list(arguments(code[call.end() :]))
+        names = given if call[1] == "HDEL" else given[:1] if call[1] != "HSET" else given[::2]
+        yield from (name.strip("'") for name in names if name.startswith("'"))
+
+
+def arguments(code: str) -> Iterator[str]:
+    """What stands between commas up to the end of the call."""
+    depth, start = 0, 0
+    for at, char in enumerate(code):
+        if char in ",)" and not depth:
+            yield code[start:at].strip()
+            start = at + 1
+            if char == ")":
+                return
+        depth += (char in "({") - (char in ")}")
+
+
+def created() -> list[str]:
+    """The fields that ``Ledger.create`` hands to its script."""
+    given: dict[str, Any] = {}
+
+    class Told(Ledger):
+        def step(self, *_: Any, **arguments: Any) -> None:  # type: ignore[override]
+            given.update(arguments)
+
+    Told.__new__(Told).create("r", "job", "1", {}, "me")
+    return list(given["fields"][::2])
+
+
+def test_the_table_has_the_fields_that_are_read() -> None:
+    read = {one.name: one.type for one in fields(RunRow) if one.name != "policy"}
+    of_policy = {name: RunPolicy.__annotations__[name] for name in RunPolicy._fields}
+    kinds = {name: str(getattr(kind, "__forward_arg__", kind)) for name, kind in {**read, **of_policy}.items()}
+    assert {name: kind for name, (kind, _) in TABLE.items()} == {
+        name: re.findall(r"\w+", kind)[0] + "?" * kind.endswith("| None") for name, kind in kinds.items()
+    }
+
+
+def test_the_table_names_those_that_write_a_field() -> None:
+    assert {name: writers for name, (_, writers) in TABLE.items()} == written()
+
+
+def test_scripts_give_the_policy_in_its_order() -> None:
+    listed = re.search(r"local POLICY = \{(.*?)\}", scripts.read("cluster.runs", "claim").text, re.DOTALL)
+    assert listed
+    assert tuple(re.findall(r"'(\w+)'", listed[1])) == RunPolicy._fields
+
+
+def test_a_touched_run_keeps_all_its_keys() -> None:
+    assert scripts.read("cluster.runs", "touch").keys == ("run", *(key for key in keys.OF_RUN if key != "publishing"))
+
+
+def test_a_row_is_read_back_as_it_was_written() -> None:
+    found = RunRow.read({"state": b"done", "items_total": b"3", "passed_over": b'{".txt": 2}', "max_attempts": b"7"})
+    assert found == RunRow(state="done", items_total=3, passed_over={".txt": 2}, policy=RunPolicy(max_attempts=7))
+    assert RunRow.read({"state": None, "error": b""}) == RunRow()
+
+
+@pytest.mark.parametrize("given", [{"items_total": b"many"}, {"options": b"[]"}, {"options": b"{"}])
+def test_a_field_that_is_not_ours_is_an_error(given: dict[str, bytes]) -> None:
+    with pytest.raises(ValueError, match=r"many|table|unexpected"):
+        RunRow.read(given)
+
+
+def test_retries_wait_longer_each_time_up_to_a_minute() -> None:
+    policy = RunPolicy(retry_delay_s=2)
+    assert [policy.delay_s(failed) for failed in (1, 2, 3, 6, 10**6)] == [2, 4, 8, 60, 60]
