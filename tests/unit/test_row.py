@@ -64,7 +64,7 @@ def created() -> list[str]:
     given: dict[str, Any] = {}
 
     class Told(Ledger):
-        def step(self, *_: Any, **arguments: Any) -> None:  # type: ignore[override]
+        def step(self, *_: Any, **arguments: Any) -> None:
             given.update(arguments)
 
     Told.__new__(Told).create("r", "job", "1", {}, "me")
