@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 EXAMPLES := deploy/examples/images
 
-.PHONY: help run test chaos check fix lock latest bench bench-peers examples clean
+.PHONY: help run test chaos check fix lock latest wheel docs bench bench-peers examples clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the recipes.
@@ -72,6 +72,12 @@ latest:  ## Check and test with the newest packages instead of the locked ones, 
 	  grep -vixFf .venv-latest/locked || echo none
 	@touch .venv-latest/.ocr .venv-latest/.test
 	$(MAKE) VENV=.venv-latest check test
+
+wheel: $(VENV)/.test  ## Build dist/cluster-VERSION-py3-none-any.whl, to install without a clone.
+	PIP_CONSTRAINT=/dev/null $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+
+docs: $(VENV)/.test  ## Write the generated pages of docs/reference.
+	$(BIN)/python -m tests.kit.reference
 
 bench: $(VENV)/.test  ## Run the benchmarks, beside others after `make bench-peers` (hours).
 	$(BIN)/python -m tests.benchmarks
