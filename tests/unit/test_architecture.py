@@ -1,4 +1,4 @@
-"""The shape of the code that ARCHITECTURE.md promises, and that its papers name what exists."""
+"""The shape of the code that ARCHITECTURE.md promises."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from tests.kit.programs import ROOT
 
 PACKAGES = ("cluster", "tasks", "splitters", "aggregators")
 HEAVY = {"PIL", "tesserocr", "pytesseract", "cv2", "numpy", "torch", "rich", "fsspec", "onnx"}
-PAPERS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
 
 
 def imported(path: Path) -> set[str]:
@@ -82,16 +81,6 @@ def test_commands_that_only_look_and_stop_start_without_celery() -> None:
     code = f"import sys, {', '.join(f'cluster.cli.{name}' for name in commands)}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert not {"celery", "kombu"} & {name.partition(".")[0] for name in done.stdout.split()}
-
-
-@pytest.mark.parametrize("paper", PAPERS)
-def test_every_path_and_recipe_that_a_paper_names_exists(paper: str) -> None:
-    text = (ROOT / paper).read_text()
-    recipes = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for recipe in re.findall(r"\bmake ([a-z-]+)\b`", text):
-        assert recipe in recipes, f"{paper} names `make {recipe}`"
-    for path in re.findall(r"`((?:cluster|tasks|splitters|aggregators|deploy|tests|\.ci)/[\w./-]*)`", text):
-        assert (ROOT / path).exists(), f"{paper} names {path}"
 
 
 NAMING = {"names.py", "keys.py"}
