@@ -1,71 +1,93 @@
 """Every Redis key of ours, with its meaning. Celery's own keys (queues, unacked, chords) stand beside.
 
-| key                         | type   | meaning |
-| --------------------------- | ------ | ------- |
-| cluster:runs                | zset   | run -> when it started, in seconds since 1970 |
-| cluster:run:R               | hash   | run R: its job, policy, state and counters (the table in ``ledger/row.py``) |
-| cluster:run:R:done          | bitmap | bit i: chunk i is settled, that is committed or set aside |
-| cluster:run:R:chunks        | hash   | chunk -> its items, and their bytes or where they lie; until it is settled |
-| cluster:run:R:expected      | hash   | chunk -> its items and how large its part may be; until its window is folded |
-| cluster:run:R:outbox        | list   | messages of windows that are not in the queue yet, the oldest last |
-| cluster:run:R:queued        | set    | chunks whose message waits in the queue, or was refused and is delayed |
-| cluster:run:R:claims        | hash   | chunk or "fold level:number" -> "since_ms start node", who works on it |
-| cluster:run:R:attempts      | hash   | chunk or "fold level:number" -> "failed killed lost", how often they ended so |
-| cluster:run:R:pieces        | hash   | done item by item: chunk -> items that are over, "chunk:item" -> its piece |
-| cluster:run:R:copies        | hash   | chunk -> the slow node for whose sake a second copy was published |
-| cluster:run:R:windows       | hash   | window -> "first chunk, number of chunks, trigger" (``records.Trigger``) |
-| cluster:run:R:parts:W       | hash   | chunk -> its part; only until window W is folded |
-| cluster:run:R:folds         | hash   | "level:number" -> the part that a fold gave; these together are the result |
-| cluster:run:R:failures      | hash   | item -> why it is missing |
-| cluster:run:R:nodes         | hash   | node -> chunks it committed |
-| cluster:run:R:times         | hash   | node -> microseconds it took for these |
-| cluster:run:R:refusals      | hash   | node -> why it does not take this run's chunks |
-| cluster:run:R:events        | stream | the run's story, its last changes |
-| cluster:run:R:publishing    | string | who makes a model of the run's result; for some minutes |
-| cluster:blobs:SCOPE         | hash   | sha256 -> bytes |
-| cluster:nodes               | hash   | node -> "start joined seen state facts", written by the node every second |
-| cluster:nodes:names         | hash   | node -> start that took the name: two machines may be called the same |
-| cluster:nodes:wishes        | hash   | node -> "start what": what is wished of that start of it |
-| cluster:nodes:starts        | hash   | start -> "seen node", each start of a node until nothing of it is left |
-| cluster:nodes:watcher       | string | who watches the nodes now; for a second or two |
-| cluster:nodes:losses        | string | how often a node was lost |
-| cluster:bundles             | hash   | bundle -> "last latest pinned" (``bundles.state.State``); "#revision" |
-| cluster:bundle:NAME         | hash   | version -> its manifest as JSON, without name and version |
-| cluster:bundle:NAME:digests | hash   | digest of the content -> version |
-| cluster:demand              | zset   | "label run" -> when it was entered: what running runs need of nodes |
-| cluster:delayed             | zset   | queue and message -> when it goes there, in ms since 1970 by Redis's clock |
-| cluster:waiting             | zset   | run with chunks that wait for nodes -> until when it counts, in ms since 1970 |
-| cluster:paused              | zset   | run whose outbox waits -> when nodes look at it, in ms since 1970 |
-| cluster:revision            | string | counts changes of demand and bundles: who saw another number looks again |
-| cluster:writable            | string | written, for a second, to see whether Redis takes writes |
-| cluster:unacked:START       | hash   | messages this start of a node holds (kombu's; beside it `:index`, `:mutex`) |
+| key                          | type   | meaning |
+| ---------------------------- | ------ | ------- |
+| cluster2:runs                | zset   | run -> when it started, in seconds since 1970 |
+| cluster2:run:R               | hash   | run R: its job, policy, state and counters (the table in ``ledger/row.py``) |
+| cluster2:run:R:done          | bitmap | bit i: chunk i is settled, that is committed or set aside |
+| cluster2:run:R:chunks        | hash   | chunk -> its items, and their bytes or where they lie; until it is settled |
+| cluster2:run:R:expected      | hash   | chunk -> its items and how large its part may be; until its window is folded |
+| cluster2:run:R:outbox        | list   | messages of windows that are not in the queue yet, the oldest last |
+| cluster2:run:R:queued        | set    | chunks whose message waits in the queue, or was refused and is delayed |
+| cluster2:run:R:claims        | hash   | chunk or "fold level:number" -> "since_ms start node", who works on it |
+| cluster2:run:R:attempts      | hash   | chunk or "fold level:number" -> "failed killed lost": how often it ended so |
+| cluster2:run:R:pieces        | hash   | done item by item: chunk -> items that are over, "chunk:item" -> its piece |
+| cluster2:run:R:copies        | hash   | chunk -> the slow node for whose sake a second copy was published |
+| cluster2:run:R:windows       | hash   | window -> "first chunk, number of chunks, trigger" (``records.Trigger``) |
+| cluster2:run:R:parts:W       | hash   | chunk -> its part; only until window W is folded |
+| cluster2:run:R:folds         | hash   | "level:number" -> the part that a fold gave; these together are the result |
+| cluster2:run:R:failures      | hash   | item -> why it is missing |
+| cluster2:run:R:nodes         | hash   | node -> chunks it committed |
+| cluster2:run:R:times         | hash   | node -> microseconds it took for these |
+| cluster2:run:R:refusals      | hash   | node -> why it does not take this run's chunks |
+| cluster2:run:R:events        | stream | the run's story, its last changes |
+| cluster2:run:R:publishing    | string | who makes a model of the run's result; for some minutes |
+| cluster2:blobs:SCOPE         | hash   | sha256 -> bytes |
+| cluster2:nodes               | hash   | node -> "start joined seen state facts", written by the node every second |
+| cluster2:nodes:names         | hash   | node -> start that took the name: two machines may be called the same |
+| cluster2:nodes:wishes        | hash   | node -> "start what": what is wished of that start of it |
+| cluster2:nodes:starts        | hash   | start -> "seen node", each start of a node until nothing of it is left |
+| cluster2:nodes:watcher       | string | who watches the nodes now; for a second or two |
+| cluster2:nodes:losses        | string | how often a node was lost |
+| cluster2:bundles             | hash   | bundle -> "last latest pinned" (``bundles.state.State``); "#revision" |
+| cluster2:bundle:NAME         | hash   | version -> its manifest as JSON, without name and version |
+| cluster2:bundle:NAME:digests | hash   | digest of the content -> version |
+| cluster2:demand              | zset   | "label run" -> when it was entered: what running runs need of nodes |
+| cluster2:delayed             | zset   | queue and message -> when it goes there, in ms since 1970 by Redis's clock |
+| cluster2:waiting             | zset   | run whose chunks wait for nodes -> until when it counts, in ms since 1970 |
+| cluster2:paused              | zset   | run whose outbox waits -> when nodes look at it, in ms since 1970 |
+| cluster2:revision            | string | counts changes of demand and bundles: who saw another number looks again |
+| cluster2:writable            | string | written, for a second, to see whether Redis takes writes |
+| cluster2:unacked:START       | hash   | messages this start of a node holds (kombu's; beside it `:index`, `:mutex`) |
 
 Scopes of blobs: ``runs/R/in/<chunk>`` the input of a chunk, dropped when it is settled;
 ``runs/R/parts/<window>`` large parts, dropped when their window is folded;
 ``runs/R/folds/<level>/<number>`` large folds, dropped when they are folded themselves;
 ``bundles/<name>/<random>`` the pieces of one version of a bundle, dropped when that is removed.
+
+**The number in the prefix** is that of the format (``FORMAT``). Two versions of this program with different numbers can
+use one Redis: neither reads, counts, serves or removes what the other one wrote. An older node would drop a message of
+a task that it does not know, and an older master would coordinate a run whose row it misreads.
+
+- The number stands before the first separator of keys and of queues. `cluster:2:…` and `cluster.2.…` would not do: an
+  older version sweeps queues by the pattern ``cluster.*@*``. In `redis-cli --scan --pattern` and in an ACL, `cluster2*`
+  is this version, and `cluster*` each one.
+- People do not type it: `cluster worker -Q ocr` serves the queue ``cluster2.ocr``, and Flower, events and logs call
+  the task ``cluster.ocr``.
+- What a node holds unacknowledged stands under ``OURS``, so only the watch of its own version gives it back.
+- Celery's own names stay as they are, because its forms do not depend on our version: counters of chords have random
+  names; remote control and events (``celery.pidbox``, ``celeryev``) reach the nodes of all versions, so that
+  `celery inspect ping` and Flower show those that are still to be updated.
+- Scopes in a blob store that is not Redis have no number: ids of runs are random, and a model taken over keeps its
+  scope.
 """
 
 from __future__ import annotations
 
 import re
 
-QUEUE = "cluster."
-OURS = "cluster:"
-RUNS = "cluster:runs"
-NODES = "cluster:nodes"
-NAMES = "cluster:nodes:names"
-WISHES = "cluster:nodes:wishes"
-STARTS = "cluster:nodes:starts"
-WATCHER = "cluster:nodes:watcher"
-LOSSES = "cluster:nodes:losses"
-DEMAND = "cluster:demand"
-DELAYED = "cluster:delayed"
-WAITING = "cluster:waiting"
-PAUSED = "cluster:paused"
-REVISION = "cluster:revision"
-WRITABLE = "cluster:writable"
-BUNDLES = "cluster:bundles"
+FORMAT = 2
+"""Counts the forms of keys, rows and messages; the next one that an older version cannot read has the next number."""
+OURS = f"cluster{FORMAT}:"
+QUEUE = f"cluster{FORMAT}."
+IN_LUA = f"local OURS, QUEUE = '{OURS}', '{QUEUE}'\n"
+"""By what a prelude knows them."""
+EARLIER = ("cluster:",)
+"""What ``OURS`` was in older versions, the oldest first; see ``cluster.earlier``."""
+RUNS = f"{OURS}runs"
+NODES = f"{OURS}nodes"
+NAMES = f"{OURS}nodes:names"
+WISHES = f"{OURS}nodes:wishes"
+STARTS = f"{OURS}nodes:starts"
+WATCHER = f"{OURS}nodes:watcher"
+LOSSES = f"{OURS}nodes:losses"
+DEMAND = f"{OURS}demand"
+DELAYED = f"{OURS}delayed"
+WAITING = f"{OURS}waiting"
+PAUSED = f"{OURS}paused"
+REVISION = f"{OURS}revision"
+WRITABLE = f"{OURS}writable"
+BUNDLES = f"{OURS}bundles"
 OF_RUN = (
     "done", "chunks", "expected", "claims", "attempts", "copies", "windows", "folds",
     "failures", "nodes", "times", "refusals", "events", "publishing", "outbox", "queued", "pieces",
@@ -85,32 +107,32 @@ def label_of(queue: str) -> str:
 
 def run(run: str, what: str = "") -> str:
     """A key of one run; ``what`` is one of the names above, empty for the run's own hash."""
-    return f"cluster:run:{run}:{what}" if what else f"cluster:run:{run}"
+    return f"{OURS}run:{run}:{what}" if what else f"{OURS}run:{run}"
 
 
 def parts(run: str, window: int) -> str:
     """The parts of one window."""
-    return f"cluster:run:{run}:parts:{window}"
+    return f"{OURS}run:{run}:parts:{window}"
 
 
 def unacked(start: str) -> str:
     """The messages that a start of a node holds."""
-    return f"cluster:unacked:{start}"
+    return f"{OURS}unacked:{start}"
 
 
 def blobs(scope: str) -> str:
     """The blobs of one scope."""
-    return f"cluster:blobs:{scope}"
+    return f"{OURS}blobs:{scope}"
 
 
 def bundle(name: str) -> str:
     """The versions of a bundle."""
-    return f"cluster:bundle:{name}"
+    return f"{OURS}bundle:{name}"
 
 
 def bundle_digests(name: str) -> str:
     """Which version of a bundle has which content."""
-    return f"cluster:bundle:{name}:digests"
+    return f"{OURS}bundle:{name}:digests"
 
 
 def bundle_scope(name: str, token: str) -> str:

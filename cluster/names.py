@@ -287,6 +287,16 @@ def renamed(node: str, number: int) -> str:
     return node if number == 1 else f"{node}~{number}"
 
 
+def shown_task(job: str, *, joins: bool = False) -> str:
+    """What people read of a Celery task, in Flower, events and logs: ``cluster.ocr``, ``cluster.ocr.aggregate``."""
+    return f"cluster.{job}{'.aggregate' if joins else ''}"
+
+
+def queue_typed_before(text: str) -> str:
+    """The job in a queue as older versions named it, ``cluster.ocr``; "" for any other text."""
+    return text.removeprefix("cluster.") if text.startswith("cluster.") else ""
+
+
 def person(user: str, host: str) -> str:
     """The one who types a command, for people: ``anna@pc``."""
     return f"{user}@{host}"

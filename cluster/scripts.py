@@ -7,7 +7,8 @@ A room keeps its scripts in its folder ``lua/``, one file a step. The head of th
     --   fence: "" ends it whatever lease is held
 
 The script reads them as ``K.run`` and ``A.state``. An argument that ends in ``...`` is a list and comes last: its
-values are ``ARGV[FIRST]`` to ``ARGV[#ARGV]``. Where the folder has a ``prelude.lua``, that stands before each script.
+values are ``ARGV[FIRST]`` to ``ARGV[#ARGV]``. Where the folder has a ``prelude.lua``, that stands before each script;
+it builds keys from ``OURS`` and ``QUEUE`` of ``keys``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cluster.keys import IN_LUA
 
 if TYPE_CHECKING:
     import redis
@@ -111,7 +114,9 @@ def read(room: str, name: str) -> Script:
     folder = files(room) / "lua"
     body = (folder / f"{name}.lua").read_text(encoding="utf-8")
     prelude = folder / f"{PRELUDE}.lua"
-    shared = prelude.read_text(encoding="utf-8") if prelude.is_file() else ""
+    shared = ""
+    if prelude.is_file():
+        shared = IN_LUA + prelude.read_text(encoding="utf-8")
     keys, arguments = _named(body, "KEYS"), _named(body, "ARGV")
     rest = arguments.pop().removesuffix(REST) if arguments and arguments[-1].endswith(REST) else ""
     head = f"{_table('K', 'KEYS', keys)}{_table('A', 'ARGV', arguments)}local FIRST = {len(arguments) + 1}\n"

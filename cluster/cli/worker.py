@@ -18,7 +18,7 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
     epilog="\b\nExamples:\n"
     "  CLUSTER_BROKER_URL=redis://… cluster worker\n"
     "  cluster worker -n office@%h -c 2     # a name, and two slots\n"
-    "  cluster worker -Q cluster.ocr        # this job only\n"
+    "  cluster worker -Q ocr                # this job only\n"
     "\n"
     "It is `celery -A cluster worker`, which has more options. Settings: CLUSTER_SLOTS (-c), CLUSTER_SLOTS_IN_USE and"
     " CLUSTER_SLOTS_IDLE (how many of them while others use the machine or not), CLUSTER_RESERVE_MEMORY_BYTES (left to"
@@ -28,9 +28,7 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 @click.option(
     "-c", "--slots", type=click.IntRange(min=1), metavar="N", help="Number of slots; by default by cores and memory."
 )
-@click.option(
-    "-Q", "--queues", metavar="LIST", help="Serve these queues only, separated by commas; the job ocr has cluster.ocr."
-)
+@click.option("-Q", "--queues", metavar="LIST", help="Serve these jobs only, separated by commas: ocr,wordcount.")
 @click.option(
     "--loglevel", type=click.Choice(LEVELS, case_sensitive=False), help="Log from this level on; by default INFO."
 )

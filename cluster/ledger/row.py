@@ -1,4 +1,4 @@
-"""The hash ``cluster:run:R``: one run's row.
+"""The hash ``cluster2:run:R``: one run's row.
 
 | field | type | written by | meaning |
 | --- | --- | --- | --- |

@@ -134,7 +134,7 @@ def shown_as(label: str, task: str) -> str:
         job = Capability.parse(names.plain(label)).job
     except ValueError:  # anything may stand in the run's row
         return task
-    return keys.queue(job) if task == MAP else f"{keys.queue(job)}.aggregate"
+    return names.shown_task(job, joins=task == AGGREGATE)
 
 
 def label_of(request: Any) -> str:

@@ -64,6 +64,8 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
     from cluster.worker import tasks
 
     try:
+        given = options.get("queues") or []
+        given[:] = map(_queue, given)  # in place: Celery reads the same list afterwards
         url = config.require_broker()
         redis_client.check(url)
         # It beats from the worker's event loop, which must not wait.
@@ -84,7 +86,7 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
         conf.worker_concurrency = config.slots or capacity.slots(config)
         slots = options.get("concurrency") or conf.worker_concurrency
         redis_check.see_files(redis_check.FILES + FILES_A_SLOT * slots, f"a worker of {slots} slots")
-        Beat.keeper = _keeper(conf, config, options.get("queues") or [])
+        Beat.keeper = _keeper(conf, config, given)
         conf.broker_transport_options = _holding(conf, identity.start())
         Beat.news = Consumer.news = redis_client.outage(url)
         Beat.news.on_wait = maybe_shutdown
@@ -207,8 +209,20 @@ def _keeper(conf: Any, config: Settings, given: Sequence[str]) -> Keeper:
     return Keeper(runs.connect(config, patient=False), list(jobs.values()), unable, given)
 
 
+def _queue(given: str) -> str:
+    """The queue that is meant by ``-Q``: a job or a label is typed, ``ocr``; the queue's own name is taken, too.
+
+    Raises:
+        errors.UsageError: It is a queue of an older version of this program.
+    """
+    if before := names.queue_typed_before(given):
+        raise errors.UsageError(f"-Q {given} names a queue of an older version of `cluster`; type -Q {before}")
+    return given if keys.label_of(given) else keys.queue(given)
+
+
 def _unknown(name: str, queues: Collection[str]) -> str:
     """The sentence about a queue that was given by ``-Q`` and is of no job; ``queues`` are those of the jobs."""
-    near = difflib.get_close_matches(keys.queue(keys.label_of(name) or name), queues, 1)
-    hint = f"did you mean -Q {near[0]}?" if near else f"the jobs here have {', '.join(queues)}"
-    return f"no job has the queue {name}, so it brings this node no work; {hint}"
+    given, labels = keys.label_of(name), [keys.label_of(queue) for queue in queues]
+    near = difflib.get_close_matches(given, labels, 1)
+    hint = f"did you mean -Q {near[0]}?" if near else f"the jobs here are {', '.join(labels)}"
+    return f"no job is called {given} (-Q), so it brings this node no work; {hint}"

@@ -112,7 +112,7 @@ class Ground:
             self.stores: Stores = runs.connect(settings.load(broker_url=self.url))
             self._workers: list[Worker] = []
             for at in range(self.nodes):
-                worker = Worker(f"node{at:03}", self.url, self._folder / "logs", "-c", "1", "-Q", "cluster.wait")
+                worker = Worker(f"node{at:03}", self.url, self._folder / "logs", "-c", "1", "-Q", "wait")
                 self._workers.append(stack.enter_context(_Started(worker)))
                 wait_until("nodes start", lambda at=at: self._ready() > at - AT_ONCE, READY_S)  # type: ignore[misc]
             wait_until("all nodes are ready", lambda: self._ready() == self.nodes, READY_S)

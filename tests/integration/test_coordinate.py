@@ -62,7 +62,7 @@ def two(redis_url: str, stores: Stores, request: pytest.FixtureRequest) -> Itera
     two = Two(redis_url, stores, f"two-{time.monotonic_ns()}")
     yield two
     stores.ledger.stop(two.run, "cancelled", "by a test")
-    stores.redis.delete("cluster.measure")
+    stores.redis.delete(keys.queue("measure"))
 
 
 def test_one_who_leaves_late_takes_no_input_along_that_is_the_others_by_then(two: Two) -> None:
@@ -145,8 +145,8 @@ def test_what_is_left_of_a_runs_messages_goes_when_it_is_over(two: Two) -> None:
     with supervisor:
         supervisor.lease()
         publish.publish_chunk(two._app, "measure", two.run, 0)
-        assert client.llen("cluster.measure") == 1
+        assert client.llen(keys.queue("measure")) == 1
         two.stores.ledger.stop(two.run, "failed", "by a node that could not join parts")
         publish.publish_batch(two._app, "measure", two.run, 0, [range(1)], RunPolicy())  # not heard of yet
-    assert not client.llen("cluster.measure")
+    assert not client.llen(keys.queue("measure"))
     assert not client.exists(keys.run(two.run, "outbox"))

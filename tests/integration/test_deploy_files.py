@@ -45,7 +45,8 @@ def test_flower_is_for_this_machine_and_asks_for_a_password(compose: dict[str, A
     service = compose["services"]["flower"]
     assert [port.split(":5555")[0] for port in service["ports"]] == ["${FLOWER_LISTEN:-127.0.0.1}"]
     assert service["environment"]["FLOWER_BASIC_AUTH"].startswith("${FLOWER_BASIC_AUTH:?")
-    lines = re.findall(r"`([^`]*celery -A cluster flower[^`]*--[^`]*)`", (ROOT / "docs" / "howto" / "monitoring.md").read_text())
+    page = (ROOT / "docs" / "howto" / "monitoring.md").read_text()
+    lines = re.findall(r"`([^`]*celery -A cluster flower[^`]*--[^`]*)`", page)
     assert lines
     for line in lines:
         assert line.startswith("FLOWER_BASIC_AUTH=user:password ")

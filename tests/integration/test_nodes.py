@@ -113,15 +113,21 @@ def test_a_machine_with_little_memory_takes_one_slot(broker: str, tmp_path: Path
 
 
 def test_queues_given_by_hand_win(broker: str, tmp_path: Path) -> None:
-    with Worker("words", broker, tmp_path, "-Q", "cluster.wordcount"):
+    with Worker("words", broker, tmp_path, "-Q", "wordcount"):
         assert nodes(broker)["words@test"].jobs == ["wordcount"]
 
 
 def test_a_queue_of_no_job_counts_as_none_served(broker: str, tmp_path: Path) -> None:
-    with Worker("wrong", broker, tmp_path, "-Q", "wordcount,cluster.measure") as worker:
+    with Worker("wrong", broker, tmp_path, "-Q", "wordcout,measure") as worker:
         assert nodes(broker)["wrong@test"].jobs == ["measure"]
-        assert "no job has the queue wordcount" in worker.text()
-        assert "did you mean -Q cluster.wordcount?" in worker.text()
+        assert "no job is called wordcout (-Q)" in worker.text()
+        assert "did you mean -Q wordcount?" in worker.text()
+
+
+def test_a_queue_of_an_older_version_is_refused(broker: str, tmp_path: Path) -> None:
+    done = cluster("worker", "-Q", "measure,cluster.wordcount", "--broker", broker)
+    assert done.returncode == 2
+    assert "-Q cluster.wordcount names a queue of an older version of `cluster`; type -Q wordcount" in done.stderr
 
 
 def test_a_node_that_is_killed_is_silent_then_gone_and_keeps_its_name_when_it_returns(
@@ -186,7 +192,7 @@ def test_shutdown_stops_one_node_then_all_and_the_run_goes_on(broker: str, tmp_p
 def test_a_run_that_no_node_can_do_says_so_at_once_and_waits_or_fails_as_told(broker: str, tmp_path: Path) -> None:
     source = texts(tmp_path / "in", 4)
     submit = ("submit", "--job", "measure", source, "--broker", broker)
-    with Worker("words", broker, tmp_path, "-Q", "cluster.wordcount"):
+    with Worker("words", broker, tmp_path, "-Q", "wordcount"):
         done = cluster(*submit, "--if-no-node", "fail")
         assert (done.returncode, done.stdout) == (6, "")
         assert "no node of this cluster can do the job measure (1 node online" in done.stderr

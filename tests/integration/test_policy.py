@@ -60,7 +60,7 @@ def test_a_node_keeps_a_run_as_long_as_its_submitter_said(
     node.ledger.refuse(run.run, [1], on("n2"), "for this test")
     run.do(1)
     run.fold(0, 0)
-    mine = [*client.scan_iter(f"cluster:run:{run.run}*"), *client.scan_iter(keys.blobs(f"runs/{run.run}/*"))]
+    mine = [*client.scan_iter(keys.run(f"{run.run}*")), *client.scan_iter(keys.blobs(f"runs/{run.run}/*"))]
     kept: Any = {key: client.ttl(key) for key in mine}
     assert len(kept) > 5
     assert all(0 < ttl_s <= HOUR_S for ttl_s in kept.values()), kept

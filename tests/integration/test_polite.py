@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cluster import redis_client, runs, settings
+from cluster import keys, redis_client, runs, settings
 from cluster.nodes import gate
 from cluster.nodes.registry import BEAT_S, Node
 from cluster.nodes.sensor import Sensor
@@ -146,9 +146,9 @@ def test_a_paused_node_stays_online_takes_nothing_and_goes_on_when_the_machine_i
             wait_for_slots(broker, 0, "in use")
             wait_for_beats(broker, 2)  # what it asked for before is answered
             waiting = stack.enter_context(start_cluster(*submit))
-            wait_until("a chunk is in the queue", lambda: client.llen("cluster.measure") == 1)
+            wait_until("a chunk is in the queue", lambda: client.llen(keys.queue("measure")) == 1)
             wait_for_beats(broker, 3)
-            assert client.llen("cluster.measure") == 1
+            assert client.llen(keys.queue("measure")) == 1
             assert not (tmp_path / "trace").exists()
             assert "paused: in use" in cluster("nodes", "--broker", broker).stdout
         _, err = waiting.communicate(timeout=BUSY_TIMEOUT_S)

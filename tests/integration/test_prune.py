@@ -110,10 +110,10 @@ def test_messages_of_a_run_that_no_node_took_go_with_it(broker: str, client: red
         for chunk in range(3):
             publish.publish_chunk(app, "measure", run, chunk)
     app.close()
-    client.rpush("cluster.measure", b"not one of ours", b"{}")
+    client.rpush(keys.queue("measure"), b"not one of ours", b"{}")
     cancel(over, stores, "test")
     prune.prune(stores, prune.ended(stores))
-    waiting: Any = client.lrange("cluster.measure", 0, -1)
+    waiting: Any = client.lrange(keys.queue("measure"), 0, -1)
     ids = [json.loads(message)["headers"]["id"] for message in waiting if b"headers" in message]
     assert sorted(ids) == [f"{running}.{chunk}" for chunk in range(3)]
     assert len(waiting) == 5

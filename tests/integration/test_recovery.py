@@ -391,8 +391,8 @@ def test_the_story_of_a_run_can_be_told(broker: str, tmp_path: Path, stores: Sto
     assert [row["event"] for row in rows if row["event"] in ("begun", "done")] == ["begun", "done"]
 
 
-OURS = "local ours = redis.call('KEYS', 'cluster:run*'); "
-OURS += "for _, key in ipairs(redis.call('KEYS', 'cluster:blobs*')) do ours[#ours + 1] = key end; "
+OURS = f"local ours = redis.call('KEYS', '{keys.OURS}run*'); "
+OURS += f"for _, key in ipairs(redis.call('KEYS', '{keys.OURS}blobs*')) do ours[#ours + 1] = key end; "
 REMEMBER = (
     OURS
     + """

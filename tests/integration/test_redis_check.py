@@ -89,8 +89,8 @@ def test_a_limit_of_open_files_is_raised_or_named(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_redis_answered_is_never_called_away(admin: redis.Redis) -> None:
-    admin.zadd("cluster:runs", {"x": 1})
+    admin.zadd(keys.RUNS, {"x": 1})
     with pytest.raises(redis.ResponseError) as caught:
-        admin.incr("cluster:runs")
+        admin.incr(keys.RUNS)
     assert cli._told_of_redis(caught.value).startswith("Redis refuses: WRONGTYPE")
-    admin.delete("cluster:runs")
+    admin.delete(keys.RUNS)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cluster import catalog, celery_app, errors, runs, settings
+from cluster import catalog, celery_app, errors, keys, runs, settings
 from cluster.ledger.row import RunPolicy
 from cluster.messaging import publish
 from cluster.names import Partial
@@ -282,7 +282,7 @@ def test_a_message_of_wrong_shape_is_refused_and_the_worker_goes_on(
 ) -> None:
     app = celery_app.build(settings.load(broker_url=broker))
     before = sum(worker.text().count("a message is refused") for worker in workers)
-    app.send_task(MAP, (message,), queue="cluster.measure")
+    app.send_task(MAP, (message,), queue=keys.queue("measure"))
     wait_until("it is refused", lambda: sum(worker.text().count("a message is refused") for worker in workers) > before)
     app.close()
     done = cluster("submit", "--job", "measure", texts(tmp_path / "in", 4), "--broker", broker)

@@ -51,7 +51,7 @@ def node(stores: Stores, job: Job = JOB) -> tuple[Node, Sent]:
 
 def joins(run: Run, number: int, level: int = 0) -> tuple[str, dict[str, Any], str]:
     """The message that has the parts of a batch joined."""
-    return AGGREGATE, {"run": run.run, "level": level, "number": number}, "cluster.lengths"
+    return AGGREGATE, {"run": run.run, "level": level, "number": number}, keys.queue("lengths")
 
 
 @pytest.mark.parametrize(

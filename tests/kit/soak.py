@@ -23,7 +23,7 @@ FOR_EVER = ("_kombu.binding.*", "_kombu.binding_permanent.*", "_kombu.binding_de
 """Keys that have no time to live: Celery's table of queues. One row a queue, however many runs there are."""
 CHORDS = "celery-taskset-meta-*"
 """Celery's counters of chords. They go by themselves within an hour."""
-OF_NODES = ("cluster:nodes", "cluster:nodes:losses", "_kombu.binding.celery.pidbox", "_kombu.binding.celeryev")
+OF_NODES = (keys.NODES, keys.LOSSES, "_kombu.binding.celery.pidbox", "_kombu.binding.celeryev")
 
 
 class Stopped(KeyboardInterrupt):

@@ -158,7 +158,8 @@ def test_every_redis_key_is_made_in_one_file() -> None:
             assert not key_in(path.read_text()), path
     for path in (ROOT / "cluster").rglob("*.lua"):
         code = re.sub(r"--.*", "", path.read_text())
-        assert path.name == "prelude.lua" or keys.OURS not in code, path
+        assert not re.search(r"cluster[0-9]*[:.]", code), path
+        assert path.name == "prelude.lua" or not re.search(r"\b(OURS|QUEUE)\b", code), path
 
 
 def test_only_the_ledger_touches_the_keys_of_a_run() -> None:
@@ -171,17 +172,20 @@ def test_only_the_ledger_touches_the_keys_of_a_run() -> None:
 
 def key_in(code: str) -> bool:
     """Whether code holds a key, a queue or a scope, or an f-string of one."""
-    ours = (rf"{re.escape(keys.OURS)}[a-z{{]", rf"{re.escape(keys.QUEUE)}[*{{]", r"runs/\{", r"bundles/\{")
+    ours = (
+        rf"{re.escape(keys.OURS)}[a-z{{]", rf"{re.escape(keys.QUEUE)}[*{{]", r"runs/\{", r"bundles/\{",
+        r"\{(?:keys\.)?(?:OURS|QUEUE|EARLIER)\b",
+    )  # fmt: skip
     return re.search(rf"[\"'](?:{'|'.join(ours)})", code) is not None
 
 
 def test_the_search_for_keys_finds_each_that_is_made() -> None:
     made = re.findall(r'"([^"\s]*\{\w+\}[^"\s]*)"', Path(keys.__file__).read_text())
-    constants = [
-        value for name, value in vars(keys).items() if name.isupper() and value not in (keys.OF_RUN, keys.QUEUE)
-    ]
+    named = [value for value in vars(keys).values() if isinstance(value, str)]
+    constants = [value for value in named if re.fullmatch(rf"{keys.OURS}[a-z:]+", value)]
     assert len(made) > 8
-    for key in (*made, *(value for value in constants if value != keys.OURS)):
+    assert len(constants) > 8
+    for key in (*(key for key in made if "{FORMAT}" not in key), *constants):
         assert key_in(f"pipe.get(f'{key}')"), key
 
 

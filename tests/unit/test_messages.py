@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from cluster import messages
+from cluster import keys, messages
 
-QUEUE = "cluster.wordcount.1"
+QUEUE = keys.queue("wordcount.1")
 FOLD = {"run": "wordcount-1", "level": 0, "number": 0}
 HEADERS: dict[str, Any] = {
     "lang": "py", "task": "cluster.map", "id": "wordcount-1.3", "shadow": "cluster.wordcount",
@@ -180,7 +180,7 @@ def test_a_note_of_a_lost_node_is_checked_like_a_message() -> None:
     for wrong in (
         [{}, "", QUEUE],
         [json.loads(message()), "celeryev", QUEUE],
-        [json.loads(message()), "", "cluster:x"],
+        [json.loads(message()), "", keys.run("x")],
     ):
         with pytest.raises(messages.BadMessage):
             messages.noted(json.dumps(wrong).encode())
@@ -206,7 +206,7 @@ def test_a_command_of_remote_control_keeps_what_it_asks() -> None:
         {"arguments": "x"},
         {"destination": "a@pc"},
         {"pattern": "(a+)+$", "matcher": "pcre"},
-        {"reply_to": {"exchange": "cluster:run:x", "routing_key": "a"}},
+        {"reply_to": {"exchange": keys.run("x"), "routing_key": "a"}},
         {"ticket": {}},
     ],
 )

@@ -335,6 +335,6 @@ def test_a_long_text_is_refused_at_once(read: object) -> None:
 
 
 def test_the_queue_of_another_is_no_label_of_a_run() -> None:
-    came = {"routing_key": "cluster.ocr@deu"}
+    came = {"routing_key": keys.queue("ocr@deu")}
     assert publish.label_of(SimpleNamespace(delivery_info=came)) == "ocr@deu"
     assert publish.label_of(SimpleNamespace(delivery_info={"routing_key": "mine"})) == "mine"  # "" would be any run's

@@ -102,4 +102,4 @@ def test_a_message_that_cannot_be_read_has_no_id(message: bytes) -> None:
 
 def test_the_id_of_a_message_in_a_queue_and_of_one_that_is_held() -> None:
     message = b'{"headers": {"id": "ocr-1.17"}}'
-    assert wire.task_id(message) == wire.task_id(b"[" + message + b', "", "cluster.ocr"]') == "ocr-1.17"
+    assert wire.task_id(message) == wire.task_id(b"[" + message + b', "", "cluster2.ocr"]') == "ocr-1.17"

@@ -1,8 +1,8 @@
 -- What the scripts share; it stands before each of them.
 local MOST_EVENTS = 2000
-local RUN = 'cluster:run:'
-local WAITING = 'cluster:waiting'
-local PAUSED = 'cluster:paused'
+local RUN = OURS .. 'run:'
+local WAITING = OURS .. 'waiting'
+local PAUSED = OURS .. 'paused'
 -- A run may have this much work in the queue, for each slot of its share.
 local AHEAD_US = 1e6
 -- A run that nobody coordinates counts on these slots at least, while no other run waits.
@@ -97,7 +97,7 @@ local function feed(run, outbox, queued, claims)
   local message = redis.call('LINDEX', outbox, -1)
   if not message then return end
   local row = redis.call('HMGET', run, 'label', 'chunk_us', 'share', 'share_until_ms', 'slots', 'due_ms', 'retention_s')
-  local queue, chunk_us, share = 'cluster.' .. row[1], tonumber(row[2]), tonumber(row[3])
+  local queue, chunk_us, share = QUEUE .. row[1], tonumber(row[2]), tonumber(row[3])
   local now, retention_s = now_ms(), tonumber(row[7]) or 3600
   if not share or now > tonumber(row[4]) then
     local slots = tonumber(row[5]) or 0
