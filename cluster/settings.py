@@ -39,6 +39,12 @@ URL_OPTIONS = (
     "socket_keepalive", "db", "username", "password", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile",
     "ssl_password", "ssl_cert_reqs", "ssl_check_hostname",
 )  # fmt: skip
+RENAMED = {
+    "window_bytes": "max_in_flight_bytes",
+    "window_chunks": "max_in_flight_chunks",
+}
+"""What settings were called in older versions -> their names now. The old name is refused, wherever it stands: a
+setting that is passed over would change what a program does without a word."""
 MiB = 2**20
 GiB = 2**30
 
@@ -68,7 +74,7 @@ class Settings(BaseSettings):
     """Where the bytes of chunks and parts lie: any fsspec URL that all nodes reach, and on all the same; what
     a run leaves there stays until `cluster runs --prune`. None: the broker's Redis."""
 
-    window_bytes: int | None = Field(None, ge=1)
+    max_in_flight_bytes: int | None = Field(None, ge=1)
     """Input of one run that may lie in the store at a time, in bytes; one chunk is always let through. None: 64 MiB,
     or two chunks for each slot of the nodes where that is more. No more than fits, see ``memory_share``."""
 
@@ -76,7 +82,7 @@ class Settings(BaseSettings):
     """Publishing waits while Redis uses more than this share of its ``maxmemory``, or without one of its machine's
     memory: what runs give needs room, too."""
 
-    window_chunks: int | None = Field(None, ge=2)
+    max_in_flight_chunks: int | None = Field(None, ge=2)
     """Chunks of one run that may be published and not done at a time; none: 512, or two for each slot of the nodes
     where that is more."""
 
@@ -293,9 +299,11 @@ def unknown_variables() -> list[str]:
 
 
 def _check_names() -> None:
-    """Raise ``errors.BadSetting`` for a variable that is nearly a setting, and for a config file that is not there."""
+    """Raise ``errors.BadSetting`` for a variable that was or nearly is a setting, or a config file that is not there."""
     for variable in unknown_variables():
         name = variable.upper().removeprefix(PREFIX).lower()
+        if name in RENAMED:
+            raise errors.BadSetting(f"{variable} is now called {PREFIX}{RENAMED[name].upper()}")
         near = difflib.get_close_matches(name, (*Settings.model_fields, "config"), 1, NEARLY)
         if near and not SERVICE.search(variable.upper()):
             raise errors.BadSetting(f"there is no setting {variable}; did you mean {PREFIX}{near[0].upper()}?")
@@ -317,7 +325,10 @@ def current() -> Settings:
 def _describe(problem: Any) -> str:
     name = "_".join(map(str, problem["loc"]))
     if problem["type"] == "extra_forbidden":  # the environment holds what others set, and is not looked through
-        near = difflib.get_close_matches(name.lower().removeprefix("cluster_"), Settings.model_fields, 1)
+        given = name.lower().removeprefix("cluster_")
+        if given in RENAMED:
+            return f"{_file()}: {name} is now called {RENAMED[given]}"
+        near = difflib.get_close_matches(given, Settings.model_fields, 1)
         return f"{_file()}: there is no setting {name}" + (f"; did you mean {near[0]}?" if near else "")
     value = "***" if "url" in name else repr(problem["input"])
     variable = PREFIX + name.upper()

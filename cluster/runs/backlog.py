@@ -70,7 +70,7 @@ class Backlog:
             chunk_bytes: What a chunk has.
             span: How many travel in a message.
         """
-        size, chunks = self._config.window_bytes, self._config.window_chunks
+        size, chunks = self._config.max_in_flight_bytes, self._config.max_in_flight_chunks
         wanted = AHEAD * self.slots() if size is None or chunks is None else 0
         return (
             max(LEAST_BYTES, wanted * chunk_bytes) if size is None else size,

@@ -101,8 +101,8 @@ def test_a_wrong_password_is_said_at_once(redis_url: str, words: Path) -> None:
 
 
 def test_a_bad_setting_is_named(words: Path) -> None:
-    done = cluster("submit", "--job", "wordcount", words, settings={"CLUSTER_WINDOW_BYTES": "much"})
-    assert (done.returncode, "CLUSTER_WINDOW_BYTES is 'much'" in done.stderr) == (2, True)
+    done = cluster("submit", "--job", "wordcount", words, settings={"CLUSTER_MAX_IN_FLIGHT_BYTES": "much"})
+    assert (done.returncode, "CLUSTER_MAX_IN_FLIGHT_BYTES is 'much'" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -103,7 +103,7 @@ def test_one_who_only_waits_leaves_the_lease_to_whoever_has_the_input(two: Two) 
 
 
 def test_a_window_is_full_with_half_of_the_bytes_that_may_be_on_their_way(two: Two) -> None:
-    two._config = two._config.model_copy(update={"window_bytes": 1000})
+    two._config = two._config.model_copy(update={"max_in_flight_bytes": 1000})
     _, coordinator = two.who("one")
     coordinator._entered = coordinator._fenced(Lease.split)
     coordinator._publish_all(iter([[Item(f"{at}.txt", bytes(300))] for at in range(3)]))

@@ -152,7 +152,7 @@ def test_a_node_that_starts_afterwards_fetches_the_model_and_takes_part(
 ) -> None:
     source = crowd(tmp_path / "in", ("kim", "ada", "yuki"), 72)
     arguments = command(nodes, source, "--model", "office", "--chunk-size", "1", "--annotate", tmp_path / "out")
-    few = {"CLUSTER_WINDOW_CHUNKS": "16"}
+    few = {"CLUSTER_MAX_IN_FLIGHT_CHUNKS": "16"}
     with start_cluster(*arguments, settings=few) as submitted:
         run = begun(stores).run
         submitted.send_signal(signal.SIGSTOP)  # what is not on its way yet waits for the third node

@@ -129,7 +129,7 @@ def test_a_run_outlasts_a_full_redis(server: RedisServer, client: redis.Redis, t
     with Worker("one", server.url, tmp_path, "-c", "2") as worker:
         with start_cluster(
             "submit", "--job", "measure", "--seconds", "0.2", tmp_path / "in", "--broker", server.url,
-            settings={"CLUSTER_WINDOW_CHUNKS": "16"},
+            settings={"CLUSTER_MAX_IN_FLIGHT_CHUNKS": "16"},
         ) as process:  # fmt: skip
             wait_until("the run has begun", lambda: (found := stores.ledger.runs(1)) and found[0].chunks_settled > 3)
             fill(client)

@@ -273,7 +273,7 @@ def test_a_run_whose_input_was_still_being_read_goes_on_where_it_was(
     """Its submitter dies when it has entered chunks and not published them: nobody does these before it is resumed."""
     source = texts(tmp_path / "in", 60)
     trace = tmp_path / "trace"
-    limits = {"CLUSTER_WINDOW_CHUNKS": "8", "CLUSTER_FOLD_CHUNKS": "4", "CLUSTER_TEST_DIE_BEFORE_WINDOW": "2"}
+    limits = {"CLUSTER_MAX_IN_FLIGHT_CHUNKS": "8", "CLUSTER_FOLD_CHUNKS": "4", "CLUSTER_TEST_DIE_BEFORE_WINDOW": "2"}
     arguments = ("submit", "--job", "measure", "--seconds", "0.1", "--trace", trace, source, "--broker", broker)
     with Worker("a", broker, tmp_path, "-c", "2"):
         with start_cluster(*arguments, settings=limits) as submit:
@@ -303,7 +303,7 @@ def test_a_submitter_that_slept_goes_on_although_a_master_has_taken_its_run(
     broker: str, tmp_path: Path, stores: Stores
 ) -> None:
     source = texts(tmp_path / "in", 80)
-    limits = {"CLUSTER_WINDOW_CHUNKS": "8", "CLUSTER_FOLD_CHUNKS": "4"}
+    limits = {"CLUSTER_MAX_IN_FLIGHT_CHUNKS": "8", "CLUSTER_FOLD_CHUNKS": "4"}
     arguments = ("submit", "--job", "measure", "--seconds", "0.1", source, "--broker", broker)
     with Worker("a", broker, tmp_path, "-c", "2"), start_cluster("master", "--broker", broker) as master:
         with start_cluster(*arguments, settings=limits) as submit:

@@ -335,7 +335,7 @@ def test_a_detached_run_goes_on_by_itself(broker: str, tmp_path: Path) -> None:
 
 
 def test_windows_keep_what_is_on_its_way_within_limits(broker: str, tmp_path: Path, stores: Stores) -> None:
-    limits = {"CLUSTER_WINDOW_CHUNKS": "6", "CLUSTER_FOLD_CHUNKS": "4"}
+    limits = {"CLUSTER_MAX_IN_FLIGHT_CHUNKS": "6", "CLUSTER_FOLD_CHUNKS": "4"}
     most = 0
     with Held(tmp_path, 60) as held:
         options = ("--job", "measure", "--seconds", "0.05", *held.options)

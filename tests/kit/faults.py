@@ -207,7 +207,7 @@ def scene(fault: Fault, job: str, folder: Path) -> Iterator[Scene]:
         cable.needed()
     # So few on their way that the input is still being split when the fault comes.
     splitting = fault in (Fault.SPLITTING_KILLED, Fault.SPLITTING_PAUSED)
-    submitter = {"CLUSTER_WINDOW_CHUNKS": "16"} if splitting else {}
+    submitter = {"CLUSTER_MAX_IN_FLIGHT_CHUNKS": "16"} if splitting else {}
     with ExitStack() as stack:
         made = Scene(job, folder, stack, over_cable=over_cable, submitter=submitter)
         made.start()

@@ -54,7 +54,7 @@ def test_two_messages_for_each_slot_where_chunks_travel_together() -> None:
 
 
 def test_a_limit_that_was_set_holds_whatever_the_nodes_need() -> None:
-    config = settings.load(window_bytes=5, window_chunks=7)
+    config = settings.load(max_in_flight_bytes=5, max_in_flight_chunks=7)
     assert made(config, [node(400, "ocr")]).limits(MB, span=32) == (5, 7)
 
 

@@ -11,8 +11,8 @@ from cluster import errors, logs, redis_client, settings
 
 
 def test_a_setting_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CLUSTER_WINDOW_CHUNKS", "7")
-    assert settings.load().window_chunks == 7
+    monkeypatch.setenv("CLUSTER_MAX_IN_FLIGHT_CHUNKS", "7")
+    assert settings.load().max_in_flight_chunks == 7
 
 
 def test_a_setting_comes_from_the_file_unless_the_environment_has_it(
@@ -39,6 +39,23 @@ def test_whether_packages_are_installed_is_one_of_three_words(monkeypatch: pytes
     with pytest.raises(
         errors.BadSetting, match="CLUSTER_INSTALL is 'always': input should be 'ask', 'never' or 'allow'"
     ):
+        settings.load()
+
+
+@pytest.mark.parametrize(("old", "new"), settings.RENAMED.items())
+def test_a_renamed_setting_is_refused_with_its_new_name(
+    old: str, new: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert new in settings.Settings.model_fields
+    assert old not in settings.Settings.model_fields
+    monkeypatch.setenv(f"CLUSTER_{old.upper()}", "7")
+    with pytest.raises(errors.BadSetting, match=f"^CLUSTER_{old.upper()} is now called CLUSTER_{new.upper()}$"):
+        settings.load()
+    monkeypatch.delenv(f"CLUSTER_{old.upper()}")
+    file = tmp_path / "config.toml"
+    file.write_text(f"{old} = 7\n")
+    monkeypatch.setenv("CLUSTER_CONFIG", str(file))
+    with pytest.raises(errors.BadSetting, match=f"{file}: {old} is now called {new}$"):
         settings.load()
 
 
