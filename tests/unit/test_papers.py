@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
-from cluster import cli, errors, settings
+from cluster import catalog, cli, errors, settings
 from tests.kit import reference
 from tests.kit.programs import ROOT
 
@@ -98,7 +98,7 @@ def check_options(words: list[str]) -> None:
         command = inner
     known = {flag for one in command.get_params(context) for flag in (*one.opts, *one.secondary_opts)}
     if words[0] == "submit":
-        known |= {option.flag for job in reference.catalog.BUILT_IN for option in (*job.options, job.chunk_size)}
+        known |= {option.flag for job in catalog.BUILT_IN for option in (*job.options, job.chunk_size)}
         known |= {"--min-length"}  # of the example package
     for word in words[1:]:
         flag = word.partition("=")[0].rstrip("`,.):…")
@@ -143,7 +143,9 @@ def test_python_on_the_pages_is_python() -> None:
 
 def test_the_page_of_exit_codes_has_them_all() -> None:
     text = (reference.FOLDER / "exit-codes.md").read_text()
-    codes = {one.exit_code for one in vars(errors).values() if isinstance(one, type) and issubclass(one, Exception)}
+    codes = {
+        one.exit_code for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.ClusterError)
+    }
     for code in (*codes, errors.ITEMS_MISSING_EXIT_CODE, errors.INTERRUPTED_EXIT_CODE):
         assert f"| {code} |" in text
 
