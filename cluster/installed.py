@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import logging
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -16,7 +17,12 @@ from cluster.job import Job
 
 GROUP = "cluster.jobs"
 LEFT_OUT = {"event": "job-left-out"}
+SETTLE_S = 5.0
+"""After a change for so long the next look looks again: a package is installed in several steps, and the last ones do
+not show in the folder that it is in."""
 NOTHING: Mapping[str, str] = MappingProxyType({})
+Stamp = tuple[tuple[str, int], ...]
+"""When something was last added to, or removed from, each folder that packages are in."""
 log = logging.getLogger(__name__)
 
 
@@ -39,7 +45,9 @@ class Found(NamedTuple):
     """Job -> why this process goes on with an older one than is installed."""
     problems: frozenset[str] = frozenset()
     """Why some are left out: each is said once, and tried again at the next look."""
-    stamp: object = None
+    stamp: Stamp = ()
+    settled: bool = False
+    """Whether the last change was over when it was looked at."""
 
 
 class Installed:
@@ -65,12 +73,13 @@ class Installed:
 
     def has_changed(self) -> bool:
         """Whether a look may find something else: something was installed or removed. Some calls of ``stat``."""
-        return _stamp() != self._now().stamp
+        found = self._now()
+        return not found.settled or found.stamp != _stamp()
 
     def look(self) -> None:
         """Find what was installed since the last look."""
         before = self._now()
-        if before.problems or before.stamp != _stamp():
+        if before.problems or self.has_changed():
             self._found = self._look(before)
 
     def forget(self) -> None:
@@ -107,7 +116,7 @@ class Installed:
         outdated = _outdated(packages, there)
         for name, why in outdated.items() - before.outdated.items():
             log.warning("the job %s: %s", name, why, extra={"event": "job-outdated"})
-        return Found(jobs, packages, outdated, frozenset(problems), stamp)
+        return Found(jobs, packages, outdated, frozenset(problems), stamp, _is_settled(stamp))
 
 
 def _outdated(loaded: Mapping[EntryPoint, Package], there: Mapping[EntryPoint, Package]) -> dict[str, str]:
@@ -130,9 +139,13 @@ def _package(entry: EntryPoint) -> Package:
     return Package(entry.dist.name, entry.dist.version, hashlib.sha256(files.encode()).hexdigest())
 
 
-def _stamp() -> object:
-    """When something was last added to, or removed from, the folders that packages are in."""
+def _stamp() -> Stamp:
     return tuple((place, _changed_ns(place)) for place in sys.path)
+
+
+def _is_settled(stamp: Stamp) -> bool:
+    now_s = time.time()
+    return all(abs(now_s - changed_ns / 1e9) > SETTLE_S for _, changed_ns in stamp)
 
 
 def _changed_ns(place: str) -> int:

@@ -23,6 +23,7 @@ from cluster.runs.watch import Watch
 if TYPE_CHECKING:
     from celery import Celery
 
+    from cluster.ledger.row import RunRow
     from cluster.settings import Settings
 
 LOOK_S = 1.0
@@ -54,6 +55,7 @@ class Master:
         self._watch = Watch(app, stores)
         self._supervisors: dict[str, Supervisor] = {}
         self._passed: set[str] = set()  # runs that are over, or not for us
+        self._told: set[str] = set()  # runs of jobs that are not installed here
         self._again: dict[str, float] = {}  # when to look again at some of them
 
         self._ending = threading.Event()
@@ -91,8 +93,12 @@ class Master:
         """
         for run in [run for run, supervisor in self._supervisors.items() if supervisor.over]:
             self._supervisors.pop(run).__exit__()
+        if catalog.installed.has_changed():
+            catalog.installed.look()
+            self._passed -= self._told  # their jobs may be here by now
         listed = self._stores.ledger.listed()
         self._passed.intersection_update(listed)
+        self._told.intersection_update(listed)
         looked_at = [run for run in listed if run not in self._passed and run not in self._supervisors]
         now_s, rows = self._stores.ledger.rows(looked_at, *FIELDS)
         for run, row in rows.items():
@@ -101,9 +107,7 @@ class Master:
                 self._passed.add(run)  # no run of ours
             elif row.state == "running":
                 if job is None or job.version != row.version:
-                    named = f"{row.job}, version {row.version}" if row.version else row.job
-                    log.warning("run %s is of a job that is not installed here: %s", run, named, extra={"run": run})
-                    self._passed.add(run)
+                    self._pass(run, row)
                 elif row.lease_until_ms < now_s * 1000:
                     supervisor = Supervisor(self._app, job, run, self._stores, self._owner, "supervisor")
                     self._supervisors[run] = supervisor.__enter__()
@@ -115,6 +119,14 @@ class Master:
         for run in [run for run, moment in list(self._again.items()) if time.monotonic() > moment]:
             del self._again[run]
             self._passed.discard(run)
+
+    def _pass(self, run: str, row: RunRow) -> None:
+        """Leave a run to others, until something is installed here."""
+        if run not in self._told:
+            named = f"{row.job}, version {row.version}" if row.version else row.job
+            log.warning("run %s is of a job that is not installed here: %s", run, named, extra={"run": run})
+        self._told.add(run)
+        self._passed.add(run)
 
     def _publish(self, job: Job, run: str) -> None:
         apart = False

@@ -39,6 +39,7 @@ def install(folder: Path, name: str, version: str = "1.0", code: str = CODE) -> 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.setattr("cluster.installed.SETTLE_S", 0)
     return tmp_path
 
 
@@ -51,6 +52,19 @@ def test_a_job_installed_later_is_found_by_the_next_look(folder: Path) -> None:
     installed.look()
     assert installed.jobs["later"].about == "version 1.0"
     assert not installed.has_changed()
+
+
+def test_a_look_into_the_middle_of_an_installation_is_repeated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.installed.SETTLE_S", 60)
+    install(folder, "slow")
+    entry_points = folder / "slow-1.0.dist-info" / "entry_points.txt"
+    written = entry_points.read_text()
+    entry_points.write_text("")
+    installed = Installed([])
+    assert "slow" not in installed.jobs
+    entry_points.write_text(written)
+    installed.look()
+    assert "slow" in installed.jobs
 
 
 def test_an_upgraded_job_stays_and_asks_for_a_restart(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
