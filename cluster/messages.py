@@ -74,11 +74,11 @@ def _is_ours(task: str) -> str:
     Raises:
         ValueError: It is not; the message says so where an older version published it.
     """
-    if re.fullmatch(rf"cluster\.{names.JOB}(\.fold)?", task) and task not in (MAP, AGGREGATE):
+    if task in (MAP, AGGREGATE):
+        return task
+    if re.fullmatch(rf"cluster\.{names.JOB}(\.fold)?", task):
         raise ValueError(f"{task} is a task of an older version of cluster: its run goes on with nodes of that version")
-    if task not in (MAP, AGGREGATE):
-        raise ValueError("it is no task of this cluster")
-    return task
+    raise ValueError("it is no task of this cluster")
 
 
 Task = Annotated[str, Field(max_length=200), AfterValidator(_is_ours)]
