@@ -27,6 +27,7 @@
 | cluster2:nodes:names         | hash   | node -> start that took the name: two machines may be called the same |
 | cluster2:nodes:wishes        | hash   | node -> "start what": what is wished of that start of it |
 | cluster2:nodes:starts        | hash   | start -> "seen node", each start of a node until nothing of it is left |
+| cluster2:places              | hash   | "blob_url", "bundle_dir": the cluster's, see ``nodes/places.py`` |
 | cluster2:nodes:watcher       | string | who watches the nodes now; for a second or two |
 | cluster2:nodes:losses        | string | how often a node was lost |
 | cluster2:bundles             | hash   | bundle -> "last latest pinned" (``bundles.state.State``); "#revision" |
@@ -81,6 +82,7 @@ WISHES = f"{OURS}nodes:wishes"
 STARTS = f"{OURS}nodes:starts"
 WATCHER = f"{OURS}nodes:watcher"
 LOSSES = f"{OURS}nodes:losses"
+PLACES = f"{OURS}places"
 DEMAND = f"{OURS}demand"
 DELAYED = f"{OURS}delayed"
 WAITING = f"{OURS}waiting"

@@ -18,6 +18,7 @@ from cluster import errors, keys, logs, names, redis_client, runs
 from cluster.bundles import shelf
 from cluster.job import Job, Source, paths
 from cluster.ledger.row import RunPolicy
+from cluster.nodes import places
 from cluster.runs import Stores, demand
 from cluster.runs.cancel import cancel
 from cluster.settings import Settings
@@ -48,8 +49,11 @@ class Session:
         """Open a run; gives its id.
 
         Raises:
+            errors.BadSetting: This machine keeps bytes or models elsewhere than the cluster does.
             errors.UnknownBundle: What it was to be begun with was removed meanwhile.
         """
+        if why := places.disagreement(self.stores, self.config):
+            raise errors.BadSetting(f"no run is begun: {why}")
         run = names.new_run(job.name)
         label = job.label_with(options)
         self.stores.ledger.create(run, job.name, job.version, options, whoami(), label, RunPolicy.of(self.config))

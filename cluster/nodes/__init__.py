@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from cluster.messages import About
     from cluster.nodes.keeper import Keeper
+    from cluster.runs import Stores
     from cluster.settings import Settings
 
 NICE = 10
@@ -192,8 +193,15 @@ def _keeper(conf: Any, config: Settings, given: Sequence[str]) -> Keeper:
     from kombu.entity import Queue
 
     from cluster import runs
+    from cluster.nodes import places
     from cluster.nodes.keeper import Keeper
 
+    stores = runs.connect(config, patient=False)
+    if why := _disagreement(stores, config):
+        log.error("this node takes no work: %s", why, extra={"event": "node-unfit"})
+        conf.task_queues = [Queue(places.NOWHERE, routing_key=places.NOWHERE)]
+        missing = {job.label: why for job in catalog.jobs().values()}
+        return Keeper(stores, [], missing, [places.NOWHERE], unfit=why)
     unable = {}
     for name, problem in abilities().items():
         if problem:
@@ -206,7 +214,18 @@ def _keeper(conf: Any, config: Settings, given: Sequence[str]) -> Keeper:
             log.warning(_unknown(name, jobs), extra={"event": "queue-unknown"})
     if given:
         jobs = {name: job for name, job in jobs.items() if name in given}
-    return Keeper(runs.connect(config, patient=False), list(jobs.values()), unable, given)
+    return Keeper(stores, list(jobs.values()), unable, given, places.Places.of(config))
+
+
+def _disagreement(stores: Stores, config: Settings) -> str:
+    """Why this node must take no work, as it would look for bytes or models elsewhere than the others; or ""."""
+    from cluster.nodes import places
+
+    try:
+        return places.disagreement(stores, config)
+    except redis.RedisError as error:  # full, say: there is a cluster all the same
+        log.warning("where this cluster keeps its bytes cannot be compared: %s", error)
+        return ""
 
 
 def _queue(given: str) -> str:

@@ -17,7 +17,7 @@ from redis.exceptions import OutOfMemoryError
 
 from cluster import catalog, keys
 from cluster.broker import Connected
-from cluster.nodes import capacity, identity
+from cluster.nodes import capacity, identity, places
 from cluster.nodes.gate import Gate
 from cluster.nodes.keeper import Keeper
 from cluster.nodes.registry import BEAT_S, Facts, Registry
@@ -52,6 +52,8 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
         self._own: frozenset[str] = frozenset()
         self._registry = Registry(self.client)
         consumer.cluster_beat = self
+        if self.keeper.unfit:
+            consumer.app.amqp.queues.select([places.NOWHERE])  # whatever -Q says
         super().__init__(consumer, **options)
 
     def start(self, consumer: Any) -> None:
@@ -59,7 +61,7 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
         self._own = self._own or frozenset(consumer.app.amqp.queues.consume_from)
         self.keeper.start()
         self.beat(consumer)
-        if self._facts is not None:
+        if self._facts is not None and not self.keeper.unfit:
             log.info(
                 "this node takes work: slots %s, jobs %s", self._facts.slots, " ".join(self._facts.jobs),
                 extra={"event": "node-ready"},

@@ -14,6 +14,8 @@ from cluster import catalog, keys, names, nodes
 from cluster.bundles import shelf
 from cluster.bundles.manifest import Manifest
 from cluster.job import Job
+from cluster.nodes import places
+from cluster.nodes.places import Places
 from cluster.nodes.registry import PENDING
 from cluster.runs import Stores, demand
 
@@ -53,16 +55,21 @@ class Keeper:
         jobs: What this node does.
         missing: Label -> why this node leaves out a job.
         given: The queues that it was started for, and consumes; none: those of all jobs that it can do.
+        mine: Where this node keeps bytes and models, to enter them again should Redis lose them; None: it does not.
+        unfit: Why this node takes no work at all.
     """
 
     def __init__(
-        self, stores: Stores, jobs: Sequence[Job], missing: Mapping[str, str], given: Collection[str] = ()
-    ) -> None:
+        self, stores: Stores, jobs: Sequence[Job], missing: Mapping[str, str], given: Collection[str] = (),
+        mine: Places | None = None, unfit: str = "",
+    ) -> None:  # fmt: skip
         self._stores = stores
         self._models = stores.models
         self._jobs = {job.label: job for job in jobs}
         self._left_out = dict(missing)
         self._given = given
+        self._mine, self.unfit = mine, unfit
+        self._told = unfit
         self._seen_jobs = set(catalog.jobs())
         self._later: set[str] = set()  # labels of jobs that were installed since
         self.found = Found(missing=self._left_out)
@@ -117,6 +124,7 @@ class Keeper:
             redis.RedisError: Redis does not answer.
         """
         self._find_jobs()
+        self._compare()
         demanded, done = self._read(), set[str]()
         self._held, self._needed = {}, set()
         while True:
@@ -150,6 +158,12 @@ class Keeper:
                 log.warning(nodes.left_out(name, problem), extra={"event": "job-left-out"})
             elif not self._given:
                 self._later.add(job.label)
+
+    def _compare(self) -> None:
+        told = places.compare(self._stores, self._mine) if self._mine else ""
+        if told and told != self._told:
+            log.error("start this worker again: %s", told, extra={"event": "node-unfit"})
+        self._told = told or self._told
 
     def _read(self) -> set[str]:
         """What runs need. The bundles are read anew only where they have changed."""

@@ -133,8 +133,8 @@ def test_an_item_that_cannot_be_interrupted_costs_only_itself(redis_url: str, tm
     for name, text in (("a", "x"), ("b", "sleep deaf"), ("c", "xyz"), ("d", "sleep long"), ("e", "x")):
         (tmp_path / "in" / name).write_text(text)
     url = f"{redis_url[:-1]}6"
-    limits = {"CLUSTER_CHUNK_TIME_LIMIT_S": "2", "CLUSTER_CHUNK_TIME_GRACE_S": "1"}
-    with Worker("one", url, tmp_path, "-c", "1", CLUSTER_MAX_ATTEMPTS="2", CLUSTER_RETRY_DELAY_S="0.1"):
+    limits = {"CLUSTER_CHUNK_TIME_LIMIT_S": "2", "CLUSTER_CHUNK_TIME_GRACE_S": "1", "CLUSTER_MAX_ATTEMPTS": "2"}
+    with Worker("one", url, tmp_path, "-c", "1"):
         arguments = ("submit", "--job", "measure", "--chunk-size", "5", tmp_path / "in", "--broker", url)
         done = cluster(*arguments, settings=limits)
     assert done.returncode == 3, done.stderr

@@ -211,9 +211,10 @@ def test_a_chunk_that_waits_for_its_next_attempt_outlasts_an_outage(server: Redi
     trace = source.parent / "trace"
     trace.touch()
     (source / "000.txt").write_text("fail once")
-    with Worker("one", server.url, source.parent, "-c", "2", CLUSTER_RETRY_DELAY_S="5"):
+    with Worker("one", server.url, source.parent, "-c", "2"):
         arguments = ("--job", "measure", "--trace", trace, source)
-        with start_cluster("submit", *arguments, "--broker", server.url) as process:
+        late = {"CLUSTER_RETRY_DELAY_S": "5"}
+        with start_cluster("submit", *arguments, "--broker", server.url, settings=late) as process:
             wait_until("it has failed", lambda: trace.read_text())
             wait_until("it waits", lambda: chunk_0_is_delayed(server))
             server.kill()

@@ -116,9 +116,9 @@ def test_tiny_chunks_travel_together_and_a_bad_one_harms_no_other(
     (source / "200.txt").write_text("kill once")
     (source / "300.txt").write_text("fail once")
     options = job.check_options({"trace": str(tmp_path / "trace")})
-    config = settings.load(broker_url=broker)
+    config = settings.load(broker_url=broker, retry_delay_s=0.1)
     with (
-        Worker("one", broker, tmp_path, "-c", "2", CLUSTER_RETRY_DELAY_S="0.1", CLUSTER_TASK_EVENTS="1") as worker,
+        Worker("one", broker, tmp_path, "-c", "2", CLUSTER_TASK_EVENTS="1") as worker,
         session.opened(config, job, options) as opened,
     ):
         run = opened.start(job, options)
@@ -379,7 +379,7 @@ def test_a_node_with_another_version_of_the_job_refuses_and_the_run_says_so(
 def test_the_story_of_a_run_can_be_told(broker: str, tmp_path: Path, stores: Stores) -> None:
     source = texts(tmp_path / "in", 3)
     (source / "bad.txt").write_text("fail always")
-    with Worker("a", broker, tmp_path, "-c", "1", CLUSTER_RETRY_DELAY_S="0.1"):
+    with Worker("a", broker, tmp_path, "-c", "1"):
         done = cluster("submit", "--job", "measure", source, "--broker", broker)
     assert done.returncode == 3
     run = stores.ledger.runs(1)[0].run

@@ -27,7 +27,7 @@ from tests.kit.waiting import wait_until
 def workers(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Worker]]:
     """Two nodes of two slots each."""
     folder = tmp_path_factory.mktemp("workers")
-    found = [Worker(name, redis_url, folder, "-c", "2", CLUSTER_RETRY_DELAY_S="0.1") for name in ("one", "two")]
+    found = [Worker(name, redis_url, folder, "-c", "2") for name in ("one", "two")]
     try:
         for worker in found:
             worker.start()
@@ -202,8 +202,8 @@ def test_a_chunk_that_takes_too_long_is_ended_and_set_aside(redis_url: str, tmp_
     (source / "long.txt").write_text("sleep long")
     (source / "deaf.txt").write_text("sleep deaf")
     url = f"{redis_url[:-1]}4"
-    limits = {"CLUSTER_CHUNK_TIME_LIMIT_S": "1", "CLUSTER_CHUNK_TIME_GRACE_S": "3"}
-    with Worker("hasty", url, tmp_path, "-c", "2", CLUSTER_MAX_ATTEMPTS="2"):
+    limits = {"CLUSTER_CHUNK_TIME_LIMIT_S": "1", "CLUSTER_CHUNK_TIME_GRACE_S": "3", "CLUSTER_MAX_ATTEMPTS": "2"}
+    with Worker("hasty", url, tmp_path, "-c", "2"):
         done = cluster("submit", "--job", "measure", source, "--broker", url, settings=limits)
     assert done.returncode == 3, done.stderr
     assert sorted(json.loads(done.stdout)) == ["000.txt", "001.txt"]

@@ -56,14 +56,26 @@ def find_program(name: str, package: str) -> str:
     return found
 
 
+SOON = {"CLUSTER_RETRY_DELAY_S": "0.1"}
+
+
 def environment(**more: str) -> dict[str, str]:
     """This process's environment without our settings, with the test jobs and ``more``.
 
     Nodes take no notice of what else this machine does, other tests among it. Programs keep their bytecode, as
-    installed ones do: to compile ours anew costs each 0.1 s.
+    installed ones do: to compile ours anew costs each 0.1 s. What fails in a run that is submitted so is soon tried
+    again.
     """
     ours = {k: v for k, v in os.environ.items() if not k.startswith("CLUSTER_") and k != "PYTHONDONTWRITEBYTECODE"}
-    return {**ours, "PYTHONPATH": str(JOBS), "CLUSTER_CONFIG": os.devnull, **HEEDLESS, "C_FORCE_ROOT": "1", **more}
+    return {
+        **ours,
+        "PYTHONPATH": str(JOBS),
+        "CLUSTER_CONFIG": os.devnull,
+        **HEEDLESS,
+        "C_FORCE_ROOT": "1",
+        **SOON,
+        **more,
+    }
 
 
 class RedisServer:

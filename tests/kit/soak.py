@@ -36,9 +36,8 @@ def soak(folder: Path, runs: int) -> None:
     source.mkdir()
     for at in range(6):
         (source / f"{at}.txt").write_text("refuse" if at == 5 else "some words")
-    inline = {"CLUSTER_INLINE_BYTES": "0"}  # all parts and folds are blobs
-    with RedisServer(folder / "redis") as server, Worker("soaked", server.url, folder, "-c", "2", **inline):
-        config = settings.load(broker_url=server.url)
+    with RedisServer(folder / "redis") as server, Worker("soaked", server.url, folder, "-c", "2"):
+        config = settings.load(broker_url=server.url, inline_bytes=0)  # all parts and folds are blobs
         client = admin(server.url)
         with session.opened(config, catalog.get("measure"), {}) as opened:
             do(opened, source, 4)  # what the first runs leave for good
