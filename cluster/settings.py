@@ -299,7 +299,7 @@ def unknown_variables() -> list[str]:
 
 
 def _check_names() -> None:
-    """Raise ``errors.BadSetting`` for a variable that was or nearly is a setting, or a config file that is not there."""
+    """Raise ``errors.BadSetting`` for a variable that was or nearly is a setting, or a missing config file."""
     for variable in unknown_variables():
         name = variable.upper().removeprefix(PREFIX).lower()
         if name in RENAMED:

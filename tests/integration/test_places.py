@@ -69,7 +69,7 @@ def test_a_submitter_with_another_store_opens_no_run(broker: str, empty: Stores)
     assert len(empty.ledger.listed()) == 1
 
 
-@pytest.mark.parametrize("queues", [(), ("-Q", "cluster.measure")])
+@pytest.mark.parametrize("queues", [(), ("-Q", "measure")])
 def test_a_node_with_another_store_takes_no_work(
     queues: tuple[str, ...], broker: str, empty: Stores, tmp_path: Path
 ) -> None:
