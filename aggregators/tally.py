@@ -14,7 +14,7 @@ SPACE = b"\n \t\v\f\r\x1c\x1d\x1e\x1f"
 """The ASCII characters at which ``str.split`` cuts, the usual ones first."""
 WIDE_SPACE = "\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 """The others."""
-BLOCK_BYTES = 2 * 2**20
+BLOCK_BYTES = 2**20
 """So much text is looked at in one go: it should fit into the processor's cache, with what is made of it."""
 
 
@@ -50,7 +50,7 @@ def add(parts: Iterable[tuple[bytes, slots.Numbers]]) -> Tally:
     r"""Sum up the counts of equal words.
 
     Args:
-        parts: Words joined by ``\n``, and a count for each. Holds one part, and about 50 bytes a distinct word.
+        parts: Words joined by ``\n``, and a count for each. Holds one part, and what ``slots.Table`` does.
 
     Raises:
         OverflowError: All counts together are not below 2**63.
@@ -64,7 +64,8 @@ def add_in_order(parts: Iterable[tuple[bytes, slots.Numbers]]) -> list[Tally]:
 
     found, rest = _tally(_of_parts(parts))
     tallies = []
-    for rows in found:
+    for width in sorted({len(rows.columns) for rows in found}):
+        rows = slots.Rows.together([rows for rows in found if len(rows.columns) == width])
         ordered = rows.at(_by_size(rows.counts())[::-1])
         tallies.append(Tally(ordered.text(), ordered.counts()))
     most = rest.most_common()
@@ -183,8 +184,11 @@ def _tally(blocks: Iterable[_Words]) -> tuple[list[slots.Rows], Counter[bytes]]:
             raise OverflowError(f"counts add up to {total:.3g}, which is not below 2**63")
         widths = _widths(words)
         for width, table in tables.items():
-            table.add(_rows(words.at(np.flatnonzero(widths == width)), width))
-        for word, count in _one_by_one(words.at((widths == 0) | (widths > slots.MAX_WIDTH))):
+            mine = widths == width
+            table.add(_rows(words.at(np.flatnonzero(mine)), width))
+            others = np.flatnonzero(~mine)
+            words, widths = words.at(others), widths[others]
+        for word, count in _one_by_one(words):
             rest[word] += count
     found = []
     for table in tables.values():

@@ -107,18 +107,43 @@ def test_a_text_without_the_usual_spaces_is_cut_as_well(space: bytes, monkeypatc
     assert len(blocks) < 2 * len(text) / 1000
 
 
-def test_words_that_wait_for_a_slot_are_summed_up_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_without_a_slot_are_summed_up_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tally, "BLOCK_BYTES", 2**20)
+    monkeypatch.setattr(slots, "MIN_HELD_ROWS", 40_000)
     table = slots.Table(1)
     block = tally._of_text(b" ".join(b"%06d" % number for number in range(30_000)))
     for _ in range(60):
         table.add(tally._rows(block, 1))
-        assert table._slots
-        assert slots._number(table._waiting) <= table._slots.number
+        assert slots._number(table._held) <= 60_000
     summed, left = table.end()
     assert slots._number(left) == 0
     assert sum(rows.number for rows in summed) == 30_000
     assert {int(count) for rows in summed for count in rows.counts()} == {60}
+
+
+@pytest.mark.parametrize("group_rows", [1, 100, 10_000])
+def test_rows_divided_into_groups_are_summed_up_alike(group_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tally, "BLOCK_BYTES", 3000)
+    monkeypatch.setattr(slots, "GROUP_ROWS", group_rows)
+    monkeypatch.setattr(slots, "BATCH_ROWS", 700)
+    tables = [{f"{number}" * (1 + number % 9): 1 + number for number in range(most)} for most in (1_000, 3_000, 1)]
+    assert added(tables) == sum(map(Counter, tables), Counter())
+    ordered = tally.add_in_order(map(counts._opened, map(counts.of, tables)))
+    assert Counter({w: c for one in ordered for w, c in as_dict(one).items()}) == added(tables)
+    for one in ordered:
+        assert all(one.counts[:-1] >= one.counts[1:])
+
+
+def test_words_of_all_lengths_become_numbers_and_text_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [b"x" * length + b"\xc3\xbf" for length in range(slots.MAX_WIDTH * 8 - 1)]
+    chance = random.Random(5)
+    monkeypatch.setattr(tally, "BLOCK_BYTES", 3000)
+    for _ in range(20):
+        chance.shuffle(words)
+        block = tally._of_text(b" ".join(words))
+        numbers = {width: block.at(tally._widths(block) == width) for width in range(1, slots.MAX_WIDTH + 1)}
+        written = b"".join(tally._rows(some, width).text() for width, some in numbers.items())
+        assert sorted(written.split(b"\n")) == sorted([*words, b""])
 
 
 def test_words_that_never_find_a_slot_are_counted_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
