@@ -12,8 +12,9 @@ import difflib
 import functools
 import os
 import re
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError
@@ -49,138 +50,153 @@ MiB = 2**20
 GiB = 2**30
 
 
+class Reader(StrEnum):
+    """The programs that a setting is for; it stands beside the setting's type."""
+
+    SUBMITTER = "submitter"
+    """The program that opens a run. The run keeps the value (``RunPolicy``), whatever other machines have."""
+    COORDINATOR = "coordinator"
+    """The program that reads a run's input and publishes it, for as long as it does."""
+    NODE = "node"
+    """The worker of this machine."""
+    MACHINE = "machine"
+    """Each program of this machine."""
+    CLUSTER = "cluster"
+    """Each program of the cluster: all machines must have the same value, see ``nodes.places``."""
+
+
 class Settings(BaseSettings):
     """All settings with their units and limits. Secrets are masked in ``repr`` and logs."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
 
-    broker_url: SecretStr | None = None
+    broker_url: Annotated[SecretStr | None, Reader.MACHINE] = None
     """Redis as ``redis://[:password@]host[:port][/db]`` or ``rediss://…``, or the sentinels that watch it as
     ``sentinel://[:password@]host[:port];sentinel://…/db``; none: a private one is started. ``rediss`` verifies the
     server's certificate, with ``?ssl_ca_certs=FILE`` by an authority of your own; ``?socket_timeout=60`` is for
     networks on which nothing moves for 10 s now and then."""
 
-    broker_url_file: Path | None = None
+    broker_url_file: Annotated[Path | None, Reader.MACHINE] = None
     """A file that holds ``broker_url``, or the line that `cluster up` prints: neither the environment nor a list of
     processes shows it then. ``CLUSTER_BROKER_URL`` and ``--broker`` win."""
 
-    sentinel_master: str = DEFAULT_MASTER
+    sentinel_master: Annotated[str, Reader.MACHINE] = DEFAULT_MASTER
     """The name under which the sentinels watch our Redis."""
 
-    sentinel_password: SecretStr | None = None
+    sentinel_password: Annotated[SecretStr | None, Reader.MACHINE] = None
     """The sentinels' own password; that in the URL is Redis's."""
 
-    blob_url: str | None = Field(None, pattern="^[a-z0-9+.-]+://")
-    """Where the bytes of chunks and parts lie: any fsspec URL that all nodes reach, and on all the same; what
-    a run leaves there stays until `cluster runs --prune`. None: the broker's Redis."""
+    blob_url: Annotated[str | None, Reader.CLUSTER] = Field(None, pattern="^[a-z0-9+.-]+://")
+    """Where the bytes of chunks and parts lie: any fsspec URL that all machines reach, the same on all:
+    one with another value takes no work. What a run leaves there stays until `cluster runs --prune`. None: the broker's Redis."""
 
-    max_in_flight_bytes: int | None = Field(None, ge=1)
+    max_in_flight_bytes: Annotated[int | None, Reader.COORDINATOR] = Field(None, ge=1)
     """Input of one run that may lie in the store at a time, in bytes; one chunk is always let through. None: 64 MiB,
     or two chunks for each slot of the nodes where that is more. No more than fits, see ``memory_share``."""
 
-    memory_share: float = Field(0.8, gt=0, le=1)
+    memory_share: Annotated[float, Reader.COORDINATOR] = Field(0.8, gt=0, le=1)
     """Publishing waits while Redis uses more than this share of its ``maxmemory``, or without one of its machine's
     memory: what runs give needs room, too."""
 
-    max_in_flight_chunks: int | None = Field(None, ge=2)
+    max_in_flight_chunks: Annotated[int | None, Reader.COORDINATOR] = Field(None, ge=2)
     """Chunks of one run that may be published and not done at a time; none: 512, or two for each slot of the nodes
     where that is more."""
 
-    fold_chunks: int = Field(32, ge=2, le=10_000)
+    fold_chunks: Annotated[int, Reader.COORDINATOR] = Field(32, ge=2, le=10_000)
     """How many chunks one chord joins, four times as many where they are tiny: their parts are folded into one by its
     body."""
 
-    inline_bytes: int = Field(64 * 1024, ge=0, le=MiB)
+    inline_bytes: Annotated[int, Reader.SUBMITTER] = Field(64 * 1024, ge=0, le=MiB)
     """A chunk's input, and parts, up to this size stand in the ledger itself, larger ones in the blob store."""
 
-    max_part_bytes: int = Field(256 * MiB, ge=1, le=512 * MiB)
+    max_part_bytes: Annotated[int, Reader.SUBMITTER] = Field(256 * MiB, ge=1, le=512 * MiB)
     """A part may have this size before it is compressed, less where its job says so; a larger one fails its chunk."""
 
-    max_attempts: int = Field(4, ge=1)
+    max_attempts: Annotated[int, Reader.SUBMITTER] = Field(4, ge=1)
     """How often a chunk may raise before it is set aside."""
 
-    retry_delay_s: float = Field(1.0, ge=0)
+    retry_delay_s: Annotated[float, Reader.SUBMITTER] = Field(1.0, ge=0)
     """Wait before a failed chunk's second attempt; doubled for each further one, up to a minute."""
 
-    chunk_time_limit_s: int = Field(600, ge=1, le=365 * 24 * 3600)
+    chunk_time_limit_s: Annotated[int, Reader.SUBMITTER] = Field(600, ge=1, le=365 * 24 * 3600)
     """Of runs submitted here: a chunk that runs longer is interrupted; that attempt has failed."""
 
-    chunk_time_grace_s: int = Field(30, ge=1, le=365 * 24 * 3600)
+    chunk_time_grace_s: Annotated[int, Reader.SUBMITTER] = Field(30, ge=1, le=365 * 24 * 3600)
     """A chunk that cannot be interrupted ends with its process so much later, and is set aside."""
 
-    max_time_limit_s: int | None = Field(None, ge=1)
+    max_time_limit_s: Annotated[int | None, Reader.NODE] = Field(None, ge=1)
     """This node leaves chunks of a run whose ``chunk_time_limit_s`` is over this to others; none: it does any."""
 
-    max_megapixels: int | None = Field(None, ge=1)
+    max_megapixels: Annotated[int | None, Reader.NODE] = Field(None, ge=1)
     """This node leaves chunks with a picture of more million pixels to others; none: it does what a run's
     ``--max-megapixels`` allows. A pixel takes up to 16 bytes of memory."""
 
-    retention_s: int = Field(7 * 24 * 3600, ge=3600)
+    retention_s: Annotated[int, Reader.SUBMITTER] = Field(7 * 24 * 3600, ge=3600)
     """How long a run is kept in Redis after it was last worked on."""
 
-    task_events: bool = True
+    task_events: Annotated[bool, Reader.NODE] = True
     """Whether this node tells of each task it starts and ends, for Flower; costs a third of its main process."""
 
-    slots: int | None = Field(None, ge=1)
+    slots: Annotated[int | None, Reader.NODE] = Field(None, ge=1)
     """Slots of this node; none: sized from its cores and memory."""
 
-    slot_memory_bytes: int = Field(400 * MiB, ge=1)
+    slot_memory_bytes: Annotated[int, Reader.NODE] = Field(400 * MiB, ge=1)
     """Memory to plan for each slot."""
 
-    reserve_memory_bytes: int = Field(512 * MiB, ge=0)
+    reserve_memory_bytes: Annotated[int, Reader.NODE] = Field(512 * MiB, ge=0)
     """Memory of this machine to leave to its owner."""
 
-    slots_idle: int | None = Field(None, ge=1)
+    slots_idle: Annotated[int | None, Reader.NODE] = Field(None, ge=1)
     """Slots to fill at most while nobody else uses this machine; none: all."""
 
-    slots_in_use: int | None = Field(None, ge=0)
+    slots_in_use: Annotated[int | None, Reader.NODE] = Field(None, ge=0)
     """Slots to fill at most while other programs want this machine, or it is on battery; none: half of them,
     one at least. 0 pauses the node; as many as there are, or more, and it takes no notice."""
 
-    in_use_cores: float = Field(0.5, ge=0)
+    in_use_cores: Annotated[float, Reader.NODE] = Field(0.5, ge=0)
     """Other programs want this machine when they use more than so many cores, mean of 5 s."""
 
-    memory_floor_bytes: int | None = Field(None, ge=0)
+    memory_floor_bytes: Annotated[int | None, Reader.NODE] = Field(None, ge=0)
     """With less memory available this node gives slots back; none: as ``reserve_memory_bytes``, but an eighth
     of the machine's memory at most. 0: it takes no notice."""
 
-    memory_minimum_bytes: int | None = Field(None, ge=0)
+    memory_minimum_bytes: Annotated[int | None, Reader.NODE] = Field(None, ge=0)
     """With less memory available this node hands back a chunk that it works on; none: a quarter of the floor."""
 
-    calm_s: float = Field(30.0, ge=0)
+    calm_s: Annotated[float, Reader.NODE] = Field(30.0, ge=0)
     """Slots that were given back are taken again after so many calm seconds."""
 
-    log_format: Literal["text", "json"] = "text"
+    log_format: Annotated[Literal["text", "json"], Reader.MACHINE] = "text"
     """Form of log lines; ``--log-format`` wins."""
 
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None = None
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None, Reader.MACHINE] = None
     """Least weight of log lines; none: INFO for those who stay (workers, ``cluster master``), else WARNING. A worker's
     ``--loglevel`` wins."""
 
-    log_file: Path | None = None
+    log_file: Annotated[Path | None, Reader.MACHINE] = None
     """Where log lines go, of all programs of this machine that find the setting; none: stderr. ``--logfile`` wins."""
 
-    log_max_bytes: int = Field(10 * MiB, ge=1024)
+    log_max_bytes: Annotated[int, Reader.MACHINE] = Field(10 * MiB, ge=1024)
     """When the log file is moved to ``<file>.1``."""
 
-    log_backups: int = Field(5, ge=1)
+    log_backups: Annotated[int, Reader.MACHINE] = Field(5, ge=1)
     """How many moved log files are kept, the latest as ``.1``."""
 
-    cache_dir: Path = Path("~/.cache/cluster")
+    cache_dir: Annotated[Path, Reader.MACHINE] = Path("~/.cache/cluster")
     """Where this machine keeps logs of detached runs, and the bundles it fetched from clusters."""
 
-    models_dir: Path = Path("~/.local/share/cluster/models")
+    models_dir: Annotated[Path, Reader.MACHINE] = Path("~/.local/share/cluster/models")
     """The bundles of this machine, for runs without a broker."""
 
-    bundle_dir: Path | None = None
+    bundle_dir: Annotated[Path | None, Reader.CLUSTER] = None
     """Where the bundles of the cluster lie: a folder that all nodes reach, and on all the same, as a network
     drive; they look there every 30 s. None: in the broker's Redis and the blob store."""
 
-    bundle_cache_bytes: int = Field(2 * GiB, ge=1)
+    bundle_cache_bytes: Annotated[int, Reader.MACHINE] = Field(2 * GiB, ge=1)
     """What the fetched bundles of this machine may take, with the packages installed for them. A larger bundle is not
     fetched; those of jobs that this node serves now stay, even if they are more together."""
 
-    install: Literal["ask", "never", "allow"] = "never"
+    install: Annotated[Literal["ask", "never", "allow"], Reader.NODE] = "never"
     """Whether this node installs the Python packages that a bundle requires, each bundle's into a folder of its own:
     ``allow``: by itself; ``ask`` and ``never``: its owner types `cluster models install`, and others read that it was
     not agreed to yet, or never will be."""
@@ -244,6 +260,12 @@ class Settings(BaseSettings):
         if self.sentinel_password:
             named["sentinel_password"] = self.sentinel_password.get_secret_value()
         return f"{url}?{urlencode(named)}"
+
+
+def reader(name: str) -> Reader:
+    """The programs that a setting is for."""
+    [found] = (one for one in Settings.model_fields[name].metadata if isinstance(one, Reader))
+    return found
 
 
 def load(**overrides: Any) -> Settings:

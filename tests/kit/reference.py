@@ -97,6 +97,9 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
+READERS = {reader.name: reader.value for reader in settings.Reader}
+
+
 def settings_page() -> str:
     """The page of all settings, from the class and the strings beneath its fields."""
     text = [NOTE, "# Settings\n"]
@@ -105,11 +108,14 @@ def settings_page() -> str:
         "`CLUSTER_CONFIG` names another file. A variable wins over the file, an option of a command over both. "
         "A name that is nearly a setting is refused; other unknown `CLUSTER_…` variables are ignored with a warning.\n"
     )
-    text += ["| variable | form | default | meaning |", "| --- | --- | --- | --- |"]
+    text.append("The column *for* says which program reads a setting:\n")
+    text += [f"- *{READERS[name]}*: {meaning}" for name, meaning in _described(settings.Reader)]
+    text.append("")
+    text += ["| variable | for | form | default | meaning |", "| --- | --- | --- | --- | --- |"]
     for name, meaning in _described(settings.Settings):
         field = settings.Settings.model_fields[name]
         form = _form(field.annotation, field.metadata)
-        cells = (f"`CLUSTER_{name.upper()}`", form, _value(name, field.default), meaning)
+        cells = (f"`CLUSTER_{name.upper()}`", settings.reader(name).value, form, _value(name, field.default), meaning)
         text.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
     return _joined(text)
 
@@ -120,6 +126,8 @@ def _described(kind: type) -> Iterator[tuple[str, str]]:
     for field, below in itertools.pairwise(body):
         match field, below:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str() as text)):
+                yield name, " ".join(text.replace("``", "`").split())
+            case ast.Assign(targets=[ast.Name(id=name)]), ast.Expr(value=ast.Constant(value=str() as text)):
                 yield name, " ".join(text.replace("``", "`").split())
             case _:
                 continue

@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,11 @@ import pytest
 from cluster import keys, scripts
 from cluster.ledger import row
 from cluster.ledger.row import RunPolicy, RunRow
+from cluster.nodes.places import Places
 from cluster.runs.ledger import Ledger
+from cluster.settings import Settings, reader
 
+ROOT = Path(__file__).parents[2]
 TABLE = {
     field: (kind, set(writers.split(", ")))
     for field, kind, writers in re.findall(r"^\| (\w+) \| (\w+\??) \| ([^|]+) \|", row.__doc__ or "", re.MULTILINE)[1:]
@@ -88,6 +92,29 @@ def test_scripts_give_the_policy_in_its_order() -> None:
     listed = re.search(r"local POLICY = \{(.*?)\}", scripts.read("cluster.runs", "claim").text, re.DOTALL)
     assert listed
     assert tuple(re.findall(r"'(\w+)'", listed[1])) == RunPolicy._fields
+
+
+def test_the_policy_is_made_of_what_only_submitters_read() -> None:
+    read: set[str] = set()
+
+    class Recorder(Settings):
+        def __getattribute__(self, name: str) -> Any:
+            read.add(name)
+            return super().__getattribute__(name)
+
+    RunPolicy.of(Recorder())
+    assert read & {*Settings.model_fields} == {name for name in Settings.model_fields if reader(name) == "submitter"}
+
+
+def test_nothing_but_the_policy_reads_a_submitters_settings() -> None:
+    names = "|".join(name for name in Settings.model_fields if reader(name) == "submitter")
+    for path in (ROOT / "cluster").rglob("*.py"):
+        if path.name not in ("row.py", "celery_app.py", "settings.py"):  # the app's are for messages without limits
+            assert not re.search(rf"\b(config|settings)\.({names}|chunk_s)\b", path.read_text()), path
+
+
+def test_what_machines_must_share_is_compared() -> None:
+    assert set(Places._fields) == {name for name in Settings.model_fields if reader(name) == "cluster"}
 
 
 def test_a_touched_run_keeps_all_its_keys() -> None:
