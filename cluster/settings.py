@@ -87,8 +87,9 @@ class Settings(BaseSettings):
     """The sentinels' own password; that in the URL is Redis's."""
 
     blob_url: Annotated[str | None, Reader.CLUSTER] = Field(None, pattern="^[a-z0-9+.-]+://")
-    """Where the bytes of chunks and parts lie: any fsspec URL that all machines reach, the same on all:
-    one with another value takes no work. What a run leaves there stays until `cluster runs --prune`. None: the broker's Redis."""
+    """Where the bytes of chunks and parts lie: any fsspec URL that all machines reach, the same on all.
+    One with another value takes no work. What a run leaves there stays until `cluster runs --prune`. None: the
+    broker's Redis."""
 
     max_in_flight_bytes: Annotated[int | None, Reader.COORDINATOR] = Field(None, ge=1)
     """Input of one run that may lie in the store at a time, in bytes; one chunk is always let through. None: 64 MiB,
