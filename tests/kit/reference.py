@@ -117,6 +117,8 @@ def settings_page() -> str:
         form = _form(field.annotation, field.metadata)
         cells = (f"`CLUSTER_{name.upper()}`", settings.reader(name).value, form, _value(name, field.default), meaning)
         text.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
+    text += ["", "An old name is refused:\n", "| old | new |", "| --- | --- |"]
+    text += [f"| `CLUSTER_{old.upper()}` | `CLUSTER_{new.upper()}` |" for old, new in settings.RENAMED.items()]
     return _joined(text)
 
 
