@@ -18,6 +18,7 @@ from aggregators import by_name, counts, people
 from cluster import errors, names
 from cluster.names import Capability, ModelRef
 from splitters import Chunk, NothingToSplit, PassedOver
+from splitters.items import Items, NotFiles
 from tasks import Part
 
 Splitter = Callable[..., Iterator[Chunk]]
@@ -37,7 +38,8 @@ RESERVED = frozenset(
 )
 """Names that no option of a job may have: `cluster submit` and the parts themselves use them."""
 
-Source = str | Path | Sequence[str | Path]
+Source = str | Path | Sequence[str | Path] | Items
+"""Files and folders, or items in memory: ``cluster.client.source`` makes such ``Items`` of what a program gives."""
 
 
 def part_bytes(chunk: Chunk) -> int:
@@ -272,9 +274,14 @@ class Job:
             errors.UsageError: A path does not exist, or the chunk size is out of range.
         """
         try:
-            yield from self.split(paths(source), **_for(self.split, {**options, "passed_over": passed_over}))
+            yield from self.split(
+                source if isinstance(source, Items) else paths(source),
+                **_for(self.split, {**options, "passed_over": passed_over}),
+            )
         except NothingToSplit as error:
             raise errors.NothingToDo(str(error)) from None
+        except NotFiles:
+            raise errors.UsageError(f"the splitter of the job {self.name} reads files: give paths, not bytes") from None
         except FileNotFoundError as error:
             raise errors.UsageError(f"no such file or folder: {error.filename}") from None
         except OSError as error:
@@ -383,11 +390,13 @@ def sift(chunk: Chunk) -> tuple[Chunk, dict[str, str]]:
 
 
 def paths(source: Source) -> list[Path]:
-    """The source as a list of paths.
+    """The source as a list of paths; items in memory have none.
 
     Raises:
         errors.UsageError: One is empty; as a path it would mean the current folder.
     """
+    if isinstance(source, Items):
+        return []
     given = [source] if isinstance(source, str | Path) else list(source)
     if "" in given:
         raise errors.UsageError("a path is empty")

@@ -10,11 +10,12 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import NamedTuple
 
-from splitters import MAX_ITEM_BYTES, Item, PassedOver
+from splitters import MAX_ITEM_BYTES, Chunk, Item, NothingToSplit, PassedOver
+from splitters.items import Items
 
 HEAD_BYTES = 64
 """Looked at of a file whose name does not tell its kind."""
@@ -34,10 +35,36 @@ class Found(NamedTuple):
     path: Path
     depth: int = 0
     """How many parts its path has below the root that it was found in; 0 for a root."""
+    item: Item | None = None
+    """The item itself where its bytes were given; ``path`` is its name then, and nothing lies there."""
+
+
+def split(
+    source: Sequence[Path] | Items, *, chunk_size: int = 1, passed_over: PassedOver | None = None
+) -> Iterator[Chunk]:
+    """Yield chunks of ``chunk_size`` whole files of any kind, in the order of ``walk``.
+
+    Raises:
+        NothingToSplit: No file under ``source``.
+    """
+    if chunk_size < 1:
+        raise ValueError(f"chunk_size is {chunk_size}; it must be 1 or more files")
+    walking = walk(source, passed_over=passed_over)
+    chunk = [read(found) for found in islice(walking, chunk_size)]
+    if not chunk:
+        raise NothingToSplit(f"no files in {places(source)}")
+    while chunk:
+        yield chunk
+        chunk = [read(found) for found in islice(walking, chunk_size)]
+
+
+def places(source: Sequence[Path] | Items) -> str:
+    """The source in words, for messages."""
+    return str(source) if isinstance(source, Items) else ", ".join(map(str, source))
 
 
 def walk(
-    source: Sequence[Path],
+    source: Sequence[Path] | Items,
     suffixes: Collection[str] = (),
     is_kind: Callable[[bytes], bool] | None = None,
     passed_over: PassedOver | None = None,
@@ -45,7 +72,8 @@ def walk(
     """Yield every file under ``source``, folders recursively, sorted by name within a folder.
 
     Args:
-        source: Files and folders. A root that lies inside another one is not walked twice.
+        source: Files and folders. A root that lies inside another one is not walked twice. Or items, all of which
+            are taken, as files given by name are; those named ``a/b`` count as two parts deep.
         suffixes: Lower-case, with the dot; empty for all. A file given by name is
             taken whatever its suffix.
         is_kind: Tells by the first ``HEAD_BYTES`` of a file whether it is taken, too. Only files without a suffix
@@ -59,6 +87,10 @@ def walk(
     Raises:
         OSError: A given root does not exist, or cannot be reached.
     """
+    if isinstance(source, Items):
+        for item in source.read():
+            yield Found(item.name, Path(item.name), len(item.name.split("/")), item)
+        return
     roots = _distinct(source)
     folders = [root for root in roots if root.is_dir()]
     given_files = Counter(root.name for root in roots if not root.is_dir())
@@ -82,6 +114,8 @@ def walk(
 
 def read(found: Found) -> Item:
     """The file as one item; with its ``problem`` when it is too large, no file, or cannot be read."""
+    if found.item is not None:
+        return found.item
     try:
         with reached(found.path) as path:
             status = path.stat()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from splitters import MAX_ITEM_BYTES, Chunk, Item, NothingToSplit, PassedOver, files, tell_passed_over
+from splitters.items import Items
 
 MAX_CHUNK_ITEMS = 1000
 HEAD_BYTES = 8000
@@ -42,7 +43,7 @@ class Stream(Protocol):
 
 
 def split(
-    source: Sequence[Path], *, chunk_size: int = 8 * 2**20, passed_over: PassedOver | None = None
+    source: Sequence[Path] | Items, *, chunk_size: int = 8 * 2**20, passed_over: PassedOver | None = None
 ) -> Iterator[Chunk]:
     r"""Yield chunks of about ``chunk_size`` bytes; every byte of every text is in exactly one.
 
@@ -66,7 +67,7 @@ def split(
     met_any = False
     for found in files.walk(source):
         for item in _slices(found, chunk_size):
-            if item.problem == NO_TEXT and found.depth:
+            if item.problem == NO_TEXT and found.depth and not found.item:
                 passed_over.add(found.path.name)
                 continue
             met_any = True
@@ -77,11 +78,11 @@ def split(
             held_bytes += len(item.data)
     if not met_any:
         others = f"; {told}" if (told := tell_passed_over(passed_over.shown())) else ""
-        raise NothingToSplit(f"no text files in {', '.join(map(str, source))}{others}")
+        raise NothingToSplit(f"no text files in {files.places(source)}{others}")
     yield chunk
 
 
-def count(source: Sequence[Path]) -> int:
+def count(source: Sequence[Path] | Items) -> int:
     """How many files ``split`` will meet, without reading one; those that it will pass over are among them."""
     return sum(1 for _ in files.walk(source))
 
@@ -98,11 +99,18 @@ def _slices(found: files.Found, size: int) -> Iterator[Item]:
     """The file in slices of whole lines; always at least one item, the last marked as such."""
     try:
         with ExitStack() as held:
-            path = held.enter_context(files.reached(found.path))
-            if not path.is_file():
-                yield Item(found.name, b"", files.NO_FILE)
-                return
-            opened = held.enter_context(path.open("rb"))
+            opened: BinaryIO
+            if found.item is not None:
+                if found.item.problem:
+                    yield found.item
+                    return
+                opened = io.BytesIO(found.item.data)
+            else:
+                path = held.enter_context(files.reached(found.path))
+                if not path.is_file():
+                    yield Item(found.name, b"", files.NO_FILE)
+                    return
+                opened = held.enter_context(path.open("rb"))
             stream = _text(opened)
             if stream is None:
                 yield Item(found.name, b"", NO_TEXT)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from splitters import Chunk, Item, NothingToSplit, PassedOver, files, pictures
+from splitters.items import Items
 
 NO_PERSON = "lies in nobody's folder: put the pictures of each person into a folder with her or his name"
 
@@ -20,7 +21,9 @@ class Portrait(NamedTuple):
     problem: str = ""
 
 
-def split(source: Sequence[Path], *, chunk_size: int = 4, passed_over: PassedOver | None = None) -> Iterator[Chunk]:
+def split(
+    source: Sequence[Path] | Items, *, chunk_size: int = 4, passed_over: PassedOver | None = None
+) -> Iterator[Chunk]:
     """Yield chunks of pictures named ``person/…``, as ``pictures.split`` does.
 
     A folder of ``source`` holds a folder for each person, with pictures in it or deeper down. The first folder in
@@ -32,18 +35,20 @@ def split(source: Sequence[Path], *, chunk_size: int = 4, passed_over: PassedOve
         NothingToSplit: No picture under ``source``, or none in a person's folder.
     """
     passed_over = passed_over or PassedOver()
-    if next(walk(source), None) and all(portrait.problem for portrait in walk(source)):
+    is_read_once = isinstance(source, Items)
+    if not is_read_once and next(walk(source), None) and all(portrait.problem for portrait in walk(source)):
         raise NothingToSplit(f"each picture {NO_PERSON}, and give the folder above")
     return pictures.deal(walk(source, passed_over), _read, source, chunk_size, passed_over)
 
 
-def count(source: Sequence[Path]) -> int:
+def count(source: Sequence[Path] | Items) -> int:
     """How many pictures ``split`` will meet, without reading one."""
     return pictures.count(source)
 
 
-def walk(source: Sequence[Path], passed_over: PassedOver | None = None) -> Iterator[Portrait]:
+def walk(source: Sequence[Path] | Items, passed_over: PassedOver | None = None) -> Iterator[Portrait]:
     """Every picture under ``source``, in the order of ``pictures.walk``."""
+    roots = () if isinstance(source, Items) else source
     for found in pictures.walk(source, passed_over):
         if found.depth < 2:
             yield Portrait(found.name, found, NO_PERSON)
@@ -52,7 +57,7 @@ def walk(source: Sequence[Path], passed_over: PassedOver | None = None) -> Itera
         if len(parts) > found.depth:  # its root's name was put before it: the person stays first
             origin, person, *rest = parts
             mark, folder = f"{origin}~", found.path.parts[-found.depth]
-            while any(os.path.lexists(root / folder / files.from_text(mark)) for root in source):
+            while any(os.path.lexists(root / folder / files.from_text(mark)) for root in roots):
                 mark += "~"
             parts = [person, mark, *rest]
         yield Portrait("/".join(parts), found)

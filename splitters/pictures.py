@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from splitters import Chunk, Item, NothingToSplit, PassedOver, files, tell_passed_over
+from splitters.items import Items
 
 SUFFIXES = frozenset(
     {
@@ -19,6 +20,8 @@ SUFFIXES = frozenset(
 )  # fmt: skip
 MAX_CHUNK_BYTES = 16 * 2**20
 LOOKAHEAD = 64
+LOOKAHEAD_ITEMS = 16
+"""Of items that are given by their bytes, which are held meanwhile."""
 HEADS = re.compile(
     rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|II[*+]\0|MM\0[*+]|RIFF.{4}WEBP"
     rb"|BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0"  # then the size of its header
@@ -29,7 +32,9 @@ HEADS = re.compile(
 Found = TypeVar("Found")
 
 
-def split(source: Sequence[Path], *, chunk_size: int = 4, passed_over: PassedOver | None = None) -> Iterator[Chunk]:
+def split(
+    source: Sequence[Path] | Items, *, chunk_size: int = 4, passed_over: PassedOver | None = None
+) -> Iterator[Chunk]:
     """Yield chunks of up to ``chunk_size`` pictures, smaller towards the end of the input.
 
     A chunk is closed early at ``MAX_CHUNK_BYTES``. The last ``LOOKAHEAD`` pictures are dealt out
@@ -43,25 +48,28 @@ def split(source: Sequence[Path], *, chunk_size: int = 4, passed_over: PassedOve
     return deal(walk(source, passed_over), files.read, source, chunk_size, passed_over)
 
 
-def walk(source: Sequence[Path], passed_over: PassedOver | None = None) -> Iterator[files.Found]:
+def walk(source: Sequence[Path] | Items, passed_over: PassedOver | None = None) -> Iterator[files.Found]:
     """Every picture under ``source``: those named like one, and those without a suffix that begin like one."""
     return files.walk(source, SUFFIXES, lambda head: HEADS.match(head) is not None, passed_over)
 
 
 def deal(
-    walking: Iterator[Found], read: Callable[[Found], Item], source: Sequence[Path], size: int, passed_over: PassedOver
-) -> Iterator[Chunk]:
+    walking: Iterator[Found], read: Callable[[Found], Item], source: Sequence[Path] | Items, size: int,
+    passed_over: PassedOver,
+) -> Iterator[Chunk]:  # fmt: skip
     """Cut what ``walking`` finds in ``source`` as ``split`` does; ``read`` makes an item of it."""
     if size < 1:
         raise ValueError(f"chunk_size is {size}; it must be 1 or more pictures")
-    ahead: deque[Found] = deque(islice(walking, LOOKAHEAD))
+    lookahead = LOOKAHEAD_ITEMS if isinstance(source, Items) else LOOKAHEAD
+    ahead: deque[Found] = deque(islice(walking, lookahead))
     if not ahead:
         known = ", ".join(sorted(SUFFIXES))
-        places = ", ".join(map(str, source))
         others = f"; {told}" if (told := tell_passed_over(passed_over.shown())) else ""
-        raise NothingToSplit(f"no pictures in {places} (looked for {known}, and into files without a suffix){others}")
+        raise NothingToSplit(
+            f"no pictures in {files.places(source)} (looked for {known}, and into files without a suffix){others}"
+        )
     while ahead:
-        wanted = size if len(ahead) == LOOKAHEAD else min(size, 1 + len(ahead) // 16)
+        wanted = size if len(ahead) == lookahead else min(size, 1 + len(ahead) // 16)
         chunk: Chunk = []
         held_bytes = 0
         while ahead and len(chunk) < wanted and held_bytes < MAX_CHUNK_BYTES:
@@ -71,6 +79,6 @@ def deal(
         yield chunk
 
 
-def count(source: Sequence[Path]) -> int:
+def count(source: Sequence[Path] | Items) -> int:
     """How many pictures ``split`` will meet, without reading one."""
     return sum(1 for _ in walk(source))
