@@ -82,6 +82,11 @@ class Installed:
         if before.problems or self.has_changed():
             self._found = self._look(before)
 
+    def add(self, job: Job) -> None:
+        """Know a job of no distribution from now on, in place of one of the same name."""
+        now = self._now()
+        self._found = now._replace(jobs={**now.jobs, job.name: job})
+
     def forget(self) -> None:
         """Begin anew, as a new process would."""
         self._found = None

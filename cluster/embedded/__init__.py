@@ -11,10 +11,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from cluster import errors, placement, redis_client
 from cluster.embedded import folder, guard, redis_server
@@ -23,6 +23,8 @@ from cluster.embedded.hub import Hub, new_password
 log = logging.getLogger(__name__)
 LOOPBACK = "127.0.0.1"
 WORKER = "cluster.embedded.worker"
+JOB_FILE = "--job-file"
+"""What such a worker takes besides the options of ``celery worker``, as its first argument."""
 START_TIMEOUT_S = 20.0
 LOAD_TIMEOUT_S = 600.0
 """Until a Redis has read what it kept."""
@@ -61,6 +63,8 @@ class LocalCluster:
         self._kept = kept
         self._password = kept.password if kept else new_password()
         self._ended: dict[str, int] = {}
+        self._workers: list[str] = []
+        self._workers_begun = 0
 
     @property
     def url(self) -> str:
@@ -101,15 +105,22 @@ class LocalCluster:
 
     def start_worker(
         self, queues: Iterable[str] = (), *, task_events: bool = True, polite: bool = True,
-        bundle_dir: Path | None = None,
-    ) -> None:  # fmt: skip
+        bundle_dir: Path | None = None, slots: int | None = None, job_file: Path | None = None,
+    ) -> str:  # fmt: skip
         """Start a worker that sizes itself, for the jobs this machine can do or for ``queues`` only.
 
         Without ``task_events`` it does not tell of each task: nobody listens in a cluster for one run.
         One that is not ``polite`` keeps its slots whatever else runs here. With ``bundle_dir`` it takes bundles from
-        that folder.
+        that folder, with ``job_file`` it knows the job that lies there, too (see ``embedded.jobs``).
+
+        Returns:
+            Its name, for ``end_worker``.
         """
-        command = [sys.executable, "-m", WORKER, "-n", "local@%h"]
+        number = self._workers_begun = self._workers_begun + 1
+        name = "worker" if number == 1 else f"worker {number}"
+        command = [sys.executable, "-m", WORKER, *([JOB_FILE, str(job_file)] if job_file else [])]
+        command += ["-n", "local@%h" if number == 1 else f"local{number}@%h"]
+        command += ["-c", str(slots)] if slots else []
         command += ["--loglevel", "INFO", "--without-gossip", "--without-mingle"]
         if queues:
             command += ["-Q", ",".join(queues)]
@@ -124,7 +135,19 @@ class LocalCluster:
             # Celery asks root to confirm that it knows; JSON alone is accepted here, so nothing is to confirm.
             "C_FORCE_ROOT": "1",
         }
-        self._order("worker", command, env, self._grace_s)
+        self._workers.append(name)
+        self._order(name, command, env, self._grace_s)
+        return name
+
+    def end_worker(self, name: str) -> None:
+        """End a worker that ``start_worker`` named, at once."""
+        self._workers.remove(name)
+        self._tell({"end": name})
+
+    @property
+    def folder(self) -> Path:
+        """Its folder, which only this user can enter."""
+        return self._folder
 
     def check(self, wait_s: float = 0.0, needed: Collection[str] = ("redis", "worker")) -> None:
         """See that what we started still runs.
@@ -139,9 +162,10 @@ class LocalCluster:
         deadline = time.monotonic() + wait_s
         while True:
             for name, code in list(self._ended.items()):  # it grows in another thread
-                if name not in needed:
+                kind = "redis" if name == "redis" else "worker"
+                if kind not in needed or (kind == "worker" and name not in self._workers):
                     continue
-                raise errors.BrokerError(f"the {name} on this machine ended with code {code}:\n{self._tail(name)}")
+                raise errors.BrokerError(f"the {kind} on this machine ended with code {code}:\n{self._tail(name)}")
             if self._guard.poll() is not None:
                 raise errors.BrokerError("the guard of the cluster on this machine was killed")
             if time.monotonic() >= deadline:
@@ -204,7 +228,9 @@ class LocalCluster:
         return False
 
     def _order(self, name: str, command: list[str], env: dict[str, str], grace_s: float) -> None:
-        order = {"name": name, "command": command, "env": env, "grace_s": grace_s}
+        self._tell({"name": name, "command": command, "env": env, "grace_s": grace_s})
+
+    def _tell(self, order: Mapping[str, Any]) -> None:
         assert self._guard.stdin is not None  # noqa: S101 - we made it a pipe
         self._guard.stdin.write(json.dumps(order) + os.linesep)
         self._guard.stdin.flush()

@@ -2,9 +2,9 @@
 
 Each line on stdin is a JSON object {"name", "command", "env", "grace_s"}: a program to start in the working
 directory of who started us, so that relative paths in its settings mean the same to it, its output going to
-FOLDER/<name>.log. When stdin ends, because its other end closed it or died in whatever way, all are ended in the
-opposite order, SIGTERM first, SIGKILL after the grace, and FOLDER is removed. A program that ends by itself is told on
-stdout as {"name", "exit_code"}.
+FOLDER/<name>.log; or {"end": NAME}: one to end. When stdin ends, because its other end closed it or died in whatever
+way, all are ended in the opposite order, SIGTERM first, SIGKILL after the grace, and FOLDER is removed. A program that
+ends by itself is told on stdout as {"name", "exit_code"}.
 
 Uses the standard library alone, and imports nothing of ours, so as to start in a few milliseconds.
 """
@@ -44,6 +44,11 @@ def main() -> None:
     try:
         for line in sys.stdin:
             order = json.loads(line)
+            if "end" in order:
+                for program in [program for program in programs if program.name == order["end"]]:
+                    programs.remove(program)
+                    end(program)
+                continue
             try:
                 programs.append(start(folder, order))
             except OSError as error:
