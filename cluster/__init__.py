@@ -1,11 +1,16 @@
 """Pool machines that people already have into one computer, on Celery and Redis.
 
-``celery -A cluster worker`` finds ``app`` here. It is built on first use, so that ``import cluster``
-stays cheap for those who only want the jobs.
+    import cluster
+
+    with cluster.connect() as c:
+        texts = c.submit("ocr", "scans/").result()
+
+Names are imported on first use, so that ``import cluster`` costs little. ``celery -A cluster worker`` finds ``app``.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +18,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from celery import Celery
 
+    from cluster import errors
+    from cluster.client import Client, Run, connect, local
+    from cluster.job import Format, Job, Option
+
     app: Celery
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "app"]
+__all__ = ["Client", "Format", "Job", "Option", "Run", "connect", "errors", "local"]
+MODULES = {
+    "Client": "cluster.client",
+    "Run": "cluster.client",
+    "connect": "cluster.client",
+    "local": "cluster.client",
+    "Format": "cluster.job",
+    "Job": "cluster.job",
+    "Option": "cluster.job",
+}
 
 
 def __getattr__(name: str) -> Any:
+    if name in MODULES:
+        globals()[name] = getattr(importlib.import_module(MODULES[name]), name)
+        return globals()[name]
+    if name == "errors":
+        return importlib.import_module("cluster.errors")
     if name == "app":
         from cluster import celery_app, errors, logs
 
@@ -32,3 +55,7 @@ def __getattr__(name: str) -> Any:
             raise logs.told(error) from None  # `celery` would show where it was raised, and little else
         return globals()["app"]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "app"})

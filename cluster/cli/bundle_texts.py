@@ -11,9 +11,7 @@ from typing import Any
 import click
 
 from cluster import logs
-from cluster.bundles import Pushed
-from cluster.bundles.manifest import Manifest
-from cluster.bundles.state import State
+from cluster.client.models import Manifest, Pushed, State
 
 UNITS = ("bytes", "KiB", "MiB", "GiB")
 LIVE_EVERY_S = 0.2

@@ -14,70 +14,54 @@ from typing import Any
 import redis
 
 from aggregators import by_name
-from cluster import errors, logs, redis_client
+from cluster import client, errors, logs
 from cluster.cli import say, texts
 from cluster.cli.output import Target
 from cluster.cli.progress import Progress
-from cluster.client import session
-from cluster.client.session import Input, Session
-from cluster.job import Job
-from cluster.runs.cancel import cancel
-from cluster.runs.status import Status
-from cluster.settings import DEFAULT_MASTER, Settings
+from cluster.client import Client, Run
+from cluster.client.nodes import join_line
+from cluster.client.result import require_done
+from cluster.client.run import Status
 
 _signals: list[int] = []
 """The signals that told this process to end."""
 
 
-def to_end(
-    opened: Session, job: Job, run: str, given: Input | None, to: Target, *, quiet: bool, private: bool
-) -> int:  # fmt: skip
+def to_end(c: Client, run: Run, to: Target, *, quiet: bool) -> int:
     """Bring a run to its end and write its result.
 
-    Ctrl-C cancels it. SIGTERM and a closed terminal leave it to others, unless the cluster is ``private`` and ends.
+    Ctrl-C cancels it. SIGTERM and a closed terminal leave it to others, unless the cluster is private and ends.
     """
-    hint = "" if private else f"; on a machine that should help: {join_line(opened.config)}"
-    ledger = opened.stores.ledger
+    hint = "" if c.is_private else f"; on a machine that should help: {join_line(c.config)}"
     try:
-        nodes = opened.stores.nodes.nodes
-        shown = Progress(lambda: ledger.status(run, failures=False), nodes, quiet=quiet, lonely_hint=hint)
+        shown = Progress(lambda: run.status(failures=False), run.nodes, quiet=quiet, lonely_hint=hint)
         with _signal_first(), shown as progress:
-            state = opened.coordinate(job, run, given, progress)
+            status = run.wait(on_wait=progress)
     except (KeyboardInterrupt, SystemExit) as error:
-        if private or isinstance(error, KeyboardInterrupt):
-            _cancel(opened, run)
+        if c.is_private or isinstance(error, KeyboardInterrupt):
+            _cancel(run)
         else:
             with contextlib.suppress(redis.RedisError):
-                line = texts.resume(ledger.status(run, failures=False))
-                say(f"{run}: left to others. To take it up again: {line}")
+                line = texts.resume(run.status(failures=False))
+                say(f"{run.id}: left to others. To take it up again: {line}")
         raise
-    return _conclude(opened, job, run, state, to, private=private)
+    return _conclude(c, run, status, to)
 
 
-def _cancel(opened: Session, run: str) -> None:
+def _cancel(run: Run) -> None:
     try:
-        found = opened.stores.ledger.status(run, failures=False)
-        if found.role == "splitter" and found.coordinator != session.whoami():
-            say(f"{run}: goes on with {logs.plain(str(found.coordinator))}. To cancel it: cluster cancel {run}")
+        if reader := run.other_reader:
+            say(f"{run.id}: goes on with {logs.plain(reader)}. To cancel it: cluster cancel {run.id}")
             return
-        cancel(run, opened.stores, "the submitter was stopped")
+        with contextlib.suppress(errors.RunFailed, errors.UnknownRun):  # it has ended meanwhile
+            run.cancel("the submitter was stopped")
     except redis.RedisError as error:
-        say(f"{run}: not cancelled, as Redis does not answer ({logs.plain(str(error))}): cluster cancel {run}")
+        say(f"{run.id}: not cancelled, as Redis does not answer ({logs.plain(str(error))}): cluster cancel {run.id}")
         return
     say(
-        f"{run}: cancelled. To keep a run going without this terminal, submit it with --detach"
+        f"{run.id}: cancelled. To keep a run going without this terminal, submit it with --detach"
         " to a cluster that stays (`cluster up`)."
     )
-
-
-def join_line(config: Settings) -> str:
-    """What to type on a machine that should help."""
-    url = config.given_broker()
-    is_other = url.startswith(redis_client.SENTINEL) and config.sentinel_master != DEFAULT_MASTER
-    master = f"CLUSTER_SENTINEL_MASTER={config.sentinel_master} " if is_other else ""
-    shown = redis_client.masked(url)
-    hidden = "" if shown == url else " (for *** the password, as in the line that `cluster up` printed)"
-    return f"{master}CLUSTER_BROKER_URL='{shown}' cluster worker{hidden}"
 
 
 @contextmanager
@@ -89,7 +73,7 @@ def terminable() -> Iterator[None]:
     """
 
     def leave(number: int, _: Any) -> None:
-        redis_client.given_up.set()
+        client.given_up.set()
         _signals.append(number)
         raise _ending(number)
 
@@ -100,7 +84,7 @@ def terminable() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        redis_client.given_up.clear()
+        client.given_up.clear()
         _signals.clear()
 
 
@@ -128,10 +112,10 @@ def catch(handler: Callable[[int, Any], None], *numbers: signal.Signals) -> dict
     return {number: signal.signal(number, handler) for number in numbers if number not in ignored}
 
 
-def _keep_missing(opened: Session, status: Status) -> str:
+def _keep_missing(c: Client, status: Status) -> str:
     """Write down all that is missing, as the cluster that knows it ends with us; gives where, or ""."""
     told = "".join(f"{logs.plain(failure.item)}: {logs.plain(failure.reason)}\n" for failure in status.failures)
-    for folder in _places(opened):
+    for folder in _places(c):
         file = folder / f"{status.run}.missing.txt"
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
@@ -140,45 +124,41 @@ def _keep_missing(opened: Session, status: Status) -> str:
     return ""
 
 
-def _places(opened: Session) -> tuple[Path, ...]:
+def _places(c: Client) -> tuple[Path, ...]:
     """Folders for what would be lost otherwise, the best one first."""
-    return opened.config.cache_folder / "runs", Path(tempfile.gettempdir())
+    return c.config.cache_folder / "runs", Path(tempfile.gettempdir())
 
 
-def _rescue(opened: Session, job: Job, status: Status, to: Target) -> None:
+def _rescue(c: Client, run: Run, status: Status, to: Target) -> None:
     """Keep a result that cannot be where it should: the cluster that has it ends with us."""
-    for folder in _places(opened):
+    for folder in _places(c):
         file = folder / f"{status.run}.json"
         with contextlib.suppress(OSError, errors.ClusterError, redis.RedisError):  # what came first is told
             folder.mkdir(parents=True, exist_ok=True)
-            kept = to._replace(chosen=job.writer("json", status.options), output=file, drawn=None)
-            kept.write(job, status, opened.stores, opened.config)
+            kept = to._replace(chosen=run.job.writer("json", status.options), output=file, drawn=None)
+            kept.write(run, status)
             say(f"{status.run} is done, and its result is in {logs.plain(str(file))}")
             return
 
 
-def _conclude(opened: Session, job: Job, run: str, state: str, to: Target, *, private: bool) -> int:
+def _conclude(c: Client, run: Run, status: Status, to: Target) -> int:
     """Write the result of a run that ended, and say how it went."""
-    status = opened.stores.ledger.status(run)
-    if state == "cancelled":
-        raise errors.RunCancelled(f"the run {run} was cancelled: {logs.plain(status.error or '')}")
-    if state != "done":
-        raise errors.RunFailed(f"the run {run} {state}: {logs.plain(status.error or '')}")
+    require_done(status)
     rate = status.items_settled / max(status.seconds, 0.001)
     nodes = texts.count(len(status.nodes), "node")
-    told = [f"{run}: {texts.items(status)} in {texts.duration(status.seconds)} ({rate:.1f}/s) on {nodes}"]
-    rest = _keep_missing(opened, status) if private and len(status.failures) > texts.MOST_FAILURES else ""
+    told = [f"{run.id}: {texts.items(status)} in {texts.duration(status.seconds)} ({rate:.1f}/s) on {nodes}"]
+    rest = _keep_missing(c, status) if c.is_private and len(status.failures) > texts.MOST_FAILURES else ""
     told += texts.missing(status, rest)
     try:
-        problems = to.write(job, status, opened.stores, opened.config)
+        problems = to.write(run, status)
     except (KeyboardInterrupt, SystemExit, OSError, errors.ClusterError) as error:
         if isinstance(error, BrokenPipeError):
             raise
         say("\n".join(told))  # that the result cannot be written hides nothing that is missing
-        if private and isinstance(error, OSError | errors.ClusterError) and not job.trains:
-            _rescue(opened, job, status, to)
-        elif not private and not isinstance(error, errors.RunFailed):  # else it can be had nowhere
-            say(f"{run} is done, and its result is kept: cluster result {run}")
+        if c.is_private and isinstance(error, OSError | errors.ClusterError) and not run.job.trains:
+            _rescue(c, run, status, to)
+        elif not c.is_private and not isinstance(error, errors.RunFailed):  # else it can be had nowhere
+            say(f"{run.id} is done, and its result is kept: cluster result {run.id}")
         raise
     say("\n".join([*told, *map(logs.plain, problems)]))
     return errors.ITEMS_MISSING_EXIT_CODE if status.items_failed or problems else 0

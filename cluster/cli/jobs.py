@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from cluster import catalog, nodes
+from cluster import catalog
 from cluster.cli import print_text, shared
+from cluster.client import machine
 from cluster.job import Job
 
 
@@ -52,7 +53,7 @@ def _describe(job: Job) -> dict[str, Any]:
         ],
         "formats": job.format_names,
         "unavailable": problem,
-        "to_add": nodes.how_to_add(job.name) if problem else "",
+        "to_add": machine.how_to_add(job.name) if problem else "",
     }
 
 

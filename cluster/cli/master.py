@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 
 import click
 
-from cluster import celery_app
+from cluster import client
 from cluster.cli import foreground, shared
 from cluster.cli.shutdown import shut_down
-from cluster.client import session
-from cluster.runs.master import Master
 
 FOREVER_S = 3600.0
 
@@ -25,13 +23,13 @@ def command(shutdown_nodes: bool, broker: str | None) -> int:
     Works until it is stopped. Several may work; each run is coordinated by one of them. A run whose input was not
     read to its end gets as far as it was read, until somebody resumes it (`cluster resume`).
     """
-    config, stores = shared.connect(broker)
-    with foreground.terminable(), closing(celery_app.build(config)) as app, ExitStack() as working:
+    c = client.existing(broker)
+    with foreground.terminable(), ExitStack() as working:
         try:
-            working.enter_context(Master(app, stores, config, session.whoami()))
+            working.enter_context(c.master())
             while True:
                 time.sleep(FOREVER_S)
         except (KeyboardInterrupt, SystemExit):
             if shutdown_nodes:
-                shut_down(config, stores)
+                shut_down(c)
     return 0

@@ -8,8 +8,9 @@ import time
 
 import click
 
+from cluster import client
 from cluster.cli import print_text, shared, texts
-from cluster.nodes.registry import BEAT_S
+from cluster.client.nodes import BEAT_S
 
 
 @click.command("nodes", epilog="\b\nExamples:\n  cluster nodes --watch\n  cluster nodes --json")
@@ -18,9 +19,9 @@ from cluster.nodes.registry import BEAT_S
 @shared.as_json
 def command(watch: bool, broker: str | None, as_json: bool) -> None:
     """Show the machines of a cluster, and those that left it within a day."""
-    _, stores = shared.connect(broker)
+    c = client.existing(broker)
     while True:
-        found = stores.nodes.nodes()
+        found = c.nodes()
         if as_json:
             shared.print_json([node.model_dump(mode="json") for node in found])
         else:

@@ -6,7 +6,6 @@ import errno
 import io
 import math
 import os
-import stat
 import sys
 import tempfile
 import time
@@ -15,17 +14,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
-
-from cluster import annotate, errors, logs, nodes
+from cluster import errors, logs
 from cluster.cli import say
-from cluster.client import session
+from cluster.client import Run, result
+from cluster.client.run import Status
 from cluster.job import Format, Job, paths
-from cluster.nodes import capacity
-from cluster.runs import Stores, parts, training
-from cluster.runs.status import Status
-from cluster.settings import Settings
-from splitters import pictures
 
 CLOCKS_DIFFER_S = 60
 """A run begins by Redis's clock, pictures change by this machine's."""
@@ -44,7 +37,7 @@ class Target(NamedTuple):
     since: float = math.inf
     """What was changed later, in seconds since 1970, is another picture by now."""
 
-    def write(self, job: Job, status: Status, stores: Stores, config: Settings) -> list[str]:
+    def write(self, run: Run, status: Status) -> Sequence[str]:
         """Write the result of a run that is done; gives what could not be drawn, a sentence each.
 
         Of a run that trains it is the report about the model, which is published first.
@@ -52,19 +45,10 @@ class Target(NamedTuple):
         Raises:
             errors.ClusterError: It cannot be written, or makes no model.
         """
-        if job.trains:
-            report = training.publish(job, status, stores, config, session.whoami())
-            told = orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-            write(Format(lambda _, out: out.write(told)), [], self.output)
-            return []
-        write(self.chosen, parts.of_run(status.run, job, stores), self.output)
-        if job.draw is None or self.drawn is None:
-            return []
-        # Drawn here, from the input: from the nodes they would cross the network twice, and fill Redis.
-        found = job.run_aggregate(parts.of_run(status.run, job, stores), status.options)
-        self.drawn.mkdir(exist_ok=True)
-        walked = pictures.walk(paths(self.source))
-        return annotate.write(job.draw, walked, found, self.drawn, workers=capacity.cores(), since=self.since)
+        write(*run.rendered(self.chosen, status), self.output)
+        if run.job.draw is None or self.drawn is None:
+            return ()
+        return run.draw(self.drawn, self.source, self.since)
 
 
 def prepare(
@@ -100,7 +84,7 @@ def prepare(
         if not chosen.folder and any(os.path.realpath(output) == os.path.realpath(root) for root in paths(source)):
             raise errors.UsageError(f"-o {output} would write over the input; name another file")
         _check_place("-o", output)
-        if not chosen.folder and not _is_stream(output):
+        if not chosen.folder and not result.is_stream(output):
             _check_is_no_input(job, options, output, source)
     if drawn is not None:
         _check_drawing(job, drawn, source)
@@ -108,40 +92,6 @@ def prepare(
             raise errors.UsageError(f"-o and --annotate are both {drawn}; the one is a file, the other a folder")
     since = time.time() if begun is None else begun.timestamp() + CLOCKS_DIFFER_S
     return Target(chosen, output, drawn, source, since)
-
-
-def check_model_can_be_made(job: Job) -> None:
-    """See that this machine can make the model of the parts, if the job trains one: before the work, not after.
-
-    Raises:
-        errors.JobUnavailable: It cannot; the message says what to type.
-    """
-    problem = job.why_unavailable() if job.trains else ""
-    if problem:
-        hint = nodes.how_to_add(job.name)
-        raise errors.JobUnavailable(
-            f"the model of {job.name} is made on the machine that submits, and this one cannot: {problem}"
-            f"{f'; to add it: {hint}' if hint else ''}"
-        )
-
-
-def check_model_can_be_kept(job: Job, config: Settings) -> None:
-    """See that a model that is trained without a broker can be kept on this machine: before the work, not after.
-
-    Raises:
-        errors.UsageError: Its folder cannot be written to.
-    """
-    if not job.trains or config.broker_url is not None:
-        return
-    try:
-        config.models_folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=config.models_folder):
-            pass
-    except OSError as error:
-        raise errors.UsageError(
-            f"the model is to be kept in {config.models_folder}: {error.strerror}; name another folder with"
-            " CLUSTER_MODELS_DIR"
-        ) from None
 
 
 def _check_drawing(job: Job, folder: Path, source: Sequence[str]) -> None:
@@ -190,19 +140,10 @@ def _would_be_read(job: Job, options: Mapping[str, Any], path: Path) -> bool:
             return False
 
 
-def _is_others_link(output: Path) -> bool:
-    """Whether it is a link that another user put there, to have us write elsewhere."""
-    try:
-        found = output.lstat()
-    except OSError:
-        return False
-    return stat.S_ISLNK(found.st_mode) and found.st_uid not in (0, os.geteuid())
-
-
 def _check_place(flag: str, output: Path) -> None:
-    if _is_others_link(output):
+    if result.is_link_of_another_user(output):
         raise errors.UsageError(f"{flag} {output} is a link of another user; name what it points to")
-    if _is_stream(output):
+    if result.is_stream(output):
         if not os.access(output, os.W_OK):
             raise errors.UsageError(f"{flag} {output}: {os.strerror(errno.EACCES)}")
         return
@@ -218,11 +159,6 @@ def _check_place(flag: str, output: Path) -> None:
         output.exists()
     except OSError as error:
         raise errors.UsageError(f"{flag} {output}: {error.strerror}") from None
-
-
-def _is_stream(output: Path) -> bool:
-    """/dev/null, /dev/stdout, a pipe: there is nothing to replace, and no draft to put beside it."""
-    return os.path.exists(output) and not os.path.isfile(output) and not os.path.isdir(output)  # noqa: PTH110, PTH112, PTH113 - these raise nothing
 
 
 class Terminal(io.RawIOBase):
@@ -244,40 +180,9 @@ def write(chosen: Format, parts: Iterable[Any], output: Path | None) -> None:
     Raises:
         errors.ClusterError: An item name points outside the output folder.
     """
-    try:
-        if output is None:
-            chosen.write(parts, Terminal() if sys.stdout.isatty() else sys.stdout.buffer)
-            sys.stdout.buffer.flush()
-        elif chosen.folder:
-            output.mkdir(exist_ok=True)
-            chosen.write(parts, output)
-        else:
-            _write_file(chosen, parts, output)
-    except ValueError as error:
-        raise errors.ClusterError(f"the result cannot be written: {error}") from error
-    except (TypeError, LookupError, AttributeError, ArithmeticError) as error:  # of an odd part
-        raise errors.ClusterError(f"the result cannot be written: {type(error).__name__}: {error}") from error
-
-
-def _write_file(chosen: Format, parts: Iterable[Any], output: Path) -> None:
-    if _is_stream(output):
-        with output.open("wb") as stream:
-            chosen.write(parts, stream)
+    if output is not None:
+        result.write(chosen, parts, output)
         return
-    if _is_others_link(output):
-        raise OSError(errno.ELOOP, "it is a link of another user, which is not followed", str(output))
-    output = output.resolve()  # what a link points to is replaced, not the link
-    handle, draft = tempfile.mkstemp(prefix=".cluster-", suffix=".part", dir=output.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            chosen.write(parts, stream)
-        umask = os.umask(0)
-        os.umask(umask)
-        # mkstemp gives the owner alone a right to read
-        Path(draft).chmod(output.stat().st_mode & 0o777 if output.exists() else 0o666 & ~umask)
-        Path(draft).replace(output)
-    except BaseException as error:
-        Path(draft).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            error.filename = error.filename or str(output)
-        raise
+    with result.naming_odd_parts():
+        chosen.write(parts, Terminal() if sys.stdout.isatty() else sys.stdout.buffer)
+        sys.stdout.buffer.flush()

@@ -12,8 +12,8 @@ from typing import Any, Protocol, Self
 
 from cluster import logs
 from cluster.cli import texts
-from cluster.nodes.registry import BEAT_S, Node
-from cluster.runs.status import Status
+from cluster.client.nodes import BEAT_S, Node
+from cluster.client.run import Status
 
 LIVE_EVERY_S = 0.25
 PLAIN_EVERY_S = 5.0

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import click
 
-from cluster import catalog, errors, logs
-from cluster.cli import foreground, say, shared, texts
+from cluster import catalog, client, errors, logs
 from cluster.cli import output as outputs
+from cluster.cli import say, shared, texts
 from cluster.cli.progress import Progress
+from cluster.client import Run
+from cluster.client.nodes import join_line
+from cluster.client.result import require_done
+from cluster.client.run import Status
 
 
 @click.command(
@@ -35,28 +38,26 @@ def command(
 
     INPUT, what the run was submitted with, is needed for --annotate only.
     """
-    config, stores = shared.connect(broker, patient=wait)
-    status = stores.ledger.status(run)
-    job = catalog.get(status.job)
-    to = outputs.prepare(job, format_name, status.options, output, drawn, inputs, status.started_at)
-    if wait:
-        hint = f"; on a machine that should help: {foreground.join_line(config)}"
-        with Progress(
-            lambda: stores.ledger.status(run, failures=False), stores.nodes.nodes, quiet=quiet, lonely_hint=hint
-        ) as progress:
-            while stores.ledger.progress(run).state == "running":
-                progress()
-                time.sleep(0.1)
-        status = stores.ledger.status(run)
+    with client.existing(broker, patient=wait) as c:
+        asked = c.run(run)
+        status = asked.status()
+        job = catalog.get(status.job)
+        to = outputs.prepare(job, format_name, status.options, output, drawn, inputs, status.started_at)
+        if wait:
+            hint = f"; on a machine that should help: {join_line(c.config)}"
+            shown = Progress(lambda: asked.status(failures=False), asked.nodes, quiet=quiet, lonely_hint=hint)
+            with shown as progress:
+                status = asked.wait(on_wait=progress)
+        return _print(asked, status, to)
+
+
+def _print(run: Run, status: Status, to: outputs.Target) -> int:
     if status.state == "running":
-        raise errors.RunNotFinished(f"the run {run} is still going on: {texts.items(status)} (see --wait)")
-    if status.state == "cancelled":
-        raise errors.RunCancelled(f"the run {run} was cancelled: {logs.plain(status.error or '')}")
-    if status.state == "failed":
-        raise errors.RunFailed(f"the run {run} failed: {logs.plain(status.error or '')}")
+        raise errors.RunNotFinished(f"the run {run.id} is still going on: {texts.items(status)} (see --wait)")
+    require_done(status)
     told = texts.missing(status)
     try:
-        problems = to.write(job, status, stores, config)
+        problems = to.write(run, status)
     except (OSError, errors.ClusterError) as error:
         if told and not isinstance(error, BrokenPipeError):
             say("\n".join(told))  # that the result cannot be written hides nothing that is missing

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from cluster import catalog, errors, logs, settings
+from cluster import client, errors
 from cluster.cli import foreground, output, shared, texts
-from cluster.client import session
-from cluster.runs.status import Status
+from cluster.client import machine
+from cluster.client.run import Status
 
 
 @click.command(
@@ -34,20 +34,15 @@ def command(
     where all of it was read: `cluster status RUN` says so. If RUN is done by now its result is printed, as by
     `cluster result`.
     """
-    config = settings.load(broker_url=broker)
-    _, stores = shared.connect(broker)
-    status = stores.ledger.status(run)
+    c = client.existing(broker)
+    status = c.run(run).status()
     _refuse(status, inputs)
-    job = catalog.get(status.job)
-    if job.version != status.version:
-        raise errors.JobUnavailable(f"the run {run} is of the job {logs.plain(status.label)}; here is {job.label}")
+    job = c.job_to_resume(status)
     to = output.prepare(job, format_name, status.options, target, drawn, inputs, status.started_at)
-    given = None
     if status.state == "running":
-        output.check_model_can_be_made(job)
-        given = session.Input(job, inputs, status.options) if inputs else None
-    with foreground.terminable(), session.opened(config, job, status.options) as opened:
-        return foreground.to_end(opened, job, run, given, to, quiet=quiet, private=False)
+        machine.require_model_can_be_made(job)
+    with foreground.terminable(), c:
+        return foreground.to_end(c, c.take_up(status, inputs or None, background=False), to, quiet=quiet)
 
 
 def _refuse(status: Status, inputs: tuple[str, ...]) -> None:

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 
 import click
 
-from cluster import errors
+from cluster import client, errors
 from cluster.cli import print_text, say, shared, texts
-from cluster.runs import prune
-from cluster.runs.status import Status
+from cluster.client.run import Status
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -48,17 +47,14 @@ def command(most: int, to_prune: bool, older_than: float | None, yes: bool, brok
     """
     if not to_prune and (yes or older_than is not None):
         raise errors.UsageError("--older-than and --yes go with --prune")
-    config, stores = shared.connect(broker)
+    c = client.existing(broker)
     if not to_prune:
-        _print(stores.ledger.runs(most), as_json)
+        _print(c.runs(most), as_json)
         return
-    found = prune.ended(stores, older_than or 0)
+    found = c.ended(older_than or 0)
     if found and not yes:
         _ask(found)
-    removed = prune.prune(stores, found)
-    for run in removed:  # what --detach wrote here
-        (config.cache_folder / "runs" / f"{run.run}.log").unlink(missing_ok=True)
-    _print(removed, as_json, "removed ")
+    _print(c.prune(found), as_json, "removed ")
 
 
 def _ask(found: Sequence[Status]) -> None:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import orjson
 
-from cluster import logs, redis_client, runs, settings
-from cluster.nodes.registry import Node
-from cluster.runs import Stores
-from cluster.runs.status import Status
-from cluster.settings import Settings
+from cluster import logs, settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -89,22 +85,6 @@ annotate = click.option(
     help="Draw what was found into copies of the pictures, in this folder.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-
-
-def connect(broker_url: str | None, *, patient: bool = False) -> tuple[Settings, Stores]:
-    """The settings and stores of the cluster that is asked for, which are waited for only if ``patient``.
-
-    Raises:
-        errors.BrokerError: None is named, or it does not answer.
-    """
-    config = settings.load(broker_url=broker_url)
-    redis_client.check(config.require_broker())
-    return config, runs.connect(config, patient=patient)
-
-
-def refusals(status: Status, nodes: Iterable[Node]) -> dict[str, str]:
-    """Node -> why it does not do a run: it lacks something, or does not know the job, or in another version."""
-    return {node.name: why for node in nodes if node.state == "online" and (why := node.why_not(status.label))}
 
 
 def print_json(value: Any) -> None:

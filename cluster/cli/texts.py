@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from cluster import logs, names
-from cluster.nodes.registry import Node
-from cluster.runs.status import Event, Status
+from cluster.client.nodes import Node
+from cluster.client.run import Event, Status
 from splitters import tell_passed_over
 
 EVENTS = {

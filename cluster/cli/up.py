@@ -7,19 +7,17 @@ import signal
 import socket
 import sys
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 import redis
 
-from cluster import celery_app, nodes, runs, settings
+from cluster import client
 from cluster.cli import foreground, print_text, say, shared, texts
-from cluster.client import session
+from cluster.client import Client, machine
 from cluster.embedded import LOOPBACK, LocalCluster, hub
-from cluster.runs import Stores
-from cluster.runs.master import Master
 
 ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - compared with, not bound to
 STOP_GRACE_S = 10.0
@@ -65,21 +63,20 @@ def command(host: str, port: int, data: Path | None, no_worker: bool) -> None:
             "  cluster worker                       adds a worker\n"
             "Ctrl-C ends it."
         )
-        for job, problem in nodes.abilities().items():
+        for job, problem in machine.abilities().items():
             if problem and not no_worker:
-                say(nodes.left_out(job, problem))
+                say(machine.left_out(job, problem))
         if host == LOOPBACK:
             say("For other machines to join, start it with --host 0.0.0.0.")
-        config = settings.load(broker_url=local.url)
-        stores = runs.connect(config, patient=False)
+        c = client.existing(local.url)
         try:
-            with closing(celery_app.build(config, patient=False)) as app, Master(app, stores, config, session.whoami()):
-                _stay(local, stores, data)
+            with c.master(patient=False):
+                _stay(local, c, data)
         except KeyboardInterrupt:
             say("ending the cluster")
 
 
-def _stay(local: LocalCluster, stores: Stores, data: Path | None) -> None:
+def _stay(local: LocalCluster, c: Client, data: Path | None) -> None:
     """Stay until this process is told to end, by a person at a terminal twice where runs would go with the cluster.
 
     Raises:
@@ -94,7 +91,7 @@ def _stay(local: LocalCluster, stores: Stores, data: Path | None) -> None:
                 say(f"the worker of this machine has ended ({news}); the cluster goes on")
             time.sleep(0.5)
         except KeyboardInterrupt as wish:
-            if not (going := _going(stores)):
+            if not (going := _going(c)):
                 raise
             if data:
                 say(f"{going}: this goes on when `cluster up --data {data}` is started again")
@@ -110,10 +107,10 @@ def _stay(local: LocalCluster, stores: Stores, data: Path | None) -> None:
             )
 
 
-def _going(stores: Stores) -> str:
+def _going(c: Client) -> str:
     """The runs that are not over, in words; "" for none, and where Redis does not tell."""
     try:
-        running = [run for run in stores.ledger.runs(MOST_RUNS) if run.state == "running"]
+        running = [run for run in c.runs(MOST_RUNS) if run.state == "running"]
     except redis.RedisError:
         return ""
     told = ", ".join(f"{run.run} ({texts.items(run)})" for run in running[:MOST_TOLD])

@@ -1,1 +1,403 @@
-"""A cluster as its users see it: submit a run, follow it, have its result."""
+"""A cluster as its users see it: submit a run, follow it, have its result.
+
+    with cluster.connect() as c:
+        texts = c.submit("ocr", "scans/", lang="deu").result()
+
+The command line uses this and nothing else of the project; ``tests/unit/test_architecture.py`` holds that.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import redis
+
+from cluster import errors, redis_client, runs, settings
+from cluster.client.run import Run, Status
+from cluster.runs import Stores
+
+if TYPE_CHECKING:
+    from cluster.client.models import Models
+    from cluster.client.nodes import Node, Stopped
+    from cluster.client.session import Session
+    from cluster.client.source import Given
+    from cluster.client.submission import Submission
+    from cluster.job import Job
+    from cluster.settings import Settings
+
+__all__ = ["Client", "Run", "connect", "local"]
+given_up = redis_client.given_up
+"""Once it is set, nothing in this process waits for a Redis that is away any more."""
+READ_POLL_S = 0.05
+log = logging.getLogger(__name__)
+
+
+def connect(broker: str | None = None, **settings_: Any) -> Client:
+    """A client of the cluster at ``broker``, by default that of ``CLUSTER_BROKER_URL``; without one, as ``local()``.
+
+    Args:
+        broker: The URL that `cluster up` prints.
+        settings_: Settings that win over the environment and the config file, as ``chunk_time_limit_s=60``.
+
+    Raises:
+        errors.BadSetting: A setting cannot be used.
+        errors.BrokerError: The cluster does not answer.
+    """
+    return Client(settings.load(broker_url=broker, **settings_))
+
+
+def local(slots: int | None = None, **settings_: Any) -> Client:
+    """A client of a private cluster on this machine, whatever ``CLUSTER_BROKER_URL`` says.
+
+    It starts with the first run and ends with the client. Each job has a worker of its own, which stays for the next
+    run of that job, until another job is submitted while it has nothing to do.
+
+    Args:
+        slots: Of each worker, which are its processes; None: as many as the machine has cores and memory for.
+        settings_: As for ``connect``.
+
+    Raises:
+        errors.BadSetting: A setting cannot be used.
+    """
+    config = settings.load(**settings_)
+    return Client(config.model_copy(update={"broker_url": None}), slots=slots)
+
+
+def existing(broker: str | None = None, *, patient: bool = False) -> Client:
+    """A client of the cluster at ``broker``, by default that of ``CLUSTER_BROKER_URL``; never of a private one.
+
+    Args:
+        broker: As for ``connect``.
+        patient: Wait for a Redis that is away, also where only a look is asked for.
+
+    Raises:
+        errors.BrokerError: None is named, or it does not answer.
+    """
+    config = settings.load(broker_url=broker)
+    config.require_broker()
+    return Client(config, patient=patient)
+
+
+class Client:
+    """A cluster to work with. Use it in a ``with``, or call ``close``; any thread may use it.
+
+    Leaving the ``with`` waits for what would be lost otherwise: on a private cluster for the runs to end, as it ends
+    with the client; on one that stays until the input of each run is read, from when on the run needs this process no
+    more. Left by an error or Ctrl-C, it cancels the runs for which it would wait.
+
+    Args:
+        config: Names the broker; without one, the cluster is a private one on this machine.
+        slots: Of each worker of a private one.
+        patient: Wait for a Redis that is away, also where only a look is asked for.
+    """
+
+    def __init__(self, config: Settings, *, slots: int | None = None, patient: bool = False) -> None:
+        self.config = config
+        self.is_private = config.broker_url is None
+        self._slots, self._patient = slots, patient
+        self._runs: list[Run] = []
+        self._own_jobs: dict[tuple[str, str], Job] = {}
+        self._lock = threading.RLock()
+        self._open = ExitStack()
+        self._session: Session | None = None
+        self._stores: Stores | None = None
+        self._is_closed = False
+        if not self.is_private:
+            redis_client.check(config.require_broker())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            if self._session is not None and isinstance(error, redis.RedisError):
+                self._session.check_after_error()
+        finally:
+            self._close(is_error=error is not None)
+
+    def close(self) -> None:
+        """Wait for what would be lost otherwise, then let go of the cluster; may be called again.
+
+        Raises:
+            BaseException: What a run's background thread ended with, if no waiting method has raised it before.
+        """
+        self._close(is_error=False)
+
+    # Runs.
+
+    def submit(self, job: str | Job, source: Given, /, *, detach: bool = False, **options: Any) -> Run:
+        """Begin a run and return; this process reads the input in the background.
+
+        Args:
+            job: The name of a job (``cluster jobs`` lists them); or a ``Job`` that no package brings, on a private
+                cluster only.
+            source: Files and folders, or items in memory: see ``client.source.Given``.
+            detach: Leave reading the input to a process that outlives this one. Paths only, and not on a private
+                cluster.
+            options: The job's, and ``chunk_size``.
+
+        Raises:
+            errors.UsageError: The job, an option or the input cannot be used.
+            errors.JobUnavailable: The cluster is a private one, and this machine cannot do the job.
+            errors.BrokerError: The cluster does not answer.
+        """
+        with self.prepare(job, options) as submission:
+            if detach:
+                return submission.detach(_texts(source))[0]
+            return submission.start(submission.read(source), background=True)
+
+    def prepare(self, job: str | Job, options: dict[str, Any]) -> Submission:
+        """Find out all that can be known of a run before it is opened.
+
+        Raises:
+            As ``submit``.
+        """
+        from cluster import catalog
+        from cluster.client import machine, session
+        from cluster.client.submission import Submission
+
+        packed = b""
+        if isinstance(job, str):
+            job = catalog.get(job)
+        elif catalog.jobs().get(job.name) is not job:
+            job, packed = self._pack(job)
+        given = job.check_options(options)
+        job.check_given(given)
+        machine.require_model_can_be_made(job)
+        machine.require_model_can_be_kept(job, self.config)
+        if job.bundles:
+            given = session.models_of(self.config, None if self.is_private else self.stores).pin(job, given)
+        return Submission(self, job, given, packed)
+
+    def open(self, job: Job, options: dict[str, Any], packed: bytes = b"") -> Run:
+        """Open a run whose input nobody reads yet; ``packed`` is the job's file where no package brings it."""
+        from cluster.client.session import require_here
+
+        if self.is_private:
+            require_here(self.config, job, options)
+        with self._lock:
+            session = self.session
+            file = session.folder / f"{job.label}.job" if packed else None
+            if file is not None:
+                file.write_bytes(packed)
+                self._own_jobs[job.name, job.version] = job
+            busy = [run.label for run in self._runs if run.is_ours] if self.is_private else []
+            session.serve(job, options, file, busy)
+            run = Run(session.start(job, options), session, self._find, job, job.label_with(options))
+            self._runs.append(run)
+        return run
+
+    def resume(self, run: str, source: Given | None = None) -> Run:
+        """Go on with a run whose submitter is gone; what was read of its input is not done again.
+
+        Args:
+            run: Its id.
+            source: What it was submitted with; None where all of it was read.
+
+        Raises:
+            errors.RunOver: It was given up.
+            errors.UsageError: Its input is needed, or cannot be used.
+            errors.JobUnavailable: This machine has the job in another version.
+        """
+        status = self.run(run).status(failures=False)
+        return self.take_up(status, source, background=True)
+
+    def take_up(self, status: Status, source: Given | None, *, background: bool) -> Run:
+        """As ``resume``; without ``background`` it goes on in the thread that waits for the run first."""
+        from cluster.client import session
+        from cluster.client import source as sources
+
+        job = self.job_to_resume(status)
+        given = None
+        if source is not None and status.state == "running":
+            given = session.Input(job, sources.read(source), status.options)
+        run = Run(status.run, self.session, self._find, job, status.label)
+        with self._lock:
+            self._runs.append(run)
+        return run.begin(given, background=background)
+
+    def job_to_resume(self, status: Status) -> Job:
+        """The job of a run that is to be gone on with.
+
+        Raises:
+            errors.JobUnavailable: It has another version here.
+            errors.UnknownJob: There is none here.
+        """
+        from cluster import catalog, logs
+
+        job = catalog.get(status.job)
+        if job.version != status.version:
+            raise errors.JobUnavailable(
+                f"the run {status.run} is of the job {logs.plain(status.label)}; here is {job.label}"
+            )
+        return job
+
+    def run(self, id: str) -> Run:
+        """A run of this cluster, whoever submitted it. Whether it is known is found out when it is asked."""
+        with self._lock:
+            for run in self._runs:
+                if run.id == id:
+                    return run
+        return Run(id, self._looking(), self._find)
+
+    def runs(self, most: int = 20) -> list[Status]:
+        """The runs of the cluster, the latest first."""
+        return self.stores.ledger.runs(most)
+
+    def ended(self, older_than_s: float = 0) -> list[Status]:
+        """The runs that are done, failed or cancelled for ``older_than_s`` seconds, the latest first."""
+        from cluster.runs import prune
+
+        return prune.ended(self.stores, older_than_s)
+
+    def prune(self, runs: Sequence[Status]) -> list[Status]:
+        """Remove these runs with their results, but for those that are running; gives those it removed."""
+        from cluster.runs import prune
+
+        removed = prune.prune(self.stores, runs)
+        for run in removed:  # what `detach` wrote here
+            (self.config.cache_folder / "runs" / f"{run.run}.log").unlink(missing_ok=True)
+        return removed
+
+    # The cluster.
+
+    def nodes(self) -> list[Node]:
+        """The machines of the cluster, and those that left it within a day."""
+        return self.stores.nodes.nodes()
+
+    def shut_down(
+        self, nodes: Sequence[Node] | None = None, *, now: bool = False, wait_s: float = 10.0
+    ) -> list[Stopped]:
+        """Ask nodes to stop, by default all that are there. They end what they work on first, and take nothing new.
+
+        Args:
+            nodes: Some of ``nodes()``.
+            now: They do not end what they work on; others do it again.
+            wait_s: How long to wait for their answers. A node that has not answered hears of it when it is heard of.
+        """
+        from cluster.client.nodes import shut_down
+
+        asked = [node for node in self.nodes() if node.state != "gone"] if nodes is None else nodes
+        return shut_down(self.config, self.stores, asked, now=now, wait_s=wait_s)
+
+    @property
+    def models(self) -> Models:
+        """The models of the cluster; of a private one, those of this machine."""
+        from cluster.client.models import Models
+
+        return Models(self)
+
+    def master(self, *, patient: bool = True) -> AbstractContextManager[object]:
+        """Take over runs whose submitter is gone, as long as the ``with`` of what this gives: `cluster master`.
+
+        Args:
+            patient: Wait for a Redis that is away, where messages are published.
+        """
+        from cluster import celery_app
+        from cluster.client.session import whoami
+        from cluster.runs.master import Master
+
+        with ExitStack() as held:
+            app = held.enter_context(closing(celery_app.build(self.config, patient=patient)))
+            held.enter_context(Master(app, self.stores, self.config, whoami()))
+            return held.pop_all()
+
+    # What it has open.
+
+    @property
+    def session(self) -> Session:
+        """What runs of this process are coordinated with. Of a private cluster it is the cluster: it starts here."""
+        from cluster.client.session import Session
+
+        with self._lock:
+            if self._is_closed:
+                raise errors.BrokerError("this client is closed; what its runs gave is read before that")
+            if self._session is None:
+                self._session = self._open.enter_context(Session(self.config, self._slots))
+                atexit.register(self.close)  # what is being submitted is not lost where it is forgotten
+            return self._session
+
+    @property
+    def stores(self) -> Stores:
+        """Where to look. It does not wait for a Redis that is away, unless the client is ``patient``."""
+        if self.is_private:
+            return self.session.stores
+        with self._lock:
+            if self._stores is None:
+                self._stores = runs.connect(self.config, patient=self._patient)
+            return self._stores
+
+    def _looking(self) -> Session:
+        """The session for what others coordinate."""
+        from cluster.client.session import Session
+
+        return self.session if self.is_private else Session(self.config, stores=self.stores)
+
+    def _pack(self, job: Job) -> tuple[Job, bytes]:
+        from cluster.embedded import jobs
+
+        if not self.is_private:
+            raise errors.UsageError(
+                f"the nodes of this cluster do not have the job {job.name}: install a package with it there (see"
+                " docs/howto/own-job.md), or submit it to a private cluster, `cluster.local()`"
+            )
+        if job.bundles:
+            raise errors.UsageError(f"the job {job.name} takes models, so it must come by a package")
+        return jobs.pack(job)
+
+    def _find(self, name: str, version: str) -> Job:
+        from cluster import catalog
+
+        return self._own_jobs.get((name, version)) or catalog.get(name)
+
+    def _close(self, *, is_error: bool) -> None:
+        with self._lock:
+            if self._is_closed:
+                return
+            waited_for, self._runs = self._runs, []
+        try:
+            if is_error:
+                self._give_up(waited_for)
+            else:
+                for run in waited_for:
+                    self._wait_for(run)
+        except BaseException:
+            self._give_up(waited_for)
+            raise
+        finally:
+            for run in waited_for:
+                run.leave()
+            with self._lock:
+                self._is_closed = True
+            self._open.close()
+            atexit.unregister(self.close)
+        for run in waited_for:
+            if run.error is not None and not run.error_is_told and not is_error:
+                raise run.error
+
+    def _wait_for(self, run: Run) -> None:
+        """Wait until a run needs this process no more."""
+        while run.is_ours and (self.is_private or not run.is_read):
+            run.pause(READ_POLL_S)
+
+    def _give_up(self, waited_for: Sequence[Run]) -> None:
+        """Cancel the runs that would be lost."""
+        for run in waited_for:
+            try:
+                if run.is_ours and (self.is_private or not run.is_read):
+                    run.cancel("its client ended")
+            except Exception as error:  # noqa: BLE001 - what came first is told
+                log.warning("run %s is not cancelled: %s", run.id, error)
+
+
+def _texts(source: Given) -> list[str]:
+    given = [source] if isinstance(source, str | Path) else list(source)
+    if not all(isinstance(path, str | Path) for path in given):
+        raise errors.UsageError("detach=True is for files and folders: what is in memory goes with this process")
+    return [str(path) for path in given]

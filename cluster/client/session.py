@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import redis
 from pydantic import SecretStr
@@ -22,28 +24,125 @@ from cluster.nodes import places
 from cluster.runs import Stores, demand
 from cluster.runs.cancel import cancel
 from cluster.settings import Settings
-from splitters import Chunk, PassedOver
+from splitters import Chunk, PassedOver, files
+from splitters.items import Items
 
 if TYPE_CHECKING:
     from celery import Celery
 
+    from cluster.bundles.shelf import Shelf
+    from cluster.embedded import LocalCluster
     from cluster.runs.lease import Role
     from cluster.runs.supervise import Supervisor
 
 NEWS_S = 2.0
+"""How long a private cluster that has lost a program may take to know it."""
 LEASE_POLL_S = 0.25
 
 
-@dataclass(frozen=True)
 class Session:
-    """What a submitter needs of a cluster."""
+    """A cluster that is open to work with: the one of ``config.broker_url``, or a private one. Use it in a ``with``.
 
-    config: Settings
-    stores: Stores
-    app: Celery
-    check: Callable[[float], None]
-    """Raises ``errors.BrokerError`` when a private cluster has lost its Redis or its worker; waits so many
-    seconds for it to be known."""
+    Args:
+        config: Names the broker; without one, the cluster is a private one on this machine.
+        slots: Of each worker of a private one; None: as many as the machine has room for.
+        stores: Where its runs are kept, if that is open already.
+
+    Raises:
+        errors.BrokerError: The cluster does not answer, or none can be started.
+    """
+
+    def __init__(self, config: Settings, slots: int | None = None, stores: Stores | None = None) -> None:
+        self.is_private = config.broker_url is None
+        self.config = config
+        self._slots = slots
+        self._open = ExitStack()
+        self._local: LocalCluster | None = None
+        self._workers: dict[str, str] = {}  # label -> the worker that serves it
+        self._opening = threading.Lock()
+        if stores is not None:
+            self.stores = stores
+
+    def __enter__(self) -> Self:
+        if self.is_private:
+            from cluster.embedded import LocalCluster
+
+            self.config = self.config.model_copy(update={"bundle_dir": self.config.models_folder})
+            self._local = self._open.enter_context(LocalCluster())
+            self.config = self.config.model_copy(update={"broker_url": SecretStr(self._local.url)})
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def serve(
+        self, job: Job, options: Mapping[str, Any], job_file: Path | None = None, busy: Collection[str] = ()
+    ) -> None:
+        """See that a private cluster has a worker for a run with these options; does nothing for another cluster.
+
+        Args:
+            job: The run's.
+            options: The run's.
+            job_file: Where the job lies that no distribution brings, see ``embedded.jobs``.
+            busy: Requirements of runs that go on. The workers of all others are ended: each fills the machine.
+        """
+        label = job.label_with(options)
+        with self._opening:
+            if self._local is None or label in self._workers:
+                return
+            for idle in self._workers.keys() - set(busy):
+                self._local.end_worker(self._workers.pop(idle))
+            # Who submits here waits for it, and uses the machine with just that; unless these were set on purpose.
+            polite = not self.config.model_fields_set.isdisjoint({"slots_in_use", "memory_floor_bytes"})
+            self._workers[label] = self._local.start_worker(
+                [keys.queue(label)], task_events=False, polite=polite, bundle_dir=self.config.bundle_dir,
+                slots=self._slots, job_file=job_file,
+            )  # fmt: skip
+
+    @property
+    def folder(self) -> Path:
+        """The folder of a private cluster, which goes with it."""
+        assert self._local is not None  # noqa: S101 - asked of private ones only
+        return self._local.folder
+
+    @functools.cached_property
+    def stores(self) -> Stores:
+        """Where its runs are kept. A private Redis that does not answer is dead; nobody will start it again."""
+        return runs.connect(self.config, patient=not self.is_private)
+
+    @property
+    def app(self) -> Celery:
+        """To publish with. It brings Celery with it: ask for it once a private cluster's worker is starting."""
+        with self._opening:
+            return self._app
+
+    @functools.cached_property
+    def _app(self) -> Celery:
+        from cluster import celery_app
+
+        return self._open.enter_context(closing(celery_app.build(self.config, patient=not self.is_private)))
+
+    def check(self, wait_s: float) -> None:
+        """See that a private cluster still runs.
+
+        Raises:
+            errors.BrokerError: It has lost its Redis or its worker. Waits ``wait_s`` for that to be known.
+        """
+        if self._local is not None:
+            self._local.check(wait_s)
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Say why the Redis of a private cluster is away, where it is: it is ours, so we know better."""
+        try:
+            yield
+        except redis.RedisError:
+            self.check_after_error()
+            raise
+
+    def check_after_error(self) -> None:
+        """See that a private cluster still runs, once the news of its end have had time to come: see ``check``."""
+        self.check(NEWS_S)
 
     def start(self, job: Job, options: Mapping[str, Any]) -> str:
         """Open a run; gives its id.
@@ -66,6 +165,19 @@ class Session:
                     self.stores.ledger.stop(run, "failed", str(error))
                 raise
         return run
+
+    @property
+    def owner(self) -> str:
+        """Names this process as a submitter and coordinator."""
+        return whoami()
+
+    def cancel(self, run: str, reason: str) -> tuple[bool, str]:
+        """End a run now: whether this call did it, and the state it is in."""
+        return cancel(run, self.stores, reason)
+
+    def fail(self, run: str, reason: str) -> None:
+        """End a run that cannot be done."""
+        cancel(run, self.stores, reason, "failed")
 
     def coordinate(
         self, job: Job, run: str, given: Input | None, on_wait: Callable[[], None]
@@ -100,7 +212,10 @@ class Session:
             with Watch(self.app, self.stores), supervisor:
                 if given is None:
                     return coordinator.wait()
-                coordinator.count_ahead(given.source)
+                if not isinstance(given.source, Items):
+                    coordinator.count_ahead(given.source)
+                elif given.source.number is not None:
+                    self.stores.ledger.expect_items(run, given.source.number)
                 return coordinator.coordinate(given.chunks, given.passed_over)
         except errors.InputChanged:
             raise
@@ -119,34 +234,13 @@ def opened(config: Settings, job: Job, options: Mapping[str, Any]) -> Iterator[S
         errors.BrokerError: The cluster does not answer, or none can be started.
         errors.JobUnavailable: It would be a private one, and this machine cannot do the job.
     """
-    if config.broker_url is not None:
+    if config.broker_url is None:
+        require_here(config, job, options)
+    else:
         redis_client.check(config.require_broker())
-        from cluster import celery_app
-
-        with closing(celery_app.build(config)) as app:
-            yield Session(config, runs.connect(config), app, lambda wait_s: None)
-        return
-    from cluster.embedded import LocalCluster
-
-    private = config.model_copy(update={"bundle_dir": config.models_folder})
-    require_here(private, job, options)
-    with LocalCluster() as local:
-        # Who submits here waits for it, and uses the machine with just that; unless these were set on purpose.
-        polite = not config.model_fields_set.isdisjoint({"slots_in_use", "memory_floor_bytes"})
-        local.start_worker(
-            [keys.queue(job.label_with(options))], task_events=False, polite=polite, bundle_dir=private.bundle_dir
-        )
-        from cluster import celery_app
-
-        private = private.model_copy(update={"broker_url": SecretStr(local.url)})
-        # A private Redis that does not answer is dead; nobody will start it again.
-        stores = runs.connect(private, patient=False)
-        with closing(celery_app.build(private, patient=False)) as app:
-            try:
-                yield Session(private, stores, app, local.check)
-            except redis.RedisError:
-                local.check(NEWS_S)  # it is ours: we know better why it is away
-                raise
+    with Session(config) as session, session.explaining():
+        session.serve(job, options)
+        yield session
 
 
 def _take(supervisor: Supervisor, run: str) -> None:
@@ -172,11 +266,9 @@ def whoami() -> str:
     return names.process(socket.gethostname(), os.getpid())
 
 
-def pinned(config: Settings, job: Job, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with the version of the bundle they name; see ``Shelf.pin``."""
-    if config.broker_url is not None:
-        return runs.connect(config, patient=False).models.pin(job, options)
-    return shelf.here(config).pin(job, options)
+def models_of(config: Settings, stores: Stores | None) -> Shelf:
+    """The models that runs get: those of the cluster, without one those of this machine."""
+    return shelf.here(config) if stores is None else stores.models
 
 
 def require_here(config: Settings, job: Job, options: Mapping[str, Any]) -> None:
@@ -196,7 +288,8 @@ def require_here(config: Settings, job: Job, options: Mapping[str, Any]) -> None
 
 
 class Input:
-    """What a run is to read. Its first chunk is read already, so that a wrong input is known now.
+    """What a run is to read. Of files the first chunk is read already, so that a wrong input is known now; items in
+    memory may come slowly, and are read when the run is.
 
     Raises:
         errors.UsageError: The input is missing or empty.
@@ -208,16 +301,25 @@ class Input:
         self._options = options
         self.passed_over = PassedOver()
         """The files that are left out, of what was read so far."""
-        chunks = job.chunks(source, options, self.passed_over)
-        first = next(chunks, None)
-        if first is None:
-            raise errors.NothingToDo(f"nothing for the job {job.name} in {', '.join(map(str, paths(source)))}")
-        self._begun: Iterator[Chunk] | None = chain([first], chunks)
+        self._begun = None if isinstance(source, Items) else self._begin()
 
     def chunks(self) -> Iterator[Chunk]:
-        """All its chunks; the same ones again when asked again."""
+        """All its chunks; the same ones again when asked again.
+
+        Raises:
+            errors.InputChanged: It is an iterator, and was read before.
+        """
         begun, self._begun = self._begun, None
-        if begun is None:
-            self.passed_over.clear()
-            begun = self._job.chunks(self.source, self._options, self.passed_over)
-        return begun
+        return begun or self._begin()
+
+    def _begin(self) -> Iterator[Chunk]:
+        self.passed_over.clear()
+        chunks = self._job.chunks(self.source, self._options, self.passed_over)
+        first = next(chunks, None)
+        if first is None:
+            raise errors.NothingToDo(f"nothing for the job {self._job.name} in {files.places(_given(self.source))}")
+        return chain([first], chunks)
+
+
+def _given(source: Source) -> list[Path] | Items:
+    return source if isinstance(source, Items) else paths(source)

@@ -15,8 +15,8 @@ from cluster import catalog, errors, names, runs, settings
 from cluster.bundles.content import Content
 from cluster.bundles.trial import UNUSABLE
 from cluster.cli import models, submit
-from cluster.cli.submit import ANSWER_S
 from cluster.client import session
+from cluster.client.submission import ANSWER_S
 from cluster.job import Job
 from cluster.names import ModelRef
 from cluster.nodes.keeper import Keeper
@@ -49,7 +49,7 @@ def number(ref: str) -> str:
 
 def test_a_run_whose_bundle_goes_meanwhile_is_not_begun(redis_url: str, stores: Stores, bundle: str) -> None:
     config = settings.load(broker_url=redis_url)
-    options = session.pinned(config, TAGGED, {"model": bundle})
+    options = stores.models.pin(TAGGED, {"model": bundle})
     with session.opened(config, TAGGED, options) as opened:
         opened.stores.models.manifest(bundle)  # which it may know by heart
         stores.models.bundles.remove(ModelRef.parse(bundle).name)

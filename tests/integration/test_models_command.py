@@ -18,7 +18,7 @@ from cluster import catalog, errors, redis_client, runs, settings
 from cluster.bundles.content import Content
 from cluster.bundles.local import FolderBundles
 from cluster.cli import models
-from cluster.cli.models import Place
+from cluster.client.models import Models
 from cluster.names import ModelRef
 from cluster.runs import demand
 from tests.kit import onnx_models, wheels
@@ -145,12 +145,11 @@ def test_a_version_that_runs_use_is_not_removed_but_by_force(
         monkeypatch.setenv(key, value)
     runner = CliRunner()
     assert runner.invoke(models.command, ["push", "office", str(source)]).exit_code == 0
-    before = Place.of
 
-    def used(ref: ModelRef) -> list[str]:
+    def used(_: Models, ref: ModelRef) -> list[str]:
         return ["faces-1a2b"] if ref == ModelRef("office", 1) else []
 
-    monkeypatch.setattr(Place, "of", classmethod(lambda cls, broker: before(broker)._replace(in_use=used)))
+    monkeypatch.setattr(Models, "in_use", used)
     for ref in ("office", "office:1"):
         refused = runner.invoke(models.command, ["remove", ref])
         assert (

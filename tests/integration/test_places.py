@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import celery_app, errors, keys, names, runs, settings
+from cluster import celery_app, errors, keys, names, settings
 from cluster.cli import texts
 from cluster.client import session
 from cluster.messaging import publish
@@ -62,10 +62,8 @@ def test_a_submitter_with_another_store_opens_no_run(broker: str, empty: Stores)
     places.disagreement(empty, settings.load(broker_url=broker))
     opened(empty)
     config = settings.load(broker_url=broker, blob_url="file:///elsewhere")
-    with closing(celery_app.build(config)) as app:
-        mine = session.Session(config, runs.connect(config), app, lambda wait_s: None)
-        with pytest.raises(errors.BadSetting, match="CLUSTER_BLOB_URL is file:///elsewhere here and not set"):
-            mine.start(JOB, {})
+    with pytest.raises(errors.BadSetting, match="CLUSTER_BLOB_URL is file:///elsewhere here and not set"):
+        session.Session(config).start(JOB, {})
     assert len(empty.ledger.listed()) == 1
 
 

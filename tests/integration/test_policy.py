@@ -43,8 +43,7 @@ def failing(job: Job = JOB) -> Job:
 def test_a_submitter_writes_its_settings_into_the_row(redis_url: str, stores: Stores) -> None:
     config = settings.load(broker_url=redis_url, chunk_time_limit_s=5, chunk_time_grace_s=2, max_attempts=2)
     job = Job(name="lengths", about="", split=JOB.split, task=JOB.task, aggregate=JOB.aggregate)
-    app = celery_app.build(config)
-    run = session.Session(config, runs.connect(config), app, lambda wait_s: None).start(job, {})
+    run = session.Session(config).start(job, {})
     assert stores.ledger.policy(run) == RunPolicy.of(config)
     assert stores.ledger.policy(run)[:3] == (5, 7, 2)
 

@@ -202,3 +202,29 @@ def test_the_table_of_keys_names_each_key_that_is_made() -> None:
         keys.bundle_digests("NAME"),
     }
     assert rows == made
+
+
+DECLARATIONS = {"catalog", "errors", "job", "logs", "names", "placement", "settings", "__version__"}
+"""What a command may import of the project besides the client: what is declared, and how it is told."""
+OWN_PROCESS = {
+    "up.py": {"embedded"},  # it is the cluster that it starts
+    "worker.py": {"celery_app", "redis_client"},  # it becomes `celery worker`
+    "flower.py": {"celery_app", "embedded", "redis_client"},  # it becomes `celery flower`
+}
+"""What commands import that start a program of the cluster, and do nothing with a cluster that is there."""
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "cluster" / "cli").glob("*.py")), ids=lambda path: path.name)
+def test_the_command_line_uses_the_client_and_nothing_else(path: Path) -> None:
+    rooms = {room for room in ours(ast.parse(path.read_text())) if room not in ("cli", "client")}
+    assert rooms <= DECLARATIONS | OWN_PROCESS.get(path.name, set())
+
+
+def ours(code: ast.AST) -> Iterator[str]:
+    """The modules and folders right below ``cluster`` that code imports anywhere in it."""
+    for node in ast.walk(code):
+        if isinstance(node, ast.ImportFrom) and node.module == "cluster":
+            yield from (alias.name for alias in node.names)
+    for name in names(ast.walk(code)):
+        if name.startswith("cluster."):
+            yield name.split(".")[1]

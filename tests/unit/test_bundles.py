@@ -19,6 +19,7 @@ from cluster.bundles.local import FolderBundles
 from cluster.bundles.manifest import PIECE_BYTES, File, Manifest, digest
 from cluster.bundles.state import State
 from cluster.cli import bundle_texts, doctor
+from cluster.client import machine
 from tests.kit import bundle_laws
 from tests.kit.bundle_laws import model
 
@@ -250,8 +251,8 @@ def test_nothing_of_a_manifest_steers_a_terminal() -> None:
 
 def test_nor_does_what_the_doctor_says_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     bundles = [{"bundle": "office:3", "job": "ocr", "problem": "click\x1b[2J"}]
-    monkeypatch.setattr(doctor, "_bundles", lambda config: bundles)
-    monkeypatch.setattr(doctor, "_redis", lambda config: ("here", ""))
+    monkeypatch.setattr(machine, "_bundles", lambda config: bundles)
+    monkeypatch.setattr(machine, "_redis", lambda config: ("here", ""))
     said = CliRunner().invoke(doctor.command, color=True).output
     assert "bundle    office:3 for ocr: no, click\\x1b[2J\n" in said
 

@@ -8,16 +8,17 @@ import sys
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from unittest.mock import Mock
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from aggregators import counts
-from cluster import catalog, cli, errors, settings
-from cluster.cli import foreground, output, result, resume, submit
+from cluster import catalog, cli, client, errors, settings
+from cluster.cli import output, result, resume, submit
 from cluster.cli.progress import PlainView, Progress
-from cluster.client import session
+from cluster.client import machine, nodes, session, submission
 from cluster.job import Format
 from cluster.ledger.row import RunRow
 from cluster.runs.status import from_ledger
@@ -39,8 +40,8 @@ def poor(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_who_cannot_make_the_model_is_told_what_to_type_before_anything_is_started(
     more: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("pinned", "opened", "Input"):
-        monkeypatch.setattr(session, name, None)  # to call one would raise a TypeError
+    for name in ("connect", "existing"):
+        monkeypatch.setattr(client, name, None)  # to call one would raise a TypeError
     done = CliRunner().invoke(submit.command, ["--job", "faces-train", "--model", "office", str(tmp_path), *more])
     assert isinstance(done.exception, errors.JobUnavailable)
     said = str(done.exception)
@@ -50,12 +51,12 @@ def test_who_cannot_make_the_model_is_told_what_to_type_before_anything_is_start
 
 @pytest.mark.usefixtures("poor")
 def test_a_job_that_trains_nothing_is_for_others_to_do() -> None:
-    output.check_model_can_be_made(catalog.get("faces"))
+    machine.require_model_can_be_made(catalog.get("faces"))
 
 
 def test_who_can_make_the_model_goes_on() -> None:
     able = dataclasses.replace(catalog.FACES_TRAIN, unavailable=lambda *, model=None: "")
-    output.check_model_can_be_made(able)
+    machine.require_model_can_be_made(able)
 
 
 def test_what_goes_on_in_the_background_is_given_the_broker_as_it_was_given_to_us(
@@ -64,8 +65,8 @@ def test_what_goes_on_in_the_background_is_given_the_broker_as_it_was_given_to_u
     """The URL to connect to names the sentinels' master, and would name it twice."""
     url = "sentinel://:secret@a;sentinel://b/0"
     given: dict[str, str] = {}
-    monkeypatch.setattr("subprocess.Popen", lambda command, env, **_: given.update(env))
-    submit._spawn(settings.load(broker_url=url), "run-1", (), tmp_path / "log", None, "json", None)
+    monkeypatch.setattr("subprocess.Popen", lambda command, env, **_: given.update(env) or Mock())
+    submission.spawn(settings.load(broker_url=url), "run-1", (), tmp_path / "log", ())
     assert given["CLUSTER_BROKER_URL"] == url
 
 
@@ -90,10 +91,10 @@ def test_who_names_no_broker_is_told_on_a_terminal(
         raise errors.NoRedisServer
 
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
-    monkeypatch.setattr(session, "opened", no_redis)
+    monkeypatch.setattr(session.Session, "__enter__", no_redis)
     to, job = output.prepare(catalog.get("wordcount"), "json", {}, None), catalog.get("wordcount")
-    with pytest.raises(errors.NoRedisServer):
-        submit._submit(settings.load(), job, (__file__,), {}, to, lambda: None, quiet=quiet)
+    with client.connect().prepare(job, {}) as prepared, pytest.raises(errors.NoRedisServer):
+        submit._submit(prepared, (__file__,), to, quiet=quiet)
     told = "no broker is set (CLUSTER_BROKER_URL, --broker): on this machine only\n"
     assert capsys.readouterr().err == (told if terminal and not quiet else "")
 
@@ -195,7 +196,7 @@ def test_a_broker_may_be_named_by_a_file(tmp_path: Path, monkeypatch: pytest.Mon
     ],
 )
 def test_the_line_that_joins_says_where_the_password_is(url: str, told: str) -> None:
-    assert foreground.join_line(settings.load(broker_url=url)) == told
+    assert nodes.join_line(settings.load(broker_url=url)) == told
 
 
 def test_a_link_to_where_nothing_can_be_written_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,212 @@
+"""The models of a cluster: bundles of files with versions, which reach every node by themselves."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cluster import catalog, errors, names
+from cluster.bundles import Pushed, content, folder, requirements, shelf, trial
+from cluster.bundles.install import install
+from cluster.bundles.manifest import Manifest
+from cluster.bundles.shelf import Shelf
+from cluster.bundles.state import State
+from cluster.names import ModelRef
+from cluster.runs import demand
+from cluster.runs.cancel import cancel
+
+if TYPE_CHECKING:
+    from cluster.blobs import Ref
+    from cluster.client import Client
+    from cluster.job import Job
+
+__all__ = ["Manifest", "Models", "Pushed", "State"]
+Progress = Callable[[int, int], None]
+"""Called with the bytes that are through, and all there are."""
+
+
+def nothing(done: int, total: int) -> None:
+    """Show no progress."""
+
+
+class Models:
+    """The models of a cluster; those of this machine where the client's cluster is a private one.
+
+    A model's reference is NAME:VERSION, or NAME for the version that runs get now.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._shelf: Shelf = shelf.here(client.config) if client.is_private else client.stores.models
+
+    def push(
+        self, name: str, source: str | Path, job: str | None = None, requirements: Sequence[str] = (), *,
+        force: bool = False, progress: Progress = nothing, on_left_out: Callable[[str], None] = lambda path: None,
+    ) -> Pushed:  # fmt: skip
+        """Make the files of a folder the next version of a model; the same content again is no new version.
+
+        Args:
+            name: The model's.
+            source: The folder; its ``bundle.json`` may say job, requirements and parameters.
+            job: The name of the job it is for; None: as ``bundle.json`` says.
+            requirements: Python packages it requires, as ``numpy==1.26.4``; () for those of ``bundle.json``.
+            force: Also if this machine has tried it and cannot use it.
+            progress: Told how far it is.
+            on_left_out: Told of each file that is left out as its name starts with a dot.
+
+        Raises:
+            errors.BadBundle: No machine can use it, or this one cannot.
+            errors.UsageError: The folder, the job or the name cannot be used.
+        """
+        given = content.read_folder(Path(source), job, tuple(requirements))
+        _require_takes_models(catalog.get(given.job))
+        for path in given.passed_over:
+            on_left_out(path)
+        self._require_usable(name, given, force=force)
+        found = self._shelf.bundles.push(name, given, _whoami(), progress)
+        self._announce()
+        return found
+
+    def versions(self) -> list[Manifest]:
+        """All versions of all models, the oldest of each first."""
+        store = self._shelf.bundles
+        return [manifest for name in store.names() for manifest in store.versions(name)]
+
+    def state(self, name: str) -> State:
+        """Which version runs get now, and whether that is pinned."""
+        return self._shelf.bundles.state(name)
+
+    def get(self, ref: str) -> Manifest:
+        """What a version holds and requires.
+
+        Raises:
+            errors.UnknownBundle: There is none.
+        """
+        return self._shelf.manifest(ref)
+
+    def missing(self, ref: str, *, beside: bool = False) -> Mapping[str, str]:
+        """The requirements of a version that this machine lacks -> why.
+
+        Args:
+            ref: The version's.
+            beside: Also those that ``install`` has put into the version's own folder.
+        """
+        manifest = self._shelf.manifest(ref)
+        packages = None if beside else self._shelf.packages(manifest.ref)
+        return requirements.missing(manifest.requirements, packages)
+
+    def pull(self, ref: str, target: str | Path, progress: Progress = nothing) -> Manifest:
+        """Write the files of a version and its ``bundle.json`` to a folder, which must be new or empty.
+
+        Raises:
+            errors.UsageError: It is neither.
+        """
+        folder.check_new(Path(target))
+        manifest, done = self._shelf.manifest(ref), 0
+
+        def read(of: Manifest, piece: Ref) -> bytes:
+            nonlocal done
+            data = self._shelf.bundles.read(of, piece)
+            done += len(data)
+            progress(done, of.size_bytes)
+            return data
+
+        folder.write_new(Path(target), manifest, read)
+        return manifest
+
+    def in_use(self, ref: ModelRef) -> Sequence[str]:
+        """The runs that are running with a version."""
+        return () if self._client.is_private else demand.in_use(self._client.stores, ref)
+
+    def remove(
+        self, ref: str, *, force: bool = False, on_failed: Callable[[str, ModelRef], None] = lambda run, one: None
+    ) -> list[ModelRef]:  # fmt: skip
+        """Remove a version, or by a name all versions of a model; gives those. Their numbers are not given again.
+
+        Args:
+            ref: NAME:VERSION or NAME.
+            force: Also if runs use it: they end as failed.
+            on_failed: Told of each of those, with the version.
+
+        Raises:
+            errors.UsageError: Runs use it.
+        """
+        store = self._shelf.bundles
+        name, version, _ = ModelRef.typed(ref)
+        versions = [version] if version else [manifest.version for manifest in store.versions(name)]
+        for one in (ModelRef(name, number) for number in versions):
+            if not force and (running := self.in_use(one)):
+                used = f"{one} is in use by {', '.join(running)}"
+                raise errors.UsageError(f"{used}; --force removes it all the same, and ends these as failed")
+        gone = [ModelRef(name, number) for number in store.remove(name, version)]
+        for one in gone:
+            # They would wait for ever for a node that has it. Who is about to begin a run sees that it is gone.
+            for run in set(self.in_use(one)) - {demand.BEING_SUBMITTED}:
+                cancel(run, self._client.stores, f"its bundle {one} was removed", "failed")
+                on_failed(run, one)
+        self._announce()
+        return gone
+
+    def pin(self, ref: str) -> None:
+        """Have runs that begin from now on get this version, whatever is pushed; by a name alone, the latest again."""
+        name, version, _ = ModelRef.typed(ref)
+        self._shelf.bundles.pin(name, version)
+        self._announce()
+
+    def packages(self, ref: str) -> Path:
+        """The folder of what is installed here for a version; it need not exist."""
+        return self._shelf.packages(ref)
+
+    def install(self, ref: str) -> list[str]:
+        """Install here the packages that a version requires and this machine lacks, into a folder of its own.
+
+        Raises:
+            errors.NotInstalled: They cannot be, or are not pinned by ``==``.
+        """
+        manifest = self._shelf.manifest(ref)
+        return list(install(manifest.requirements, self._shelf.packages(manifest.ref)))
+
+    def _announce(self) -> None:
+        """Have all nodes look at once; those that miss it look with their next beat."""
+        if not self._client.is_private:
+            from cluster import celery_app
+
+            with closing(celery_app.build(self._client.config, patient=False)) as app:
+                app.control.broadcast("beat")
+
+    def _require_usable(self, name: str, given: content.Content, *, force: bool) -> None:
+        """Try a content as a node will, as far as this machine can.
+
+        Raises:
+            errors.BadBundle: No machine can use it; or this one cannot, unless that is no matter by ``force``.
+        """
+        job, drafted = catalog.get(given.job), content.draft(given, name, _whoami(), datetime.now(UTC))
+        packages = self._shelf.cache.packages(drafted.requirements)
+        lacks = job.why_unavailable() or requirements.missing(drafted.requirements, packages)
+        why = trial.problem_of(given, drafted, job, None if lacks or force else packages)
+        if why.startswith(trial.UNUSABLE):
+            raise errors.BadBundle(f"{name}: {why}")
+        if why:
+            raise errors.BadBundle(f"{name}: this machine has tried it: {why}; --force pushes it all the same")
+
+
+def _require_takes_models(job: Job) -> None:
+    """Raise ``errors.UsageError`` unless there are models for this job."""
+    known = sorted({other.bundles for other in catalog.jobs().values() if other.bundles})
+    if job.name not in known:
+        hint = f"; those of {job.name} are for the job {job.bundles}: --job {job.bundles}" if job.bundles else ""
+        raise errors.UsageError(f"no bundle is for the job {job.name} (they are for: {', '.join(known)}){hint}")
+
+
+def _whoami() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return names.person(user, socket.gethostname())

@@ -1,0 +1,60 @@
+"""The machines of a cluster, as its users see them, and how they are asked to stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, NamedTuple
+
+from cluster import redis_client
+from cluster.nodes.registry import BEAT_S, PENDING, Node
+from cluster.settings import DEFAULT_MASTER
+
+if TYPE_CHECKING:
+    from cluster.client.run import Status
+    from cluster.runs import Stores
+    from cluster.settings import Settings
+
+__all__ = ["BEAT_S", "PENDING", "Node", "Stopped", "join_line", "refusals", "shut_down"]
+POLL_S = 0.1
+
+
+class Stopped(NamedTuple):
+    """A node that was asked to stop."""
+
+    name: str
+    has_answered: bool
+
+
+def join_line(config: Settings) -> str:
+    """What to type on a machine that should help."""
+    url = config.given_broker()
+    is_other = url.startswith(redis_client.SENTINEL) and config.sentinel_master != DEFAULT_MASTER
+    master = f"CLUSTER_SENTINEL_MASTER={config.sentinel_master} " if is_other else ""
+    shown = redis_client.masked(url)
+    hidden = "" if shown == url else " (for *** the password, as in the line that `cluster up` printed)"
+    return f"{master}CLUSTER_BROKER_URL='{shown}' cluster worker{hidden}"
+
+
+def refusals(status: Status, nodes: Iterable[Node]) -> Mapping[str, str]:
+    """Node -> why it does not do a run: it lacks something, or does not know the job, or in another version."""
+    return {node.name: why for node in nodes if node.state == "online" and (why := node.why_not(status.label))}
+
+
+def shut_down(config: Settings, stores: Stores, asked: Sequence[Node], *, now: bool, wait_s: float) -> list[Stopped]:
+    """Ask nodes to stop, and wait for their answers for ``wait_s`` seconds; see ``Client.shut_down``."""
+    from cluster import celery_app
+
+    stores.nodes.wish(asked, "stop-now" if now else "stop")
+    # The wish is what counts; the broadcast reaches those who listen a second earlier.
+    with closing(celery_app.build(config)) as app:
+        app.control.broadcast("beat", destination=[node.name for node in asked])
+    deadline = time.monotonic() + wait_s
+    waiting = {node.name: node.start for node in asked}  # each start of a node answers for itself
+    while waiting and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+        for node in stores.nodes.nodes():
+            if waiting.get(node.name) == node.start and node.said != "here":
+                del waiting[node.name]
+    return [Stopped(node.name, node.name not in waiting) for node in asked]

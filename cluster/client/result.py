@@ -1,0 +1,162 @@
+"""What makes a finished run's result: its parts read, its model published, its format written, its pictures drawn."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from cluster import errors, logs
+
+if TYPE_CHECKING:
+    from cluster.client.run import Status
+    from cluster.client.session import Session
+    from cluster.job import Format, Job, Options, Source
+
+
+def require_done(status: Status) -> None:
+    """See that a run has a result.
+
+    Raises:
+        errors.RunCancelled, errors.RunFailed: It was given up.
+        errors.RunNotFinished: It goes on.
+    """
+    why = logs.plain(status.error or "")
+    if status.state == "cancelled":
+        raise errors.RunCancelled(f"the run {status.run} was cancelled: {why}")
+    if status.state == "failed":
+        raise errors.RunFailed(f"the run {status.run} failed: {why}")
+    if status.state == "running":
+        raise errors.RunNotFinished(f"the run {status.run} is still going on")
+
+
+def parts(session: Session, job: Job, run: str) -> Iterator[Any]:
+    """The parts that together are the result of a finished run, one at a time, in the order of its input.
+
+    Raises:
+        errors.RunFailed: Some are gone, or are not what the job gives.
+        errors.BlobError: The bytes of one are gone or wrong.
+    """
+    from cluster.runs import parts as stored
+
+    return stored.of_run(run, job, session.stores)
+
+
+def report(session: Session, job: Job, status: Status) -> Mapping[str, Any]:
+    """Publish what a run has trained; gives what it has become. Done twice it changes nothing.
+
+    Raises:
+        errors.ClusterError: It makes no model, or not on this machine.
+    """
+    from cluster.client.session import whoami
+    from cluster.runs import training
+
+    return training.publish(job, status, session.stores, session.config, whoami())
+
+
+def of_report(report: Mapping[str, Any]) -> Format:
+    """The format that writes a report about a model, whatever the parts."""
+    from cluster.job import Format
+
+    told = orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return Format(lambda _, out: out.write(told))
+
+
+def write(chosen: Format, parts: Iterable[Any], output: Path) -> None:
+    """Write parts to a file, which is there whole or not at all, or into a folder, which is made.
+
+    Raises:
+        errors.ClusterError: An item's name points outside of the folder, or a part is odd.
+        OSError: It cannot be written there.
+    """
+    with naming_odd_parts():
+        if chosen.folder:
+            output.mkdir(exist_ok=True)
+            chosen.write(parts, output)
+        else:
+            _write_file(chosen, parts, output)
+
+
+@contextmanager
+def naming_odd_parts() -> Iterator[None]:
+    """Turn what a writer raises of an odd part into ``errors.ClusterError``."""
+    try:
+        yield
+    except ValueError as error:
+        raise errors.ClusterError(f"the result cannot be written: {error}") from error
+    except (TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        raise errors.ClusterError(f"the result cannot be written: {type(error).__name__}: {error}") from error
+
+
+def draw(
+    session: Session, job: Job, run: str, options: Options, source: Source, folder: Path, since: float
+) -> list[str]:  # fmt: skip
+    """Draw what was found into copies of the input's pictures; gives what could not be drawn, a sentence each.
+
+    Here, from the input: from the nodes the pictures would cross the network twice, and fill Redis.
+
+    Args:
+        session: Where the run is.
+        job: The run's.
+        run: Its id.
+        options: The run's.
+        source: Files and folders, as they were submitted.
+        folder: Where to; it is made.
+        since: A picture that was changed later, in seconds since 1970, is another one by now.
+    """
+    if job.draw is None:
+        raise errors.UsageError(f"the job {job.name} finds nothing that could be drawn")
+    from cluster import annotate
+    from cluster.job import paths
+    from cluster.nodes import capacity
+    from splitters import pictures
+
+    found = job.run_aggregate(parts(session, job, run), options)
+    folder.mkdir(exist_ok=True)
+    walked = pictures.walk(paths(source))
+    return annotate.write(job.draw, walked, found, folder, workers=capacity.cores(), since=since)
+
+
+def is_stream(output: Path) -> bool:
+    """/dev/null, /dev/stdout, a pipe: there is nothing to replace, and no draft to put beside it."""
+    return os.path.exists(output) and not os.path.isfile(output) and not os.path.isdir(output)  # noqa: PTH110, PTH112, PTH113 - these raise nothing
+
+
+def is_link_of_another_user(output: Path) -> bool:
+    """Whether it is a link that another user put there, to have us write elsewhere."""
+    try:
+        found = output.lstat()
+    except OSError:
+        return False
+    return stat.S_ISLNK(found.st_mode) and found.st_uid not in (0, os.geteuid())
+
+
+def _write_file(chosen: Format, parts: Iterable[Any], output: Path) -> None:
+    if is_stream(output):
+        with output.open("wb") as stream:
+            chosen.write(parts, stream)
+        return
+    if is_link_of_another_user(output):
+        raise OSError(errno.ELOOP, "it is a link of another user, which is not followed", str(output))
+    output = output.resolve()  # what a link points to is replaced, not the link
+    handle, draft = tempfile.mkstemp(prefix=".cluster-", suffix=".part", dir=output.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            chosen.write(parts, stream)
+        umask = os.umask(0)
+        os.umask(umask)
+        # mkstemp gives the owner alone a right to read
+        Path(draft).chmod(output.stat().st_mode & 0o777 if output.exists() else 0o666 & ~umask)
+        Path(draft).replace(output)
+    except BaseException as error:
+        Path(draft).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = error.filename or str(output)
+        raise

@@ -1,0 +1,307 @@
+"""One run, as the program sees it that submitted it or asks for it."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cluster import errors
+from cluster.client import result
+from cluster.runs.status import Event, Failure, Status
+
+if TYPE_CHECKING:
+    from cluster.client.nodes import Node
+    from cluster.client.session import Input, Session
+    from cluster.job import Format, Job
+
+__all__ = ["Event", "Failure", "Run", "Status"]
+POLL_S = 0.2
+
+
+class Run:
+    """One submission of a job. Every method may be called from any thread, and again.
+
+    ``Client.submit`` and ``Client.run`` make it. Of a run that this process submitted, the waiting methods (``wait``,
+    ``watch``, ``result``, ``parts``, ``write``) raise what its background thread ended with, as an input that cannot be
+    read. Ctrl-C ends such a wait and nothing else: the run goes on.
+    """
+
+    def __init__(
+        self, id: str, session: Session, find: Callable[[str, str], Job], job: Job | None = None, label: str = ""
+    ) -> None:  # fmt: skip
+        self.id = id
+        self._session = session
+        self.label = label
+        """What nodes must serve to do it; "" where it was not asked for."""
+        self._find = find
+        self._job = job
+        self._of: tuple[str, str] | None = None
+        """Its job's name and version."""
+        self._thread: threading.Thread | None = None
+        self._reading: tuple[Input | None] | None = None
+        """The input that is to be read by the thread that waits, where there is no other."""
+        self._over = threading.Event()
+        """The background thread has ended."""
+        self._leaving = threading.Event()
+        self._error: BaseException | None = None
+        self.error_is_told = False
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id}>"
+
+    @property
+    def job(self) -> Job:
+        """Its job, as it is installed on this machine.
+
+        Raises:
+            errors.UnknownJob: It is not, or in another version.
+        """
+        if self._job is None:
+            if self._of is None:
+                self.status(failures=False)
+            assert self._of is not None  # noqa: S101 - it is known by now
+            self._job = self._find(*self._of)
+        return self._job
+
+    def status(self, *, failures: bool = True) -> Status:
+        """How far it is: what ``cluster status --json`` prints. Without ``failures`` that list is empty, and not read.
+
+        Raises:
+            errors.UnknownRun: The cluster does not know it, or not any more.
+        """
+        found = self._session.stores.ledger.status(self.id, failures=failures)
+        self._of = found.job, found.version
+        return found
+
+    def nodes(self) -> list[Node]:
+        """The machines of its cluster, as ``Client.nodes``; waits for a Redis that is away, if the run does."""
+        return self._session.stores.nodes.nodes()
+
+    def events(self) -> list[Event]:
+        """Its history, the earliest change first."""
+        return self._session.stores.ledger.events(self.id)
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Item -> why it is missing from the result; as known by now."""
+        return {failure.item: failure.reason for failure in self.status().failures}
+
+    @property
+    def is_read(self) -> bool:
+        """Whether its input is read to its end, so that it needs no submitter any more."""
+        progress = self._session.stores.ledger.progress(self.id)
+        return progress.split_ended or progress.state != "running"
+
+    def wait(self, timeout_s: float | None = None, *, on_wait: Callable[[], None] = lambda: None) -> Status:
+        """Block until the run has ended, however it ended.
+
+        Args:
+            timeout_s: For so long at most; None: without end.
+            on_wait: Called some times a second.
+
+        Raises:
+            TimeoutError: It has not ended by then; it goes on.
+        """
+        deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        if self._reading is not None:
+            self._coordinate(on_wait)
+        elif self._thread is not None:
+            self._join(deadline, on_wait)
+        else:
+            self._follow(deadline, on_wait)
+        return self.status()
+
+    def watch(self, every_s: float = 1.0) -> Iterator[Status]:
+        """The status at once, then every ``every_s`` seconds, and when the run has ended a last time."""
+        while True:
+            self._raise()
+            found = self.status()
+            if found.state != "running":
+                self._settle()
+                yield found
+                return
+            yield found
+            try:
+                self.wait(every_s)
+            except TimeoutError:
+                continue
+
+    def parts(self) -> Iterator[Any]:
+        """The result piece by piece, in the order of the input, once the run has ended. Holds one piece at a time.
+
+        What a piece is depends on the job: of ``ocr`` a mapping of some items to their texts.
+
+        Raises:
+            errors.RunCancelled, errors.RunFailed: It has no result.
+        """
+        result.require_done(self.wait())
+        return result.parts(self._session, self.job, self.id)
+
+    def result(self, timeout_s: float | None = None) -> Any:
+        """The whole result, once the run has ended. Items that are missing are in ``failures``.
+
+        Of a job that trains a model it is the report about the model, which is published by this.
+
+        Raises:
+            errors.RunCancelled, errors.RunFailed: It has none.
+            TimeoutError: It has not ended after ``timeout_s`` seconds; it goes on.
+        """
+        status = self.wait(timeout_s)
+        result.require_done(status)
+        if self.job.trains:
+            return result.report(self._session, self.job, status)
+        return self.job.result(result.parts(self._session, self.job, self.id), status.options)
+
+    def write(self, output: str | Path, format: str = "json") -> None:
+        """Write the result, once the run has ended, to a file that is there whole or not at all, or into a folder.
+
+        Args:
+            output: The file; of a ``format`` that writes a folder, the folder, which is made.
+            format: One of ``job.format_names``.
+
+        Raises:
+            errors.UsageError: The job has no such format.
+            errors.ClusterError: The run has no result, or it cannot be written.
+            OSError: The file cannot be written.
+        """
+        status = self.wait()
+        result.require_done(status)
+        result.write(*self.rendered(self.job.writer(format, status.options), status), Path(output))
+
+    def rendered(self, chosen: Format, status: Status) -> tuple[Format, Iterable[Any]]:
+        """How the result of a run that is done is written, and the parts to write: see ``job.Format``.
+
+        Of a job that trains a model it is the report about the model, which is published by this.
+
+        Raises:
+            errors.ClusterError: The run makes no model, or its parts are gone.
+        """
+        if self.job.trains:
+            return result.of_report(result.report(self._session, self.job, status)), ()
+        return chosen, result.parts(self._session, self.job, self.id)
+
+    def draw(self, folder: str | Path, source: Any, since: float = math.inf) -> Sequence[str]:
+        """Draw what was found into copies of the input's pictures, in a folder; gives what could not be drawn.
+
+        Args:
+            folder: Where to; it is made.
+            source: The files and folders that were submitted.
+            since: A picture that was changed later, in seconds since 1970, is another one by now.
+
+        Raises:
+            errors.UsageError: The job finds nothing that could be drawn.
+            errors.RunCancelled, errors.RunFailed: The run has no result.
+        """
+        status = self.wait()
+        result.require_done(status)
+        return result.draw(self._session, self.job, self.id, status.options, source, Path(folder), since)
+
+    @property
+    def other_reader(self) -> str:
+        """Who reads its input instead of this process; "" for nobody."""
+        found = self.status(failures=False)
+        is_read_there = found.role == "splitter" and found.coordinator != self._session.owner
+        return str(found.coordinator) if is_read_there else ""
+
+    def cancel(self, reason: str = "cancelled by its client") -> None:
+        """End it now; what it has done so far is dropped. Of one that is cancelled already it does nothing.
+
+        Raises:
+            errors.UnknownRun: The cluster does not know it.
+            errors.RunFailed: It has ended already, another way.
+        """
+        did, state = self._session.cancel(self.id, reason)
+        if state == "unknown":
+            raise errors.UnknownRun(f"no run {self.id!r} in this cluster (`cluster runs` lists them)")
+        if not did and state != "cancelled":
+            raise errors.RunFailed(f"the run {self.id} has ended already: {state}")
+
+    # How a run is brought to its end by this process: in the background, or by the thread that waits.
+
+    def begin(self, given: Input | None, *, background: bool) -> Run:
+        """Read its input and see that nothing is lost: from now on, or in whichever thread waits for it first."""
+        if background:
+            self._reading = None
+            self._thread = threading.Thread(target=self._drive, args=(given,), name=self.id, daemon=True)
+            self._thread.start()
+        else:
+            self._reading = (given,)
+        return self
+
+    def pause(self, seconds: float) -> None:
+        """Let that time pass, or less where the background thread ends."""
+        self._over.wait(seconds)
+
+    def leave(self) -> None:
+        """Leave the run to others, if this process coordinates it in the background; returns once that is so."""
+        self._leaving.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether a background thread of this process coordinates it."""
+        return self._thread is not None and not self._over.is_set()
+
+    @property
+    def error(self) -> BaseException | None:
+        """What its background thread ended with."""
+        return self._error
+
+    def _drive(self, given: Input | None) -> None:
+        try:
+            with self._session.explaining():
+                self._session.coordinate(self.job, self.id, given, self._look_up)
+        except _Left:
+            pass
+        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+            self._error = error
+        finally:
+            self._over.set()
+
+    def _look_up(self) -> None:
+        if self._leaving.is_set():
+            raise _Left
+
+    def _coordinate(self, on_wait: Callable[[], None]) -> None:
+        assert self._reading is not None  # noqa: S101 - the caller looked
+        [given] = self._reading
+        self._reading = None
+        with self._session.explaining():
+            self._session.coordinate(self.job, self.id, given, on_wait)
+
+    def _join(self, deadline: float, on_wait: Callable[[], None]) -> None:
+        while not self._over.wait(min(POLL_S, max(0, deadline - time.monotonic()))):
+            on_wait()
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"{self.id} is still running")
+        self._raise()
+
+    def _follow(self, deadline: float, on_wait: Callable[[], None]) -> None:
+        ledger, event = self._session.stores.ledger, ""
+        with self._session.explaining():
+            while ledger.progress(self.id).state == "running":
+                on_wait()
+                rest_s = deadline - time.monotonic()
+                if rest_s <= 0:
+                    raise TimeoutError(f"{self.id} is still running")
+                event = ledger.await_event(self.id, event, min(POLL_S, rest_s))
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            self.error_is_told = True
+            raise self._error
+
+    def _settle(self) -> None:
+        """The run is over, and so is its thread in a moment."""
+        if self._thread is not None:
+            self._over.wait()
+            self._raise()
+
+
+class _Left(BaseException):
+    """The client closes; what goes on is left to others. No ``Exception``: it does not fail the run."""

@@ -1,0 +1,173 @@
+"""A run that is about to be opened: what can be found out before anything is started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from cluster import errors, placement
+from cluster.bundles.trial import UNUSABLE
+from cluster.client import session, source
+from cluster.client.nodes import PENDING, Node
+from cluster.client.run import Run
+from cluster.runs import demand
+
+if TYPE_CHECKING:
+    from cluster.client import Client
+    from cluster.job import Job
+    from cluster.settings import Settings
+
+__all__ = ["ANSWER_S", "UNUSABLE", "Answer", "Submission"]
+ANSWER_S = 5.0
+"""How long nodes may take to say whether they can serve what they were not asked for before."""
+NO_BROKER = "--detach needs a cluster that stays: start one with `cluster up`, or give --broker URL"
+
+
+class Answer(NamedTuple):
+    """Whether the nodes that are online can do a run."""
+
+    online: Sequence[Node]
+    can: bool
+
+
+class Submission:
+    """A job with checked options, and the version of the model that the run is to have. Use it in a ``with``.
+
+    What it asks of the nodes ends once the run is open, or given up.
+    """
+
+    def __init__(self, client: Client, job: Job, options: dict[str, Any], packed: bytes = b"") -> None:
+        self.client = client
+        self.job = job
+        self.options = options
+        self.label = job.label_with(options)
+        self._packed = packed
+        self._asking = ExitStack()
+        self._asked: demand.Asked | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._asking.close()
+
+    def look_for_nodes(self, on_pending: Callable[[Sequence[str]], None], *, to_the_end: bool) -> Answer | None:
+        """Whether the nodes of the cluster can do the run; None where some are still fetching what it needs.
+
+        Args:
+            on_pending: Told the names of those, before they are waited for.
+            to_the_end: Wait for them, however long it takes.
+        """
+        if self._asked is None:
+            self._asked = self._asking.enter_context(demand.Asked(self.client.stores.redis, self.label))
+        online = self._online()
+        if self.label != self.job.label and online and not self._can(online):
+            online = self._ask(self._asked)
+        if pending := self._pending(online):
+            on_pending(pending)
+            if not to_the_end:
+                return None
+            online = self._ask(self._asked, to_the_end=True)
+        return Answer(online, self._can(online))
+
+    def read(self, given: source.Given) -> session.Input:
+        """The input; of files the first chunk is read now.
+
+        Raises:
+            errors.UsageError: It is missing or empty.
+        """
+        return session.Input(self.job, source.read(given), self.options)
+
+    def start(self, given: session.Input, *, background: bool) -> Run:
+        """Open the run; its input is read in the background, or by the thread that waits for it first.
+
+        Raises:
+            errors.UnknownBundle: The model it was to have was removed meanwhile.
+        """
+        return self._opened().begin(given, background=background)
+
+    def detach(self, inputs: Sequence[str], arguments: Sequence[str] = ("--output", os.devnull)) -> tuple[Run, Path]:
+        """Open the run and leave it to a process in the background; gives where that one writes its log.
+
+        Args:
+            inputs: Files and folders.
+            arguments: For ``cluster resume``, which that process is.
+
+        Raises:
+            errors.UsageError: The cluster is a private one, which ends with this process.
+        """
+        config = self.client.config
+        self.require_it_stays()
+        session.Input(self.job, inputs, self.options)
+        folder = config.cache_folder / "runs"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise errors.ClusterError(
+                f"the log of a run in the background is to lie in {folder}: {error.strerror}; name another folder with"
+                " CLUSTER_CACHE_DIR"
+            ) from None
+        run = self._opened()
+        log = folder / f"{run.id}.log"
+        try:
+            spawn(config, run.id, inputs, log, arguments)
+        except BaseException:
+            self.client.session.fail(run.id, "it could not be left to the background")
+            raise
+        return run, log
+
+    def require_it_stays(self) -> None:
+        """Raise ``errors.UsageError`` where the cluster is a private one, which ends with this process."""
+        if self.client.is_private:
+            raise errors.UsageError(NO_BROKER)
+
+    def _opened(self) -> Run:
+        run = self.client.open(self.job, self.options, self._packed)
+        self._asking.close()
+        return run
+
+    def _online(self) -> list[Node]:
+        return [node for node in self.client.stores.nodes.nodes() if node.state == "online"]
+
+    def _can(self, nodes: Iterable[Node]) -> bool:
+        return any(self.label in node.jobs for node in nodes)
+
+    def _pending(self, nodes: Sequence[Node]) -> list[str]:
+        """Who is still fetching what the run needs, where nobody can do it yet."""
+        return [] if self._can(nodes) else [node.name for node in nodes if node.missing.get(self.label) == PENDING]
+
+    def _ask(self, asked: demand.Asked, *, to_the_end: bool = False) -> list[Node]:
+        """Have the nodes find out whether they can; those online, once all have said so or time is up.
+
+        ``to_the_end`` waits, however long it takes, for those that are still fetching what they need.
+        """
+        deadline = time.monotonic() + ANSWER_S
+        while True:
+            asked.enter()
+            online = self._online()
+            answered = all(node.has_answered(self.label) for node in online)
+            over = answered or self._can(online) or time.monotonic() > deadline
+            if over and not (to_the_end and self._pending(online)):
+                return online
+            time.sleep(0.1)
+
+
+def spawn(config: Settings, run: str, inputs: Sequence[str], log: Path, arguments: Sequence[str]) -> None:
+    """Start a process that goes on with a run when this one has ended."""
+    with log.open("ab") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cluster", "resume", run, *arguments, "--", *inputs],
+            env=placement.environment(CLUSTER_BROKER_URL=config.given_broker()),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+    threading.Thread(target=process.wait, daemon=True).start()  # else it would stay a zombie as long as we live
