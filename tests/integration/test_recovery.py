@@ -362,7 +362,7 @@ def test_a_node_with_another_version_of_the_job_refuses_and_the_run_says_so(
             refusal = "old@test: has another version of the job: 0; the run needs 1"
             assert refusal in cluster("status", run, "--broker", broker).stdout
             # A message that reaches it all the same is for others, too.
-            admin(broker).lmove("cluster.dated.1", "cluster.dated.0", "LEFT", "RIGHT")
+            admin(broker).lmove(keys.queue("dated.1"), keys.queue("dated.0"), "LEFT", "RIGHT")
             wait_until("it refuses", lambda: stores.ledger.status(run).refusals)
             with Worker("new", broker, tmp_path, "-c", "1"):
                 out, err = submit.communicate(timeout=60)
