@@ -51,13 +51,19 @@ class Script(NamedTuple):
         Raises:
             TypeError: A key or an argument is missing or unknown; the message names it.
         """
+        try:
+            names, values = [keys[one] for one in self.keys], [arguments[one] for one in self.arguments]
+            rest = arguments[self.rest] if self.rest else ()
+        except KeyError:
+            raise self._wrong(name, keys, arguments) from None
+        if len(keys) > len(names) or len(arguments) > len(values) + bool(self.rest):
+            raise self._wrong(name, keys, arguments)
+        values += rest
+        return names, values
+
+    def _wrong(self, name: str, keys: Mapping[str, str], arguments: Mapping[str, Any]) -> TypeError:
         named = (*self.arguments, self.rest) if self.rest else self.arguments
-        if keys.keys() != set(self.keys) or arguments.keys() != set(named):
-            raise TypeError(f"{name}.lua {_difference(self.keys, keys, 'key') or _difference(named, arguments)}")
-        values = [arguments[one] for one in self.arguments]
-        if self.rest:
-            values += arguments[self.rest]
-        return [keys[one] for one in self.keys], values
+        return TypeError(f"{name}.lua {_difference(self.keys, keys, 'key') or _difference(named, arguments)}")
 
 
 class Scripts:

@@ -56,7 +56,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import orjson
 
@@ -105,8 +105,8 @@ class RunPolicy(NamedTuple):
         )  # fmt: skip
 
     @classmethod
-    def read(cls, values: Sequence[bytes | None]) -> Self:
-        """From the row's fields, in the order of these; one that cannot be read has its default."""
+    def read(cls, values: Sequence[bytes | str | Literal[False] | None]) -> Self:
+        """From the row's fields, in the order of these; one that is not there, or cannot be read, has its default."""
         standard = cls()
         return cls(*(_read(value, type(known), known) for value, known in zip(values, standard, strict=True)))
 
@@ -192,8 +192,8 @@ def _parse(value: bytes, kind: str) -> Any:
     return {"int": int, "float": float, "str": str}[kind](text)
 
 
-def _read(value: bytes | None, kind: type[Any], standard: Any) -> Any:
+def _read(value: bytes | str | Literal[False] | None, kind: type[Any], standard: Any) -> Any:
     try:
-        return standard if value is None else kind(value)
+        return kind(value) if value else standard
     except ValueError:
         return standard

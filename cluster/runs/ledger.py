@@ -7,6 +7,7 @@ coordinator may do is in ``lease``.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -586,7 +587,12 @@ def _read(run: str, given: Mapping[str, bytes | None]) -> RunRow:
 def _terms(answer: Sequence[Any]) -> tuple[str, str, dict[str, Any], RunPolicy]:
     """Job, version, options and policy, with which the answers of ``claim`` and ``fold_inputs`` begin."""
     job, version, options, policy = answer[:4]
-    return (job or b"").decode(), (version or b"").decode(), orjson.loads(options or b"{}"), RunPolicy.read(policy)
+    return (job or b"").decode(), (version or b"").decode(), orjson.loads(options or b"{}"), _policy(policy)
+
+
+@functools.lru_cache(maxsize=64)  # the chunks of a run have the same one
+def _policy(given: bytes) -> RunPolicy:
+    return RunPolicy.read(orjson.loads(given))
 
 
 def _claim(answer: Sequence[Any]) -> Claim:

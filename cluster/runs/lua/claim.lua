@@ -1,11 +1,12 @@
--- A node starts chunks. Returns {state}, {"other label"}, or {"ready", job, version, options, {policy}, then for each
+-- A node starts chunks. Returns {state}, {"other label"}, or {"ready", job, version, options, policy as JSON, then for each
 -- chunk}: {"claimed" or "exhausted", failed, killed, lost, entry, its items that are over where it is done item by item,
 -- else ""}, {"settled"}, {"unknown"}, {"elsewhere"} or {"apart"}.
 -- KEYS: run done claims chunks attempts copies outbox queued pieces
 -- ARGV: node start label max_killed max_lost chunks...
 --   label: "" for any
 for i = FIRST, #ARGV do redis.call('SREM', K.queued, ARGV[i]) end
-local run = redis.call('HMGET', K.run, 'state', 'label', 'job', 'version', 'options', 'max_attempts', 'time_limit_s')
+local run = redis.call('HMGET', K.run, 'state', 'label', 'job', 'version', 'options', 'max_attempts', 'time_limit_s',
+  'retention_s', unpack(POLICY))
 if not run[1] then return {'unknown'} end
 if run[1] ~= 'running' then return {run[1]} end
 -- By a queue of another label it reached a node that may lack what the run needs. It counts as lost there.
@@ -41,9 +42,9 @@ local function start(chunk)
   return {'claimed', failed, killed, lost, entry, over or ''}
 end
 
-local answer = {'ready', run[3], run[4], run[5], redis.call('HMGET', K.run, unpack(POLICY))}
+local answer = {'ready', run[3], run[4], run[5], cjson.encode({unpack(run, 9)})}
 for i = FIRST, #ARGV do answer[#answer + 1] = start(ARGV[i]) end
-redis.call('EXPIRE', K.claims, retention_of(K.run))
+redis.call('EXPIRE', K.claims, tonumber(run[8]) or LEAST_S)
 if duplicates > 0 then redis.call('HINCRBY', K.run, 'duplicates', duplicates) end
 feed(K.run, K.outbox, K.queued, K.claims)
 return answer

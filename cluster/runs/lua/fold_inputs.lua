@@ -1,10 +1,11 @@
 -- A node starts a fold. Returns {state}, {"incomplete"}, {"folded"}, {"busy"} (another start of it is under way),
--- {"lost"} (a part is gone), {"exhausted", failed, killed, lost} or {"ready", job, version, options, {policy}, failed,
+-- {"lost"} (a part is gone), {"exhausted", failed, killed, lost} or {"ready", job, version, options, policy as JSON, failed,
 -- then for each: name, entry, what is expected of it ("" of a fold)}.
 -- KEYS: run done windows parts folds claims attempts expected
 -- ARGV: level number fan_in label start node max_killed max_lost
 --   label: "" for any
-local run = redis.call('HMGET', K.run, 'state', 'label', 'job', 'version', 'options', 'max_attempts', 'time_limit_s')
+local run = redis.call('HMGET', K.run, 'state', 'label', 'job', 'version', 'options', 'max_attempts', 'time_limit_s',
+  'retention_s', unpack(POLICY))
 if not run[1] then return {'unknown'} end
 if run[1] ~= 'running' then return {run[1]} end
 if A.label ~= '' and run[2] and run[2] ~= A.label then return {'other label'} end
@@ -12,7 +13,7 @@ local level, number = tonumber(A.level), tonumber(A.number)
 local name = level .. ':' .. number
 if redis.call('HEXISTS', K.folds, name) == 1 then return {'folded'} end
 local failed, killed, lost = attempts_of(K.attempts, 'fold ' .. name)
-local answer = {'ready', run[3], run[4], run[5], redis.call('HMGET', K.run, unpack(POLICY)), failed}
+local answer = {'ready', run[3], run[4], run[5], cjson.encode({unpack(run, 9)}), failed}
 if level == 0 then
   local window = redis.call('HGET', K.windows, number)
   if not window then return {'folded'} end
@@ -44,5 +45,5 @@ local claim = redis.call('HGET', K.claims, 'fold ' .. name)
 if claim and now_ms() - string.match(claim, '^%d+') < 1000 * (tonumber(run[7]) or 0) then return {'busy'} end
 redis.call('HDEL', K.claims, 'fold ' .. name) -- first what needs no memory: then a full Redis takes what follows, too
 redis.call('HSET', K.claims, 'fold ' .. name, now_ms() .. ' ' .. A.start .. ' ' .. A.node)
-redis.call('EXPIRE', K.claims, retention_of(K.run))
+redis.call('EXPIRE', K.claims, tonumber(run[8]) or LEAST_S)
 return answer

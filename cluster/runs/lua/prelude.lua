@@ -10,6 +10,8 @@ local UNATTENDED_SLOTS = 32
 local MOST_CHUNKS = 64
 -- Names of expired runs that one new run removes from the list of runs, at most.
 local MOST_FORGOTTEN = 100
+-- The keys of a run whose row `create.lua` did not write are kept for this time, in seconds.
+local LEAST_S = 3600
 -- The fields of a run's policy, in the order of `RunPolicy`.
 local POLICY = {
   'soft_time_limit_s', 'time_limit_s', 'max_attempts', 'retention_s', 'retry_delay_s', 'max_part_bytes', 'inline_bytes',
@@ -39,8 +41,8 @@ local function by_score(key, ...)
   return {}
 end
 
--- How long the keys of a run are kept after it was last worked on. An hour for a row that `create.lua` did not write.
-local function retention_of(run) return tonumber(redis.call('HGET', run, 'retention_s')) or 3600 end
+-- How long the keys of a run are kept after it was last worked on, in seconds.
+local function retention_of(run) return tonumber(redis.call('HGET', run, 'retention_s')) or LEAST_S end
 
 local function id_of(run) return string.sub(run, #RUN + 1) end
 
@@ -98,7 +100,7 @@ local function feed(run, outbox, queued, claims)
   if not message then return end
   local row = redis.call('HMGET', run, 'label', 'chunk_us', 'share', 'share_until_ms', 'slots', 'due_ms', 'retention_s')
   local queue, chunk_us, share = QUEUE .. row[1], tonumber(row[2]), tonumber(row[3])
-  local now, retention_s = now_ms(), tonumber(row[7]) or 3600
+  local now, retention_s = now_ms(), tonumber(row[7]) or LEAST_S
   if not share or now > tonumber(row[4]) then
     local slots = tonumber(row[5]) or 0
     local others = #by_score(WAITING, string.format('(%.0f', now), '+inf', 'LIMIT', 0, MOST_WAITING)
