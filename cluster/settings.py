@@ -71,136 +71,138 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
 
     broker_url: Annotated[SecretStr | None, Reader.MACHINE] = None
-    """Redis as ``redis://[:password@]host[:port][/db]`` or ``rediss://…``, or the sentinels that watch it as
-    ``sentinel://[:password@]host[:port];sentinel://…/db``; none: a private one is started. ``rediss`` verifies the
-    server's certificate, with ``?ssl_ca_certs=FILE`` by an authority of your own; ``?socket_timeout=60`` is for
-    networks on which nothing moves for 10 s now and then."""
+    """The cluster's Redis, as ``redis://[:password@]host[:port][/db]`` or ``rediss://…``; or its sentinels, as
+    ``sentinel://[:password@]host[:port];sentinel://…/db``. None: a private Redis is started. ``rediss`` verifies the
+    server's certificate; add ``?ssl_ca_certs=FILE`` if an authority of your own signed it. Add ``?socket_timeout=60``
+    on a network that stands still for 10 s now and then."""
 
     broker_url_file: Annotated[Path | None, Reader.MACHINE] = None
-    """A file that holds ``broker_url``, or the line that `cluster up` prints: neither the environment nor a list of
-    processes shows it then. ``CLUSTER_BROKER_URL`` and ``--broker`` win."""
+    """A file that holds ``broker_url``, or the line that `cluster up` prints. So neither the environment nor a list of
+    processes shows it. ``CLUSTER_BROKER_URL`` and ``--broker`` win."""
 
     sentinel_master: Annotated[str, Reader.MACHINE] = DEFAULT_MASTER
-    """The name under which the sentinels watch our Redis."""
+    """The name by which the sentinels know the cluster's Redis."""
 
     sentinel_password: Annotated[SecretStr | None, Reader.MACHINE] = None
-    """The sentinels' own password; that in the URL is Redis's."""
+    """The password of the sentinels. The one in the URL is Redis's."""
 
     blob_url: Annotated[str | None, Reader.CLUSTER] = Field(None, pattern="^[a-z0-9+.-]+://")
-    """Where the bytes of chunks and parts lie: any fsspec URL that all machines reach, the same on all.
-    One with another value takes no work. What a run leaves there stays until `cluster runs --prune`. None: the
-    broker's Redis."""
+    """Where the bytes of chunks and parts are kept: any fsspec URL that all machines reach. A machine with another
+    value takes no work. Files of a run stay there until `cluster runs --prune`. None: the broker's Redis."""
 
     max_in_flight_bytes: Annotated[int | None, Reader.COORDINATOR] = Field(None, ge=1)
-    """Input of one run that may lie in the store at a time, in bytes; one chunk is always let through. None: 64 MiB,
-    or two chunks for each slot of the nodes where that is more. No more than fits, see ``memory_share``."""
+    """Limit for the input of one run that is in the store at a time, in bytes. One chunk is always let through. None:
+    64 MiB, or two chunks for each slot of the nodes if that is more, and no more than fits (``memory_share``)."""
 
     memory_share: Annotated[float, Reader.COORDINATOR] = Field(0.8, gt=0, le=1)
-    """Publishing waits while Redis uses more than this share of its ``maxmemory``, or without one of its machine's
-    memory: what runs give needs room, too."""
+    """Publishing waits while Redis uses more than this share of its ``maxmemory`` (without one: of its machine's
+    memory), so that results find room."""
 
     max_in_flight_chunks: Annotated[int | None, Reader.COORDINATOR] = Field(None, ge=2)
-    """Chunks of one run that may be published and not done at a time; none: 512, or two for each slot of the nodes
-    where that is more."""
+    """Limit for the chunks of one run that are published and not settled. None: 512, or two for each slot of the nodes
+    if that is more."""
 
     fold_chunks: Annotated[int, Reader.COORDINATOR] = Field(32, ge=2, le=10_000)
     """How many chunks one chord joins, four times as many where they are tiny: their parts are folded into one by its
     body."""
 
     inline_bytes: Annotated[int, Reader.SUBMITTER] = Field(64 * 1024, ge=0, le=MiB)
-    """A chunk's input, and parts, up to this size stand in the ledger itself, larger ones in the blob store."""
+    """Inputs of chunks, and parts, up to this size are kept in the ledger itself, larger ones in the blob store."""
 
     max_part_bytes: Annotated[int, Reader.SUBMITTER] = Field(256 * MiB, ge=1, le=512 * MiB)
-    """A part may have this size before it is compressed, less where its job says so; a larger one fails its chunk."""
+    """Size limit of a part before it is compressed; a job may have a lower one. A larger part fails its chunk."""
 
     max_attempts: Annotated[int, Reader.SUBMITTER] = Field(4, ge=1)
-    """How often a chunk may raise before it is set aside."""
+    """Number of attempts that may raise before a chunk is given up."""
 
     retry_delay_s: Annotated[float, Reader.SUBMITTER] = Field(1.0, ge=0)
-    """Wait before a failed chunk's second attempt; doubled for each further one, up to a minute."""
+    """Pause before the second attempt of a failed chunk; doubled for each further one, up to a minute."""
 
     chunk_time_limit_s: Annotated[int, Reader.SUBMITTER] = Field(600, ge=1, le=365 * 24 * 3600)
-    """Of runs submitted here: a chunk that runs longer is interrupted; that attempt has failed."""
+    """A chunk that runs longer is interrupted; that attempt has failed."""
 
     chunk_time_grace_s: Annotated[int, Reader.SUBMITTER] = Field(30, ge=1, le=365 * 24 * 3600)
-    """A chunk that cannot be interrupted ends with its process so much later, and is set aside."""
+    """A chunk that cannot be interrupted is ended with its process this many seconds after its time limit, and is given
+    up."""
 
     max_time_limit_s: Annotated[int | None, Reader.NODE] = Field(None, ge=1)
-    """This node leaves chunks of a run whose ``chunk_time_limit_s`` is over this to others; none: it does any."""
+    """This node takes no chunks of a run whose ``chunk_time_limit_s`` is higher; other nodes do them. None: no
+    limit."""
 
     max_megapixels: Annotated[int | None, Reader.NODE] = Field(None, ge=1)
-    """This node leaves chunks with a picture of more million pixels to others; none: it does what a run's
-    ``--max-megapixels`` allows. A pixel takes up to 16 bytes of memory."""
+    """This node takes no chunks with a picture of more million pixels; other nodes do them. None: the limit is the
+    run's ``--max-megapixels``. A pixel takes up to 16 bytes of memory."""
 
     retention_s: Annotated[int, Reader.SUBMITTER] = Field(7 * 24 * 3600, ge=3600)
-    """How long a run is kept in Redis after it was last worked on."""
+    """A run is removed from Redis this many seconds after it was last worked on."""
 
     task_events: Annotated[bool, Reader.NODE] = True
-    """Whether this node tells of each task it starts and ends, for Flower; costs a third of its main process."""
+    """Whether this node reports the start and end of each task, for Flower. Costs a third of its main process."""
 
     slots: Annotated[int | None, Reader.NODE] = Field(None, ge=1)
-    """Slots of this node; none: sized from its cores and memory."""
+    """Number of slots of this node. None: chosen from its cores and memory."""
 
     slot_memory_bytes: Annotated[int, Reader.NODE] = Field(400 * MiB, ge=1)
-    """Memory to plan for each slot."""
+    """Memory to plan for each slot, in bytes."""
 
     reserve_memory_bytes: Annotated[int, Reader.NODE] = Field(512 * MiB, ge=0)
-    """Memory of this machine to leave to its owner."""
+    """Memory of this machine to leave to its owner, in bytes."""
 
     slots_idle: Annotated[int | None, Reader.NODE] = Field(None, ge=1)
-    """Slots to fill at most while nobody else uses this machine; none: all."""
+    """Limit for the slots in use while no other program uses this machine. None: all."""
 
     slots_in_use: Annotated[int | None, Reader.NODE] = Field(None, ge=0)
-    """Slots to fill at most while other programs want this machine, or it is on battery; none: half of them,
-    one at least. 0 pauses the node; as many as there are, or more, and it takes no notice."""
+    """Limit for the slots in use while other programs use this machine, or it runs on battery. None: half of them, at
+    least one. 0: the node pauses. The number of slots, or more: the node makes no way."""
 
     in_use_cores: Annotated[float, Reader.NODE] = Field(0.5, ge=0)
-    """Other programs want this machine when they use more than so many cores, mean of 5 s."""
+    """Other programs use this machine if they use more cores than this, in the mean of 5 s."""
 
     memory_floor_bytes: Annotated[int | None, Reader.NODE] = Field(None, ge=0)
-    """With less memory available this node gives slots back; none: as ``reserve_memory_bytes``, but an eighth
-    of the machine's memory at most. 0: it takes no notice."""
+    """With less memory available, this node fills fewer slots. None: as ``reserve_memory_bytes``, but at most an eighth
+    of the machine's memory. 0: no limit."""
 
     memory_minimum_bytes: Annotated[int | None, Reader.NODE] = Field(None, ge=0)
-    """With less memory available this node hands back a chunk that it works on; none: a quarter of the floor."""
+    """With less memory available, this node also hands back a chunk that it works on. None: a quarter of
+    ``memory_floor_bytes``."""
 
     calm_s: Annotated[float, Reader.NODE] = Field(30.0, ge=0)
-    """Slots that were given back are taken again after so many calm seconds."""
+    """Seconds without other programs after which the node fills its slots again."""
 
     log_format: Annotated[Literal["text", "json"], Reader.MACHINE] = "text"
-    """Form of log lines; ``--log-format`` wins."""
+    """Form of log lines. ``--log-format`` wins."""
 
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None, Reader.MACHINE] = None
-    """Least weight of log lines; none: INFO for those who stay (workers, ``cluster master``), else WARNING. A worker's
+    """Lowest level that is logged. None: INFO for workers and ``cluster master``, else WARNING. A worker's
     ``--loglevel`` wins."""
 
     log_file: Annotated[Path | None, Reader.MACHINE] = None
-    """Where log lines go, of all programs of this machine that find the setting; none: stderr. ``--logfile`` wins."""
+    """File for the log lines of all programs of this machine. None: stderr. ``--logfile`` wins."""
 
     log_max_bytes: Annotated[int, Reader.MACHINE] = Field(10 * MiB, ge=1024)
-    """When the log file is moved to ``<file>.1``."""
+    """Size at which the log file is moved to ``<file>.1``."""
 
     log_backups: Annotated[int, Reader.MACHINE] = Field(5, ge=1)
-    """How many moved log files are kept, the latest as ``.1``."""
+    """Number of moved log files that are kept; the latest is ``.1``."""
 
     cache_dir: Annotated[Path, Reader.MACHINE] = Path("~/.cache/cluster")
-    """Where this machine keeps logs of detached runs, and the bundles it fetched from clusters."""
+    """Folder for logs of detached runs, and for models fetched from clusters."""
 
     models_dir: Annotated[Path, Reader.MACHINE] = Path("~/.local/share/cluster/models")
-    """The bundles of this machine, for runs without a broker."""
+    """Folder for the models of this machine, used by runs without a broker."""
 
     bundle_dir: Annotated[Path | None, Reader.CLUSTER] = None
-    """Where the bundles of the cluster lie: a folder that all nodes reach, and on all the same, as a network
-    drive; they look there every 30 s. None: in the broker's Redis and the blob store."""
+    """Folder for the models of the cluster, which all machines reach under the same path, such as a network drive.
+    Nodes look there every 30 s. None: the broker's Redis and the blob store."""
 
     bundle_cache_bytes: Annotated[int, Reader.MACHINE] = Field(2 * GiB, ge=1)
-    """What the fetched bundles of this machine may take, with the packages installed for them. A larger bundle is not
-    fetched; those of jobs that this node serves now stay, even if they are more together."""
+    """Size limit for the fetched models of this machine, with the packages installed for them. A larger model is not
+    fetched. Models of jobs that this node serves now stay, even if they are larger together."""
 
     install: Annotated[Literal["ask", "never", "allow"], Reader.NODE] = "never"
-    """Whether this node installs the Python packages that a bundle requires, each bundle's into a folder of its own:
-    ``allow``: by itself; ``ask`` and ``never``: its owner types `cluster models install`, and others read that it was
-    not agreed to yet, or never will be."""
+    """Whether this node installs the Python packages that a model requires, into a folder for each model. ``allow``: it
+    does. ``ask``, ``never``: its owner types `cluster models install`; others read that the owner has not agreed yet,
+    or never will."""
 
     @property
     def chunk_s(self) -> int:

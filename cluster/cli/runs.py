@@ -34,7 +34,7 @@ def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float 
     "--older-than",
     metavar="DURATION",
     callback=_seconds,
-    help="With --prune: only those over for so long: 30m, 12h, 7d.",
+    help="With --prune: only those that ended at least this long ago: 30m, 12h, 7d.",
 )
 @click.option("-y", "--yes", is_flag=True, help="With --prune: do not ask.")
 @shared.broker
