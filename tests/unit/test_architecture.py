@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cluster import keys
+from cluster.wire import AGGREGATE, MAP
 from tests.kit.programs import ROOT
 
 PACKAGES = ("cluster", "tasks", "splitters", "aggregators")
@@ -74,6 +75,19 @@ def test_heavy_libraries_are_loaded_only_when_used() -> None:
     code = "import sys, cluster.catalog, cluster.celery_app, cluster.cli.submit; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert not HEAVY & {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def test_a_submitter_loads_nothing_of_what_a_node_does() -> None:
+    code = (
+        "import sys; from cluster import celery_app, settings;"
+        "app = celery_app.build(settings.load(broker_url='redis://127.0.0.1:1'));"
+        "from cluster.runs import coordinate, supervise, watch;"
+        "print(*sys.modules, *app.tasks)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = set(done.stdout.split())
+    assert "cluster.messaging.publish" in loaded
+    assert not {"cluster.worker.tasks", "cluster.runs.map_chunk", "cluster.runs.fold", MAP, AGGREGATE} & loaded
 
 
 def test_commands_that_only_look_and_stop_start_without_celery() -> None:
