@@ -61,6 +61,9 @@ a task that it does not know, and an older master would coordinate a run whose r
   `celery inspect ping` and Flower show those that are still to be updated.
 - Scopes in a blob store that is not Redis have no number: ids of runs are random, and a model taken over keeps its
   scope.
+
+What the version before has left is read by ``older``, to name its nodes and runs, and by ``RedisBundles.take_over``:
+`cluster:nodes`, `cluster:runs`, `cluster:run:R`, `cluster:bundles`, `cluster:bundle:NAME`, `cluster:blobs:SCOPE`.
 """
 
 from __future__ import annotations
@@ -73,8 +76,12 @@ OURS = f"cluster{FORMAT}:"
 QUEUE = f"cluster{FORMAT}."
 IN_LUA = f"local OURS, QUEUE = '{OURS}', '{QUEUE}'\n"
 """By what a prelude knows them."""
-EARLIER = ("cluster:",)
-"""What ``OURS`` was in older versions, the oldest first; see ``cluster.earlier``."""
+OLDER_VERSION = "0.1"
+"""The version of this program with the format before this one; ``older`` reads what it left."""
+OLDER = "cluster:"
+OLDER_NODES = f"{OLDER}nodes"
+OLDER_RUNS = f"{OLDER}runs"
+OLDER_BUNDLES = f"{OLDER}bundles"
 RUNS = f"{OURS}runs"
 NODES = f"{OURS}nodes"
 NAMES = f"{OURS}nodes:names"
@@ -135,6 +142,26 @@ def bundle(name: str) -> str:
 def bundle_digests(name: str) -> str:
     """Which version of a bundle has which content."""
     return f"{OURS}bundle:{name}:digests"
+
+
+def older_run(run: str) -> str:
+    """A run's own hash, as the version before called it."""
+    return f"{OLDER}run:{run}"
+
+
+def older_bundle(name: str) -> str:
+    """The versions of a bundle, as the version before called them."""
+    return f"{OLDER}bundle:{name}"
+
+
+def older_bundle_digests(name: str) -> str:
+    """Which version of a bundle has which content, as the version before called it."""
+    return f"{OLDER}bundle:{name}:digests"
+
+
+def older_blobs(scope: str) -> str:
+    """The blobs of one scope, as the version before called them."""
+    return f"{OLDER}blobs:{scope}"
 
 
 def bundle_scope(name: str, token: str) -> str:

@@ -6,7 +6,7 @@ that holds its files and ``bundle.json`` (job, parameters, requirements).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -50,6 +50,16 @@ class Bundles(Protocol):
         Raises:
             errors.BadBundle: The content can't be a bundle; the message says why.
             errors.UsageError: The name is none for a bundle, or a file cannot be read.
+        """
+        ...
+
+    def take_over(self) -> Mapping[str, str]:
+        """Take over the bundles that the version before of this program left, with all their versions.
+
+        Called again it goes on with those that are left; a bundle is taken over whole or not at all.
+
+        Returns:
+            Name -> why a bundle is not taken over, for people.
         """
         ...
 

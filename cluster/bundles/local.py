@@ -56,6 +56,10 @@ class FolderBundles:
                     return Pushed(known, new=False, current=state.current)
             return self._enter(draft, given, progress)
 
+    def take_over(self) -> dict[str, str]:
+        """See ``Bundles.take_over``: in a folder there is nothing to do, as its form is the same."""
+        return {}
+
     def names(self) -> list[str]:
         """See ``Bundles.names``."""
         if not self._place.is_dir():

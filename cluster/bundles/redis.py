@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import redis
 
-from cluster import blobs, errors, keys, names, redis_client
+from cluster import blobs, errors, keys, names, older, redis_client
 from cluster.bundles import Progress, Pushed, content
 from cluster.bundles.content import Content
 from cluster.bundles.manifest import Manifest
@@ -40,6 +40,7 @@ class RedisBundles:
     ) -> Pushed:
         """See ``Bundles.push``. The pieces of one that is cut short expire, like those of a run."""
         now: Any = self._redis.time()
+        self.take_over()
         scope = keys.bundle_scope(name, secrets.token_hex(8))
         draft = content.draft(given, name, by, datetime.fromtimestamp(now[0], UTC), scope)
         row = draft.row()
@@ -57,6 +58,17 @@ class RedisBundles:
             self._blobs.drop(scope)
         return pushed
 
+    def take_over(self) -> dict[str, str]:
+        """See ``Bundles.take_over``. What the version before has at work must end first, as it would miss them."""
+        rows: Any = self._redis.hgetall(keys.OLDER_BUNDLES)
+        found = [name for raw in rows if names.is_model(name := raw.decode(errors="replace"))]
+        if not found:
+            return {}
+        if there := older.at_work(self._redis):
+            why = f"pushed with version {keys.OLDER_VERSION}, and taken over once that has ended: {', '.join(there)}"
+            return dict.fromkeys(found, why)
+        return {name: why for name in found if (why := self._take_over(name))}
+
     def names(self) -> list[str]:
         """See ``Bundles.names``."""
         return sorted(name for name, state in self._states().items() if state.latest)
@@ -73,12 +85,17 @@ class RedisBundles:
         """See ``Bundles.manifest``."""
         number = version or self.state(name).current
         row: Any = self._redis.hget(keys.bundle(name), str(number))
+        if row is None and self._redis.hexists(keys.OLDER_BUNDLES, name):
+            if why := self.take_over().get(name):
+                raise errors.UnknownBundle(f"the bundle {name} was {why}")
+            return self.manifest(name, version)
         if row is None:
             raise self._unknown(name, version)
         return Manifest.from_row(name, number, row)
 
     def current(self) -> list[Manifest]:
         """See ``Bundles.current``."""
+        self.take_over()
         states = sorted((name, state.current) for name, state in self._states().items() if state.current)
         with self._redis.pipeline(transaction=False) as pipe:
             for name, version in states:
@@ -126,6 +143,34 @@ class RedisBundles:
         """See ``Bundles.revision``."""
         found: Any = self._redis.hget(keys.BUNDLES, REVISION)
         return redis_client.number(found)
+
+    def _take_over(self, name: str) -> str:
+        """Take over one bundle; gives why not, or ""."""
+        rows: Any = self._redis.hgetall(keys.older_bundle(name))
+        scopes = [scope for row in rows.values() if (scope := _scope(name, row))]
+        touched = {
+            "older_bundles": keys.OLDER_BUNDLES, "older_bundle": keys.older_bundle(name),
+            "older_digests": keys.older_bundle_digests(name), "bundles": keys.BUNDLES, "bundle": keys.bundle(name),
+            "digests": keys.bundle_digests(name), "revision": keys.REVISION,
+        }  # fmt: skip
+        moved = [key for scope in scopes for key in (keys.older_blobs(scope), keys.blobs(scope))]
+        try:
+            how: Any = self._scripts("take_over", touched, name=name, versions=len(rows), blobs=moved)
+        except redis.ResponseError as error:
+            if isinstance(error, redis_client.REFUSES):
+                raise
+            return (
+                f"pushed with version {keys.OLDER_VERSION}, and Redis does not let it be taken over ({error}); push it"
+                " again, or start Redis again as this version does (`cluster up`, deploy/start-redis.sh)"
+            )
+        if how == b"done":
+            log.info(
+                "the bundle %s of version %s is taken over", name, keys.OLDER_VERSION,
+                extra={"event": "bundle-taken-over"},
+            )  # fmt: skip
+        if how == b"twice":
+            return f"left with version {keys.OLDER_VERSION}, as this one has a bundle of that name"
+        return self._take_over(name) if how == b"changed" else ""
 
     def _upload(self, given: Content, draft: Manifest, progress: Progress) -> None:
         done = 0

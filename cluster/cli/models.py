@@ -72,15 +72,18 @@ def push(
 def list_all(broker: str | None, as_json: bool) -> None:
     """List all bundles with all their versions, the oldest first."""
     models = _models(broker)
+    left = models.take_over()
     versions = models.versions()
     states = {name: models.state(name) for name in {manifest.name for manifest in versions}}
     found = [(manifest, states[manifest.name]) for manifest in versions]
+    for name, why in left.items():
+        say(logs.plain(f"{name}: {why}"))
     if as_json:
         shared.print_json([bundle_texts.as_json(manifest, state) for manifest, state in found])
         return
     for manifest, state in found:
         print_text(bundle_texts.line(manifest, state))
-    if not found:
+    if not found and not left:
         say("no bundles yet (`cluster models push` makes one)")
 
 

@@ -8,8 +8,8 @@ import time
 
 import click
 
-from cluster import client
-from cluster.cli import print_text, shared, texts
+from cluster import client, logs
+from cluster.cli import print_text, say, shared, texts
 from cluster.client.nodes import BEAT_S
 
 
@@ -28,6 +28,8 @@ def command(watch: bool, broker: str | None, as_json: bool) -> None:
             if watch:
                 click.clear()
             print_text(texts.nodes(found, shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
+        for name, what in c.older_nodes().items():
+            say(logs.plain(f"{name}: {what}"))
         if not watch:
             return
         time.sleep(BEAT_S)

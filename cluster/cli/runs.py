@@ -50,6 +50,8 @@ def command(most: int, to_prune: bool, older_than: float | None, yes: bool, brok
     c = client.existing(broker)
     if not to_prune:
         _print(c.runs(most), as_json)
+        for run, what in c.older_runs().items():
+            say(f"{run}: {what}")
         return
     found = c.ended(older_than or 0)
     if found and not yes:

@@ -85,6 +85,8 @@ def _look_for_nodes(submission: Submission, *, fail: bool) -> None:
     problem = f"no node of this cluster can do the job {label} ({count} online; `cluster nodes` lists their jobs)"
     reasons = {node.name: why for node in answer.online if (why := node.why_not(label))}
     problem += "".join(f"\n  {logs.plain(name)}: {logs.plain(why)}" for name, why in reasons.items())
+    older = submission.client.older_nodes()
+    problem += "".join(f"\n  {logs.plain(name)}: {what}" for name, what in older.items())
     if any(why.startswith(UNUSABLE) for why in reasons.values()):
         raise errors.JobUnavailable(f"{problem}\nmend the bundle and push it again")
     if fail:

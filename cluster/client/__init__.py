@@ -11,7 +11,7 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -270,6 +270,17 @@ class Client:
     def nodes(self) -> list[Node]:
         """The machines of the cluster, and those that left it within a day."""
         return self.stores.nodes.nodes()
+
+    def older_nodes(self) -> Mapping[str, str]:
+        """The nodes of the version before in the same Redis, by name -> what is to be done about them, for people.
+
+        They take no work of this version.
+        """
+        return self.stores.nodes.older()
+
+    def older_runs(self) -> Mapping[str, str]:
+        """The runs of the version before that have not ended, the latest first -> what they need, for people."""
+        return self.stores.ledger.older()
 
     def shut_down(
         self, nodes: Sequence[Node] | None = None, *, now: bool = False, wait_s: float = 10.0

@@ -73,6 +73,10 @@ class Models:
         self._announce()
         return found
 
+    def take_over(self) -> Mapping[str, str]:
+        """Take over the models that were pushed with the version before; gives name -> why not, for people."""
+        return self._shelf.bundles.take_over()
+
     def versions(self) -> list[Manifest]:
         """All versions of all models, the oldest of each first."""
         store = self._shelf.bundles

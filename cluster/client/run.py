@@ -216,7 +216,7 @@ class Run:
         """
         did, state = self._session.cancel(self.id, reason)
         if state == "unknown":
-            raise errors.UnknownRun(f"no run {self.id!r} in this cluster (`cluster runs` lists them)")
+            raise self._session.stores.ledger.unknown(self.id)
         if not did and state != "cancelled":
             raise errors.RunFailed(f"the run {self.id} has ended already: {state}")
 

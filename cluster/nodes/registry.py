@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import redis
 from pydantic import BaseModel, Field
 
-from cluster import keys, names, redis_client
+from cluster import keys, names, older, redis_client
 from cluster.names import Capability, DesiredState, IncarnationRow, NodeRow
 from cluster.scripts import Scripts
 
@@ -188,6 +188,10 @@ class Registry:
                     pipe.hdel(key, *old)
                 pipe.execute()
         return sorted((node for node in found if node.name not in old), key=lambda node: node.name)
+
+    def older(self) -> dict[str, str]:
+        """The nodes of the version before that are there, by name -> what is to be done about them, for people."""
+        return older.nodes(self._redis)
 
     # For who watches the nodes
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from cluster import errors, keys, names
+from cluster import errors, keys, names, older
 from cluster.ledger.row import RunPolicy, RunRow
 from cluster.names import Capability, ClaimRow, Partial, Unit
 from cluster.runs import FAN_IN
@@ -369,7 +369,7 @@ class Ledger:
                 pipe.hgetall(keys.run(run, "failures"))
             fields, (seconds, micros), failed, running, nodes, refusals, *rest = pipe.execute()
         if b"state" not in fields:
-            raise errors.UnknownRun(f"no run {run!r} in this cluster (`cluster runs` lists them)")
+            raise self.unknown(run)
         try:
             return from_ledger(
                 run,
@@ -402,6 +402,14 @@ class Ledger:
             events = found[0][1] if isinstance(found, list) else next(iter(found.values()))[-1]
             return str(events[-1][0].decode())
         return after
+
+    def unknown(self, run: str) -> errors.UnknownRun:
+        """The error about a run that is not here; it says so where the version before has it."""
+        return older.unknown_run(self._redis, run)
+
+    def older(self) -> dict[str, str]:
+        """The runs of the version before that have not ended, the latest first -> what they need, for people."""
+        return older.running(self._redis)
 
     def runs(self, most: int) -> list[Status]:
         """The latest runs, newest first, at most so many, without their failures."""

@@ -64,6 +64,8 @@ class Master:
     def __enter__(self) -> Master:
         self._watch.__enter__()
         self._thread.start()
+        for run, needs in self._stores.ledger.older().items():
+            log.warning("the run %s was %s", run, needs, extra={"event": "older-run", "run": run})
         log.info("%s looks after the runs of this cluster", self._owner, extra={"event": "master"})
         return self
 

@@ -188,7 +188,7 @@ def key_in(code: str) -> bool:
     """Whether code holds a key, a queue or a scope, or an f-string of one."""
     ours = (
         rf"{re.escape(keys.OURS)}[a-z{{]", rf"{re.escape(keys.QUEUE)}[*{{]", r"runs/\{", r"bundles/\{",
-        r"\{(?:keys\.)?(?:OURS|QUEUE|EARLIER)\b",
+        r"\{(?:keys\.)?(?:OURS|QUEUE|OLDER)\b",
     )  # fmt: skip
     return re.search(rf"[\"'](?:{'|'.join(ours)})", code) is not None
 
