@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import click
 import pytest
 
 from cluster import catalog, cli, errors, settings
+from cluster.bundles import content
+from tasks.onnx import parameters
 from tests.kit import reference
 from tests.kit.programs import ROOT
 
@@ -148,6 +151,15 @@ def test_python_on_the_pages_is_python() -> None:
     for paper in PAPERS:
         for code in re.findall(r"```python\n(.*?)```", paper.read_text(), re.DOTALL):
             ast.parse(code)
+
+
+def test_the_bundle_on_the_page_of_models_can_be_used(tmp_path: Path) -> None:
+    [text] = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "howto" / "models.md").read_text(), re.DOTALL)
+    assert set(json.loads(text)) == set(content.DESCRIBED)
+    (tmp_path / "bundle.json").write_text(text)
+    (tmp_path / "birds.onnx").touch()
+    (tmp_path / "labels.txt").write_text("robin\nwren\n")
+    assert parameters.read(tmp_path).softmax
 
 
 def test_the_page_of_exit_codes_has_them_all() -> None:
