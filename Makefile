@@ -73,7 +73,7 @@ latest:  ## Check and test with the newest packages instead of the locked ones, 
 	@touch .venv-latest/.ocr .venv-latest/.test
 	$(MAKE) VENV=.venv-latest check test
 
-wheel: $(VENV)/.test  ## Build dist/cluster-VERSION-py3-none-any.whl, to install without a clone.
+wheel: $(VENV)/.ocr  ## Build dist/cluster-VERSION-py3-none-any.whl, to install without a clone.
 	PIP_CONSTRAINT=/dev/null $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 
 docs: $(VENV)/.test  ## Write the generated pages of docs/reference.
