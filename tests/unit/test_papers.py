@@ -88,7 +88,7 @@ def test_every_path_and_recipe_that_a_page_names_exists(paper: Path) -> None:
 @pytest.mark.parametrize("paper", PAGES)
 def test_every_command_and_option_that_a_page_names_exists(paper: Path) -> None:
     for code in code_of(paper):
-        for line in code.split("\n"):
+        for line in (line.partition(" # ")[0] for line in code.split("\n")):
             for said in re.findall(r"(?:^|[ `$/])cluster ([a-z][^|;#&]*)", line):
                 words = said.split()
                 if words[0] in cli.COMMANDS:
