@@ -22,7 +22,7 @@ from tests.kit.played_run import CONFIG, JOB, POLICY, Run, finding, on
 
 HOUR_S = 3600
 OTHER = {
-    "chunk_time_limit_s": 999, "max_attempts": 1, "retention_s": 30 * 24 * HOUR_S, "max_part_bytes": 10,
+    "chunk_time_limit_s": 999, "max_attempts": 1, "retention_s": 30 * 24 * HOUR_S, "max_part_bytes": 5,
     "retry_delay_s": 50, "inline_bytes": 0,
 }  # fmt: skip
 """Settings of a machine that are unlike those of a run's submitter."""
