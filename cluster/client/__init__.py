@@ -309,11 +309,16 @@ class Client:
 
         Args:
             patient: Wait for a Redis that is away, where messages are published.
+
+        Raises:
+            errors.BadSetting: This machine keeps bytes or models elsewhere than the cluster does.
         """
         from cluster import celery_app
         from cluster.client.session import whoami
+        from cluster.nodes import places
         from cluster.runs.master import Master
 
+        places.require(self.stores, self.config)
         with ExitStack() as held:
             app = held.enter_context(closing(celery_app.build(self.config, patient=patient)))
             held.enter_context(Master(app, self.stores, self.config, whoami()))

@@ -55,6 +55,7 @@ class Session:
     def __init__(self, config: Settings, slots: int | None = None, stores: Stores | None = None) -> None:
         self.is_private = config.broker_url is None
         self.config = config
+        self._agrees = False
         self._slots = slots
         self._open = ExitStack()
         self._local: LocalCluster | None = None
@@ -151,8 +152,8 @@ class Session:
             errors.BadSetting: This machine keeps bytes or models elsewhere than the cluster does.
             errors.UnknownBundle: What it was to be begun with was removed meanwhile.
         """
-        if why := places.disagreement(self.stores, self.config):
-            raise errors.BadSetting(f"no run is begun: {why}")
+        self._agrees = False
+        self._require_places()
         run = names.new_run(job.name)
         label = job.label_with(options)
         self.stores.ledger.create(run, job.name, job.version, options, whoami(), label, RunPolicy.of(self.config))
@@ -165,6 +166,12 @@ class Session:
                     self.stores.ledger.stop(run, "failed", str(error))
                 raise
         return run
+
+    def _require_places(self) -> None:
+        """Asked once a run, as one that is started here is coordinated next."""
+        if not self._agrees:
+            places.require(self.stores, self.config)
+            self._agrees = True
 
     @property
     def owner(self) -> str:
@@ -189,9 +196,11 @@ class Session:
         that what is entered is done. A failure of ours fails the run, if nobody else has taken it over.
 
         Raises:
+            errors.BadSetting: As for ``start``.
             errors.RunBusy: Another one reads its input.
             errors.InputChanged: The input is not the one that the run was begun with.
         """
+        self._require_places()
         # They bring Celery with them: a private cluster's worker starts while they are loaded.
         from cluster.runs.coordinate import Coordinator
         from cluster.runs.supervise import Supervisor

@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from cluster import keys
+from cluster import errors, keys
 from cluster.scripts import Scripts
 
 if TYPE_CHECKING:
@@ -68,6 +68,17 @@ def disagreement(stores: Stores, settings: Settings) -> str:
     if (told := compare(stores, mine)) and not _is_in_use(stores):
         told = mine.unlike(_agreed(stores, mine, anew=True))
     return told
+
+
+def require(stores: Stores, settings: Settings) -> None:
+    """See that this machine may work on the cluster's runs, as ``disagreement`` does.
+
+    Raises:
+        errors.BadSetting: It keeps bytes or models elsewhere; the message names both places.
+        redis.RedisError: As for ``disagreement``.
+    """
+    if told := disagreement(stores, settings):
+        raise errors.BadSetting(f"this machine cannot work on the runs of this cluster: {told}")
 
 
 def compare(stores: Stores, mine: Places) -> str:

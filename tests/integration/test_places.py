@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import celery_app, errors, keys, names, settings
+from cluster import catalog, celery_app, errors, keys, names, settings
 from cluster.cli import texts
 from cluster.client import session
 from cluster.messaging import publish
@@ -16,7 +16,7 @@ from cluster.nodes import places
 from cluster.nodes.places import Places
 from cluster.runs import Stores
 from tests.kit.played_run import JOB
-from tests.kit.programs import RedisServer, Worker, emptied
+from tests.kit.programs import RedisServer, Worker, cluster, emptied
 from tests.kit.waiting import wait_until
 
 
@@ -65,6 +65,19 @@ def test_a_submitter_with_another_store_opens_no_run(broker: str, empty: Stores)
     with pytest.raises(errors.BadSetting, match="CLUSTER_BLOB_URL is file:///elsewhere here and not set"):
         session.Session(config).start(JOB, {})
     assert len(empty.ledger.listed()) == 1
+
+
+def test_no_coordinator_with_another_store_takes_a_run(broker: str, empty: Stores) -> None:
+    places.disagreement(empty, settings.load(broker_url=broker))
+    run = opened(empty)
+    with pytest.raises(errors.BadSetting, match="CLUSTER_BLOB_URL"):
+        session.Session(settings.load(broker_url=broker, blob_url="file:///elsewhere")).coordinate(
+            catalog.get("measure"), run, None, lambda: None
+        )
+    master = cluster("master", "--broker", broker, settings={"CLUSTER_BLOB_URL": "file:///elsewhere"})
+    assert master.returncode == errors.BadSetting.exit_code
+    assert "this machine cannot work on the runs of this cluster: CLUSTER_BLOB_URL" in master.stderr
+    assert empty.ledger.status(run).coordinator is None
 
 
 @pytest.mark.parametrize("queues", [(), ("-Q", "measure")])
