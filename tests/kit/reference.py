@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
 import itertools
 import re
@@ -13,7 +14,8 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 
-from cluster import catalog, cli, keys, settings
+import cluster
+from cluster import catalog, cli, errors, keys, settings
 from cluster.job import Option
 from tests.kit.programs import ROOT
 
@@ -167,6 +169,67 @@ def redis_keys() -> str:
     return f"{NOTE}\n# Redis keys\n\n{head}\n{rest}\n"
 
 
+API: dict[str, tuple[str, ...]] = {
+    "connect": (),
+    "local": (),
+    "Client": ("submit", "resume", "run", "runs", "nodes", "models", "close"),
+    "Run": (
+        "watch", "wait", "result", "parts", "write", "status", "events", "failures", "draw", "cancel",
+    ),
+    "Job": ("run_locally",),
+    "Option": (),
+    "Format": (),
+}  # fmt: skip
+"""What the page of the Python API describes: what `import cluster` gives, and its methods."""
+
+
+def python_api() -> str:
+    """The page of the Python API, from its docstrings."""
+    text = [NOTE, "# Python API\n", "How to use it: [from Python](../howto/from-python.md).\n"]
+    for name, members in API.items():
+        thing = getattr(cluster, name)
+        text += [f"## `cluster.{name}`\n", *_described_in(thing)]
+        if isinstance(thing, type) and dataclasses.is_dataclass(thing):
+            text += ["Fields:\n", *(f"- `{field}`: {meaning}" for field, meaning in _described(thing)), ""]
+        for member in members:
+            text += [f"### `{name}.{member}`\n", *_described_in(inspect.getattr_static(thing, member))]
+    text += ["## Errors\n", "All errors are in `cluster.errors`; `exit_code` is that of the command line.\n"]
+    tree = re.search(r"(?:^    .*\n)+", errors.__doc__ or "", re.MULTILINE)
+    return _joined([*text, tree[0] if tree else ""])
+
+
+def _described_in(thing: Any) -> Iterator[str]:
+    """The call, and what the docstring says: Google's sections become lists."""
+    function: Any = thing.fget if isinstance(thing, property) else thing
+    if not isinstance(thing, type | property):
+        yield f"    {function.__name__}({', '.join(_arguments(function))})\n"
+    section = ""
+    for line in inspect.cleandoc(function.__doc__ or "").replace("``", "`").split("\n"):
+        entry = re.fullmatch(r"    ([\w.*]+(?:, [\w.]+)*): (.*)", line)
+        if line in ("Args:", "Returns:", "Raises:", "Yields:"):
+            section = line
+            yield f"\n{line}\n"
+        elif section in ("Args:", "Raises:") and entry:
+            yield f"- `{entry[1]}`: {entry[2]}"
+        else:
+            yield f"  {line.strip()}".rstrip() if section else line
+    yield ""
+
+
+def _arguments(function: Any) -> Iterator[str]:
+    """As in the call, without types."""
+    keyword = False
+    for one in inspect.signature(function).parameters.values():
+        if one.name == "self":
+            continue
+        if one.kind is one.KEYWORD_ONLY and not keyword:
+            keyword = True
+            yield "*"
+        star = "**" if one.kind is one.VAR_KEYWORD else "*" if one.kind is one.VAR_POSITIONAL else ""
+        default = "" if one.default is one.empty else "=..." if callable(one.default) else f"={one.default!r}"
+        yield f"{star}{one.name.rstrip('_')}{default}"
+
+
 def _table(head: str, rows: Iterable[tuple[str, str]]) -> list[str]:
     lines = [f"| {head} | meaning |", "| --- | --- |"]
     return lines + [f"| `{_cell(name)}` | {_cell(text)} |" for name, text in rows]
@@ -180,6 +243,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands,
     "settings.md": settings_page,
     "redis-keys.md": redis_keys,
+    "python-api.md": python_api,
 }
 
 if __name__ == "__main__":
