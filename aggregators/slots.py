@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
     Numbers = NDArray[np.uint64]
     Places = NDArray[np.int64]
-    Mask = NDArray[np.bool_]
 
 MAX_WIDTH = 4
 """So many numbers hold a word, padded with zeros."""
@@ -52,10 +51,10 @@ class Rows(NamedTuple):
         """How many words they are."""
         return len(self.columns[0])
 
-    def at(self, which: Places | Mask) -> Rows:
+    def at(self, which: Places) -> Rows:
         """Some of them."""
-        weights = None if self.weights is None else self.weights[which]
-        return Rows([column[which] for column in self.columns], weights)
+        weights = None if self.weights is None else self.weights.take(which)
+        return Rows([column.take(which) for column in self.columns], weights)
 
     def between(self, first: int, end: int) -> Rows:
         """Some that stand side by side."""
@@ -221,14 +220,15 @@ class _Slots:
 
         slots = (_hashed(rows, self._multipliers) >> self._shift).view(np.int64)
         # Of those that take the same slot the last one has it, in each column alike. No word begins with a byte 0.
-        takers = slice(None) if self._fresh else np.flatnonzero(self._owners[0][slots] == 0)
+        takers = slice(None) if self._fresh else np.flatnonzero(self._owners[0].take(slots) == 0)
         self._fresh = False
         for owners, column in zip(self._owners, rows.columns, strict=True):
             owners[slots[takers]] = column[takers]
-        same = self._owners[0][slots] == rows.columns[0]
+        same = self._owners[0].take(slots) == rows.columns[0]
         for owners, column in zip(self._owners[1:], rows.columns[1:], strict=True):
-            same &= owners[slots] == column
-        np.add.at(self._sums, slots[same], np.uint64(1) if rows.weights is None else rows.weights[same])
+            same &= owners.take(slots) == column
+        counted = np.flatnonzero(same)  # three times as fast as to take by a mask
+        np.add.at(self._sums, slots.take(counted), np.uint64(1) if rows.weights is None else rows.weights.take(counted))
         return rows.at(np.flatnonzero(~same))
 
     def rows(self) -> Rows:

@@ -36,9 +36,9 @@ class _Words(NamedTuple):
     weights: slots.Numbers | None
     """What each counts; None: one."""
 
-    def at(self, which: slots.Places | slots.Mask) -> _Words:
-        weights = None if self.weights is None else self.weights[which]
-        return self._replace(starts=self.starts[which], lengths=self.lengths[which], weights=weights)
+    def at(self, which: slots.Places) -> _Words:
+        weights = None if self.weights is None else self.weights.take(which)
+        return self._replace(starts=self.starts.take(which), lengths=self.lengths.take(which), weights=weights)
 
 
 def of_text(data: bytes) -> Tally:
@@ -96,11 +96,12 @@ def _of_text(block: bytes) -> _Words:
     text = block if block.isascii() else _with_plain_spaces(block.decode(errors="replace").encode())
     codes = _padded(text)
     ends = np.flatnonzero(codes[: len(text) + 1] <= max(SPACE))
-    is_space = np.isin(np.arange(max(SPACE) + 1), np.frombuffer(SPACE, np.uint8))[codes[ends]]
-    ends = ends if is_space.all() else ends[is_space]
+    found = codes.take(ends)
+    if not ((found == SPACE[0]) | (found == SPACE[1])).all():
+        ends = ends[np.isin(found, np.frombuffer(SPACE, np.uint8))]
     starts, lengths = _between(ends)
     words = _Words(text, codes, starts, lengths, None)
-    return words if lengths.all() else words.at(lengths > 0)
+    return words if lengths.all() else words.at(np.flatnonzero(lengths))
 
 
 def _of_part(words: bytes, counts: slots.Numbers) -> Iterator[_Words]:
@@ -187,7 +188,7 @@ def _tally(blocks: Iterable[_Words]) -> tuple[list[slots.Rows], Counter[bytes]]:
             mine = widths == width
             table.add(_rows(words.at(np.flatnonzero(mine)), width))
             others = np.flatnonzero(~mine)
-            words, widths = words.at(others), widths[others]
+            words, widths = words.at(others), widths.take(others)
         for word, count in _one_by_one(words):
             rest[word] += count
     found = []
@@ -224,10 +225,11 @@ def _rows(words: _Words, width: int) -> slots.Rows:
     """Words of 8 * width - 7 to 8 * width bytes as numbers."""
     import numpy as np
 
-    masks = np.array([(1 << 8 * size) - 1 for size in range(9)], np.uint64)
     eight_from = np.ndarray(len(words.codes) - 7, "<u8", words.codes, strides=(1,))
     columns = [eight_from[words.starts + 8 * number] for number in range(width)]
-    columns[-1] &= masks[words.lengths - 8 * (width - 1)]
+    behind = ((8 * width - words.lengths) << 3).view(np.uint64)
+    columns[-1] <<= behind
+    columns[-1] >>= behind
     return slots.Rows(columns, words.weights)
 
 
