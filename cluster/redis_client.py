@@ -14,10 +14,11 @@ from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import redis
+from redis._parsers import Encoder
 from redis._parsers.base import BaseParser
 from redis.backoff import NoBackoff
 from redis.commands.core import Script
-from redis.connection import parse_url
+from redis.connection import HiredisRespSerializer, PythonRespSerializer, parse_url
 from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
@@ -463,6 +464,21 @@ def pause_s(failures: int) -> float:
     return min(2.0, 0.05 * 2.0 ** min(failures, 10))
 
 
+class _Packer(HiredisRespSerializer):
+    """Packs commands as redis-py does; but values of a hash, which may be large, are sent from where they lie.
+
+    hiredis copies each, into fresh memory.
+    """
+
+    def __init__(self) -> None:
+        self._large = PythonRespSerializer(PIECE_BYTES, Encoder("utf-8", "strict", decode_responses=False).encode)  # type: ignore[no-untyped-call]
+
+    def pack(self, *arguments: Any) -> Any:
+        """The command's bytes, in pieces."""
+        packer: Any = self._large if arguments[0] == "HSET" else super()
+        return packer.pack(*arguments)
+
+
 class _Steady:
     """A connection on which a timeout bounds progress. redis-py's own bounds a whole value, however large it is."""
 
@@ -471,6 +487,9 @@ class _Steady:
     _sock: Any
     socket_timeout: Any
     disconnect: Callable[[], None]
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(command_packer=_Packer(), **options)  # type: ignore[call-arg]
 
     def send_packed_command(self, command: Any, check_health: bool = True) -> Any:
         """Send, piece by piece."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -282,3 +283,13 @@ def test_a_script_outlasts_restarts_that_forget_it(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(client, "evalsha", evalsha)
     monkeypatch.setattr(client, "script_load", lambda text: script.sha)
     assert script() == b"done"
+
+
+@pytest.mark.parametrize("kind", redis_client.STEADY.values())
+def test_a_large_value_of_a_hash_is_never_copied(kind: Any) -> None:
+    large, small = bytes(10**6), b"few"
+    commands = [("HSET", "hash", "large", large, "number", 7), ("HSET", "hash", "small", small), ("GET", "other")]
+    plain: Any = redis.Connection
+    pieces = kind().pack_commands(commands)
+    assert any(piece is large for piece in pieces)
+    assert b"".join(pieces) == b"".join(plain().pack_commands(commands))

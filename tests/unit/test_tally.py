@@ -141,8 +141,9 @@ def test_words_of_all_lengths_become_numbers_and_text_again(monkeypatch: pytest.
     for _ in range(20):
         chance.shuffle(words)
         block = tally._of_text(b" ".join(words))
-        numbers = {width: block.at((tally._widths(block) == width).nonzero()[0]) for width in range(1, slots.MAX_WIDTH + 1)}
-        written = b"".join(tally._rows(some, width).text() for width, some in numbers.items())
+        widths = tally._widths(block)
+        places = {width: (widths == width).nonzero()[0] for width in range(1, slots.MAX_WIDTH + 1)}
+        written = b"".join(tally._rows(block.at(some), width).text() for width, some in places.items())
         assert sorted(written.split(b"\n")) == sorted([*words, b""])
 
 
