@@ -17,6 +17,7 @@ from cluster.blobs.redis import RedisBlobs
 from cluster.bundles.content import Content
 from cluster.bundles.redis import RedisBundles
 from cluster.bundles.state import State
+from cluster.client import existing
 from cluster.runs import Stores, prune
 from tests.kit import older
 from tests.kit.programs import RedisServer, Worker, admin, cluster, emptied
@@ -74,6 +75,17 @@ def test_running_runs_of_an_older_version_are_told(client: redis.Redis, stores: 
     done = cluster("runs", "--broker", redis_url)
     assert [run for run in (older.RUNNING, older.ORPHAN, older.DONE) if run in done.stderr] == [*stores.ledger.older()]
     assert stores.ledger.runs(10) == []
+
+
+def test_a_master_says_which_runs_it_leaves_alone(
+    client: redis.Redis, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    older.at_work(client)
+    with existing(redis_url) as c, c.master(patient=False):
+        pass
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [run for run in (older.RUNNING, older.ORPHAN, older.DONE) if run in str(told)] == [*c.older_runs()]
+    assert "was begun with version 0.1 of `cluster`" in told[0]
 
 
 @pytest.mark.parametrize("command", ["resume", "cancel"])
@@ -139,6 +151,17 @@ def test_a_model_is_taken_over_where_it_is_missed(client: redis.Redis, stores: S
     assert stores.models.bundles.manifest("office").version == 1
     with pytest.raises(errors.UnknownBundle, match="no version 7"):
         stores.models.bundles.manifest("office", 7)
+
+
+def test_nodes_take_older_models_over_when_they_look(client: redis.Redis, stores: Stores) -> None:
+    older.pushed(client)
+    assert [manifest.ref for manifest in stores.models.current()] == ["office:1"]
+
+
+def test_a_push_goes_on_counting_older_versions(client: redis.Redis, stores: Stores) -> None:
+    older.pushed(client)
+    pushed = stores.models.bundles.push("office", Content("tagged", {"tag.txt": b"green"}), "a test")
+    assert (pushed.manifest.version, pushed.current) == (3, 1)
 
 
 def test_models_in_use_by_an_older_version_stay(client: redis.Redis, redis_url: str, stores: Stores) -> None:
