@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-from cluster import client, errors
-from cluster.cli import foreground, output, shared, texts
+from cluster import client
+from cluster.cli import foreground, output, shared
 from cluster.client import machine
-from cluster.client.run import Status
 
 
 @click.command(
@@ -36,25 +35,10 @@ def command(
     """
     c = client.existing(broker)
     status = c.run(run).status()
-    _refuse(status, inputs)
+    client.require_resumable(status, has_input=bool(inputs))
     job = c.job_to_resume(status)
     to = output.prepare(job, format_name, status.options, target, drawn, inputs, status.started_at)
     if status.state == "running":
         machine.require_model_can_be_made(job)
     with foreground.terminable(), c:
         return foreground.to_end(c, c.take_up(status, inputs or None, background=False), to, quiet=quiet)
-
-
-def _refuse(status: Status, inputs: tuple[str, ...]) -> None:
-    """Say why a run cannot be resumed.
-
-    Raises:
-        errors.RunOver: It was given up.
-        errors.UsageError: Its input is needed.
-    """
-    if status.state in ("cancelled", "failed"):
-        raise errors.RunOver(f"the run {status.run} is {status.state}: see `cluster result {status.run}`")
-    if not inputs and status.chunks_total is None:
-        raise errors.UsageError(
-            f"the input of {status.run} was not read to its end ({texts.items(status)}): name it, as it was submitted"
-        )

@@ -35,6 +35,8 @@ __all__ = ["Client", "Run", "connect", "local"]
 given_up = redis_client.given_up
 """Once it is set, nothing in this process waits for a Redis that is away any more."""
 READ_POLL_S = 0.05
+LEAVE_S = 5.0
+"""How long a run's thread may take to let go, which may be waiting for its input or for Redis."""
 log = logging.getLogger(__name__)
 
 
@@ -187,7 +189,7 @@ class Client:
             if file is not None:
                 file.write_bytes(packed)
                 self._own_jobs[job.name, job.version] = job
-            busy = [run.label for run in self._runs if run.is_ours] if self.is_private else []
+            busy = [run.label for run in self._runs if not run.is_over]
             session.serve(job, options, file, busy)
             run = Run(session.start(job, options), session, self._find, job, job.label_with(options))
             self._runs.append(run)
@@ -206,6 +208,7 @@ class Client:
             errors.JobUnavailable: This machine has the job in another version.
         """
         status = self.run(run).status(failures=False)
+        require_resumable(status, has_input=source is not None)
         return self.take_up(status, source, background=True)
 
     def take_up(self, status: Status, source: Given | None, *, background: bool) -> Run:
@@ -329,11 +332,11 @@ class Client:
     @property
     def session(self) -> Session:
         """What runs of this process are coordinated with. Of a private cluster it is the cluster: it starts here."""
-        from cluster.client.session import Session
+        from cluster.client.session import CLOSED, Session
 
         with self._lock:
             if self._is_closed:
-                raise errors.BrokerError("this client is closed; what its runs gave is read before that")
+                raise errors.BrokerError(CLOSED)
             if self._session is None:
                 self._session = self._open.enter_context(Session(self.config, self._slots))
                 atexit.register(self.close)  # what is being submitted is not lost where it is forgotten
@@ -376,6 +379,7 @@ class Client:
         with self._lock:
             if self._is_closed:
                 return
+            self._is_closed = True  # nothing is submitted from here on
             waited_for, self._runs = self._runs, []
         try:
             if is_error:
@@ -388,9 +392,7 @@ class Client:
             raise
         finally:
             for run in waited_for:
-                run.leave()
-            with self._lock:
-                self._is_closed = True
+                run.leave(LEAVE_S)
             self._open.close()
             atexit.unregister(self.close)
         for run in waited_for:
@@ -410,6 +412,23 @@ class Client:
                     run.cancel("its client ended")
             except Exception as error:  # noqa: BLE001 - what came first is told
                 log.warning("run %s is not cancelled: %s", run.id, error)
+
+
+def require_resumable(status: Status, *, has_input: bool) -> None:
+    """See that a run can be gone on with.
+
+    Raises:
+        errors.RunOver: It was given up.
+        errors.UsageError: Its input is needed.
+    """
+    if status.state in ("cancelled", "failed"):
+        raise errors.RunOver(f"the run {status.run} is {status.state}: see `cluster result {status.run}`")
+    if not has_input and status.chunks_total is None:
+        total = "?" if status.items_total is None else status.items_total
+        raise errors.UsageError(
+            f"the input of {status.run} was not read to its end ({status.items_done} of {total} done): name it, as it"
+            " was submitted"
+        )
 
 
 def _texts(source: Given) -> list[str]:

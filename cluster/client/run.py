@@ -45,7 +45,7 @@ class Run:
         self._reading: tuple[Input | None] | None = None
         """The input that is to be read by the thread that waits, where there is no other."""
         self._over = threading.Event()
-        """The background thread has ended."""
+        """This process coordinates it no more."""
         self._leaving = threading.Event()
         self._error: BaseException | None = None
         self.error_is_told = False
@@ -109,7 +109,7 @@ class Run:
         deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
         if self._reading is not None:
             self._coordinate(on_wait)
-        elif self._thread is not None:
+        elif self._thread is not None and not self._leaving.is_set():
             self._join(deadline, on_wait)
         else:
             self._follow(deadline, on_wait)
@@ -236,16 +236,21 @@ class Run:
         """Let that time pass, or less where the background thread ends."""
         self._over.wait(seconds)
 
-    def leave(self) -> None:
-        """Leave the run to others, if this process coordinates it in the background; returns once that is so."""
+    def leave(self, most_s: float) -> None:
+        """Leave the run to others, if this process coordinates it in the background; waits for that ``most_s``."""
         self._leaving.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(most_s)
 
     @property
     def is_ours(self) -> bool:
         """Whether a background thread of this process coordinates it."""
         return self._thread is not None and not self._over.is_set()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this process, which has opened it, has done with it."""
+        return self._over.is_set()
 
     @property
     def error(self) -> BaseException | None:
@@ -271,8 +276,11 @@ class Run:
         assert self._reading is not None  # noqa: S101 - the caller looked
         [given] = self._reading
         self._reading = None
-        with self._session.explaining():
-            self._session.coordinate(self.job, self.id, given, on_wait)
+        try:
+            with self._session.explaining():
+                self._session.coordinate(self.job, self.id, given, on_wait)
+        finally:
+            self._over.set()
 
     def _join(self, deadline: float, on_wait: Callable[[], None]) -> None:
         while not self._over.wait(min(POLL_S, max(0, deadline - time.monotonic()))):

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 NEWS_S = 2.0
 """How long a private cluster that has lost a program may take to know it."""
 LEASE_POLL_S = 0.25
+CLOSED = "this client is closed; what its runs gave is read before that"
 
 
 class Session:
@@ -61,8 +62,9 @@ class Session:
         self._local: LocalCluster | None = None
         self._workers: dict[str, str] = {}  # label -> the worker that serves it
         self._opening = threading.Lock()
+        self._is_closed = False
         if stores is not None:
-            self.stores = stores
+            self._stores = stores
 
     def __enter__(self) -> Self:
         if self.is_private:
@@ -74,6 +76,7 @@ class Session:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._is_closed = True
         self._open.close()
 
     def serve(
@@ -106,9 +109,20 @@ class Session:
         assert self._local is not None  # noqa: S101 - asked of private ones only
         return self._local.folder
 
-    @functools.cached_property
+    @property
     def stores(self) -> Stores:
-        """Where its runs are kept. A private Redis that does not answer is dead; nobody will start it again."""
+        """Where its runs are kept.
+
+        Raises:
+            errors.BrokerError: It was a private cluster, which ended with the client.
+        """
+        if self.is_private and self._is_closed:
+            raise errors.BrokerError(CLOSED)
+        return self._stores
+
+    @functools.cached_property
+    def _stores(self) -> Stores:
+        # A private Redis that does not answer is dead; nobody will start it again.
         return runs.connect(self.config, patient=not self.is_private)
 
     @property

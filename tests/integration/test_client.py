@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import cluster
-from cluster import errors, runs, settings
+from cluster import client, errors, runs, settings
 from cluster.client import Client, Run
 from cluster.job import Job
 from splitters import Chunk, files
@@ -127,6 +127,7 @@ def test_many_threads_submit_and_wait_at_once(there: Client) -> None:
     assert sorted(map(str, found)) == [str({text: 1}) for text in ("a", "b", "c", "d")]
 
 
+@pytest.mark.usefixtures("worker")
 def test_leaving_the_client_waits_until_the_input_is_read(broker: str) -> None:
     gate = threading.Event()
 
@@ -144,6 +145,15 @@ def test_leaving_the_client_waits_until_the_input_is_read(broker: str) -> None:
     assert status.coordinator is None or status.state != "running"
     with pytest.raises(errors.BrokerError, match="closed"):
         c.submit("measure", [b"more"])
+    assert len(run.result(30)) == 2
+
+
+def test_leaving_a_private_cluster_waits_for_its_runs(tmp_path: Path) -> None:
+    with cluster.local(slots=1) as c:
+        run = c.submit("measure", {"a": b"one"}, trace=str(tmp_path / "trace"))
+    assert (tmp_path / "trace").exists()
+    with pytest.raises(errors.BrokerError, match="closed"):
+        run.result()
 
 
 def test_an_error_cancels_what_is_not_read_yet(broker: str) -> None:
@@ -159,6 +169,20 @@ def test_an_error_cancels_what_is_not_read_yet(broker: str) -> None:
         wait_until("it is read", lambda: run.status().chunks_published > 0)
         raise ZeroDivisionError
     assert runs.connect(settings.load(broker_url=broker)).ledger.status(run.id).state == "cancelled"
+    gate.set()
+
+
+def test_an_input_that_stands_still_does_not_hold_the_end(broker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = threading.Event()
+
+    def still() -> Iterator[bytes]:
+        yield b"one"
+        gate.wait()
+
+    monkeypatch.setattr(client, "LEAVE_S", 0.1)
+    with pytest.raises(ZeroDivisionError), cluster.connect(broker) as c:  # noqa: PT012
+        c.submit("measure", still())
+        raise ZeroDivisionError
     gate.set()
 
 
@@ -184,6 +208,8 @@ def test_a_run_is_gone_on_with_by_another_client(broker: str, worker: Worker, th
     with cluster.connect(broker) as c, pytest.MonkeyPatch.context() as patch:
         patch.setattr(Run, "begin", lambda self, given, background: self)
         left = c.submit("measure", given)
+    with pytest.raises(errors.UsageError, match="was not read to its end"):
+        there.resume(left.id)
     assert there.resume(left.id, given).result() == {"a": "3", "b": "3"}
 
 
