@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from cluster import errors, keys, redis_client
-from cluster.blobs import BlobStore
+from cluster.blobs import KEEP_S, BlobStore
 from cluster.blobs.files import FileBlobs
 from cluster.blobs.redis import RedisBlobs
 from cluster.bundles import Bundles, folder
@@ -77,7 +77,7 @@ def test_a_push_whose_process_was_killed_leaves_only_what_expires(
     left = [key for key in client.scan_iter() if name.encode() in key]
     assert len(left) == 1
     ttl: Any = client.ttl(left[0])
-    assert 0 < ttl <= 60
+    assert 0 < ttl <= KEEP_S
     assert name not in store.names()
 
 
