@@ -21,7 +21,7 @@ from cluster.settings import Settings
 NO_BROKER = "redis://cluster-broker-url-is-not-set.invalid:6379/0"
 """So that `celery -A cluster worker` without a broker names what is missing."""
 
-CONTROL = "cluster.nodes.control:Control"
+CONTROL = "cluster.worker.control:Control"
 INSTEAD = {
     "broker": "set CLUSTER_BROKER_URL (every user of this machine can read a command line)",
     "result_backend": "results are in the Redis of CLUSTER_BROKER_URL",
@@ -30,9 +30,9 @@ INSTEAD = {
 }
 """Options of `celery` itself -> what to do in their place."""
 TRANSPORTS = {
-    "redis": "cluster.broker:Transport",
-    "rediss": "cluster.broker:Transport",
-    "sentinel": "cluster.broker:SentinelTransport",
+    "redis": "cluster.messaging.transport:Transport",
+    "rediss": "cluster.messaging.transport:Transport",
+    "sentinel": "cluster.messaging.transport:SentinelTransport",
 }
 
 
@@ -45,7 +45,7 @@ class App(Celery):  # type: ignore[misc]
     """As kombu reads it."""
 
     def _get_backend(self) -> Any:
-        from cluster.chord_backend import ChordBackend
+        from cluster.messaging.chord_backend import ChordBackend
 
         return ChordBackend(app=self, url=self.cluster_broker)
 
@@ -88,7 +88,7 @@ def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
         errors.UsageError: Another package is in the place of one of ours, or a setting is wrong.
     """
     placement.check()
-    from cluster import nodes
+    from cluster.worker import setup
 
     config = config or settings.current()
     url = config.require_broker() if config.broker_url else NO_BROKER
@@ -98,7 +98,13 @@ def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
         raise errors.BadSetting(f"the broker URL {redis_client.masked(url)} cannot be used: {error}") from None
     TRANSPORT_ALIASES.update(TRANSPORTS)
     # The backend without its URL: Celery shows what is in its settings (`report`, `graph`, `inspect conf`).
-    app = App("cluster", loader="app", broker=broker.url, backend="cluster.chord_backend.ChordBackend", control=CONTROL)
+    app = App(
+        "cluster",
+        loader="app",
+        broker=broker.url,
+        backend="cluster.messaging.chord_backend.ChordBackend",
+        control=CONTROL,
+    )
     app.cluster_broker, app.connects_to = url, broker.url
     app.conf.update(
         broker_use_ssl=broker.ssl,
@@ -133,14 +139,14 @@ def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
             **broker.options,
         },
         result_backend_transport_options={"patient": patient},
-        worker_consumer="cluster.nodes.consumer:Consumer",
+        worker_consumer="cluster.worker.consumer:Consumer",
         worker_hijack_root_logger=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_proc_alive_timeout=30,
     )
     # Else each queue that is published to would leave an exchange in Redis for ever.
     app.amqp.autoexchange = lambda name: Exchange("")  # type: ignore[no-untyped-call]
-    nodes.prepare(app, config)
+    setup.prepare(app, config)
     return app
 
 

@@ -13,8 +13,8 @@ import hypothesis
 import pytest
 import redis
 
-from cluster import runs, settings
-from cluster.runs import Stores
+from cluster import settings
+from cluster.stores import Stores
 from tests.kit.programs import JOBS, RedisServer, admin
 
 # What starts the tests in the background may have them ignore these, and so the programs that they start.
@@ -62,4 +62,4 @@ def client(redis_url: str) -> redis.Redis:
 
 @pytest.fixture
 def stores(redis_url: str) -> Stores:
-    return runs.connect(settings.load(broker_url=redis_url))
+    return Stores.connect(settings.load(broker_url=redis_url))

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import redis
 
-from cluster import errors, redis_client, runs, settings
+from cluster import errors, redis_client, settings
 from cluster.client.run import Run, Status
-from cluster.runs import Stores
+from cluster.stores import Stores
 
 if TYPE_CHECKING:
     from cluster.client.models import Models
@@ -255,13 +255,13 @@ class Client:
 
     def ended(self, older_than_s: float = 0) -> list[Status]:
         """The runs that are done, failed or cancelled for ``older_than_s`` seconds, the latest first."""
-        from cluster.runs import prune
+        from cluster.coordinator import prune
 
         return prune.ended(self.stores, older_than_s)
 
     def prune(self, runs: Sequence[Status]) -> list[Status]:
         """Remove these runs with their results, but for those that are running; gives those it removed."""
-        from cluster.runs import prune
+        from cluster.coordinator import prune
 
         removed = prune.prune(self.stores, runs)
         for run in removed:  # what `detach` wrote here
@@ -318,8 +318,8 @@ class Client:
         """
         from cluster import celery_app
         from cluster.client.session import whoami
+        from cluster.coordinator.master import Master
         from cluster.nodes import places
-        from cluster.runs.master import Master
 
         places.require(self.stores, self.config)
         with ExitStack() as held:
@@ -349,7 +349,7 @@ class Client:
             return self.session.stores
         with self._lock:
             if self._stores is None:
-                self._stores = runs.connect(self.config, patient=self._patient)
+                self._stores = Stores.connect(self.config, patient=self._patient)
             return self._stores
 
     def _looking(self) -> Session:

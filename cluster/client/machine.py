@@ -6,16 +6,17 @@ import platform
 import tempfile
 from typing import TYPE_CHECKING, Any
 
-from cluster import __version__, catalog, errors, nodes, redis_client, runs, settings
+from cluster import __version__, catalog, errors, redis_client, settings
 from cluster.bundles import shelf
-from cluster.nodes import capacity
+from cluster.stores import Stores
+from cluster.worker import capacity, setup
 
 if TYPE_CHECKING:
     from cluster.bundles.manifest import Manifest
     from cluster.job import Job
     from cluster.settings import Settings
 
-abilities, how_to_add, left_out = nodes.abilities, nodes.how_to_add, nodes.left_out
+abilities, how_to_add, left_out = setup.abilities, setup.how_to_add, setup.left_out
 
 
 def require_model_can_be_made(job: Job) -> None:
@@ -26,7 +27,7 @@ def require_model_can_be_made(job: Job) -> None:
     """
     problem = job.why_unavailable() if job.trains else ""
     if problem:
-        hint = nodes.how_to_add(job.name)
+        hint = setup.how_to_add(job.name)
         raise errors.JobUnavailable(
             f"the model of {job.name} is made on the machine that submits, and this one cannot: {problem}"
             f"{f'; to add it: {hint}' if hint else ''}"
@@ -57,8 +58,8 @@ def report(broker: str | None) -> dict[str, Any]:
     config = settings.load(broker_url=broker)
     redis, redis_problem = _redis(config)
     jobs = [
-        {"name": name, "problem": problem, "to_add": nodes.how_to_add(name) if problem else ""}
-        for name, problem in nodes.abilities().items()
+        {"name": name, "problem": problem, "to_add": setup.how_to_add(name) if problem else ""}
+        for name, problem in setup.abilities().items()
     ]
     return {
         "version": __version__,
@@ -93,7 +94,7 @@ def _redis(config: settings.Settings) -> tuple[str, str]:
 
 def _bundles(config: settings.Settings) -> list[dict[str, str]]:
     """The bundles of the cluster, without a broker those of this machine, and why they cannot be used here."""
-    models = runs.connect(config, patient=False).models if config.broker_url else shelf.here(config)
+    models = Stores.connect(config, patient=False).models if config.broker_url else shelf.here(config)
     return [
         {"bundle": manifest.ref, "job": manifest.job, "problem": _problem(models, manifest)}
         for manifest in models.current()

@@ -17,9 +17,9 @@ from cluster.bundles.install import install
 from cluster.bundles.manifest import Manifest
 from cluster.bundles.shelf import Shelf
 from cluster.bundles.state import State
+from cluster.coordinator.cancel import cancel
 from cluster.names import ModelRef
-from cluster.runs import demand
-from cluster.runs.cancel import cancel
+from cluster.nodes import demand
 
 if TYPE_CHECKING:
     from cluster.blobs import Ref

@@ -13,8 +13,8 @@ from cluster.settings import DEFAULT_MASTER
 
 if TYPE_CHECKING:
     from cluster.client.run import Status
-    from cluster.runs import Stores
     from cluster.settings import Settings
+    from cluster.stores import Stores
 
 __all__ = ["BEAT_S", "PENDING", "Node", "Stopped", "join_line", "refusals", "shut_down"]
 POLL_S = 0.1

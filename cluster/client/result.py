@@ -44,7 +44,7 @@ def parts(session: Session, job: Job, run: str) -> Iterator[Any]:
         errors.RunFailed: Some are gone, or are not what the job gives.
         errors.BlobError: The bytes of one are gone or wrong.
     """
-    from cluster.runs import parts as stored
+    from cluster.ledger import parts as stored
 
     return stored.of_run(run, job, session.stores)
 
@@ -56,9 +56,9 @@ def report(session: Session, job: Job, status: Status) -> Mapping[str, Any]:
         errors.ClusterError: It makes no model, or not on this machine.
     """
     from cluster.client.session import whoami
-    from cluster.runs import training
+    from cluster.coordinator import publish_model
 
-    return training.publish(job, status, session.stores, session.config, whoami())
+    return publish_model.publish(job, status, session.stores, session.config, whoami())
 
 
 def of_report(report: Mapping[str, Any]) -> Format:
@@ -115,7 +115,7 @@ def draw(
         raise errors.UsageError(f"the job {job.name} finds nothing that could be drawn")
     from cluster import annotate
     from cluster.job import paths
-    from cluster.nodes import capacity
+    from cluster.worker import capacity
     from splitters import pictures
 
     found = job.run_aggregate(parts(session, job, run), options)

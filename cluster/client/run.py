@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster import errors
 from cluster.client import result
-from cluster.runs.status import Event, Failure, Status
+from cluster.ledger.status import Event, Failure, Status
 
 if TYPE_CHECKING:
     from cluster.client.nodes import Node

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Self
 import redis
 from pydantic import SecretStr
 
-from cluster import errors, keys, logs, names, redis_client, runs
+from cluster import errors, keys, logs, names, redis_client
 from cluster.bundles import shelf
+from cluster.coordinator.cancel import cancel
 from cluster.job import Job, Source, paths
 from cluster.ledger.row import RunPolicy
-from cluster.nodes import places
-from cluster.runs import Stores, demand
-from cluster.runs.cancel import cancel
+from cluster.nodes import demand, places
 from cluster.settings import Settings
+from cluster.stores import Stores
 from splitters import Chunk, PassedOver, files
 from splitters.items import Items
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from cluster.bundles.shelf import Shelf
+    from cluster.coordinator.supervise import Supervisor
     from cluster.embedded import LocalCluster
-    from cluster.runs.lease import Role
-    from cluster.runs.supervise import Supervisor
+    from cluster.ledger.lease import Role
 
 NEWS_S = 2.0
 """How long a private cluster that has lost a program may take to know it."""
@@ -123,7 +123,7 @@ class Session:
     @functools.cached_property
     def _stores(self) -> Stores:
         # A private Redis that does not answer is dead; nobody will start it again.
-        return runs.connect(self.config, patient=not self.is_private)
+        return Stores.connect(self.config, patient=not self.is_private)
 
     @property
     def app(self) -> Celery:
@@ -216,9 +216,9 @@ class Session:
         """
         self._require_places()
         # They bring Celery with them: a private cluster's worker starts while they are loaded.
-        from cluster.runs.coordinate import Coordinator
-        from cluster.runs.supervise import Supervisor
-        from cluster.runs.watch import Watch
+        from cluster.coordinator.failure_detector import Watch
+        from cluster.coordinator.split import Coordinator
+        from cluster.coordinator.supervise import Supervisor
 
         def wait() -> None:
             self.check(0)
@@ -268,7 +268,7 @@ def opened(config: Settings, job: Job, options: Mapping[str, Any]) -> Iterator[S
 
 def _take(supervisor: Supervisor, run: str) -> None:
     """Take the run's lease, as soon as that of one who may be dead has run out."""
-    from cluster.runs.lease import LEASE_S, Busy
+    from cluster.ledger.lease import LEASE_S, Busy
 
     deadline = time.monotonic() + LEASE_S + 1
     while True:
@@ -300,12 +300,12 @@ def require_here(config: Settings, job: Job, options: Mapping[str, Any]) -> None
     Raises:
         errors.JobUnavailable: It cannot; the message says why, and what to type.
     """
-    from cluster import nodes
+    from cluster.worker import setup
 
     problem = job.why_unavailable(shelf.here(config).options(job, options))
     if problem:
         engine_problem = job.why_unavailable()
-        to_add = nodes.how_to_add(job.name) if engine_problem else ""
+        to_add = setup.how_to_add(job.name) if engine_problem else ""
         hint = f"; to add it: {to_add}" if to_add else ""
         raise errors.JobUnavailable(f"this machine cannot do the job {job.name}: {problem}{hint}")
 

@@ -17,7 +17,7 @@ from cluster.bundles.trial import UNUSABLE
 from cluster.client import session, source
 from cluster.client.nodes import PENDING, Node
 from cluster.client.run import Run
-from cluster.runs import demand
+from cluster.nodes import demand
 
 if TYPE_CHECKING:
     from cluster.client import Client

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from celery import chord, group
 
-from cluster import broker, keys, names, redis_client
+from cluster import keys, names, redis_client
+from cluster.messaging import transport
 from cluster.names import Capability, Partial, TaskId, Unit
 from cluster.wire import AGGREGATE, MAP, FoldMessage, MapMessage
 
 if TYPE_CHECKING:
     from celery import Celery
 
+    from cluster.ledger.records import Trigger
     from cluster.ledger.row import Limits, RunPolicy
-    from cluster.runs.records import Trigger
 
 
 def publish_batch(
@@ -43,7 +44,7 @@ def publish_batch(
     Raises:
         kombu.exceptions.OperationalError: Redis does not take it; some messages may have been sent.
     """
-    outbox = {broker.OUTBOX: [keys.run(run, "outbox"), policy.retention_s]}
+    outbox = {transport.OUTBOX: [keys.run(run, "outbox"), policy.retention_s]}
     options = {**_options(app, label, MAP, policy.limits), **outbox}
     header = [
         app.signature(
@@ -93,7 +94,7 @@ def publish_chunk(app: Celery, label: str, run: str, chunk: int, limits: Limits 
         kombu.exceptions.OperationalError: Redis does not take it.
     """
     message = MapMessage(run=run, chunks=[chunk])
-    _send(app, label, MAP, message, TaskId(run, (chunk,)), limits, **{broker.FRONT: True})
+    _send(app, label, MAP, message, TaskId(run, (chunk,)), limits, **{transport.FRONT: True})
 
 
 def start_aggregate(app: Celery, label: str, run: str, partial: Partial, limits: Limits | None = None) -> None:

@@ -18,8 +18,8 @@ from cluster import errors, keys
 from cluster.scripts import Scripts
 
 if TYPE_CHECKING:
-    from cluster.runs import Stores
     from cluster.settings import Settings
+    from cluster.stores import Stores
 
 NOWHERE = keys.queue("-")
 """The queue of no job: that of a node which takes no work."""

@@ -43,7 +43,7 @@ class Facts(BaseModel):
     done: int = Field(ge=0)
     """Tasks it has ended since it was started, folds among them."""
     refused: int = Field(0, ge=0)
-    """Messages it has dropped since it was started, as they were not in order (``cluster.messages``)."""
+    """Messages it has dropped since it was started, as they were not in order (``cluster.messaging.messages``)."""
     cores: int = Field(ge=1)
     memory_total_bytes: int = Field(ge=0)
     memory_available_bytes: int = Field(ge=0)

@@ -21,21 +21,21 @@ from celery import Task
 from celery.exceptions import Ignore, Reject, TimeLimitExceeded
 from pydantic import ValidationError
 
-from cluster import broker, catalog, errors, redis_client, runs
+from cluster import catalog, errors, redis_client
+from cluster.ledger.records import Worker, as_reason
 from cluster.ledger.row import Limits
-from cluster.messaging import publish
+from cluster.messaging import publish, transport
 from cluster.names import Partial
-from cluster.nodes import identity
-from cluster.runs import fold, map_chunk
-from cluster.runs.records import Worker, as_reason
+from cluster.stores import Stores
 from cluster.wire import AGGREGATE, MAP, FoldMessage, MapMessage
+from cluster.worker import aggregate_parts, identity, map_chunk
 
 if TYPE_CHECKING:
     from celery import Celery
 
-    from cluster.runs import Stores
-    from cluster.runs.records import Trigger
+    from cluster.ledger.records import Trigger
     from cluster.settings import Settings
+    from cluster.stores import Stores
 
 Message = TypeVar("Message", MapMessage, FoldMessage)
 AWAY = (redis.RedisError, kombu.exceptions.OperationalError)
@@ -80,7 +80,7 @@ class Node:
     @functools.cached_property
     def stores(self) -> Stores:
         """The cluster's, connected on first use: each process of a pool has connections of its own."""
-        return runs.connect(self.config)
+        return Stores.connect(self.config)
 
 
 def map_chunks(node: Node, message: MapMessage, came: Delivery) -> Again | str:
@@ -159,12 +159,12 @@ def aggregate(node: Node, message: FoldMessage, came: Delivery) -> Again | str:
     """
     run, ledger = message.run, node.stores.ledger
     try:
-        ended = fold.run(message, node.find, node.stores, node.config, came.worker, came.label)
+        ended = aggregate_parts.run(message, node.find, node.stores, node.config, came.worker, came.label)
     except (errors.OtherProcess, *AWAY):
         raise
     except Exception as error:
         reason = as_reason(f"joining parts failed: {type(error).__name__}: {error}")
-        attempts = ledger.end_attempt(run, fold.unit(message), "failed", came.worker, reason)
+        attempts = ledger.end_attempt(run, aggregate_parts.unit(message), "failed", came.worker, reason)
         if attempts is None:
             return "settled elsewhere"
         policy = ledger.policy(run)
@@ -174,7 +174,7 @@ def aggregate(node: Node, message: FoldMessage, came: Delivery) -> Again | str:
         log.exception("run %s: %s", run, reason, extra={"event": "failed", "run": run})
         ledger.stop(run, "failed", reason)
         return "failed"
-    if isinstance(ended, fold.Refused):
+    if isinstance(ended, aggregate_parts.Refused):
         return Again(map_chunk.ELSEWHERE_S)
     if isinstance(ended, FoldMessage):
         publish.start_aggregate(node.app, came.label, run, Partial(ended.level, ended.number), came.limits)
@@ -184,7 +184,7 @@ def aggregate(node: Node, message: FoldMessage, came: Delivery) -> Again | str:
 
 def aggregate_cut_short(node: Node, message: FoldMessage, how: str, why: str, worker: Worker) -> None:
     """An attempt to join has ended: ``how`` is "failed", "killed" or "lost". The supervisor may find it missing."""
-    node.stores.ledger.end_attempt(message.run, fold.unit(message), how, worker, why)
+    node.stores.ledger.end_attempt(message.run, aggregate_parts.unit(message), how, worker, why)
 
 
 def register(app: Celery, config: Settings) -> None:
@@ -199,7 +199,7 @@ class _Task(Task, Generic[Message]):  # type: ignore[misc]
     """A task whose process may be ended from outside: the worker's main process then calls ``cut_short``."""
 
     abstract = True
-    Request = "cluster.runs.celery_request:GuardedRequest"
+    Request = "cluster.worker.request:GuardedRequest"
     max_retries = None
     node: Node
     kind: type[Message]
@@ -297,7 +297,7 @@ def again(task: Task, delay_s: float, message: Any = None) -> Exception:
     Its chord goes on counting it. ``delay_s`` is by Redis's clock, see ``delays``.
     """
     options = {} if message is None else {"args": (message,)}
-    retry: Exception = task.retry(countdown=0, exc=None, throw=False, **{broker.DELAY: delay_s}, **options)
+    retry: Exception = task.retry(countdown=0, exc=None, throw=False, **{transport.DELAY: delay_s}, **options)
     return retry
 
 

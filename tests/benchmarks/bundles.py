@@ -15,10 +15,10 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
-from cluster import runs, settings
+from cluster import settings
 from cluster.bundles.cache import Cache
 from cluster.bundles.content import Content
-from cluster.runs import Stores
+from cluster.stores import Stores
 from tests.benchmarks import Case, Options
 from tests.benchmarks.measure import Failed
 from tests.kit.programs import RedisServer, Worker, cluster
@@ -39,7 +39,7 @@ def cases(options: Options, folder: Path) -> Iterator[Case]:
     for number in range(SMALL_CHUNKS if options.small else CHUNKS):
         (source / f"{number:04}.txt").write_text("x")
     with RedisServer(folder / "redis") as server, Worker("one", server.url, folder, "-c", str(SLOTS)):
-        stores = runs.connect(settings.load(broker_url=server.url))
+        stores = Stores.connect(settings.load(broker_url=server.url))
         data = random.Random(SEED).randbytes(size)
         ref = stores.models.bundles.push("big", Content("nobody", {"net.onnx": data}), "a benchmark").manifest.ref
         quiet, busy, fetches = [], [], []
@@ -98,7 +98,7 @@ def _fetched(
 
 
 def _fetch(url: str, ref: str, folder: Path, ready: Barrier, told: Any) -> None:
-    models = runs.connect(settings.load(broker_url=url)).models
+    models = Stores.connect(settings.load(broker_url=url)).models
     manifest = models.manifest(ref)
     ready.wait(TIMEOUT_S)
     begun = time.monotonic()

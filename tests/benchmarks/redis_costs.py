@@ -19,7 +19,7 @@ import click
 import redis
 
 from cluster.blobs.redis import RedisBlobs
-from cluster.runs.pace import SPAN_S
+from cluster.coordinator.pace import SPAN_S
 from tests.benchmarks import scaling, simulator
 from tests.benchmarks.measure import Failed
 from tests.benchmarks.scaling import Ground, Work

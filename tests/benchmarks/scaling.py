@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import psutil
 
-from cluster import runs, settings
-from cluster.runs import Stores
+from cluster import settings
+from cluster.stores import Stores
 from tests.benchmarks import MB, Case, Options, simulator
 from tests.benchmarks.goals import Goal, Row
 from tests.benchmarks.measure import Failed
@@ -109,7 +109,7 @@ class Ground:
         with ExitStack() as stack:
             self._server = stack.enter_context(RedisServer(self._folder / "redis"))
             self.url = self._server.url
-            self.stores: Stores = runs.connect(settings.load(broker_url=self.url))
+            self.stores: Stores = Stores.connect(settings.load(broker_url=self.url))
             self._workers: list[Worker] = []
             for at in range(self.nodes):
                 worker = Worker(f"node{at:03}", self.url, self._folder / "logs", "-c", "1", "-Q", "wait")

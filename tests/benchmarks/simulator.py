@@ -16,7 +16,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from cluster.runs.pace import MOST_SPAN, SPAN_S
+from cluster.coordinator.pace import MOST_SPAN, SPAN_S
 
 MEASURED = Path(__file__).with_name("redis_costs.json")
 INLINE_BYTES = 64 * 1024

@@ -6,7 +6,8 @@ import json
 import statistics
 from pathlib import Path
 
-from cluster import catalog, runs, settings
+from cluster import catalog, settings
+from cluster.stores import Stores
 from tests.kit.programs import RedisServer, Worker, cluster
 
 CHUNKS, SECONDS, SLOWER = 120, 0.3, 10
@@ -26,7 +27,7 @@ def test_a_node_ten_times_slower_costs_less_than_a_fifth(tmp_path: Path) -> None
         Worker("fast", server.url, tmp_path, "-c", str(FAST_SLOTS)),
         Worker("slow", server.url, tmp_path, "-c", str(SLOW_SLOTS), CLUSTER_TEST_SLOWER=str(SLOWER)),
     ):
-        ledger = runs.connect(settings.load(broker_url=server.url)).ledger
+        ledger = Stores.connect(settings.load(broker_url=server.url)).ledger
         for _ in range(3):
             done = cluster("submit", "--job", "measure", "--seconds", str(SECONDS), source, "--broker", server.url)
             assert done.returncode == 0, done.stderr

@@ -22,7 +22,8 @@ from cluster.bundles.cache import Cache
 from cluster.bundles.content import Content
 from cluster.bundles.manifest import PIECE_BYTES
 from cluster.bundles.redis import RedisBundles
-from cluster.runs import Stores, prune
+from cluster.coordinator import prune
+from cluster.stores import Stores
 from tests.kit import bundle_laws
 from tests.kit.bundle_laws import BIG, model, unused
 from tests.kit.programs import ROOT, RedisServer, environment

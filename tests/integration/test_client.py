@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 import cluster
-from cluster import client, errors, runs, settings
+from cluster import client, errors, settings
 from cluster.client import Client, Run
 from cluster.job import Job
+from cluster.stores import Stores
 from splitters import Chunk, files
 from tasks import Part
 from tests.kit.programs import Worker, environment
@@ -139,7 +140,7 @@ def test_leaving_the_client_waits_until_the_input_is_read(broker: str) -> None:
     with cluster.connect(broker) as c:
         run = c.submit("measure", slow(), seconds=0.1)
         threading.Timer(0.2, gate.set).start()
-    status = runs.connect(settings.load(broker_url=broker)).ledger.status(run.id)
+    status = Stores.connect(settings.load(broker_url=broker)).ledger.status(run.id)
     assert status.items_total == 2
     assert status.state != "cancelled"
     assert status.coordinator is None or status.state != "running"
@@ -168,7 +169,7 @@ def test_an_error_cancels_what_is_not_read_yet(broker: str) -> None:
         run = c.submit("measure", endless())
         wait_until("it is read", lambda: run.status().chunks_published > 0)
         raise ZeroDivisionError
-    assert runs.connect(settings.load(broker_url=broker)).ledger.status(run.id).state == "cancelled"
+    assert Stores.connect(settings.load(broker_url=broker)).ledger.status(run.id).state == "cancelled"
     gate.set()
 
 

@@ -10,8 +10,9 @@ import psutil
 import pytest
 from celery import Celery
 
-from cluster import celery_app, errors, keys, runs, settings
-from cluster.nodes import control
+from cluster import celery_app, errors, keys, settings
+from cluster.stores import Stores
+from cluster.worker import control
 from tests.kit.programs import RedisServer, Worker
 from tests.kit.waiting import wait_until
 
@@ -26,7 +27,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Worker, C
         Worker("one", server.url, folder, "-c", "2") as one,
         closing(celery_app.build(settings.load(broker_url=server.url))) as app,
     ):
-        nodes = runs.connect(settings.load(broker_url=server.url)).nodes
+        nodes = Stores.connect(settings.load(broker_url=server.url)).nodes
         wait_until("the node is known", nodes.nodes)
         yield one, app
 

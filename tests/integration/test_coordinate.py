@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from cluster import catalog, celery_app, keys, settings
+from cluster.coordinator.cancel import cancel
+from cluster.coordinator.split import HUNGRY_S, Coordinator
+from cluster.coordinator.supervise import Supervisor
+from cluster.ledger.lease import Busy, Lease
 from cluster.ledger.row import RunPolicy
 from cluster.messaging import publish
-from cluster.runs import Stores
-from cluster.runs.cancel import cancel
-from cluster.runs.coordinate import HUNGRY_S, Coordinator
-from cluster.runs.lease import Busy, Lease
-from cluster.runs.supervise import Supervisor
+from cluster.stores import Stores
 from splitters import Chunk, Item
 from tests.kit.waiting import wait_until
 

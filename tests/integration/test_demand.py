@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cluster import catalog, errors, names, runs, settings
+from cluster import catalog, errors, names, settings
 from cluster.bundles.content import Content
 from cluster.bundles.trial import UNUSABLE
 from cluster.cli import models, submit
@@ -19,9 +19,10 @@ from cluster.client import session
 from cluster.client.submission import ANSWER_S
 from cluster.job import Job
 from cluster.names import ModelRef
-from cluster.nodes.keeper import Keeper
+from cluster.nodes import demand
 from cluster.nodes.registry import PENDING, Facts
-from cluster.runs import Stores, demand
+from cluster.stores import Stores
+from cluster.worker.provisioner import Keeper
 from tests.kit.bundle_laws import unused
 from tests.kit.jobs.cluster_testjobs import PICKY, TAGGED
 from tests.kit.programs import Program, RedisServer, start_cluster
@@ -235,7 +236,7 @@ def test_what_waits_to_be_looked_at_is_told_as_such(
     redis_url: str, stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = settings.load(broker_url=redis_url).model_copy(update={"cache_dir": tmp_path})
-    kept = Keeper(runs.connect(config, patient=False), [PICKY], {})
+    kept = Keeper(Stores.connect(config, patient=False), [PICKY], {})
     seen = []
 
     def why_not(job: Job, label: str, *, needed: bool) -> str:

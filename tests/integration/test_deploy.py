@@ -90,7 +90,12 @@ def test_what_the_image_copies_is_enough_to_install(tmp_path: Path) -> None:
         [*install, "--target", tmp_path / "installed", tmp_path], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    for name in ("cluster/runs/lua/settle.lua", "tasks/ocr/cleaning.py", "splitters/py.typed", "aggregators/counts.py"):
+    for name in (
+        "cluster/ledger/lua/settle.lua",
+        "tasks/ocr/cleaning.py",
+        "splitters/py.typed",
+        "aggregators/counts.py",
+    ):
         assert (tmp_path / "installed" / name).is_file()
 
 

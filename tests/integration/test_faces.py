@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from cluster import catalog, errors, keys, runs, settings
+from cluster import catalog, errors, keys, settings
 from cluster.bundles.content import Content
+from cluster.ledger.status import Status
 from cluster.nodes.registry import Node
-from cluster.runs import Stores
-from cluster.runs.status import Status
+from cluster.stores import Stores
 from tasks.faces import draw
 from tests.kit import faces
 from tests.kit.programs import DATA, RedisServer, Worker, admin, cluster, start_cluster
@@ -62,7 +62,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
 
 @pytest.fixture
 def stores(nodes: Nodes) -> Stores:
-    return runs.connect(settings.load(broker_url=nodes.url))
+    return Stores.connect(settings.load(broker_url=nodes.url))
 
 
 @pytest.fixture

@@ -19,14 +19,14 @@ from typing import Any
 import pytest
 
 from cluster import celery_app, keys, settings
+from cluster.coordinator.backlog import share
+from cluster.coordinator.cancel import cancel
+from cluster.ledger.lease import Lease, Split
+from cluster.ledger.records import Done, Worker
 from cluster.ledger.row import RunPolicy
-from cluster.messaging import publish
+from cluster.messaging import delays, publish
 from cluster.names import Partial, TaskId
-from cluster.runs import Stores, delays
-from cluster.runs.backlog import share
-from cluster.runs.cancel import cancel
-from cluster.runs.lease import Lease, Split
-from cluster.runs.records import Done, Worker
+from cluster.stores import Stores
 from cluster.wire import ChunkEntry, task_id
 from tests.kit.looking import begun
 from tests.kit.programs import Worker as Node

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cluster.nodes import family
-from cluster.nodes.family import Family
+from cluster.worker import process_tree
+from cluster.worker.process_tree import Family
 
 PARENT = "import subprocess; child = subprocess.Popen(['sleep', '60']); print(flush=True); child.wait()"
 
@@ -40,7 +40,7 @@ def test_it_is_what_psutil_finds_among_all_processes(parent: psutil.Process, mon
     expected = [parent, *parent.children(recursive=True)]
     assert len(expected) == 2
     assert branch(here, parent) == expected
-    monkeypatch.setattr(family, "PROC", Path("/nowhere"))  # as where the kernel lists no children
+    monkeypatch.setattr(process_tree, "PROC", Path("/nowhere"))  # as where the kernel lists no children
     assert branch(here, parent) == expected
 
 

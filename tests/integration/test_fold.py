@@ -14,11 +14,11 @@ import redis
 import zstandard
 
 from cluster import celery_app, errors, keys, settings, wire
+from cluster.ledger.records import MOST_KILLS
 from cluster.names import Partial
-from cluster.runs import FAN_IN, Stores, fold, map_chunk
-from cluster.runs.records import MOST_KILLS
+from cluster.stores import FAN_IN, Stores
 from cluster.wire import FoldMessage, MapMessage
-from cluster.worker import tasks
+from cluster.worker import aggregate_parts, map_chunk, tasks
 from tests.kit.played_run import CONFIG, JOB, POLICY, Run, finding, on
 
 
@@ -81,9 +81,11 @@ def test_large_parts_go_through_the_store_and_leave_nothing_there(stores: Stores
     for chunk in range(FAN_IN * 2):
         map_chunk.run(MapMessage(run=run.run, chunks=[chunk]), finding(JOB), stores, CONFIG, on("n1"))
     for window in range(FAN_IN):
-        ended = fold.run(FoldMessage(run=run.run, level=0, number=window), finding(JOB), stores, CONFIG, on("n1"))
+        ended = aggregate_parts.run(
+            FoldMessage(run=run.run, level=0, number=window), finding(JOB), stores, CONFIG, on("n1")
+        )
     assert isinstance(ended, FoldMessage)
-    assert fold.run(ended, finding(JOB), stores, CONFIG, on("n1")) == "folded now"
+    assert aggregate_parts.run(ended, finding(JOB), stores, CONFIG, on("n1")) == "folded now"
     assert [key.decode() for key in client.scan_iter(keys.blobs(f"runs/{run.run}/*"))] == [
         keys.blobs(keys.fold_scope(run.run, 1, 0))
     ]
@@ -181,7 +183,7 @@ def test_parts_nobody_can_join_are_left_out(stores: Stores, client: redis.Redis)
     run.do(0), run.do(1)
     client.hset(keys.parts(run.run, 0), "0", b"i" + wire.pack("text"))
     message = FoldMessage(run=run.run, level=0, number=0)
-    assert fold.run(message, finding(job), stores, CONFIG, on("n1")) == "folded now"
+    assert aggregate_parts.run(message, finding(job), stores, CONFIG, on("n1")) == "folded now"
     [failure] = run.status.failures
     assert (failure.item, "AttributeError" in failure.reason) == ("item 0", True)
 
@@ -196,9 +198,9 @@ def test_parts_whose_blobs_are_gone_are_missing_in_the_end(stores: Stores, clien
     message = FoldMessage(run=run.run, level=0, number=0)
     for _ in range(POLICY.max_attempts - 1):
         with pytest.raises(errors.BlobMissing):
-            fold.run(message, finding(JOB), stores, CONFIG, on("n1"))
+            aggregate_parts.run(message, finding(JOB), stores, CONFIG, on("n1"))
         stores.ledger.end_attempt(run.run, Partial(0, 0), "failed", on("n1"), "for this test")
-    assert fold.run(message, finding(JOB), stores, CONFIG, on("n1")) == "folded now"
+    assert aggregate_parts.run(message, finding(JOB), stores, CONFIG, on("n1")) == "folded now"
     assert run.status.items_failed == 1
 
 

@@ -15,9 +15,10 @@ import pytest
 import redis
 from redis.exceptions import OutOfMemoryError
 
-from cluster import catalog, celery_app, keys, redis_client, runs, settings
+from cluster import catalog, celery_app, keys, redis_client, settings
 from cluster.ledger.row import RunPolicy
 from cluster.messaging import publish
+from cluster.stores import Stores
 from tests.kit import faults
 from tests.kit.programs import RedisServer, Worker, admin, start_cluster
 from tests.kit.waiting import wait_until
@@ -125,7 +126,7 @@ def test_a_run_outlasts_a_full_redis(server: RedisServer, client: redis.Redis, t
     (tmp_path / "in").mkdir()
     for at in range(60):
         (tmp_path / "in" / f"{at:03}.txt").write_text(f"some words {at}")
-    stores = runs.connect(settings.load(broker_url=server.url), patient=False)
+    stores = Stores.connect(settings.load(broker_url=server.url), patient=False)
     with Worker("one", server.url, tmp_path, "-c", "2") as worker:
         with start_cluster(
             "submit", "--job", "measure", "--seconds", "0.2", tmp_path / "in", "--broker", server.url,

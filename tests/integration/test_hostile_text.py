@@ -13,7 +13,8 @@ import pytest
 import redis
 
 from cluster import cli, keys
-from cluster.runs import Stores, lease
+from cluster.ledger import lease
+from cluster.stores import Stores
 from tests.kit.programs import RedisServer
 
 EVIL = "evil\x1b[2J\x9b31m\u202e\x07\rFORGED: done\nFORGED: all done [/red]"

@@ -14,8 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cluster import errors, redis_client, runs, settings
+from cluster import errors, redis_client, settings
 from cluster.embedded import LocalCluster, hub
+from cluster.stores import Stores
 from tests.kit.held import Held
 from tests.kit.jobs.cluster_testjobs import MEASURE
 from tests.kit.programs import Program, Worker, environment, find_redis, mark, marked, start_cluster
@@ -105,7 +106,7 @@ def test_ctrl_c_during_a_run_must_be_meant(marks: dict[str, str], tmp_path: Path
 
     hear(b"Ctrl-C ends it")
     url = next(word for word in said.decode().split() if "redis://" in word).partition("=")[2]
-    ledger = runs.connect(settings.load(broker_url=url)).ledger
+    ledger = Stores.connect(settings.load(broker_url=url)).ledger
     ledger.create("measure-1", "measure", "", {}, "a test", MEASURE.label)
     wait_until("it coordinates the run, so it is up", lambda: ledger.status("measure-1").coordinator)
     os.write(terminal, b"\x03")

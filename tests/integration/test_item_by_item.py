@@ -14,9 +14,10 @@ from billiard.exceptions import SoftTimeLimitExceeded
 
 from cluster import keys
 from cluster.job import Job
-from cluster.runs import Stores, map_chunk
-from cluster.runs.records import Piece
+from cluster.ledger.records import Piece
+from cluster.stores import Stores
 from cluster.wire import MapMessage
+from cluster.worker import map_chunk
 from splitters import Chunk
 from tasks import Part
 from tests.kit.played_run import CONFIG, JOB, POLICY, Run, finding, lengths, on

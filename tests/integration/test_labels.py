@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 import redis
 
-from cluster import errors, keys, runs, settings
+from cluster import errors, keys, settings
 from cluster.bundles.content import Content
-from cluster.nodes import keeper
-from cluster.nodes.keeper import Keeper
-from cluster.runs import Stores, demand
+from cluster.nodes import demand
+from cluster.stores import Stores
+from cluster.worker import provisioner
+from cluster.worker.provisioner import Keeper
 from tests.kit.jobs.cluster_testjobs import PICKY, TAGGED
 from tests.kit.looking import published
 from tests.kit.programs import MARK, Worker, admin, cluster, start_cluster
@@ -143,7 +144,7 @@ def run() -> str:
 def kept(stores: Stores, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Keeper:
     monkeypatch.setenv("CLUSTER_TEST_TOOLS", "saw")
     stores.redis.delete(keys.DEMAND)
-    impatient = runs.connect(settings.load(broker_url=redis_url, cache_dir=tmp_path), patient=False)
+    impatient = Stores.connect(settings.load(broker_url=redis_url, cache_dir=tmp_path), patient=False)
     return Keeper(impatient, [PICKY], {})
 
 
@@ -171,7 +172,7 @@ def bundle(stores: Stores) -> Iterator[str]:
 
 def test_a_node_that_lacks_a_job_fetches_no_bundles_for_it(redis_url: str, bundle: str, tmp_path: Path) -> None:
     config = settings.load(broker_url=redis_url).model_copy(update={"cache_dir": tmp_path})
-    kept = Keeper(runs.connect(config, patient=False), [TAGGED], {"tagged": "it is not installed"})
+    kept = Keeper(Stores.connect(config, patient=False), [TAGGED], {"tagged": "it is not installed"})
     kept.look()
     assert kept.found.missing[f"tagged@{bundle}"] == "it is not installed"
     assert list(tmp_path.iterdir()) == []
@@ -180,7 +181,7 @@ def test_a_node_that_lacks_a_job_fetches_no_bundles_for_it(redis_url: str, bundl
 def test_a_node_that_cannot_keep_a_bundle_says_where(redis_url: str, bundle: str, tmp_path: Path) -> None:
     (tmp_path / "bundles").write_text("in the way")
     config = settings.load(broker_url=redis_url).model_copy(update={"cache_dir": tmp_path})
-    kept = Keeper(runs.connect(config, patient=False), [TAGGED], {})
+    kept = Keeper(Stores.connect(config, patient=False), [TAGGED], {})
     kept.look()
     why = kept.found.missing[f"tagged@{bundle}"]
     assert why == f"what it needs cannot be kept in {tmp_path / 'bundles'}: File exists"
@@ -199,7 +200,7 @@ def test_labels_that_make_no_sense_are_answered_and_harm_nothing(kept: Keeper, s
 def test_a_revision_that_was_seen_is_not_looked_at_again(kept: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[int] = []
     look = kept.look
-    monkeypatch.setattr(keeper, "LOOK_S", 60.0)
+    monkeypatch.setattr(provisioner, "LOOK_S", 60.0)
 
     def counted() -> None:
         looks.append(1)

@@ -11,13 +11,16 @@ import redis
 
 from cluster import errors, keys, redis_client
 from cluster.blobs.redis import RedisBlobs
+from cluster.coordinator import split
+from cluster.coordinator.cancel import cancel
 from cluster.job import Job
+from cluster.ledger import parts
+from cluster.ledger.lease import Busy, Lease, Split
+from cluster.ledger.records import MOST_LOSSES, Attempts, Done
 from cluster.names import Partial
-from cluster.runs import Stores, coordinate, map_chunk, parts
-from cluster.runs.cancel import cancel
-from cluster.runs.lease import Busy, Lease, Split
-from cluster.runs.records import MOST_LOSSES, Attempts, Done
+from cluster.stores import Stores
 from cluster.wire import ChunkEntry, MapMessage
+from cluster.worker import map_chunk
 from splitters import Chunk
 from tasks import Part
 from tests.kit import blob_laws
@@ -284,20 +287,20 @@ def test_what_a_wrong_address_or_password_means(redis_url: str, tmp_path: Path) 
 def test_input_waits_while_redis_uses_its_share_of_memory(
     client: redis.Redis, redis_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(coordinate, "MEMORY_LOOK_S", 30.0)
-    memory = coordinate.Memory(client, 0.5, "a run")
+    monkeypatch.setattr(split, "MEMORY_LOOK_S", 30.0)
+    memory = split.Memory(client, 0.5, "a run")
     used, limit = redis_client.memory(client)
     assert limit is None
     assert memory.has_room(2**20)
     assert 0 < redis_client.room(client, 1) < psutil.virtual_memory().total
     try:
         admin(redis_url).config_set("maxmemory", 4 * used)
-        memory = coordinate.Memory(client, 0.5, "a run")
+        memory = split.Memory(client, 0.5, "a run")
         assert memory.has_room(used // 2)
         assert not memory.has_room(used)  # with what was let through just before it is more than half
         assert not memory.has_room(used)
         admin(redis_url).config_set("maxmemory", 20 * used)
-        monkeypatch.setattr(coordinate, "MEMORY_LOOK_S", 0.1)
+        monkeypatch.setattr(split, "MEMORY_LOOK_S", 0.1)
         wait_until("it looks again", lambda: memory.has_room(used))
     finally:
         admin(redis_url).config_set("maxmemory", 0)

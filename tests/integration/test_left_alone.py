@@ -13,8 +13,8 @@ import pytest
 
 from cluster import catalog, celery_app, keys, settings
 from cluster.bundles import requirements
-from cluster.runs import Stores
-from cluster.runs.master import Master
+from cluster.coordinator.master import Master
+from cluster.stores import Stores
 from tests.kit.programs import RedisServer, Worker, cluster, start_cluster
 from tests.kit.waiting import wait_until
 

@@ -79,7 +79,7 @@ from datetime import UTC, datetime
 from cluster import logs, settings
 from cluster import celery_app
 from cluster.cli.progress import LiveView
-from cluster.runs.status import Status
+from cluster.ledger.status import Status
 
 numbers = ("items_total items_done items_failed chunks_total chunks_published chunks_settled chunks_running"
            " duplicates retries").split()

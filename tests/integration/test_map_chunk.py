@@ -9,9 +9,10 @@ import redis
 
 from cluster import keys
 from cluster.job import Option
-from cluster.runs import Stores, fold, map_chunk
-from cluster.runs.records import MOST_KILLS, Attempts
+from cluster.ledger.records import MOST_KILLS, Attempts
+from cluster.stores import Stores
 from cluster.wire import FoldMessage, MapMessage
+from cluster.worker import aggregate_parts, map_chunk
 from tests.kit.played_run import CONFIG, JOB, POLICY, Run, finding, lacking, lengths, on
 
 
@@ -258,7 +259,9 @@ def test_a_node_without_the_job_leaves_its_chunks_and_parts_to_others(stores: St
     assert ended == map_chunk.TryAgain(map_chunk.ELSEWHERE_S, "does not have the job lengths", (0,))
     assert run.do(0) == "settled now"
     message = FoldMessage(run=run.run, level=0, number=0)
-    assert fold.run(message, missing, stores, CONFIG, on("n2")) == fold.Refused("does not have the job lengths")
+    assert aggregate_parts.run(message, missing, stores, CONFIG, on("n2")) == aggregate_parts.Refused(
+        "does not have the job lengths"
+    )
     assert stores.ledger.running(run.run) == []
     assert run.fold(0, 0) == "folded now"
     assert run.status.refusals == {"worker@n2": "does not have the job lengths"}

@@ -13,14 +13,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cluster import errors, keys, redis_client, runs, settings
+from cluster import errors, keys, redis_client, settings
 from cluster.bundles.content import Content
 from cluster.bundles.manifest import PIECE_BYTES
+from cluster.coordinator import publish_model
 from cluster.job import Job
-from cluster.runs import Stores, training
-from cluster.runs.lease import Lease, Split
-from cluster.runs.status import Status
+from cluster.ledger.lease import Lease, Split
+from cluster.ledger.status import Status
 from cluster.settings import Settings
+from cluster.stores import Stores
 from tests.kit import wheels
 from tests.kit.jobs.cluster_testjobs import TAG_TRAIN
 from tests.kit.programs import MARK, Program, RedisServer, Worker, admin, cluster, start_cluster
@@ -281,7 +282,7 @@ def test_two_bundles_with_other_packages_are_done_by_the_same_slot(
 def test_another_bundle_under_the_number_of_one_that_redis_has_lost_is_told_apart(
     durable: RedisServer, source: Path, name: str, tmp_path: Path
 ) -> None:
-    stores = runs.connect(settings.load(broker_url=durable.url))
+    stores = Stores.connect(settings.load(broker_url=durable.url))
     old = push(stores, name, "red")
     with node("one", durable.url, tmp_path):
         serves(stores, "one", old)
@@ -290,7 +291,7 @@ def test_another_bundle_under_the_number_of_one_that_redis_has_lost_is_told_apar
         assert new.partition(".")[0] == old.partition(".")[0]
         assert tags(cluster(*command(durable.url, source, name))) == {"blue of one"}
         with pytest.raises(errors.UnknownBundle):
-            runs.connect(settings.load(broker_url=durable.url)).models.manifest(old)
+            Stores.connect(settings.load(broker_url=durable.url)).models.manifest(old)
 
 
 def test_what_a_run_has_trained_before_does_not_come_back(
@@ -320,7 +321,7 @@ def test_a_model_is_made_once_although_its_run_expires_meanwhile(
     status = trained_and_not_told(redis_url, stores, source, name, tmp_path)
     monkeypatch.setattr(stores.ledger, "enter_report", lambda run, report: None)  # there is nothing to enter it in
     config = settings.load(broker_url=redis_url)
-    assert training.publish(TAG_TRAIN, status, stores, config, "a test")["model"] == f"{name}:1"
+    assert publish_model.publish(TAG_TRAIN, status, stores, config, "a test")["model"] == f"{name}:1"
 
 
 def test_who_adds_to_a_model_while_another_one_does_adds_to_what_that_one_made(
@@ -336,9 +337,9 @@ def test_who_adds_to_a_model_while_another_one_does_adds_to_what_that_one_made(
             push(stores, name, "blue")
         return real(job, status, stores, config, before)
 
-    real = training._make
-    monkeypatch.setattr(training, "_make", make)
-    report = training.publish(TAG_TRAIN, adding, stores, settings.load(broker_url=redis_url), "a test")
+    real = publish_model._make
+    monkeypatch.setattr(publish_model, "_make", make)
+    report = publish_model.publish(TAG_TRAIN, adding, stores, settings.load(broker_url=redis_url), "a test")
     assert bases == [f"{name}:1", f"{name}:2"]
     assert report["based_on"] == f"{name}:2"
 
@@ -444,7 +445,7 @@ def durable(tmp_path: Path) -> Iterator[RedisServer]:
 def test_a_node_serves_its_bundles_again_after_redis_was_away(
     durable: RedisServer, source: Path, name: str, tmp_path: Path
 ) -> None:
-    stores = runs.connect(settings.load(broker_url=durable.url))
+    stores = Stores.connect(settings.load(broker_url=durable.url))
     ref = push(stores, name, "red")
     with node("one", durable.url, tmp_path):
         serves(stores, "one", ref)

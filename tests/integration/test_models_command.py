@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cluster import catalog, errors, redis_client, runs, settings
+from cluster import catalog, errors, redis_client, settings
 from cluster.bundles.content import Content
 from cluster.bundles.local import FolderBundles
 from cluster.cli import models
 from cluster.client.models import Models
 from cluster.names import ModelRef
-from cluster.runs import demand
+from cluster.nodes import demand
+from cluster.stores import Stores
 from tests.kit import onnx_models, wheels
 from tests.kit.bundle_laws import unused
 from tests.kit.programs import cluster, environment, start_cluster
@@ -166,7 +167,7 @@ def test_a_run_whose_bundle_is_removed_does_not_wait_for_it(redis_url: str, sour
     assert cluster("models", "push", name, tmp_path / "tags", "--job", "tagged", "--broker", redis_url).returncode == 0
     arguments = ("submit", "--job", "tagged", source, "--model", name, "--broker", redis_url)
     with start_cluster(*arguments) as waiting:
-        stores = runs.connect(settings.load(broker_url=redis_url))
+        stores = Stores.connect(settings.load(broker_url=redis_url))
         first = ModelRef(name, 1)
         in_use = wait_until("the run waits", lambda: set(demand.in_use(stores, first)) - {demand.BEING_SUBMITTED})
         removed = cluster("models", "remove", name, "--force", "--broker", redis_url)

@@ -16,8 +16,9 @@ import psutil
 import pytest
 
 from cluster import celery_app, keys, names, redis_client, settings
-from cluster.nodes import _own_name, identity
 from cluster.nodes.registry import FORGET_S, GONE_S, Facts, Node, Registry
+from cluster.worker import identity
+from cluster.worker.setup import _own_name
 from tests.kit.held import Held
 from tests.kit.programs import DATA, RedisServer, Worker, admin, cluster, start_cluster
 from tests.kit.waiting import line_with, wait_until

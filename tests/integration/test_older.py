@@ -18,7 +18,8 @@ from cluster.bundles.content import Content
 from cluster.bundles.redis import RedisBundles
 from cluster.bundles.state import State
 from cluster.client import existing
-from cluster.runs import Stores, prune
+from cluster.coordinator import prune
+from cluster.stores import Stores
 from tests.kit import older
 from tests.kit.programs import RedisServer, Worker, admin, cluster, emptied
 

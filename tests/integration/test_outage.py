@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 import redis
 
-from cluster import catalog, errors, keys, redis_client, runs, settings, wire
-from cluster.runs import delays
+from cluster import catalog, errors, keys, redis_client, settings, wire
+from cluster.messaging import delays
+from cluster.stores import Stores
 from tests.kit.programs import LOOPBACK, RedisServer, Worker, admin, cluster, start_cluster
 from tests.kit.waiting import line_with, wait_until
 
@@ -45,7 +46,7 @@ def source(tmp_path: Path) -> Path:
 def submit(server: RedisServer, source: Path) -> subprocess.Popen[str]:
     """A run with a chunk for each file, some of which are settled and most are not."""
     process = start_cluster("submit", "--job", "measure", "--seconds", "0.3", source, "--broker", server.url)
-    stores = runs.connect(settings.load(broker_url=server.url), patient=False)
+    stores = Stores.connect(settings.load(broker_url=server.url), patient=False)
 
     def begun() -> bool:
         assert process.poll() is None, process.communicate()
@@ -109,7 +110,7 @@ def test_a_redis_that_refuses_for_seconds_costs_no_slot(
             assert AWAY not in text
             assert "Traceback" not in text
             assert "Unrecoverable" not in text
-        nodes = runs.connect(settings.load(broker_url=server.url), patient=False).nodes
+        nodes = Stores.connect(settings.load(broker_url=server.url), patient=False).nodes
         wait_until("no slot is filled", lambda: [(node.state, node.busy) for node in nodes.nodes()] == [("online", 0)])
 
 

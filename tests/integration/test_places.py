@@ -14,7 +14,7 @@ from cluster.client import session
 from cluster.messaging import publish
 from cluster.nodes import places
 from cluster.nodes.places import Places
-from cluster.runs import Stores
+from cluster.stores import Stores
 from tests.kit.played_run import JOB
 from tests.kit.programs import RedisServer, Worker, cluster, emptied
 from tests.kit.waiting import wait_until

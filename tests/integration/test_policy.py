@@ -8,14 +8,15 @@ import orjson
 import pytest
 import redis
 
-from cluster import celery_app, errors, keys, runs, settings
+from cluster import celery_app, errors, keys, settings
 from cluster.client import session
 from cluster.job import Job
 from cluster.ledger.row import RunPolicy
 from cluster.messaging import publish
 from cluster.names import Partial
-from cluster.runs import Stores, map_chunk
+from cluster.stores import Stores
 from cluster.wire import MapMessage
+from cluster.worker import map_chunk
 from splitters import Chunk
 from tasks import Part
 from tests.kit.played_run import CONFIG, JOB, POLICY, Run, finding, on
@@ -52,7 +53,7 @@ def test_a_node_keeps_a_run_as_long_as_its_submitter_said(
     stores: Stores, other: settings.Settings, client: redis.Redis
 ) -> None:
     run = Run(stores, policy=POLICY._replace(retention_s=HOUR_S, inline_bytes=0))
-    node = runs.connect(other)
+    node = Stores.connect(other)
     message = MapMessage(run=run.run, chunks=[0])
     assert map_chunk.run(message, finding(JOB), node, other, on("n1")) == "settled now"
     node.ledger.touch(run.run)
@@ -69,7 +70,7 @@ def test_a_node_of_one_attempt_gives_nothing_up_early(stores: Stores, other: set
     run = Run(stores)
     message = MapMessage(run=run.run, chunks=[0])
     for attempt in range(POLICY.max_attempts - 1):
-        ended = map_chunk.run(message, finding(failing()), runs.connect(other), other, on("n1"))
+        ended = map_chunk.run(message, finding(failing()), Stores.connect(other), other, on("n1"))
         assert isinstance(ended, map_chunk.TryAgain)
         assert ended.delay_s == POLICY.delay_s(attempt + 1)
     assert run.do(0) == "settled now"
@@ -88,7 +89,7 @@ def test_a_reader_of_smaller_parts_reads_a_finished_run(stores: Stores, other: s
     run.fold(0, 0)
     run.end_split(2, 1)
     reader = Run.__new__(Run)
-    reader.run, reader.stores = run.run, runs.connect(other)
+    reader.run, reader.stores = run.run, Stores.connect(other)
     assert reader.result() == run.result() == {"item 0": "0", "item 1": "1"}
 
 
@@ -110,7 +111,7 @@ def test_whoever_publishes_gives_the_submitters_time_limits(
 ) -> None:
     run = Run(stores, policy=POLICY._replace(soft_time_limit_s=5, time_limit_s=7))
     app, label = celery_app.build(other), f"lengths@{run.run}"
-    policy = runs.connect(other).ledger.policy(run.run)
+    policy = Stores.connect(other).ledger.policy(run.run)
     publish.publish_again(app, label, run.run, unit, policy.limits)
     publish.publish_batch(app, label, run.run, 0, [range(1)], policy)
     sent: Any = [client.lpop(keys.queue(label)), client.lpop(keys.run(run.run, "outbox"))]

@@ -14,10 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cluster import keys, redis_client, runs, settings
-from cluster.nodes import gate
+from cluster import keys, redis_client, settings
 from cluster.nodes.registry import BEAT_S, Node
-from cluster.nodes.sensor import Sensor
+from cluster.stores import Stores
+from cluster.worker import admission
+from cluster.worker.host import Sensor
 from tests.kit.programs import RedisServer, Worker, cluster, start_cluster
 from tests.kit.waiting import wait_until
 
@@ -74,7 +75,7 @@ def half_held() -> str:
 
 
 def node(broker: str) -> Node:
-    [found] = runs.connect(settings.load(broker_url=broker)).nodes.nodes()
+    [found] = Stores.connect(settings.load(broker_url=broker)).nodes.nodes()
     return found
 
 
@@ -213,10 +214,10 @@ def test_the_largest_process_that_works_is_ended_with_what_it_started() -> None:
             assert [process.stdout.readline() for _ in range(lines)] == ["\n"] * lines
         [started] = psutil.Process(parent.pid).children()
         _, members = Sensor(psutil.Process()).read()
-        assert gate.end_largest(members, set()) is None
-        assert gate.end_largest(members, {small.pid, parent.pid}) == parent.pid
+        assert admission.end_largest(members, set()) is None
+        assert admission.end_largest(members, {small.pid, parent.pid}) == parent.pid
         parent.wait(10)
         wait_until("what it started ends", lambda: not started.is_running())
         assert (idle.poll(), small.poll()) == (None, None)
-        assert gate.handed_back(parent.pid)
-        assert not gate.handed_back(small.pid)
+        assert admission.handed_back(parent.pid)
+        assert not admission.handed_back(small.pid)

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 import redis
 
-from cluster import celery_app, errors, keys, runs, settings
+from cluster import celery_app, errors, keys, settings
+from cluster.coordinator import prune
+from cluster.coordinator.cancel import cancel
+from cluster.ledger import records
+from cluster.ledger.lease import Lease, Split
 from cluster.messaging import publish
-from cluster.runs import Stores, prune, records
-from cluster.runs.cancel import cancel
-from cluster.runs.lease import Lease, Split
+from cluster.stores import Stores
 from cluster.wire import ChunkEntry
 from tests.kit.programs import RedisServer, Worker, admin, cluster
 from tests.kit.soak import soak
@@ -38,7 +40,7 @@ def client(broker: str) -> redis.Redis:
 def all_stores(request: pytest.FixtureRequest, broker: str, tmp_path: Path) -> Stores:
     """Both kinds of blob store."""
     url = f"file://{tmp_path}/blobs" if request.param == "files" else None
-    return runs.connect(settings.load(broker_url=broker, blob_url=url))
+    return Stores.connect(settings.load(broker_url=broker, blob_url=url))
 
 
 def opened(stores: Stores) -> str:
@@ -85,7 +87,7 @@ def test_a_run_that_is_running_when_it_comes_to_it_stays(stores: Stores) -> None
 
 
 def test_prune_takes_what_an_expired_run_left_in_files(broker: str, client: redis.Redis, tmp_path: Path) -> None:
-    stores = runs.connect(settings.load(broker_url=broker, blob_url=f"file://{tmp_path}/blobs"))
+    stores = Stores.connect(settings.load(broker_url=broker, blob_url=f"file://{tmp_path}/blobs"))
     run, other = opened(stores), tmp_path / "blobs" / "runs" / "of-another-cluster"
     other.mkdir()
     client.delete(keys.run(run))  # as when it expires
@@ -103,7 +105,7 @@ def test_only_runs_that_have_been_over_for_long_are_old(stores: Stores, broker: 
 
 
 def test_messages_of_a_run_that_no_node_took_go_with_it(broker: str, client: redis.Redis) -> None:
-    stores = runs.connect(settings.load(broker_url=broker))
+    stores = Stores.connect(settings.load(broker_url=broker))
     app = celery_app.build(settings.load(broker_url=broker))
     over, running = opened(stores), opened(stores)
     for run in (over, running):
@@ -120,7 +122,7 @@ def test_messages_of_a_run_that_no_node_took_go_with_it(broker: str, client: red
 
 
 def test_the_command_removes_what_it_says_and_only_when_told_to(broker: str, tmp_path: Path) -> None:
-    stores = runs.connect(settings.load(broker_url=broker))
+    stores = Stores.connect(settings.load(broker_url=broker))
     over, running = opened(stores), opened(stores)
     stores.ledger.stop(over, "cancelled", "test")
     asked = cluster("runs", "--prune", "--broker", broker)
@@ -157,7 +159,7 @@ def test_files_of_real_runs_stay_until_they_are_pruned(broker: str, tmp_path: Pa
 
 
 def test_no_key_of_an_abandoned_run_lives_for_ever(broker: str, client: redis.Redis) -> None:
-    stores = runs.connect(settings.load(broker_url=broker))
+    stores = Stores.connect(settings.load(broker_url=broker))
     run = opened(stores)
     worker = records.Worker("n1", "start")
     stores.ledger.claim(run, [0], worker)

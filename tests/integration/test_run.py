@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from cluster import catalog, celery_app, errors, keys, runs, settings
+from cluster import catalog, celery_app, errors, keys, settings
 from cluster.ledger.row import RunPolicy
 from cluster.messaging import publish
 from cluster.names import Partial
-from cluster.runs import Stores
+from cluster.stores import Stores
 from cluster.wire import MAP
 from tests.kit import inputs
 from tests.kit.held import Held
@@ -255,7 +255,7 @@ def test_a_part_that_cannot_travel_fails_its_chunk_alone(broker: str, tmp_path: 
 
 def test_messages_replayed_by_hand_change_nothing(broker: str, tmp_path: Path) -> None:
     config = settings.load(broker_url=broker)
-    app, stores = celery_app.build(config), runs.connect(config)
+    app, stores = celery_app.build(config), Stores.connect(config)
     with Held(tmp_path, 8) as held:
         arguments = ("submit", "--job", "measure", *held.options, held.source, "--broker", broker)
         with start_cluster(*arguments) as submit:

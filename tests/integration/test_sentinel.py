@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import redis
 
-from cluster import catalog, runs, settings
+from cluster import catalog, settings
 from cluster.embedded import redis_server
+from cluster.stores import Stores
 from tests.kit.programs import LOOPBACK, ROOT, Worker, cluster, find_program, start_cluster
 from tests.kit.waiting import wait_until
 
@@ -95,7 +96,7 @@ def test_a_run_outlasts_its_redis(end: signal.Signals, watched: Watched, tmp_pat
     for at in range(60):
         (source / f"{at:03}.txt").write_text(f"some words {at}")
     config = settings.load(broker_url=watched.url, sentinel_password=PASSWORD)
-    stores = runs.connect(config, patient=False)
+    stores = Stores.connect(config, patient=False)
     started = [Worker(name, watched.url, tmp_path, "-c", "2", **SETTINGS) for name in ("one", "two")]
     with started[0] as one, started[1] as two:
         arguments = ("submit", "--job", "measure", "--seconds", "0.3", source, "--broker", watched.url)

@@ -16,12 +16,13 @@ import pytest
 from aggregators import by_name
 from cluster import blobs, catalog, celery_app, keys, settings
 from cluster.job import Job, Option
+from cluster.ledger import parts
+from cluster.ledger.lease import Lease, Split
+from cluster.ledger.records import Trigger
 from cluster.ledger.row import RunPolicy
 from cluster.messaging import publish
 from cluster.names import Partial
-from cluster.runs import Stores, parts
-from cluster.runs.lease import Lease, Split
-from cluster.runs.records import Trigger
+from cluster.stores import Stores
 from cluster.wire import AGGREGATE, MAP, ChunkEntry, FoldMessage, MapMessage
 from cluster.worker.tasks import Again, Delivery, Node, aggregate, map_chunks
 from tests.kit.played_run import CONFIG, JOB, POLICY, Run, finding, lacking, on

@@ -12,9 +12,9 @@ import redis
 from celery import Celery
 
 from cluster import celery_app, keys, names, redis_client, settings
+from cluster.coordinator.failure_detector import CALM_S, LOOK_S, STEADY_S, Watch
 from cluster.nodes.registry import SILENT_S
-from cluster.runs import Stores
-from cluster.runs.watch import CALM_S, LOOK_S, STEADY_S, Watch
+from cluster.stores import Stores
 from tests.kit.waiting import wait_until
 
 

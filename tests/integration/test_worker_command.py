@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster import errors, runs, settings
+from cluster import errors, settings
 from cluster.embedded import redis_server
+from cluster.stores import Stores
 from tests.kit.programs import LOOPBACK, cluster, environment, start_cluster
 from tests.kit.waiting import line_with, wait_until
 
@@ -59,7 +60,7 @@ def test_a_worker_without_a_redis_that_lets_it_in_ends_with_code_4(broker: str) 
 
 
 def test_cluster_worker_does_as_celery_does_in_its_own_words(broker: str, tmp_path: Path) -> None:
-    nodes = runs.connect(settings.load(broker_url=broker)).nodes
+    nodes = Stores.connect(settings.load(broker_url=broker)).nodes
     others = {"CELERY_BROKER_URL": ELSEWHERE, "CELERY_RESULT_BACKEND": "nowhere://", "BROKER_URL": "amqp://nowhere"}
     (tmp_path / "a.txt").write_text("some words")
     arguments = ("worker", "-n", "office@test", "-c", "2", "--broker", broker, "--log-format", "json")

@@ -18,9 +18,10 @@ from typing import Any
 import psutil
 import redis
 
-from cluster import catalog, celery_app, keys, redis_client, runs, settings
+from cluster import catalog, celery_app, keys, redis_client, settings
+from cluster.coordinator.failure_detector import Watch
 from cluster.keys import queue
-from cluster.runs.watch import Watch
+from cluster.stores import Stores
 from tests.kit import cable, inputs
 from tests.kit.cable import Cable
 from tests.kit.programs import LOOPBACK, RedisServer, Worker, admin, start_cluster
@@ -84,7 +85,7 @@ class Scene:
         self.masters: list[subprocess.Popen[str]] = []
         self.client = redis_client.connect(self.server.url)
         self.config = settings.load(broker_url=self.server.url)
-        self.stores = runs.connect(self.config)
+        self.stores = Stores.connect(self.config)
         self._settings = submitter
         stack.callback(self.client.close)
 

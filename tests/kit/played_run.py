@@ -8,11 +8,13 @@ from typing import Any
 from aggregators import by_name
 from cluster import errors, keys, settings
 from cluster.job import Job, Option
+from cluster.ledger import parts
+from cluster.ledger.lease import Lease, Split
+from cluster.ledger.records import Claim, Claims, Trigger, Worker
 from cluster.ledger.row import RunPolicy
-from cluster.runs import Stores, fold, map_chunk, parts
-from cluster.runs.lease import Lease, Split
-from cluster.runs.records import Claim, Claims, Trigger, Worker
+from cluster.stores import Stores
 from cluster.wire import ChunkEntry, FoldMessage, MapMessage
+from cluster.worker import aggregate_parts, map_chunk
 from splitters import Chunk
 from tasks import Part
 
@@ -98,9 +100,9 @@ class Run:
     def claims(self, chunks: list[int], node: str) -> Claims:
         return self.stores.ledger.claim(self.run, chunks, on(node))
 
-    def fold(self, level: int, number: int) -> FoldMessage | fold.Refused | str:
+    def fold(self, level: int, number: int) -> FoldMessage | aggregate_parts.Refused | str:
         message = FoldMessage(run=self.run, level=level, number=number)
-        return fold.run(message, finding(JOB), self.stores, CONFIG, on("n1"))
+        return aggregate_parts.run(message, finding(JOB), self.stores, CONFIG, on("n1"))
 
     def end_split(self, chunks: int, windows: int) -> str:
         self.lease.end_split(Split(chunks=chunks, windows=windows, items=chunks), {}, 0)

@@ -18,9 +18,9 @@ import psutil
 import pytest
 import redis
 
-from cluster import errors, redis_client, runs, settings
+from cluster import errors, redis_client, settings
 from cluster.embedded import HEEDLESS, redis_server
-from cluster.runs import Stores
+from cluster.stores import Stores
 from tests.kit.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,7 +152,7 @@ def admin(url: str) -> redis.Redis:
 def emptied(url: str) -> Stores:
     """The stores of a ``RedisServer``, in which nothing is any more."""
     admin(url).flushall()
-    return runs.connect(settings.load(broker_url=url))
+    return Stores.connect(settings.load(broker_url=url))
 
 
 class Worker:

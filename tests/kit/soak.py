@@ -14,8 +14,9 @@ import redis
 from cluster import catalog, keys, settings
 from cluster.client import session
 from cluster.client.session import Session
-from cluster.runs import Stores, prune
-from cluster.runs.cancel import cancel
+from cluster.coordinator import prune
+from cluster.coordinator.cancel import cancel
+from cluster.stores import Stores
 from tests.kit.programs import RedisServer, Worker, admin
 from tests.kit.waiting import wait_until
 

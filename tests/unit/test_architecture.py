@@ -68,7 +68,7 @@ def test_one_file_uses_the_chords_and_groups_of_celery() -> None:
             spoken = {alias.name for alias in taken} | ({node.attr} if isinstance(node, ast.Attribute) else set())
             if spoken & {"chord", "canvas"} or {alias.name for alias in taken} & {"group"}:
                 users.add(path.relative_to(ROOT).as_posix())
-    assert users == {"cluster/messaging/publish.py", "cluster/messages.py"}
+    assert users == {"cluster/messaging/publish.py", "cluster/messaging/messages.py"}
 
 
 def test_heavy_libraries_are_loaded_only_when_used() -> None:
@@ -81,13 +81,16 @@ def test_a_submitter_loads_nothing_of_what_a_node_does() -> None:
     code = (
         "import sys; from cluster import celery_app, settings;"
         "app = celery_app.build(settings.load(broker_url='redis://127.0.0.1:1'));"
-        "from cluster.runs import coordinate, supervise, watch;"
+        "from cluster.coordinator import failure_detector, split, supervise;"
         "print(*sys.modules, *app.tasks)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     loaded = set(done.stdout.split())
     assert "cluster.messaging.publish" in loaded
-    assert not {"cluster.worker.tasks", "cluster.runs.map_chunk", "cluster.runs.fold", MAP, AGGREGATE} & loaded
+    assert (
+        not {"cluster.worker.tasks", "cluster.worker.map_chunk", "cluster.worker.aggregate_parts", MAP, AGGREGATE}
+        & loaded
+    )
 
 
 def test_commands_that_only_look_and_stop_start_without_celery() -> None:
@@ -101,7 +104,7 @@ NAMING = {"names.py", "keys.py"}
 """The two files where structured strings and keys are built and read."""
 SEPARATORS = {"@", ":", ";", ".", " ", "~", "-"}
 FOREIGN = {
-    "broker.py": {"partition '.'"},  # kombu's channels
+    "transport.py": {"partition '.'"},  # kombu's channels
     "content.py": {"startswith '.'"},  # hidden files
     "paths.py": {"startswith '.'"},
     "requirements.py": {"partition '.'"},  # modules

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cluster import settings
-from cluster.runs import backlog
-from cluster.runs.backlog import Backlog
+from cluster.coordinator import backlog
+from cluster.coordinator.backlog import Backlog
 from cluster.settings import MiB, Settings
 
 MB = 10**6
@@ -60,7 +60,7 @@ def test_a_limit_that_was_set_holds_whatever_the_nodes_need() -> None:
 
 def test_chunks_wait_that_nobody_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("cluster.runs.backlog.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("cluster.coordinator.backlog.time.monotonic", lambda: now[0])
     claims = Claims(3)
     there = made(settings.load(), [], claims)
     assert [there.waiting(unsettled) for unsettled in (10, 9, 2)] == [7, 6, 0]

@@ -14,12 +14,12 @@ from redis.exceptions import ConnectionError as Refused
 from redis.exceptions import TimeoutError as NoAnswer
 
 from cluster import catalog, celery_app, keys, redis_client, settings
-from cluster.nodes import beat
-from cluster.nodes.beat import Beat
-from cluster.nodes.keeper import Found
-from cluster.nodes.polite import Allowance
+from cluster.messaging import delays
 from cluster.nodes.registry import Facts
-from cluster.runs import delays
+from cluster.worker import heartbeat
+from cluster.worker.heartbeat import Beat
+from cluster.worker.politeness import Allowance
+from cluster.worker.provisioner import Found
 
 LABEL = "picky@saw"
 
@@ -46,8 +46,8 @@ class Told:
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     told = Told()
-    monkeypatch.setattr(beat, "Registry", lambda client: told)
-    monkeypatch.setattr(beat, "is_full", lambda client: False)
+    monkeypatch.setattr(heartbeat, "Registry", lambda client: told)
+    monkeypatch.setattr(heartbeat, "is_full", lambda client: False)
     monkeypatch.setattr(delays, "release", told.release)
     return told
 

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from cluster import settings
-from cluster.nodes import capacity
+from cluster.worker import capacity
 
 GIB = 2**30
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from kombu.asynchronous.timer import Timer
 
-from cluster.nodes.consumer import forget_cancelled
+from cluster.worker.consumer import forget_cancelled
 
 
 def test_a_cancelled_timer_goes_and_others_come_in_order() -> None:

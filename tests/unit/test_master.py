@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from cluster import catalog, settings
 from cluster.cli import master
+from cluster.coordinator import master as runs_master
 from cluster.ledger.row import RunRow
-from cluster.runs import master as runs_master
 
 
 @pytest.mark.parametrize("flags", [["--shutdown-nodes"], []])
@@ -25,7 +25,7 @@ def test_a_master_that_is_stopped_before_it_is_at_work_asks_the_nodes_all_the_sa
         def __init__(self, *_: Any) -> None:
             raise SystemExit(143)
 
-    monkeypatch.setattr("cluster.runs.master.Master", Stopped)
+    monkeypatch.setattr("cluster.coordinator.master.Master", Stopped)
     monkeypatch.setattr("cluster.redis_client.check", lambda url: None)
     monkeypatch.setattr(master, "shut_down", asked.append)
     done = CliRunner().invoke(master.command, [*flags, "--broker", "redis://127.0.0.1:1"])

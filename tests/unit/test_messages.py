@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from cluster import keys, messages
+from cluster import keys
+from cluster.messaging import messages
 
 QUEUE = keys.queue("wordcount.1")
 FOLD = {"run": "wordcount-1", "level": 0, "number": 0}

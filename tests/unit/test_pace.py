@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cluster.runs import pace
-from cluster.runs.pace import Pace
+from cluster.coordinator import pace
+from cluster.coordinator.pace import Pace
 
 
 def paced(*mean_s: float | None, slots: int = 2, fed: bool = True) -> Pace:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from cluster.nodes import gate, polite, sensor
-from cluster.nodes.polite import Policy, Reading
 from cluster.nodes.registry import Facts
-from cluster.nodes.sensor import _Cpu
 from cluster.settings import Settings
+from cluster.worker import admission, host, politeness
+from cluster.worker.host import _Cpu
+from cluster.worker.politeness import Policy, Reading
 
 MIB = 2**20
 GIB = 2**30
@@ -25,7 +25,7 @@ def reading(**seen: Any) -> Reading:
 
 
 def allowed(slots: int = 4, config: Settings | None = None, **seen: Any) -> tuple[int, str]:
-    found = polite.allowed(reading(**seen), slots, config or Settings())
+    found = politeness.allowed(reading(**seen), slots, config or Settings())
     return found.slots, found.held_back
 
 
@@ -74,8 +74,8 @@ def test_chunks_larger_than_planned_leave_fewer_slots() -> None:
 
 def test_the_floor_is_the_reserve_but_an_eighth_of_a_small_machine() -> None:
     config = Settings(reserve_memory_bytes=512 * MIB)
-    assert polite.floor_bytes(reading(), config) == 512 * MIB
-    assert polite.floor_bytes(reading(memory_total_bytes=512 * MIB), config) == 64 * MIB
+    assert politeness.floor_bytes(reading(), config) == 512 * MIB
+    assert politeness.floor_bytes(reading(memory_total_bytes=512 * MIB), config) == 64 * MIB
     assert allowed(1, config, memory_total_bytes=512 * MIB, memory_available_bytes=100 * MIB) == (1, "")
 
 
@@ -86,11 +86,11 @@ def test_without_a_floor_memory_is_no_reason() -> None:
 def test_memory_runs_out_below_a_quarter_of_the_floor_and_nothing_is_taken_then() -> None:
     config = Settings(memory_floor_bytes=GIB)
     short = {"memory_available_bytes": 255 * MIB, "node_bytes": 4 * GIB, "largest_bytes": 4 * GIB}
-    assert polite.runs_out(reading(**short), config)
+    assert politeness.runs_out(reading(**short), config)
     assert allowed(4, config, **short) == (0, "memory low")
-    assert not polite.runs_out(reading(memory_available_bytes=256 * MIB), config)
+    assert not politeness.runs_out(reading(memory_available_bytes=256 * MIB), config)
     config = Settings(memory_floor_bytes=0, memory_minimum_bytes=GIB)
-    assert polite.runs_out(reading(memory_available_bytes=GIB - 1), config)
+    assert politeness.runs_out(reading(memory_available_bytes=GIB - 1), config)
 
 
 def test_slots_are_given_back_at_once_and_taken_again_after_the_calm() -> None:
@@ -111,10 +111,10 @@ def test_the_cpu_of_others_is_what_is_neither_ours_nor_of_low_priority() -> None
     before = _Cpu(moment_s=100, busy_s=1000, nice_s=500, ours_s=50, ours_user_s=40)
     # Of 20 s in all: ours 8 (7 of them user, and so of low priority), low priority of others 2; 10 are left.
     after = _Cpu(moment_s=110, busy_s=1020, nice_s=509, ours_s=58, ours_user_s=47)
-    assert sensor.others_cores(before, after) == pytest.approx(1.0)
+    assert host.others_cores(before, after) == pytest.approx(1.0)
     # The same where the system tells no low priority apart.
-    assert sensor.others_cores(before, after._replace(nice_s=500)) == pytest.approx(1.2)
-    assert sensor.others_cores(before, before) == 0
+    assert host.others_cores(before, after._replace(nice_s=500)) == pytest.approx(1.2)
+    assert host.others_cores(before, before) == 0
 
 
 def supplies(folder: Path, monkeypatch: pytest.MonkeyPatch, **found: dict[str, str]) -> None:
@@ -122,7 +122,7 @@ def supplies(folder: Path, monkeypatch: pytest.MonkeyPatch, **found: dict[str, s
         (folder / name).mkdir()
         for file, text in files.items():
             (folder / name / file).write_text(f"{text}\n")
-    monkeypatch.setattr(sensor, "POWER_SUPPLIES", folder)
+    monkeypatch.setattr(host, "POWER_SUPPLIES", folder)
     monkeypatch.setattr("sys.platform", "linux")
 
 
@@ -131,19 +131,19 @@ BATTERY = {"type": "Battery", "status": "Discharging"}
 
 def test_a_laptop_that_is_not_plugged_in_is_on_battery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     supplies(tmp_path, monkeypatch, AC={"type": "Mains", "online": "0"}, BAT0=BATTERY)
-    assert sensor.on_battery()
+    assert host.on_battery()
     (tmp_path / "AC" / "online").write_text("1\n")
-    assert not sensor.on_battery()
+    assert not host.on_battery()
 
 
 def test_the_battery_of_a_mouse_is_not_the_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     supplies(tmp_path, monkeypatch, hidpp_battery_0={**BATTERY, "scope": "Device"})
-    assert not sensor.on_battery()
+    assert not host.on_battery()
 
 
 def test_a_machine_without_a_battery_is_not_on_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     supplies(tmp_path, monkeypatch)
-    assert not sensor.on_battery()
+    assert not host.on_battery()
 
 
 def test_rows_of_older_nodes_still_parse() -> None:
@@ -155,23 +155,23 @@ def test_rows_of_older_nodes_still_parse() -> None:
 
 
 @pytest.fixture
-def closed() -> tuple[gate.Gate, Any]:
+def closed() -> tuple[admission.Gate, Any]:
     """A gate that lets nothing in, and a channel that would."""
-    found = gate.Gate.__new__(gate.Gate)
-    found.allowance, found._closed = polite.Allowance(0), False
+    found = admission.Gate.__new__(admission.Gate)
+    found.allowance, found._closed = politeness.Allowance(0), False
     channel = SimpleNamespace(_in_poll=None, qos=SimpleNamespace(can_consume=lambda: True))
     found._stand_before(channel)
     return found, channel
 
 
-def test_a_gate_lets_in_what_is_allowed(closed: tuple[gate.Gate, Any]) -> None:
+def test_a_gate_lets_in_what_is_allowed(closed: tuple[admission.Gate, Any]) -> None:
     found, channel = closed
     assert not channel.qos.can_consume()
-    found.allowance = polite.Allowance(1)
+    found.allowance = politeness.Allowance(1)
     assert channel.qos.can_consume()
 
 
-def test_an_answer_that_is_on_its_way_is_read_though_the_gate_is_closed(closed: tuple[gate.Gate, Any]) -> None:
+def test_an_answer_that_is_on_its_way_is_read_though_the_gate_is_closed(closed: tuple[admission.Gate, Any]) -> None:
     _, channel = closed
     channel._in_poll = object()
     assert channel.qos.can_consume()

@@ -10,8 +10,8 @@ import pytest
 from cluster.cli import texts
 from cluster.cli.progress import Crew, Progress
 from cluster.ledger.row import RunRow
+from cluster.ledger.status import Status, from_ledger
 from cluster.nodes.registry import Node, State
-from cluster.runs.status import Status, from_ledger
 
 
 def row(fields: dict[str, str]) -> RunRow:

@@ -15,8 +15,8 @@ import pytest
 from cluster import keys, scripts
 from cluster.ledger import row
 from cluster.ledger.row import RunPolicy, RunRow
+from cluster.ledger.runs import Ledger
 from cluster.nodes.places import Places
-from cluster.runs.ledger import Ledger
 from cluster.settings import Settings, reader
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ CALL = re.compile(r"redis\.p?call\('(HSET|HSETNX|HINCRBY|HDEL)', (?:K\.run|run),
 def written() -> dict[str, set[str]]:
     """Field -> the scripts, functions of the prelude and methods that write it."""
     found: dict[str, set[str]] = defaultdict(set)
-    for name, script in scripts.every("cluster.runs").items():
+    for name, script in scripts.every("cluster.ledger").items():
         prelude, _, body = script.text.partition("local K =")
         for function in prelude.split("local function ")[1:]:
             for field in assigned(function):
@@ -89,7 +89,7 @@ def test_the_table_names_those_that_write_a_field() -> None:
 
 
 def test_scripts_give_the_policy_in_its_order() -> None:
-    listed = re.search(r"local POLICY = \{(.*?)\}", scripts.read("cluster.runs", "claim").text, re.DOTALL)
+    listed = re.search(r"local POLICY = \{(.*?)\}", scripts.read("cluster.ledger", "claim").text, re.DOTALL)
     assert listed
     assert tuple(re.findall(r"'(\w+)'", listed[1])) == RunPolicy._fields
 
@@ -118,7 +118,7 @@ def test_what_machines_must_share_is_compared() -> None:
 
 
 def test_a_touched_run_keeps_all_its_keys() -> None:
-    assert scripts.read("cluster.runs", "touch").keys == ("run", *(key for key in keys.OF_RUN if key != "publishing"))
+    assert scripts.read("cluster.ledger", "touch").keys == ("run", *(key for key in keys.OF_RUN if key != "publishing"))
 
 
 def test_a_row_is_read_back_as_it_was_written() -> None:

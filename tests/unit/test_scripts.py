@@ -10,7 +10,7 @@ import pytest
 from cluster import scripts
 from cluster.scripts import Scripts
 
-ROOMS = ("cluster.runs", "cluster.nodes", "cluster.bundles")
+ROOMS = ("cluster.ledger", "cluster.nodes", "cluster.bundles")
 EACH = [(room, name) for room in ROOMS for name in scripts.every(room)]
 KEYS = {"run": "r", "events": "e", "outbox": "o", "queued": "q"}
 STOP = {"state": "cancelled", "error": "why", "fence": ""}
@@ -47,11 +47,11 @@ def client() -> Recorder:
 
 
 def runs(client: Any) -> Scripts:
-    return Scripts(client, "cluster.runs")
+    return Scripts(client, "cluster.ledger")
 
 
 def test_a_call_gives_its_values_in_the_order_of_the_head(client: Recorder) -> None:
-    takes = scripts.read("cluster.runs", "stop")
+    takes = scripts.read("cluster.ledger", "stop")
     runs(client)("stop", dict(reversed(KEYS.items())), **dict(reversed(STOP.items())))
     [(_, keys, values)] = client.sent
     assert keys == [KEYS[name] for name in takes.keys]
@@ -65,7 +65,7 @@ def test_the_list_comes_after_all_other_arguments(client: Recorder) -> None:
         "event": "published-again",
         "units": ["3", "fold 0:1"],
     }
-    takes = scripts.read("cluster.runs", "publish_again")
+    takes = scripts.read("cluster.ledger", "publish_again")
     runs(client)("publish_again", dict.fromkeys(takes.keys, "k"), **given)
     assert client.sent[0][2][-2:] == ["3", "fold 0:1"]
     assert f"local FIRST = {len(takes.arguments) + 1}\n" in client.sent[0][0]
@@ -90,7 +90,7 @@ def test_a_misspelt_name_is_a_type_error_that_says_it(
 
 def test_a_room_is_sent_whole_in_one_round_trip(client: Recorder) -> None:
     digests = runs(client).load()
-    assert client.sent == [script.text for script in scripts.every("cluster.runs").values()] + ["execute"]
+    assert client.sent == [script.text for script in scripts.every("cluster.ledger").values()] + ["execute"]
     assert list(digests) == sorted(digests)
     assert digests == runs(client).load()
 

@@ -12,7 +12,7 @@ from celery.bin.graph import graph
 from click.testing import CliRunner
 
 from cluster import celery_app, settings
-from cluster.nodes import control
+from cluster.worker import control
 
 SENTINELS = "sentinel://:s3cret@127.0.0.1:1;sentinel://:s3cret@127.0.0.1:2/0"
 

@@ -9,8 +9,8 @@ import pytest
 
 from cluster.cli import texts
 from cluster.ledger.row import RunRow
+from cluster.ledger.status import from_ledger
 from cluster.nodes.registry import Node
-from cluster.runs.status import from_ledger
 
 
 @pytest.mark.parametrize(("finished", "seconds"), [({}, 7.5), ({"finished_at": "1004"}, 4.0)])

@@ -21,7 +21,7 @@ from cluster.cli.progress import PlainView, Progress
 from cluster.client import machine, nodes, session, submission
 from cluster.job import Format
 from cluster.ledger.row import RunRow
-from cluster.runs.status import from_ledger
+from cluster.ledger.status import from_ledger
 
 
 def no_numpy(*, model: str | None = None) -> str:

@@ -7,9 +7,9 @@ import time
 import pytest
 
 from cluster import wire
-from cluster.runs import supervise
-from cluster.runs.records import Progress, Running, Worker
-from cluster.runs.supervise import Search, is_slow
+from cluster.coordinator import supervise
+from cluster.coordinator.supervise import Search, is_slow
+from cluster.ledger.records import Progress, Running, Worker
 
 
 def doing(seconds: float) -> Running:

@@ -14,10 +14,10 @@ from typing import Any, Literal, NamedTuple, Self
 import orjson
 
 from cluster import errors, keys, names
+from cluster.ledger.records import Trigger
 from cluster.ledger.row import RunRow
+from cluster.ledger.runs import Ledger
 from cluster.names import Unit
-from cluster.runs.ledger import Ledger
-from cluster.runs.records import Trigger
 from cluster.wire import ChunkEntry
 
 LEASE_S = 6.0

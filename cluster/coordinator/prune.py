@@ -7,8 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from cluster import errors, keys
-from cluster.runs import Stores, demand, queues
-from cluster.runs.status import Status
+from cluster.ledger.status import Status
+from cluster.messaging import queues
+from cluster.nodes import demand
+from cluster.stores import Stores
 
 log = logging.getLogger(__name__)
 

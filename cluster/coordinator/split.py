@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, TypeVar
 import kombu.exceptions
 
 from cluster import blobs, errors, keys, redis_client
+from cluster.coordinator.backlog import Backlog
+from cluster.coordinator.pace import Pace
+from cluster.coordinator.supervise import Supervisor
 from cluster.job import Job, Source, paths, sift
+from cluster.ledger.lease import Busy, Lease, OutOfStep, Split
 from cluster.messaging import publish
-from cluster.runs import Stores
-from cluster.runs.backlog import Backlog
-from cluster.runs.lease import Busy, Lease, OutOfStep, Split
-from cluster.runs.pace import Pace
-from cluster.runs.supervise import Supervisor
 from cluster.settings import Settings
+from cluster.stores import Stores
 from cluster.wire import ChunkEntry
 from splitters import Chunk, PassedOver
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import redis
     from celery import Celery
 
-    from cluster.runs.records import Progress
+    from cluster.ledger.records import Progress
 
 Answer = TypeVar("Answer")
 POLL_S = 0.05

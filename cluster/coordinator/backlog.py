@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from cluster.nodes.registry import Node
-    from cluster.runs import Stores
     from cluster.settings import Settings
+    from cluster.stores import Stores
 
 LOOK_S = 0.05
 SLOTS_LOOK_S = 1.0

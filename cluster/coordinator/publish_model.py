@@ -8,10 +8,11 @@ from typing import Any
 
 from cluster import errors, logs
 from cluster.job import Job
+from cluster.ledger import parts
+from cluster.ledger.status import Status
 from cluster.names import ModelRef
-from cluster.runs import Stores, parts
-from cluster.runs.status import Status
 from cluster.settings import Settings
+from cluster.stores import Stores
 
 WAIT_S = 0.5
 log = logging.getLogger(__name__)

@@ -14,9 +14,8 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from cluster import blobs, errors, keys, wire
 from cluster.blobs import Ref
 from cluster.job import Job
-from cluster.ledger.row import RunPolicy
-from cluster.runs import Stores, parts
-from cluster.runs.records import (
+from cluster.ledger import parts
+from cluster.ledger.records import (
     MOST_KILLS,
     Attempts,
     Claim,
@@ -28,7 +27,9 @@ from cluster.runs.records import (
     Worker,
     as_reason,
 )
+from cluster.ledger.row import RunPolicy
 from cluster.settings import Settings
+from cluster.stores import Stores
 from cluster.wire import ChunkEntry, MapMessage
 from splitters import Item
 

@@ -16,9 +16,9 @@ from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from kombu.utils.json import dumps
 
-from cluster import keys, messages, redis_client
-from cluster.messages import About
-from cluster.runs import delays
+from cluster import keys, redis_client
+from cluster.messaging import delays, messages
+from cluster.messaging.messages import About
 from cluster.wire import AGGREGATE
 
 OVERDUE_S = 10.0

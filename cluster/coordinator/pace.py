@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cluster.runs.backlog import Backlog
-    from cluster.runs.ledger import Ledger
+    from cluster.coordinator.backlog import Backlog
+    from cluster.ledger.runs import Ledger
 
 SPAN_S = 0.5
 """As many chunks travel together as take so long; those that take longer, alone."""

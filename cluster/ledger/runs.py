@@ -15,10 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from cluster import errors, keys, names, older
-from cluster.ledger.row import RunPolicy, RunRow
-from cluster.names import Capability, ClaimRow, Partial, Unit
-from cluster.runs import FAN_IN
-from cluster.runs.records import (
+from cluster.ledger.records import (
     MOST_KILLS,
     MOST_LOSSES,
     Attempts,
@@ -34,8 +31,11 @@ from cluster.runs.records import (
     Unusable,
     Worker,
 )
-from cluster.runs.status import Event, Status, from_ledger
+from cluster.ledger.row import RunPolicy, RunRow
+from cluster.ledger.status import Event, Status, from_ledger
+from cluster.names import Capability, ClaimRow, Partial, Unit
 from cluster.scripts import Scripts
+from cluster.stores import FAN_IN
 
 if TYPE_CHECKING:
     import redis
@@ -57,7 +57,7 @@ class Ledger:
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
-        self._scripts = Scripts(client, "cluster.runs")
+        self._scripts = Scripts(client, "cluster.ledger")
 
     def step(self, name: str, run: str, others: Mapping[str, str] | None = None, **arguments: Any) -> Any:
         """The answer of a script that is about one run.

@@ -12,13 +12,15 @@ import kombu.exceptions
 import redis
 
 from cluster import errors, keys, names
+from cluster.coordinator import backlog, failure_detector
 from cluster.job import Job
-from cluster.messaging import publish
+from cluster.ledger.lease import LEASE_S, Busy, Lease, Role
+from cluster.ledger.records import Progress, Running
+from cluster.messaging import delays, publish, queues
 from cluster.names import Partial, TaskId, Unit
+from cluster.nodes import demand
 from cluster.nodes.registry import Node
-from cluster.runs import Stores, backlog, delays, demand, queues, watch
-from cluster.runs.lease import LEASE_S, Busy, Lease, Role
-from cluster.runs.records import Progress, Running
+from cluster.stores import Stores
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -225,7 +227,7 @@ class Supervisor:
                 if unsettled.isdisjoint(chunks)
             }
             queue = keys.queue(self.label)
-            ids = watch.messages(self._stores, self._run, queue)
+            ids = failure_detector.messages(self._stores, self._run, queue)
             abouts = filter(None, map(TaskId.parse, ids))
             there = {unit for run, units in abouts if run == self._run for unit in units}
             lost = self._search.missing(wanted - there)

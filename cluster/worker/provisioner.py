@@ -10,14 +10,15 @@ from typing import NamedTuple
 
 import redis
 
-from cluster import catalog, keys, names, nodes
+from cluster import catalog, keys, names
 from cluster.bundles import shelf
 from cluster.bundles.manifest import Manifest
 from cluster.job import Job
-from cluster.nodes import places
+from cluster.nodes import demand, places
 from cluster.nodes.places import Places
 from cluster.nodes.registry import PENDING
-from cluster.runs import Stores, demand
+from cluster.stores import Stores
+from cluster.worker import setup
 
 LOOK_S = 30.0
 """Between two looks where nothing was heard: demand ends with its runs, which nobody tells."""
@@ -155,7 +156,7 @@ class Keeper:
             self._jobs[job.label] = job
             if problem := job.why_unavailable():
                 self._left_out[job.label] = problem
-                log.warning(nodes.left_out(name, problem), extra={"event": "job-left-out"})
+                log.warning(setup.left_out(name, problem), extra={"event": "job-left-out"})
             elif not self._given:
                 self._later.add(job.label)
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import psutil
 
-from cluster.nodes import capacity
-from cluster.nodes.family import Family
-from cluster.nodes.polite import Reading
+from cluster.worker import capacity
+from cluster.worker.politeness import Reading
+from cluster.worker.process_tree import Family
 
 MEAN_S = 5.0
 """CPU is a mean of so many seconds: a program that starts up does not make the machine one in use."""

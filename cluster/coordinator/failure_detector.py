@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING
 import kombu.exceptions
 import redis
 
-from cluster import errors, keys, nodes
-from cluster.messaging import publish
+from cluster import errors, keys
+from cluster.ledger.records import Worker
+from cluster.messaging import delays, publish
 from cluster.names import TaskId
 from cluster.nodes.registry import SILENT_S, Start
-from cluster.runs import Stores, delays
-from cluster.runs.records import Worker
+from cluster.stores import Stores
 from cluster.wire import task_id
+from cluster.worker import setup
 
 if TYPE_CHECKING:
     from celery import Celery
 
-    from cluster.messages import About
+    from cluster.messaging.messages import About
 
 LOOK_S = 0.25
 ABSENT_LOOKS = 2
@@ -125,7 +126,7 @@ class Watch:
                 # Entered before the message goes back: the node that takes it knows.
                 self._ledger.end_attempt(run, unit, "lost", worker, f"the node is lost: {why}")
         if held:
-            for dropped in nodes.restore(self._app, start.start):
+            for dropped in setup.restore(self._app, start.start):
                 self._publish_anew(dropped)
         if start.start not in self._lost:
             self._lost.add(start.start)

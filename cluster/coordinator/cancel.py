@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cluster import keys
-from cluster.runs import Stores, queues
+from cluster.messaging import queues
+from cluster.stores import Stores
 
 
 def cancel(

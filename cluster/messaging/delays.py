@@ -17,7 +17,7 @@ from cluster.wire import run_of_message
 if TYPE_CHECKING:
     import redis
 
-ROOM = "cluster.runs"
+ROOM = "cluster.ledger"
 MOST_S = 60.0
 MOST_AT_ONCE = 200
 """So many messages are moved by one call, which holds up Redis for under a millisecond."""

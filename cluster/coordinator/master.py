@@ -15,10 +15,11 @@ import kombu.exceptions
 import redis
 
 from cluster import catalog, errors, placement
+from cluster.coordinator import publish_model
+from cluster.coordinator.failure_detector import Watch
+from cluster.coordinator.supervise import Supervisor
 from cluster.job import Job
-from cluster.runs import Stores, training
-from cluster.runs.supervise import Supervisor
-from cluster.runs.watch import Watch
+from cluster.stores import Stores
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -134,7 +135,9 @@ class Master:
         apart = False
         try:
             status = self._stores.ledger.status(run)
-            training.publish(job, status, self._stores, self._config, self._owner, wait=False)  # others wait for us
+            publish_model.publish(
+                job, status, self._stores, self._config, self._owner, wait=False
+            )  # others wait for us
         except errors.OtherProcess:  # the packages of another bundle are in use here
             apart = True
         except errors.RunFailed as error:  # it will not get better

@@ -18,7 +18,7 @@ from cluster import keys
 from cluster.names import ModelRef, WantedRow, capabilities
 
 if TYPE_CHECKING:
-    from cluster.runs import Stores
+    from cluster.stores import Stores
 
 BEING_SUBMITTED = "a run that is being submitted"
 ASKED_S = 60

@@ -16,8 +16,8 @@ from billiard.pool import EX_RECYCLE
 from celery.worker import state as worker_state
 from celery.worker.request import Request
 
-from cluster.nodes import gate, identity
-from cluster.runs.records import Worker
+from cluster.ledger.records import Worker
+from cluster.worker import admission, identity
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class GuardedRequest(Request):  # type: ignore[misc]
             pass  # it ended by itself, for one that can do the chunk
         elif isinstance(error, WorkerLostError | SystemExit):
             how, why = "killed", str(error)
-            if gate.handed_back(self.worker_pid):
+            if admission.handed_back(self.worker_pid):
                 how, why = "lost", "memory ran out on the node, which handed it back"
             # Entered before the message goes back to the queue: whoever takes it knows.
             self.task.cut_short(self.args[0], how, why, Worker(self.hostname, identity.start()))

@@ -18,7 +18,7 @@ from celery.worker.state import active_requests, maybe_shutdown
 from kombu.asynchronous.timer import Timer
 
 from cluster import redis_client
-from cluster.broker import Message, QoS
+from cluster.messaging.transport import Message, QoS
 
 WRITES_POLL_S = 1.0
 REFUSED_S = 1.0

@@ -15,7 +15,7 @@ from cluster import blobs, errors, keys, wire
 from cluster.blobs import BlobStore, Ref
 from cluster.job import Job
 from cluster.ledger.row import RunPolicy
-from cluster.runs import FAN_IN, Stores
+from cluster.stores import FAN_IN, Stores
 
 INLINE, BLOB = b"i", b"b"
 NOTHING = b""

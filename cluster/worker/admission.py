@@ -12,10 +12,10 @@ from celery import bootsteps
 from celery.concurrency.prefork import TaskPool
 from celery.worker import state as worker_state
 
-from cluster.nodes import polite
-from cluster.nodes.polite import Allowance, Policy, Reading
-from cluster.nodes.sensor import Member, Sensor
 from cluster.settings import Settings
+from cluster.worker import politeness
+from cluster.worker.host import Member, Sensor
+from cluster.worker.politeness import Allowance, Policy, Reading
 
 LOOK_S = 1.0
 RECOVER_S = 3.0
@@ -100,7 +100,7 @@ class Gate(bootsteps.StartStopStep):  # type: ignore[misc]
         if isinstance(consumer.pool, TaskPool):  # other pools have no processes to end
             # The pool hears of a process that dies a moment before it can be waited for; it looks again after 5 s.
             consumer.pool.maintain_pool()
-            due = polite.runs_out(reading, self.config) and now_s >= self._recovers_until_s
+            due = politeness.runs_out(reading, self.config) and now_s >= self._recovers_until_s
             # What this node has asked for already, within this second, might well be the chunk that it hands back.
             if due and not consumer.task_consumer.channel._in_poll:
                 self._hand_back(reading, members, now_s)
@@ -135,7 +135,7 @@ class Gate(bootsteps.StartStopStep):  # type: ignore[misc]
         pid = end_largest(members, {request.worker_pid for request in worker_state.active_requests})
         if pid is not None:
             self._recovers_until_s = now_s + RECOVER_S
-            free = reading.memory_available_bytes // polite.MIB
+            free = reading.memory_available_bytes // politeness.MIB
             log.warning("memory runs out (%s MiB available): the chunk of process %s is handed back", free, pid)
 
     def _fit(self, consumer: Any) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from cluster.runs import delays
+from cluster.messaging import delays
 from cluster.wire import run_of_message
 
 if TYPE_CHECKING:
-    from cluster.runs import Stores
+    from cluster.stores import Stores
 
 
 def unsend(stores: Stores, queue: str, runs: Collection[str]) -> None:

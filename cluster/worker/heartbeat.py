@@ -16,13 +16,14 @@ from kombu.entity import Queue
 from redis.exceptions import OutOfMemoryError
 
 from cluster import catalog, keys
-from cluster.broker import Connected
-from cluster.nodes import capacity, identity, places
-from cluster.nodes.gate import Gate
-from cluster.nodes.keeper import Keeper
+from cluster.messaging import delays
+from cluster.messaging.transport import Connected
+from cluster.nodes import places
 from cluster.nodes.registry import BEAT_S, Facts, Registry
 from cluster.redis_client import Outage, is_full
-from cluster.runs import delays
+from cluster.worker import capacity, identity
+from cluster.worker.admission import Gate
+from cluster.worker.provisioner import Keeper
 
 NAMED = ("cluster", "celery", "redis", "tesserocr", "pytesseract")
 ANNOUNCE_S = 5.0
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
     """Beats while the consumer is connected. Its beats carry what the node can do and is doing."""
 
-    requires = ("celery.worker.consumer.events:Events", "cluster.nodes.gate:Gate")
+    requires = ("celery.worker.consumer.events:Events", "cluster.worker.admission:Gate")
     client: redis.Redis
     """Set by ``nodes.prepare``: one that gives up at once, for this runs in the worker's event loop."""
     keeper: Keeper

@@ -1,0 +1,49 @@
+"""One run's life: ledger (its state in Redis), publish, map and fold (on the nodes), results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+if TYPE_CHECKING:
+    import redis
+
+    from cluster.blobs import BlobStore
+    from cluster.bundles.shelf import Shelf
+    from cluster.ledger.runs import Ledger
+    from cluster.nodes.registry import Registry
+    from cluster.settings import Settings
+
+FAN_IN = 16
+"""How many neighbouring folds are folded into one of the next level."""
+
+
+class Stores(NamedTuple):
+    """Where a run is kept: its ledger and its bytes; who is there to work on it, and what with."""
+
+    ledger: Ledger
+    blobs: BlobStore
+    nodes: Registry
+    models: Shelf
+    redis: redis.Redis
+    """For what is no run's: queues, delayed messages, wanted capabilities. A run's keys are the ledger's alone."""
+
+    @classmethod
+    def connect(cls, settings: Settings, *, patient: bool = True) -> Self:
+        """The stores that the settings name; connects on first use.
+
+        Args:
+            settings: Name the broker and the blob store.
+            patient: Wait for a Redis that is away, as ``redis_client.connect`` does.
+
+        Raises:
+            errors.BrokerError: No broker is set.
+        """
+        from cluster import blobs, redis_client
+        from cluster.bundles import shelf
+        from cluster.ledger.runs import Ledger
+        from cluster.nodes.registry import Registry
+
+        client = redis_client.connect(settings.require_broker(), patient=patient)
+        bytes_ = blobs.connect(settings, client)
+        models = shelf.connect(settings, client, bytes_)
+        return cls(Ledger(client), bytes_, Registry(client), models, client)

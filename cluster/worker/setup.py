@@ -1,0 +1,248 @@
+"""What a machine brings: its capacity, the jobs it can do, and how its worker is set up."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import redis
+
+from cluster import catalog, errors, keys, logs, names, redis_check, redis_client, settings
+from cluster.nodes import registry
+from cluster.worker import capacity, identity
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from celery import Celery
+
+    from cluster.messaging.messages import About
+    from cluster.settings import Settings
+    from cluster.stores import Stores
+    from cluster.worker.provisioner import Keeper
+
+NICE = 10
+OOM_SCORE = "500"
+BEAT_TIMEOUT_S = 1.0
+FOREVER_S = 10**9
+FILES_A_SLOT = 10
+"""Files that a worker's main process may need open for each; measured are 6."""
+log = logging.getLogger(__name__)
+
+
+def prepare(app: Celery, config: Settings) -> None:
+    """Have every worker of ``app`` name and size itself, take the jobs it can do, and tell of itself.
+
+    What is given by flags (``-n``, ``-c``, ``-Q``) wins.
+    """
+    from celery import signals
+
+    app.user_options["worker"].add(logs.format_option())
+    app.cluster_settings = config
+    # Connected again, by another app of this process, these change nothing.
+    signals.celeryd_init.connect(_set_up)
+    signals.worker_init.connect(_be_nice)
+    signals.worker_process_init.connect(_leave_the_news_to_the_main_process)
+    signals.worker_process_init.connect(_go_first)
+    signals.worker_process_init.connect(_heed_stop)
+
+
+def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: Any) -> None:
+    config: Settings | None = getattr(instance.app, "cluster_settings", None)
+    if config is None:  # a worker of another app
+        return
+    from celery.utils.nodenames import default_nodename
+    from celery.worker.state import maybe_shutdown
+
+    from cluster.worker import tasks
+    from cluster.worker.admission import Gate
+    from cluster.worker.consumer import Consumer
+    from cluster.worker.heartbeat import Beat
+    from cluster.worker.stop import Stop
+
+    try:
+        given = options.get("queues") or []
+        given[:] = map(_queue, given)  # in place: Celery reads the same list afterwards
+        url = config.require_broker()
+        redis_client.check(url)
+        # It beats from the worker's event loop, which must not wait.
+        Beat.client = redis_client.connect(
+            url, patient=False, timeout_s=BEAT_TIMEOUT_S, name=names.connection(identity.start())
+        )
+        wanted = ""
+        if instance.hostname == default_nodename(None):  # no -n was given
+            wanted = identity.take(config.cache_folder / "nodes")
+            instance.hostname = _own_name(wanted, Beat.client)
+        logs.set_up_worker(instance, options, config)
+        logs.warn_of_variables(settings.unknown_variables())
+        if wanted and wanted != instance.hostname:
+            log.warning(
+                "another machine of this cluster is called like this one, which is %s here",
+                instance.hostname, extra={"event": "node-renamed"},
+            )  # fmt: skip
+        conf.worker_concurrency = config.slots or capacity.slots(config)
+        slots = options.get("concurrency") or conf.worker_concurrency
+        redis_check.see_files(redis_check.FILES + FILES_A_SLOT * slots, f"a worker of {slots} slots")
+        Beat.keeper = _keeper(conf, config, given)
+        conf.broker_transport_options = _holding(conf, identity.start())
+        Beat.news = Consumer.news = redis_client.outage(url)
+        Beat.news.on_wait = maybe_shutdown
+        Gate.config = config
+        tasks.register(instance.app, config)
+        instance.app.events.dispatcher_cls = "cluster.worker.consumer:Dispatcher"
+        instance.app.steps["consumer"].update((Gate, Beat))
+        instance.app.steps["worker"].add(Stop)
+    except errors.ClusterError as error:
+        raise logs.told(error) from None
+    except OSError as error:
+        where = f": {logs.plain(str(error.filename))}" if error.filename else ""
+        raise SystemExit(
+            f"cluster: the worker cannot be set up: {logs.of_error(error.strerror or error)}{where}"
+        ) from None
+    except Exception as error:
+        # Celery would log it and start a worker that takes no work.
+        log.exception("the worker cannot be set up", extra={"event": "node-failed"})
+        raise SystemExit(f"cluster: the worker cannot be set up: {logs.of_error(error)}") from error
+
+
+def _leave_the_news_to_the_main_process(**_: Any) -> None:
+    logging.getLogger(redis_client.__name__).setLevel(logging.ERROR)
+
+
+def _be_nice(**_: Any) -> None:
+    from cluster.worker import stop
+
+    if hasattr(os, "nice"):
+        os.nice(NICE)
+    stop.ignore()
+
+
+def _heed_stop(**_: Any) -> None:
+    from cluster.worker import stop
+
+    stop.heed()
+
+
+def _go_first(**_: Any) -> None:
+    # Where memory ends before we look again, the kernel shall end a chunk and no program of the owner's.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+
+
+def _own_name(wanted: str, client: redis.Redis) -> str:
+    """The name, or another one where another machine of this cluster is called as this one."""
+    try:
+        client.ping()  # others see by its connection that it is here
+        return registry.Registry(client).take_name(wanted, identity.start())
+    except (redis.RedisError, ValueError):  # a name, or what others wrote, is no reason not to start
+        return wanted
+
+
+def restore(app: Celery, start: str) -> list[About]:
+    """Give back to their queues, in front, all messages that a lost start of a node holds.
+
+    Gives those that it dropped: they were held by others that were lost, too.
+    """
+    options = {**_holding(app.conf, start), "client_name": None}
+    with app.connection_for_write(transport_options=options) as connection:
+        kept_back: list[About] = connection.default_channel.qos.restore_strays(lost=True)
+        return kept_back
+
+
+def abilities() -> dict[str, str]:
+    """Job -> why this machine cannot do it, "" where it can."""
+    return {name: job.why_unavailable() for name, job in catalog.jobs().items()}
+
+
+def how_to_add(job: str) -> str:
+    """What to type so that this machine can do ``job``, or "" where we cannot know."""
+    wanted = catalog.get(job).install
+    return f'{sys.executable} -m pip install "{wanted}"' if wanted else ""
+
+
+def left_out(job: str, problem: str) -> str:
+    """The sentence about a job that this machine cannot do."""
+    hint = how_to_add(job)
+    return f"this node leaves out the job {job}: {problem}{f'; to add it: {hint}' if hint else ''}"
+
+
+def _holding(conf: Any, start: str) -> dict[str, Any]:
+    """The transport's options with keys of its own for what this start of a node holds.
+
+    So its messages can be given back as soon as it is lost, and if it was only paused, what it acknowledges late
+    is not what another holds by then.
+    """
+    key = keys.unacked(start)
+    return {
+        **(conf.broker_transport_options or {}),
+        "unacked_key": key,
+        "unacked_index_key": f"{key}:index",
+        "unacked_mutex_key": f"{key}:mutex",
+        "unacked_mutex_expire": 10,
+        "visibility_timeout": FOREVER_S,
+        "client_name": names.connection(start),
+    }
+
+
+def _keeper(conf: Any, config: Settings, given: Sequence[str]) -> Keeper:
+    """Consume the queues of the jobs that this machine can do, if no others were ``given``; who finds more to serve."""
+    from kombu.entity import Queue
+
+    from cluster.nodes import places
+    from cluster.stores import Stores
+    from cluster.worker.provisioner import Keeper
+
+    stores = Stores.connect(config, patient=False)
+    if why := _disagreement(stores, config):
+        log.error("this node takes no work: %s", why, extra={"event": "node-unfit"})
+        conf.task_queues = [Queue(places.NOWHERE, routing_key=places.NOWHERE)]
+        missing = {job.label: why for job in catalog.jobs().values()}
+        return Keeper(stores, [], missing, [places.NOWHERE], unfit=why)
+    unable = {}
+    for name, problem in abilities().items():
+        if problem:
+            unable[catalog.get(name).label] = problem
+            log.warning(left_out(name, problem), extra={"event": "job-left-out"})
+    jobs = {keys.queue(job.label): job for job in catalog.jobs().values()}
+    conf.task_queues = [Queue(name, routing_key=name) for name, job in jobs.items() if job.label not in unable]
+    for name in given:
+        if not catalog.label_of(name):
+            log.warning(_unknown(name, jobs), extra={"event": "queue-unknown"})
+    if given:
+        jobs = {name: job for name, job in jobs.items() if name in given}
+    return Keeper(stores, list(jobs.values()), unable, given, places.Places.of(config))
+
+
+def _disagreement(stores: Stores, config: Settings) -> str:
+    """Why this node must take no work, as it would look for bytes or models elsewhere than the others; or ""."""
+    from cluster.nodes import places
+
+    try:
+        return places.disagreement(stores, config)
+    except redis.RedisError as error:  # full, say: there is a cluster all the same
+        log.warning("where this cluster keeps its bytes cannot be compared: %s", error)
+        return ""
+
+
+def _queue(given: str) -> str:
+    """The queue that is meant by ``-Q``: a job or a label is typed, ``ocr``; the queue's own name is taken, too.
+
+    Raises:
+        errors.UsageError: It is a queue of an older version of this program.
+    """
+    if before := names.queue_typed_before(given):
+        raise errors.UsageError(f"-Q {given} names a queue of an older version of `cluster`; type -Q {before}")
+    return given if keys.label_of(given) else keys.queue(given)
+
+
+def _unknown(name: str, queues: Collection[str]) -> str:
+    """The sentence about a queue that was given by ``-Q`` and is of no job; ``queues`` are those of the jobs."""
+    given, labels = keys.label_of(name), [keys.label_of(queue) for queue in queues]
+    near = difflib.get_close_matches(given, labels, 1)
+    hint = f"did you mean -Q {near[0]}?" if near else f"the jobs here are {', '.join(labels)}"
+    return f"no job is called {given} (-Q), so it brings this node no work; {hint}"
