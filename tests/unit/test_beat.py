@@ -74,7 +74,7 @@ def consumer() -> Iterator[Any]:
 
 @pytest.fixture
 def step(consumer: Any, told: Told, monkeypatch: pytest.MonkeyPatch) -> Beat:
-    keeper = SimpleNamespace(found=Found(), heard=lambda revision: None)
+    keeper = SimpleNamespace(found=Found(), heard=lambda revision: None, unfit="")
     monkeypatch.setattr(Beat, "client", None, raising=False)
     monkeypatch.setattr(Beat, "keeper", keeper, raising=False)
     monkeypatch.setattr(Beat, "news", redis_client.Outage("this Redis"), raising=False)
