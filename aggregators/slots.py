@@ -30,7 +30,7 @@ MIN_HELD_ROWS = 2**22
 """Up to here rows are held before they are summed up; then up to twice as many as were left."""
 MAX_GROUPS = 256
 """Rows are divided into: as many as 8 bits tell apart, by which numpy sorts fast."""
-GROUP_ROWS = 2**16
+GROUP_ROWS = 2**17
 """A group of rows has about as many: they and their tables fit into the processor's cache."""
 BATCH_ROWS = 2**16
 """Rows that are looked at in one go."""
@@ -235,5 +235,5 @@ class _Slots:
         """The words with their sums."""
         import numpy as np
 
-        taken = np.flatnonzero(self._sums)
-        return Rows([owners[taken] for owners in self._owners], self._sums[taken])
+        taken = np.flatnonzero(self._sums != 0)
+        return Rows([owners.take(taken) for owners in self._owners], self._sums.take(taken))

@@ -77,11 +77,11 @@ def _by_size(counts: slots.Numbers) -> slots.Places:
     """The order from the smallest to the largest: numpy sorts numbers of 16 bits much faster than longer ones."""
     import numpy as np
 
-    order = np.arange(len(counts))
-    for bits in range(0, 64, 16):
+    order = np.argsort(counts.astype(np.uint16), kind="stable")
+    for bits in range(16, 64, 16):
         digits = (counts >> np.uint64(bits)).astype(np.uint16)
         if digits.any():
-            order = order[np.argsort(digits[order], kind="stable")]
+            order = order.take(np.argsort(digits.take(order), kind="stable"))
     return order
 
 
@@ -101,7 +101,7 @@ def _of_text(block: bytes) -> _Words:
         ends = ends[np.isin(found, np.frombuffer(SPACE, np.uint8))]
     starts, lengths = _between(ends)
     words = _Words(text, codes, starts, lengths, None)
-    return words if lengths.all() else words.at(np.flatnonzero(lengths))
+    return words if lengths.all() else words.at(np.flatnonzero(lengths > 0))
 
 
 def _of_part(words: bytes, counts: slots.Numbers) -> Iterator[_Words]:
