@@ -26,14 +26,14 @@ USER = "cluster"
 @click.option("--port", type=click.IntRange(0, 65535), default=5555, show_default=True, help="Port to listen on.")
 @click.option(
     "--basic-auth", "auth", metavar="USER:PASSWORD", envvar="FLOWER_BASIC_AUTH", show_envvar=True,
-    help="Who may look; by default a random password is made and shown.",
+    help="User and password for the page; by default a random password is made and shown.",
 )  # fmt: skip
 @shared.broker
 def command(address: str, port: int, auth: str | None, broker: str | None) -> None:
     """Show nodes and tasks on a web page, with Flower, until Ctrl-C.
 
-    Anyone who may look may also stop nodes. The page shows tasks, and knows nothing of runs and items: a chunk with a
-    failed item is a success there. For these see `cluster status`.
+    Anyone who can see the page can also stop nodes. The page shows tasks, not runs and items: a chunk with a failed
+    item is a success there. For runs and items see `cluster status`.
     """
     if importlib.util.find_spec("flower") is None:
         raise errors.UsageError("Flower is not installed: pip install 'cluster[web]'")

@@ -29,7 +29,7 @@ def _models(broker: str | None) -> Models:
     "  cluster models push --help",
 )
 def command() -> None:
-    """Keep bundles of model files, which reach every node by themselves.
+    """Manage models. Nodes fetch them by themselves.
 
     A bundle is a folder of data files (npz, JSON, XML, ONNX) for one job, with a version. NAME:VERSION is one version,
     NAME the current one: that pushed last, or that it is pinned to. Without a broker these commands are about the

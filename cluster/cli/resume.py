@@ -27,7 +27,7 @@ def command(
     run: str, inputs: tuple[str, ...], target: str | None, format_name: str, drawn: Path | None,
     quiet: bool, broker: str | None,
 ) -> int:  # fmt: skip
-    """Go on with RUN, whose submitter is gone, and print its result.
+    """Continue RUN, whose submitter is gone, and print its result.
 
     INPUT is what the run was submitted with; what was read of it before is not done again. It is not needed
     where all of it was read: `cluster status RUN` says so. If RUN is done by now its result is printed, as by

@@ -66,7 +66,7 @@ def broker(command: Command) -> Command:
         is_eager=True,
         expose_value=False,
         callback=_read_broker,
-        help="Read that URL from a file: a list of processes does not show it then.",
+        help="Read the URL from a file, so that no list of processes shows it.",
     )
     by_url = click.option(
         "--broker",
@@ -82,7 +82,7 @@ annotate = click.option(
     "drawn",
     type=PATH,
     metavar="FOLDER",
-    help="Draw what was found into copies of the pictures, in this folder.",
+    help="Draw boxes and names into copies of the pictures, in this folder.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 

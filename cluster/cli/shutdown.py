@@ -17,7 +17,7 @@ from cluster.client.nodes import Node
     epilog="\b\nExamples:\n  cluster shutdown --node worker@kitchen\n  cluster shutdown --now",
 )
 @click.option("--node", "names", multiple=True, metavar="NAME", help="Only this node; may be given again.")
-@click.option("--now", is_flag=True, help="Do not wait for the chunks they work on; others do those again.")
+@click.option("--now", is_flag=True, help="Do not wait for their current chunks; other nodes repeat these.")
 @click.option(
     "--wait",
     "wait_s",
@@ -28,9 +28,9 @@ from cluster.client.nodes import Node
 )
 @shared.broker
 def command(names: tuple[str, ...], now: bool, wait_s: float, broker: str | None) -> int:
-    """Ask nodes to stop, by default all. They end what they work on first, and take nothing new.
+    """Ask nodes to stop, by default all. They finish their current work and take no new work.
 
-    Exits with 0 when all confirmed, with 5 when some did not: those hear of it when they are heard of again.
+    Exits with 0 if all confirmed, with 5 if some did not: these stop when they are back.
     """
     c = client.existing(broker)
     all_answered = shut_down(c, _choose(c.nodes(), names), now=now, wait_s=wait_s)

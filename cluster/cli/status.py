@@ -11,7 +11,7 @@ from cluster.client.nodes import refusals
 
 @click.command("status", epilog="\b\nExample:\n  cluster status ocr-1a2b3c4d --json")
 @click.argument("run", required=False)
-@click.option("--events", is_flag=True, help="Tell the run's story: what happened where, and why.")
+@click.option("--events", is_flag=True, help="Show the events of the run: what happened where, and why.")
 @shared.broker
 @shared.as_json
 def command(run: str | None, events: bool, broker: str | None, as_json: bool) -> None:

@@ -31,11 +31,11 @@ from cluster.client.submission import UNUSABLE, Submission
     " 6 no machine can do the job, 130 stopped by Ctrl-C, 143 by SIGTERM, 129 by a closed terminal, 1 anything else.",
 )
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("-j", "--job", "job_name", required=True, metavar="NAME", help="What to do: see `cluster jobs`.")
+@click.option("-j", "--job", "job_name", required=True, metavar="NAME", help="The job: see `cluster jobs`.")
 @click.option("-o", "--output", type=shared.OUTPUT, help="Write the result there, not to stdout (-).")
 @click.option("--format", "format_name", default="json", show_default=True, help="How to write the result.")
 @shared.annotate
-@click.option("--detach", is_flag=True, help="Print the run's id and go on in the background.")
+@click.option("--detach", is_flag=True, help="Print the run's id and continue in the background.")
 @click.option(
     "--if-no-node",
     type=click.Choice(["wait", "fail"]),

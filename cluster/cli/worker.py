@@ -39,11 +39,11 @@ def command(
     context: click.Context, name: str | None, slots: int | None, queues: str | None, loglevel: str | None,
     logfile: str | None, broker: str | None,
 ) -> None:  # fmt: skip
-    """Have this machine work for a cluster, until Ctrl-C or `cluster shutdown`.
+    """Make this machine a node of a cluster, until Ctrl-C or `cluster shutdown`.
 
-    The worker takes the jobs that the machine can do and tells which it leaves out. It runs at low priority and makes
-    way for other programs. When it is asked to stop it ends first what it works on; a second Ctrl-C stops it at once,
-    and others do that again.
+    The worker does the jobs that the machine can do, and logs which it leaves out. It runs at low priority and makes
+    way for other programs. Asked to stop, it finishes its current work; a second Ctrl-C stops it at once, and other
+    nodes repeat that work.
     """
     config = settings.load(broker_url=broker)
     redis_client.check(config.require_broker())
