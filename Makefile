@@ -44,10 +44,11 @@ chaos: $(VENV)/.test  ## Run every job while nodes, connections, submitters and 
 	$(BIN)/python -m pytest tests/chaos
 	$(BIN)/python -m pytest -m slow
 
-check: $(VENV)/.test  ## Run the linters and the type checker.
+check: $(VENV)/.test  ## Run the linters, the type checker, and see that each room imports only those below it.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 fix: $(VENV)/.test  ## Format, and mend what the linter can.
 	$(BIN)/ruff check --fix .

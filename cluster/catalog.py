@@ -6,6 +6,7 @@ A distribution adds jobs by an entry point in the group ``cluster.jobs`` that na
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Mapping
 
 import aggregators.people
@@ -193,3 +194,20 @@ def label_of(queue: str) -> str:
     """The label whose messages are in a queue of that name; "" where they are of no job that is known here."""
     label = keys.label_of(queue)
     return label if names.plain(label) in {job.label for job in jobs().values()} else ""
+
+
+def abilities() -> dict[str, str]:
+    """Job -> why this machine cannot do it, "" where it can."""
+    return {name: job.why_unavailable() for name, job in jobs().items()}
+
+
+def how_to_add(job: str) -> str:
+    """What to type so that this machine can do ``job``, or "" where we cannot know."""
+    wanted = get(job).install
+    return f'{sys.executable} -m pip install "{wanted}"' if wanted else ""
+
+
+def left_out(job: str, problem: str) -> str:
+    """The sentence about a job that this machine cannot do."""
+    hint = how_to_add(job)
+    return f"this node leaves out the job {job}: {problem}{f'; to add it: {hint}' if hint else ''}"

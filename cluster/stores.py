@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from cluster.nodes.registry import Registry
     from cluster.settings import Settings
 
-FAN_IN = 16
-"""How many neighbouring folds are folded into one of the next level."""
-
 
 class Stores(NamedTuple):
     """Where a run is kept: its ledger and its bytes; who is there to work on it, and what with."""

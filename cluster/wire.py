@@ -53,7 +53,7 @@ class MapMessage(BaseModel):
 
 
 class FoldMessage(BaseModel):
-    """Join the parts of a window (level 0), or ``runs.FAN_IN`` neighbouring folds of the level below."""
+    """Join the parts of a window (level 0), or ``FAN_IN`` neighbouring folds of the level below."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 

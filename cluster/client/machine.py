@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from cluster import __version__, catalog, errors, redis_client, settings
 from cluster.bundles import shelf
 from cluster.stores import Stores
-from cluster.worker import capacity, setup
+from cluster.worker import capacity
 
 if TYPE_CHECKING:
     from cluster.bundles.manifest import Manifest
     from cluster.job import Job
     from cluster.settings import Settings
 
-abilities, how_to_add, left_out = setup.abilities, setup.how_to_add, setup.left_out
+abilities, how_to_add, left_out = catalog.abilities, catalog.how_to_add, catalog.left_out
 
 
 def require_model_can_be_made(job: Job) -> None:
@@ -27,7 +27,7 @@ def require_model_can_be_made(job: Job) -> None:
     """
     problem = job.why_unavailable() if job.trains else ""
     if problem:
-        hint = setup.how_to_add(job.name)
+        hint = catalog.how_to_add(job.name)
         raise errors.JobUnavailable(
             f"the model of {job.name} is made on the machine that submits, and this one cannot: {problem}"
             f"{f'; to add it: {hint}' if hint else ''}"
@@ -58,8 +58,8 @@ def report(broker: str | None) -> dict[str, Any]:
     config = settings.load(broker_url=broker)
     redis, redis_problem = _redis(config)
     jobs = [
-        {"name": name, "problem": problem, "to_add": setup.how_to_add(name) if problem else ""}
-        for name, problem in setup.abilities().items()
+        {"name": name, "problem": problem, "to_add": catalog.how_to_add(name) if problem else ""}
+        for name, problem in catalog.abilities().items()
     ]
     return {
         "version": __version__,

@@ -300,12 +300,12 @@ def require_here(config: Settings, job: Job, options: Mapping[str, Any]) -> None
     Raises:
         errors.JobUnavailable: It cannot; the message says why, and what to type.
     """
-    from cluster.worker import setup
+    from cluster import catalog
 
     problem = job.why_unavailable(shelf.here(config).options(job, options))
     if problem:
         engine_problem = job.why_unavailable()
-        to_add = setup.how_to_add(job.name) if engine_problem else ""
+        to_add = catalog.how_to_add(job.name) if engine_problem else ""
         hint = f"; to add it: {to_add}" if to_add else ""
         raise errors.JobUnavailable(f"this machine cannot do the job {job.name}: {problem}{hint}")
 

@@ -14,12 +14,11 @@ import redis
 
 from cluster import errors, keys
 from cluster.ledger.records import Worker
-from cluster.messaging import delays, publish
+from cluster.messaging import delays, held, publish
 from cluster.names import TaskId
 from cluster.nodes.registry import SILENT_S, Start
 from cluster.stores import Stores
 from cluster.wire import task_id
-from cluster.worker import setup
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -119,24 +118,24 @@ class Watch:
         return f"not heard of for {now - heard_at:.0f} s" if is_silent else ""
 
     def _give_back(self, start: Start, why: str) -> None:
-        held = self._registry.held(start.start)
+        messages = self._registry.held(start.start)
         worker = Worker(start.node, start.start)
-        for run, units in filter(None, (TaskId.parse(task_id(message)) for message in held)):
+        for run, units in filter(None, (TaskId.parse(task_id(message)) for message in messages)):
             for unit in units:
                 # Entered before the message goes back: the node that takes it knows.
                 self._ledger.end_attempt(run, unit, "lost", worker, f"the node is lost: {why}")
-        if held:
-            for dropped in setup.restore(self._app, start.start):
+        if messages:
+            for dropped in held.restore(self._app, start.start):
                 self._publish_anew(dropped)
         if start.start not in self._lost:
             self._lost.add(start.start)
             if start.said != "left":
                 self._registry.count_loss()
                 log.warning(
-                    "node %s is lost: %s; what it held (%d) goes to others", start.node, why, len(held),
+                    "node %s is lost: %s; what it held (%d) goes to others", start.node, why, len(messages),
                     extra={"event": "node-lost", "node": start.node},
                 )  # fmt: skip
-        elif not held and time.monotonic() - self._heard[start.start][1] > FORGET_S:
+        elif not messages and time.monotonic() - self._heard[start.start][1] > FORGET_S:
             self._registry.forget(start.start)
             self._lost.discard(start.start)
 

@@ -7,15 +7,18 @@ for a fold that had nothing to join.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 
 from cluster import blobs, errors, keys, wire
 from cluster.blobs import BlobStore, Ref
 from cluster.job import Job
+from cluster.ledger.records import FAN_IN
 from cluster.ledger.row import RunPolicy
-from cluster.stores import FAN_IN, Stores
+
+if TYPE_CHECKING:
+    from cluster.stores import Stores
 
 INLINE, BLOB = b"i", b"b"
 NOTHING = b""

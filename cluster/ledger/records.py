@@ -17,6 +17,8 @@ MOST_KILLS = 3
 """A chunk that ended its process so often is set aside: most likely it needs more memory than there is."""
 MOST_LOSSES = 10
 """A chunk whose node was lost so often is set aside, too: it may be what brings them down."""
+FAN_IN = 16
+"""How many neighbouring folds are folded into one of the next level."""
 MAX_REASON_CHARS = 500
 
 

@@ -16,6 +16,7 @@ import orjson
 
 from cluster import errors, keys, names, older
 from cluster.ledger.records import (
+    FAN_IN,
     MOST_KILLS,
     MOST_LOSSES,
     Attempts,
@@ -35,7 +36,6 @@ from cluster.ledger.row import RunPolicy, RunRow
 from cluster.ledger.status import Event, Status, from_ledger
 from cluster.names import Capability, ClaimRow, Partial, Unit
 from cluster.scripts import Scripts
-from cluster.stores import FAN_IN
 
 if TYPE_CHECKING:
     import redis

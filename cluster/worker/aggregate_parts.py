@@ -13,10 +13,10 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from cluster import errors, keys, wire
 from cluster.job import Job
 from cluster.ledger import parts
-from cluster.ledger.records import FoldInputs, Unusable, Worker, as_reason
+from cluster.ledger.records import FAN_IN, FoldInputs, Unusable, Worker, as_reason
 from cluster.names import Partial
 from cluster.settings import Settings
-from cluster.stores import FAN_IN, Stores
+from cluster.stores import Stores
 from cluster.wire import Expected, FoldMessage
 from cluster.worker.map_chunk import Find, over_time_limit, refuse
 

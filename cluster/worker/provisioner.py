@@ -18,7 +18,6 @@ from cluster.nodes import demand, places
 from cluster.nodes.places import Places
 from cluster.nodes.registry import PENDING
 from cluster.stores import Stores
-from cluster.worker import setup
 
 LOOK_S = 30.0
 """Between two looks where nothing was heard: demand ends with its runs, which nobody tells."""
@@ -156,7 +155,7 @@ class Keeper:
             self._jobs[job.label] = job
             if problem := job.why_unavailable():
                 self._left_out[job.label] = problem
-                log.warning(setup.left_out(name, problem), extra={"event": "job-left-out"})
+                log.warning(catalog.left_out(name, problem), extra={"event": "job-left-out"})
             elif not self._given:
                 self._later.add(job.label)
 

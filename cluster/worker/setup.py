@@ -6,13 +6,13 @@ import contextlib
 import difflib
 import logging
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import redis
 
 from cluster import catalog, errors, keys, logs, names, redis_check, redis_client, settings
+from cluster.messaging import held
 from cluster.nodes import registry
 from cluster.worker import capacity, identity
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
-    from cluster.messaging.messages import About
     from cluster.settings import Settings
     from cluster.stores import Stores
     from cluster.worker.provisioner import Keeper
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 NICE = 10
 OOM_SCORE = "500"
 BEAT_TIMEOUT_S = 1.0
-FOREVER_S = 10**9
 FILES_A_SLOT = 10
 """Files that a worker's main process may need open for each; measured are 6."""
 log = logging.getLogger(__name__)
@@ -89,7 +87,7 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
         slots = options.get("concurrency") or conf.worker_concurrency
         redis_check.see_files(redis_check.FILES + FILES_A_SLOT * slots, f"a worker of {slots} slots")
         Beat.keeper = _keeper(conf, config, given)
-        conf.broker_transport_options = _holding(conf, identity.start())
+        conf.broker_transport_options = held.options(conf, identity.start())
         Beat.news = Consumer.news = redis_client.outage(url)
         Beat.news.on_wait = maybe_shutdown
         Gate.config = config
@@ -143,52 +141,6 @@ def _own_name(wanted: str, client: redis.Redis) -> str:
         return wanted
 
 
-def restore(app: Celery, start: str) -> list[About]:
-    """Give back to their queues, in front, all messages that a lost start of a node holds.
-
-    Gives those that it dropped: they were held by others that were lost, too.
-    """
-    options = {**_holding(app.conf, start), "client_name": None}
-    with app.connection_for_write(transport_options=options) as connection:
-        kept_back: list[About] = connection.default_channel.qos.restore_strays(lost=True)
-        return kept_back
-
-
-def abilities() -> dict[str, str]:
-    """Job -> why this machine cannot do it, "" where it can."""
-    return {name: job.why_unavailable() for name, job in catalog.jobs().items()}
-
-
-def how_to_add(job: str) -> str:
-    """What to type so that this machine can do ``job``, or "" where we cannot know."""
-    wanted = catalog.get(job).install
-    return f'{sys.executable} -m pip install "{wanted}"' if wanted else ""
-
-
-def left_out(job: str, problem: str) -> str:
-    """The sentence about a job that this machine cannot do."""
-    hint = how_to_add(job)
-    return f"this node leaves out the job {job}: {problem}{f'; to add it: {hint}' if hint else ''}"
-
-
-def _holding(conf: Any, start: str) -> dict[str, Any]:
-    """The transport's options with keys of its own for what this start of a node holds.
-
-    So its messages can be given back as soon as it is lost, and if it was only paused, what it acknowledges late
-    is not what another holds by then.
-    """
-    key = keys.unacked(start)
-    return {
-        **(conf.broker_transport_options or {}),
-        "unacked_key": key,
-        "unacked_index_key": f"{key}:index",
-        "unacked_mutex_key": f"{key}:mutex",
-        "unacked_mutex_expire": 10,
-        "visibility_timeout": FOREVER_S,
-        "client_name": names.connection(start),
-    }
-
-
 def _keeper(conf: Any, config: Settings, given: Sequence[str]) -> Keeper:
     """Consume the queues of the jobs that this machine can do, if no others were ``given``; who finds more to serve."""
     from kombu.entity import Queue
@@ -204,10 +156,10 @@ def _keeper(conf: Any, config: Settings, given: Sequence[str]) -> Keeper:
         missing = {job.label: why for job in catalog.jobs().values()}
         return Keeper(stores, [], missing, [places.NOWHERE], unfit=why)
     unable = {}
-    for name, problem in abilities().items():
+    for name, problem in catalog.abilities().items():
         if problem:
             unable[catalog.get(name).label] = problem
-            log.warning(left_out(name, problem), extra={"event": "job-left-out"})
+            log.warning(catalog.left_out(name, problem), extra={"event": "job-left-out"})
     jobs = {keys.queue(job.label): job for job in catalog.jobs().values()}
     conf.task_queues = [Queue(name, routing_key=name) for name, job in jobs.items() if job.label not in unable]
     for name in given:

@@ -14,9 +14,9 @@ import redis
 import zstandard
 
 from cluster import celery_app, errors, keys, settings, wire
-from cluster.ledger.records import MOST_KILLS
+from cluster.ledger.records import FAN_IN, MOST_KILLS
 from cluster.names import Partial
-from cluster.stores import FAN_IN, Stores
+from cluster.stores import Stores
 from cluster.wire import FoldMessage, MapMessage
 from cluster.worker import aggregate_parts, map_chunk, tasks
 from tests.kit.played_run import CONFIG, JOB, POLICY, Run, finding, on

@@ -16,11 +16,10 @@ from celery import Celery
 
 from cluster import celery_app, keys, settings
 from cluster.coordinator.failure_detector import Watch
-from cluster.messaging import messages, publish
+from cluster.messaging import held, messages, publish
 from cluster.messaging.transport import Connected, QoS
 from cluster.nodes.registry import Facts, Start
 from cluster.stores import Stores
-from cluster.worker import setup
 from tests.kit import looking
 from tests.kit.programs import Worker, cluster, emptied, start_cluster
 from tests.kit.waiting import wait_until
@@ -104,10 +103,10 @@ def test_a_message_with_which_two_nodes_were_lost_goes_to_no_third(app: Celery, 
     client = stores.redis
     note = [published(app, stores), "", QUEUE]
     hold(stores, "first", note)
-    assert setup.restore(app, "first") == []
+    assert held.restore(app, "first") == []
     taken: Any = client.rpop(QUEUE)
     hold(stores, "second", [json.loads(taken), "", QUEUE])
-    [dropped] = setup.restore(app, "second")
+    [dropped] = held.restore(app, "second")
     assert (dropped.id, dropped.lost) == ("measure-1.0", 2)
     assert (client.llen(QUEUE), stores.nodes.held("second")) == (0, [])
 
@@ -118,11 +117,11 @@ def test_a_worker_that_an_error_ends_leaves_its_messages_to_the_watch(
     """Its own putting back would count no loss, and the message end one worker after another."""
     client = stores.redis
     publish.publish_chunk(app, "measure", "measure-1", 0)
-    with app.connection_for_write(transport_options=setup._holding(app.conf, "ending")) as connection:
+    with app.connection_for_write(transport_options=held.options(app.conf, "ending")) as connection:
         connection.SimpleQueue(QUEUE).get(timeout=5)
         monkeypatch.setattr(QoS, "ended_badly", True)
     assert (client.llen(QUEUE), len(stores.nodes.held("ending"))) == (0, 1)
-    setup.restore(app, "ending")
+    held.restore(app, "ending")
     taken: Any = client.rpop(QUEUE)
     assert json.loads(taken)["headers"]["lost"] == 1
 
@@ -152,7 +151,7 @@ def test_what_a_living_node_puts_back_does_not_count_as_lost(app: Celery, stores
     note: list[Any] = [published(app, stores), "", QUEUE]
     for _ in range(3):
         hold(stores, "alive", note)
-        with app.connection_for_write(transport_options=setup._holding(app.conf, "alive")) as connection:
+        with app.connection_for_write(transport_options=held.options(app.conf, "alive")) as connection:
             connection.default_channel.qos.restore_strays()
         taken: Any = client.rpop(QUEUE)
         note = [json.loads(taken), "", QUEUE]

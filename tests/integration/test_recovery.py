@@ -18,9 +18,9 @@ from cluster import catalog, celery_app, keys, settings
 from cluster.client import session
 from cluster.coordinator import pace
 from cluster.ledger import parts
-from cluster.messaging import publish
+from cluster.messaging import held, publish
 from cluster.stores import Stores
-from cluster.worker import map_chunk, setup
+from cluster.worker import map_chunk
 from splitters import Chunk
 from tests.kit.looking import begun, no_message_is_left, published
 from tests.kit.programs import Worker, admin, cluster, emptied, start_cluster
@@ -144,7 +144,7 @@ def test_who_died_while_he_gave_back_what_a_node_held_holds_up_nobody(broker: st
         client.hset(keys.unacked("gone"), "tag", json.dumps([json.loads(taken), "", queue]))
         client.zadd(keys.unacked("gone") + ":index", {"tag": time.time()})
         client.set(keys.unacked("gone") + ":restore", "his lock", px=10_000)
-        setup.restore(app, "gone")
+        held.restore(app, "gone")
     assert client.llen(queue) == 1
     assert stores.nodes.held("gone") == []
 
