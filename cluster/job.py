@@ -38,6 +38,8 @@ RESERVED = frozenset(
 )
 """Names that no option of a job may have: `cluster submit` and the parts themselves use them."""
 
+JSON_TYPES: Mapping[type, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
+
 Source = str | Path | Sequence[str | Path] | Items
 """Files and folders, or items in memory: ``cluster.client.source`` makes such ``Items`` of what a program gives."""
 
@@ -67,6 +69,20 @@ class Option:
     def flag(self) -> str:
         """How it is written on the command line."""
         return "--" + self.name.replace("_", "-")
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        """The values that ``check`` takes, as JSON Schema: a form can be made from it."""
+        kind = JSON_TYPES[self.type]
+        schema: dict[str, Any] = {"type": [kind, "null"] if self.default is None and not self.required else kind}
+        schema["description"] = self.help
+        if self.default is not None:
+            schema["default"] = self.default
+        if self.minimum is not None:
+            schema["minimum"] = self.minimum
+        if self.maximum is not None:
+            schema["maximum"] = self.maximum
+        return schema
 
     def read(self, text: str) -> Any:
         """The value that ``label_with`` wrote as this text; "" is None."""
@@ -243,6 +259,16 @@ class Job:
         """The option that says how large a chunk is, in the splitter's unit."""
         parameter = inspect.signature(self.split).parameters["chunk_size"]
         return Option("chunk_size", int, parameter.default, f"how large a chunk is, {self.chunk_unit}", minimum=1)
+
+    @property
+    def options_schema(self) -> dict[str, Any]:
+        """All options as one JSON Schema of an object: what ``check_options`` and ``check_given`` take."""
+        return {
+            "type": "object",
+            "properties": {option.name: option.json_schema for option in (*self.options, self.chunk_size)},
+            "required": [option.name for option in self.options if option.required],
+            "additionalProperties": False,
+        }
 
     def check_options(self, given: Options) -> dict[str, Any]:
         """All options with their values: those given, else the defaults.

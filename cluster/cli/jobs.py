@@ -51,6 +51,7 @@ def _describe(job: Job) -> dict[str, Any]:
             }
             for option in (*job.options, job.chunk_size)
         ],
+        "schema": job.options_schema,
         "formats": job.format_names,
         "unavailable": problem,
         "to_add": machine.how_to_add(job.name) if problem else "",
