@@ -85,6 +85,16 @@ def test_every_path_and_recipe_that_a_page_names_exists(paper: Path) -> None:
             assert (ROOT / path).exists() or "<" in code, path
 
 
+def test_the_code_map_has_a_row_for_each_folder() -> None:
+    """And for each file that stands in ``cluster`` itself."""
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    rows = re.findall(r"^\| (`.+?`) \|", text, re.MULTILINE)
+    named = set(re.findall(r"`([\w./]+)`", " ".join(rows)))
+    folders = {path.parent.relative_to(ROOT).as_posix() + "/" for path in (ROOT / "cluster").glob("*/__init__.py")}
+    files = {path.name for path in (ROOT / "cluster").glob("*.py") if not path.name.startswith("__")}
+    assert folders | files <= named
+
+
 @pytest.mark.parametrize("paper", PAGES)
 def test_every_command_and_option_that_a_page_names_exists(paper: Path) -> None:
     for code in code_of(paper):
