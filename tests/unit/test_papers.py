@@ -15,6 +15,7 @@ import pytest
 
 from cluster import catalog, cli, errors, settings
 from cluster.bundles import content
+from cluster.cli import texts
 from tasks.onnx import parameters
 from tests.kit import reference
 from tests.kit.programs import ROOT
@@ -181,6 +182,20 @@ def test_the_page_of_exit_codes_has_them_all() -> None:
     }
     for code in (*codes, errors.ITEMS_MISSING_EXIT_CODE, errors.INTERRUPTED_EXIT_CODE):
         assert f"| {code} |" in text
+
+
+def test_the_page_of_events_has_them_all() -> None:
+    of_runs, _, of_logs = (reference.FOLDER / "events-and-logs.md").read_text().partition("\n## Logs\n")
+    assert in_rows(of_runs) == {*texts.EVENTS, "done", "failed", "cancelled"}
+    code = "\n".join(path.read_text() for path in (ROOT / "cluster").rglob("*.py"))
+    written = set(re.findall(r'"event": "([a-z-]+)"', code)) - {*texts.EVENTS, "chunk-failed"}  # the last is an example
+    assert not written - in_rows(of_logs)
+
+
+def in_rows(page: str) -> set[str]:
+    """The code in the first cells of the tables of a page."""
+    cells = re.findall(r"^\| ([^|]*) \|", page, re.MULTILINE)
+    return {word for cell in cells for word in re.findall(r"`([a-z-]+)`", cell)}
 
 
 EXPLAINED = 12
