@@ -117,7 +117,7 @@ def test_a_redis_that_refuses_for_seconds_costs_no_slot(
 FAULTY = """
 from celery.worker.request import Request
 from cluster import app
-from cluster.nodes import consumer
+from cluster.worker import consumer
 
 consumer.STRAYS_S = 0.3
 left = ["on_failure", "acknowledge", "reject"]
