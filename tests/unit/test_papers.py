@@ -184,6 +184,20 @@ def test_the_page_of_exit_codes_has_them_all() -> None:
         assert f"| {code} |" in text
 
 
+def test_a_decision_says_when_why_and_at_what_cost() -> None:
+    folder = ROOT / "docs" / "explain" / "decisions"
+    index = (folder / "README.md").read_text()
+    for page in set(folder.glob("*.md")) - {folder / "README.md"}:
+        text = page.read_text()
+        [title], [date] = (
+            re.findall(r"^# (.+)$", text, re.MULTILINE),
+            re.findall(r"^Date: ([\d-]+)$", text, re.MULTILINE),
+        )
+        heads = re.findall(r"^## (.+)$", text, re.MULTILINE)
+        assert heads == ["Context", "Choice", "What was tried", "Cost"], page.name
+        assert f"| {date} | [{title}]({page.name}) |" in index
+
+
 def test_the_page_of_events_has_them_all() -> None:
     of_runs, _, of_logs = (reference.FOLDER / "events-and-logs.md").read_text().partition("\n## Logs\n")
     assert in_rows(of_runs) == {*texts.EVENTS, "done", "failed", "cancelled"}
