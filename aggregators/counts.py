@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from heapq import nsmallest
 from importlib.util import find_spec
+from itertools import chain
 from operator import itemgetter
 from typing import Any, BinaryIO, TypedDict
 
@@ -22,6 +23,8 @@ r"""What stands in JSON in another way, the backslash first; no word holds ``\n`
 FEW_BYTES = 32 * 1024
 """Texts and parts up to this size are counted by a dict also where numpy is: it takes a millisecond to begin."""
 PIECE_BYTES = 32 * 1024
+MUCH_BYTES = 512 * 1024
+"""Parts that together have no more are joined without numpy: to import it takes some 60 ms."""
 MANY_WORDS = 50_000
 """So many words of small parts are held in a dict at most."""
 
@@ -62,9 +65,8 @@ def add(parts: Iterable[Counts]) -> Counts:
     Raises:
         ValueError: A part has not as many words as counts.
     """
-    if not _has_numpy():
-        return of(_table(parts))
-    return _of_tally(tally.add(map(_opened, _gathered(parts))))
+    many, parts = _looked_at(parts)
+    return _of_tally(tally.add(map(_opened, parts))) if many else of(_table(parts))
 
 
 def check(part: Any, names: Collection[str] | None = None) -> None:
@@ -104,7 +106,8 @@ def write_json(parts: Iterable[Counts], out: BinaryIO, *, top: int | None = None
         out.write(orjson.dumps(to_dict(add(parts), top=top), option=options))
         return
     groups: defaultdict[int, list[bytes]] = defaultdict(list)
-    for count, words in _groups_of_tally(parts) if _has_numpy() else _groups(parts):
+    many, parts = _looked_at(parts)
+    for count, words in _groups_of_tally(parts) if many else _groups(parts):
         groups[count].append(words)
     between = b'{\n  "'
     for count in sorted(groups, reverse=True):
@@ -128,7 +131,7 @@ def _groups_of_tally(parts: Iterable[Counts]) -> Iterator[tuple[int, bytes]]:
     """The same by numpy; a count may come several times, with other words."""
     import numpy as np
 
-    for words, column in tally.add_in_order(map(_opened, _gathered(parts))):
+    for words, column in tally.add_in_order(map(_opened, parts)):
         text = _escaped(words)
         last = np.append(column[1:] != column[:-1], [True]).nonzero()[0] if len(column) else np.zeros(0, np.int64)
         ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))[last] + 1
@@ -148,6 +151,20 @@ def _escaped(words: bytes) -> bytes:
 @functools.cache
 def _has_numpy() -> bool:
     return find_spec("numpy") is not None
+
+
+def _looked_at(parts: Iterable[Counts]) -> tuple[bool, Iterable[Counts]]:
+    """Whether numpy is here and they hold so many words that it pays, also to import it; and the same parts again."""
+    if not _has_numpy():
+        return False, parts
+    most_bytes = FEW_BYTES if "numpy" in sys.modules else MUCH_BYTES
+    parts, first, size_bytes = iter(parts), [], 0
+    for part in parts:
+        first.append(part)
+        size_bytes += len(part["words"])
+        if size_bytes > most_bytes:
+            return True, _gathered(chain(first, parts))
+    return False, first
 
 
 def _gathered(parts: Iterable[Counts]) -> Iterator[Counts]:
@@ -174,7 +191,7 @@ def _opened(part: Counts) -> tuple[bytes, slots.Numbers]:
 
 def _number(words: bytes) -> int:
     """How many they are."""
-    if len(words) <= FEW_BYTES or not _has_numpy():
+    if len(words) <= MUCH_BYTES or not _has_numpy():
         return words.count(b"\n") + 1
     import numpy as np
 

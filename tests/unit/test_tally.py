@@ -6,6 +6,8 @@ import importlib.util
 import io
 import json
 import random
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from aggregators import counts, slots, tally
 from cluster import catalog
 from tests.benchmarks import texts
+from tests.kit.programs import ROOT
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("numpy") is None, reason="numpy is not installed")
 
@@ -45,6 +48,7 @@ PIECES = st.one_of(
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counts, "_has_numpy", lambda: request.param != "without")
     monkeypatch.setattr(counts, "FEW_BYTES", 20 if "large" in request.param else -1)
+    monkeypatch.setattr(counts, "MUCH_BYTES", counts.FEW_BYTES)
     monkeypatch.setattr(counts, "MANY_WORDS", 3)
 
 
@@ -201,3 +205,17 @@ def test_json_has_all_words_the_most_frequent_first(way: None, make: Callable[[]
 
 def test_json_has_only_the_top_words_if_so_ordered(way: None) -> None:
     assert write([counts.of({"b": 2, "a": 2, "c": 9})], top=2) == b'{\n  "c": 9,\n  "a": 2\n}\n'
+
+
+def test_few_words_are_counted_and_written_without_importing_numpy() -> None:
+    program = """
+import io, sys
+from aggregators import counts
+parts = [counts.of_text(b"some words of a letter"), counts.of({f"word-{number}": 1 for number in range(9000)})]
+for part in parts:
+    counts.check(part)
+counts.write_json(parts, io.BytesIO())
+counts.write_json(parts, io.BytesIO(), top=3)
+assert "numpy" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
