@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from cluster import errors
     from cluster.client import Client, Run, connect, local
-    from cluster.job import Format, Job, Option
+    from cluster.job import Format, Job, Lazy, Option
 
     app: Celery
 
 __version__ = "0.1.0"
-__all__ = ["Client", "Format", "Job", "Option", "Run", "connect", "errors", "local"]
+__all__ = ["Client", "Format", "Job", "Lazy", "Option", "Run", "connect", "errors", "local"]
 MODULES = {
     "Client": "cluster.client",
     "Run": "cluster.client",
@@ -33,6 +33,7 @@ MODULES = {
     "local": "cluster.client",
     "Format": "cluster.job",
     "Job": "cluster.job",
+    "Lazy": "cluster.job",
     "Option": "cluster.job",
 }
 

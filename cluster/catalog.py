@@ -1,6 +1,7 @@
 """The table of jobs: the built-in ones, and those other distributions add.
 
-A distribution adds jobs by an entry point in the group ``cluster.jobs`` that names a ``Job``.
+A distribution adds jobs by an entry point in the group ``cluster.jobs`` that names a ``Job``. The rows of the built-in
+ones name what imports an engine, or much else, so that a program knows all jobs without loading them.
 """
 
 from __future__ import annotations
@@ -9,19 +10,11 @@ import difflib
 import sys
 from collections.abc import Mapping
 
-import aggregators.people
-import tasks.faces
-import tasks.faces.draw
-import tasks.faces_train
-import tasks.ocr
-import tasks.onnx
-import tasks.wordcount
 from aggregators import by_name, counts
 from cluster import errors, keys, names
 from cluster.installed import Installed
-from cluster.job import Format, Job, Option
+from cluster.job import Format, Job, Lazy, Option
 from splitters import lines, people, pictures
-from tasks import _pictures
 
 MEGAPIXELS = Option(
     "max_megapixels",
@@ -38,7 +31,7 @@ OCR = Job(
     example="./scans --format text-folder -o texts/",
     chunk_unit="in pictures",
     split=pictures.split,
-    task=tasks.ocr.read_pages,
+    task=Lazy("tasks.ocr:read_pages"),
     aggregate=by_name.join,
     check=by_name.check_texts,
     count=pictures.count,
@@ -52,8 +45,8 @@ OCR = Job(
         Option("clean", bool, False, "even out light, darken faint ink, enlarge small letters before reading"),
         MEGAPIXELS,
     ),
-    unavailable=tasks.ocr.unavailable,
-    megapixels=_pictures.megapixels,
+    unavailable=Lazy("tasks.ocr:unavailable"),
+    megapixels=Lazy("tasks._pictures:megapixels"),
     install="cluster[ocr]",
     needs=("lang",),
 )
@@ -64,13 +57,13 @@ WORDCOUNT = Job(
     example="--top 20 ./books",
     chunk_unit="in bytes",
     split=lines.split,
-    task=tasks.wordcount.count_words,
+    task=Lazy("tasks.wordcount:count_words"),
     aggregate=counts.add,
     finish=counts.to_dict,
     count=lines.count,
     formats={"json": Format(counts.write_json)},
     options=(Option("top", int, None, "only the N most frequent words", minimum=1),),
-    unavailable=tasks.wordcount.unavailable,
+    unavailable=Lazy("tasks.wordcount:unavailable"),
 )
 
 FACES = Job(
@@ -79,7 +72,7 @@ FACES = Job(
     example="--model office ./party -o faces.json --annotate named/",
     chunk_unit="in pictures",
     split=pictures.split,
-    task=tasks.faces.recognise,
+    task=Lazy("tasks.faces:recognise"),
     aggregate=by_name.join,
     check=by_name.check_faces,
     count=pictures.count,
@@ -92,13 +85,13 @@ FACES = Job(
         Option("model", str, None, "the bundle that knows people, as NAME or NAME:VERSION; without, all are unknown"),
         MEGAPIXELS,
     ),
-    unavailable=tasks.faces.unavailable,
-    megapixels=_pictures.megapixels,
-    unusable=tasks.faces.unusable,
+    unavailable=Lazy("tasks.faces:unavailable"),
+    megapixels=Lazy("tasks._pictures:megapixels"),
+    unusable=Lazy("tasks.faces:unusable"),
     install="cluster[faces]",
     needs=("model",),
     bundles="faces",
-    draw=tasks.faces.draw.draw,
+    draw=Lazy("tasks.faces.draw:draw"),
 )
 
 FACES_TRAIN = Job(
@@ -107,17 +100,17 @@ FACES_TRAIN = Job(
     example="--model office ./people",
     chunk_unit="in pictures",
     split=people.split,
-    task=tasks.faces_train.embed_people,
-    aggregate=aggregators.people.join,
-    finish=aggregators.people.fit,
+    task=Lazy("tasks.faces_train:embed_people"),
+    aggregate=Lazy("aggregators.people:join"),
+    finish=Lazy("aggregators.people:fit"),
     count=people.count,
     options=(
         Option("model", str, None, "the bundle that the result becomes the next version of", required=True),
         Option("add", bool, False, "keep the people it knows that are not in the input"),
         MEGAPIXELS,
     ),
-    unavailable=tasks.faces_train.unavailable,
-    megapixels=_pictures.megapixels,
+    unavailable=Lazy("tasks.faces_train:unavailable"),
+    megapixels=Lazy("tasks._pictures:megapixels"),
     install="cluster[faces]",
     needs=("model",),
     bundles="faces",
@@ -130,7 +123,7 @@ ONNX = Job(
     example="--model birds --top 3 ./photos -o birds.json",
     chunk_unit="in pictures",
     split=pictures.split,
-    task=tasks.onnx.classify,
+    task=Lazy("tasks.onnx:classify"),
     aggregate=by_name.join,
     check=by_name.check_guesses,
     count=pictures.count,
@@ -140,9 +133,9 @@ ONNX = Job(
         Option("top", int, 1, "how many labels to give, the likeliest first", minimum=1),
         MEGAPIXELS,
     ),
-    unavailable=tasks.onnx.unavailable,
-    megapixels=_pictures.megapixels,
-    unusable=tasks.onnx.unusable,
+    unavailable=Lazy("tasks.onnx:unavailable"),
+    megapixels=Lazy("tasks._pictures:megapixels"),
+    unusable=Lazy("tasks.onnx:unusable"),
     install="cluster[faces]",
     needs=("model",),
     bundles="onnx",

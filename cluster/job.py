@@ -1,4 +1,4 @@
-"""A job is three plain functions: a splitter, a task and an aggregator."""
+"""A job is a declaration, which is data, and three plain functions: a splitter, a task and an aggregator."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import contextlib
 import functools
 import inspect
 import math
+import pkgutil
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
-from aggregators import by_name, counts, people
 from cluster import errors, names
 from cluster.names import Capability, ModelRef
 from splitters import Chunk, NothingToSplit, PassedOver
@@ -26,12 +26,6 @@ Task = Callable[..., Part[Any]]
 Aggregator = Callable[..., Any]
 Check = Callable[[Any, Collection[str] | None], None]
 Options = Mapping[str, Any]
-CHECKS: Mapping[Aggregator, Check] = {
-    by_name.join: by_name.check,
-    counts.add: counts.check,
-    people.join: people.check,
-}
-"""What the parts look like that an aggregator joins."""
 RESERVED = frozenset(
     {"chunk_size", "job", "job_name", "output", "annotate", "format", "format_name", "detach", "quiet", "run", "broker"}
     | {"if_no_node", "log_format", "inputs", "help", "chunk", "source", "passed_over"}
@@ -42,6 +36,59 @@ JSON_TYPES: Mapping[type, str] = {str: "string", int: "integer", float: "number"
 
 Source = str | Path | Sequence[str | Path] | Items
 """Files and folders, or items in memory: ``cluster.client.source`` makes such ``Items`` of what a program gives."""
+
+
+@functools.cache
+def _load(path: str) -> Any:
+    return pkgutil.resolve_name(path)
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """A function of a job by its name, ``module:function``: the module is imported when the function is first used.
+
+    So a machine that only submits, or shows a form, can know the job without the libraries of its task.
+    """
+
+    path: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w.]+:\w+", self.path):
+            raise ValueError(f"{self.path!r} must be of the form module:function")
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function itself.
+
+        Raises:
+            ImportError: The module, or a module that it imports, is not installed.
+            AttributeError: The module has no such function.
+        """
+        function: Callable[..., Any] = _load(self.path)
+        return function
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self.function)
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Call the function."""
+        return self.function(*args, **options)
+
+
+CHECKS: Mapping[str, Check] = {
+    "aggregators.by_name:join": Lazy("aggregators.by_name:check"),
+    "aggregators.counts:add": Lazy("aggregators.counts:check"),
+    "aggregators.people:join": Lazy("aggregators.people:check"),
+}
+"""Path of an aggregator -> the check of the parts that it joins."""
+
+
+def path_of(function: Callable[..., Any]) -> str:
+    """Where a function stands, as ``module:function``."""
+    if isinstance(function, Lazy):
+        return function.path
+    return f"{function.__module__}:{getattr(function, '__qualname__', type(function).__qualname__)}"
 
 
 def part_bytes(chunk: Chunk) -> int:
@@ -137,6 +184,9 @@ class Outcome(NamedTuple):
 class Job:
     """A kind of work: one row of the catalog.
 
+    Each function may be given as it is, or as a ``Lazy``; ``verify`` then checks the parameters that are checked at
+    once otherwise. The splitter runs where a run is submitted, and says the default of ``chunk_size``.
+
     ``aggregate(parts, **options)`` joins parts in any order and grouping into one part; ``finish(part, **options)``
     turns the last one into the result, where that is another thing.
 
@@ -195,16 +245,8 @@ class Job:
             )
         if not re.fullmatch(names.VERSION, self.version):
             raise ValueError(f"job {self.name}: the version {self.version!r} must be ASCII letters, digits and '.-_'")
-        size = inspect.signature(self.split).parameters.get("chunk_size")
-        if size is None or not isinstance(size.default, int):
-            raise ValueError(f"job {self.name}: its splitter needs a parameter chunk_size with a number as default")
-        writers = [format_.write for format_ in self.formats.values()]
-        parts = (self.split, self.task, self.aggregate, self.finish, self.unavailable, *writers)
-        named = set().union(*(_names(part) for part in parts if part))
         taken = set(RESERVED)
         for option in self.options:
-            if option.name not in named:
-                raise ValueError(f"job {self.name}: no part has a parameter {option.name!r}")
             if option.name in taken:
                 raise ValueError(f"job {self.name}: the option name {option.name!r} is taken")
             taken.add(option.name)
@@ -212,6 +254,41 @@ class Job:
             raise ValueError(f"job {self.name}: it needs {missing.pop()!r}, which is none of its options")
         if self.bundles and "model" not in self.needs:
             raise ValueError(f"job {self.name}: it has bundles, so it must need an option 'model'")
+        if not isinstance(self.split, Lazy):
+            self._verify_splitter()
+        if not any(isinstance(function, Lazy) for function in self._functions()):
+            self._verify_options()
+
+    def verify(self) -> None:
+        """See that the functions take the options. Imports the modules of all functions; for tests of a job.
+
+        Raises:
+            ValueError: They do not.
+            ImportError: A module is not installed.
+            AttributeError: A module has no such function.
+        """
+        for function in self._functions():
+            if isinstance(function, Lazy) and not callable(function.function):
+                raise ValueError(f"job {self.name}: {function.path} is no function")
+        self._verify_splitter()
+        self._verify_options()
+
+    def _verify_splitter(self) -> None:
+        size = inspect.signature(self.split).parameters.get("chunk_size")
+        if size is None or not isinstance(size.default, int):
+            raise ValueError(f"job {self.name}: its splitter needs a parameter chunk_size with a number as default")
+
+    def _verify_options(self) -> None:
+        writers = [format_.write for format_ in self.formats.values()]
+        parts = (self.split, self.task, self.aggregate, self.finish, self.unavailable, *writers)
+        named = set().union(*(_names(part) for part in parts if part))
+        for option in self.options:
+            if option.name not in named:
+                raise ValueError(f"job {self.name}: no part has a parameter {option.name!r}")
+
+    def _functions(self) -> Iterator[Callable[..., Any]]:
+        found = [getattr(self, each.name) for each in fields(self)] + [each.write for each in self.formats.values()]
+        return (function for function in found if callable(function))
 
     @functools.cached_property
     def label(self) -> str:
@@ -334,7 +411,7 @@ class Job:
         Raises:
             ValueError: It is not; the message says what is wrong.
         """
-        if check := self.check or CHECKS.get(self.aggregate):
+        if check := self.check or CHECKS.get(path_of(self.aggregate)):
             try:
                 check(value, names)
             except (TypeError, LookupError, AttributeError, ArithmeticError) as error:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import click
 
 from cluster import catalog
 from cluster.cli import print_text, shared
-from cluster.client import machine
-from cluster.job import Job
+from cluster.job import Job, path_of
 
 
 @click.command("jobs", epilog="\b\nExample:\n  cluster jobs --json")
@@ -37,10 +35,11 @@ def _describe(job: Job) -> dict[str, Any]:
     problem = job.why_unavailable()
     return {
         "name": job.name,
+        "version": job.version,
         "about": job.about,
-        "split": _path(job.split),
-        "task": _path(job.task),
-        "aggregate": _path(job.aggregate),
+        "split": path_of(job.split).replace(":", "."),
+        "task": path_of(job.task).replace(":", "."),
+        "aggregate": path_of(job.aggregate).replace(":", "."),
         "options": [
             {
                 "name": option.name,
@@ -52,11 +51,14 @@ def _describe(job: Job) -> dict[str, Any]:
             for option in (*job.options, job.chunk_size)
         ],
         "schema": job.options_schema,
+        "needs": job.needs,
         "formats": job.format_names,
         "unavailable": problem,
-        "to_add": machine.how_to_add(job.name) if problem else "",
+        "to_add": _how_to_add(job) if problem else "",
     }
 
 
-def _path(function: Callable[..., Any]) -> str:
-    return f"{function.__module__}.{function.__qualname__}"
+def _how_to_add(job: Job) -> str:
+    from cluster.client import machine  # imports much of a node
+
+    return machine.how_to_add(job.name)

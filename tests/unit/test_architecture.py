@@ -110,7 +110,7 @@ FOREIGN = {
     "requirements.py": {"partition '.'"},  # modules
     "__init__.py": {"build 'cluster.cli.'"},
     "flower.py": {"build ':'"},  # as Flower takes a password
-    "jobs.py": {"build '.'"},
+    "job.py": {"build ':'"},  # a function of a module
     "models.py": {"partition ' '"},  # what pip says
     "hub.py": {"build '.-'"},  # files of drafts
     "logs.py": {"build '.'"},  # rotated files

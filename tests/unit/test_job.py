@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from cluster import catalog, errors, names
-from cluster.job import Format, Job, Option
+from cluster.job import Format, Job, Lazy, Option
 from splitters import Chunk
 from tasks import Part
 
@@ -78,7 +78,28 @@ def test_a_label_of_a_model_is_none_of_a_language() -> None:
 
 def test_an_option_that_no_part_takes_is_a_mistake_in_the_job() -> None:
     with pytest.raises(ValueError, match="no part has a parameter 'nonsense'"):
-        dataclasses.replace(catalog.OCR, options=(Option("nonsense", str, "", "reaches nobody"),))
+        dataclasses.replace(catalog.WORDCOUNT, options=(Option("nonsense", str, "", "reaches nobody"),)).verify()
+
+
+@pytest.mark.parametrize("job", catalog.BUILT_IN, ids=lambda job: job.name)
+def test_the_functions_of_a_row_take_its_options(job: Job) -> None:
+    job.verify()
+
+
+def test_a_job_is_known_where_its_engine_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "no_engine.py").write_text("import nothing_of_that_name\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    option = Option("least", int, 1, "", minimum=0)
+    job = dataclasses.replace(catalog.WORDCOUNT, task=Lazy("no_engine:look"), finish=None, options=(option,))
+    assert job.check_options({})["least"] == 1
+    with pytest.raises(ModuleNotFoundError, match="nothing_of_that_name"):
+        job.verify()
+
+
+@pytest.mark.parametrize("path", ["", "module", "module:", ":function", "module:a b", "a:b:c"])
+def test_the_name_of_a_function_has_one_form(path: str) -> None:
+    with pytest.raises(ValueError, match="module:function"):
+        Lazy(path)
 
 
 @pytest.mark.parametrize("name", ["output", "chunk_size", "lang"])

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
+from typing import Any
 
+import jsonschema
+import orjson
 import pytest
 from click.testing import CliRunner
 
-from cluster import catalog
+from cluster import catalog, errors
 from cluster.cli import jobs
-from cluster.job import Job, Option
-
-ENGINES = ("cv2", "tesserocr", "pytesseract", "onnxruntime", "numpy", "PIL")
-LIST_AND_CHECK = f"""
-import sys
-from cluster import catalog
-for job in catalog.BUILT_IN:
-    job.options_schema
-    job.check_options({{}})
-print([engine for engine in {ENGINES!r} if engine in sys.modules])
-"""
+from cluster.job import Job, Lazy, Option
+from tests.kit.programs import ROOT
+from tests.unit.test_architecture import HEAVY
 
 
-def test_listing_jobs_imports_no_engine() -> None:
-    told = subprocess.run([sys.executable, "-c", LIST_AND_CHECK], capture_output=True, text=True, check=True)
-    assert told.stdout == "[]\n"
+def test_jobs_and_options_are_known_without_any_task() -> None:
+    code = (
+        "import sys, logging; from cluster import catalog; known = catalog.jobs().values();"
+        "[(job.check_options({}), job.options_schema, job.format_names, job.label) for job in known];"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = done.stdout.split()
+    assert not HEAVY & {name.partition(".")[0] for name in loaded}
+    assert [name for name in loaded if name.startswith("tasks.")] == []
 
 
 def test_an_option_tells_its_json_schema() -> None:
@@ -47,3 +50,37 @@ def test_the_list_of_jobs_holds_their_schemas() -> None:
     told = CliRunner().invoke(jobs.command, ["--json"])
     schemas = {job["name"]: job["schema"] for job in json.loads(told.stdout)}
     assert schemas["ocr"] == catalog.OCR.options_schema
+
+
+TRIED: Any = ["", "a", 0, 1, 3, -1, 0.5, True, None]
+KINDS = [
+    Option("text", str, "", ""),
+    Option("name", str, None, ""),
+    Option("model", str, None, "", required=True),
+    Option("least", int, 1, "", minimum=1, maximum=2),
+    Option("share", float, 0.5, "", minimum=0),
+    Option("clean", bool, False, ""),
+]
+
+
+@pytest.mark.parametrize("option", KINDS, ids=lambda option: option.name)
+@pytest.mark.parametrize("value", TRIED, ids=repr)
+def test_the_schema_takes_what_the_option_takes(option: Option, value: Any) -> None:
+    job = dataclasses.replace(catalog.WORDCOUNT, options=(option,), finish=None, task=Lazy("nowhere:nothing"))
+    given = {option.name: value}
+    try:
+        job.check_given(job.check_options(given))
+        takes = True
+    except errors.UsageError:
+        takes = False
+    assert jsonschema.Draft202012Validator(job.options_schema).is_valid(given) == takes
+
+
+def test_the_schema_of_each_job_is_a_schema() -> None:
+    for job in catalog.BUILT_IN:
+        schema = job.options_schema
+        jsonschema.Draft202012Validator.check_schema(schema)
+        assert orjson.loads(orjson.dumps(schema)) == schema
+        required = dict.fromkeys(schema["required"], "m")
+        defaults = {name: value["default"] for name, value in schema["properties"].items() if "default" in value}
+        jsonschema.validate({**defaults, **required}, schema)
