@@ -10,8 +10,8 @@ from typing import Any
 from aggregators import people, recogniser
 from splitters import Chunk
 from tasks import Part
-from tasks._pictures import UnreadablePicture
 from tasks.faces import engine
+from tasks.pictures import UnreadablePicture
 
 unavailable = engine.unavailable
 

@@ -9,9 +9,9 @@ from typing import TypedDict
 from aggregators import recogniser
 from splitters import Chunk
 from tasks import Part
-from tasks._pictures import UnreadablePicture
 from tasks.faces import engine
 from tasks.faces.engine import BadModel, EngineMissing
+from tasks.pictures import UnreadablePicture
 
 __all__ = ["BadModel", "EngineMissing", "Face", "recognise", "unavailable", "unusable"]
 NOTHING_OF_USE = (

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tasks import _pictures
+from tasks import pictures
 from tasks.faces import lettering
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def draw(data: bytes, faces: Sequence[Mapping[str, Any]]) -> bytes:
     """The picture with its faces boxed and named, as a file of the same kind and size in pixels.
 
     Args:
-        data: A file of one of ``_pictures.FORMATS``.
+        data: A file of one of ``pictures.FORMATS``.
         faces: What the job ``faces`` tells of it; boxes in pixels of the upright picture. What
             sticks out of the picture is drawn as far as it lies inside.
 
@@ -72,9 +72,9 @@ def draw(data: bytes, faces: Sequence[Mapping[str, Any]]) -> bytes:
         return data
     from PIL import ImageDraw
 
-    with _pictures.opened(data) as picture:
+    with pictures.opened(data) as picture:
         kind = "JPEG" if picture.format == "MPO" else str(picture.format)
-        seen = _pictures.sound(picture)
+        seen = pictures.sound(picture)
         # A copy is no file any more, whose tags Pillow would write to the new one.
         canvas = _paintable(seen.copy() if seen is picture else seen, in_colour=kind != "PPM")
         _draw_all(ImageDraw.Draw(canvas), canvas, labelled)
@@ -182,7 +182,7 @@ def _exif(canvas: Image.Image, info: Mapping[Any, Any]) -> bytes:
     try:
         canvas.info["exif"] = info.get("exif", b"")
         exif = canvas.getexif()
-        exif.pop(_pictures.ORIENTATION, None)
+        exif.pop(pictures.ORIENTATION, None)
         told = exif.tobytes() if exif else b""
     except Exception:  # noqa: BLE001 - damaged in any way; the picture is what counts
         return b""

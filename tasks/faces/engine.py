@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from tasks import _pictures
+from tasks import pictures
 from tasks.faces import align, features, haar, sface, yunet
 from tasks.faces.sighting import Box, Detector, Sighting
 
@@ -202,7 +202,7 @@ def decode(data: bytes, engine: Engine, max_megapixels: int) -> Picture:
     import cv2
     import numpy as np
 
-    decoded = _pictures.decode(data, max_megapixels=max_megapixels, grey=engine.grey, enough_pixels=ENOUGH_PIXELS)
+    decoded = pictures.decode(data, max_megapixels=max_megapixels, grey=engine.grey, enough_pixels=ENOUGH_PIXELS)
     pixels: Any = np.asarray(decoded.picture)
     if not engine.grey:
         how = cv2.COLOR_GRAY2BGR if decoded.picture.mode == "L" else cv2.COLOR_RGB2BGR

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from splitters import Chunk
-from tasks import Part, _pictures
+from tasks import Part, pictures
 from tasks._picture_files import Page
-from tasks._pictures import UnreadablePicture
 from tasks.ocr import cleaning, engines, resolution
 from tasks.ocr.engines import EngineMissing, engine_name, languages, unavailable
+from tasks.pictures import UnreadablePicture
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -48,7 +48,7 @@ def read_pages(
     for item in chunk:
         pages, problems = [], {}
         try:
-            found = _pictures.pages(item.data)
+            found = pictures.pages(item.data)
         except UnreadablePicture as error:
             failures[item.name] = str(error)
             continue
@@ -78,12 +78,12 @@ def _text(engine: engines.Engine, data: bytes, page: Page, max_megapixels: int, 
     Raises:
         UnreadablePicture: Whatever is wrong with it.
     """
-    with _pictures.opened(data, page) as picture:
+    with pictures.opened(data, page) as picture:
         if max(picture.size) > MAX_SIDE_PIXELS:
             raise UnreadablePicture(f"{picture.width} x {picture.height} pixels is too long for Tesseract")
-        _pictures.check_size(picture, max_megapixels)
+        pictures.check_size(picture, max_megapixels)
         claimed = picture.info.get("dpi")
-        seen = _pictures.plain(picture, max_megapixels=max_megapixels)
+        seen = pictures.plain(picture, max_megapixels=max_megapixels)
         seen.info = {}  # pytesseract would write it to the file that the program reads
     return _read(engine, seen, resolution.to_try(seen, claimed), clean=clean)
 

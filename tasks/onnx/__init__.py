@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from splitters import Chunk
-from tasks import Part, _pictures
+from tasks import Part, pictures
 from tasks.onnx import external, graph, parameters
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def classify(
     """Give the ``top`` most likely labels of each picture, the likeliest first.
 
     Args:
-        chunk: Pictures of ``_pictures.FORMATS``; of several frames the first counts.
+        chunk: Pictures of ``pictures.FORMATS``; of several frames the first counts.
         model: The path of the model's folder.
         top: How many; fewer where the model has fewer labels.
         max_megapixels: Larger pictures are refused before they are decoded, in millions of pixels.
@@ -63,7 +63,7 @@ def classify(
     for item in chunk:
         try:
             found[item.name] = answer(item.data, max_megapixels, top)
-        except (_pictures.UnreadablePicture, parameters.ModelUnusable) as error:
+        except (pictures.UnreadablePicture, parameters.ModelUnusable) as error:
             failures[item.name] = str(error)
     return Part(found, failures)
 
@@ -206,10 +206,10 @@ def _fitted(data: bytes, wanted: parameters.Parameters, max_megapixels: int) -> 
     """The picture in the size and the colours of the model's input."""
     from PIL import Image, ImageOps
 
-    with _pictures.opened(data) as header:
+    with pictures.opened(data) as header:
         # A JPEG is decoded no larger than needed, so that its shorter side still is twice what the model sees.
         enough = math.ceil(2 * max(wanted.size) * max(header.size) / max(1, min(header.size)))
-    picture = _pictures.decode(data, max_megapixels=max_megapixels, enough_pixels=enough).picture
+    picture = pictures.decode(data, max_megapixels=max_megapixels, enough_pixels=enough).picture
     picture = picture.convert("L" if wanted.colours == "grey" else "RGB")
     if wanted.resize == "crop":
         return ImageOps.fit(picture, wanted.size, Image.Resampling.BILINEAR)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from splitters import Item
-from tasks import _pictures, ocr
+from tasks import ocr, pictures
 from tasks.faces import draw, lettering
 
 Image = pytest.importorskip("PIL.Image")
@@ -82,19 +82,19 @@ def test_a_stranger_has_another_colour() -> None:
 
 def test_without_a_face_the_file_is_the_same() -> None:
     exif = Image.Exif()
-    exif[_pictures.ORIENTATION] = 6
+    exif[pictures.ORIENTATION] = 6
     data = encoded(plain(), "JPEG", exif=exif)
     assert draw.draw(data, []) == data
 
 
 def test_a_turned_photo_is_upright_and_says_no_more_that_it_is_turned() -> None:
     exif = Image.Exif()
-    exif[_pictures.ORIENTATION] = 6  # the camera was held upright
+    exif[pictures.ORIENTATION] = 6  # the camera was held upright
     exif[0x010F] = "Maker"
     data = encoded(plain(size=(400, 200)), "JPEG", exif=exif)
     picture = drawn(data, face(50, 250, 100, 100))
     assert picture.size == (200, 400)
-    assert _pictures.ORIENTATION not in picture.getexif()
+    assert pictures.ORIENTATION not in picture.getexif()
     assert picture.getexif()[0x010F] == "Maker"
     assert max(abs(a - b) for a, b in zip(picture.getpixel((100, 349)), KNOWN, strict=True)) < 30
 
@@ -195,7 +195,7 @@ def test_what_is_no_face_is_refused(wrong: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"no picture", encoded(plain(), "JPEG")[:500], encoded(plain(), "GIF")])
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
-    with pytest.raises(_pictures.UnreadablePicture):
+    with pytest.raises(pictures.UnreadablePicture):
         draw.draw(data, [face(1, 1, 5, 5)])
 
 
@@ -203,10 +203,10 @@ def test_what_is_no_picture_is_refused(data: bytes) -> None:
 def test_a_turned_tiff_says_nowhere_that_it_is_turned(compression: str) -> None:
     told = Image.Exif()
     told[700] = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
-    told[_pictures.ORIENTATION] = 6
+    told[pictures.ORIENTATION] = 6
     data = encoded(plain(), "TIFF", exif=told, compression=compression)
-    assert _pictures.decode(data, max_megapixels=1).picture.size == (240, 300)
-    again = _pictures.decode(draw.draw(data, [face(80, 70, 100, 100)]), max_megapixels=1)
+    assert pictures.decode(data, max_megapixels=1).picture.size == (240, 300)
+    again = pictures.decode(draw.draw(data, [face(80, 70, 100, 100)]), max_megapixels=1)
     assert (again.width, again.height) == again.picture.size == (240, 300)
 
 

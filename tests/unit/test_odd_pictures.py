@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tasks import _picture_files, _pictures
+from tasks import _picture_files, pictures
 
 Image = pytest.importorskip("PIL.Image")
 ImageDraw = pytest.importorskip("PIL.ImageDraw")
@@ -40,7 +40,7 @@ def encoded(picture: Any, kind: str, **how: Any) -> bytes:
 
 
 def decoded(data: bytes, **how: Any) -> Any:
-    return _pictures.decode(data, max_megapixels=1, **how).picture
+    return pictures.decode(data, max_megapixels=1, **how).picture
 
 
 def is_slope(data: bytes) -> bool:
@@ -171,8 +171,8 @@ def wide_tiff(factor: int, order: str, *, is_packed: bool) -> bytes:
 @pytest.mark.parametrize("factor", [1, 2, 4, 16, 64, 257])
 @pytest.mark.parametrize("bands", [1, 2, 3, 4])
 def test_the_bits_that_colours_use_are_seen(bands: int, factor: int) -> None:
-    with _pictures.opened(wide_png(bands, factor)) as picture:
-        seen = _pictures.sound(picture)
+    with pictures.opened(wide_png(bands, factor)) as picture:
+        seen = pictures.sound(picture)
     row = seen.crop((0, 50, SIZE[0], 51))
     for band in row.split():
         assert [band.getpixel((x, 0)) for x in (5, 100, 194)] == pytest.approx([7, 128, 248], abs=2)
@@ -279,10 +279,10 @@ def test_a_png_keeps_the_metadata_that_is_of_use() -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = 3
     data = encoded(slope().rotate(180), "PNG", dpi=(300, 300), exif=exif, icc_profile=b"a profile")
-    with _pictures.opened(data[:33] + chunk(b"tEXt", b"Comment\0x", is_sound=False) + data[33:]) as picture:
+    with pictures.opened(data[:33] + chunk(b"tEXt", b"Comment\0x", is_sound=False) + data[33:]) as picture:
         assert picture.info["icc_profile"] == b"a profile"
         assert round(picture.info["dpi"][0]) == 300
-        assert list(_pictures.sound(picture).getdata())[5] < 40
+        assert list(pictures.sound(picture).getdata())[5] < 40
 
 
 @pytest.mark.parametrize("place", range(1, 16))
@@ -323,15 +323,15 @@ MASK = (Image.new("1", SIZE), {NEW_SUBFILE: 4, PHOTOMETRIC: 4})
 )
 def test_masks_and_smaller_copies_are_no_pages(none: Any) -> None:
     page = (slope(), {NEW_SUBFILE: 0})
-    assert len(_pictures.pages(tiff(page, none))) == 1
-    assert len(_pictures.pages(tiff(page, none, page, none, none))) == 2
+    assert len(pictures.pages(tiff(page, none))) == 1
+    assert len(pictures.pages(tiff(page, none, page, none, none))) == 2
     assert is_slope(tiff(none, page))  # not the first picture of the file, but the first page
 
 
 def test_pages_that_are_only_called_copies_are_pages() -> None:
     copy = (slope(), {NEW_SUBFILE: 1})
-    assert len(_pictures.pages(tiff(copy, copy))) == 2
-    assert len(_pictures.pages(tiff((slope(), {}), copy))) == 2
+    assert len(pictures.pages(tiff(copy, copy))) == 2
+    assert len(pictures.pages(tiff((slope(), {}), copy))) == 2
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "RGB", "I"])
@@ -339,18 +339,18 @@ def test_every_picture_of_a_pnm_file_is_a_page(mode: str) -> None:
     each = [encoded(slope().convert(mode), "PPM"), encoded(slope().resize(SMALL).convert(mode), "PPM")]
     data = b"\n".join(each)
     sizes = []
-    for page in _pictures.pages(data):
-        with _pictures.opened(data, page) as picture:
-            sizes.append(_pictures.plain(picture, max_megapixels=1).size)
+    for page in pictures.pages(data):
+        with pictures.opened(data, page) as picture:
+            sizes.append(pictures.plain(picture, max_megapixels=1).size)
     assert sizes == [SIZE, SMALL]
-    assert len(_pictures.pages(each[0] + b"what else stands there")) == 1
+    assert len(pictures.pages(each[0] + b"what else stands there")) == 1
 
 
 def test_a_file_with_pages_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_picture_files, "MOST_PAGES", 9)
-    assert len(_pictures.pages(b"P4 1 1\n\0" * 9)) == 9
-    with pytest.raises(_pictures.UnreadablePicture, match="more than 9 pages"):
-        _pictures.pages(b"P4 1 1\n\0" * 1_000)
+    assert len(pictures.pages(b"P4 1 1\n\0" * 9)) == 9
+    with pytest.raises(pictures.UnreadablePicture, match="more than 9 pages"):
+        pictures.pages(b"P4 1 1\n\0" * 1_000)
 
 
 def oblong(kind: str, dpi: tuple[int, int], size: tuple[int, int], way: int = 1) -> bytes:
@@ -370,10 +370,10 @@ def oblong(kind: str, dpi: tuple[int, int], size: tuple[int, int], way: int = 1)
 def test_pixels_become_square_where_a_file_says_they_are_not(
     kind: str, dpi: tuple[int, int], size: tuple[int, int], square: tuple[int, int]
 ) -> None:
-    upright = _pictures.decode(oblong(kind, dpi, size), max_megapixels=1)
+    upright = pictures.decode(oblong(kind, dpi, size), max_megapixels=1)
     assert upright.picture.size == square
     assert (upright.width, upright.height) == size
-    turned = _pictures.decode(oblong(kind, dpi, size, way=6), max_megapixels=1)
+    turned = pictures.decode(oblong(kind, dpi, size, way=6), max_megapixels=1)
     assert turned.picture.size == square[::-1]
     assert (turned.width, turned.height) == size[::-1]
 
@@ -430,11 +430,11 @@ def test_a_changed_file_gives_a_picture_or_a_reason(kind: str) -> None:
     for _ in range(100):
         data = mutated(sound, dice)
         try:
-            for page in _pictures.pages(data)[:4]:
-                with _pictures.opened(data, page) as picture:
-                    _pictures.check_size(picture, 1)
-                    _pictures.plain(picture, max_megapixels=1)
+            for page in pictures.pages(data)[:4]:
+                with pictures.opened(data, page) as picture:
+                    pictures.check_size(picture, 1)
+                    pictures.plain(picture, max_megapixels=1)
             outcomes.add("a picture")
-        except _pictures.UnreadablePicture:
+        except pictures.UnreadablePicture:
             outcomes.add("a reason")
     assert outcomes == {"a picture", "a reason"}
