@@ -6,16 +6,16 @@
 | cluster2:run:R               | hash   | run R: its job, policy, state and counters (the table in ``ledger/row.py``) |
 | cluster2:run:R:done          | bitmap | bit i: chunk i is settled, that is committed or set aside |
 | cluster2:run:R:chunks        | hash   | chunk -> its items, and their bytes or where they lie; until it is settled |
-| cluster2:run:R:expected      | hash   | chunk -> its items and how large its part may be; until its window is folded |
-| cluster2:run:R:outbox        | list   | messages of windows that are not in the queue yet, the oldest last |
+| cluster2:run:R:expected      | hash   | chunk -> its items and how large its part may be, until its batch is joined |
+| cluster2:run:R:outbox        | list   | messages of batches that are not in the queue yet, the oldest last |
 | cluster2:run:R:queued        | set    | chunks whose message waits in the queue, or was refused and is delayed |
-| cluster2:run:R:claims        | hash   | chunk or "fold level:number" -> "since_ms start node", who works on it |
-| cluster2:run:R:attempts      | hash   | chunk or "fold level:number" -> "failed killed lost": how often it ended so |
+| cluster2:run:R:claims        | hash   | chunk or "partial level:number" -> "since_ms start node", who works on it |
+| cluster2:run:R:attempts      | hash   | chunk or "partial level:number" -> "failed killed lost", counts of ends |
 | cluster2:run:R:pieces        | hash   | done item by item: chunk -> items that are over, "chunk:item" -> its piece |
 | cluster2:run:R:copies        | hash   | chunk -> the slow node for whose sake a second copy was published |
-| cluster2:run:R:windows       | hash   | window -> "first chunk, number of chunks, trigger" (``records.Trigger``) |
-| cluster2:run:R:parts:W       | hash   | chunk -> its part; only until window W is folded |
-| cluster2:run:R:folds         | hash   | "level:number" -> the part that a fold gave; these together are the result |
+| cluster2:run:R:batches       | hash   | batch -> "first chunk, number of chunks, trigger" (``records.Trigger``) |
+| cluster2:run:R:parts:B       | hash   | chunk -> its part; only until batch B is aggregated |
+| cluster2:run:R:partials      | hash   | "level:number" -> a partial result; these together are the result |
 | cluster2:run:R:failures      | hash   | item -> why it is missing |
 | cluster2:run:R:nodes         | hash   | node -> chunks it committed |
 | cluster2:run:R:times         | hash   | node -> microseconds it took for these |
@@ -42,8 +42,8 @@
 | cluster2:unacked:START       | hash   | messages this start of a node holds (kombu's; beside it `:index`, `:mutex`) |
 
 Scopes of blobs: ``runs/R/in/<chunk>`` the input of a chunk, dropped when it is settled;
-``runs/R/parts/<window>`` large parts, dropped when their window is folded;
-``runs/R/folds/<level>/<number>`` large folds, dropped when they are folded themselves;
+``runs/R/parts/<batch>`` large parts, dropped when their batch is aggregated;
+``runs/R/partials/<level>/<number>`` large partials, dropped when they are aggregated themselves;
 ``bundles/<name>/<random>`` the pieces of one version of a bundle, dropped when that is removed.
 
 **The number in the prefix** is that of the format (``FORMAT``). Two versions of this program with different numbers can
@@ -98,10 +98,10 @@ REVISION = f"{OURS}revision"
 WRITABLE = f"{OURS}writable"
 BUNDLES = f"{OURS}bundles"
 OF_RUN = (
-    "done", "chunks", "expected", "claims", "attempts", "copies", "windows", "folds",
+    "done", "chunks", "expected", "claims", "attempts", "copies", "batches", "partials",
     "failures", "nodes", "times", "refusals", "events", "publishing", "outbox", "queued", "pieces",
 )  # fmt: skip
-"""What a run has besides its own hash and the parts of its windows."""
+"""What a run has besides its own hash and the parts of its batches."""
 
 
 def queue(label: str) -> str:
@@ -119,9 +119,9 @@ def run(run: str, what: str = "") -> str:
     return f"{OURS}run:{run}:{what}" if what else f"{OURS}run:{run}"
 
 
-def parts(run: str, window: int) -> str:
-    """The parts of one window."""
-    return f"{OURS}run:{run}:parts:{window}"
+def parts(run: str, batch: int) -> str:
+    """The parts of one batch."""
+    return f"{OURS}run:{run}:parts:{batch}"
 
 
 def unacked(start: str) -> str:
@@ -179,14 +179,14 @@ def input_scope(run: str, chunk: int) -> str:
     return f"runs/{run}/in/{chunk}"
 
 
-def parts_scope(run: str, window: int) -> str:
-    """Where the large parts of a window lie."""
-    return f"runs/{run}/parts/{window}"
+def parts_scope(run: str, batch: int) -> str:
+    """Where the large parts of a batch lie."""
+    return f"runs/{run}/parts/{batch}"
 
 
-def fold_scope(run: str, level: int, number: int) -> str:
-    """Where a large fold lies."""
-    return f"runs/{run}/folds/{level}/{number}"
+def partial_scope(run: str, level: int, number: int) -> str:
+    """Where a large partial lies."""
+    return f"runs/{run}/partials/{level}/{number}"
 
 
 def run_folder(run: str) -> str:

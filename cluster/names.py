@@ -4,7 +4,7 @@
 | ------------------------------------------ | -------------------------------- | ---- |
 | what a run requires, what a node serves    | ``ocr.2@deu``                    | ``Capability`` |
 | a model                                    | ``office:3.1a2b3c4d``            | ``ModelRef`` |
-| a chunk, a partial result                  | ``17``, ``fold 0:3``             | ``Unit``, ``Partial`` |
+| a chunk, a partial result                  | ``17``, ``partial 0:3``             | ``Unit``, ``Partial`` |
 | a run                                      | ``ocr-1a2b3c4d``                 | ``new_run``, ``is_run`` |
 | a message                                  | ``ocr-1a2b3c4d.17-20``           | ``TaskId`` |
 | rows in Redis                              | ``ocr@deu ocr-1a2b3c4d``         | ``WantedRow`` and others |
@@ -38,7 +38,7 @@ _LEVEL = r"([0-9]|1[0-5])"
 _CAPABILITY = re.compile(rf"({JOB})(?:\.({VERSION}))?(?:@([A-Za-z0-9_.~%+/:;-]*))?")
 _MODEL_REF = re.compile(rf"({MODEL})(?::([1-9][0-9]{{0,8}})(?:\.([0-9a-f]{{{DIGEST_CHARS}}}))?)?")
 _PARTIAL = re.compile(rf"{_LEVEL}:{_NUMBER}")
-_TASK_ID = re.compile(rf"({RUN})\.(?:{_NUMBER}(?:-{_NUMBER})?|fold\.{_LEVEL}\.{_NUMBER})")
+_TASK_ID = re.compile(rf"({RUN})\.(?:{_NUMBER}(?:-{_NUMBER})?|partial\.{_LEVEL}\.{_NUMBER})")
 _NODE_ROW = re.compile(r"(\S+) ([0-9]{1,17}(?:\.[0-9]+)?) ([0-9]{1,17}(?:\.[0-9]+)?) (\S+) (.*)", re.DOTALL)
 _SEPARATOR = ";"  # no comma: `celery worker -Q` takes several queues with these
 _SUBMITTING = "?"
@@ -178,7 +178,7 @@ def plain(capability: str) -> str:
 
 
 class Partial(NamedTuple):
-    """The parts of a batch joined (level 0), or neighbouring partials of the level below: ``fold 0:3``."""
+    """The parts of a batch joined (level 0), or neighbouring partials of the level below: ``partial 0:3``."""
 
     level: int
     number: int
@@ -201,7 +201,7 @@ class Partial(NamedTuple):
         return f"{self.level}:{self.number}"
 
     def __str__(self) -> str:
-        return f"fold {self.field}"
+        return f"partial {self.field}"
 
 
 Unit = int | Partial
@@ -209,21 +209,21 @@ Unit = int | Partial
 
 
 def unit(text: str) -> Unit:
-    """Read a chunk (``17``) or a partial result (``fold 0:3``).
+    """Read a chunk (``17``) or a partial result (``partial 0:3``).
 
     Raises:
         ValueError: ``text`` is neither.
     """
-    if text.startswith("fold "):
-        return Partial.parse_field(text.removeprefix("fold "))
+    if text.startswith("partial "):
+        return Partial.parse_field(text.removeprefix("partial "))
     if re.fullmatch(_NUMBER, text) is None:
         raise ValueError(f"{text!r} is neither a chunk nor a partial result")
     return int(text)
 
 
 def described(unit: Unit | str) -> str:
-    """For people: ``chunk 17``, ``fold 0:3``. A ``str`` is what the ledger holds of one, whatever that is."""
-    return str(unit) if isinstance(unit, Partial) or str(unit).startswith("fold") else f"chunk {unit}"
+    """For people: ``chunk 17``, ``partial 0:3``. A ``str`` is what the ledger holds of one, whatever that is."""
+    return str(unit) if isinstance(unit, Partial) or str(unit).startswith("partial") else f"chunk {unit}"
 
 
 def piece(chunk: int, item: int) -> str:
@@ -242,7 +242,7 @@ def is_run(text: str) -> bool:
 
 
 class TaskId(NamedTuple):
-    """The id of a Celery message: ``RUN.17``, ``RUN.17-20`` for neighbouring chunks, ``RUN.fold.0.3``.
+    """The id of a Celery message: ``RUN.17``, ``RUN.17-20`` for neighbouring chunks, ``RUN.partial.0.3``.
 
     It names one chunk or more, the first and the last being the ends of a range, or one partial result.
     """
@@ -273,7 +273,7 @@ class TaskId(NamedTuple):
     def __str__(self) -> str:
         first, last = self.units[0], self.units[-1]
         if isinstance(first, Partial):
-            return f"{self.run}.fold.{first.level}.{first.number}"
+            return f"{self.run}.partial.{first.level}.{first.number}"
         return f"{self.run}.{first}" + (f"-{last}" if last != first else "")
 
 

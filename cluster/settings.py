@@ -43,6 +43,7 @@ URL_OPTIONS = (
 RENAMED = {
     "window_bytes": "max_in_flight_bytes",
     "window_chunks": "max_in_flight_chunks",
+    "fold_chunks": "batch_chunks",
 }
 """What settings were called in older versions -> their names now. The old name is refused, wherever it stands: a
 setting that is passed over would change what a program does without a word."""
@@ -102,9 +103,8 @@ class Settings(BaseSettings):
     """Limit for the chunks of one run that are published and not settled. None: 512, or two for each slot of the nodes
     if that is more."""
 
-    fold_chunks: Annotated[int, Reader.COORDINATOR] = Field(32, ge=2, le=10_000)
-    """How many chunks one chord joins, four times as many where they are tiny: their parts are folded into one by its
-    body."""
+    batch_chunks: Annotated[int, Reader.COORDINATOR] = Field(32, ge=2, le=10_000)
+    """How many chunks make a batch, four times as many where they are tiny. A node aggregates the parts of a batch."""
 
     inline_bytes: Annotated[int, Reader.SUBMITTER] = Field(64 * 1024, ge=0, le=MiB)
     """Inputs of chunks, and parts, up to this size are kept in the ledger itself, larger ones in the blob store."""

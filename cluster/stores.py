@@ -1,4 +1,4 @@
-"""One run's life: ledger (its state in Redis), publish, map and fold (on the nodes), results."""
+"""One run's life: ledger (its state in Redis), publish, map and aggregate (on the nodes), results."""
 
 from __future__ import annotations
 

@@ -52,8 +52,8 @@ class MapMessage(BaseModel):
     ]
 
 
-class FoldMessage(BaseModel):
-    """Join the parts of a window (level 0), or ``FAN_IN`` neighbouring folds of the level below."""
+class AggregateMessage(BaseModel):
+    """Join the parts of a batch (level 0), or ``FAN_IN`` neighbouring partials of the level below."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -63,7 +63,7 @@ class FoldMessage(BaseModel):
 
 
 class Expected(BaseModel):
-    """What the ledger keeps of a chunk until its window is folded. The fold checks the part by it."""
+    """What the ledger keeps of a chunk until its batch is aggregated, to check the part by it."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -97,7 +97,7 @@ class ChunkEntry(BaseModel):
     refs: list[tuple[str, int]]
     last: list[bool]
     """Which items count as done with this chunk: see ``splitters.Item.last``."""
-    window: int
+    batch: int
     data: list[bytes] | None = None
     """The items' bytes, where they are few enough to stand here; else they lie in the blob store."""
     part_bytes: int = LEAST_PART_BYTES
@@ -115,7 +115,7 @@ class ChunkEntry(BaseModel):
 
     def pack(self) -> bytes:
         """As kept in the ledger."""
-        return pack([self.names, self.refs, self.last, self.window, self.data, self.part_bytes])
+        return pack([self.names, self.refs, self.last, self.batch, self.data, self.part_bytes])
 
     @property
     def expected(self) -> Expected:
@@ -130,8 +130,8 @@ class ChunkEntry(BaseModel):
             BadMessage: It was not written by ``pack``.
         """
         try:
-            names, refs, last, window, inline, part_bytes = unpack(data)
-            return cls(names=names, refs=refs, last=last, window=window, data=inline, part_bytes=part_bytes)
+            names, refs, last, batch, inline, part_bytes = unpack(data)
+            return cls(names=names, refs=refs, last=last, batch=batch, data=inline, part_bytes=part_bytes)
         except (TypeError, ValueError) as error:
             raise BadMessage(f"what the ledger holds of this chunk cannot be read: {error}") from None
 

@@ -20,8 +20,8 @@ def cancel(
     if did:
         for chunk in stores.ledger.unsettled(run):
             stores.blobs.drop(keys.input_scope(run, chunk))
-        for window in stores.ledger.open_windows(run):
-            stores.blobs.drop(keys.parts_scope(run, window))
+        for batch in stores.ledger.open_batches(run):
+            stores.blobs.drop(keys.parts_scope(run, batch))
         stores.ledger.forget_work(run)
         queues.unsend(stores, keys.queue(stores.ledger.label(run)), {run})
     return did, now

@@ -51,7 +51,7 @@ class Pace:
             time.sleep(POLL_S)
 
     def messages(self, chunks: range, *, last: bool) -> list[range]:
-        """A window as it is to travel: the ``last`` one in ever smaller messages, so that all slots end at once."""
+        """A batch as it is to travel: the ``last`` one in ever smaller messages, so that all slots end at once."""
         messages = []
         at = 0
         while at < len(chunks):

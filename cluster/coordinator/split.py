@@ -1,4 +1,4 @@
-"""What the one who has a run's input does: split, upload, publish in windows, and wait for the end."""
+"""Read the input of a run: split it, upload it, publish it in batches, and wait for the end of the run."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ POLL_S = 0.05
 WAIT_S = 0.2
 """So long between two looks at a run that is published whole; at its end one looks at once."""
 MEMORY_LOOK_S = 0.5
-WINDOW_OPEN_S = 0.25
-"""A window is published when it is full, or has been open for so long and the nodes may run out of work."""
+BATCH_OPEN_S = 0.25
+"""A batch that is not full is published after this many seconds if the nodes may run out of work."""
 TINY = 4
-"""Windows of chunks that travel together hold up to so many times as many."""
+"""A batch of chunks that travel together holds up to this many times as many."""
 HUNGRY_S = 0.1
 """It has been open for so long, and nothing waits for the nodes."""
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 class Coordinator:
     """Brings one run to its end. ``on_wait`` is called some times a second while it waits.
 
-    All that it knows stands in the ledger after each window, so another one with the same input can go on where it
+    All that it knows stands in the ledger after each batch, so another one with the same input can go on where it
     ended: the splitter gives the same chunks again, and those that are entered already are only compared.
     """
 
@@ -80,8 +80,8 @@ class Coordinator:
         self._progress: Progress | None = None
         self._looked_at = 0.0
         self._limit_bytes = 0
-        self._window: list[ChunkEntry] = []  # uploaded, not yet entered
-        self._window_bytes = 0
+        self._batch: list[ChunkEntry] = []  # uploaded, not yet entered
+        self._batch_bytes = 0
         self._failures: dict[str, str] = {}  # items that could not be read, not yet entered
         self._unreadable = 0
         self._opened_at = 0.0
@@ -120,7 +120,7 @@ class Coordinator:
         except Busy:
             self._entered = Split()
             self._supervisor.step_back()
-            self._window = []  # its blobs are the other one's by now
+            self._batch = []  # its blobs are the other one's by now
             log.warning(
                 "run %s: another one reads its input now; waiting for its result",
                 self._run, extra={"event": "lease-lost", "run": self._run},
@@ -132,8 +132,8 @@ class Coordinator:
 
     def _drop_uploaded(self) -> None:
         """Drop what is uploaded and not entered, unless another one goes on: it uploads to the same place."""
-        if self._window and self._lease is not None and (self._is_over() or self._is_ours(self._lease)):
-            for at in range(len(self._window)):
+        if self._batch and self._lease is not None and (self._is_over() or self._is_ours(self._lease)):
+            for at in range(len(self._batch)):
                 self._blobs.drop(keys.input_scope(self._run, self._entered.chunks + at))
 
     def _is_over(self) -> bool:
@@ -173,7 +173,7 @@ class Coordinator:
             if self._read.chunks_read < self._entered.chunks_read:
                 self._compare(chunk)
                 continue
-            if self._is_full():  # not sooner: the last window of the input is published as such
+            if self._is_full():  # not sooner: the last batch of the input is published as such
                 self._flush()
             readable, problems = sift(chunk)
             if readable:
@@ -211,60 +211,60 @@ class Coordinator:
 
     def _position(self) -> Split:
         entered = self._entered
-        return self._read._replace(chunks=entered.chunks, windows=entered.windows, size_bytes=entered.size_bytes)
+        return self._read._replace(chunks=entered.chunks, batches=entered.batches, size_bytes=entered.size_bytes)
 
     def _is_full(self) -> bool:
-        """Small windows first, so that the nodes begin while the input is still being read.
+        """Small batches first, so that the nodes begin while the input is still being read.
 
-        Large chunks come few to a window: their parts are likely large, and are joined while others are worked on.
+        Large chunks come few to a batch: their parts are likely large, and are joined while others are worked on.
         """
         most = min(
-            self._config.fold_chunks * min(self._pace.span, TINY),
-            4 * 2**self._entered.windows if self._entered.windows < 16 else 2**20,
+            self._config.batch_chunks * min(self._pace.span, TINY),
+            4 * 2**self._entered.batches if self._entered.batches < 16 else 2**20,
         )
-        return len(self._window) >= most or self._window_bytes >= self._limit_bytes // 2
+        return len(self._batch) >= most or self._batch_bytes >= self._limit_bytes // 2
 
     def _upload(self, chunk: Chunk) -> list[str]:
-        """Add a chunk to the window, its bytes to the blob store if they are many; gives their sha256."""
-        scope = keys.input_scope(self._run, self._entered.chunks + len(self._window))
+        """Add a chunk to the batch, its bytes to the blob store if they are many; gives their sha256."""
+        scope = keys.input_scope(self._run, self._entered.chunks + len(self._batch))
         data = [item.data for item in chunk]
         inline = sum(map(len, data)) <= self._policy.inline_bytes
         refs = (
             [blobs.address(one) for one in data] if inline else self._blobs.put(scope, data, self._policy.retention_s)
         )
         entry = ChunkEntry(
-            window=self._entered.windows,
+            batch=self._entered.batches,
             names=[item.name for item in chunk],
             refs=[(ref.sha256, ref.size_bytes) for ref in refs],
             last=[item.last for item in chunk],
             data=data if inline else None,
             part_bytes=self._job.max_part_bytes(chunk),
         )
-        if not self._window:
+        if not self._batch:
             self._opened_at = time.monotonic()
-        self._window.append(entry)
-        self._window_bytes += entry.size_bytes
+        self._batch.append(entry)
+        self._batch_bytes += entry.size_bytes
         return [ref.sha256 for ref in refs]
 
     def _flush(self, *, last: bool = False) -> None:
-        """Enter the open window in the ledger, then publish it."""
-        if not self._window:
+        """Enter the open batch in the ledger, then publish it."""
+        if not self._batch:
             return
         self._pace.learn(self._entered.chunks, self._on_wait)
         with self._supervisor.publishing:
             before, at = self._entered, self._position()
-            entered = self._fenced(lambda lease: lease.open_window(at, self._window, self._failures, self._unreadable))
+            entered = self._fenced(lambda lease: lease.open_batch(at, self._batch, self._failures, self._unreadable))
             if entered is None:
                 return  # the run is over; whoever looks next sees it, too
             self._entered = entered
             messages = self._pace.messages(range(before.chunks, entered.chunks), last=last)
             try:
                 label = self._supervisor.label
-                publish.publish_batch(self._app, label, self._run, before.windows, messages, self._policy)
+                publish.publish_batch(self._app, label, self._run, before.batches, messages, self._policy)
             except kombu.exceptions.OperationalError as error:
-                log.warning("run %s: window %s was not published: %s", self._run, before.windows, error)
+                log.warning("run %s: batch %s was not published: %s", self._run, before.batches, error)
                 self._supervisor.look_soon()  # it is entered: what was not sent counts as lost
-        self._window, self._window_bytes = [], 0
+        self._batch, self._batch_bytes = [], 0
         self._failures, self._unreadable = {}, 0
         self._fenced(self._supervisor.feed)
         self._on_wait()
@@ -298,8 +298,8 @@ class Coordinator:
                 progress = self._look()
             if progress.state != "running":
                 return False
-            chunks = self._entered.chunks + len(self._window) - progress.chunks_settled
-            held_bytes = self._entered.size_bytes + self._window_bytes - progress.bytes_settled
+            chunks = self._entered.chunks + len(self._batch) - progress.chunks_settled
+            held_bytes = self._entered.size_bytes + self._batch_bytes - progress.bytes_settled
             fits = chunks == 0 or (chunks < limit_chunks and held_bytes + size_bytes <= self._limit_bytes)
             if fits and self._memory.has_room(size_bytes):
                 return True
@@ -309,11 +309,11 @@ class Coordinator:
 
     def _is_waited_for(self) -> bool:
         open_s = time.monotonic() - self._opened_at
-        return (open_s > WINDOW_OPEN_S and self._may_run_dry()) or (open_s > HUNGRY_S and not self._waiting())
+        return (open_s > BATCH_OPEN_S and self._may_run_dry()) or (open_s > HUNGRY_S and not self._waiting())
 
     def _may_run_dry(self) -> bool:
-        """Whether no more waits for the nodes than what is held back: if not, the window may still grow."""
-        return self._waiting() <= len(self._window)
+        """Whether no more waits for the nodes than what is held back: if not, the batch may still grow."""
+        return self._waiting() <= len(self._batch)
 
     def _waiting(self) -> int:
         settled = self._progress.chunks_settled if self._progress else 0

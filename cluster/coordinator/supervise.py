@@ -33,8 +33,8 @@ FEED_S = 1.0
 LEAVE_S = 2.0
 MISSING_S = 0.8
 """A message is lost when it is seen nowhere for so long: those that are just being taken are nowhere, too."""
-UNFOLDED_S = 1.0
-"""A window that is complete for so long and not folded may have lost the message to fold it."""
+UNAGGREGATED_S = 1.0
+"""A batch that has been complete for this many seconds may have lost the message that aggregates it."""
 STALLED_S = 2.0
 """A run that does not move for so long may have lost a message: it is looked for, and again ever more seldom."""
 MOST_STALLED_S = 60.0
@@ -222,8 +222,8 @@ class Supervisor:
             unsettled = set(ledger.unsettled(self._run))
             wanted: set[Unit] = {*unsettled}
             wanted |= {
-                Partial(0, window)
-                for window, chunks in ledger.open_windows(self._run).items()
+                Partial(0, batch)
+                for batch, chunks in ledger.open_batches(self._run).items()
                 if unsettled.isdisjoint(chunks)
             }
             queue = keys.queue(self.label)
@@ -284,10 +284,10 @@ class Search:
         now = time.monotonic()
         if progress != self._progress:
             self._progress, self._changed_at, self._patience_s = progress, now, STALLED_S
-        if progress.windows_complete == progress.windows_folded:
+        if progress.batches_complete == progress.batches_aggregated:
             self._complete_at = now
         due = self._soon or bool(self._suspects) or losses != self._losses
-        due |= now - self._complete_at > UNFOLDED_S
+        due |= now - self._complete_at > UNAGGREGATED_S
         if now - self._changed_at > self._patience_s:
             self._patience_s = min(2 * self._patience_s, MOST_STALLED_S)
             self._changed_at = now

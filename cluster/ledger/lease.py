@@ -43,7 +43,7 @@ class Split(NamedTuple):
     chunks_read: int = 0
     """Chunks the splitter gave, also those of which nothing could be read."""
     chunks: int = 0
-    windows: int = 0
+    batches: int = 0
     items: int = 0
     digest: str = ""
     """Of all that was read, see ``coordinate``."""
@@ -89,39 +89,39 @@ class Lease:
     def split(self) -> Split:
         """How far the input is read."""
         row = self.ledger.row(
-            self.run, "chunks_read", "chunks_published", "windows_published", "items_read", "digest", "bytes_published",
+            self.run, "chunks_read", "chunks_published", "batches_published", "items_read", "digest", "bytes_published",
             "chunks_total",
         ) or RunRow()  # fmt: skip
         return Split(
-            row.chunks_read, row.chunks_published, row.windows_published, row.items_read, row.digest,
+            row.chunks_read, row.chunks_published, row.batches_published, row.items_read, row.digest,
             row.bytes_published, ended=row.chunks_total is not None,
         )  # fmt: skip
 
-    def open_window(
+    def open_batch(
         self, at: Split, entries: Sequence[ChunkEntry], failures: Mapping[str, str], unreadable: int,
         trigger: Trigger = "chord",
     ) -> Split | None:  # fmt: skip
-        """Enter a window of chunks that are about to be published.
+        """Enter a batch of chunks that are about to be published.
 
         Args:
-            at: How far the input is read with them; chunks, windows and bytes are those before this window.
+            at: How far the input is read with them; chunks, batches and bytes are those before this batch.
             entries: Its chunks.
             failures: Items that could not be read before them, which are in no chunk, with the reasons.
             unreadable: How many of these count.
-            trigger: Who starts to join the parts of the window.
+            trigger: Who starts to join the parts of the batch.
 
         Returns:
             How far it is now; None when the run is over.
 
         Raises:
             Busy: The lease is another's.
-            OutOfStep: It is not the next window.
+            OutOfStep: It is not the next batch.
         """
         size_bytes = at.size_bytes + sum(entry.size_bytes for entry in entries)
-        after = at._replace(windows=at.windows + 1, chunks=at.chunks + len(entries), size_bytes=size_bytes)
+        after = at._replace(batches=at.batches + 1, chunks=at.chunks + len(entries), size_bytes=size_bytes)
         unread = [word for pair in failures.items() for word in pair]
         state = self.ledger.step(
-            "open_window", self.run, fence=self.fence, window=at.windows, first=at.chunks, chunks_read=at.chunks_read,
+            "open_batch", self.run, fence=self.fence, batch=at.batches, first=at.chunks, chunks_read=at.chunks_read,
             items_read=at.items, bytes=after.size_bytes, digest=at.digest, unreadable=unreadable,
             trigger=trigger, failures=len(failures),
             rest=[*unread, *(word for entry in entries for word in (entry.pack(), entry.expected.pack()))],
@@ -134,17 +134,17 @@ class Lease:
         """The input is read to its end.
 
         Args:
-            at: As for ``open_window``.
-            failures: As for ``open_window``.
-            unreadable: As for ``open_window``.
+            at: As for ``open_batch``.
+            failures: As for ``open_batch``.
+            unreadable: As for ``open_batch``.
             passed_over: Kind of file -> how many of the input are none of its items.
 
         Raises:
             Busy: The lease is another's.
-            OutOfStep: Other windows were entered.
+            OutOfStep: Other batches were entered.
         """
         state = self.ledger.step(
-            "end_split", self.run, fence=self.fence, chunks=at.chunks, windows=at.windows, items=at.items,
+            "end_split", self.run, fence=self.fence, chunks=at.chunks, batches=at.batches, items=at.items,
             unreadable=unreadable, passed_over=orjson.dumps(passed_over),
             failures=[word for pair in failures.items() for word in pair],
         )  # fmt: skip
@@ -174,7 +174,7 @@ class Lease:
         return [label.decode(errors="replace") for label in labels]
 
     def publish_again(self, units: Sequence[Unit], event: str, why: str) -> list[Unit]:
-        """Let go of what is claimed of these chunks and folds, before they are published again.
+        """Let go of what is claimed of these chunks and partials, before they are published again.
 
         Returns:
             Those that are still to be done.

@@ -1,7 +1,7 @@
 """Where parts lie: small ones in the ledger itself, large ones in the blob store.
 
 An entry of the ledger is ``i`` and the packed part, ``b`` and the address of its blob, or empty
-for a fold that had nothing to join.
+for a partial that had nothing to join.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ def of_run(run: str, job: Job, stores: Stores) -> Iterator[Any]:
         errors.RunFailed: Some are gone, are there twice, or are not what the job gives.
         errors.BlobError: The bytes of one are gone or wrong.
     """
-    folds, max_bytes = stores.ledger.folds(run), stores.ledger.policy(run).max_part_bytes
-    windows = sum(FAN_IN**level for level, _, _ in folds)
-    if windows != (total := stores.ledger.windows(run)):
-        raise errors.RunFailed(f"the result of the run {run} is damaged: {windows} of its {total} windows are there")
-    for level, number, entry in folds:
+    partials, max_bytes = stores.ledger.partials(run), stores.ledger.policy(run).max_part_bytes
+    batches = sum(FAN_IN**level for level, _, _ in partials)
+    if batches != (total := stores.ledger.batches(run)):
+        raise errors.RunFailed(f"the result of the run {run} is damaged: {batches} of its {total} batches are there")
+    for level, number, entry in partials:
         if entry != NOTHING:
             try:
-                value = load(stores.blobs, keys.fold_scope(run, level, number), entry, max_bytes)
+                value = load(stores.blobs, keys.partial_scope(run, level, number), entry, max_bytes)
                 job.check_part(value)
             except ValueError as error:
                 raise errors.RunFailed(

@@ -18,7 +18,7 @@ MOST_KILLS = 3
 MOST_LOSSES = 10
 """A chunk whose node was lost so often is set aside, too: it may be what brings them down."""
 FAN_IN = 16
-"""How many neighbouring folds are folded into one of the next level."""
+"""How many neighbouring partials are aggregated into one of the next level."""
 MAX_REASON_CHARS = 500
 
 
@@ -35,7 +35,7 @@ class Worker(NamedTuple):
 
 
 class Attempts(NamedTuple):
-    """How the attempts at a chunk or fold have ended so far, those that gave nothing."""
+    """How the attempts at a chunk or partial have ended so far, those that gave nothing."""
 
     failed: int = 0
     """It raised."""
@@ -130,8 +130,8 @@ class Committed(NamedTuple):
     """Batches whose last chunk was among them -> who starts to join their parts."""
 
 
-class FoldInputs(NamedTuple):
-    """What a fold joins, if ``state`` is "ready"; ``fold_inputs.lua`` lists the others."""
+class PartialInputs(NamedTuple):
+    """What a partial joins, if ``state`` is "ready"; ``partial_inputs.lua`` lists the others."""
 
     state: str
     job: str = ""
@@ -140,11 +140,11 @@ class FoldInputs(NamedTuple):
     options: Mapping[str, Any] = {}
     policy: RunPolicy = RunPolicy()
     attempts: Attempts = Attempts()
-    """Of this fold so far; those that raised only, where it is ready."""
+    """Of this partial so far; those that raised only, where it is ready."""
     entries: Mapping[str, bytes] = {}
     """Chunk (level 0) or "level:number" -> part entry, in the order of the input."""
     expected: Mapping[str, bytes] = {}
-    """Chunk -> what is expected of its part (``wire.Expected``); b"" where that is gone, or of a fold."""
+    """Chunk -> what is expected of its part (``wire.Expected``); b"" where that is gone, or of a partial."""
 
 
 class Unusable(NamedTuple):
@@ -162,8 +162,8 @@ class Progress(NamedTuple):
     chunks_published: int
     chunks_settled: int
     bytes_settled: int
-    windows_complete: int
-    windows_folded: int
+    batches_complete: int
+    batches_aggregated: int
     split_ended: bool
 
 

@@ -18,21 +18,21 @@
 | state | str | create, finish | "running", "done", "failed" or "cancelled" |
 | error | str | finish | why it failed, or the person who cancelled it |
 | finished_at | float? | finish | seconds since 1970; none while it is running |
-| chunks_read | int | open_window | chunks that the splitter gave, readable or not |
-| items_read | int | open_window | items of these chunks |
-| chunks_published | int | create, open_window | chunks that are entered |
-| windows_published | int | create, open_window | windows that are entered |
-| bytes_published | int | open_window | input of the chunks that are entered |
-| digest | str | open_window | of all that was read: tells whether an input is the same |
+| chunks_read | int | open_batch | chunks that the splitter gave, readable or not |
+| items_read | int | open_batch | items of these chunks |
+| chunks_published | int | create, open_batch | chunks that are entered |
+| batches_published | int | create, open_batch | batches that are entered |
+| bytes_published | int | open_batch | input of the chunks that are entered |
+| digest | str | open_batch | of all that was read: tells whether an input is the same |
 | items_total | int? | expect_items, end_split | counted ahead, then for certain |
 | chunks_total | int? | end_split | none while the input is being read |
-| windows_total | int | end_split | 0 while the input is being read |
+| batches_total | int | end_split | 0 while the input is being read |
 | passed_over | dict | end_split | kind of file -> files of the input that the job does not read, as JSON |
-| items_settled | int | open_window, end_split, settle | items that are done or missing |
+| items_settled | int | open_batch, end_split, settle | items that are done or missing |
 | chunks_settled | int | settle | chunks that are committed or given up |
 | bytes_settled | int | settle | input of these chunks |
-| windows_complete | int | settle | windows whose chunks are all settled |
-| windows_folded | int | fold | windows whose parts are joined |
+| batches_complete | int | settle | batches whose chunks are all settled |
+| batches_aggregated | int | commit_partial | batches whose parts are joined |
 | chunk_us | int | settle | microseconds that a chunk takes, the last ones count most |
 | duplicates | int | claim, settle | chunks that came a second time and were dropped |
 | retries | int | end_attempt | attempts that gave nothing |
@@ -137,18 +137,18 @@ class RunRow:
     chunks_read: int = 0
     items_read: int = 0
     chunks_published: int = 0
-    windows_published: int = 0
+    batches_published: int = 0
     bytes_published: int = 0
     digest: str = ""
     items_total: int | None = None
     chunks_total: int | None = None
-    windows_total: int = 0
+    batches_total: int = 0
     passed_over: dict[str, int] = field(default_factory=dict)
     items_settled: int = 0
     chunks_settled: int = 0
     bytes_settled: int = 0
-    windows_complete: int = 0
-    windows_folded: int = 0
+    batches_complete: int = 0
+    batches_aggregated: int = 0
     chunk_us: int = 0
     duplicates: int = 0
     retries: int = 0

@@ -24,7 +24,7 @@ from cluster.ledger.records import (
     Claims,
     Committed,
     Done,
-    FoldInputs,
+    PartialInputs,
     Piece,
     Progress,
     Running,
@@ -47,7 +47,7 @@ PUBLISHING_S = 600
 
 
 OF_WORK = (
-    "chunks", "expected", "windows", "claims", "done", "attempts", "copies", "outbox", "queued", "pieces",
+    "chunks", "expected", "batches", "claims", "done", "attempts", "copies", "outbox", "queued", "pieces",
 )  # fmt: skip
 """What goes with a run that is stopped."""
 
@@ -118,8 +118,8 @@ class Ledger:
     def forget_work(self, run: str) -> None:
         """Drop what a stopped run still had to do; its blobs are the caller's to drop before."""
         with self._redis.pipeline(transaction=False) as pipe:
-            for window in self.open_windows(run):
-                pipe.unlink(keys.parts(run, window))
+            for batch in self.open_batches(run):
+                pipe.unlink(keys.parts(run, batch))
             for name in OF_WORK:
                 pipe.unlink(keys.run(run, name))
             pipe.execute()
@@ -152,7 +152,7 @@ class Ledger:
         return found if isinstance(found, bytes) else None
 
     def let_go(self, run: str, worker: Worker, *units: Unit) -> None:
-        """Give up its claims of chunks or folds without an attempt; those of others stay."""
+        """Give up its claims of chunks or partials without an attempt; those of others stay."""
         if units:
             self.step("let_go", run, start=worker.start, again=0, units=map(str, units))
 
@@ -169,7 +169,7 @@ class Ledger:
 
         Args:
             run: Its run.
-            unit: The chunk or fold.
+            unit: The chunk or partial.
             how: "failed", "killed" or "lost": see ``Attempts``.
             worker: Who made it.
             why: For the run's story.
@@ -230,15 +230,15 @@ class Ledger:
 
     def commit(self, run: str, done: Iterable[Done], worker: Worker) -> Committed:
         """Hand in the parts of chunks. The first commit of (run, chunk) wins."""
-        windows: dict[int, list[Done]] = {}
+        batches: dict[int, list[Done]] = {}
         for one in done:
-            windows.setdefault(one.entry.window, []).append(one)
+            batches.setdefault(one.entry.batch, []).append(one)
         states: dict[int, str] = {}
         complete: dict[int, Trigger] = {}
-        for window, together in windows.items():
-            each, trigger = self._settle(run, window, together, worker)
+        for batch, together in batches.items():
+            each, trigger = self._settle(run, batch, together, worker)
             states |= each
-            complete |= {window: trigger} if trigger else {}
+            complete |= {batch: trigger} if trigger else {}
         return Committed(states, complete)
 
     def set_aside(self, run: str, chunk: int, entry: ChunkEntry, reason: str, worker: Worker) -> Committed:
@@ -246,52 +246,52 @@ class Ledger:
         given_up = Done(chunk, entry, failures=dict.fromkeys(entry.names, reason), why=reason)
         return self.commit(run, [given_up], worker)
 
-    def fold_inputs(self, run: str, level: int, number: int, worker: Worker, label: str = "") -> FoldInputs:
-        """Start a fold: what it joins, if all of it is there.
+    def partial_inputs(self, run: str, level: int, number: int, worker: Worker, label: str = "") -> PartialInputs:
+        """Start to aggregate: the parts to join, if all of them are there.
 
         Args:
             run: Its run.
-            level: 0 for a window.
-            number: Of the window, or of the family at its level.
+            level: 0 for a batch.
+            number: Of the batch, or of the family at its level.
             worker: Who starts it. Another one that has not ended is waited for as long as the run's policy allows.
             label: As for ``claim``.
         """
         answer = self.step(
-            "fold_inputs", run, {"parts": keys.parts(run, number if level == 0 else -1)},
+            "partial_inputs", run, {"parts": keys.parts(run, number if level == 0 else -1)},
             level=level, number=number, fan_in=FAN_IN, label=label, start=worker.start, node=worker.node,
             max_killed=MOST_KILLS, max_lost=MOST_LOSSES,
         )  # fmt: skip
         state, *rest = answer
         if state == b"exhausted":
-            return FoldInputs(state.decode(), attempts=Attempts(*rest[:3]))
+            return PartialInputs(state.decode(), attempts=Attempts(*rest[:3]))
         if state != b"ready":
-            return FoldInputs(state.decode())
+            return PartialInputs(state.decode())
         names = [name.decode() for name in rest[5::3]]  # in the order of the input
         entries, expected = (dict(zip(names, rest[at::3], strict=True)) for at in (6, 7))
-        return FoldInputs(state.decode(), *_terms(rest), Attempts(failed=rest[4]), entries, expected)
+        return PartialInputs(state.decode(), *_terms(rest), Attempts(failed=rest[4]), entries, expected)
 
-    def commit_fold(
+    def commit_partial(
         self, run: str, level: int, number: int, inputs: Collection[str], entry: bytes,
         unusable: Iterable[Unusable] = (),
     ) -> str:  # fmt: skip
-        """Hand in a fold; its inputs go. The last window's fold ends the run.
+        """Hand in a partial; its inputs go. The last batch's partial ends the run.
 
         Args:
             run: Its run.
-            level: 0 for a window.
-            number: Of the window, or of the family at its level.
-            inputs: What it joined, as ``fold_inputs`` named it. Where the ledger does not stand there any more, since
-                its Redis lost its last moments, the fold is dropped.
+            level: 0 for a batch.
+            number: Of the batch, or of the family at its level.
+            inputs: The names of the parts that were joined, as ``partial_inputs`` gave them. The partial is dropped
+                where the ledger is not at that point any more, as its Redis lost its last moments.
             entry: Where it lies, see ``parts``.
-            unusable: Chunks of a window whose parts are not in it; their items are missing.
+            unusable: Chunks of a batch whose parts are not in it; their items are missing.
 
         Returns:
-            "folded now"; "family complete" (now, and all its siblings are there: fold them);
-            or why it was dropped: "folded", "unknown", or the state of a run that is over.
+            "aggregated now"; "family complete" (now, and all its siblings are there: aggregate them);
+            or why it was dropped: "aggregated", "unknown", or the state of a run that is over.
         """
         about = [word for one in unusable for word in (one.chunk, one.why, len(one.names), *one.names)]
         answer = self.step(
-            "fold", run, {"parts": keys.parts(run, number if level == 0 else -1)},
+            "commit_partial", run, {"parts": keys.parts(run, number if level == 0 else -1)},
             level=level, number=number, entry=entry, fan_in=FAN_IN,
             about=len(about), rest=[*about, *inputs],
         )  # fmt: skip
@@ -347,8 +347,8 @@ class Ledger:
         if row is None:
             raise errors.RunFailed(f"the run {run} is gone from Redis (was it emptied or restarted?)")
         return Progress(
-            row.state, row.chunks_published, row.chunks_settled, row.bytes_settled, row.windows_complete,
-            row.windows_folded, split_ended=bool(row.chunks_total is not None),
+            row.state, row.chunks_published, row.chunks_settled, row.bytes_settled, row.batches_complete,
+            row.batches_aggregated, split_ended=bool(row.chunks_total is not None),
         )  # fmt: skip
 
     def status(self, run: str, *, failures: bool = True) -> Status:
@@ -429,11 +429,11 @@ class Ledger:
         names: Any = self._redis.hkeys(keys.run(run, "chunks"))
         return list(map(int, names))
 
-    def open_windows(self, run: str) -> dict[int, range]:
-        """Windows that are entered and not folded, with their chunks."""
-        found: Any = self._redis.hgetall(keys.run(run, "windows"))
-        rows = {int(window): names.BatchRow.parse(row.decode(errors="replace")) for window, row in found.items()}
-        return {window: row.chunks for window, row in sorted(rows.items())}
+    def open_batches(self, run: str) -> dict[int, range]:
+        """Batches that are entered and not aggregated, with their chunks."""
+        found: Any = self._redis.hgetall(keys.run(run, "batches"))
+        rows = {int(batch): names.BatchRow.parse(row.decode(errors="replace")) for batch, row in found.items()}
+        return {batch: row.chunks for batch, row in sorted(rows.items())}
 
     def running(self, run: str) -> list[Running]:
         """What nodes are working on. A lost node's chunks are among them until that is known."""
@@ -459,13 +459,13 @@ class Ledger:
         done = self._done(run).values()
         return sum(chunks for chunks, _ in done), sum(seconds for _, seconds in done)
 
-    def folds(self, run: str) -> list[tuple[int, int, bytes]]:
+    def partials(self, run: str) -> list[tuple[int, int, bytes]]:
         """The parts that are the result as (level, number, part entry), in the order of the input.
 
         Raises:
             errors.RunFailed: Another thing is among them.
         """
-        found: Any = self._redis.hgetall(keys.run(run, "folds"))
+        found: Any = self._redis.hgetall(keys.run(run, "partials"))
         rows = []
         for name, entry in found.items():
             try:
@@ -474,10 +474,10 @@ class Ledger:
                 raise errors.RunFailed(f"the result of the run {run} is damaged: it has a part {name!r}") from None
         return sorted(rows, key=lambda row: row[1] * FAN_IN ** row[0])
 
-    def windows(self, run: str) -> int:
-        """How many windows a run has in all; 0 as long as its input is being read."""
-        row = self.row(run, "windows_total")
-        return row.windows_total if row else 0
+    def batches(self, run: str) -> int:
+        """How many batches a run has in all; 0 as long as its input is being read."""
+        row = self.row(run, "batches_total")
+        return row.batches_total if row else 0
 
     def count_unsettled(self, run: str) -> int:
         """How many chunks are entered and not settled."""
@@ -485,7 +485,7 @@ class Ledger:
         return int(found)
 
     def claimed(self, run: str) -> int:
-        """How many chunks and folds nodes work on."""
+        """How many chunks and partials nodes work on."""
         found: Any = self._redis.hlen(keys.run(run, "claims"))
         return int(found)
 
@@ -564,16 +564,16 @@ class Ledger:
         return {node: (int(chunks[node]), int(times_us[node]) / 1e6) for node in times_us if node in chunks}
 
     def _settle(
-        self, run: str, window: int, done: Sequence[Done], worker: Worker
+        self, run: str, batch: int, done: Sequence[Done], worker: Worker
     ) -> tuple[dict[int, str], Trigger | None]:
-        """Their states, and the trigger of the window where it is complete with them."""
+        """Their states, and the trigger of the batch where it is complete with them."""
         rows: list[Any] = []
         for one in done:
             rows += [one.chunk, one.part, one.entry.items, one.entry.size_bytes, round(one.seconds * 1e6), one.why]
             rows += [len(one.failures), *(word for pair in one.failures.items() for word in pair)]
         answer = self.step(
-            "settle", run, {"parts": keys.parts(run, window)},
-            window=window, node=worker.node, rows=rows,
+            "settle", run, {"parts": keys.parts(run, batch)},
+            batch=batch, node=worker.node, rows=rows,
         )  # fmt: skip
         states = [word.decode() for word in answer]
         trigger: Trigger | None = None
@@ -593,7 +593,7 @@ def _read(run: str, given: Mapping[str, bytes | None]) -> RunRow:
 
 
 def _terms(answer: Sequence[Any]) -> tuple[str, str, dict[str, Any], RunPolicy]:
-    """Job, version, options and policy, with which the answers of ``claim`` and ``fold_inputs`` begin."""
+    """Job, version, options and policy, with which the answers of ``claim`` and ``partial_inputs`` begin."""
     job, version, options, policy = answer[:4]
     return (job or b"").decode(), (version or b"").decode(), orjson.loads(options or b"{}"), _policy(policy)
 

@@ -32,7 +32,7 @@ class Event(BaseModel):
     (a chunk is done so from now on), "refused",
     "input-read", and the state the run ended in."""
     chunk: str = ""
-    """The chunk, or "fold level:number"."""
+    """The chunk, or "partial level:number"."""
     node: str = ""
     why: str = ""
 

@@ -26,7 +26,7 @@ class ChordBackend(RedisBackend):  # type: ignore[misc]
         return result
 
     def on_chord_part_return(self, *arguments: Any, **named: Any) -> None:
-        """Count a header. Where the worker stops and Redis is away, the supervisor will find the window complete."""
+        """Count a header. Where the worker stops and Redis is away, the supervisor will find the batch complete."""
         try:
             with redis_client.interruptible():
                 super().on_chord_part_return(*arguments, **named)

@@ -22,7 +22,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from cluster import keys, names
-from cluster.wire import AGGREGATE, MAP, FoldMessage, MapMessage
+from cluster.wire import AGGREGATE, MAP, AggregateMessage, MapMessage
 from cluster.wire import BadMessage as BadMessage
 
 KiB = 2**10
@@ -145,7 +145,7 @@ class Envelope(Model, Generic[Headers, Delivered]):
 
 
 class JoinOptions(Model):
-    """How the fold of a window is sent once its chunks are done."""
+    """How the message that aggregates a batch is sent once its chunks are done."""
 
     task_id: Word
     queue: QueueName
@@ -163,7 +163,7 @@ class Join(Model):  # type: ignore[no-redef]
     """A chord's body."""
 
     task: Task
-    args: tuple[FoldMessage]
+    args: tuple[AggregateMessage]
     kwargs: NoWords
     options: JoinOptions
     subtask_type: None = None
@@ -253,7 +253,7 @@ TaskEnvelope = Envelope[TaskHeaders, ToQueue]
 _task = TypeAdapter(TaskEnvelope)
 _noted = TypeAdapter(tuple[TaskEnvelope, Literal[""], QueueName])
 _of_map = TypeAdapter(tuple[tuple[MapMessage], NoWords, Embedded])
-_of_fold = TypeAdapter(tuple[tuple[FoldMessage], NoWords, Embedded])
+_of_aggregate = TypeAdapter(tuple[tuple[AggregateMessage], NoWords, Embedded])
 Kind = tuple[TypeAdapter[Any], TypeAdapter[Any]]
 _asked: Kind = TypeAdapter(Envelope[AskedHeaders, ToExchange]), TypeAdapter(Asked)
 _event: Kind = TypeAdapter(Envelope[EventHeaders, ToExchange]), TypeAdapter(Event | list[Event])
@@ -308,7 +308,7 @@ def _of_task(found: Envelope[TaskHeaders, ToQueue], queue: str) -> Envelope[Task
     if sent_to != queue and not keys.label_of(sent_to):  # another label's it may be: it goes there again
         raise BadMessage(f"it came by {_short(queue)} and says that it was sent to {_short(sent_to)}")
     joins = found.headers.task == AGGREGATE
-    kind: TypeAdapter[Any] = _of_fold if joins else _of_map
+    kind: TypeAdapter[Any] = _of_aggregate if joins else _of_map
     body = _read(kind, _decoded(found.body), MOST_TASK_BYTES, "body")
     join = body[2].chord
     if join is not None and (joins or join.options.queue != sent_to or join.task != AGGREGATE):

@@ -14,7 +14,7 @@ from celery import chord, group
 from cluster import keys, names, redis_client
 from cluster.messaging import transport
 from cluster.names import Capability, Partial, TaskId, Unit
-from cluster.wire import AGGREGATE, MAP, FoldMessage, MapMessage
+from cluster.wire import AGGREGATE, MAP, AggregateMessage, MapMessage
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -112,9 +112,9 @@ def start_aggregate(app: Celery, label: str, run: str, partial: Partial, limits:
     | a run's supervisor               | the batch is complete, and no such message is anywhere: it is lost         |
     | the aggregate of the level below | it was the last of its family                                              |
 
-    Started twice, or too early, it does no harm: the message carries no parts. ``fold_inputs.lua`` gives a node parts
-    only if all of them are there, no other node is joining them, and they are not joined yet; ``fold.lua`` takes the
-    first commit and drops any other.
+    Started twice, or too early, it does no harm: the message carries no parts. ``partial_inputs.lua`` gives parts to a
+    node only if all of them are there, no other node is joining them, and they are not joined yet.
+    ``commit_partial.lua`` takes the first commit and drops any other.
 
     Args:
         app: To publish with.
@@ -144,12 +144,12 @@ def label_of(request: Any) -> str:
     return keys.label_of(queue) or queue
 
 
-def _joining(run: str, partial: Partial) -> FoldMessage:
-    return FoldMessage(run=run, level=partial.level, number=partial.number)
+def _joining(run: str, partial: Partial) -> AggregateMessage:
+    return AggregateMessage(run=run, level=partial.level, number=partial.number)
 
 
 def _send(
-    app: Celery, label: str, task: str, message: MapMessage | FoldMessage, task_id: TaskId, limits: Limits | None,
+    app: Celery, label: str, task: str, message: MapMessage | AggregateMessage, task_id: TaskId, limits: Limits | None,
     **more: Any,
 ) -> None:  # fmt: skip
     options = {**_options(app, label, task, limits), **more}

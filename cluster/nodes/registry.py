@@ -41,7 +41,7 @@ class Facts(BaseModel):
     busy: int = Field(ge=0)
     """Slots that work on a message."""
     done: int = Field(ge=0)
-    """Tasks it has ended since it was started, folds among them."""
+    """Tasks it has ended since it was started, aggregates among them."""
     refused: int = Field(0, ge=0)
     """Messages it has dropped since it was started, as they were not in order (``cluster.messaging.messages``)."""
     cores: int = Field(ge=1)

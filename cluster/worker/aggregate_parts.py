@@ -13,18 +13,18 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from cluster import errors, keys, wire
 from cluster.job import Job
 from cluster.ledger import parts
-from cluster.ledger.records import FAN_IN, FoldInputs, Unusable, Worker, as_reason
+from cluster.ledger.records import FAN_IN, PartialInputs, Unusable, Worker, as_reason
 from cluster.names import Partial
 from cluster.settings import Settings
 from cluster.stores import Stores
-from cluster.wire import Expected, FoldMessage
+from cluster.wire import AggregateMessage, Expected
 from cluster.worker.map_chunk import Find, over_time_limit, refuse
 
 log = logging.getLogger(__name__)
 NOTHING = object()
 MAX_FAMILY_BYTES = 8 * 2**20
-"""Neighbouring folds that are larger together, packed, stay as they are: a result may be any number of
-folds, and who joins it all at the end reads them one at a time."""
+"""Neighbouring partials that are larger together, packed, stay as they are: a result may be any number of
+partials, and who joins it all at the end reads them one at a time."""
 
 
 class Refused(NamedTuple):
@@ -33,32 +33,32 @@ class Refused(NamedTuple):
     why: str
 
 
-def unit(message: FoldMessage) -> Partial:
+def unit(message: AggregateMessage) -> Partial:
     """What the message is about."""
     return Partial(message.level, message.number)
 
 
 def run(
-    message: FoldMessage, find: Find, stores: Stores, config: Settings, worker: Worker, label: str = ""
-) -> FoldMessage | Refused | str:
-    """Join the parts of a window, or a family of folds, and commit the fold in their place.
+    message: AggregateMessage, find: Find, stores: Stores, config: Settings, worker: Worker, label: str = ""
+) -> AggregateMessage | Refused | str:
+    """Join the parts of a batch, or a family of partials, and commit the partial in their place.
 
-    Run twice, at once, or before all parts are there, it changes nothing. A fold whose attempts ended badly too
-    often, or whose parts are gone, fails the run. A part of a window that is not what the job gives of that chunk, or
+    Run twice, at once, or before all parts are there, it changes nothing. A partial whose attempts ended badly too
+    often, or whose parts are gone, fails the run. A part of a batch that is not what the job gives of that chunk, or
     has more bytes than it may have, is left out, and the chunk's items are missing.
 
     Returns:
-        The fold of the next level, where this one was the last of its family; ``Refused`` where this machine cannot do
-        the run's job; else how it ended.
+        The message for the next level, where this partial was the last of its family; ``Refused`` where this machine
+        cannot do the run's job; else how it ended.
 
     Raises:
         errors.OtherProcess: This process cannot do it, another one of this node can.
     """
-    inputs = stores.ledger.fold_inputs(message.run, message.level, message.number, worker, label)
+    inputs = stores.ledger.partial_inputs(message.run, message.level, message.number, worker, label)
     if inputs.state == "exhausted":
         return _fail(message, stores, f"joining parts was begun {sum(inputs.attempts)} times and never ended")
     if inputs.state == "lost":
-        return _fail(message, stores, f"parts of window {message.number} are gone from Redis")
+        return _fail(message, stores, f"parts of batch {message.number} are gone from Redis")
     if inputs.state != "ready":
         return inputs.state
     if message.level and _family_bytes(inputs.entries) > MAX_FAMILY_BYTES:
@@ -80,7 +80,7 @@ def run(
     except wire.BadMessage as error:
         if not message.level:
             raise
-        # Whoever reads the result is told; the windows in it are folded, and cannot be done again.
+        # Whoever reads the result is told; the batches in it are aggregated, and cannot be done again.
         log.error("run %s, %s: a part cannot be joined: %s", message.run, unit(message), error)  # noqa: TRY400
         return _leave(message, stores, worker)
     entry = parts.NOTHING
@@ -91,50 +91,50 @@ def run(
             if message.level:
                 return _leave(message, stores, worker)
             raise
-        scope = keys.fold_scope(message.run, message.level, message.number)
+        scope = keys.partial_scope(message.run, message.level, message.number)
         entry = parts.place(stores.blobs, scope, packed, inputs.policy)
-    state = stores.ledger.commit_fold(
+    state = stores.ledger.commit_partial(
         message.run, message.level, message.number, inputs.entries, entry, joining.unusable.values()
     )
-    if state in ("folded now", "family complete"):
+    if state in ("aggregated now", "family complete"):
         _drop_inputs(message, inputs.entries, stores)
     else:
         stores.ledger.let_go(message.run, worker, unit(message))
     if state == "family complete":
-        return FoldMessage(run=message.run, level=message.level + 1, number=message.number // FAN_IN)
+        return AggregateMessage(run=message.run, level=message.level + 1, number=message.number // FAN_IN)
     return state
 
 
 def _family_bytes(entries: Mapping[str, bytes]) -> float:
-    """What these folds have together, packed; endless where one is no fold."""
+    """What these partials have together, packed; endless where one is no partial."""
     try:
         return sum(map(parts.size_bytes, entries.values()))
     except wire.BadMessage:
         return math.inf
 
 
-def _leave(message: FoldMessage, stores: Stores, worker: Worker) -> str:
+def _leave(message: AggregateMessage, stores: Stores, worker: Worker) -> str:
     stores.ledger.let_go(message.run, worker, unit(message))
     return "large enough"
 
 
-def _refuse(message: FoldMessage, stores: Stores, worker: Worker, why: str) -> Refused:
+def _refuse(message: AggregateMessage, stores: Stores, worker: Worker, why: str) -> Refused:
     stores.ledger.let_go(message.run, worker, unit(message))
     refuse(message.run, [], stores, worker, why)
     return Refused(why)
 
 
-def _fail(message: FoldMessage, stores: Stores, reason: str) -> str:
+def _fail(message: AggregateMessage, stores: Stores, reason: str) -> str:
     log.error("run %s fails: %s", message.run, reason, extra={"event": "failed", "run": message.run})
     stores.ledger.stop(message.run, "failed", reason)
     return "failed"
 
 
 class _Joining:
-    """Joins the parts of a fold that can be used. Any member of the cluster may have made them, or forged them."""
+    """Joins the parts of a partial that can be used. Any member of the cluster may have made them, or forged them."""
 
     def __init__(
-        self, message: FoldMessage, job: Job, options: Mapping[str, Any], stores: Stores, inputs: FoldInputs,
+        self, message: AggregateMessage, job: Job, options: Mapping[str, Any], stores: Stores, inputs: PartialInputs,
     ) -> None:  # fmt: skip
         self._message = message
         self._job = job
@@ -142,13 +142,13 @@ class _Joining:
         self._stores = stores
         self._inputs = inputs
         self.unusable: dict[str, Unusable] = {}
-        """Chunks of a window whose parts are left out."""
+        """Chunks of a batch whose parts are left out."""
 
     def join(self) -> Any:
         """All parts joined; ``NOTHING`` where there are none to join.
 
         Raises:
-            wire.BadMessage: One of a fold's folds cannot be used, or all attempts to join them failed.
+            wire.BadMessage: One of a partial's partials cannot be used, or all attempts to join them failed.
             errors.BlobError: Bytes are gone or wrong, and there are attempts left.
         """
         if all(entry == parts.NOTHING for entry in self._inputs.entries.values()):
@@ -196,7 +196,7 @@ class _Joining:
         return value
 
     def _find_odd_ones(self) -> bool:
-        """Leave out the parts of a window that cannot even be joined alone; whether there are any."""
+        """Leave out the parts of a batch that cannot even be joined alone; whether there are any."""
         found = False
         for name, entry in self._inputs.entries.items():
             if entry == parts.NOTHING or name in self.unusable:
@@ -230,13 +230,13 @@ class _Unusable(ValueError):
     """Why the part of a chunk cannot be used."""
 
 
-def _drop_inputs(message: FoldMessage, entries: Mapping[str, bytes], stores: Stores) -> None:
+def _drop_inputs(message: AggregateMessage, entries: Mapping[str, bytes], stores: Stores) -> None:
     for scope in {_scope(message, name) for name, entry in entries.items() if entry[:1] == parts.BLOB}:
         stores.blobs.drop(scope)
 
 
-def _scope(message: FoldMessage, name: str) -> str:
-    """Where the large parts among a fold's inputs lie."""
+def _scope(message: AggregateMessage, name: str) -> str:
+    """Where the large parts among a partial's inputs lie."""
     if message.level == 0:
         return keys.parts_scope(message.run, message.number)
-    return keys.fold_scope(message.run, *Partial.parse_field(name))
+    return keys.partial_scope(message.run, *Partial.parse_field(name))

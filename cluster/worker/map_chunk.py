@@ -253,7 +253,7 @@ class _Work:
         """The entry of a part, once it is sure that its readers will take it."""
         packed = wire.pack(value, min(self._policy.max_part_bytes, entry.part_bytes))
         _check(self._job, value, names)
-        scope = keys.parts_scope(self._run, entry.window)
+        scope = keys.parts_scope(self._run, entry.batch)
         return parts.place(self._stores.blobs, scope, packed, self._policy)
 
     def _do_rest(self, chunk: int, claim: Claim, entry: ChunkEntry, options: Mapping[str, Any]) -> bool:
@@ -288,7 +288,7 @@ class _Work:
         failures = {name: why for piece in pieces for name, why in piece.failures.items() if name in entry.names}
         if not any(piece.part for piece in pieces):
             return Piece(failures=failures)
-        scope = keys.parts_scope(self._run, entry.window)
+        scope = keys.parts_scope(self._run, entry.batch)
         most = min(self._policy.max_part_bytes, entry.part_bytes)
         found = (parts.load(self._stores.blobs, scope, piece.part, most) for piece in pieces if piece.part)
         return Piece(self._place(self._job.run_aggregate(found, options), entry.names, entry), failures)
@@ -343,7 +343,7 @@ class _Work:
             if one.entry.data is None and committed.states[one.chunk] in ("settled now", "settled"):
                 self._stores.blobs.drop(keys.input_scope(self._run, one.chunk))
             if one.part[:1] == parts.BLOB and committed.states[one.chunk] in OVER:  # who ended the run had none to drop
-                self._stores.blobs.drop(keys.parts_scope(self._run, one.entry.window))
+                self._stores.blobs.drop(keys.parts_scope(self._run, one.entry.batch))
         self._ended += committed.states.values()
         for batch, trigger in committed.complete.items():
             self._on_complete(batch, trigger)
@@ -414,8 +414,8 @@ def set_aside(run: str, chunk: int, stores: Stores, entry: bytes, reason: str, w
     try:
         unpacked = ChunkEntry.unpack(entry)
     except wire.BadMessage:  # then the chunk itself is the one thing that can be named
-        window = _window_of(run, chunk, stores)
-        unpacked = ChunkEntry(names=[f"chunk {chunk}"], refs=[], last=[True], window=window)
+        batch = _batch_of(run, chunk, stores)
+        unpacked = ChunkEntry(names=[f"chunk {chunk}"], refs=[], last=[True], batch=batch)
     committed = stores.ledger.set_aside(run, chunk, unpacked, reason, worker)
     if committed.states[chunk] in ("settled now", "settled"):
         stores.blobs.drop(keys.input_scope(run, chunk))
@@ -463,7 +463,7 @@ def _exhausted(attempts: Attempts) -> str:
     return f"it failed {attempts.failed} times"
 
 
-def _window_of(run: str, chunk: int, stores: Stores) -> int:
-    """The window of a chunk whose entry cannot be read."""
-    rows = stores.ledger.open_windows(run)
-    return next((window for window, chunks in rows.items() if chunk in chunks), 0)
+def _batch_of(run: str, chunk: int, stores: Stores) -> int:
+    """The batch of a chunk whose entry cannot be read."""
+    rows = stores.ledger.open_batches(run)
+    return next((batch for batch, chunks in rows.items() if chunk in chunks), 0)

@@ -27,7 +27,7 @@ from cluster.ledger.row import Limits
 from cluster.messaging import publish, transport
 from cluster.names import Partial
 from cluster.stores import Stores
-from cluster.wire import AGGREGATE, MAP, FoldMessage, MapMessage
+from cluster.wire import AGGREGATE, MAP, AggregateMessage, MapMessage
 from cluster.worker import aggregate_parts, identity, map_chunk
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
     from cluster.stores import Stores
 
-Message = TypeVar("Message", MapMessage, FoldMessage)
+Message = TypeVar("Message", MapMessage, AggregateMessage)
 AWAY = (redis.RedisError, kombu.exceptions.OperationalError)
 """What the two functions raise where Redis is away or refuses."""
 log = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ def chunks_timed_out(node: Node, message: MapMessage, why: str, worker: Worker) 
             publish.start_aggregate(node.app, ledger.label(run), run, Partial(0, batch), ledger.policy(run).limits)
 
 
-def aggregate(node: Node, message: FoldMessage, came: Delivery) -> Again | str:
+def aggregate(node: Node, message: AggregateMessage, came: Delivery) -> Again | str:
     """Join parts and commit what they give. Run twice, the first commit wins.
 
     Returns:
@@ -176,13 +176,13 @@ def aggregate(node: Node, message: FoldMessage, came: Delivery) -> Again | str:
         return "failed"
     if isinstance(ended, aggregate_parts.Refused):
         return Again(map_chunk.ELSEWHERE_S)
-    if isinstance(ended, FoldMessage):
+    if isinstance(ended, AggregateMessage):
         publish.start_aggregate(node.app, came.label, run, Partial(ended.level, ended.number), came.limits)
-        return "folded now"
+        return "aggregated now"
     return ended
 
 
-def aggregate_cut_short(node: Node, message: FoldMessage, how: str, why: str, worker: Worker) -> None:
+def aggregate_cut_short(node: Node, message: AggregateMessage, how: str, why: str, worker: Worker) -> None:
     """An attempt to join has ended: ``how`` is "failed", "killed" or "lost". The supervisor may find it missing."""
     node.stores.ledger.end_attempt(message.run, aggregate_parts.unit(message), how, worker, why)
 
@@ -272,21 +272,21 @@ class MapTask(_Task[MapMessage]):
         chunks_timed_out(self.node, message, why, worker)
 
 
-class AggregateTask(_Task[FoldMessage]):
+class AggregateTask(_Task[AggregateMessage]):
     """``aggregate`` as Celery calls it."""
 
     name = AGGREGATE
-    kind = FoldMessage
+    kind = AggregateMessage
 
-    def do(self, message: FoldMessage, came: Delivery) -> Again | str:
+    def do(self, message: AggregateMessage, came: Delivery) -> Again | str:
         """See ``aggregate``."""
         return aggregate(self.node, message, came)
 
     def cut_short(self, message: Any, how: str, why: str, worker: Worker) -> None:
         """See ``aggregate_cut_short``."""
-        aggregate_cut_short(self.node, FoldMessage.model_validate(message), how, why, worker)
+        aggregate_cut_short(self.node, AggregateMessage.model_validate(message), how, why, worker)
 
-    def timed_out(self, message: FoldMessage, why: str, worker: Worker) -> None:
+    def timed_out(self, message: AggregateMessage, why: str, worker: Worker) -> None:
         """Its message is acknowledged by now; the supervisor finds it missing."""
         aggregate_cut_short(self.node, message, "killed", f"joining parts {why}", worker)
 

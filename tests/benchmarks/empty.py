@@ -16,7 +16,7 @@ NUMBER, SMALL_NUMBER = 10_000, 200
 
 
 def cases(options: Options, folder: Path) -> Iterator[Case]:
-    """A race; each result must have counted every chunk. Ours are committed in the ledger one by one, and folded."""
+    """A race; each result must have counted every chunk. Ours are committed one by one, and aggregated."""
     number = options.files or (SMALL_NUMBER if options.small else NUMBER)
     source = folder / "source.txt"
     source.write_text("whatever")

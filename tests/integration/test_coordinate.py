@@ -67,7 +67,7 @@ def two(redis_url: str, stores: Stores, request: pytest.FixtureRequest) -> Itera
 
 def test_one_who_leaves_late_takes_no_input_along_that_is_the_others_by_then(two: Two) -> None:
     def read() -> Iterator[Chunk]:
-        yield from CHUNKS[:2]  # uploaded, and not enough for a window
+        yield from CHUNKS[:2]  # uploaded, and not enough for a batch
         two.other(CHUNKS)
         raise SystemExit(143)
 
@@ -102,19 +102,19 @@ def test_one_who_only_waits_leaves_the_lease_to_whoever_has_the_input(two: Two) 
         assert not thread.is_alive()
 
 
-def test_a_window_is_full_with_half_of_the_bytes_that_may_be_on_their_way(two: Two) -> None:
+def test_a_batch_is_full_with_half_of_the_bytes_that_may_be_on_their_way(two: Two) -> None:
     two._config = two._config.model_copy(update={"max_in_flight_bytes": 1000})
     _, coordinator = two.who("one")
     coordinator._entered = coordinator._fenced(Lease.split)
     coordinator._publish_all(iter([[Item(f"{at}.txt", bytes(300))] for at in range(3)]))
-    assert (coordinator._entered.windows, coordinator._entered.chunks) == (1, 2)
+    assert (coordinator._entered.batches, coordinator._entered.chunks) == (1, 2)
 
 
-def test_a_window_is_published_as_soon_as_nothing_waits_for_the_nodes(two: Two) -> None:
+def test_a_batch_is_published_as_soon_as_nothing_waits_for_the_nodes(two: Two) -> None:
     published = []
 
     def read() -> Iterator[Chunk]:
-        yield from CHUNKS[:4]  # a window, and nodes begin all of it
+        yield from CHUNKS[:4]  # a batch, and nodes begin all of it
         two.stores.redis.hset(keys.run(two.run, "claims"), mapping={str(at): "1 start node" for at in range(4)})
         for chunk in CHUNKS[4:6]:
             time.sleep(2 * HUNGRY_S)
@@ -130,7 +130,7 @@ def test_a_window_is_published_as_soon_as_nothing_waits_for_the_nodes(two: Two) 
 
 def test_a_run_that_another_one_cancels_leaves_no_input_behind(two: Two) -> None:
     def read() -> Iterator[Chunk]:
-        yield from CHUNKS[:2]  # uploaded, and not enough for a window
+        yield from CHUNKS[:2]  # uploaded, and not enough for a batch
         cancel(two.run, two.stores, "by another")
         yield from CHUNKS[2:]
 

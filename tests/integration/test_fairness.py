@@ -50,9 +50,9 @@ class Published:
         stores.ledger.create(self.run, "measure", "", {}, "test")
         self.lease = Lease.take(stores.ledger, self.run, "test", "splitter")
         entries = [
-            ChunkEntry(window=0, names=[str(at)], refs=[("", 1)], last=[True], data=[b"x"]) for at in range(chunks)
+            ChunkEntry(batch=0, names=[str(at)], refs=[("", 1)], last=[True], data=[b"x"]) for at in range(chunks)
         ]
-        self.lease.open_window(Split(), entries, {}, 0)
+        self.lease.open_batch(Split(), entries, {}, 0)
         for first in range(0, chunks, span):
             last = min(first + span, chunks) - 1
             message = {"headers": {"id": f"{self.run}.{first}" + (f"-{last}" if last > first else "")}}
@@ -177,8 +177,8 @@ def test_a_run_whose_coordinator_is_lost_in_a_pause_goes_on(joining: bool, share
         assert redis.rpop(QUEUE)
         shared.ledger.commit(run.run, run.begin([chunk]), WORKER)
         if joining:
-            redis.hset(keys.run(run.run, "claims"), "fold 0:0", "1 start node")
-    redis.hdel(keys.run(run.run, "claims"), "fold 0:0")
+            redis.hset(keys.run(run.run, "claims"), "partial 0:0", "1 start node")
+    redis.hdel(keys.run(run.run, "claims"), "partial 0:0")
     assert not redis.exists(QUEUE), "there is no pause"
     delays.release(redis)
     assert not redis.exists(QUEUE)
@@ -239,7 +239,7 @@ def test_parts_are_joined_before_further_chunks_are_begun(shared: Stores, redis_
             publish.publish_chunk(app, "measure", "measure-1", chunk)
         publish.start_aggregate(app, "measure", "measure-1", Partial(0, 0))
     first: Any = shared.redis.rpop(QUEUE)
-    assert task_id(first) == "measure-1.fold.0.0"
+    assert task_id(first) == "measure-1.partial.0.0"
 
 
 def test_messages_of_a_cancelled_run_go_with_it_wherever_they_are(shared: Stores, redis_url: str) -> None:

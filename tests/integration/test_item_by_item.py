@@ -66,12 +66,12 @@ def test_one_bad_item_costs_its_neighbours_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(map_chunk, "LONG_S", long_s)
-    run = Run(stores, window_chunks=1, items=4)
+    run = Run(stores, batch_chunks=1, items=4)
     assert to_the_end(run, job(calls, error), stores) == "settled now"
     assert 4 <= calls.pop(BAD) <= 5
     assert calls == {"item 0.0": 2, "item 0.2": 2, "item 0.3": 2}
     run.end_split(1, 1)
-    assert run.fold(0, 0) == "folded now"
+    assert run.aggregate(0, 0) == "aggregated now"
     assert run.result() == {"item 0.0": "0", "item 0.2": "2", "item 0.3": "3"}
     [failure] = run.status.failures
     assert failure.item == BAD
@@ -82,14 +82,14 @@ def test_one_bad_item_costs_its_neighbours_nothing(
 
 @pytest.mark.parametrize("bad", ["item 0.0", "item 0.3"])
 def test_the_first_or_last_item_may_be_the_bad_one(bad: str, stores: Stores, calls: Counter[str]) -> None:
-    run = Run(stores, window_chunks=1, items=4)
+    run = Run(stores, batch_chunks=1, items=4)
     assert to_the_end(run, job(calls, SoftTimeLimitExceeded, bad), stores) == "settled now"
     assert [failure.item for failure in run.status.failures] == [bad]
     assert "took longer than its time limit" in run.status.failures[0].reason
 
 
 def test_one_attempt_allowed_still_spares_the_neighbours(stores: Stores, calls: Counter[str]) -> None:
-    run = Run(stores, window_chunks=1, items=3, policy=POLICY._replace(max_attempts=1))
+    run = Run(stores, batch_chunks=1, items=3, policy=POLICY._replace(max_attempts=1))
     message, bad = MapMessage(run=run.run, chunks=[0]), job(calls, lambda: RuntimeError("odd"))
     assert map_chunk.run(message, finding(bad), stores, CONFIG, on("n1")) == "settled now"
     assert [failure.item for failure in run.status.failures] == [BAD]
@@ -102,7 +102,7 @@ def test_an_item_out_of_time_is_first_in_the_next_message(
     """It had what its neighbours left of the time limit: that is no attempt at it."""
     monkeypatch.setattr(map_chunk, "LONG_S", 60.0)
     monkeypatch.setattr(map_chunk, "FULL_SHARE", 1e9)
-    run = Run(stores, window_chunks=1, items=3)
+    run = Run(stores, batch_chunks=1, items=3)
     slow = job(calls, SoftTimeLimitExceeded)
     message = MapMessage(run=run.run, chunks=[0])
     first, second, third = (map_chunk.run(message, finding(slow), stores, CONFIG, on("n1")) for _ in range(3))
@@ -116,13 +116,13 @@ def test_an_item_out_of_time_is_first_in_the_next_message(
 def test_pieces_go_through_the_store_where_they_are_large(
     stores: Stores, client: redis.Redis, calls: Counter[str]
 ) -> None:
-    run = Run(stores, window_chunks=1, items=3, policy=POLICY._replace(inline_bytes=0))
+    run = Run(stores, batch_chunks=1, items=3, policy=POLICY._replace(inline_bytes=0))
     run.claims([0], "n1")
     stores.ledger.end_attempt(run.run, 0, "killed", on("n1"), "signal 9")
     message = MapMessage(run=run.run, chunks=[0])
     assert map_chunk.run(message, finding(JOB), stores, CONFIG, on("n1")) == "settled now"
     run.end_split(1, 1)
-    run.fold(0, 0)
+    run.aggregate(0, 0)
     assert len(run.result()) == 3
     assert not client.exists(keys.blobs(keys.parts_scope(run.run, 0)))
 
@@ -145,7 +145,7 @@ def test_an_item_that_cannot_be_interrupted_costs_only_itself(redis_url: str, tm
 
 
 def test_a_late_node_neither_repeats_nor_undoes_an_item(stores: Stores) -> None:
-    run = Run(stores, window_chunks=1, items=3)
+    run = Run(stores, batch_chunks=1, items=3)
     ledger = stores.ledger
     assert ledger.begin_items(run.run, 0, on("n1"), "why") == 0
     assert ledger.begin_items(run.run, 0, on("n2"), "why") == 0
@@ -160,7 +160,7 @@ def test_a_late_node_neither_repeats_nor_undoes_an_item(stores: Stores) -> None:
 
 
 def test_a_forged_piece_sets_its_chunk_aside(stores: Stores, client: redis.Redis, calls: Counter[str]) -> None:
-    run = Run(stores, window_chunks=1, items=2)
+    run = Run(stores, batch_chunks=1, items=2)
     client.hset(keys.run(run.run, "pieces"), mapping={"0": 2, "0:0": b"nonsense", "0:1": Piece().pack()})
     assert run.do(0) == "set aside (settled now)"
     assert "cannot be read" in run.status.failures[0].reason

@@ -114,17 +114,17 @@ def test_a_slow_node_may_do_a_chunk_itself_once_it_cannot_be_at_it_any_more(stor
     assert run.claim(0, "slow").state == "claimed"
 
 
-def test_a_chunk_is_settled_in_the_window_in_which_it_stands_now(stores: Stores) -> None:
-    """Redis lost its last moments, and the windows were entered anew, with other chunks."""
-    run = Run(stores, windows=2, window_chunks=2)
+def test_a_chunk_is_settled_in_the_batch_in_which_it_stands_now(stores: Stores) -> None:
+    """Redis lost its last moments, and the batches were entered anew, with other chunks."""
+    run = Run(stores, batches=2, batch_chunks=2)
     entry = run.upload(2, 0)
     place = parts.place(stores.blobs, "unused", b"\x80", POLICY)
     assert stores.ledger.commit(run.run, [Done(2, entry, place)], on("n1")).states == {2: "unknown"}
-    gone = entry.model_copy(update={"window": 7})
+    gone = entry.model_copy(update={"batch": 7})
     assert stores.ledger.commit(run.run, [Done(2, gone, place)], on("n1")).states == {2: "unknown"}
     run.do(0), run.do(1), run.do(2), run.do(3)
     run.end_split(4, 2)
-    assert (run.fold(0, 0), run.fold(0, 1)) == ("folded now", "folded now")
+    assert (run.aggregate(0, 0), run.aggregate(0, 1)) == ("aggregated now", "aggregated now")
     assert run.result() == {f"item {chunk}": str(chunk) for chunk in range(4)}
 
 
@@ -150,7 +150,7 @@ def test_of_two_coordinators_one_has_the_lease_and_the_other_changes_nothing(sto
     assert (run.lease.fence, master.fence) == ("1 test", "2 master")
     assert not run.lease.keep()
     with pytest.raises(Busy):
-        run.lease.open_window(Split(chunks=2, windows=1), [run.upload(2, 1)], {}, 0)
+        run.lease.open_batch(Split(chunks=2, batches=1), [run.upload(2, 1)], {}, 0)
     with pytest.raises(Busy):
         run.end_split(2, 1)
     with pytest.raises(Busy):
@@ -162,19 +162,19 @@ def test_of_two_coordinators_one_has_the_lease_and_the_other_changes_nothing(sto
     # Whoever has the input takes the lease from one who has not.
     again = Lease.take(stores.ledger, run.run, "resumed", "splitter")
     assert not master.keep()
-    assert again.split() == Split(chunks=2, windows=1, size_bytes=1)
+    assert again.split() == Split(chunks=2, batches=1, size_bytes=1)
     with pytest.raises(Busy):
         Lease.take(stores.ledger, run.run, "a third", "splitter")
     again.release()
     assert run.status.coordinator is None
 
 
-def test_a_window_entered_twice_stands_there_once(stores: Stores) -> None:
+def test_a_batch_entered_twice_stands_there_once(stores: Stores) -> None:
     run = Run(stores)
     entry = run.upload(2, 1)
     for _ in range(2):
-        after = run.lease.open_window(Split(chunks=2, windows=1), [entry], {"bad": "why"}, 1)
-        assert after == Split(chunks=3, windows=2, size_bytes=2)
+        after = run.lease.open_batch(Split(chunks=2, batches=1), [entry], {"bad": "why"}, 1)
+        assert after == Split(chunks=3, batches=2, size_bytes=2)
     assert run.status.items_failed == 1
     assert sorted(stores.ledger.unsettled(run.run)) == [0, 1, 2]
 
@@ -223,8 +223,8 @@ def test_repeats_of_a_message_use_up_no_attempts_of_the_chunk_that_is_being_done
 def test_chunks_are_not_entered_in_a_run_that_is_over(stores: Stores, client: redis.Redis) -> None:
     run = Run(stores)
     cancel(run.run, stores, "by a test")
-    assert run.lease.open_window(Split(chunks=2, windows=1), [run.upload(2, 1)], {}, 0) is None
-    assert not client.exists(keys.run(run.run, "chunks"), keys.run(run.run, "windows"), keys.run(run.run, "done"))
+    assert run.lease.open_batch(Split(chunks=2, batches=1), [run.upload(2, 1)], {}, 0) is None
+    assert not client.exists(keys.run(run.run, "chunks"), keys.run(run.run, "batches"), keys.run(run.run, "done"))
 
 
 def test_the_number_of_items_counted_ahead_does_not_replace_the_true_one(stores: Stores) -> None:
@@ -243,7 +243,7 @@ def test_a_cancelled_run_takes_nothing_more_and_drops_its_input(stores: Stores, 
     assert cancel(run.run, stores, "by a test") == (True, "cancelled")
     assert cancel(run.run, stores, "again") == (False, "cancelled")
     assert run.do(1) == "cancelled"
-    assert run.fold(0, 0) == "cancelled"
+    assert run.aggregate(0, 0) == "cancelled"
     assert run.end_split(2, 1) == "cancelled"
     assert not list(client.scan_iter(keys.blobs(f"runs/{run.run}/in/*")))
     assert run.status.error == "by a test"

@@ -11,7 +11,7 @@ from cluster import keys
 from cluster.job import Option
 from cluster.ledger.records import MOST_KILLS, Attempts
 from cluster.stores import Stores
-from cluster.wire import FoldMessage, MapMessage
+from cluster.wire import AggregateMessage, MapMessage
 from cluster.worker import aggregate_parts, map_chunk
 from tests.kit.played_run import CONFIG, JOB, POLICY, Run, finding, lacking, lengths, on
 
@@ -23,7 +23,7 @@ def nothing_is_left_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_chunks_that_travel_together_are_settled_each_by_itself(stores: Stores) -> None:
-    run = Run(stores, windows=2, window_chunks=3)
+    run = Run(stores, batches=2, batch_chunks=3)
     run.do(1)
     assert run.do(0, 1, 2, 3, 99) == "1 settled, 1 unknown, 3 settled now"
     assert sorted(stores.ledger.unsettled(run.run)) == [4, 5]
@@ -31,12 +31,12 @@ def test_chunks_that_travel_together_are_settled_each_by_itself(stores: Stores) 
     assert stores.ledger.running(run.run) == []
     assert run.do(4, 5) == "2 settled now"
     run.end_split(6, 2)
-    assert (run.fold(0, 0), run.fold(0, 1)) == ("folded now", "folded now")
+    assert (run.aggregate(0, 0), run.aggregate(0, 1)) == ("aggregated now", "aggregated now")
     assert run.result() == {f"item {at}": str(at) for at in range(6)}
 
 
-def test_who_settles_the_last_chunk_of_a_window_hears_of_it(stores: Stores) -> None:
-    run = Run(stores, windows=2, window_chunks=2)
+def test_who_settles_the_last_chunk_of_a_batch_hears_of_it(stores: Stores) -> None:
+    run = Run(stores, batches=2, batch_chunks=2)
     complete: list[tuple[int, str]] = []
     for chunks in ([1], [2, 3], [2], [0]):
         message = MapMessage(run=run.run, chunks=chunks)
@@ -45,7 +45,7 @@ def test_who_settles_the_last_chunk_of_a_window_hears_of_it(stores: Stores) -> N
 
 
 def test_what_ended_a_process_is_done_by_itself_so_that_its_neighbours_are_not_blamed(stores: Stores) -> None:
-    run = Run(stores, window_chunks=3)
+    run = Run(stores, batch_chunks=3)
     for _ in range(MOST_KILLS - 1):
         run.claims([1], "n1")
         stores.ledger.end_attempt(run.run, 1, "killed", on("n1"), "signal 9")
@@ -65,14 +65,14 @@ def test_what_ended_a_process_is_done_by_itself_so_that_its_neighbours_are_not_b
 
 
 def test_of_chunks_that_travel_together_those_that_fail_come_again(stores: Stores) -> None:
-    run = Run(stores, window_chunks=3, fail="item 1")
+    run = Run(stores, batch_chunks=3, fail="item 1")
     assert run.do(0, 1, 2) == map_chunk.TryAgain(1.0, "RuntimeError: item 1", (1,))
     assert stores.ledger.unsettled(run.run) == [1]
     assert run.do(1) == map_chunk.TryAgain(2.0, "RuntimeError: item 1", (1,))
 
 
 def test_a_part_that_is_none_fails_its_own_chunk_only(stores: Stores) -> None:
-    run = Run(stores, window_chunks=3, fail="no failures told")
+    run = Run(stores, batch_chunks=3, fail="no failures told")
     ended = run.do(0, 1, 2)
     assert isinstance(ended, map_chunk.TryAgain)
     assert (ended.chunks, ended.reason[:9]) == ((1,), "TypeError")
@@ -80,7 +80,7 @@ def test_a_part_that_is_none_fails_its_own_chunk_only(stores: Stores) -> None:
 
 
 def test_what_failed_is_done_after_its_neighbours(stores: Stores) -> None:
-    run = Run(stores, window_chunks=3)
+    run = Run(stores, batch_chunks=3)
     run.claims([0], "n1")
     stores.ledger.end_attempt(run.run, 0, "failed", on("n1"), "for this test")
     states = {chunk: claim.state for chunk, claim in run.claims([0, 1, 2], "n1").of.items()}
@@ -88,7 +88,7 @@ def test_what_failed_is_done_after_its_neighbours(stores: Stores) -> None:
 
 
 def test_a_node_gives_up_only_what_is_still_its_own(stores: Stores) -> None:
-    run = Run(stores, window_chunks=3)
+    run = Run(stores, batch_chunks=3)
     run.claims([0, 1, 2], "n1")
     run.claims([1], "n2")
     stores.ledger.let_go(run.run, on("n1"), 0, 1)
@@ -101,7 +101,7 @@ def test_a_node_gives_up_only_what_is_still_its_own(stores: Stores) -> None:
 def test_what_a_long_chunk_would_keep_waiting_is_left_to_others(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run(stores, window_chunks=3)
+    run = Run(stores, batch_chunks=3)
     monkeypatch.setattr(map_chunk, "LONG_S", -1.0)
     assert run.do(0, 1, 2) == map_chunk.TryAgain(0.0, map_chunk.LEFT, (1,), (2,))
     assert sorted(stores.ledger.unsettled(run.run)) == [1, 2]
@@ -138,7 +138,7 @@ def test_bytes_that_were_tampered_with_are_named_and_never_used(
     assert isinstance(run.do(1), map_chunk.TryAgain)
     assert run.do(1) == "settled now"
     run.end_split(2, 1)
-    run.fold(0, 0)
+    run.aggregate(0, 0)
     assert run.result() == {"item 0": "0"}
     [failure] = run.status.failures
     assert failure.item == "item 1"
@@ -253,15 +253,15 @@ def test_a_picture_over_the_owners_limit_is_left_to_others(asked: int, refuses: 
 
 
 def test_a_node_without_the_job_leaves_its_chunks_and_parts_to_others(stores: Stores) -> None:
-    run = Run(stores, window_chunks=1)
+    run = Run(stores, batch_chunks=1)
     missing = lacking("does not have the job lengths")
     ended = map_chunk.run(MapMessage(run=run.run, chunks=[0]), missing, stores, CONFIG, on("n2"))
     assert ended == map_chunk.TryAgain(map_chunk.ELSEWHERE_S, "does not have the job lengths", (0,))
     assert run.do(0) == "settled now"
-    message = FoldMessage(run=run.run, level=0, number=0)
+    message = AggregateMessage(run=run.run, level=0, number=0)
     assert aggregate_parts.run(message, missing, stores, CONFIG, on("n2")) == aggregate_parts.Refused(
         "does not have the job lengths"
     )
     assert stores.ledger.running(run.run) == []
-    assert run.fold(0, 0) == "folded now"
+    assert run.aggregate(0, 0) == "aggregated now"
     assert run.status.refusals == {"worker@n2": "does not have the job lengths"}

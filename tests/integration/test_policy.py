@@ -59,7 +59,7 @@ def test_a_node_keeps_a_run_as_long_as_its_submitter_said(
     node.ledger.touch(run.run)
     node.ledger.refuse(run.run, [1], on("n2"), "for this test")
     run.do(1)
-    run.fold(0, 0)
+    run.aggregate(0, 0)
     mine = [*client.scan_iter(keys.run(f"{run.run}*")), *client.scan_iter(keys.blobs(f"runs/{run.run}/*"))]
     kept: Any = {key: client.ttl(key) for key in mine}
     assert len(kept) > 5
@@ -86,7 +86,7 @@ def test_a_node_of_many_attempts_makes_no_more(stores: Stores) -> None:
 def test_a_reader_of_smaller_parts_reads_a_finished_run(stores: Stores, other: settings.Settings) -> None:
     run = Run(stores)
     run.do(0), run.do(1)
-    run.fold(0, 0)
+    run.aggregate(0, 0)
     run.end_split(2, 1)
     reader = Run.__new__(Run)
     reader.run, reader.stores = run.run, Stores.connect(other)
@@ -94,13 +94,13 @@ def test_a_reader_of_smaller_parts_reads_a_finished_run(stores: Stores, other: s
 
 
 def test_a_node_of_small_parts_takes_those_of_the_run(stores: Stores, other: settings.Settings) -> None:
-    run = Run(stores, window_chunks=1)
+    run = Run(stores, batch_chunks=1)
     assert map_chunk.run(MapMessage(run=run.run, chunks=[0]), finding(JOB), stores, other, on("n1")) == "settled now"
     assert run.status.failures == []
 
 
 def test_a_run_allows_only_parts_of_its_size(stores: Stores) -> None:
-    run = Run(stores, window_chunks=1, policy=POLICY._replace(max_part_bytes=5))
+    run = Run(stores, batch_chunks=1, policy=POLICY._replace(max_part_bytes=5))
     assert run.do(0) == "set aside (settled now)"
     assert "the limit is 5" in run.status.failures[0].reason
 

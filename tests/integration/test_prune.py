@@ -44,14 +44,14 @@ def all_stores(request: pytest.FixtureRequest, broker: str, tmp_path: Path) -> S
 
 
 def opened(stores: Stores) -> str:
-    """A run with a chunk that is uploaded, a large part, a large fold and a blob that nothing refers to."""
+    """A run with a chunk that is uploaded, a large part, a large partial and a blob that nothing refers to."""
     run = f"measure-{secrets.token_hex(4)}"
     stores.ledger.create(run, "measure", "", {}, "test")
     lease = Lease.take(stores.ledger, run, "test", "splitter")
     [ref] = stores.blobs.put(keys.input_scope(run, 0), [b"input"])
-    entry = ChunkEntry(window=0, names=["a"], refs=[tuple(ref)], last=[True])
-    lease.open_window(Split(), [entry], {"b": "torn"}, 1)
-    scopes = [keys.parts_scope(run, 0), keys.fold_scope(run, 0, 3), keys.input_scope(run, 99)]
+    entry = ChunkEntry(batch=0, names=["a"], refs=[tuple(ref)], last=[True])
+    lease.open_batch(Split(), [entry], {"b": "torn"}, 1)
+    scopes = [keys.parts_scope(run, 0), keys.partial_scope(run, 0, 3), keys.input_scope(run, 99)]
     for scope in scopes:
         stores.blobs.put(scope, [b"large"])
     return run

@@ -169,7 +169,7 @@ def test_a_message_whose_note_came_late_goes_back_although_its_node_lives(
     assert json.loads(out) == catalog.get("measure").run_locally(source)
 
 
-def test_a_window_that_could_not_be_published_is_found_missing(
+def test_a_batch_that_could_not_be_published_is_found_missing(
     broker: str, tmp_path: Path, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish_batch = publish.publish_batch
@@ -210,8 +210,8 @@ def test_what_travels_behind_long_chunks_is_taken_by_others(
     assert (found.chunks_settled, found.retries, found.failures) == (8, 0, [])
     assert told(stores, run, "published-again") == []
     by = dict(line.split() for line in trace.read_text().splitlines())
-    for window in (range(4), range(4, 8)):
-        assert len({by[f"{chunk:03}.txt"] for chunk in window}) > 1, by
+    for batch in (range(4), range(4, 8)):
+        assert len({by[f"{chunk:03}.txt"] for chunk in batch}) > 1, by
 
 
 def test_a_lone_child_that_is_killed_costs_its_chunk_one_try(broker: str, tmp_path: Path, stores: Stores) -> None:
@@ -276,7 +276,7 @@ def test_a_run_whose_input_was_still_being_read_goes_on_where_it_was(
     """Its submitter dies when it has entered chunks and not published them: nobody does these before it is resumed."""
     source = texts(tmp_path / "in", 60)
     trace = tmp_path / "trace"
-    limits = {"CLUSTER_MAX_IN_FLIGHT_CHUNKS": "8", "CLUSTER_FOLD_CHUNKS": "4", "CLUSTER_TEST_DIE_BEFORE_WINDOW": "2"}
+    limits = {"CLUSTER_MAX_IN_FLIGHT_CHUNKS": "8", "CLUSTER_BATCH_CHUNKS": "4", "CLUSTER_TEST_DIE_BEFORE_BATCH": "2"}
     arguments = ("submit", "--job", "measure", "--seconds", "0.1", "--trace", trace, source, "--broker", broker)
     with Worker("a", broker, tmp_path, "-c", "2"):
         with start_cluster(*arguments, settings=limits) as submit:
@@ -306,7 +306,7 @@ def test_a_submitter_that_slept_goes_on_although_a_master_has_taken_its_run(
     broker: str, tmp_path: Path, stores: Stores
 ) -> None:
     source = texts(tmp_path / "in", 80)
-    limits = {"CLUSTER_MAX_IN_FLIGHT_CHUNKS": "8", "CLUSTER_FOLD_CHUNKS": "4"}
+    limits = {"CLUSTER_MAX_IN_FLIGHT_CHUNKS": "8", "CLUSTER_BATCH_CHUNKS": "4"}
     arguments = ("submit", "--job", "measure", "--seconds", "0.1", source, "--broker", broker)
     with Worker("a", broker, tmp_path, "-c", "2"), start_cluster("master", "--broker", broker) as master:
         with start_cluster(*arguments, settings=limits) as submit:
@@ -421,7 +421,7 @@ def test_what_redis_has_forgotten_is_entered_and_done_again(
     job = catalog.get("measure")
     source = texts(tmp_path / "in", 40)
     options = job.check_options({"seconds": 0.05})
-    config = settings.load(broker_url=broker, fold_chunks=4)
+    config = settings.load(broker_url=broker, batch_chunks=4)
     client = admin(broker)
     remembered: list[Any] = []
 

@@ -211,7 +211,7 @@ def test_a_chunk_that_takes_too_long_is_ended_and_set_aside(redis_url: str, tmp_
     assert "deaf.txt: took longer than 4 s and could not be interrupted" in done.stderr
 
 
-def test_a_fold_that_kills_every_process_fails_the_run(broker: str, tmp_path: Path) -> None:
+def test_a_partial_that_kills_every_process_fails_the_run(broker: str, tmp_path: Path) -> None:
     done = cluster("submit", "--job", "bomb", texts(tmp_path / "in", 2), "--broker", broker)
     assert done.returncode == 5
     assert "joining parts was begun 3 times and never ended" in done.stderr
@@ -334,8 +334,8 @@ def test_a_detached_run_goes_on_by_itself(broker: str, tmp_path: Path) -> None:
     wait_until("the background process ended", lambda: "20 of 20 done" in log.read_text())
 
 
-def test_windows_keep_what_is_on_its_way_within_limits(broker: str, tmp_path: Path, stores: Stores) -> None:
-    limits = {"CLUSTER_MAX_IN_FLIGHT_CHUNKS": "6", "CLUSTER_FOLD_CHUNKS": "4"}
+def test_batches_keep_what_is_on_its_way_within_limits(broker: str, tmp_path: Path, stores: Stores) -> None:
+    limits = {"CLUSTER_MAX_IN_FLIGHT_CHUNKS": "6", "CLUSTER_BATCH_CHUNKS": "4"}
     most = 0
     with Held(tmp_path, 60) as held:
         options = ("--job", "measure", "--seconds", "0.05", *held.options)
@@ -358,7 +358,7 @@ def test_blobs_may_lie_in_a_shared_folder(redis_url: str, tmp_path: Path) -> Non
     # This node alone knows where the blobs are, so it alone may take the run's chunks.
     with Worker("files", f"{redis_url[:-1]}3", tmp_path, "-c", "2", **place):
         done = cluster("submit", "--job", "measure", source, "--broker", f"{redis_url[:-1]}3", settings=place)
-        wait_until("only folds are left", lambda: all("/folds/" in path for path in files(tmp_path / "blobs")), 5)
+        wait_until("only partials are left", lambda: all("/partials/" in path for path in files(tmp_path / "blobs")), 5)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == catalog.get("measure").run_locally(source)
     assert files(tmp_path / "blobs")

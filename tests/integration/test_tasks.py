@@ -23,7 +23,7 @@ from cluster.ledger.row import RunPolicy
 from cluster.messaging import publish
 from cluster.names import Partial
 from cluster.stores import Stores
-from cluster.wire import AGGREGATE, MAP, ChunkEntry, FoldMessage, MapMessage
+from cluster.wire import AGGREGATE, MAP, AggregateMessage, ChunkEntry, MapMessage
 from cluster.worker.tasks import Again, Delivery, Node, aggregate, map_chunks
 from tests.kit.played_run import CONFIG, JOB, POLICY, Run, finding, lacking, on
 from tests.kit.programs import Worker, emptied
@@ -62,7 +62,7 @@ def joins(run: Run, number: int, level: int = 0) -> tuple[str, dict[str, Any], s
 def test_the_commit_that_completes_a_batch_starts_to_join(
     trigger: Trigger, came: Delivery, starts: bool, stores: Stores
 ) -> None:
-    run = Run(stores, windows=2, window_chunks=2, trigger=trigger)
+    run = Run(stores, batches=2, batch_chunks=2, trigger=trigger)
     here, sent = node(stores)
     assert map_chunks(here, MapMessage(run=run.run, chunks=[2]), came) == "settled now"
     assert sent.messages == []
@@ -73,13 +73,13 @@ def test_the_commit_that_completes_a_batch_starts_to_join(
 
 
 def test_a_family_that_is_complete_starts_the_next_level(stores: Stores) -> None:
-    run = Run(stores, windows=16, window_chunks=1)
+    run = Run(stores, batches=16, batch_chunks=1)
     here, sent = node(stores)
     for chunk in range(16):
         run.do(chunk)
-        assert aggregate(here, FoldMessage(run=run.run, level=0, number=chunk), ALONE) == "folded now"
+        assert aggregate(here, AggregateMessage(run=run.run, level=0, number=chunk), ALONE) == "aggregated now"
     assert sent.messages == [joins(run, 0, level=1)]
-    assert aggregate(here, FoldMessage(run=run.run, level=1, number=0), ALONE) == "folded now"
+    assert aggregate(here, AggregateMessage(run=run.run, level=1, number=0), ALONE) == "aggregated now"
 
 
 def test_what_goes_wrong_around_the_chunks_is_a_failed_attempt(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,13 +92,13 @@ def test_what_goes_wrong_around_the_chunks_is_a_failed_attempt(stores: Stores, m
 
 
 def test_a_node_without_the_job_gives_both_tasks_back(stores: Stores, caplog: pytest.LogCaptureFixture) -> None:
-    run = Run(stores, window_chunks=1)
+    run = Run(stores, batch_chunks=1)
     here, _ = node(stores)
     here.find = lacking("does not have the job lengths")
     message = MapMessage(run=run.run, chunks=[0])
     assert map_chunks(here, message, IN_CHORD) == Again(1.0, message)
     run.do(0)
-    assert aggregate(here, FoldMessage(run=run.run, level=0, number=0), ALONE) == Again(1.0)
+    assert aggregate(here, AggregateMessage(run=run.run, level=0, number=0), ALONE) == Again(1.0)
     assert caplog.text.count(f"run {run.run} is refused by this node: does not have the job lengths") == 1
 
 
@@ -109,10 +109,10 @@ def test_an_aggregator_gets_the_options_it_names(stores: Stores) -> None:
 
     options = (*JOB.options, Option("sign", str, "?", "what to write in front"))
     job = dataclasses.replace(JOB, aggregate=join, options=options)
-    run = Run(stores, windows=1, window_chunks=2, sign="#")
+    run = Run(stores, batches=1, batch_chunks=2, sign="#")
     here, _ = node(stores, job)
     map_chunks(here, MapMessage(run=run.run, chunks=[0, 1]), IN_CHORD)
-    assert aggregate(here, FoldMessage(run=run.run, level=0, number=0), ALONE) == "folded now"
+    assert aggregate(here, AggregateMessage(run=run.run, level=0, number=0), ALONE) == "aggregated now"
     run.end_split(2, 1)
     assert list(parts.of_run(run.run, job, stores)) == [{"item 0": "#0", "item 1": "#1"}]
 
@@ -124,8 +124,8 @@ def test_both_triggers_bring_a_batch_to_its_end(trigger: Trigger, broker: str, t
         stores.ledger.create(run, "measure", "", catalog.get("measure").check_options({}), "test")
         lease = Lease.take(stores.ledger, run, "test", "splitter")
         ref = blobs.address(b"x")
-        chunks = [ChunkEntry(names=[f"{at}"], refs=[ref], last=[True], window=0, data=[b"x"]) for at in range(3)]
-        lease.open_window(Split(), chunks, {}, 0, trigger)
+        chunks = [ChunkEntry(names=[f"{at}"], refs=[ref], last=[True], batch=0, data=[b"x"]) for at in range(3)]
+        lease.open_batch(Split(), chunks, {}, 0, trigger)
         publish.publish_batch(app, "measure", run, 0, [range(1), range(1, 3)], RunPolicy(), trigger)
     queued: Any = stores.redis.lrange(keys.run(run, "outbox"), 0, -1)
     for message in map(json.loads, queued):
@@ -133,12 +133,12 @@ def test_both_triggers_bring_a_batch_to_its_end(trigger: Trigger, broker: str, t
         assert message["headers"]["task"] == MAP
         assert (embedded["chord"] is not None) is (trigger == "chord")
     lease.feed(1, 1)
-    lease.end_split(Split(chunks=3, windows=1, items=3), {}, 0)
+    lease.end_split(Split(chunks=3, batches=1, items=3), {}, 0)
     with Worker("one", broker, tmp_path, "-c", "1"):
         wait_until("the run is done", lambda: stores.ledger.status(run).state == "done")
     found = stores.ledger.status(run)
     assert (found.items_done, found.duplicates) == (3, 0)
-    assert [(level, number) for level, number, _ in stores.ledger.folds(run)] == [(0, 0)]
+    assert [(level, number) for level, number, _ in stores.ledger.partials(run)] == [(0, 0)]
 
 
 def test_joining_that_is_started_again_goes_in_front(broker: str) -> None:
@@ -148,6 +148,6 @@ def test_joining_that_is_started_again_goes_in_front(broker: str) -> None:
         publish.start_aggregate(app, "measure.2@x", "measure-1", Partial(0, 3))
     queued: Any = stores.redis.lrange(keys.queue("measure.2@x"), 0, -1)
     first, last = (json.loads(message)["headers"] for message in reversed(queued))
-    assert (first["id"], first["task"]) == ("measure-1.fold.0.3", AGGREGATE)
+    assert (first["id"], first["task"]) == ("measure-1.partial.0.3", AGGREGATE)
     assert (last["id"], last["task"]) == ("measure-1.0", MAP)
     assert (first["shadow"], last["shadow"]) == ("cluster.measure.aggregate", "cluster.measure")

@@ -50,11 +50,11 @@ def peace_when_told_twice(store: BlobStore) -> None:
 
 def end_of_all_that_lies_below(store: BlobStore) -> None:
     [ref] = store.put(SCOPE, [b"same"])
-    for scope in ("runs/test-1/folds/0/1", "runs/test-2/in/0", "runs/test-10/in/0", "runs/test-3/in/0"):
+    for scope in ("runs/test-1/partials/0/1", "runs/test-2/in/0", "runs/test-10/in/0", "runs/test-3/in/0"):
         store.put(scope, [b"same"])
     for _ in range(2):
         store.drop_below(["runs/test-1", "runs/test-2", "runs/never"])
-    for scope in (SCOPE, "runs/test-1/folds/0/1", "runs/test-2/in/0"):
+    for scope in (SCOPE, "runs/test-1/partials/0/1", "runs/test-2/in/0"):
         assert store.read(scope, [ref]) == [None]
     for scope in ("runs/test-10/in/0", "runs/test-3/in/0"):
         assert blobs.get_one(store, scope, ref) == b"same"

@@ -13,7 +13,7 @@ from cluster.ledger.lease import Lease, Split
 from cluster.ledger.records import Claim, Claims, Trigger, Worker
 from cluster.ledger.row import RunPolicy
 from cluster.stores import Stores
-from cluster.wire import ChunkEntry, FoldMessage, MapMessage
+from cluster.wire import AggregateMessage, ChunkEntry, MapMessage
 from cluster.worker import aggregate_parts, map_chunk
 from splitters import Chunk
 from tasks import Part
@@ -68,25 +68,25 @@ class Run:
     """
 
     def __init__(
-        self, stores: Stores, windows: int = 1, window_chunks: int = 2, items: int = 1, trigger: Trigger = "chord",
+        self, stores: Stores, batches: int = 1, batch_chunks: int = 2, items: int = 1, trigger: Trigger = "chord",
         policy: RunPolicy = POLICY, **options: Any,
     ) -> None:  # fmt: skip
         self.run = f"test-{secrets.token_hex(4)}"
         self.stores = stores
-        self.window_chunks = window_chunks
+        self.batch_chunks = batch_chunks
         self.items = items
         stores.ledger.create(self.run, "lengths", "", options, "test", policy=policy)
         self.lease = Lease.take(stores.ledger, self.run, "test", "splitter")
-        for window in range(windows):
-            chunks = range(window * window_chunks, (window + 1) * window_chunks)
-            entries = [self.upload(chunk, window) for chunk in chunks]
-            self.lease.open_window(Split(chunks=chunks[0], windows=window), entries, {}, 0, trigger)
+        for batch in range(batches):
+            chunks = range(batch * batch_chunks, (batch + 1) * batch_chunks)
+            entries = [self.upload(chunk, batch) for chunk in chunks]
+            self.lease.open_batch(Split(chunks=chunks[0], batches=batch), entries, {}, 0, trigger)
 
-    def upload(self, chunk: int, window: int) -> ChunkEntry:
+    def upload(self, chunk: int, batch: int) -> ChunkEntry:
         lengths = {f"item {chunk}": chunk} if self.items == 1 else {f"item {chunk}.{m}": m for m in range(self.items)}
         refs = self.stores.blobs.put(keys.input_scope(self.run, chunk), [b"x" * length for length in lengths.values()])
         last = [True] * len(lengths)
-        return ChunkEntry(names=list(lengths), refs=[tuple(ref) for ref in refs], last=last, window=window)
+        return ChunkEntry(names=list(lengths), refs=[tuple(ref) for ref in refs], last=last, batch=batch)
 
     def do(self, *chunks: int, node: str = "n1") -> map_chunk.TryAgain | str:
         """What the node says of a message with these chunks."""
@@ -100,12 +100,12 @@ class Run:
     def claims(self, chunks: list[int], node: str) -> Claims:
         return self.stores.ledger.claim(self.run, chunks, on(node))
 
-    def fold(self, level: int, number: int) -> FoldMessage | aggregate_parts.Refused | str:
-        message = FoldMessage(run=self.run, level=level, number=number)
+    def aggregate(self, level: int, number: int) -> AggregateMessage | aggregate_parts.Refused | str:
+        message = AggregateMessage(run=self.run, level=level, number=number)
         return aggregate_parts.run(message, finding(JOB), self.stores, CONFIG, on("n1"))
 
-    def end_split(self, chunks: int, windows: int) -> str:
-        self.lease.end_split(Split(chunks=chunks, windows=windows, items=chunks), {}, 0)
+    def end_split(self, chunks: int, batches: int) -> str:
+        self.lease.end_split(Split(chunks=chunks, batches=batches, items=chunks), {}, 0)
         return str(self.status.state)
 
     def events(self) -> list[tuple[str, str]]:

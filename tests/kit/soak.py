@@ -38,7 +38,7 @@ def soak(folder: Path, runs: int) -> None:
     for at in range(6):
         (source / f"{at}.txt").write_text("refuse" if at == 5 else "some words")
     with RedisServer(folder / "redis") as server, Worker("soaked", server.url, folder, "-c", "2"):
-        config = settings.load(broker_url=server.url, inline_bytes=0)  # all parts and folds are blobs
+        config = settings.load(broker_url=server.url, inline_bytes=0)  # all parts and partials are blobs
         client = admin(server.url)
         with session.opened(config, catalog.get("measure"), {}) as opened:
             do(opened, source, 4)  # what the first runs leave for good

@@ -132,13 +132,14 @@ def structured(code: str) -> set[str]:
                 text = value.decode(errors="replace") if isinstance(value, bytes) else value
                 reads = attr in ("partition", "rpartition", "split", "rsplit", "removeprefix", "removesuffix")
                 asks = attr in ("startswith", "endswith") and text in SEPARATORS
-                ours = attr in ("startswith", "endswith") and text.startswith(("fold", ".fold", "cluster"))
-                if (reads and (text in SEPARATORS or text.startswith(("fold", ".fold", "cluster")))) or asks or ours:
+                is_ours = text.startswith(("partial", ".partial", "cluster"))
+                ours = attr in ("startswith", "endswith") and is_ours
+                if (reads and (text in SEPARATORS or is_ours)) or asks or ours:
                     found.add(f"{attr} {text!r}")
             case ast.JoinedStr(values=[first, *more]):
                 words = [str(part.value) for part in (first, *more) if isinstance(part, ast.Constant)]
                 only_marks = bool(words) and set(words) <= SEPARATORS - {" "}
-                opens = isinstance(first, ast.Constant) and words[0].startswith(("fold ", "cluster."))
+                opens = isinstance(first, ast.Constant) and words[0].startswith(("partial ", "cluster."))
                 if only_marks or opens:
                     found.add(f"build {''.join(words)!r}")
     return found
@@ -149,10 +150,10 @@ def structured(code: str) -> set[str]:
     [
         'label.partition("@")[0]',
         'f"{label}@{needs}"',
-        'name.startswith("fold")',
+        'name.startswith("partial")',
         'text.split(";")',
         'f"{name}:{version}"',
-        'f"fold {level}:{number}"',
+        'f"partial {level}:{number}"',
         'row.split(" ", 2)',
         'queue.removeprefix("cluster.")',
         'raw.rpartition(b" ")',
@@ -212,7 +213,7 @@ def test_the_table_of_keys_names_each_key_that_is_made() -> None:
     made = {
         *(constants - {keys.OURS}),
         *(keys.run("R", what) for what in ("", *keys.OF_RUN)),
-        keys.parts("R", "W"),  # type: ignore[arg-type]
+        keys.parts("R", "B"),  # type: ignore[arg-type]
         keys.unacked("START"),
         keys.blobs("SCOPE"),
         keys.bundle("NAME"),

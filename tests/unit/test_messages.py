@@ -14,7 +14,7 @@ from cluster import keys
 from cluster.messaging import messages
 
 QUEUE = keys.queue("wordcount.1")
-FOLD = {"run": "wordcount-1", "level": 0, "number": 0}
+PARTIAL = {"run": "wordcount-1", "level": 0, "number": 0}
 HEADERS: dict[str, Any] = {
     "lang": "py", "task": "cluster.map", "id": "wordcount-1.3", "shadow": "cluster.wordcount",
     "eta": None, "expires": None,
@@ -24,8 +24,8 @@ HEADERS: dict[str, Any] = {
     "stamped_headers": None, "stamps": {},
 }  # fmt: skip
 JOIN = {
-    "task": "cluster.aggregate", "args": [FOLD], "kwargs": {}, "subtask_type": None, "immutable": True,
-    "options": {"task_id": "wordcount-1.fold.0.0", "queue": QUEUE, "shadow": "cluster.wordcount.aggregate",
+    "task": "cluster.aggregate", "args": [PARTIAL], "kwargs": {}, "subtask_type": None, "immutable": True,
+    "options": {"task_id": "wordcount-1.partial.0.0", "queue": QUEUE, "shadow": "cluster.wordcount.aggregate",
         "time_limit": 630, "soft_time_limit": 600, "ignore_result": True, "reply_to": "a-1", "group_id": "b-1",
     },
 }  # fmt: skip
@@ -80,7 +80,7 @@ def test_a_message_of_ours_keeps_all_that_celery_needs() -> None:
         ("retries", -1),
         ("task", "celery.map"),
         ("task", "cluster.wordcount"),
-        ("task", "cluster.aggregate.fold"),
+        ("task", "cluster.aggregate.partial"),
         ("task", ["cluster.map"]),
         ("shadow", "celery.chord"),
         ("shadow", "cluster.\x1b[2J"),
@@ -128,7 +128,7 @@ def test_properties_that_the_broker_would_stumble_over_are_refused(properties: d
         [[{"run": "../x", "chunks": [0]}], {}, {}],
         [[{"run": "a", "chunks": [0]}, 1], {}, {}],
         [[{"run": "a", "chunks": [0]}], {"more": 1}, {}],
-        [[FOLD], {}, EMBEDDED],
+        [[PARTIAL], {}, EMBEDDED],
         [BODY[0], {}, {"errbacks": [{"task": "cluster.wordcount", "args": []}]}],
         [BODY[0], {}, {"callbacks": [JOIN]}],
         [BODY[0], {}, {"chord": {**JOIN, "task": "cluster.map"}}],

@@ -33,7 +33,7 @@ CHUNKS = st.builds(
     st.integers(1, names.MAX_CHUNKS_PER_MESSAGE),
 )
 TASK_IDS = st.builds(TaskId, RUNS, CHUNKS | st.tuples(PARTIALS))
-NEARLY = st.text("abZ019.:@;%-+/ \n~fold?²٣")
+NEARLY = st.text("abZ019.:@;%-+/ \n~partial?²٣")
 """Texts that are likelier to be misread than any."""
 
 
@@ -192,7 +192,22 @@ def test_a_unit_is_read_whole_or_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "-1", "007", "1.5", "²", "٣", "17 ", "fold", "fold 0", "fold 16:0", "fold 00:1", "fold 0:1\n", "0:3"]
+    "text",
+    [
+        "",
+        "-1",
+        "007",
+        "1.5",
+        "²",
+        "٣",
+        "17 ",
+        "partial",
+        "partial 0",
+        "partial 16:0",
+        "partial 00:1",
+        "partial 0:1\n",
+        "0:3",
+    ],
 )
 def test_malformed_units_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"neither a chunk nor|no partial"):
@@ -216,12 +231,12 @@ def test_a_task_id_is_read_whole_or_not(text: str) -> None:
     [
         ("ocr-1.17", TaskId("ocr-1", (17,))),
         ("ocr-1.17-19", TaskId("ocr-1", (17, 18, 19))),
-        ("face-train-1a.fold.1.3", TaskId("face-train-1a", (Partial(1, 3),))),
+        ("face-train-1a.partial.1.3", TaskId("face-train-1a", (Partial(1, 3),))),
         ("ocr-1.19-17", None),
         ("ocr-1.0-999999999", None),
         ("ocr-1.0-64", None),
         ("ocr-1.17-17", None),
-        ("ocr-1.fold.16.0", None),
+        ("ocr-1.partial.16.0", None),
         ("9b2e.x", None),
         ("", None),
         ("a.b.17", None),
@@ -297,7 +312,7 @@ def test_a_delayed_message_comes_back(queue: str, message: bytes) -> None:
 def test_keys_and_scopes_tell_what_they_belong_to(run: str, number: int) -> None:
     for key in (keys.run(run), keys.run(run, "claims"), keys.parts(run, number)):
         assert keys.run_of(key) == run
-    for scope in (keys.input_scope(run, number), keys.parts_scope(run, number), keys.fold_scope(run, 0, number)):
+    for scope in (keys.input_scope(run, number), keys.parts_scope(run, number), keys.partial_scope(run, 0, number)):
         assert keys.scope_of(keys.blobs(scope)) == scope
         assert scope.startswith(f"{keys.run_folder(run)}/")
         assert not keys.is_bundle_scope(scope, run)
@@ -323,7 +338,7 @@ def test_a_long_text_is_refused_at_once(read: object) -> None:
     for text in (
         "a" * 10**5,
         "a@" + "%;" * 10**5,
-        "fold 0:" + "1" * 10**5,
+        "partial 0:" + "1" * 10**5,
         "a.1-" + "9" * 10**5,
         "a 1 1" + " a" * 10**5,
     ):

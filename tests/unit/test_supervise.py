@@ -74,12 +74,12 @@ def test_a_lost_node_is_a_reason_to_look(clock: Clock) -> None:
     assert looks(search, clock, STILL, 1, losses=1) == [0]
 
 
-def test_a_complete_window_that_is_not_folded_is_a_reason_to_look(clock: Clock) -> None:
+def test_a_complete_batch_that_is_not_aggregated_is_a_reason_to_look(clock: Clock) -> None:
     search = Search()
     looks(search, clock, STILL, 0.5)
-    complete = STILL._replace(windows_complete=1)
-    assert looks(search, clock, complete, 2)[0] <= supervise.UNFOLDED_S + 0.25
-    assert looks(search, clock, complete._replace(windows_folded=1), 1) == []
+    complete = STILL._replace(batches_complete=1)
+    assert looks(search, clock, complete, 2)[0] <= supervise.UNAGGREGATED_S + 0.25
+    assert looks(search, clock, complete._replace(batches_aggregated=1), 1) == []
 
 
 def test_what_is_nowhere_for_a_moment_is_not_lost(clock: Clock) -> None:

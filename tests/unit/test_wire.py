@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cluster import wire
-from cluster.wire import ChunkEntry, FoldMessage, MapMessage
+from cluster.wire import AggregateMessage, ChunkEntry, MapMessage
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False)
 VALUES = st.recursive(
@@ -109,12 +109,12 @@ def test_a_message_of_another_shape_is_refused(message: Any) -> None:
 
 
 def test_messages_come_back_as_they_were() -> None:
-    for message in (MapMessage(run="ocr-1", chunks=[3, 4]), FoldMessage(run="ocr-1", level=0, number=1)):
+    for message in (MapMessage(run="ocr-1", chunks=[3, 4]), AggregateMessage(run="ocr-1", level=0, number=1)):
         assert type(message).model_validate(message.model_dump()) == message
 
 
 def test_a_chunk_entry_comes_back_as_it_was() -> None:
-    entry = ChunkEntry(names=["a", "ü"], refs=[("0" * 64, 3), ("1" * 64, 4)], last=[True, False], window=2)
+    entry = ChunkEntry(names=["a", "ü"], refs=[("0" * 64, 3), ("1" * 64, 4)], last=[True, False], batch=2)
     for kept in (entry, entry.model_copy(update={"data": [b"\xff\0", b""]})):
         assert ChunkEntry.unpack(kept.pack()) == kept
     assert (entry.items, entry.size_bytes) == (1, 7)

@@ -5,7 +5,7 @@
 if redis.call('HGET', K.run, 'state') then return 0 end
 local now = redis.call('TIME')
 redis.call('HSET', K.run, 'job', A.job, 'submitter', A.submitter, 'retention_s', A.retention_s, 'state', 'running',
-  'started_at', now[1] .. '.' .. string.format('%06d', now[2]), 'chunks_published', 0, 'windows_published', 0)
+  'started_at', now[1] .. '.' .. string.format('%06d', now[2]), 'chunks_published', 0, 'batches_published', 0)
 for i = FIRST, #ARGV, 2 do redis.call('HSET', K.run, ARGV[i], ARGV[i + 1]) end
 redis.call('EXPIRE', K.run, A.retention_s)
 note(K.events, A.retention_s, 'begun', 'node', A.submitter, 'why', A.job)

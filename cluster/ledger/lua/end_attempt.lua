@@ -1,7 +1,7 @@
--- An attempt at a chunk or a fold ended badly; its claim goes. Returns {state} or {"noted", failed, killed, lost}.
+-- An attempt at a chunk or a partial ended badly; its claim goes. Returns {state} or {"noted", failed, killed, lost}.
 -- KEYS: run done claims attempts events outbox queued
 -- ARGV: unit how start node why
---   unit: a chunk, or "fold level:number"
+--   unit: a chunk, or "partial level:number"
 --   how: "failed", "killed", "lost"
 local state = redis.call('HGET', K.run, 'state')
 if not state then return {'unknown'} end

@@ -62,7 +62,7 @@ local function batch_of(row)
   return tonumber(first or 0), tonumber(count or 0), trigger
 end
 
--- How often attempts at a chunk or fold ended: it raised, its process was ended, its node was lost.
+-- How often attempts at a chunk or partial ended: it raised, its process was ended, its node was lost.
 local function attempts_of(attempts, name)
   local failed, killed, lost = string.match(redis.call('HGET', attempts, name) or '0 0 0', '^(%d+) (%d+) (%d+)$')
   return tonumber(failed), tonumber(killed), tonumber(lost)

@@ -1,17 +1,17 @@
--- Chunks of one window are over: of each the first commit wins, or it is set aside. Returns the state of a run that is
--- not running, or for each chunk "settled now", "settled" or "unknown", and at last, if the window is complete now,
+-- Chunks of one batch are over: of each the first commit wins, or it is set aside. Returns the state of a run that is
+-- not running, or for each chunk "settled now", "settled" or "unknown", and at last, if the batch is complete now,
 -- "complete" and its trigger.
--- The only place where repeats of a chunk are dropped. A chunk that is not in the window is unknown: after Redis has lost
--- its last moments the windows of a run may be entered anew, with other chunks.
--- KEYS: run done claims chunks parts failures nodes times attempts copies windows events outbox queued pieces
--- ARGV: window node rows...
+-- The only place where repeats of a chunk are dropped. A chunk that is not in the batch is unknown: after Redis has lost
+-- its last moments the batches of a run may be entered anew, with other chunks.
+-- KEYS: run done claims chunks parts failures nodes times attempts copies batches events outbox queued pieces
+-- ARGV: batch node rows...
 --   rows: for each chunk: chunk, part ("": set aside), items, bytes, microseconds, why ("": not set aside), number of
 --   failures, then item, reason, ...
 local state = redis.call('HGET', K.run, 'state')
 if not state then return {'unknown'} end
 if state ~= 'running' then return {state} end
 local retention_s = retention_of(K.run)
-local first, count, trigger = batch_of(redis.call('HGET', K.windows, A.window))
+local first, count, trigger = batch_of(redis.call('HGET', K.batches, A.batch))
 local answer, settled, duplicates, items, bytes, parts, micros = {}, 0, 0, 0, 0, 0, 0
 local at = FIRST
 while at <= #ARGV do
@@ -25,7 +25,7 @@ while at <= #ARGV do
     answer[#answer + 1] = 'unknown'
   else
     redis.call('SETBIT', K.done, chunk, 1)
-    -- A chunk set aside has a row as well, so that a fold can tell it from one whose part was lost.
+    -- A chunk set aside has a row as well, so that a partial can tell it from one whose part was lost.
     redis.call('HSET', K.parts, chunk, part)
     settled, items, bytes = settled + 1, items + ARGV[at + 2], bytes + ARGV[at + 3]
     if why ~= '' then
@@ -51,7 +51,7 @@ redis.call('HINCRBY', K.run, 'chunks_settled', settled)
 redis.call('HINCRBY', K.run, 'items_settled', items)
 redis.call('HINCRBY', K.run, 'bytes_settled', bytes)
 if redis.call('HLEN', K.parts) == count then
-  redis.call('HINCRBY', K.run, 'windows_complete', 1)
+  redis.call('HINCRBY', K.run, 'batches_complete', 1)
   answer[#answer + 1] = 'complete'
   answer[#answer + 1] = trigger
 end

@@ -81,8 +81,8 @@ MEASURE = Job(
 )
 
 
-def die_before_window(number: int) -> None:
-    """Kill this process when it has entered the window ``number`` in the ledger and would publish it."""
+def die_before_batch(number: int) -> None:
+    """Kill this process when it has entered the batch ``number`` in the ledger and would publish it."""
     publish_batch = publish.publish_batch
 
     def publish_or_die(app: Celery, label: str, run: str, batch: int, *more: Any) -> None:
@@ -93,8 +93,8 @@ def die_before_window(number: int) -> None:
     publish.publish_batch = publish_or_die  # type: ignore[assignment]
 
 
-if "CLUSTER_TEST_DIE_BEFORE_WINDOW" in os.environ:
-    die_before_window(int(os.environ["CLUSTER_TEST_DIE_BEFORE_WINDOW"]))
+if "CLUSTER_TEST_DIE_BEFORE_BATCH" in os.environ:
+    die_before_batch(int(os.environ["CLUSTER_TEST_DIE_BEFORE_BATCH"]))
 
 
 def explode(parts: Iterable[dict[str, str]]) -> dict[str, str]:
