@@ -14,6 +14,8 @@ SPACE = b"\n \t\v\f\r\x1c\x1d\x1e\x1f"
 """The ASCII characters at which ``str.split`` cuts, the usual ones first."""
 WIDE_SPACE = "\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 """The others."""
+ORDERED_ROWS = 2**18
+"""So many words are in a tally of ``add_in_order`` at most."""
 BLOCK_BYTES = 2**20
 """So much text is looked at in one go: it should fit into the processor's cache, with what is made of it."""
 
@@ -58,19 +60,29 @@ def add(parts: Iterable[tuple[bytes, slots.Numbers]]) -> Tally:
     return _joined(_tally(_of_parts(parts)))
 
 
-def add_in_order(parts: Iterable[tuple[bytes, slots.Numbers]]) -> list[Tally]:
+def add_in_order(parts: Iterable[tuple[bytes, slots.Numbers]]) -> Iterator[Tally]:
     """Like ``add``; gives several tallies without a word in common, the largest counts first in each."""
     import numpy as np
 
     found, rest = _tally(_of_parts(parts))
-    tallies = []
-    for width in sorted({len(rows.columns) for rows in found}):
-        rows = slots.Rows.together([rows for rows in found if len(rows.columns) == width])
-        ordered = rows.at(_by_size(rows.counts())[::-1])
-        tallies.append(Tally(ordered.text(), ordered.counts()))
+    for width in range(1, slots.MAX_WIDTH + 1):
+        some = [rows for rows in found if len(rows.columns) == width]
+        found = [rows for rows in found if len(rows.columns) > width]
+        if some:
+            yield from _ordered(some)
     most = rest.most_common()
     words = b"".join(word + b"\n" for word, _ in most)
-    return [*tallies, Tally(words, np.array([count for _, count in most], np.uint64))]
+    yield Tally(words, np.array([count for _, count in most], np.uint64))
+
+
+def _ordered(some: list[slots.Rows]) -> Iterator[Tally]:
+    """The largest counts first, in several tallies. Empties the list, which saves memory."""
+    rows = slots.Rows.together(some)
+    some.clear()
+    order = _by_size(rows.counts())[::-1]
+    for first in range(0, rows.number, ORDERED_ROWS):
+        few = rows.at(order[first : first + ORDERED_ROWS])
+        yield Tally(few.text(), few.counts())
 
 
 def _by_size(counts: slots.Numbers) -> slots.Places:
