@@ -28,7 +28,7 @@
 | cluster2:nodes:wishes        | hash   | node -> "start what": what is wished of that start of it |
 | cluster2:nodes:starts        | hash   | start -> "seen node", each start of a node until nothing of it is left |
 | cluster2:places              | hash   | "blob_url", "bundle_dir": the cluster's, see ``nodes/places.py`` |
-| cluster2:nodes:watcher       | string | who watches the nodes now; for a second or two |
+| cluster2:nodes:detector      | string | the failure detector that acts now; for a second or two |
 | cluster2:nodes:losses        | string | how often a node was lost |
 | cluster2:bundles             | hash   | bundle -> "last latest pinned" (``bundles.state.State``); "#revision" |
 | cluster2:bundle:NAME         | hash   | version -> its manifest as JSON, without name and version |
@@ -55,7 +55,7 @@ a task that it does not know, and an older master would coordinate a run whose r
   is this version, and `cluster*` each one.
 - People do not type it: `cluster worker -Q ocr` serves the queue ``cluster2.ocr``, and Flower, events and logs call
   the task ``cluster.ocr``.
-- What a node holds unacknowledged stands under ``OURS``, so only the watch of its own version gives it back.
+- What a node holds unacknowledged stands under ``OURS``, so only the failure detector of its own version gives it back.
 - Celery's own names stay as they are, because its forms do not depend on our version: counters of chords have random
   names; remote control and events (``celery.pidbox``, ``celeryev``) reach the nodes of all versions, so that
   `celery inspect ping` and Flower show those that are still to be updated.
@@ -87,7 +87,7 @@ NODES = f"{OURS}nodes"
 NAMES = f"{OURS}nodes:names"
 WISHES = f"{OURS}nodes:wishes"
 STARTS = f"{OURS}nodes:starts"
-WATCHER = f"{OURS}nodes:watcher"
+DETECTOR = f"{OURS}nodes:detector"
 LOSSES = f"{OURS}nodes:losses"
 PLACES = f"{OURS}places"
 DEMAND = f"{OURS}demand"

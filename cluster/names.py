@@ -346,7 +346,7 @@ class WantedRow(NamedTuple):
 
 
 class NodeRow(NamedTuple):
-    """What ``beat.lua`` writes of a node: ``incarnation joined seen phase report``."""
+    """What ``heartbeat.lua`` writes of a node: ``incarnation joined seen phase report``."""
 
     incarnation: str
     joined_s: float
@@ -371,7 +371,7 @@ class NodeRow(NamedTuple):
 
 
 class IncarnationRow(NamedTuple):
-    """What ``beat.lua`` writes of an incarnation of a node: ``seen phase node``."""
+    """What ``heartbeat.lua`` writes of an incarnation of a node: ``seen phase node``."""
 
     seen: str
     """When it was heard of last, in seconds since 1970 by Redis's clock. A text: another one is another heartbeat."""
@@ -390,7 +390,7 @@ class IncarnationRow(NamedTuple):
 
 
 class DesiredState(NamedTuple):
-    """What a person wants of an incarnation of a node: ``1a2b3c4d stop``. ``beat.lua`` reads it."""
+    """What a person wants of an incarnation of a node: ``1a2b3c4d stop``. ``heartbeat.lua`` reads it."""
 
     incarnation: str
     state: str

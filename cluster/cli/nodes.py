@@ -10,7 +10,7 @@ import click
 
 from cluster import client, logs
 from cluster.cli import print_text, say, shared, texts
-from cluster.client.nodes import BEAT_S
+from cluster.client.nodes import HEARTBEAT_S
 
 
 @click.command("nodes", epilog="\b\nExamples:\n  cluster nodes --watch\n  cluster nodes --json")
@@ -32,4 +32,4 @@ def command(watch: bool, broker: str | None, as_json: bool) -> None:
             say(logs.plain(f"{name}: {what}"))
         if not watch:
             return
-        time.sleep(BEAT_S)
+        time.sleep(HEARTBEAT_S)

@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 
 from cluster import logs
 from cluster.cli import texts
-from cluster.client.nodes import BEAT_S, Node
+from cluster.client.nodes import HEARTBEAT_S, Node
 from cluster.client.run import Status
 
 LIVE_EVERY_S = 0.25
@@ -85,7 +85,7 @@ class Progress:
         self._next = now + self._every_s
         status = self._status()
         news: list[str] = []
-        if now - self._looked_at >= BEAT_S:  # they tell no more often
+        if now - self._looked_at >= HEARTBEAT_S:  # they tell no more often
             self._looked_at = now
             nodes = list(self._nodes())
             crew = self._crew.look(nodes, status.label)

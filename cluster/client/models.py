@@ -177,12 +177,12 @@ class Models:
         return list(install(manifest.requirements, self._shelf.packages(manifest.ref)))
 
     def _announce(self) -> None:
-        """Have all nodes look at once; those that miss it look with their next beat."""
+        """Have all nodes look at once; those that miss it look with their next heartbeat."""
         if not self._client.is_private:
             from cluster import celery_app
 
             with closing(celery_app.build(self._client.config, patient=False)) as app:
-                app.control.broadcast("beat")
+                app.control.broadcast("heartbeat_now")
 
     def _require_usable(self, name: str, given: content.Content, *, force: bool) -> None:
         """Try a content as a node will, as far as this machine can.

@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from cluster import redis_client
-from cluster.nodes.registry import BEAT_S, PENDING, Node
+from cluster.nodes.registry import HEARTBEAT_S, PENDING, Node
 from cluster.settings import DEFAULT_MASTER
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
     from cluster.stores import Stores
 
-__all__ = ["BEAT_S", "PENDING", "Node", "Stopped", "join_line", "refusals", "shut_down"]
+__all__ = ["HEARTBEAT_S", "PENDING", "Node", "Stopped", "join_line", "refusals", "shut_down"]
 POLL_S = 0.1
 
 
@@ -49,7 +49,7 @@ def shut_down(config: Settings, stores: Stores, asked: Sequence[Node], *, now: b
     stores.nodes.wish(asked, "stop-now" if now else "stop")
     # The wish is what counts; the broadcast reaches those who listen a second earlier.
     with closing(celery_app.build(config)) as app:
-        app.control.broadcast("beat", destination=[node.name for node in asked])
+        app.control.broadcast("heartbeat_now", destination=[node.name for node in asked])
     deadline = time.monotonic() + wait_s
     waiting = {node.name: node.start for node in asked}  # each start of a node answers for itself
     while waiting and time.monotonic() < deadline:

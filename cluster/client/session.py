@@ -216,7 +216,7 @@ class Session:
         """
         self._require_places()
         # They bring Celery with them: a private cluster's worker starts while they are loaded.
-        from cluster.coordinator.failure_detector import Watch
+        from cluster.coordinator.failure_detector import FailureDetector
         from cluster.coordinator.split import Coordinator
         from cluster.coordinator.supervise import Supervisor
 
@@ -232,7 +232,7 @@ class Session:
         except errors.RunOver:
             return self.stores.ledger.progress(run).state
         try:
-            with Watch(self.app, self.stores), supervisor:
+            with FailureDetector(self.app, self.stores), supervisor:
                 if given is None:
                     return coordinator.wait()
                 if not isinstance(given.source, Items):

@@ -33,14 +33,14 @@ INTERRUPTED_S = 1.0
 CALM_S = 2.0
 """So long after that, nodes may still be connecting again, and have not said again that they are here."""
 STEADY_S = 5.0
-"""A watch that begins need not wait for nodes to connect to a Redis that has been up for this long."""
+"""A detector that begins need not wait for nodes to connect to a Redis that has been up for this long."""
 FORGET_S = 60.0
 LEAVE_S = 2.0
 log = logging.getLogger(__name__)
 
 
-class Watch:
-    """Watches all nodes of a cluster from a thread of its own. Of many watches, one at a time does the work.
+class FailureDetector:
+    """Watches all nodes of a cluster from a thread of its own. Of many detectors, one at a time does the work.
 
     A node is lost when its connections are gone, or when it has not been heard of for ``SILENT_S``, both by this
     process's clock: those of the nodes do not matter. One that was only paused may come back; what it commits late
@@ -56,9 +56,9 @@ class Watch:
         self._lost: set[str] = set()
         self._looked_at = self._calm_at = self._settled_at = 0.0
         self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="failure detector", daemon=True)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> FailureDetector:
         self._thread.start()
         return self
 
@@ -76,7 +76,7 @@ class Watch:
                 log.exception("watching nodes failed; going on")
 
     def look(self) -> None:
-        """Look once at all nodes. Those who do not lead listen, so as to know as much when they do."""
+        """Look once at all nodes. A detector that does not lead listens, to know as much when it does."""
         began = time.monotonic()
         first = not self._looked_at
         if began - self._looked_at > INTERRUPTED_S:

@@ -16,7 +16,7 @@ import redis
 
 from cluster import catalog, errors, placement
 from cluster.coordinator import publish_model
-from cluster.coordinator.failure_detector import Watch
+from cluster.coordinator.failure_detector import FailureDetector
 from cluster.coordinator.supervise import Supervisor
 from cluster.job import Job
 from cluster.stores import Stores
@@ -53,7 +53,7 @@ class Master:
         self._config = config
         self._publishing = ThreadPoolExecutor(max_workers=1)
         self._owner = owner
-        self._watch = Watch(app, stores)
+        self._detector = FailureDetector(app, stores)
         self._supervisors: dict[str, Supervisor] = {}
         self._passed: set[str] = set()  # runs that are over, or not for us
         self._told: set[str] = set()  # runs of jobs that are not installed here
@@ -63,7 +63,7 @@ class Master:
         self._thread = threading.Thread(target=self._run, name="master", daemon=True)
 
     def __enter__(self) -> Master:
-        self._watch.__enter__()
+        self._detector.__enter__()
         self._thread.start()
         for run, needs in self._stores.ledger.older().items():
             log.warning("the run %s was %s", run, needs, extra={"event": "older-run", "run": run})
@@ -76,7 +76,7 @@ class Master:
         self._thread.join(timeout=LOOK_S)
         for supervisor in self._supervisors.values():
             supervisor.__exit__(*error)
-        self._watch.__exit__(*error)
+        self._detector.__exit__(*error)
 
     def _run(self) -> None:
         while not self._ending.is_set():

@@ -34,7 +34,7 @@ def release(client: redis.Redis) -> int:
     """Move messages whose delay is over to their queues, ``MOST_AT_ONCE`` at most; gives how many.
 
     Runs whose outbox waits (``feed`` in ``prelude.lua``) are fed, too. Anybody may call it at any time. Nodes do with
-    each beat, so a run without a coordinator goes on.
+    each heartbeat, so a run without a coordinator goes on.
     """
     names = {"delayed": keys.DELAYED, "paused": keys.PAUSED}
     return int(Scripts(client, ROOM)("release", names, most=MOST_AT_ONCE, far_ms=round(2000 * MOST_S)))

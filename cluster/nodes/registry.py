@@ -17,7 +17,7 @@ from cluster.names import Capability, DesiredState, IncarnationRow, NodeRow
 from cluster.scripts import Scripts
 
 LEAD_MS = 1000
-BEAT_S = 1.0
+HEARTBEAT_S = 1.0
 SILENT_S = 4.0
 """A node unheard of for so long, by Redis's clock, is silent: most likely it is gone."""
 GONE_S = 12.0
@@ -31,7 +31,7 @@ Wish = Literal["", "stop", "stop-now"]
 
 
 class Facts(BaseModel):
-    """What a node tells of itself with each beat."""
+    """What a node tells of itself with each heartbeat."""
 
     slots: int = Field(ge=1)
     slots_allowed: int | None = Field(None, ge=0)
@@ -111,11 +111,11 @@ class Start(NamedTuple):
     start: str
     node: str
     seen: str
-    """The moment of its last beat, by Redis's clock."""
+    """The moment of its last heartbeat, by Redis's clock."""
     said: str
 
     def age_s(self, now_s: float) -> float:
-        """How long ago that beat was; 0 where the row tells no moment."""
+        """How long ago that heartbeat was; 0 where the row tells no moment."""
         try:
             return max(0.0, now_s - float(self.seen))
         except ValueError:
@@ -129,14 +129,22 @@ class Registry:
         self._redis = client
         self._scripts = Scripts(client, "cluster.nodes")
 
-    def beat(self, name: str, start: str, state: Literal["here", "leaving", "left"], facts: Facts) -> tuple[Wish, int]:
+    def heartbeat(
+        self, name: str, start: str, state: Literal["here", "leaving", "left"], facts: Facts
+    ) -> tuple[Wish, int]:
         """Write a node's row; gives what is wished of this start of it, and the revision of demand and bundles."""
         touched = {
             "nodes": keys.NODES, "wishes": keys.WISHES, "starts": keys.STARTS, "revision": keys.REVISION,
             "names": keys.NAMES,
         }  # fmt: skip
         wish, revision = self._scripts(
-            "beat", touched, node=name, start=start, state=state, facts=facts.model_dump_json(), retention_s=FORGET_S
+            "heartbeat",
+            touched,
+            node=name,
+            start=start,
+            state=state,
+            facts=facts.model_dump_json(),
+            retention_s=FORGET_S,
         )
         word = wish.decode(errors="replace")
         return word if word in ("stop", "stop-now") else "", redis_client.number(revision)
@@ -162,7 +170,7 @@ class Registry:
         raise AssertionError("count() does not end")
 
     def _lives(self, start: str) -> bool | None:
-        """Whether a start is connected, and beats if it ever did; None where we may not ask.
+        """Whether a start is connected, and sends heartbeats if it ever did; None where we may not ask.
 
         The connection of a machine without power stands for minutes.
         """
@@ -170,8 +178,8 @@ class Registry:
         if connected is None:
             return None
         now: Any = self._redis.time()
-        beats = {found.start: float(found.seen) for found in self.starts()}
-        return start in connected and now[0] - beats.get(start, now[0]) < GONE_S
+        heartbeats = {found.start: float(found.seen) for found in self.starts()}
+        return start in connected and now[0] - heartbeats.get(start, now[0]) < GONE_S
 
     def nodes(self) -> list[Node]:
         """All nodes heard of within a day, by name; the others are forgotten. Rows that cannot be read are left out."""
@@ -195,14 +203,14 @@ class Registry:
 
     # For who watches the nodes
 
-    def lead(self, watcher: str) -> bool:
-        """Whether this watcher is the one that acts, for the next ``LEAD_MS``."""
-        if self._redis.set(keys.WATCHER, watcher, nx=True, px=LEAD_MS):
+    def lead(self, detector: str) -> bool:
+        """Whether this failure detector is the one that acts, for the next ``LEAD_MS``."""
+        if self._redis.set(keys.DETECTOR, detector, nx=True, px=LEAD_MS):
             return True
-        leader: Any = self._redis.get(keys.WATCHER)
-        if leader != watcher.encode():
+        leader: Any = self._redis.get(keys.DETECTOR)
+        if leader != detector.encode():
             return False
-        return bool(self._redis.pexpire(keys.WATCHER, LEAD_MS))
+        return bool(self._redis.pexpire(keys.DETECTOR, LEAD_MS))
 
     def starts(self) -> list[Start]:
         """All starts of nodes that are not forgotten."""
@@ -248,7 +256,7 @@ class Registry:
         return redis_client.number(found)
 
     def wish(self, nodes: Sequence[Node], what: Literal["stop", "stop-now"]) -> None:
-        """Wish something of nodes, for this start of theirs; they hear it with their next beat."""
+        """Wish something of nodes, for this start of theirs; they hear it with their next heartbeat."""
         if nodes:
             wishes: dict[Any, Any] = {node.name: str(DesiredState(node.start, what)) for node in nodes}
             with self._redis.pipeline(transaction=True) as pipe:
@@ -258,7 +266,7 @@ class Registry:
 
 
 def _node(name: str, row: bytes, now: float) -> Node | None:
-    """A row as ``beat.lua`` wrote it; None for what a node of ours did not write."""
+    """A row as ``heartbeat.lua`` wrote it; None for what a node of ours did not write."""
     try:
         found = NodeRow.parse(row.decode())
         age_s = now - found.seen_s

@@ -14,7 +14,7 @@ from celery.worker import state as worker_state
 
 from cluster.settings import Settings
 from cluster.worker import politeness
-from cluster.worker.host import Member, Sensor
+from cluster.worker.host import HostMonitor, Member
 from cluster.worker.politeness import Allowance, Policy, Reading
 
 LOOK_S = 1.0
@@ -42,13 +42,13 @@ def end_largest(members: list[Member], working: set[int]) -> int | None:
         return None
     largest = max(found, key=lambda member: member.bytes)
     _handed_back.add(largest.pid)
-    for process in largest.family:  # itself first: it must not take its program's end for a failure
+    for process in largest.tree:  # itself first: it must not take its program's end for a failure
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     return largest.pid
 
 
-class Gate(bootsteps.StartStopStep):  # type: ignore[misc]
+class Admission(bootsteps.StartStopStep):  # type: ignore[misc]
     """Looks at the machine every second, and fills no more slots than are allowed.
 
     Chunks that run are let end. Only when memory is about to run out, one is handed back: its process
@@ -57,12 +57,12 @@ class Gate(bootsteps.StartStopStep):  # type: ignore[misc]
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
     config: Settings
-    """Set by ``nodes.prepare``."""
+    """Set by ``setup.prepare``."""
     reading: Reading
     """What the last look showed, for others who would look at the same; there from ``start`` on."""
 
     def __init__(self, consumer: Any, **options: Any) -> None:
-        self._sensor = Sensor(psutil.Process())
+        self._monitor = HostMonitor(psutil.Process())
         self._policy = Policy(self.config)
         self._timer: Any = None
         self._ended = 0
@@ -73,7 +73,7 @@ class Gate(bootsteps.StartStopStep):  # type: ignore[misc]
         self.most = 0
         """Slots that its owner has set. Remote control cannot have more."""
         self.allowance = Allowance(0)
-        consumer.cluster_gate = self
+        consumer.cluster_admission = self
         super().__init__(consumer, **options)
 
     def start(self, consumer: Any) -> None:
@@ -90,7 +90,7 @@ class Gate(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def look(self, consumer: Any) -> None:
         """Find out what is allowed now, and see to it."""
-        reading, members = self._sensor.read()
+        reading, members = self._monitor.read()
         self.reading = reading
         before, now_s = self.allowance, time.monotonic()
         self.slots = consumer.pool.num_processes + self._ended

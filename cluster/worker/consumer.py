@@ -40,7 +40,7 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
     """Celery's own tries again every 30 seconds in the end, with a line for each try, and never when Redis is full."""
 
     news: redis_client.Outage
-    """Set by ``nodes.prepare``."""
+    """Set by ``setup.prepare``."""
     connection_errors: tuple[type[Exception], ...]
     _strays: Any = None
 

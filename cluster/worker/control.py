@@ -90,20 +90,20 @@ class Control(control.Control):  # type: ignore[misc]
 
 def pool_grow(consumer: Any, n: int = 1) -> Answer:
     """Start processes again that ``pool_shrink`` has ended."""
-    gate = consumer.cluster_gate
-    room = gate.most - gate.slots
+    admission = consumer.cluster_admission
+    room = admission.most - admission.slots
     if room < 1:
-        raise ValueError(f"the node has its {gate.most} slots; {OF_THE_OWNER}")
+        raise ValueError(f"the node has its {admission.most} slots; {OF_THE_OWNER}")
     number = min(_positive(n), room)
     consumer.pool.grow(number)
     consumer._update_prefetch_count(number)
-    gate.slots += number
-    return {"ok": f"pool will grow by {number}, to {gate.slots} of {gate.most} slots"}
+    admission.slots += number
+    return {"ok": f"pool will grow by {number}, to {admission.slots} of {admission.most} slots"}
 
 
 def pool_shrink(consumer: Any, n: int = 1) -> Answer:
     """End processes that have nothing to do, but for one, until ``pool_grow`` or the node's next start."""
-    gate = consumer.cluster_gate
+    admission = consumer.cluster_admission
     number = min(_positive(n), consumer.pool.num_processes - 1)
     if number < 1:
         raise ValueError("the node keeps one slot; to stop it, type `cluster shutdown --node NAME`")
@@ -115,15 +115,15 @@ def pool_shrink(consumer: Any, n: int = 1) -> Answer:
         if not number:
             raise
     consumer._update_prefetch_count(-number)
-    gate.slots -= number
-    return {"ok": f"pool will shrink by {number}, to {gate.slots} of {gate.most} slots"}
+    admission.slots -= number
+    return {"ok": f"pool will shrink by {number}, to {admission.slots} of {admission.most} slots"}
 
 
 def add_consumer(consumer: Any, queue: str, **more: Any) -> Answer:
     """Consume again what ``cancel_consumer`` has ended."""
     if any(value not in (None, "", queue, "direct") for value in more.values()):
         raise ValueError("a label's queue has no exchange and no options")
-    if queue not in consumer.cluster_beat.may_consume():
+    if queue not in consumer.cluster_heartbeat.may_consume():
         raise ValueError(f"{queue} is the queue of no label that the node serves: see `cluster nodes`")
     consumer.call_soon(_add, consumer, queue)
     return {"ok": f"add consumer {queue}"}

@@ -1,4 +1,4 @@
-"""The worker's side of the registry: a step of Celery's consumer that beats, and hears wishes."""
+"""The worker's side of the registry: a step of Celery's consumer that sends heartbeats, and hears wishes."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from cluster import catalog, keys
 from cluster.messaging import delays
 from cluster.messaging.transport import Connected
 from cluster.nodes import places
-from cluster.nodes.registry import BEAT_S, Facts, Registry
+from cluster.nodes.registry import HEARTBEAT_S, Facts, Registry
 from cluster.redis_client import Outage, is_full
 from cluster.worker import capacity, identity
-from cluster.worker.admission import Gate
-from cluster.worker.provisioner import Keeper
+from cluster.worker.admission import Admission
+from cluster.worker.provisioner import Provisioner
 
 NAMED = ("cluster", "celery", "redis", "tesserocr", "pytesseract")
 ANNOUNCE_S = 5.0
-"""Between two events that tell what its beats tell, for those who watch events."""
+"""Between two events that tell what its heartbeats tell, for those who watch events."""
 log = logging.getLogger(__name__)
 
 
-class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Beats while the consumer is connected. Its beats carry what the node can do and is doing."""
+class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Sends heartbeats while the consumer is connected. They carry what the node can do and is doing."""
 
-    requires = ("celery.worker.consumer.events:Events", "cluster.worker.admission:Gate")
+    requires = ("celery.worker.consumer.events:Events", "cluster.worker.admission:Admission")
     client: redis.Redis
-    """Set by ``nodes.prepare``: one that gives up at once, for this runs in the worker's event loop."""
-    keeper: Keeper
-    """Set by ``nodes.prepare``: knows which labels this node can serve."""
+    """Set by ``setup.prepare``: one that gives up at once, for this runs in the worker's event loop."""
+    provisioner: Provisioner
+    """Set by ``setup.prepare``: knows which labels this node can serve."""
     news: Outage
-    """Set by ``nodes.prepare``. The main process speaks for its children, which are the ones who wait."""
+    """Set by ``setup.prepare``. The main process speaks for its children, which are the ones who wait."""
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         self._start = identity.start()
@@ -52,22 +52,22 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
         self._served: set[str] = set()
         self._own: frozenset[str] = frozenset()
         self._registry = Registry(self.client)
-        consumer.cluster_beat = self
-        if self.keeper.unfit:
+        consumer.cluster_heartbeat = self
+        if self.provisioner.unfit:
             consumer.app.amqp.queues.select([places.NOWHERE])  # whatever -Q says
         super().__init__(consumer, **options)
 
     def start(self, consumer: Any) -> None:
         """The consumer is connected."""
         self._own = self._own or frozenset(consumer.app.amqp.queues.consume_from)
-        self.keeper.start()
-        self.beat(consumer)
-        if self._facts is not None and not self.keeper.unfit:
+        self.provisioner.start()
+        self.send(consumer)
+        if self._facts is not None and not self.provisioner.unfit:
             log.info(
                 "this node takes work: slots %s, jobs %s", self._facts.slots, " ".join(self._facts.jobs),
                 extra={"event": "node-ready"},
             )  # fmt: skip
-        self._timer = consumer.timer.call_repeatedly(BEAT_S, self.beat, (consumer,))
+        self._timer = consumer.timer.call_repeatedly(HEARTBEAT_S, self.send, (consumer,))
 
     def stop(self, consumer: Any) -> None:
         """The consumer stops, to connect again or for good."""
@@ -81,7 +81,7 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
         self._tell(consumer, "left")
         log.info("this node has left", extra={"event": "node-left"})
 
-    def beat(self, consumer: Any) -> None:
+    def send(self, consumer: Any) -> None:
         """Tell that the node is here, and do what is wished of it.
 
         Raises:
@@ -90,7 +90,7 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
         ending = worker_state.should_stop is not None or worker_state.should_terminate is not None
         try:
             if not self._away:
-                self._serve(consumer)  # first, so that this beat tells of it: submitters wait for that
+                self._serve(consumer)  # first, so that this heartbeat tells of it: submitters wait for that
         finally:
             wish = self._tell(consumer, "leaving" if ending else "here")
         if wish and not ending:
@@ -106,11 +106,11 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def may_consume(self) -> set[str]:
         """The queues of all labels that this node can serve, within what it was started for."""
-        return {*self._own, *(keys.queue(label) for label in self.keeper.found.serves)}
+        return {*self._own, *(keys.queue(label) for label in self.provisioner.found.serves)}
 
     def _serve(self, consumer: Any) -> None:
         """Consume the queues of the labels that this node can serve by now, and those no more that it can't."""
-        queues, found = consumer.app.amqp.queues, self.keeper.found
+        queues, found = consumer.app.amqp.queues, self.provisioner.found
         wanted = {keys.queue(label) for label in found.serves}
         if wanted == self._served:
             return
@@ -134,7 +134,7 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
             consumer.event_dispatcher.send("worker-capacity", **facts.model_dump())
             self._announced_s = now_s
         try:
-            wish, revision = self._registry.beat(consumer.hostname, self._start, said, facts)
+            wish, revision = self._registry.heartbeat(consumer.hostname, self._start, said, facts)
             delays.release(self.client)
             full = is_full(self.client)
         except redis.RedisError as error:
@@ -143,7 +143,7 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
             self._away = True
             return ""
         self._away = False
-        self.keeper.heard(revision)
+        self.provisioner.heard(revision)
         if full:
             self.news.say_away(OutOfMemoryError())
         else:
@@ -152,23 +152,23 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _look(self, consumer: Any) -> Facts:
         queues = consumer.app.amqp.queues.consume_from
-        gate: Gate = consumer.cluster_gate
+        admission: Admission = consumer.cluster_admission
         return Facts(
-            slots=gate.slots,
-            slots_allowed=gate.allowance.slots,
-            held_back=gate.allowance.held_back,
+            slots=admission.slots,
+            slots_allowed=admission.allowance.slots,
+            held_back=admission.allowance.held_back,
             busy=len(worker_state.active_requests),
             done=worker_state.all_total_count[0],
             refused=Connected.refused,
             cores=capacity.cores(),
-            memory_total_bytes=gate.reading.memory_total_bytes,
-            memory_available_bytes=gate.reading.memory_available_bytes,
+            memory_total_bytes=admission.reading.memory_total_bytes,
+            memory_available_bytes=admission.reading.memory_available_bytes,
             load=psutil.getloadavg()[0],
             jobs=sorted(filter(None, map(catalog.label_of, queues))),
             outdated=dict(catalog.installed.outdated),
             known=sorted(job.label for job in catalog.jobs().values()),
-            missing=self.keeper.found.missing,
-            bundles=self.keeper.found.bundles,
+            missing=self.provisioner.found.missing,
+            bundles=self.provisioner.found.bundles,
             versions=self._versions,
         )
 
@@ -183,9 +183,9 @@ def _versions() -> dict[str, str]:
     return found
 
 
-@control_command(name="beat")
-def beat_now(state: Any) -> None:
-    """Told to all by ``cluster shutdown``: hear your wish now, not with the next beat."""
-    step = getattr(state.consumer, "cluster_beat", None)
+@control_command(name="heartbeat_now")
+def heartbeat_now(state: Any) -> None:
+    """Told to all by ``cluster shutdown``: hear your wish now, not with the next heartbeat."""
+    step = getattr(state.consumer, "cluster_heartbeat", None)
     if step is not None:
-        step.beat(state.consumer)
+        step.send(state.consumer)

@@ -13,7 +13,7 @@ import psutil
 
 from cluster.worker import capacity
 from cluster.worker.politeness import Reading
-from cluster.worker.process_tree import Family
+from cluster.worker.process_tree import ProcessTree
 
 MEAN_S = 5.0
 """CPU is a mean of so many seconds: a program that starts up does not make the machine one in use."""
@@ -27,22 +27,22 @@ class Member:
     pid: int
     bytes: int
     """Memory that comes back when it ends."""
-    family: list[psutil.Process]
+    tree: list[psutil.Process]
     """Itself first."""
 
 
-class Sensor:
+class HostMonitor:
     """Looks at the machine for the worker whose main process is ``main``."""
 
     def __init__(self, main: psutil.Process) -> None:
         self._main = main
-        self._family = Family(main)
+        self._tree = ProcessTree(main)
         self._cpu: deque[_Cpu] = deque()
 
     def read(self) -> tuple[Reading, list[Member]]:
         """The machine, and this worker's pool."""
         members = self._members()
-        processes = [self._main, *(process for member in members for process in member.family)]
+        processes = [self._main, *(process for member in members for process in member.tree)]
         memory = capacity.memory()
         reading = Reading(
             others_cores=self._others_cores(processes),
@@ -59,7 +59,7 @@ class Sensor:
         forked_bytes = _bytes(self._main)
         return [
             Member(branch[0].pid, max(0, _bytes(branch[0]) - forked_bytes) + sum(map(_bytes, branch[1:])), branch)
-            for branch in self._family.branches()
+            for branch in self._tree.branches()
         ]
 
     def _others_cores(self, processes: list[psutil.Process]) -> float:

@@ -9,7 +9,7 @@ import psutil
 PROC = Path("/proc")
 
 
-class Family:
+class ProcessTree:
     """The descendants of ``main``.
 
     psutil asks every process of the machine for its parent, once a second in every worker; Linux can list the

@@ -47,7 +47,7 @@ class Failure(NamedTuple):
     pause_s: float
 
 
-class Keeper:
+class Provisioner:
     """Looks when the revision of demand and bundles has changed: at each change one look, however many nodes.
 
     Args:
@@ -82,7 +82,7 @@ class Keeper:
         self._seen = -1  # which revision of the bundles
         self._revision = -1
         self._due = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="provisioner", daemon=True)
 
     def start(self) -> None:
         """Begin to look, unless begun."""

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from cluster.settings import Settings
     from cluster.stores import Stores
-    from cluster.worker.provisioner import Keeper
+    from cluster.worker.provisioner import Provisioner
 
 NICE = 10
 OOM_SCORE = "500"
-BEAT_TIMEOUT_S = 1.0
+HEARTBEAT_TIMEOUT_S = 1.0
 FILES_A_SLOT = 10
 """Files that a worker's main process may need open for each; measured are 6."""
 log = logging.getLogger(__name__)
@@ -58,9 +58,9 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
     from celery.worker.state import maybe_shutdown
 
     from cluster.worker import tasks
-    from cluster.worker.admission import Gate
+    from cluster.worker.admission import Admission
     from cluster.worker.consumer import Consumer
-    from cluster.worker.heartbeat import Beat
+    from cluster.worker.heartbeat import Heartbeat
     from cluster.worker.stop import Stop
 
     try:
@@ -69,13 +69,13 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
         url = config.require_broker()
         redis_client.check(url)
         # It beats from the worker's event loop, which must not wait.
-        Beat.client = redis_client.connect(
-            url, patient=False, timeout_s=BEAT_TIMEOUT_S, name=names.connection(identity.start())
+        Heartbeat.client = redis_client.connect(
+            url, patient=False, timeout_s=HEARTBEAT_TIMEOUT_S, name=names.connection(identity.start())
         )
         wanted = ""
         if instance.hostname == default_nodename(None):  # no -n was given
             wanted = identity.take(config.cache_folder / "nodes")
-            instance.hostname = _own_name(wanted, Beat.client)
+            instance.hostname = _own_name(wanted, Heartbeat.client)
         logs.set_up_worker(instance, options, config)
         logs.warn_of_variables(settings.unknown_variables())
         if wanted and wanted != instance.hostname:
@@ -86,14 +86,14 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
         conf.worker_concurrency = config.slots or capacity.slots(config)
         slots = options.get("concurrency") or conf.worker_concurrency
         redis_check.see_files(redis_check.FILES + FILES_A_SLOT * slots, f"a worker of {slots} slots")
-        Beat.keeper = _keeper(conf, config, given)
+        Heartbeat.provisioner = _provisioner(conf, config, given)
         conf.broker_transport_options = held.options(conf, identity.start())
-        Beat.news = Consumer.news = redis_client.outage(url)
-        Beat.news.on_wait = maybe_shutdown
-        Gate.config = config
+        Heartbeat.news = Consumer.news = redis_client.outage(url)
+        Heartbeat.news.on_wait = maybe_shutdown
+        Admission.config = config
         tasks.register(instance.app, config)
         instance.app.events.dispatcher_cls = "cluster.worker.consumer:Dispatcher"
-        instance.app.steps["consumer"].update((Gate, Beat))
+        instance.app.steps["consumer"].update((Admission, Heartbeat))
         instance.app.steps["worker"].add(Stop)
     except errors.ClusterError as error:
         raise logs.told(error) from None
@@ -141,20 +141,20 @@ def _own_name(wanted: str, client: redis.Redis) -> str:
         return wanted
 
 
-def _keeper(conf: Any, config: Settings, given: Sequence[str]) -> Keeper:
+def _provisioner(conf: Any, config: Settings, given: Sequence[str]) -> Provisioner:
     """Consume the queues of the jobs that this machine can do, if no others were ``given``; who finds more to serve."""
     from kombu.entity import Queue
 
     from cluster.nodes import places
     from cluster.stores import Stores
-    from cluster.worker.provisioner import Keeper
+    from cluster.worker.provisioner import Provisioner
 
     stores = Stores.connect(config, patient=False)
     if why := _disagreement(stores, config):
         log.error("this node takes no work: %s", why, extra={"event": "node-unfit"})
         conf.task_queues = [Queue(places.NOWHERE, routing_key=places.NOWHERE)]
         missing = {job.label: why for job in catalog.jobs().values()}
-        return Keeper(stores, [], missing, [places.NOWHERE], unfit=why)
+        return Provisioner(stores, [], missing, [places.NOWHERE], unfit=why)
     unable = {}
     for name, problem in catalog.abilities().items():
         if problem:
@@ -167,7 +167,7 @@ def _keeper(conf: Any, config: Settings, given: Sequence[str]) -> Keeper:
             log.warning(_unknown(name, jobs), extra={"event": "queue-unknown"})
     if given:
         jobs = {name: job for name, job in jobs.items() if name in given}
-    return Keeper(stores, list(jobs.values()), unable, given, places.Places.of(config))
+    return Provisioner(stores, list(jobs.values()), unable, given, places.Places.of(config))
 
 
 def _disagreement(stores: Stores, config: Settings) -> str:

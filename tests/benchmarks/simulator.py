@@ -3,7 +3,7 @@
 ``python tests/benchmarks/simulator.py`` prints what a cluster can do, ``--plot FILE`` draws it (needs matplotlib).
 
 Redis works through commands one after another, so what it does costs processor seconds of one core, and they add up:
-a second of each node (its beat, its polls), a second of watching each node, each chunk, each byte in and each byte out.
+a second of each node (its heartbeat, its polls), a second of watching each node, each chunk, each byte in and out.
 Chunks flow at the rate of the narrowest place: the slots, that core, the network of Redis's machine, the submitter.
 Queues in front of these are left out, so keep to ``COMFORT`` of what is told here. Chunks of less than ``pace.SPAN_S``
 share a message, and what that costs.

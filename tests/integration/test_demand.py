@@ -22,7 +22,7 @@ from cluster.names import ModelRef
 from cluster.nodes import demand
 from cluster.nodes.registry import PENDING, Facts
 from cluster.stores import Stores
-from cluster.worker.provisioner import Keeper
+from cluster.worker.provisioner import Provisioner
 from tests.kit.bundle_laws import unused
 from tests.kit.jobs.cluster_testjobs import PICKY, TAGGED
 from tests.kit.programs import Program, RedisServer, start_cluster
@@ -146,7 +146,7 @@ def node(
         slots=1, busy=0, done=0, cores=1, memory_total_bytes=2, memory_available_bytes=1, load=0, versions={},
         jobs=list(jobs), missing=missing or {}, known=known,
     )  # fmt: skip
-    stores.nodes.beat("slow@test", "start", "here", facts)
+    stores.nodes.heartbeat("slow@test", "start", "here", facts)
 
 
 @pytest.fixture
@@ -236,17 +236,17 @@ def test_what_waits_to_be_looked_at_is_told_as_such(
     redis_url: str, stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = settings.load(broker_url=redis_url).model_copy(update={"cache_dir": tmp_path})
-    kept = Keeper(Stores.connect(config, patient=False), [PICKY], {})
+    provisioner = Provisioner(Stores.connect(config, patient=False), [PICKY], {})
     seen = []
 
     def why_not(job: Job, label: str, *, needed: bool) -> str:
-        seen.append({label: why for label, why in kept.found.missing.items() if why == PENDING})
+        seen.append({label: why for label, why in provisioner.found.missing.items() if why == PENDING})
         return "" if label == SAW else "it has none"
 
-    monkeypatch.setattr(kept, "_why_not", why_not)
+    monkeypatch.setattr(provisioner, "_why_not", why_not)
     for tool in ("axe", "saw"):
         demand.Asked(stores.redis, f"picky@{tool};firm").enter()
-    kept.look()
+    provisioner.look()
     assert seen == [{AXE: PENDING, SAW: PENDING}, {SAW: PENDING}]
-    assert kept.found.serves == {SAW}
-    assert kept.found.missing == {AXE: "it has none"}
+    assert provisioner.found.serves == {SAW}
+    assert provisioner.found.missing == {AXE: "it has none"}

@@ -186,7 +186,7 @@ def test_a_run_whose_coordinator_is_lost_in_a_pause_goes_on(joining: bool, share
     redis.hset(keys.run(run.run), "due_ms", 1)
     redis.zadd(keys.PAUSED, {run.run: 1}, xx=True)
     redis.zadd(keys.PAUSED, {"of-nobody": 1})
-    delays.release(redis)  # as nodes do with each beat
+    delays.release(redis)  # as nodes do with each heartbeat
     assert redis.llen(QUEUE) == 3
     assert not redis.exists(keys.PAUSED)
 

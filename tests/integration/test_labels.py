@@ -18,8 +18,7 @@ from cluster import errors, keys, settings
 from cluster.bundles.content import Content
 from cluster.nodes import demand
 from cluster.stores import Stores
-from cluster.worker import provisioner
-from cluster.worker.provisioner import Keeper
+from cluster.worker.provisioner import Provisioner
 from tests.kit.jobs.cluster_testjobs import PICKY, TAGGED
 from tests.kit.looking import published
 from tests.kit.programs import MARK, Worker, admin, cluster, start_cluster
@@ -141,24 +140,24 @@ def run() -> str:
 
 
 @pytest.fixture
-def kept(stores: Stores, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Keeper:
+def provisioner(stores: Stores, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Provisioner:
     monkeypatch.setenv("CLUSTER_TEST_TOOLS", "saw")
     stores.redis.delete(keys.DEMAND)
     impatient = Stores.connect(settings.load(broker_url=redis_url, cache_dir=tmp_path), patient=False)
-    return Keeper(impatient, [PICKY], {})
+    return Provisioner(impatient, [PICKY], {})
 
 
-def test_a_label_is_served_as_long_as_a_run_that_needs_it(kept: Keeper, stores: Stores, run: str) -> None:
+def test_a_label_is_served_as_long_as_a_run_that_needs_it(provisioner: Provisioner, stores: Stores, run: str) -> None:
     client = stores.redis
     stores.ledger.create(run, "picky", "", {"tool": "saw"}, "test", "picky@saw;firm")
     demand.enter(client, "picky@saw;firm", run)
     demand.enter(client, "picky@axe;firm", run)
-    kept.look()
-    assert kept.found.serves == {"picky@saw;firm"}
-    assert kept.found.missing["picky@axe;firm"] == "it has no axe"
+    provisioner.look()
+    assert provisioner.found.serves == {"picky@saw;firm"}
+    assert provisioner.found.missing["picky@axe;firm"] == "it has no axe"
     stores.ledger.stop(run, "cancelled", "by a test")
-    kept.look()
-    assert not kept.found.serves
+    provisioner.look()
+    assert not provisioner.found.serves
     assert not any(run.encode() in row for row in client.zrange(keys.DEMAND, 0, -1))
 
 
@@ -172,46 +171,50 @@ def bundle(stores: Stores) -> Iterator[str]:
 
 def test_a_node_that_lacks_a_job_fetches_no_bundles_for_it(redis_url: str, bundle: str, tmp_path: Path) -> None:
     config = settings.load(broker_url=redis_url).model_copy(update={"cache_dir": tmp_path})
-    kept = Keeper(Stores.connect(config, patient=False), [TAGGED], {"tagged": "it is not installed"})
-    kept.look()
-    assert kept.found.missing[f"tagged@{bundle}"] == "it is not installed"
+    provisioner = Provisioner(Stores.connect(config, patient=False), [TAGGED], {"tagged": "it is not installed"})
+    provisioner.look()
+    assert provisioner.found.missing[f"tagged@{bundle}"] == "it is not installed"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_node_that_cannot_keep_a_bundle_says_where(redis_url: str, bundle: str, tmp_path: Path) -> None:
     (tmp_path / "bundles").write_text("in the way")
     config = settings.load(broker_url=redis_url).model_copy(update={"cache_dir": tmp_path})
-    kept = Keeper(Stores.connect(config, patient=False), [TAGGED], {})
-    kept.look()
-    why = kept.found.missing[f"tagged@{bundle}"]
+    provisioner = Provisioner(Stores.connect(config, patient=False), [TAGGED], {})
+    provisioner.look()
+    why = provisioner.found.missing[f"tagged@{bundle}"]
     assert why == f"what it needs cannot be kept in {tmp_path / 'bundles'}: File exists"
 
 
-def test_labels_that_make_no_sense_are_answered_and_harm_nothing(kept: Keeper, stores: Stores, run: str) -> None:
+def test_labels_that_make_no_sense_are_answered_and_harm_nothing(
+    provisioner: Provisioner, stores: Stores, run: str
+) -> None:
     stores.ledger.create(run, "picky", "", {}, "test")
     for label in ("picky@saw", "other@saw", "@", "picky@%ff%00"):
         demand.enter(stores.redis, label, run)
     stores.redis.zadd(keys.DEMAND, {b"\xff\xfe": 1, b"no-space": 1})
-    kept.look()
-    assert not kept.found.serves
-    assert "no label" in kept.found.missing["picky@saw"]
+    provisioner.look()
+    assert not provisioner.found.serves
+    assert "no label" in provisioner.found.missing["picky@saw"]
 
 
-def test_a_revision_that_was_seen_is_not_looked_at_again(kept: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_revision_that_was_seen_is_not_looked_at_again(
+    provisioner: Provisioner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     looks: list[int] = []
-    look = kept.look
-    monkeypatch.setattr(provisioner, "LOOK_S", 60.0)
+    look = provisioner.look
+    monkeypatch.setattr("cluster.worker.provisioner.LOOK_S", 60.0)
 
     def counted() -> None:
         looks.append(1)
         look()
 
-    monkeypatch.setattr(kept, "look", counted)
-    kept.start()
+    monkeypatch.setattr(provisioner, "look", counted)
+    provisioner.start()
     for revision in (3, 3, 3):
-        kept.heard(revision)
+        provisioner.heard(revision)
         wait_until("it has looked", lambda: bool(looks))
         time.sleep(0.3)  # were it to look again, it would by now
     assert len(looks) == 1
-    kept.heard(4)
+    provisioner.heard(4)
     wait_until("it looks again", lambda: len(looks) == 2)

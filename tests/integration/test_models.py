@@ -62,7 +62,7 @@ def node(name: str, url: str, folder: Path, *flags: str, **more: str) -> Worker:
 
 
 def push(stores: Stores, name: str, tag: str, *requirements: str, **more: bytes) -> str:
-    """As another machine that tells nobody: each node must find out with its next beat."""
+    """As another machine that tells nobody: each node must find out with its next heartbeat."""
     files = {"tag.txt": tag.encode(), **{f"{key}.txt": data for key, data in more.items()}}
     manifest = stores.models.bundles.push(name, Content("tagged", files, requirements), "a test").manifest
     return manifest.reference

@@ -256,7 +256,7 @@ def test_every_change_is_announced_to_the_nodes(redis_url: str, source: Path) ->
         for arguments in (("push", name, source), ("pin", f"{name}:1"), ("remove", name)):
             assert cluster("models", *arguments, "--broker", redis_url).returncode == 0
             message: Any = wait_until("a broadcast", lambda: heard.get_message(timeout=1))
-            assert b"beat" in message["data"] or "YmVhd" in str(message["data"])
+            assert b"heartbeat_now" in message["data"] or "aGVhcnRiZWF0" in str(message["data"])
 
 
 def test_a_push_that_is_interrupted_leaves_nothing(redis_url: str, tmp_path: Path) -> None:

@@ -327,7 +327,7 @@ def test_a_node_that_was_not_heard_of_for_a_day_is_forgotten(broker: str) -> Non
     )
     for name in ("old", "new"):
         registry.take_name(name, f"start-of-{name}")
-        registry.beat(name, f"start-of-{name}", "here", facts)
+        registry.heartbeat(name, f"start-of-{name}", "here", facts)
     row: Any = client.hget(keys.NODES, "old")
     start, *_, said, told = row.decode().split(" ", 4)
     long_ago = f"{time.time() - FORGET_S - 10:.6f}"

@@ -15,7 +15,7 @@ import pytest
 from celery import Celery
 
 from cluster import celery_app, keys, settings
-from cluster.coordinator.failure_detector import Watch
+from cluster.coordinator.failure_detector import FailureDetector
 from cluster.messaging import held, messages, publish
 from cluster.messaging.transport import Connected, QoS
 from cluster.nodes.registry import Facts, Start
@@ -111,7 +111,7 @@ def test_a_message_with_which_two_nodes_were_lost_goes_to_no_third(app: Celery, 
     assert (client.llen(QUEUE), stores.nodes.held("second")) == (0, [])
 
 
-def test_a_worker_that_an_error_ends_leaves_its_messages_to_the_watch(
+def test_a_worker_that_an_error_ends_leaves_its_messages_to_the_failure_detector(
     app: Celery, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its own putting back would count no loss, and the message end one worker after another."""
@@ -168,10 +168,10 @@ def test_odd_words_beside_the_messages_hold_up_nobody(app: Celery, stores: Store
     facts = Facts(
         slots=1, busy=0, done=0, cores=1, memory_total_bytes=1, memory_available_bytes=1, load=0, jobs=[], versions={}
     )
-    assert stores.nodes.beat("one@test", "start", "here", facts) == ("", 0)
+    assert stores.nodes.heartbeat("one@test", "start", "here", facts) == ("", 0)
     assert stores.nodes.losses() == 0
     assert [start.start for start in stores.nodes.starts()] == ["start"]
-    Watch(app, stores)._give_back(Start("lost", "pc1", "0", "left"), "left")
+    FailureDetector(app, stores)._give_back(Start("lost", "pc1", "0", "left"), "left")
     assert stores.nodes.held("lost") == []
 
 
@@ -184,7 +184,7 @@ def test_a_dropped_message_of_a_running_run_is_published_anew(
         odd = published(app, stores, run)
         odd["headers"] |= {"lost": 1, "argsrepr": "this ends workers"}
         hold(stores, "gone", [odd, "", QUEUE], run)
-    Watch(app, stores)._give_back(Start("gone", "pc1", "0", "here"), "its connections are gone")
+    FailureDetector(app, stores)._give_back(Start("gone", "pc1", "0", "here"), "its connections are gone")
     [anew] = client.lrange(QUEUE, 0, -1)
     assert json.loads(anew)["headers"]["id"] == "measure-1.0"
     assert b"this ends workers" not in anew

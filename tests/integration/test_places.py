@@ -92,7 +92,7 @@ def test_a_node_with_another_store_takes_no_work(
     with Worker("odd", broker, tmp_path, *queues, CLUSTER_BLOB_URL=f"file://{tmp_path}/blobs") as worker:
         [node] = wait_until("it is here", lambda: [node for node in empty.nodes.nodes() if node.state == "online"])
         seen = node.last_seen_at
-        wait_until("it beats", lambda: empty.nodes.nodes()[0].last_seen_at > seen)
+        wait_until("a heartbeat comes", lambda: empty.nodes.nodes()[0].last_seen_at > seen)
         shown = texts.nodes(empty.nodes.nodes())
     assert node.jobs == []
     assert "CLUSTER_BLOB_URL is file://" in node.why_not("measure")

@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 from cluster import keys, redis_client, settings
-from cluster.nodes.registry import BEAT_S, Node
+from cluster.nodes.registry import HEARTBEAT_S, Node
 from cluster.stores import Stores
 from cluster.worker import admission
-from cluster.worker.host import Sensor
+from cluster.worker.host import HostMonitor
 from tests.kit.programs import RedisServer, Worker, cluster, start_cluster
 from tests.kit.waiting import wait_until
 
@@ -94,9 +94,11 @@ def texts(folder: Path, *contents: str) -> Path:
     return folder
 
 
-def wait_for_beats(broker: str, number: int) -> None:
+def wait_for_heartbeats(broker: str, number: int) -> None:
     before = node(broker).last_seen_at
-    wait_until("it beats", lambda: (node(broker).last_seen_at - before).total_seconds() >= number * BEAT_S)
+    wait_until(
+        "a heartbeat comes", lambda: (node(broker).last_seen_at - before).total_seconds() >= number * HEARTBEAT_S
+    )
 
 
 def meet(broker: str, folder: Path, number: int) -> None:
@@ -145,10 +147,10 @@ def test_a_paused_node_stays_online_takes_nothing_and_goes_on_when_the_machine_i
         wait_for_slots(broker, 2)
         with busy_machine():
             wait_for_slots(broker, 0, "in use")
-            wait_for_beats(broker, 2)  # what it asked for before is answered
+            wait_for_heartbeats(broker, 2)  # what it asked for before is answered
             waiting = stack.enter_context(start_cluster(*submit))
             wait_until("a chunk is in the queue", lambda: client.llen(keys.queue("measure")) == 1)
-            wait_for_beats(broker, 3)
+            wait_for_heartbeats(broker, 3)
             assert client.llen(keys.queue("measure")) == 1
             assert not (tmp_path / "trace").exists()
             assert "paused: in use" in cluster("nodes", "--broker", broker).stdout
@@ -213,7 +215,7 @@ def test_the_largest_process_that_works_is_ended_with_what_it_started() -> None:
             assert process.stdout is not None
             assert [process.stdout.readline() for _ in range(lines)] == ["\n"] * lines
         [started] = psutil.Process(parent.pid).children()
-        _, members = Sensor(psutil.Process()).read()
+        _, members = HostMonitor(psutil.Process()).read()
         assert admission.end_largest(members, set()) is None
         assert admission.end_largest(members, {small.pid, parent.pid}) == parent.pid
         parent.wait(10)

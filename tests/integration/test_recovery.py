@@ -240,7 +240,7 @@ def test_a_master_takes_a_run_whose_submitter_is_gone_and_loses_nothing(
         Worker("b", broker, tmp_path, "-c", "1"),
         start_cluster("master", "--broker", broker) as master,
     ):
-        wait_until("the master is at work", lambda: stores.redis.exists(keys.WATCHER))
+        wait_until("the master is at work", lambda: stores.redis.exists(keys.DETECTOR))
         with start_cluster("submit", "--job", "measure", "--seconds", "1", source, "--broker", broker) as submit:
             run = wait_until("all is published", lambda: published(stores, 24))
             wait_until("it is being worked on", lambda: begun(stores))
@@ -262,7 +262,7 @@ def test_a_master_takes_a_run_whose_submitter_is_gone_and_loses_nothing(
 def test_a_stopped_master_asks_the_nodes_to_stop_first(broker: str, tmp_path: Path, stores: Stores) -> None:
     with Worker("a", broker, tmp_path, "-c", "1") as worker:
         with start_cluster("master", "--shutdown-nodes", "--broker", broker) as master:
-            wait_until("it watches the nodes", lambda: stores.redis.exists(keys.WATCHER))
+            wait_until("it watches the nodes", lambda: stores.redis.exists(keys.DETECTOR))
             master.send_signal(signal.SIGTERM)
             _, err = master.communicate(timeout=30)
         assert master.returncode == 0, err

@@ -19,7 +19,7 @@ import psutil
 import redis
 
 from cluster import catalog, celery_app, keys, redis_client, settings
-from cluster.coordinator.failure_detector import Watch
+from cluster.coordinator.failure_detector import FailureDetector
 from cluster.keys import queue
 from cluster.stores import Stores
 from tests.kit import cable, inputs
@@ -169,7 +169,7 @@ class Scene:
         # The run may have ended before it was known that a node is lost; who watches next gives back what that held.
         with (
             closing(celery_app.build(self.config)) as app,
-            Watch(app, self.stores),
+            FailureDetector(app, self.stores),
             contextlib.suppress(AssertionError),
         ):
             wait_until("all is calm", lambda: not self._unrest())

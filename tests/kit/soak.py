@@ -90,7 +90,7 @@ def look(client: redis.Redis) -> Mapping[str, int]:
     found: dict[str, int] = {}
     for key in client.scan_iter():
         size: Any = client.memory_usage(key)
-        if key.decode() not in (keys.WATCHER, keys.WRITABLE) and size is not None:
+        if key.decode() not in (keys.DETECTOR, keys.WRITABLE) and size is not None:
             found[key.decode()] = size
     return found
 

@@ -155,23 +155,25 @@ def test_rows_of_older_nodes_still_parse() -> None:
 
 
 @pytest.fixture
-def closed() -> tuple[admission.Gate, Any]:
-    """A gate that lets nothing in, and a channel that would."""
-    found = admission.Gate.__new__(admission.Gate)
+def closed() -> tuple[admission.Admission, Any]:
+    """An admission that lets nothing in, and a channel that would."""
+    found = admission.Admission.__new__(admission.Admission)
     found.allowance, found._closed = politeness.Allowance(0), False
     channel = SimpleNamespace(_in_poll=None, qos=SimpleNamespace(can_consume=lambda: True))
     found._stand_before(channel)
     return found, channel
 
 
-def test_a_gate_lets_in_what_is_allowed(closed: tuple[admission.Gate, Any]) -> None:
+def test_an_admission_lets_in_what_is_allowed(closed: tuple[admission.Admission, Any]) -> None:
     found, channel = closed
     assert not channel.qos.can_consume()
     found.allowance = politeness.Allowance(1)
     assert channel.qos.can_consume()
 
 
-def test_an_answer_that_is_on_its_way_is_read_though_the_gate_is_closed(closed: tuple[admission.Gate, Any]) -> None:
+def test_an_answer_that_is_on_its_way_is_read_though_admission_is_closed(
+    closed: tuple[admission.Admission, Any],
+) -> None:
     _, channel = closed
     channel._in_poll = object()
     assert channel.qos.can_consume()

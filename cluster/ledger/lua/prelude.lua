@@ -93,7 +93,7 @@ end
 -- Move messages of a run from its outbox to the queue. Of each run, the queue and the nodes hold as many chunks as the
 -- slots of its share work on in the time of one message and AHEAD_US. With a share of less than a slot a message of long
 -- chunks is more than that: it goes alone, and the next one when the share has had the time for it. A run whose outbox
--- waits stands in PAUSED, so that the beats of nodes go on with it if its coordinator is lost (`release.lua`). Besides
+-- waits stands in PAUSED, so that the heartbeats of nodes go on with it if its coordinator is lost (`release.lua`). Besides
 -- its arguments it touches WAITING, PAUSED and the queue of the run's label.
 local function feed(run, outbox, queued, claims)
   local message = redis.call('LINDEX', outbox, -1)

@@ -1,4 +1,4 @@
-"""What a watch knows of nodes that were lost before it began."""
+"""What a detector knows of nodes that were lost before it began."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import redis
 from celery import Celery
 
 from cluster import celery_app, keys, names, redis_client, settings
-from cluster.coordinator.failure_detector import CALM_S, LOOK_S, STEADY_S, Watch
+from cluster.coordinator.failure_detector import CALM_S, LOOK_S, STEADY_S, FailureDetector
 from cluster.nodes.registry import SILENT_S
 from cluster.stores import Stores
 from tests.kit.waiting import wait_until
@@ -26,7 +26,7 @@ def app(redis_url: str) -> Iterator[Celery]:
 
 @pytest.fixture
 def start(client: redis.Redis) -> Iterator[str]:
-    client.delete(keys.WATCHER)
+    client.delete(keys.DETECTOR)
     name = secrets.token_hex(4)
     yield name
     client.hdel(keys.STARTS, name)
@@ -38,41 +38,41 @@ def heard(client: redis.Redis, start: str, ago_s: float) -> None:
     client.hset(keys.STARTS, start, f"{seconds - ago_s:.6f} here pc1")
 
 
-def loss_s(watch: Watch, start: str) -> float:
-    """How long a watch that begins now takes to find it lost."""
+def loss_s(detector: FailureDetector, start: str) -> float:
+    """How long a detector that begins now takes to find it lost."""
     began = time.monotonic()
 
     def look() -> bool:
-        watch.look()
-        return start in watch._lost
+        detector.look()
+        return start in detector._lost
 
     wait_until("it is found lost", look, 2 * SILENT_S)
     return time.monotonic() - began
 
 
-def test_a_new_watch_misses_a_connection_at_once(
+def test_a_new_detector_misses_a_connection_at_once(
     app: Celery, stores: Stores, client: redis.Redis, start: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard(client, start, 0)
     monkeypatch.setattr(stores.nodes, "uptime_s", lambda: STEADY_S + 1)
-    assert loss_s(Watch(app, stores), start) < CALM_S
+    assert loss_s(FailureDetector(app, stores), start) < CALM_S
 
 
-def test_a_new_watch_waits_for_nodes_of_a_new_redis(
+def test_a_new_detector_waits_for_nodes_of_a_new_redis(
     app: Celery, stores: Stores, client: redis.Redis, start: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard(client, start, 0)
     monkeypatch.setattr(stores.nodes, "uptime_s", lambda: 1)
-    assert loss_s(Watch(app, stores), start) >= CALM_S
+    assert loss_s(FailureDetector(app, stores), start) >= CALM_S
 
 
-def test_a_new_watch_knows_how_long_a_node_is_silent(
+def test_a_new_detector_knows_how_long_a_node_is_silent(
     app: Celery, stores: Stores, client: redis.Redis, redis_url: str, start: str
 ) -> None:
     with redis_client.connect(redis_url, name=names.connection(start)) as connected:
         connected.ping()
         heard(client, start, SILENT_S + 1)
-        assert CALM_S <= loss_s(Watch(app, stores), start) < SILENT_S
+        assert CALM_S <= loss_s(FailureDetector(app, stores), start) < SILENT_S
 
 
 @pytest.mark.parametrize("seen", ["nonsense", "nan", "1e999"])
@@ -82,8 +82,8 @@ def test_a_row_without_a_moment_is_taken_for_fresh(
     with redis_client.connect(redis_url, name=names.connection(start)) as connected:
         connected.ping()
         client.hset(keys.STARTS, start, f"{seen} here pc1")
-        watch = Watch(app, stores)
-        watch.look()
+        detector = FailureDetector(app, stores)
+        detector.look()
         time.sleep(LOOK_S)
-        watch.look()
-    assert start not in watch._lost
+        detector.look()
+    assert start not in detector._lost

@@ -17,7 +17,7 @@ from cluster import catalog, celery_app, keys, redis_client, settings
 from cluster.messaging import delays
 from cluster.nodes.registry import Facts
 from cluster.worker import heartbeat
-from cluster.worker.heartbeat import Beat
+from cluster.worker.heartbeat import Heartbeat
 from cluster.worker.politeness import Allowance
 from cluster.worker.provisioner import Found
 
@@ -36,7 +36,7 @@ class Told:
         self.releases += 1
         return 0
 
-    def beat(self, name: str, start: str, said: str, facts: Facts) -> tuple[str, int]:
+    def heartbeat(self, name: str, start: str, said: str, facts: Facts) -> tuple[str, int]:
         if self.problems and (problem := self.problems.pop(0)):
             raise problem
         self.facts.append(facts)
@@ -54,7 +54,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
 
 @pytest.fixture
 def consumer() -> Iterator[Any]:
-    """As much of Celery's as a beat looks at."""
+    """As much of Celery's as a heartbeat looks at."""
     with closing(celery_app.build(settings.load(broker_url="redis://127.0.0.1:1"))) as app:
         queue = keys.queue("picky")
         app.amqp.queues.select(queue)
@@ -63,7 +63,7 @@ def consumer() -> Iterator[Any]:
             app=app,
             hostname="a@test",
             event_dispatcher=None,
-            cluster_gate=SimpleNamespace(slots=1, allowance=Allowance(1), reading=reading),
+            cluster_admission=SimpleNamespace(slots=1, allowance=Allowance(1), reading=reading),
             task_consumer=SimpleNamespace(
                 add_queue=lambda queue: None,
                 consume=lambda: None,
@@ -73,78 +73,82 @@ def consumer() -> Iterator[Any]:
 
 
 @pytest.fixture
-def step(consumer: Any, told: Told, monkeypatch: pytest.MonkeyPatch) -> Beat:
-    keeper = SimpleNamespace(found=Found(), heard=lambda revision: None, unfit="")
-    monkeypatch.setattr(Beat, "client", None, raising=False)
-    monkeypatch.setattr(Beat, "keeper", keeper, raising=False)
-    monkeypatch.setattr(Beat, "news", redis_client.Outage("this Redis"), raising=False)
-    return Beat(consumer)
+def step(consumer: Any, told: Told, monkeypatch: pytest.MonkeyPatch) -> Heartbeat:
+    provisioner = SimpleNamespace(found=Found(), heard=lambda revision: None, unfit="")
+    monkeypatch.setattr(Heartbeat, "client", None, raising=False)
+    monkeypatch.setattr(Heartbeat, "provisioner", provisioner, raising=False)
+    monkeypatch.setattr(Heartbeat, "news", redis_client.Outage("this Redis"), raising=False)
+    return Heartbeat(consumer)
 
 
-def test_a_label_that_can_be_served_is_told_with_the_next_beat(step: Beat, consumer: Any, told: Told) -> None:
-    step.beat(consumer)
-    step.keeper.found = Found(serves=frozenset({LABEL}))
-    step.beat(consumer)
+def test_a_label_that_can_be_served_is_told_with_the_next_heartbeat(step: Heartbeat, consumer: Any, told: Told) -> None:
+    step.send(consumer)
+    step.provisioner.found = Found(serves=frozenset({LABEL}))
+    step.send(consumer)
     assert [LABEL in facts.jobs for facts in told.facts] == [False, True]
 
 
-def test_a_node_tells_all_jobs_that_it_knows(step: Beat, consumer: Any, told: Told) -> None:
-    step.beat(consumer)
+def test_a_node_tells_all_jobs_that_it_knows(step: Heartbeat, consumer: Any, told: Told) -> None:
+    step.send(consumer)
     assert told.facts[0].known == sorted(job.label for job in catalog.jobs().values())
     assert told.facts[0].jobs == ["picky"]
 
 
-def test_each_beat_releases_delayed_messages_that_are_due(step: Beat, consumer: Any, told: Told) -> None:
-    step.beat(consumer)
-    step.beat(consumer)
+def test_each_heartbeat_releases_delayed_messages_that_are_due(step: Heartbeat, consumer: Any, told: Told) -> None:
+    step.send(consumer)
+    step.send(consumer)
     assert told.releases == 2
 
 
 def test_one_answer_that_is_late_is_no_outage(
-    step: Beat, consumer: Any, told: Told, caplog: pytest.LogCaptureFixture
+    step: Heartbeat, consumer: Any, told: Told, caplog: pytest.LogCaptureFixture
 ) -> None:
     told.problems = [NoAnswer("slow"), None, NoAnswer("slow"), None]
     for _ in range(4):
-        step.beat(consumer)
+        step.send(consumer)
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 @pytest.mark.parametrize("problems", [[NoAnswer("slow"), NoAnswer("slow")], [Refused("nobody is there")]])
 def test_an_outage_and_its_end_are_said_once(
-    problems: list[redis.RedisError | None], step: Beat, consumer: Any, told: Told, caplog: pytest.LogCaptureFixture
+    problems: list[redis.RedisError | None],
+    step: Heartbeat,
+    consumer: Any,
+    told: Told,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     told.problems = [*problems, None, None]
     for _ in range(len(problems) + 2):
-        step.beat(consumer)
+        step.send(consumer)
     [away, back] = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
     assert "does not answer" in away
     assert "is back" in back
 
 
-def test_a_node_that_redis_does_not_hear_takes_on_no_more(step: Beat, consumer: Any, told: Told) -> None:
+def test_a_node_that_redis_does_not_hear_takes_on_no_more(step: Heartbeat, consumer: Any, told: Told) -> None:
     told.problems = [Refused("nobody is there")]
-    step.beat(consumer)
-    step.keeper.found = Found(serves=frozenset({LABEL}))
-    step.beat(consumer)
+    step.send(consumer)
+    step.provisioner.found = Found(serves=frozenset({LABEL}))
+    step.send(consumer)
     assert keys.queue(LABEL) not in consumer.app.amqp.queues.consume_from
-    step.beat(consumer)
+    step.send(consumer)
     assert keys.queue(LABEL) in consumer.app.amqp.queues.consume_from
 
 
 def test_a_node_that_may_not_serve_a_label_is_heard_of_all_the_same(
-    step: Beat, consumer: Any, told: Told, monkeypatch: pytest.MonkeyPatch
+    step: Heartbeat, consumer: Any, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse() -> None:
         raise redis.ResponseError("NOPERM")
 
-    step.keeper.found = Found(serves=frozenset({LABEL}))
+    step.provisioner.found = Found(serves=frozenset({LABEL}))
     monkeypatch.setattr(consumer.task_consumer, "consume", refuse)
     with pytest.raises(redis.ResponseError):
-        step.beat(consumer)
+        step.send(consumer)
     assert len(told.facts) == 1
 
 
-def test_a_worker_that_never_was_connected_has_nothing_to_tell(step: Beat, consumer: Any, told: Told) -> None:
-    del consumer.cluster_gate.reading  # the gate has not looked yet
+def test_a_worker_that_never_was_connected_has_nothing_to_tell(step: Heartbeat, consumer: Any, told: Told) -> None:
+    del consumer.cluster_admission.reading  # admission has not looked yet
     step.shutdown(consumer)
     assert told.facts == []

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from cluster.worker import process_tree
-from cluster.worker.process_tree import Family
+from cluster.worker.process_tree import ProcessTree
 
 PARENT = "import subprocess; child = subprocess.Popen(['sleep', '60']); print(flush=True); child.wait()"
 
@@ -31,12 +31,12 @@ def parent() -> Iterator[psutil.Process]:
                 process.kill()
 
 
-def branch(found: Family, of: psutil.Process) -> list[psutil.Process]:
+def branch(found: ProcessTree, of: psutil.Process) -> list[psutil.Process]:
     return next((processes for processes in found.branches() if processes[0] == of), [])
 
 
 def test_it_is_what_psutil_finds_among_all_processes(parent: psutil.Process, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = Family(psutil.Process())
+    here = ProcessTree(psutil.Process())
     expected = [parent, *parent.children(recursive=True)]
     assert len(expected) == 2
     assert branch(here, parent) == expected
@@ -47,14 +47,14 @@ def test_it_is_what_psutil_finds_among_all_processes(parent: psutil.Process, mon
 def test_one_that_a_list_lacks_for_a_moment_is_not_overlooked(
     parent: psutil.Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = Family(psutil.Process())
+    here = ProcessTree(psutil.Process())
     before = branch(here, parent)
     monkeypatch.setattr(here, "_parents", dict)
     assert branch(here, parent) == before
 
 
 def test_one_that_has_ended_is_no_more(parent: psutil.Process) -> None:
-    here = Family(psutil.Process())
+    here = ProcessTree(psutil.Process())
     [child] = parent.children()
     assert branch(here, parent) == [parent, child]
     child.kill()
