@@ -4,7 +4,7 @@
 | ---------------------------- | ------ | ------- |
 | cluster2:runs                | zset   | run -> when it started, in seconds since 1970 |
 | cluster2:run:R               | hash   | run R: its job, policy, state and counters (the table in ``ledger/row.py``) |
-| cluster2:run:R:done          | bitmap | bit i: chunk i is settled, that is committed or set aside |
+| cluster2:run:R:done          | bitmap | bit i: chunk i is settled, that is committed or given up |
 | cluster2:run:R:chunks        | hash   | chunk -> its items, and their bytes or where they lie; until it is settled |
 | cluster2:run:R:expected      | hash   | chunk -> its items and how large its part may be, until its batch is joined |
 | cluster2:run:R:outbox        | list   | messages of batches that are not in the queue yet, the oldest last |
@@ -12,7 +12,7 @@
 | cluster2:run:R:claims        | hash   | chunk or "partial level:number" -> "since_ms start node", who works on it |
 | cluster2:run:R:attempts      | hash   | chunk or "partial level:number" -> "failed killed lost", counts of ends |
 | cluster2:run:R:pieces        | hash   | done item by item: chunk -> items that are over, "chunk:item" -> its piece |
-| cluster2:run:R:copies        | hash   | chunk -> the slow node for whose sake a second copy was published |
+| cluster2:run:R:speculative   | hash   | chunk -> the slow node for whose sake a second copy was published |
 | cluster2:run:R:batches       | hash   | batch -> "first chunk, number of chunks, trigger" (``records.Trigger``) |
 | cluster2:run:R:parts:B       | hash   | chunk -> its part; only until batch B is aggregated |
 | cluster2:run:R:partials      | hash   | "level:number" -> a partial result; these together are the result |
@@ -20,7 +20,7 @@
 | cluster2:run:R:nodes         | hash   | node -> chunks it committed |
 | cluster2:run:R:times         | hash   | node -> microseconds it took for these |
 | cluster2:run:R:refusals      | hash   | node -> why it does not take this run's chunks |
-| cluster2:run:R:events        | stream | the run's story, its last changes |
+| cluster2:run:R:events        | stream | the run's history, its last changes |
 | cluster2:run:R:publishing    | string | who makes a model of the run's result; for some minutes |
 | cluster2:blobs:SCOPE         | hash   | sha256 -> bytes |
 | cluster2:nodes               | hash   | node -> "start joined seen state facts", written by the node every second |
@@ -98,7 +98,7 @@ REVISION = f"{OURS}revision"
 WRITABLE = f"{OURS}writable"
 BUNDLES = f"{OURS}bundles"
 OF_RUN = (
-    "done", "chunks", "expected", "claims", "attempts", "copies", "batches", "partials",
+    "done", "chunks", "expected", "claims", "attempts", "speculative", "batches", "partials",
     "failures", "nodes", "times", "refusals", "events", "publishing", "outbox", "queued", "pieces",
 )  # fmt: skip
 """What a run has besides its own hash and the parts of its batches."""

@@ -30,7 +30,7 @@ def command(run: str | None, events: bool, broker: str | None, as_json: bool) ->
             if as_json:
                 shared.print_json([event.model_dump(mode="json") for event in story])
             else:
-                print_text(texts.story(story, status))
+                print_text(texts.history(story, status))
         elif as_json:
             shared.print_json(status.model_dump(mode="json"))
         else:

@@ -17,9 +17,9 @@ EVENTS = {
     "failed": "attempt failed:",
     "killed": "process ended:",
     "lost": "handed to others:",
-    "published-again": "published again:",
-    "copied": "begun elsewhere as well:",
-    "set-aside": "set aside:",
+    "redelivered": "redelivered:",
+    "speculative-copy": "begun elsewhere as well:",
+    "dead-lettered": "given up:",
     "item-by-item": "done item by item from now on:",
     "refused": "refused by",
     "input-read": "input read to its end",
@@ -62,7 +62,7 @@ def refused_by_all(found: Status, there: Iterable[Node]) -> str:
     return f"no node takes the rest of this run: all that can do the job refused ({count(len(serving), 'node')})"
 
 
-def story(events: Sequence[Event], found: Status) -> str:
+def history(events: Sequence[Event], found: Status) -> str:
     """A line each change, and which node did how much."""
     lines = []
     for event in events:

@@ -63,18 +63,18 @@ class Backlog:
             self._claimed, self._looked_at = self._ledger.claimed(self._run), now
         return max(0, unsettled - self._claimed)
 
-    def limits(self, chunk_bytes: int, span: int) -> tuple[int, int]:
+    def limits(self, chunk_bytes: int, chunks_per_message: int) -> tuple[int, int]:
         """How much of the run may be on its way, in bytes and in chunks.
 
         Args:
             chunk_bytes: What a chunk has.
-            span: How many travel in a message.
+            chunks_per_message: How many travel in a message.
         """
         size, chunks = self._config.max_in_flight_bytes, self._config.max_in_flight_chunks
         wanted = AHEAD * self.slots() if size is None or chunks is None else 0
         return (
             max(LEAST_BYTES, wanted * chunk_bytes) if size is None else size,
-            max(LEAST_CHUNKS, wanted * span) if chunks is None else chunks,
+            max(LEAST_CHUNKS, wanted * chunks_per_message) if chunks is None else chunks,
         )
 
     def feeds_all(self, published: int) -> bool:

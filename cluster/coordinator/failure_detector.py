@@ -149,7 +149,7 @@ class FailureDetector:
             if run and self._ledger.progress(run).state == "running":
                 label, limits = self._ledger.label(run), self._ledger.policy(run).limits
                 for unit in units:
-                    publish.publish_again(self._app, label, run, unit, limits)
+                    publish.redeliver(self._app, label, run, unit, limits)
                 published = True
         log.warning(
             "message %s is dropped: %d nodes were lost while they held it%s",

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from cluster.coordinator.backlog import Backlog
     from cluster.ledger.runs import Ledger
 
-SPAN_S = 0.5
+MESSAGE_S = 0.5
 """As many chunks travel together as take so long; those that take longer, alone."""
-MOST_SPAN = 32
+MOST_CHUNKS_PER_MESSAGE = 32
 LEARN_S = 0.5
 """Publishing waits no longer than this for the first chunk of a run to be done."""
 FASTER = 4
@@ -32,7 +32,7 @@ class Pace:
         self._backlog = backlog
         self._learning_since: float | None = None
         self._done: tuple[int, float] = 0, 0.0
-        self.span = 1
+        self.chunks_per_message = 1
         """How many chunks fit in a message."""
 
     def learn(self, published: int, on_wait: Callable[[], None]) -> None:
@@ -55,8 +55,12 @@ class Pace:
         messages = []
         at = 0
         while at < len(chunks):
-            fair = math.ceil((len(chunks) - at) / (SHARES * max(1, self._backlog.slots()))) if last else MOST_SPAN
-            messages.append(chunks[at : at + min(self.span, fair)])
+            fair = (
+                math.ceil((len(chunks) - at) / (SHARES * max(1, self._backlog.slots())))
+                if last
+                else MOST_CHUNKS_PER_MESSAGE
+            )
+            messages.append(chunks[at : at + min(self.chunks_per_message, fair)])
             at += len(messages[-1])
         return messages
 
@@ -65,7 +69,14 @@ class Pace:
         done = self._ledger.done(self._run)
         chunks, seconds = done[0] - self._done[0], done[1] - self._done[1]
         if chunks > 0 and seconds >= 0:
-            self.span = max(1, min(MOST_SPAN, FASTER * self.span, int(SPAN_S * chunks / max(seconds, 1e-6))))
+            self.chunks_per_message = max(
+                1,
+                min(
+                    MOST_CHUNKS_PER_MESSAGE,
+                    FASTER * self.chunks_per_message,
+                    int(MESSAGE_S * chunks / max(seconds, 1e-6)),
+                ),
+            )
         if chunks:  # fewer than before where Redis has lost what it heard last
             self._done = done
         return done[0] > 0

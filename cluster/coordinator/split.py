@@ -219,7 +219,7 @@ class Coordinator:
         Large chunks come few to a batch: their parts are likely large, and are joined while others are worked on.
         """
         most = min(
-            self._config.batch_chunks * min(self._pace.span, TINY),
+            self._config.batch_chunks * min(self._pace.chunks_per_message, TINY),
             4 * 2**self._entered.batches if self._entered.batches < 16 else 2**20,
         )
         return len(self._batch) >= most or self._batch_bytes >= self._limit_bytes // 2
@@ -292,7 +292,7 @@ class Coordinator:
     def _wait_for_room(self, size_bytes: int) -> bool:
         """Hold until the chunk fits into the limits of what may be on its way; False if the run ended."""
         while True:
-            self._limit_bytes, limit_chunks = self._backlog.limits(size_bytes, self._pace.span)
+            self._limit_bytes, limit_chunks = self._backlog.limits(size_bytes, self._pace.chunks_per_message)
             progress = self._progress
             if progress is None or time.monotonic() - self._looked_at >= POLL_S:
                 progress = self._look()

@@ -231,13 +231,13 @@ class Supervisor:
             abouts = filter(None, map(TaskId.parse, ids))
             there = {unit for run, units in abouts if run == self._run for unit in units}
             lost = self._search.missing(wanted - there)
-            for unit in lease.publish_again(lost, "published-again", "its message was lost") if lost else []:
+            for unit in lease.redeliver(lost, "redelivered", "its message was lost") if lost else []:
                 log.warning(
                     "run %s: the message of %s was lost; published again",
                     self._run, names.described(unit),
-                    extra={"event": "published-again", "run": self._run, "chunk": str(unit)},
+                    extra={"event": "redelivered", "run": self._run, "chunk": str(unit)},
                 )  # fmt: skip
-                publish.publish_again(self._app, self.label, self._run, unit, self.policy.limits)
+                publish.redeliver(self._app, self.label, self._run, unit, self.policy.limits)
         finally:
             self.publishing.release()
 
@@ -258,7 +258,10 @@ class Supervisor:
                     log.info(
                         "run %s: chunk %s is slow on %s (%s); begun elsewhere as well",
                         self._run, chunk.chunk, chunk.worker.node, why,
-                        extra={"event": "copied", "run": self._run, "chunk": chunk.chunk, "node": chunk.worker.node},
+                        extra={
+                            "event": "speculative-copy", "run": self._run,
+                            "chunk": chunk.chunk, "node": chunk.worker.node,
+                        },
                     )  # fmt: skip
                     publish.publish_chunk(self._app, self.label, self._run, chunk.chunk, self.policy.limits)
                     room -= 1

@@ -173,7 +173,7 @@ class Lease:
             raise Busy(self.run)
         return [label.decode(errors="replace") for label in labels]
 
-    def publish_again(self, units: Sequence[Unit], event: str, why: str) -> list[Unit]:
+    def redeliver(self, units: Sequence[Unit], event: str, why: str) -> list[Unit]:
         """Let go of what is claimed of these chunks and partials, before they are published again.
 
         Returns:
@@ -183,7 +183,7 @@ class Lease:
             Busy: The lease is another's.
         """
         answer = self.ledger.step(
-            "publish_again", self.run, fence=self.fence, why=why, event=event,
+            "redeliver", self.run, fence=self.fence, why=why, event=event,
             units=map(str, units),
         )  # fmt: skip
         if answer == [b"fenced"]:
@@ -193,7 +193,7 @@ class Lease:
     def copy(self, chunk: int, slow_node: str, why: str) -> bool:
         """Allow a second copy of a chunk; False when it has had one, is settled, or the lease is lost."""
         is_allowed = self.ledger.step(
-            "copy_chunk", self.run, fence=self.fence, chunk=chunk, slow_node=slow_node, why=why,
+            "speculate", self.run, fence=self.fence, chunk=chunk, slow_node=slow_node, why=why,
         )  # fmt: skip
         return bool(is_allowed)
 

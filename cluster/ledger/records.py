@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 Trigger = Literal["chord", "ledger"]
 """Who starts to join the parts of a batch: the chord of its messages, or the node whose commit completes it."""
 MOST_KILLS = 3
-"""A chunk that ended its process so often is set aside: most likely it needs more memory than there is."""
+"""A chunk that ended its process so often is given up: most likely it needs more memory than there is."""
 MOST_LOSSES = 10
-"""A chunk whose node was lost so often is set aside, too: it may be what brings them down."""
+"""A chunk whose node was lost so often is given up, too: it may be what brings them down."""
 FAN_IN = 16
 """How many neighbouring partials are aggregated into one of the next level."""
 MAX_REASON_CHARS = 500
@@ -112,13 +112,13 @@ class Done(NamedTuple):
     chunk: int
     entry: ChunkEntry
     part: bytes = b""
-    """Its entry (see ``parts``); none of a chunk that is set aside."""
+    """Its entry (see ``parts``); none of a chunk that is given up."""
     failures: Mapping[str, str] = {}
     """Item -> why it is missing."""
     seconds: float = 0.0
     """From its input to its part."""
     why: str = ""
-    """It is set aside."""
+    """It is given up."""
 
 
 class Committed(NamedTuple):

@@ -47,7 +47,7 @@ PUBLISHING_S = 600
 
 
 OF_WORK = (
-    "chunks", "expected", "batches", "claims", "done", "attempts", "copies", "outbox", "queued", "pieces",
+    "chunks", "expected", "batches", "claims", "done", "attempts", "speculative", "outbox", "queued", "pieces",
 )  # fmt: skip
 """What goes with a run that is stopped."""
 
@@ -151,16 +151,16 @@ class Ledger:
         found: Any = self._redis.hget(keys.run(run, "chunks"), str(chunk))
         return found if isinstance(found, bytes) else None
 
-    def let_go(self, run: str, worker: Worker, *units: Unit) -> None:
+    def release(self, run: str, worker: Worker, *units: Unit) -> None:
         """Give up its claims of chunks or partials without an attempt; those of others stay."""
         if units:
-            self.step("let_go", run, start=worker.start, again=0, units=map(str, units))
+            self.step("release_claims", run, start=worker.start, again=0, units=map(str, units))
 
     def refuse(self, run: str, chunks: Iterable[int], worker: Worker, why: str) -> bool:
         """A node gives chunks back without an attempt, as it cannot do them, whatever is in them.
 
         Returns:
-            Whether it is this node's first refusal of the run, which the run's story tells of.
+            Whether it is this node's first refusal of the run, which the run's history tells of.
         """
         return bool(self.step("refuse", run, node=worker.node, start=worker.start, why=why, chunks=chunks))
 
@@ -172,7 +172,7 @@ class Ledger:
             unit: The chunk or partial.
             how: "failed", "killed" or "lost": see ``Attempts``.
             worker: Who made it.
-            why: For the run's story.
+            why: For the run's history.
 
         Returns:
             All that have ended so; None where there is nothing to do again: it is settled, the run is over, or (if
@@ -199,12 +199,12 @@ class Ledger:
             over: How many of its items were over before.
             piece: What the item gave.
             worker: Who did it.
-            why: It is given up, for the run's story.
+            why: It is given up, for the run's history.
 
         Returns:
             How many are over now, as another node may have been faster; -1 where the chunk or the run is over.
         """
-        return self._enter_piece(run, chunk, over, piece.pack(), "set-aside" if why else "", worker, why)
+        return self._enter_piece(run, chunk, over, piece.pack(), "dead-lettered" if why else "", worker, why)
 
     def _enter_piece(
         self, run: str, chunk: int, over: int | str, piece: bytes, event: str, worker: Worker, why: str
@@ -241,7 +241,7 @@ class Ledger:
             complete |= {batch: trigger} if trigger else {}
         return Committed(states, complete)
 
-    def set_aside(self, run: str, chunk: int, entry: ChunkEntry, reason: str, worker: Worker) -> Committed:
+    def dead_letter(self, run: str, chunk: int, entry: ChunkEntry, reason: str, worker: Worker) -> Committed:
         """Give a chunk up: all its items fail with ``reason``. Answers like ``commit``."""
         given_up = Done(chunk, entry, failures=dict.fromkeys(entry.names, reason), why=reason)
         return self.commit(run, [given_up], worker)
@@ -385,12 +385,12 @@ class Ledger:
             raise errors.RunFailed(f"what Redis holds of the run {run} cannot be read: {error}") from error
 
     def events(self, run: str) -> list[Event]:
-        """The story of a run, oldest first: its last two thousand changes."""
+        """the history of a run, oldest first: its last two thousand changes."""
         found: Any = self._redis.xrange(keys.run(run, "events"))
         return [Event.from_ledger(at.decode(), _text(fields)) for at, fields in found]
 
     def await_event(self, run: str, after: str, most_s: float) -> str:
-        """Wait until the run's story goes on, or for so long; gives its last event's id.
+        """Wait until the run's history goes on, or for so long; gives its last event's id.
 
         Args:
             run: Whose end, say, is waited for.
@@ -455,7 +455,7 @@ class Ledger:
         return {node: seconds / chunks for node, (chunks, seconds) in self._done(run).items()}
 
     def done(self, run: str) -> tuple[int, float]:
-        """How many chunks of this run are done, and the seconds it took for them; without those set aside."""
+        """How many chunks of this run are done, and the seconds it took for them; without those given up."""
         done = self._done(run).values()
         return sum(chunks for chunks, _ in done), sum(seconds for _, seconds in done)
 

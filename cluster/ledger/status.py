@@ -28,7 +28,8 @@ class Event(BaseModel):
     at: datetime
     event: str
     """What happened: "begun", "coordinator" (who coordinates it from now on), "first-part" (of a node), "failed",
-    "killed", "lost" (how an attempt ended), "published-again", "copied" (its node is slow), "set-aside", "item-by-item"
+    "killed", "lost" (how an attempt ended), "redelivered", "speculative-copy" (its node is slow),
+    "dead-lettered", "item-by-item"
     (a chunk is done so from now on), "refused",
     "input-read", and the state the run ended in."""
     chunk: str = ""

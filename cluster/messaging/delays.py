@@ -37,7 +37,7 @@ def release(client: redis.Redis) -> int:
     each heartbeat, so a run without a coordinator goes on.
     """
     names = {"delayed": keys.DELAYED, "paused": keys.PAUSED}
-    return int(Scripts(client, ROOM)("release", names, most=MOST_AT_ONCE, far_ms=round(2000 * MOST_S)))
+    return int(Scripts(client, ROOM)("release_delayed", names, most=MOST_AT_ONCE, far_ms=round(2000 * MOST_S)))
 
 
 def messages(rows: Collection[bytes]) -> list[bytes]:

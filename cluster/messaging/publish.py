@@ -72,7 +72,7 @@ def is_in_chord(request: Any) -> bool:
     return bool(request.chord)
 
 
-def publish_again(app: Celery, label: str, run: str, unit: Unit, limits: Limits | None = None) -> None:
+def redeliver(app: Celery, label: str, run: str, unit: Unit, limits: Limits | None = None) -> None:
     """Publish a chunk, or what joins parts, by a message of its own: as ``publish_chunk`` or ``start_aggregate``."""
     if isinstance(unit, Partial):
         start_aggregate(app, label, run, unit, limits)

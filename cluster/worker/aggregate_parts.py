@@ -70,7 +70,7 @@ def run(
         # Fetched only for an aggregator that takes it.
         options = stores.models.options(job, inputs.options) if job.aggregates_with_model else inputs.options
     except errors.OtherProcess:
-        stores.ledger.let_go(message.run, worker, unit(message))
+        stores.ledger.release(message.run, worker, unit(message))
         raise
     except errors.JobUnavailable as error:
         return _refuse(message, stores, worker, str(error))
@@ -99,7 +99,7 @@ def run(
     if state in ("aggregated now", "family complete"):
         _drop_inputs(message, inputs.entries, stores)
     else:
-        stores.ledger.let_go(message.run, worker, unit(message))
+        stores.ledger.release(message.run, worker, unit(message))
     if state == "family complete":
         return AggregateMessage(run=message.run, level=message.level + 1, number=message.number // FAN_IN)
     return state
@@ -114,12 +114,12 @@ def _family_bytes(entries: Mapping[str, bytes]) -> float:
 
 
 def _leave(message: AggregateMessage, stores: Stores, worker: Worker) -> str:
-    stores.ledger.let_go(message.run, worker, unit(message))
+    stores.ledger.release(message.run, worker, unit(message))
     return "large enough"
 
 
 def _refuse(message: AggregateMessage, stores: Stores, worker: Worker, why: str) -> Refused:
-    stores.ledger.let_go(message.run, worker, unit(message))
+    stores.ledger.release(message.run, worker, unit(message))
     refuse(message.run, [], stores, worker, why)
     return Refused(why)
 
@@ -220,8 +220,8 @@ class _Joining:
             names = [f"chunk {chunk}"]
         reason = as_reason(f"its part is not what the job {self._job.name} gives: {why}")
         log.error(
-            "run %s, chunk %s is set aside: %s", self._message.run, chunk, reason,
-            extra={"event": "set-aside", "run": self._message.run, "chunk": chunk},
+            "run %s, chunk %s is given up: %s", self._message.run, chunk, reason,
+            extra={"event": "dead-lettered", "run": self._message.run, "chunk": chunk},
         )  # fmt: skip
         self.unusable[chunk] = Unusable(chunk, reason, names)
 

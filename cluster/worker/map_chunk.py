@@ -70,7 +70,7 @@ def run(
 ) -> TryAgain | str:  # fmt: skip
     """Claim the chunks of a message; of each, fetch and verify its bytes and do it; commit their parts.
 
-    A chunk that raises is tried again, up to the run's ``max_attempts`` times in all, then set aside with
+    A chunk that raises is tried again, up to the run's ``max_attempts`` times in all, then given up with
     the reason; so is one whose attempts ended in other ways too often (see ``Ledger.claim``). One of several items is
     done item by item after the first attempt that raised, took too long or ended its process; then this holds of each
     item. So one bad item never fails its neighbours. Run twice, the first commit wins. Parts of several chunks are
@@ -177,7 +177,7 @@ class _Work:
             if (part := self._do_one(chunk, claimed[chunk], options)) is not None:
                 done.append(part)
         self._commit(done)
-        self._stores.ledger.let_go(self._run, self._worker, *left)
+        self._stores.ledger.release(self._run, self._worker, *left)
         self._left += left
 
     def _prepare(self, claims: Claims, claimed: Mapping[int, Claim]) -> Mapping[str, Any] | None:
@@ -188,7 +188,7 @@ class _Work:
             if not problem:
                 return self._stores.models.options(self._job, claims.options)
         except errors.OtherProcess:
-            ledger.let_go(self._run, self._worker, *claimed)
+            ledger.release(self._run, self._worker, *claimed)
             raise
         except (errors.NotInstalled, OSError) as error:  # the fault of this machine, and of no chunk
             problem = str(error)
@@ -265,7 +265,7 @@ class _Work:
         ledger, first, over = self._stores.ledger, self._over[chunk] or 0, self._over[chunk] or 0
         while 0 <= over < len(entry.names):
             if over > first and self._is_over():
-                ledger.let_go(self._run, self._worker, chunk)
+                ledger.release(self._run, self._worker, chunk)
                 self._left.append(chunk)
                 return False
             failed, began = claim.attempts.failed if over == claim.over else 0, time.monotonic()
@@ -351,11 +351,11 @@ class _Work:
     def _give_up(self, chunk: int, entry: bytes, over: int | None, reason: str) -> None:
         """Attempts are used up: of several items only the one that was tried is missing."""
         if give_up_item(self._run, chunk, self._stores, entry, over, reason, self._worker):
-            self._stores.ledger.let_go(self._run, self._worker, chunk)
+            self._stores.ledger.release(self._run, self._worker, chunk)
             self._apart.append(chunk)
             return
-        committed = set_aside(self._run, chunk, self._stores, entry, reason, self._worker)
-        self._ended.append(f"set aside ({committed.states[chunk]})")
+        committed = dead_letter(self._run, chunk, self._stores, entry, reason, self._worker)
+        self._ended.append(f"given up ({committed.states[chunk]})")
         for batch, trigger in committed.complete.items():
             self._on_complete(batch, trigger)
 
@@ -398,25 +398,25 @@ def give_up_item(
         return True
     log.error(
         "run %s, chunk %s, %s: given up: %s", run, chunk, names[over], reason,
-        extra={"event": "set-aside", "run": run, "chunk": chunk},
+        extra={"event": "dead-lettered", "run": run, "chunk": chunk},
     )  # fmt: skip
     why = f"{names[over]}: {reason}"
     stores.ledger.enter_piece(run, chunk, over, Piece(failures={names[over]: reason}), worker, why)
     return True
 
 
-def set_aside(run: str, chunk: int, stores: Stores, entry: bytes, reason: str, worker: Worker) -> Committed:
+def dead_letter(run: str, chunk: int, stores: Stores, entry: bytes, reason: str, worker: Worker) -> Committed:
     """Give a chunk up: its items are missing from the result, for this reason."""
     log.error(
-        "run %s, chunk %s is set aside: %s", run, chunk, reason,
-        extra={"event": "set-aside", "run": run, "chunk": chunk},
+        "run %s, chunk %s is given up: %s", run, chunk, reason,
+        extra={"event": "dead-lettered", "run": run, "chunk": chunk},
     )  # fmt: skip
     try:
         unpacked = ChunkEntry.unpack(entry)
     except wire.BadMessage:  # then the chunk itself is the one thing that can be named
         batch = _batch_of(run, chunk, stores)
         unpacked = ChunkEntry(names=[f"chunk {chunk}"], refs=[], last=[True], batch=batch)
-    committed = stores.ledger.set_aside(run, chunk, unpacked, reason, worker)
+    committed = stores.ledger.dead_letter(run, chunk, unpacked, reason, worker)
     if committed.states[chunk] in ("settled now", "settled"):
         stores.blobs.drop(keys.input_scope(run, chunk))
     return committed

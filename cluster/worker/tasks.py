@@ -137,11 +137,11 @@ def chunks_timed_out(node: Node, message: MapMessage, why: str, worker: Worker) 
     if (entry := ledger.entry(run, chunk)) is None:
         return
     over = ledger.items_over(run, chunk)
-    ledger.let_go(run, worker, chunk)
+    ledger.release(run, worker, chunk)
     if map_chunk.give_up_item(run, chunk, node.stores, entry, over, why, worker):
         publish.publish_chunk(node.app, ledger.label(run), run, chunk, ledger.policy(run).limits)
     else:
-        ended = map_chunk.set_aside(run, chunk, node.stores, entry, why, worker)
+        ended = map_chunk.dead_letter(run, chunk, node.stores, entry, why, worker)
         for batch in ended.complete:  # its chord does without a body, as a header failed
             publish.start_aggregate(node.app, ledger.label(run), run, Partial(0, batch), ledger.policy(run).limits)
 

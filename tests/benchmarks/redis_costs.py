@@ -19,7 +19,7 @@ import click
 import redis
 
 from cluster.blobs.redis import RedisBlobs
-from cluster.coordinator.pace import SPAN_S
+from cluster.coordinator.pace import MESSAGE_S
 from tests.benchmarks import scaling, simulator
 from tests.benchmarks.measure import Failed
 from tests.benchmarks.scaling import Ground, Work
@@ -28,7 +28,7 @@ from tests.kit.programs import RedisServer
 
 FEW, NODES = 2, 10
 IDLE_S = 20.0
-SHORT_S = 0.6 * SPAN_S
+SHORT_S = 0.6 * MESSAGE_S
 """Of a chunk that still travels by itself."""
 MB = 10**6
 TINY = 1000
@@ -112,7 +112,7 @@ def measure(folder: Path, nodes: int = NODES, chunks: int = 400) -> tuple[Costs,
             submitter_chunk=max(0.0, many.submitter_s - long.submitter_s) / (chunks - nodes),
             submitter_byte=_submitted(folder),
         )
-        work = Work(chunks, 1.2 * SPAN_S)
+        work = Work(chunks, 1.2 * MESSAGE_S)
         seen = bench.run(MB, work)
         seen_s = seen.redis_s + seen.seconds * bench.idle
     predicted_s = seen.seconds * costs.standing(nodes) + work.chunks * costs.of_chunk(MB)

@@ -5,7 +5,8 @@
 Redis works through commands one after another, so what it does costs processor seconds of one core, and they add up:
 a second of each node (its heartbeat, its polls), a second of watching each node, each chunk, each byte in and out.
 Chunks flow at the rate of the narrowest place: the slots, that core, the network of Redis's machine, the submitter.
-Queues in front of these are left out, so keep to ``COMFORT`` of what is told here. Chunks of less than ``pace.SPAN_S``
+Queues in front of these are left out, so keep to ``COMFORT`` of what is told here. Chunks of less than
+``pace.MESSAGE_S``
 share a message, and what that costs.
 """
 
@@ -16,7 +17,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from cluster.coordinator.pace import MOST_SPAN, SPAN_S
+from cluster.coordinator.pace import MESSAGE_S, MOST_CHUNKS_PER_MESSAGE
 
 MEASURED = Path(__file__).with_name("redis_costs.json")
 INLINE_BYTES = 64 * 1024
@@ -41,7 +42,7 @@ class Costs(NamedTuple):
     chunk: float
     """A chunk by itself, without its bytes."""
     tiny_chunk: float
-    """One of ``MOST_SPAN`` in a message, with its few bytes."""
+    """One of ``MOST_CHUNKS_PER_MESSAGE`` in a message, with its few bytes."""
     byte_in: float
     byte_out: float
     submitter_chunk: float
@@ -55,9 +56,9 @@ class Costs(NamedTuple):
     def of_chunk(self, size_bytes: float, span: int = 1) -> float:
         """A chunk of so many bytes, one of ``span`` in a message: in from the submitter, out to a node.
 
-        What a chunk alone costs more than a tiny one among ``MOST_SPAN`` is the message's.
+        What a chunk alone costs more than a tiny one among ``MOST_CHUNKS_PER_MESSAGE`` is the message's.
         """
-        message = (self.chunk - self.tiny_chunk) / (1 - 1 / MOST_SPAN)
+        message = (self.chunk - self.tiny_chunk) / (1 - 1 / MOST_CHUNKS_PER_MESSAGE)
         moved = size_bytes * (self.byte_in + self.byte_out) if size_bytes > INLINE_BYTES else 0.0
         return self.chunk - message + message / span + moved
 
@@ -85,7 +86,7 @@ class Cluster(NamedTuple):
 
 def span(seconds: float) -> int:
     """How many chunks of so many seconds travel in a message (see ``pace``)."""
-    return max(1, min(MOST_SPAN, int(SPAN_S / max(seconds, 1e-6))))
+    return max(1, min(MOST_CHUNKS_PER_MESSAGE, int(MESSAGE_S / max(seconds, 1e-6))))
 
 
 class Found(NamedTuple):

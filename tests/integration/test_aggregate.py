@@ -172,7 +172,7 @@ def test_forged_parts_cost_their_own_items_only(how: str, stores: Stores, client
     [failure] = run.status.failures
     assert failure.item == "item 1"
     assert why in failure.reason
-    assert run.events()[-2:] == [("set-aside", "1"), ("done", "")]
+    assert run.events()[-2:] == [("dead-lettered", "1"), ("done", "")]
     assert not client.exists(keys.run(run.run, "expected"))
 
 

@@ -125,8 +125,8 @@ def test_what_others_publish_keeps_the_submitters_time_limits(
 ) -> None:
     stores.ledger.create(run, "measure", "", {}, "test", policy=RunPolicy(soft_time_limit_s=5, time_limit_s=7))
     label = f"measure@test-{run}"
-    publish.publish_again(app, label, run, 0, stores.ledger.policy(run).limits)
-    publish.publish_again(app, label, run, Partial(0, 0), stores.ledger.policy(run).limits)
+    publish.redeliver(app, label, run, 0, stores.ledger.policy(run).limits)
+    publish.redeliver(app, label, run, Partial(0, 0), stores.ledger.policy(run).limits)
     messages: Any = client.lrange(keys.queue(label), 0, -1)
     assert [orjson.loads(message)["headers"]["timelimit"] for message in messages] == [[7, 5], [7, 5]]
     client.delete(keys.queue(label))

@@ -76,7 +76,7 @@ def test_one_bad_item_costs_its_neighbours_nothing(
     [failure] = run.status.failures
     assert failure.item == BAD
     assert ("item-by-item", "0") in run.events()
-    assert ("set-aside", "0") in run.events()
+    assert ("dead-lettered", "0") in run.events()
     assert not stores.redis.exists(keys.run(run.run, "pieces"))
 
 
@@ -154,7 +154,7 @@ def test_a_late_node_neither_repeats_nor_undoes_an_item(stores: Stores) -> None:
     assert ledger.pieces(run.run, 0, 1) == [Piece(b"first")]
     assert run.claim(0, "n2").over == 1
     assert run.claims([0, 7], "n2").of[0].state == "apart"
-    stores.ledger.set_aside(run.run, 0, run.upload(0, 0), "why", on("n1"))
+    stores.ledger.dead_letter(run.run, 0, run.upload(0, 0), "why", on("n1"))
     assert ledger.enter_piece(run.run, 0, 1, Piece(b"late"), on("n2")) == -1
     assert ledger.items_over(run.run, 0) is None
 
@@ -162,6 +162,6 @@ def test_a_late_node_neither_repeats_nor_undoes_an_item(stores: Stores) -> None:
 def test_a_forged_piece_sets_its_chunk_aside(stores: Stores, client: redis.Redis, calls: Counter[str]) -> None:
     run = Run(stores, batch_chunks=1, items=2)
     client.hset(keys.run(run.run, "pieces"), mapping={"0": 2, "0:0": b"nonsense", "0:1": Piece().pack()})
-    assert run.do(0) == "set aside (settled now)"
+    assert run.do(0) == "given up (settled now)"
     assert "cannot be read" in run.status.failures[0].reason
     assert not client.exists(keys.run(run.run, "pieces"))

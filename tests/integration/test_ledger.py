@@ -70,7 +70,7 @@ def test_a_lost_node_counts_only_against_what_it_had_begun_and_nobody_has_since(
     for _ in range(MOST_LOSSES - 1):
         run.claim(0, "n3")
         stores.ledger.end_attempt(run.run, 0, "lost", on("n3"), "gone")
-    assert run.do(0) == "set aside (settled now)"
+    assert run.do(0) == "given up (settled now)"
     assert run.status.failures[0].reason.endswith(f"was lost, or handed it back, {MOST_LOSSES} times")
 
 
@@ -154,7 +154,7 @@ def test_of_two_coordinators_one_has_the_lease_and_the_other_changes_nothing(sto
     with pytest.raises(Busy):
         run.end_split(2, 1)
     with pytest.raises(Busy):
-        run.lease.publish_again([0], "published-again", "")
+        run.lease.redeliver([0], "redelivered", "")
     assert not run.lease.copy(0, "slow", "")
     assert stores.ledger.stop(run.run, "failed", "by the old one", run.lease.fence) == (False, "running")
     run.lease.release()
@@ -207,7 +207,7 @@ def test_what_is_published_again_is_what_is_still_to_be_done(stores: Stores) -> 
     run = Run(stores)
     run.claim(1, "n1")
     run.do(0)
-    wanted = run.lease.publish_again([0, 1, 7, Partial(0, 0), Partial(0, 9)], "published-again", "lost")
+    wanted = run.lease.redeliver([0, 1, 7, Partial(0, 0), Partial(0, 9)], "redelivered", "lost")
     assert wanted == [1, Partial(0, 0)]
     assert stores.ledger.running(run.run) == []
 

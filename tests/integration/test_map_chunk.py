@@ -91,7 +91,7 @@ def test_a_node_gives_up_only_what_is_still_its_own(stores: Stores) -> None:
     run = Run(stores, batch_chunks=3)
     run.claims([0, 1, 2], "n1")
     run.claims([1], "n2")
-    stores.ledger.let_go(run.run, on("n1"), 0, 1)
+    stores.ledger.release(run.run, on("n1"), 0, 1)
     assert {found.chunk: found.worker.node for found in stores.ledger.running(run.run)} == {
         1: "worker@n2",
         2: "worker@n1",
@@ -162,30 +162,30 @@ def test_a_message_about_what_does_not_exist_does_nothing(field: str, stores: St
     assert run.status.chunks_settled == 0
 
 
-def test_a_chunk_that_fails_is_tried_again_with_growing_delay_then_set_aside(stores: Stores) -> None:
+def test_a_chunk_that_fails_is_tried_again_with_growing_delay_then_given_up(stores: Stores) -> None:
     run = Run(stores, fail="broken")
     first, second, third = run.do(1), run.do(1), run.do(1)
     assert [first, second] == [
         map_chunk.TryAgain(1.0, "RuntimeError: broken", (1,)),
         map_chunk.TryAgain(2.0, "RuntimeError: broken", (1,)),
     ]
-    assert third == "set aside (settled now)"
+    assert third == "given up (settled now)"
     assert run.status.failures[0].model_dump() == {"item": "item 1", "reason": "RuntimeError: broken"}
-    assert run.events()[-4:] == [("failed", "1")] * 3 + [("set-aside", "1")]
+    assert run.events()[-4:] == [("failed", "1")] * 3 + [("dead-lettered", "1")]
 
 
-def test_a_chunk_that_ends_its_process_each_time_is_set_aside(stores: Stores) -> None:
+def test_a_chunk_that_ends_its_process_each_time_is_given_up(stores: Stores) -> None:
     run = Run(stores)
     for node in ("n1", "n2", "n3"):
         assert run.claim(0, node).state == "claimed"
         assert stores.ledger.end_attempt(run.run, 0, "killed", on(node), "signal 9")
-    assert run.do(0, node="n4") == "set aside (settled now)"
+    assert run.do(0, node="n4") == "given up (settled now)"
     assert run.status.failures[0].reason == "its process was ended 3 times, most likely because memory ran out"
 
 
 def test_a_part_that_cannot_travel_is_not_tried_again(stores: Stores) -> None:
     run = Run(stores, fail="unpackable")
-    assert run.do(0) == "set aside (settled now)"
+    assert run.do(0) == "given up (settled now)"
     assert "cannot be packed" in run.status.failures[0].reason
 
 
@@ -197,18 +197,18 @@ def test_a_part_with_other_names_is_a_failed_attempt(stores: Stores) -> None:
     assert run.events()[-1] == ("failed", "0")
 
 
-def test_a_part_over_what_its_job_allows_is_set_aside(stores: Stores) -> None:
+def test_a_part_over_what_its_job_allows_is_given_up(stores: Stores) -> None:
     run = Run(stores)
     entry = run.upload(0, 0).model_copy(update={"part_bytes": 5})
     stores.redis.hset(keys.run(run.run, "chunks"), "0", entry.pack())
-    assert run.do(0) == "set aside (settled now)"
+    assert run.do(0) == "given up (settled now)"
     assert "the limit is 5" in run.status.failures[0].reason
 
 
 def test_a_damaged_chunk_entry_is_set_aside_by_its_number(stores: Stores, client: redis.Redis) -> None:
     run = Run(stores)
     client.hset(keys.run(run.run, "chunks"), "0", b"nonsense")
-    assert run.do(0) == "set aside (settled now)"
+    assert run.do(0) == "given up (settled now)"
     assert run.status.failures[0].item == "chunk 0"
 
 

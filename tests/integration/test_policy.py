@@ -80,7 +80,7 @@ def test_a_node_of_many_attempts_makes_no_more(stores: Stores) -> None:
     run = Run(stores, policy=POLICY._replace(max_attempts=1))
     many = CONFIG.model_copy(update={"max_attempts": 9})
     message = MapMessage(run=run.run, chunks=[0])
-    assert map_chunk.run(message, finding(failing()), stores, many, on("n1")) == "set aside (settled now)"
+    assert map_chunk.run(message, finding(failing()), stores, many, on("n1")) == "given up (settled now)"
 
 
 def test_a_reader_of_smaller_parts_reads_a_finished_run(stores: Stores, other: settings.Settings) -> None:
@@ -101,7 +101,7 @@ def test_a_node_of_small_parts_takes_those_of_the_run(stores: Stores, other: set
 
 def test_a_run_allows_only_parts_of_its_size(stores: Stores) -> None:
     run = Run(stores, batch_chunks=1, policy=POLICY._replace(max_part_bytes=5))
-    assert run.do(0) == "set aside (settled now)"
+    assert run.do(0) == "given up (settled now)"
     assert "the limit is 5" in run.status.failures[0].reason
 
 
@@ -112,7 +112,7 @@ def test_whoever_publishes_gives_the_submitters_time_limits(
     run = Run(stores, policy=POLICY._replace(soft_time_limit_s=5, time_limit_s=7))
     app, label = celery_app.build(other), f"lengths@{run.run}"
     policy = Stores.connect(other).ledger.policy(run.run)
-    publish.publish_again(app, label, run.run, unit, policy.limits)
+    publish.redeliver(app, label, run.run, unit, policy.limits)
     publish.publish_batch(app, label, run.run, 0, [range(1)], policy)
     sent: Any = [client.lpop(keys.queue(label)), client.lpop(keys.run(run.run, "outbox"))]
     assert [orjson.loads(message)["headers"]["timelimit"] for message in sent] == [[7, 5], [7, 5]]

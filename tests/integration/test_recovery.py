@@ -91,7 +91,7 @@ def test_what_a_lost_node_was_doing_is_soon_done_elsewhere(
 
 
 @pytest.mark.parametrize("lost", [1, 4])
-def test_a_message_that_was_popped_and_not_recorded_is_published_again(
+def test_a_message_that_was_popped_and_not_recorded_is_redelivered(
     lost: int, broker: str, tmp_path: Path, stores: Stores
 ) -> None:
     """As a node does that dies in between, and a worker that was started with -Q and does not know the job."""
@@ -107,7 +107,7 @@ def test_a_message_that_was_popped_and_not_recorded_is_published_again(
             out, err = submit.communicate(timeout=60)
     assert submit.returncode == 0, err
     assert json.loads(out) == catalog.get("measure").run_locally(source)
-    assert len(told(stores, run, "published-again")) >= lost
+    assert len(told(stores, run, "redelivered")) >= lost
 
 
 def test_tiny_chunks_travel_together_and_a_bad_one_harms_no_other(
@@ -191,7 +191,7 @@ def test_a_batch_that_could_not_be_published_is_found_missing(
         run = opened.start(job, options)
         assert opened.coordinate(job, run, session.Input(job, [source], options), lambda: None) == "done"
     assert stores.ledger.status(run).chunks_settled == 12
-    assert set(told(stores, run, "published-again")) >= set(map(str, lost))
+    assert set(told(stores, run, "redelivered")) >= set(map(str, lost))
 
 
 def test_what_travels_behind_long_chunks_is_taken_by_others(
@@ -208,7 +208,7 @@ def test_what_travels_behind_long_chunks_is_taken_by_others(
         assert opened.coordinate(job, run, session.Input(job, [source], options), lambda: None) == "done"
     found = stores.ledger.status(run)
     assert (found.chunks_settled, found.retries, found.failures) == (8, 0, [])
-    assert told(stores, run, "published-again") == []
+    assert told(stores, run, "redelivered") == []
     by = dict(line.split() for line in trace.read_text().splitlines())
     for batch in (range(4), range(4, 8)):
         assert len({by[f"{chunk:03}.txt"] for chunk in batch}) > 1, by
@@ -335,7 +335,7 @@ def test_near_the_end_a_slow_nodes_chunk_is_begun_elsewhere(broker: str, tmp_pat
         done = cluster("submit", "--job", "measure", "--seconds", "0.5", source, "--broker", broker)
         run = stores.ledger.runs(1)[0].run
         exact(stores, run, done, source)
-    assert told(stores, run, "copied")
+    assert told(stores, run, "speculative-copy")
     assert stores.ledger.status(run).seconds < 15, "the slow node's chunk was waited for"
 
 
@@ -350,7 +350,7 @@ def test_a_job_that_is_not_idempotent_is_not_done_twice_for_speed(broker: str, t
         assert done.returncode == 0, done.stderr
     found = stores.ledger.runs(1)[0]
     assert set(found.nodes) == {"slow@test", "fast@test"}
-    assert told(stores, found.run, "copied") == []
+    assert told(stores, found.run, "speculative-copy") == []
     assert len(trace.read_text().splitlines()) == 6
 
 
@@ -387,7 +387,7 @@ def test_the_story_of_a_run_can_be_told(broker: str, tmp_path: Path, stores: Sto
     assert done.returncode == 3
     run = stores.ledger.runs(1)[0].run
     story = cluster("status", run, "--events", "--broker", broker).stdout
-    for expected in ("begun", "coordinated by", "first part from  a@test", "attempt failed:", "set aside:", "done"):
+    for expected in ("begun", "coordinated by", "first part from  a@test", "attempt failed:", "given up:", "done"):
         assert expected in story, story
     assert "a@test did 3 chunks" in story
     rows = json.loads(cluster("status", run, "--events", "--json", "--broker", broker).stdout)

@@ -188,7 +188,7 @@ def test_a_chunk_whose_process_dies_is_done_by_another(broker: str, tmp_path: Pa
     assert json.loads(done.stdout)["deadly.txt"] == "9"
 
 
-def test_a_chunk_that_kills_every_process_is_set_aside(broker: str, tmp_path: Path) -> None:
+def test_a_chunk_that_kills_every_process_is_given_up(broker: str, tmp_path: Path) -> None:
     source = texts(tmp_path / "in", 2)
     (source / "deadly.txt").write_text("kill always")
     done = cluster("submit", "--job", "measure", source, "--broker", broker)
@@ -197,7 +197,7 @@ def test_a_chunk_that_kills_every_process_is_set_aside(broker: str, tmp_path: Pa
     assert "deadly.txt: its process was ended 3 times, most likely because memory ran out" in done.stderr
 
 
-def test_a_chunk_that_takes_too_long_is_ended_and_set_aside(redis_url: str, tmp_path: Path) -> None:
+def test_a_chunk_that_takes_too_long_is_ended_and_given_up(redis_url: str, tmp_path: Path) -> None:
     source = texts(tmp_path / "in", 2)
     (source / "long.txt").write_text("sleep long")
     (source / "deaf.txt").write_text("sleep deaf")

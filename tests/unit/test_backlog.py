@@ -46,16 +46,16 @@ def made(config: Settings, nodes: list[Any], claims: Claims | None = None) -> Ba
     ],
 )
 def test_two_chunks_for_each_slot_may_be_on_their_way(nodes: list[Any], limits: tuple[int, int]) -> None:
-    assert made(settings.load(), nodes).limits(MB, span=1) == limits
+    assert made(settings.load(), nodes).limits(MB, chunks_per_message=1) == limits
 
 
 def test_two_messages_for_each_slot_where_chunks_travel_together() -> None:
-    assert made(settings.load(), [node(50, "ocr")]).limits(100, span=32) == (64 * MiB, 3200)
+    assert made(settings.load(), [node(50, "ocr")]).limits(100, chunks_per_message=32) == (64 * MiB, 3200)
 
 
 def test_a_limit_that_was_set_holds_whatever_the_nodes_need() -> None:
     config = settings.load(max_in_flight_bytes=5, max_in_flight_chunks=7)
-    assert made(config, [node(400, "ocr")]).limits(MB, span=32) == (5, 7)
+    assert made(config, [node(400, "ocr")]).limits(MB, chunks_per_message=32) == (5, 7)
 
 
 def test_chunks_wait_that_nobody_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,27 +36,27 @@ def never() -> None:
 
 @pytest.mark.parametrize(
     ("mean_s", "span"),
-    [(None, 1), (10.0, 1), (pace.SPAN_S, 1), (pace.SPAN_S / 3, 3), (0.0, pace.FASTER)],
+    [(None, 1), (10.0, 1), (pace.MESSAGE_S, 1), (pace.MESSAGE_S / 3, 3), (0.0, pace.FASTER)],
 )
 def test_chunks_that_take_little_travel_together(mean_s: float | None, span: int) -> None:
     found = paced(mean_s)
     found.learn(0, wait)
-    assert found.span == span
+    assert found.chunks_per_message == span
 
 
 def test_what_the_first_chunk_takes_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "LEARN_S", 60.0)
     found, waits = paced(None, None, None, 0.1), [0]
     found.learn(8, lambda: waits.append(1))
-    assert found.span == pace.FASTER
+    assert found.chunks_per_message == pace.FASTER
     assert sum(waits) == 3
 
 
 def test_messages_grow_with_what_is_known_and_shrink_at_once() -> None:
-    found, spans = paced(0.0, 0.0, 0.0, 0.0, pace.SPAN_S, None), []
+    found, spans = paced(0.0, 0.0, 0.0, 0.0, pace.MESSAGE_S, None), []
     for _ in range(5):
         found.learn(0, wait)
-        spans.append(found.span)
+        spans.append(found.chunks_per_message)
     assert spans == [4, 16, 32, 32, 1]
 
 
@@ -66,7 +66,7 @@ def test_a_redis_that_has_lost_what_it_heard_last_tells_nothing_of_the_pace() ->
     found, spans = Pace(ledger, "a", SimpleNamespace()), []  # type: ignore[arg-type]
     for _ in range(4):
         found.learn(0, wait)
-        spans.append(found.span)
+        spans.append(found.chunks_per_message)
     assert spans == [1, 1, 1, 1]
 
 
@@ -94,7 +94,7 @@ def test_each_chunk_is_in_one_message(slots: int, last: bool, count: int) -> Non
         found.learn(0, wait)
     messages = found.messages(range(10, 10 + count), last=last)
     assert [chunk for message in messages for chunk in message] == list(range(10, 10 + count))
-    assert max(map(len, messages)) <= found.span == 10
+    assert max(map(len, messages)) <= found.chunks_per_message == 10
 
 
 def test_the_last_chunks_are_shared_by_all_slots() -> None:

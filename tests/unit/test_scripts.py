@@ -62,11 +62,11 @@ def test_the_list_comes_after_all_other_arguments(client: Recorder) -> None:
     given = {
         "fence": "1 me",
         "why": "lost",
-        "event": "published-again",
+        "event": "redelivered",
         "units": ["3", "partial 0:1"],
     }
-    takes = scripts.read("cluster.ledger", "publish_again")
-    runs(client)("publish_again", dict.fromkeys(takes.keys, "k"), **given)
+    takes = scripts.read("cluster.ledger", "redeliver")
+    runs(client)("redeliver", dict.fromkeys(takes.keys, "k"), **given)
     assert client.sent[0][2][-2:] == ["3", "partial 0:1"]
     assert f"local FIRST = {len(takes.arguments) + 1}\n" in client.sent[0][0]
 

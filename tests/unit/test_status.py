@@ -24,7 +24,7 @@ def test_how_long_a_run_takes_is_by_redis_clock_whatever_ours_says(finished: dic
 def test_one_chunk_is_no_chunks() -> None:
     fields = {"state": "done", "job": "wordcount", "options": "{}", "started_at": "1"}
     found = from_ledger("run-1", row(fields), {}, {"a@b": 1, "c@d": 2}, {}, failed=0, running=0, now_s=1)
-    assert texts.story([], found).splitlines() == ["a@b did 1 chunk", "c@d did 2 chunks"]
+    assert texts.history([], found).splitlines() == ["a@b did 1 chunk", "c@d did 2 chunks"]
 
 
 def row(fields: dict[str, str]) -> RunRow:

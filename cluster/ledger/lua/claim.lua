@@ -1,7 +1,7 @@
 -- A node starts chunks. Returns {state}, {"other label"}, or {"ready", job, version, options, policy as JSON, then for each
 -- chunk}: {"claimed" or "exhausted", failed, killed, lost, entry, its items that are over where it is done item by item,
 -- else ""}, {"settled"}, {"unknown"}, {"elsewhere"} or {"apart"}.
--- KEYS: run done claims chunks attempts copies outbox queued pieces
+-- KEYS: run done claims chunks attempts speculative outbox queued pieces
 -- ARGV: node start label max_killed max_lost chunks...
 --   label: "" for any
 for i = FIRST, #ARGV do redis.call('SREM', K.queued, ARGV[i]) end
@@ -33,7 +33,7 @@ local function start(chunk)
   if not alone and (over or failed + killed + lost > 0) then return {'apart'} end
   -- A second copy is for another node than the one that is slow, as long as that may be at it.
   local held = redis.call('HGET', K.claims, chunk)
-  if held and redis.call('HGET', K.copies, chunk) == A.node then
+  if held and redis.call('HGET', K.speculative, chunk) == A.node then
     local since_ms, start = string.match(held, '^(%d+) (%S+) ')
     if start == A.start and now_ms() - since_ms < busy_ms then return {'elsewhere'} end
   end

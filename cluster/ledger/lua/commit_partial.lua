@@ -20,7 +20,7 @@ if level == 0 then
   for i = inputs, #ARGV do redis.call('HDEL', K.expected, ARGV[i]) end
   local at = FIRST
   while at < inputs do
-    note(K.events, retention_s, 'set-aside', 'chunk', ARGV[at], 'why', ARGV[at + 1])
+    note(K.events, retention_s, 'dead-lettered', 'chunk', ARGV[at], 'why', ARGV[at + 1])
     local last = at + 2 + ARGV[at + 2]
     for i = at + 3, last do redis.call('HSETNX', K.failures, ARGV[i], ARGV[at + 1]) end
     at = last + 1

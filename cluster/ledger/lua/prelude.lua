@@ -27,7 +27,7 @@ local function now_ms()
   return now[1] * 1000 + math.floor(now[2] / 1000)
 end
 
--- Add a line to the story of a run: its event, then field, value, ...
+-- Add a line to the history of a run: its event, then field, value, ...
 local function note(events, retention_s, event, ...)
   redis.call('XADD', events, 'MAXLEN', '~', MOST_EVENTS, '*', 'event', event, ...)
   redis.call('EXPIRE', events, retention_s)
@@ -69,7 +69,7 @@ local function attempts_of(attempts, name)
 end
 
 -- A claim of this incarnation of a node goes, without an attempt.
-local function let_go(run, claims, queued, start, unit, again)
+local function release_claim(run, claims, queued, start, unit, again)
   local claim = redis.call('HGET', claims, unit)
   if not claim or string.match(claim, '^%d+ (%S+) ') ~= start then return end
   redis.call('HDEL', claims, unit)

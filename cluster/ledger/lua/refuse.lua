@@ -3,7 +3,7 @@
 -- KEYS: run refusals events claims queued
 -- ARGV: node start why chunks...
 if not redis.call('HGET', K.run, 'state') then return 0 end
-for i = FIRST, #ARGV do let_go(K.run, K.claims, K.queued, A.start, ARGV[i], true) end
+for i = FIRST, #ARGV do release_claim(K.run, K.claims, K.queued, A.start, ARGV[i], true) end
 if redis.call('HSETNX', K.refusals, A.node, A.why) == 0 then return 0 end
 local retention_s = retention_of(K.run)
 redis.call('EXPIRE', K.refusals, retention_s)

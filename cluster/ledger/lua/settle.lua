@@ -1,11 +1,11 @@
--- Chunks of one batch are over: of each the first commit wins, or it is set aside. Returns the state of a run that is
+-- Chunks of one batch are over: of each the first commit wins, or it is given up. Returns the state of a run that is
 -- not running, or for each chunk "settled now", "settled" or "unknown", and at last, if the batch is complete now,
 -- "complete" and its trigger.
 -- The only place where repeats of a chunk are dropped. A chunk that is not in the batch is unknown: after Redis has lost
 -- its last moments the batches of a run may be entered anew, with other chunks.
--- KEYS: run done claims chunks parts failures nodes times attempts copies batches events outbox queued pieces
+-- KEYS: run done claims chunks parts failures nodes times attempts speculative batches events outbox queued pieces
 -- ARGV: batch node rows...
---   rows: for each chunk: chunk, part ("": set aside), items, bytes, microseconds, why ("": not set aside), number of
+--   rows: for each chunk: chunk, part ("": given up), items, bytes, microseconds, why ("": not given up), number of
 --   failures, then item, reason, ...
 local state = redis.call('HGET', K.run, 'state')
 if not state then return {'unknown'} end
@@ -25,15 +25,15 @@ while at <= #ARGV do
     answer[#answer + 1] = 'unknown'
   else
     redis.call('SETBIT', K.done, chunk, 1)
-    -- A chunk set aside has a row as well, so that a partial can tell it from one whose part was lost.
+    -- A chunk given up has a row as well, so that a partial can tell it from one whose part was lost.
     redis.call('HSET', K.parts, chunk, part)
     settled, items, bytes = settled + 1, items + ARGV[at + 2], bytes + ARGV[at + 3]
     if why ~= '' then
-      note(K.events, retention_s, 'set-aside', 'chunk', chunk, 'node', A.node, 'why', why)
+      note(K.events, retention_s, 'dead-lettered', 'chunk', chunk, 'node', A.node, 'why', why)
     else
       parts, micros = parts + 1, micros + ARGV[at + 4]
     end
-    for _, key in ipairs({K.claims, K.attempts, K.copies}) do redis.call('HDEL', key, chunk) end
+    for _, key in ipairs({K.claims, K.attempts, K.speculative}) do redis.call('HDEL', key, chunk) end
     redis.call('SREM', K.queued, chunk) -- the message of a second copy may be lost
     local over = redis.call('HGET', K.pieces, chunk)
     if over then
