@@ -84,7 +84,7 @@ SUMMARIES = {
     "cancel": "Stop a run.",
     "resume": "Continue a run whose submitter is gone.",
     "runs": "List the runs of a cluster.",
-    "jobs": "List the jobs with their parts and options.",
+    "jobs": "List the jobs and their options, or begin one of your own.",
     "models": "Manage models. Nodes fetch them by themselves.",
     "nodes": "Show the machines of a cluster.",
     "shutdown": "Ask nodes to stop, by default all.",

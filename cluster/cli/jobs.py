@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from cluster import catalog
-from cluster.cli import print_text, shared
+from cluster.cli import new_job, print_text, shared
 from cluster.job import Job, path_of
 
 
-@click.command("jobs", epilog="\b\nExample:\n  cluster jobs --json")
+@click.group(
+    "jobs", invoke_without_command=True, epilog="\b\nExamples:\n  cluster jobs --json\n  cluster jobs new birds"
+)
 @shared.as_json
-def command(as_json: bool) -> None:
-    """List the jobs with their parts and options, and whether this machine can do them."""
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """List the jobs with their parts and options, and whether this machine can do them; or begin a job of your own."""
+    if ctx.invoked_subcommand is not None:
+        return
     found = [_describe(job) for job in catalog.jobs().values()]
     if as_json:
         shared.print_json(found)
@@ -54,11 +60,20 @@ def _describe(job: Job) -> dict[str, Any]:
         "needs": job.needs,
         "formats": job.format_names,
         "unavailable": problem,
-        "to_add": _how_to_add(job) if problem else "",
+        "to_add": catalog.how_to_add(job.name) if problem else "",
     }
 
 
-def _how_to_add(job: Job) -> str:
-    from cluster.client import machine  # imports much of a node
+@command.command("new", epilog="\b\nExample:\n  cluster jobs new birds")
+@click.argument("name")
+def new(name: str) -> None:
+    """Write a small package with a job of your own into the new folder NAME.
 
-    return machine.how_to_add(job.name)
+    It has a splitter, a task, an aggregator, an example input and a test that passes. Change the functions from there.
+    """
+    written = new_job.write(name, Path())
+    for path in written:
+        print_text(f"wrote {path}")
+    print_text("Next:")
+    for line in new_job.next_steps(name):
+        print_text(f"  {line}")

@@ -52,13 +52,15 @@ def _command(command: click.Command, ctx: click.Context) -> Iterator[str]:
     yield f"\n## `{ctx.command_path}`\n"
     yield f"    {' '.join([ctx.command_path, *command.collect_usage_pieces(ctx)])}\n"
     yield from (f"{part}\n" for part in _paragraphs(command.help or ""))
+    own = _records(ctx, (one for one in command.get_params(ctx) if not SHARED.intersection(one.opts)))
     if isinstance(command, click.Group):
+        if own:
+            yield from (*_table("option", own), "")
         for name in command.list_commands(ctx):
             inner = command.get_command(ctx, name)
             assert inner is not None
             yield from _command(inner, click.Context(inner, parent=ctx, info_name=name))
         return
-    own = _records(ctx, (one for one in command.get_params(ctx) if not SHARED.intersection(one.opts)))
     if own:
         yield from (*_table("option", own), "")
     yield from (f"{part}\n" for part in _paragraphs(command.epilog or ""))
