@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from queue import Empty
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import redis
 from kombu.exceptions import InconsistencyError
@@ -17,9 +17,11 @@ from kombu.transport import virtual
 from kombu.utils.json import dumps
 
 from cluster import keys, redis_client
-from cluster.messaging import delays, messages
-from cluster.messaging.messages import About
-from cluster.wire import AGGREGATE
+from cluster.messaging import delays
+from cluster.wire import AGGREGATE, BadMessage
+
+if TYPE_CHECKING:  # its models take 20 ms to make, and a submitter checks no message
+    from cluster.messaging.messages import About
 
 OVERDUE_S = 10.0
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
@@ -171,6 +173,8 @@ class QoS(kombu_redis.QoS):
             super().restore_by_tag(tag, client, leftmost=False)
             return None
 
+        from cluster.messaging import messages
+
         def put_back(pipe: Any) -> About | None:
             note = pipe.hget(self.unacked_key, tag)
             pipe.multi()
@@ -179,7 +183,7 @@ class QoS(kombu_redis.QoS):
                 return None
             try:
                 about = messages.noted(note)
-            except messages.BadMessage as error:
+            except BadMessage as error:
                 self.channel.refuse(error)
                 return None
             if lost and about.lost + 1 >= messages.MOST_LOST:
@@ -246,7 +250,7 @@ class Connected:
     def refuse(cls, error: Exception) -> None:
         """A message is dropped, for this reason."""
         Connected.refused += 1
-        if isinstance(error, messages.BadMessage):
+        if isinstance(error, BadMessage):
             log.error("a message is refused: %s", error, extra={"event": "refused"})
         else:
             log.error("a message is dropped, it cannot be read: %r", error, extra={"event": "refused"})
@@ -257,16 +261,20 @@ class Connected:
 
     def _check(self, key: str, raw: bytes) -> bytes | None:
         """The message that was taken from a list, or None if it is dropped."""
+        from cluster.messaging import messages
+
         queue = key.rsplit(self.sep, 1)[0]
         try:
             return messages.reply(raw) if queue.endswith(messages.REPLIES) else messages.task(raw, queue)
-        except messages.BadMessage as error:
+        except BadMessage as error:
             self._queue_cycle.rotate(queue)  # else its queue stays in front, and the others wait for it
             self.refuse(error)
             return None
 
     def _handle_message(self, client: Any, response: Any) -> dict[str, Any]:
         """What came by pub/sub; without its data if these are dropped."""
+        from cluster.messaging import messages
+
         heard: dict[str, Any] = super()._handle_message(client, response)  # type: ignore[misc]
         if self.check_messages and heard["type"].endswith(b"message") and heard["data"]:
             try:
