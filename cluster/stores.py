@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import redis
 
     from cluster.blobs import BlobStore
-    from cluster.bundles.shelf import Shelf
+    from cluster.bundles.store import ModelStore
     from cluster.ledger.runs import Ledger
     from cluster.nodes.registry import Registry
     from cluster.settings import Settings
@@ -20,7 +20,7 @@ class Stores(NamedTuple):
     ledger: Ledger
     blobs: BlobStore
     nodes: Registry
-    models: Shelf
+    models: ModelStore
     redis: redis.Redis
     """For what is no run's: queues, delayed messages, wanted capabilities. A run's keys are the ledger's alone."""
 
@@ -36,11 +36,11 @@ class Stores(NamedTuple):
             errors.BrokerError: No broker is set.
         """
         from cluster import blobs, redis_client
-        from cluster.bundles import shelf
+        from cluster.bundles import store
         from cluster.ledger.runs import Ledger
         from cluster.nodes.registry import Registry
 
         client = redis_client.connect(settings.require_broker(), patient=patient)
         bytes_ = blobs.connect(settings, client)
-        models = shelf.connect(settings, client, bytes_)
+        models = store.connect(settings, client, bytes_)
         return cls(Ledger(client), bytes_, Registry(client), models, client)

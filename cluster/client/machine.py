@@ -7,7 +7,7 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 from cluster import __version__, catalog, errors, redis_client, settings
-from cluster.bundles import shelf
+from cluster.bundles import store
 from cluster.stores import Stores
 from cluster.worker import capacity
 
@@ -94,14 +94,14 @@ def _redis(config: settings.Settings) -> tuple[str, str]:
 
 def _bundles(config: settings.Settings) -> list[dict[str, str]]:
     """The bundles of the cluster, without a broker those of this machine, and why they cannot be used here."""
-    models = Stores.connect(config, patient=False).models if config.broker_url else shelf.here(config)
+    models = Stores.connect(config, patient=False).models if config.broker_url else store.here(config)
     return [
         {"bundle": manifest.ref, "job": manifest.job, "problem": _problem(models, manifest)}
         for manifest in models.current()
     ]
 
 
-def _problem(models: shelf.Shelf, manifest: Manifest) -> str:
+def _problem(models: store.ModelStore, manifest: Manifest) -> str:
     """Why a bundle cannot be used here, or ""; one that was not fetched yet is not tried, for that may take long."""
     job = catalog.jobs().get(manifest.job)
     if job is None:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster import catalog, errors, names
-from cluster.bundles import Pushed, content, folder, requirements, shelf, trial
+from cluster.bundles import Pushed, content, folder, requirements, store, trial
 from cluster.bundles.install import install
 from cluster.bundles.manifest import Manifest
-from cluster.bundles.shelf import Shelf
 from cluster.bundles.state import State
+from cluster.bundles.store import ModelStore
 from cluster.coordinator.cancel import cancel
 from cluster.names import ModelRef
 from cluster.nodes import demand
@@ -43,7 +43,7 @@ class Models:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._shelf: Shelf = shelf.here(client.config) if client.is_private else client.stores.models
+        self._store: ModelStore = store.here(client.config) if client.is_private else client.stores.models
 
     def push(
         self, name: str, source: str | Path, job: str | None = None, requirements: Sequence[str] = (), *,
@@ -69,22 +69,22 @@ class Models:
         for path in given.passed_over:
             on_left_out(path)
         self._require_usable(name, given, force=force)
-        found = self._shelf.bundles.push(name, given, _whoami(), progress)
+        found = self._store.bundles.push(name, given, _whoami(), progress)
         self._announce()
         return found
 
     def take_over(self) -> Mapping[str, str]:
         """Take over the models that were pushed with the version before; gives name -> why not, for people."""
-        return self._shelf.bundles.take_over()
+        return self._store.bundles.take_over()
 
     def versions(self) -> list[Manifest]:
         """All versions of all models, the oldest of each first."""
-        store = self._shelf.bundles
-        return [manifest for name in store.names() for manifest in store.versions(name)]
+        bundles = self._store.bundles
+        return [manifest for name in bundles.names() for manifest in bundles.versions(name)]
 
     def state(self, name: str) -> State:
         """Which version runs get now, and whether that is pinned."""
-        return self._shelf.bundles.state(name)
+        return self._store.bundles.state(name)
 
     def get(self, ref: str) -> Manifest:
         """What a version holds and requires.
@@ -92,7 +92,7 @@ class Models:
         Raises:
             errors.UnknownBundle: There is none.
         """
-        return self._shelf.manifest(ref)
+        return self._store.manifest(ref)
 
     def missing(self, ref: str, *, beside: bool = False) -> Mapping[str, str]:
         """The requirements of a version that this machine lacks -> why.
@@ -101,8 +101,8 @@ class Models:
             ref: The version's.
             beside: Also those that ``install`` has put into the version's own folder.
         """
-        manifest = self._shelf.manifest(ref)
-        packages = None if beside else self._shelf.packages(manifest.ref)
+        manifest = self._store.manifest(ref)
+        packages = None if beside else self._store.packages(manifest.ref)
         return requirements.missing(manifest.requirements, packages)
 
     def pull(self, ref: str, target: str | Path, progress: Progress = nothing) -> Manifest:
@@ -112,11 +112,11 @@ class Models:
             errors.UsageError: It is neither.
         """
         folder.check_new(Path(target))
-        manifest, done = self._shelf.manifest(ref), 0
+        manifest, done = self._store.manifest(ref), 0
 
         def read(of: Manifest, piece: Ref) -> bytes:
             nonlocal done
-            data = self._shelf.bundles.read(of, piece)
+            data = self._store.bundles.read(of, piece)
             done += len(data)
             progress(done, of.size_bytes)
             return data
@@ -141,14 +141,14 @@ class Models:
         Raises:
             errors.UsageError: Runs use it.
         """
-        store = self._shelf.bundles
+        bundles = self._store.bundles
         name, version, _ = ModelRef.typed(ref)
-        versions = [version] if version else [manifest.version for manifest in store.versions(name)]
+        versions = [version] if version else [manifest.version for manifest in bundles.versions(name)]
         for one in (ModelRef(name, number) for number in versions):
             if not force and (running := self.in_use(one)):
                 used = f"{one} is in use by {', '.join(running)}"
                 raise errors.UsageError(f"{used}; --force removes it all the same, and ends these as failed")
-        gone = [ModelRef(name, number) for number in store.remove(name, version)]
+        gone = [ModelRef(name, number) for number in bundles.remove(name, version)]
         for one in gone:
             # They would wait for ever for a node that has it. Who is about to begin a run sees that it is gone.
             for run in set(self.in_use(one)) - {demand.BEING_SUBMITTED}:
@@ -160,12 +160,12 @@ class Models:
     def pin(self, ref: str) -> None:
         """Have runs that begin from now on get this version, whatever is pushed; by a name alone, the latest again."""
         name, version, _ = ModelRef.typed(ref)
-        self._shelf.bundles.pin(name, version)
+        self._store.bundles.pin(name, version)
         self._announce()
 
     def packages(self, ref: str) -> Path:
         """The folder of what is installed here for a version; it need not exist."""
-        return self._shelf.packages(ref)
+        return self._store.packages(ref)
 
     def install(self, ref: str) -> list[str]:
         """Install here the packages that a version requires and this machine lacks, into a folder of its own.
@@ -173,8 +173,8 @@ class Models:
         Raises:
             errors.NotInstalled: They cannot be, or are not pinned by ``==``.
         """
-        manifest = self._shelf.manifest(ref)
-        return list(install(manifest.requirements, self._shelf.packages(manifest.ref)))
+        manifest = self._store.manifest(ref)
+        return list(install(manifest.requirements, self._store.packages(manifest.ref)))
 
     def _announce(self) -> None:
         """Have all nodes look at once; those that miss it look with their next heartbeat."""
@@ -191,7 +191,7 @@ class Models:
             errors.BadBundle: No machine can use it; or this one cannot, unless that is no matter by ``force``.
         """
         job, drafted = catalog.get(given.job), content.draft(given, name, _whoami(), datetime.now(UTC))
-        packages = self._shelf.cache.packages(drafted.requirements)
+        packages = self._store.cache.packages(drafted.requirements)
         lacks = job.why_unavailable() or requirements.missing(drafted.requirements, packages)
         why = trial.problem_of(given, drafted, job, None if lacks or force else packages)
         if why.startswith(trial.UNUSABLE):

@@ -17,7 +17,7 @@ import redis
 from pydantic import SecretStr
 
 from cluster import errors, keys, logs, names, redis_client
-from cluster.bundles import shelf
+from cluster.bundles import store
 from cluster.coordinator.cancel import cancel
 from cluster.job import Job, Source, paths
 from cluster.ledger.row import RunPolicy
@@ -30,7 +30,7 @@ from splitters.items import Items
 if TYPE_CHECKING:
     from celery import Celery
 
-    from cluster.bundles.shelf import Shelf
+    from cluster.bundles.store import ModelStore
     from cluster.coordinator.supervise import Supervisor
     from cluster.embedded import LocalCluster
     from cluster.ledger.lease import Role
@@ -289,9 +289,9 @@ def whoami() -> str:
     return names.process(socket.gethostname(), os.getpid())
 
 
-def models_of(config: Settings, stores: Stores | None) -> Shelf:
+def models_of(config: Settings, stores: Stores | None) -> ModelStore:
     """The models that runs get: those of the cluster, without one those of this machine."""
-    return shelf.here(config) if stores is None else stores.models
+    return store.here(config) if stores is None else stores.models
 
 
 def require_here(config: Settings, job: Job, options: Mapping[str, Any]) -> None:
@@ -302,7 +302,7 @@ def require_here(config: Settings, job: Job, options: Mapping[str, Any]) -> None
     """
     from cluster import catalog
 
-    problem = job.why_unavailable(shelf.here(config).options(job, options))
+    problem = job.why_unavailable(store.here(config).options(job, options))
     if problem:
         engine_problem = job.why_unavailable()
         to_add = catalog.how_to_add(job.name) if engine_problem else ""

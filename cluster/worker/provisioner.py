@@ -11,7 +11,7 @@ from typing import NamedTuple
 import redis
 
 from cluster import catalog, keys, names
-from cluster.bundles import shelf
+from cluster.bundles import store
 from cluster.bundles.manifest import Manifest
 from cluster.job import Job
 from cluster.nodes import demand, places
@@ -216,7 +216,7 @@ class Provisioner:
         """
         try:
             needs = job.needs_of(label)
-            ref = shelf.version(job, needs)
+            ref = store.version(job, needs)
             manifest = self._models.manifest(ref) if ref else None
             if job.label in self._left_out and not (manifest and self._models.may_bring(manifest)):
                 return self._left_out[job.label]

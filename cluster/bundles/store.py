@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cluster.blobs import BlobStore
 
 
-class Shelf:
+class ModelStore:
     """The bundles of a cluster, and those of them that lie on this machine.
 
     Args:
@@ -187,17 +187,17 @@ def version(job: Job, options: Mapping[str, Any]) -> str | None:
     return ref if ref and ModelRef.parse(ref).version is not None else None
 
 
-def connect(config: Settings, client: redis.Redis, store: BlobStore) -> Shelf:
-    """The shelf of a machine that works for a cluster."""
+def connect(config: Settings, client: redis.Redis, store: BlobStore) -> ModelStore:
+    """The model store of a machine that works for a cluster."""
     from cluster.bundles.redis import RedisBundles
 
     found = RedisBundles(client, store) if config.bundle_dir is None else _in_folder(config.bundle_dir)
-    return Shelf(found, _cache(config), config)
+    return ModelStore(found, _cache(config), config)
 
 
-def here(config: Settings) -> Shelf:
-    """The shelf of a machine that works for itself: the bundles are its own."""
-    return Shelf(_in_folder(config.models_folder), _cache(config), config)
+def here(config: Settings) -> ModelStore:
+    """The model store of a machine that works for itself: the bundles are its own."""
+    return ModelStore(_in_folder(config.models_folder), _cache(config), config)
 
 
 def _in_folder(place: Path) -> Bundles:
