@@ -72,7 +72,7 @@ def test_the_answer_of_the_cluster_is_that_of_run_locally(
         pytest.skip(job.why_unavailable())
     (tmp_path / "in").mkdir()
     source = inputs.small(name, tmp_path / "in")
-    size = str(inputs.CHUNK_SIZE[name])
+    size = str(inputs.TABLE[name].chunk_size)
     output = tmp_path / "out.json"
     for folder in ("here", "there"):
         (tmp_path / folder).mkdir()

@@ -35,12 +35,16 @@ def options(job: Job, tmp_path_factory: pytest.TempPathFactory) -> Options:
 
 
 def chunks(job: Job, source: Path) -> list[Chunk]:
-    options = job.check_options({"chunk_size": inputs.CHUNK_SIZE[job.name]})
+    options = job.check_options({"chunk_size": inputs.TABLE[job.name].chunk_size})
     return [sift(chunk)[0] for chunk in job.chunks(source, options)]
 
 
 def values(job: Job, source: Path, options: Options) -> list[Any]:
     return [job.run_task(chunk, options).value for chunk in chunks(job, source)]
+
+
+def test_every_job_has_a_row_of_inputs() -> None:
+    assert list(inputs.TABLE) == [job.name for job in catalog.BUILT_IN]
 
 
 def test_it_is_right_on_a_small_input(job: Job, source: Path, options: Options) -> None:
