@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from cluster.blobs import BlobStore
     from cluster.bundles.store import ModelStore
-    from cluster.ledger.runs import Ledger
+    from cluster.ledger import Ledger
     from cluster.nodes.registry import Registry
     from cluster.settings import Settings
 
@@ -37,10 +37,10 @@ class Stores(NamedTuple):
         """
         from cluster import blobs, redis_client
         from cluster.bundles import store
-        from cluster.ledger.runs import Ledger
+        from cluster.ledger import Ledger
         from cluster.nodes.registry import Registry
 
         client = redis_client.connect(settings.require_broker(), patient=patient)
         bytes_ = blobs.connect(settings, client)
         models = store.connect(settings, client, bytes_)
-        return cls(Ledger(client), bytes_, Registry(client), models, client)
+        return cls(Ledger.of(client), bytes_, Registry(client), models, client)

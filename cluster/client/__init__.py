@@ -251,7 +251,7 @@ class Client:
 
     def runs(self, most: int = 20) -> list[Status]:
         """The runs of the cluster, the latest first."""
-        return self.stores.ledger.runs(most)
+        return self.stores.ledger.runs.latest(most)
 
     def ended(self, older_than_s: float = 0) -> list[Status]:
         """The runs that are done, failed or cancelled for ``older_than_s`` seconds, the latest first."""
@@ -283,7 +283,7 @@ class Client:
 
     def older_runs(self) -> Mapping[str, str]:
         """The runs of the version before that have not ended, the latest first -> what they need, for people."""
-        return self.stores.ledger.older()
+        return self.stores.ledger.runs.older()
 
     def shut_down(
         self, nodes: Sequence[Node] | None = None, *, now: bool = False, wait_s: float = 10.0

@@ -73,7 +73,7 @@ class Run:
         Raises:
             errors.UnknownRun: The cluster does not know it, or not any more.
         """
-        found = self._session.stores.ledger.status(self.id, failures=failures)
+        found = self._session.stores.ledger.runs.status(self.id, failures=failures)
         self._of = found.job, found.version
         return found
 
@@ -83,7 +83,7 @@ class Run:
 
     def events(self) -> list[Event]:
         """Its history, the earliest change first."""
-        return self._session.stores.ledger.events(self.id)
+        return self._session.stores.ledger.runs.events(self.id)
 
     @property
     def failures(self) -> Mapping[str, str]:
@@ -93,7 +93,7 @@ class Run:
     @property
     def is_read(self) -> bool:
         """Whether its input is read to its end, so that it needs no submitter any more."""
-        progress = self._session.stores.ledger.progress(self.id)
+        progress = self._session.stores.ledger.runs.progress(self.id)
         return progress.split_ended or progress.state != "running"
 
     def wait(self, timeout_s: float | None = None, *, on_wait: Callable[[], None] = lambda: None) -> Status:
@@ -216,7 +216,7 @@ class Run:
         """
         did, state = self._session.cancel(self.id, reason)
         if state == "unknown":
-            raise self._session.stores.ledger.unknown(self.id)
+            raise self._session.stores.ledger.runs.unknown(self.id)
         if not did and state != "cancelled":
             raise errors.RunFailed(f"the run {self.id} has ended already: {state}")
 
@@ -292,12 +292,12 @@ class Run:
     def _follow(self, deadline: float, on_wait: Callable[[], None]) -> None:
         ledger, event = self._session.stores.ledger, ""
         with self._session.explaining():
-            while ledger.progress(self.id).state == "running":
+            while ledger.runs.progress(self.id).state == "running":
                 on_wait()
                 rest_s = deadline - time.monotonic()
                 if rest_s <= 0:
                     raise TimeoutError(f"{self.id} is still running")
-                event = ledger.await_event(self.id, event, min(POLL_S, rest_s))
+                event = ledger.runs.await_event(self.id, event, min(POLL_S, rest_s))
 
     def _raise(self) -> None:
         if self._error is not None:

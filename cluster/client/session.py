@@ -170,14 +170,14 @@ class Session:
         self._require_places()
         run = names.new_run(job.name)
         label = job.label_with(options)
-        self.stores.ledger.create(run, job.name, job.version, options, whoami(), label, RunPolicy.of(self.config))
+        self.stores.ledger.runs.create(run, job.name, job.version, options, whoami(), label, RunPolicy.of(self.config))
         if label != job.label:
             demand.enter(self.stores.redis, label, run)
             try:
                 self.stores.models.require(job, options)  # who removes it now sees the run
             except Exception as error:
                 with suppress(redis.RedisError):
-                    self.stores.ledger.stop(run, "failed", str(error))
+                    self.stores.ledger.runs.stop(run, "failed", str(error))
                 raise
         return run
 
@@ -230,7 +230,7 @@ class Session:
         try:
             _take(supervisor, run)
         except errors.RunOver:
-            return self.stores.ledger.progress(run).state
+            return self.stores.ledger.runs.progress(run).state
         try:
             with FailureDetector(self.app, self.stores), supervisor:
                 if given is None:
@@ -238,7 +238,7 @@ class Session:
                 if not isinstance(given.source, Items):
                     coordinator.count_ahead(given.source)
                 elif given.source.number is not None:
-                    self.stores.ledger.expect_items(run, given.source.number)
+                    self.stores.ledger.runs.expect_items(run, given.source.number)
                 return coordinator.coordinate(given.chunks, given.passed_over)
         except errors.InputChanged:
             raise

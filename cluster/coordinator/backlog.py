@@ -49,7 +49,7 @@ class Backlog:
     """
 
     def __init__(self, stores: Stores, config: Settings, run: str, label: str) -> None:
-        self._ledger, self._nodes = stores.ledger, stores.nodes
+        self._chunks, self._nodes = stores.ledger.chunks, stores.nodes
         self._config = config
         self._run = run
         self._label = label
@@ -60,7 +60,7 @@ class Backlog:
         """How many of so many entered and unsettled chunks no node has begun."""
         now = time.monotonic()
         if now - self._looked_at > LOOK_S:
-            self._claimed, self._looked_at = self._ledger.claimed(self._run), now
+            self._claimed, self._looked_at = self._chunks.claimed(self._run), now
         return max(0, unsettled - self._claimed)
 
     def limits(self, chunk_bytes: int, chunks_per_message: int) -> tuple[int, int]:

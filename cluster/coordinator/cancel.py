@@ -16,12 +16,12 @@ def cancel(
     Returns:
         Whether this call did it, and the state the run is in.
     """
-    did, now = stores.ledger.stop(run, state, reason, fence)
+    did, now = stores.ledger.runs.stop(run, state, reason, fence)
     if did:
-        for chunk in stores.ledger.unsettled(run):
+        for chunk in stores.ledger.chunks.unsettled(run):
             stores.blobs.drop(keys.input_scope(run, chunk))
-        for batch in stores.ledger.open_batches(run):
+        for batch in stores.ledger.partials.open_batches(run):
             stores.blobs.drop(keys.parts_scope(run, batch))
-        stores.ledger.forget_work(run)
-        queues.unsend(stores, keys.queue(stores.ledger.label(run)), {run})
+        stores.ledger.runs.forget_work(run)
+        queues.unsend(stores, keys.queue(stores.ledger.runs.label(run)), {run})
     return did, now

@@ -84,7 +84,7 @@ class FailureDetector:
             self._absent.clear()
             self._settled_at = began + CALM_S
             self._calm_at = began if first and self._registry.uptime_s() > STEADY_S else self._settled_at
-        redis_s = self._ledger.now().timestamp() if first else 0.0
+        redis_s = self._ledger.runs.now().timestamp() if first else 0.0
         leads, starts, connected = self._registry.lead(self._me), self._registry.starts(), self._registry.connected()
         now = time.monotonic()
         if now - began > INTERRUPTED_S:
@@ -123,7 +123,7 @@ class FailureDetector:
         for run, units in filter(None, (TaskId.parse(task_id(message)) for message in messages)):
             for unit in units:
                 # Entered before the message goes back: the node that takes it knows.
-                self._ledger.end_attempt(run, unit, "lost", worker, f"the node is lost: {why}")
+                self._ledger.chunks.end_attempt(run, unit, "lost", worker, f"the node is lost: {why}")
         if messages:
             for dropped in held.restore(self._app, start.start):
                 self._publish_anew(dropped)
@@ -146,8 +146,8 @@ class FailureDetector:
         run, units = TaskId.parse(dropped.id) or ("", ())
         published = False
         with contextlib.suppress(errors.RunFailed):
-            if run and self._ledger.progress(run).state == "running":
-                label, limits = self._ledger.label(run), self._ledger.policy(run).limits
+            if run and self._ledger.runs.progress(run).state == "running":
+                label, limits = self._ledger.runs.label(run), self._ledger.runs.policy(run).limits
                 for unit in units:
                     publish.redeliver(self._app, label, run, unit, limits)
                 published = True
@@ -164,7 +164,7 @@ def messages(stores: Stores, run: str, queue: str) -> set[str]:
     A message may move from the outbox to the others, and between these, meanwhile; so the outbox is read first, and
     all but the nodes twice.
     """
-    starts, outbox = stores.nodes.starts(), stores.ledger.outbox(run)
+    starts, outbox = stores.nodes.starts(), stores.ledger.runs.outbox(run)
     with stores.redis.pipeline(transaction=False) as pipe:
         pipe.zrange(keys.DELAYED, 0, -1)
         pipe.lrange(queue, 0, -1)

@@ -65,7 +65,7 @@ class Master:
     def __enter__(self) -> Master:
         self._detector.__enter__()
         self._thread.start()
-        for run, needs in self._stores.ledger.older().items():
+        for run, needs in self._stores.ledger.runs.older().items():
             log.warning("the run %s was %s", run, needs, extra={"event": "older-run", "run": run})
         log.info("%s looks after the runs of this cluster", self._owner, extra={"event": "master"})
         return self
@@ -99,11 +99,11 @@ class Master:
         if catalog.installed.has_changed():
             catalog.installed.look()
             self._passed -= self._told  # their jobs may be here by now
-        listed = self._stores.ledger.listed()
+        listed = self._stores.ledger.runs.listed()
         self._passed.intersection_update(listed)
         self._told.intersection_update(listed)
         looked_at = [run for run in listed if run not in self._passed and run not in self._supervisors]
-        now_s, rows = self._stores.ledger.rows(looked_at, *FIELDS)
+        now_s, rows = self._stores.ledger.runs.rows(looked_at, *FIELDS)
         for run, row in rows.items():
             job = catalog.jobs().get(row.job) if row else None
             if row is None:
@@ -134,7 +134,7 @@ class Master:
     def _publish(self, job: Job, run: str) -> None:
         apart = False
         try:
-            status = self._stores.ledger.status(run)
+            status = self._stores.ledger.runs.status(run)
             publish_model.publish(
                 job, status, self._stores, self._config, self._owner, wait=False
             )  # others wait for us

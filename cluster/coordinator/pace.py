@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cluster.coordinator.backlog import Backlog
-    from cluster.ledger.runs import Ledger
+    from cluster.ledger.chunks import Chunks
 
 MESSAGE_S = 0.5
 """As many chunks travel together as take so long; those that take longer, alone."""
@@ -26,8 +26,8 @@ POLL_S = 0.02
 class Pace:
     """What a chunk of a run takes, as far as it is known."""
 
-    def __init__(self, ledger: Ledger, run: str, backlog: Backlog) -> None:
-        self._ledger = ledger
+    def __init__(self, chunks: Chunks, run: str, backlog: Backlog) -> None:
+        self._chunks = chunks
         self._run = run
         self._backlog = backlog
         self._learning_since: float | None = None
@@ -66,7 +66,7 @@ class Pace:
 
     def _look(self) -> bool:
         """See what those took that are done since the last look; whether any are done at all."""
-        done = self._ledger.done(self._run)
+        done = self._chunks.done(self._run)
         chunks, seconds = done[0] - self._done[0], done[1] - self._done[1]
         if chunks > 0 and seconds >= 0:
             self.chunks_per_message = max(

@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 
 def ended(stores: Stores, older_than_s: float = 0) -> list[Status]:
     """Runs that are done, failed or cancelled, and have been for so long by Redis's clock; newest first."""
-    now = stores.ledger.now()
-    runs = stores.ledger.runs(sys.maxsize)
+    now = stores.ledger.runs.now()
+    runs = stores.ledger.runs.latest(sys.maxsize)
     return [run for run in runs if run.finished_at and (now - run.finished_at).total_seconds() >= older_than_s]
 
 
@@ -29,13 +29,13 @@ def prune(stores: Stores, runs: Sequence[Status]) -> list[Status]:
     are not ours to find; they expire within an hour.
     """
     over = [run for run in runs if _is_over(run.run, stores)]
-    names = {*(run.run for run in over), *stores.ledger.expired()}
+    names = {*(run.run for run in over), *stores.ledger.runs.expired()}
     for label in {run.label for run in over}:
         queues.unsend(stores, keys.queue(label), names)
     queues.sweep(stores, keys.queue("*@*"))
     demand.read(stores)
     stores.blobs.drop_below([keys.run_folder(name) for name in names])
-    stores.ledger.forget(names)
+    stores.ledger.runs.forget(names)
     for run in over:
         log.info("run %s is removed", run.run, extra={"event": "run-removed", "run": run.run})
     return over
@@ -43,6 +43,6 @@ def prune(stores: Stores, runs: Sequence[Status]) -> list[Status]:
 
 def _is_over(run: str, stores: Stores) -> bool:
     try:
-        return stores.ledger.progress(run).state != "running"
+        return stores.ledger.runs.progress(run).state != "running"
     except errors.RunFailed:  # gone meanwhile
         return False

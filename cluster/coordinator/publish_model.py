@@ -32,18 +32,18 @@ def publish(
         errors.JobUnavailable: This machine cannot make it of the parts.
         errors.UnknownBundle, errors.BlobError: The version the run began with is gone.
     """
-    while (known := stores.ledger.report(status.run)) is None:
-        if not stores.ledger.begin_report(status.run, owner):
+    while (known := stores.ledger.reports.of(status.run)) is None:
+        if not stores.ledger.reports.begin(status.run, owner):
             if not wait:
                 raise errors.RunNotFinished(f"another one makes the model of the run {status.run}")
             time.sleep(WAIT_S)
             continue
         try:
             report = _publish(job, status, stores, config)
-            stores.ledger.enter_report(status.run, report)
+            stores.ledger.reports.enter(status.run, report)
             return report
         finally:
-            stores.ledger.give_up_report(status.run)
+            stores.ledger.reports.give_up(status.run)
     return known
 
 

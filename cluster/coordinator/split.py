@@ -69,7 +69,7 @@ class Coordinator:
         self._policy = supervisor.policy
         self._on_wait = on_wait
         self._backlog = Backlog(stores, config, run, supervisor.label)
-        self._pace = Pace(self._ledger, run, self._backlog)
+        self._pace = Pace(self._ledger.chunks, run, self._backlog)
         self._memory = Memory(stores.redis, config.memory_share, run)
         self._begin()
 
@@ -138,7 +138,7 @@ class Coordinator:
 
     def _is_over(self) -> bool:
         try:
-            return self._ledger.progress(self._run).state != "running"
+            return self._ledger.runs.progress(self._run).state != "running"
         except errors.RunFailed:
             return True
 
@@ -153,7 +153,7 @@ class Coordinator:
             if progress.state != "running":
                 return progress.state
             self._on_wait()
-            event = self._ledger.await_event(self._run, event, WAIT_S)
+            event = self._ledger.runs.await_event(self._run, event, WAIT_S)
 
     def count_ahead(self, source: Source) -> None:
         """Count the items in the background, so that the time left can be told."""
@@ -163,7 +163,7 @@ class Coordinator:
 
     def _count(self, count: Callable[..., int], source: Source) -> None:
         try:
-            self._ledger.expect_items(self._run, count(paths(source)))
+            self._ledger.runs.expect_items(self._run, count(paths(source)))
         except Exception as error:  # noqa: BLE001 - without it only the time left is missing
             log.debug("counting the input failed: %s", error)
 
@@ -320,7 +320,7 @@ class Coordinator:
         return self._backlog.waiting(self._entered.chunks - settled)
 
     def _look(self) -> Progress:
-        progress = self._ledger.progress(self._run)
+        progress = self._ledger.runs.progress(self._run)
         if progress.state == "running" and (
             progress.chunks_published < self._entered.chunks or (self._entered.ended and not progress.split_ended)
         ):

@@ -67,9 +67,9 @@ class Supervisor:
         self._stores = stores
         self._owner = owner
         self._role = role
-        self.label = stores.ledger.label(run) or job.label
+        self.label = stores.ledger.runs.label(run) or job.label
         """What a node must serve to do the run."""
-        self.policy = stores.ledger.policy(run)
+        self.policy = stores.ledger.runs.policy(run)
         """What the run's submitter has set for it."""
         self.publishing = threading.Lock()
         """Held while messages are published: what is half published does not count as lost."""
@@ -182,11 +182,11 @@ class Supervisor:
         """If the run is over, take what is left of its messages along, of second copies say."""
         ledger = self._stores.ledger
         with contextlib.suppress(redis.RedisError, errors.RunFailed):
-            if ledger.progress(self._run).state != "running":
+            if ledger.runs.progress(self._run).state != "running":
                 queues.unsend(self._stores, keys.queue(self.label), {self._run})
 
     def _tick(self) -> None:
-        progress = self._stores.ledger.progress(self._run)
+        progress = self._stores.ledger.runs.progress(self._run)
         if progress.state != "running":
             raise errors.RunOver(progress.state)
         delays.release(self._stores.redis)
@@ -198,7 +198,7 @@ class Supervisor:
                 return
             self._kept_at = now
         if now - self._touched_at > TOUCH_S:
-            self._stores.ledger.touch(self._run)
+            self._stores.ledger.runs.touch(self._run)
             self._demand()
             self._touched_at = now
         try:
@@ -219,11 +219,11 @@ class Supervisor:
         try:
             ledger = self._stores.ledger
             self._demand()
-            unsettled = set(ledger.unsettled(self._run))
+            unsettled = set(ledger.chunks.unsettled(self._run))
             wanted: set[Unit] = {*unsettled}
             wanted |= {
                 Partial(0, batch)
-                for batch, chunks in ledger.open_batches(self._run).items()
+                for batch, chunks in ledger.partials.open_batches(self._run).items()
                 if unsettled.isdisjoint(chunks)
             }
             queue = keys.queue(self.label)
@@ -244,11 +244,11 @@ class Supervisor:
     def _copy_slow_chunks(self, lease: Lease) -> None:
         """Begin a second time what would keep the run waiting, where nodes have nothing else to do."""
         ledger = self._stores.ledger
-        running = ledger.running(self._run)
-        if not running or len(running) < ledger.count_unsettled(self._run):  # some wait in the queue
+        running = ledger.chunks.running(self._run)
+        if not running or len(running) < ledger.chunks.count_unsettled(self._run):  # some wait in the queue
             return
         free = {node.name: node for node in self._stores.nodes.nodes() if _has_room(node, self.label)}
-        pace = ledger.pace(self._run)
+        pace = ledger.chunks.pace(self._run)
         room = sum(_room(node) for node in free.values())
         for chunk in sorted(running, key=lambda chunk: -chunk.seconds):
             others = [pace[name] for name in free.keys() & pace.keys() if name != chunk.worker.node]

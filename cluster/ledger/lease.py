@@ -14,9 +14,9 @@ from typing import Any, Literal, NamedTuple, Self
 import orjson
 
 from cluster import errors, keys, names
+from cluster.ledger import Ledger
 from cluster.ledger.records import Trigger
 from cluster.ledger.row import RunRow
-from cluster.ledger.runs import Ledger
 from cluster.names import Unit
 from cluster.wire import ChunkEntry
 
@@ -88,7 +88,7 @@ class Lease:
 
     def split(self) -> Split:
         """How far the input is read."""
-        row = self.ledger.row(
+        row = self.ledger.runs.row(
             self.run, "chunks_read", "chunks_published", "batches_published", "items_read", "digest", "bytes_published",
             "chunks_total",
         ) or RunRow()  # fmt: skip

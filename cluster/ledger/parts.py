@@ -68,9 +68,9 @@ def of_run(run: str, job: Job, stores: Stores) -> Iterator[Any]:
         errors.RunFailed: Some are gone, are there twice, or are not what the job gives.
         errors.BlobError: The bytes of one are gone or wrong.
     """
-    partials, max_bytes = stores.ledger.partials(run), stores.ledger.policy(run).max_part_bytes
+    partials, max_bytes = stores.ledger.partials.of_result(run), stores.ledger.runs.policy(run).max_part_bytes
     batches = sum(FAN_IN**level for level, _, _ in partials)
-    if batches != (total := stores.ledger.batches(run)):
+    if batches != (total := stores.ledger.runs.batches(run)):
         raise errors.RunFailed(f"the result of the run {run} is damaged: {batches} of its {total} batches are there")
     for level, number, entry in partials:
         if entry != NOTHING:

@@ -45,10 +45,10 @@
 | slots | int | feed | all slots that serve it |
 | share_until_ms | int | feed | how long ``share`` holds, in ms since 1970 |
 | due_ms | int | feed | when the next message may follow, with a share under one slot |
-| report | dict? | enter_report | the model that a run has given which trains, as JSON |
+| report | dict? | Reports.enter | the model that the run has trained, as JSON |
 
-``finish`` and ``feed`` are functions of ``prelude.lua``; the other writers are scripts of that name, or methods of
-``Ledger``.
+``finish`` and ``feed`` are functions of ``prelude.lua``; ``Reports.enter`` is a method; the other writers are
+scripts of that name.
 """
 
 from __future__ import annotations

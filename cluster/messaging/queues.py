@@ -19,7 +19,7 @@ def unsend(stores: Stores, queue: str, runs: Collection[str]) -> None:
     """
     delays.drop(stores.redis, runs)
     waiting: Any = stores.redis.lrange(queue, 0, -1)
-    stores.ledger.drop_outboxes(runs)
+    stores.ledger.runs.drop_outboxes(runs)
     with stores.redis.pipeline(transaction=False) as pipe:
         for message in waiting:
             if run_of_message(message) in runs:
@@ -32,5 +32,5 @@ def sweep(stores: Stores, pattern: str) -> None:
     for name in stores.redis.scan_iter(match=pattern, count=1000, _type="list"):
         waiting: Any = stores.redis.lrange(name, 0, -1)
         found = sorted({run for message in waiting if (run := run_of_message(message))})
-        states = stores.ledger.states(found)
+        states = stores.ledger.runs.states(found)
         unsend(stores, name.decode(), {run for run, state in zip(found, states, strict=True) if state != "running"})

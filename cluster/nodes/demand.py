@@ -70,7 +70,7 @@ def read(stores: Stores) -> Mapping[str, list[str]]:
     now_s = _now_s(stores.redis)
     found: Any = stores.redis.zrange(keys.DEMAND, 0, -1, withscores=True)
     rows = [WantedRow.parse(raw.decode(errors="replace")) for raw, _ in found]
-    states = stores.ledger.states([row.run for row in rows])
+    states = stores.ledger.runs.states([row.run for row in rows])
     needed = defaultdict(list)
     for (raw, entered), row, state in zip(found, rows, states, strict=True):
         if state == "running" or (row.is_submission and now_s - entered < ASKED_S):

@@ -99,4 +99,4 @@ def _agreed(stores: Stores, mine: Places, *, anew: bool = False) -> Places:
 def _is_in_use(stores: Stores) -> bool:
     """Whether a node is there that does jobs, or a run is going on."""
     works = any(node.jobs for node in stores.nodes.nodes() if node.state != "gone")
-    return works or "running" in stores.ledger.states(stores.ledger.listed())
+    return works or "running" in stores.ledger.runs.states(stores.ledger.runs.listed())

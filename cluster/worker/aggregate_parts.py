@@ -54,7 +54,7 @@ def run(
     Raises:
         errors.OtherProcess: This process cannot do it, another one of this node can.
     """
-    inputs = stores.ledger.partial_inputs(message.run, message.level, message.number, worker, label)
+    inputs = stores.ledger.partials.inputs(message.run, message.level, message.number, worker, label)
     if inputs.state == "exhausted":
         return _fail(message, stores, f"joining parts was begun {sum(inputs.attempts)} times and never ended")
     if inputs.state == "lost":
@@ -70,7 +70,7 @@ def run(
         # Fetched only for an aggregator that takes it.
         options = stores.models.options(job, inputs.options) if job.aggregates_with_model else inputs.options
     except errors.OtherProcess:
-        stores.ledger.release(message.run, worker, unit(message))
+        stores.ledger.chunks.release(message.run, worker, unit(message))
         raise
     except errors.JobUnavailable as error:
         return _refuse(message, stores, worker, str(error))
@@ -93,13 +93,13 @@ def run(
             raise
         scope = keys.partial_scope(message.run, message.level, message.number)
         entry = parts.place(stores.blobs, scope, packed, inputs.policy)
-    state = stores.ledger.commit_partial(
+    state = stores.ledger.partials.commit(
         message.run, message.level, message.number, inputs.entries, entry, joining.unusable.values()
     )
     if state in ("aggregated now", "family complete"):
         _drop_inputs(message, inputs.entries, stores)
     else:
-        stores.ledger.release(message.run, worker, unit(message))
+        stores.ledger.chunks.release(message.run, worker, unit(message))
     if state == "family complete":
         return AggregateMessage(run=message.run, level=message.level + 1, number=message.number // FAN_IN)
     return state
@@ -114,19 +114,19 @@ def _family_bytes(entries: Mapping[str, bytes]) -> float:
 
 
 def _leave(message: AggregateMessage, stores: Stores, worker: Worker) -> str:
-    stores.ledger.release(message.run, worker, unit(message))
+    stores.ledger.chunks.release(message.run, worker, unit(message))
     return "large enough"
 
 
 def _refuse(message: AggregateMessage, stores: Stores, worker: Worker, why: str) -> Refused:
-    stores.ledger.release(message.run, worker, unit(message))
+    stores.ledger.chunks.release(message.run, worker, unit(message))
     refuse(message.run, [], stores, worker, why)
     return Refused(why)
 
 
 def _fail(message: AggregateMessage, stores: Stores, reason: str) -> str:
     log.error("run %s fails: %s", message.run, reason, extra={"event": "failed", "run": message.run})
-    stores.ledger.stop(message.run, "failed", reason)
+    stores.ledger.runs.stop(message.run, "failed", reason)
     return "failed"
 
 

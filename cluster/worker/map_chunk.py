@@ -71,7 +71,7 @@ def run(
     """Claim the chunks of a message; of each, fetch and verify its bytes and do it; commit their parts.
 
     A chunk that raises is tried again, up to the run's ``max_attempts`` times in all, then given up with
-    the reason; so is one whose attempts ended in other ways too often (see ``Ledger.claim``). One of several items is
+    the reason; so is one whose attempts ended in other ways too often (see ``Chunks.claim``). One of several items is
     done item by item after the first attempt that raised, took too long or ended its process; then this holds of each
     item. So one bad item never fails its neighbours. Run twice, the first commit wins. Parts of several chunks are
     committed together; what is
@@ -147,7 +147,7 @@ class _Work:
         return "".join(how) if len(self._ended) == 1 else ", ".join(f"{number} {what}" for what, number in how.items())
 
     def _claim(self, chunks: Sequence[int]) -> Claims:
-        return self._stores.ledger.claim(self._run, chunks, self._worker, self._label)
+        return self._stores.ledger.chunks.claim(self._run, chunks, self._worker, self._label)
 
     def _is_over(self) -> bool:
         """Whether what is not begun by now is for others, so as not to wait here: the time limit is that of a chunk."""
@@ -177,7 +177,7 @@ class _Work:
             if (part := self._do_one(chunk, claimed[chunk], options)) is not None:
                 done.append(part)
         self._commit(done)
-        self._stores.ledger.release(self._run, self._worker, *left)
+        self._stores.ledger.chunks.release(self._run, self._worker, *left)
         self._left += left
 
     def _prepare(self, claims: Claims, claimed: Mapping[int, Claim]) -> Mapping[str, Any] | None:
@@ -188,7 +188,7 @@ class _Work:
             if not problem:
                 return self._stores.models.options(self._job, claims.options)
         except errors.OtherProcess:
-            ledger.release(self._run, self._worker, *claimed)
+            ledger.chunks.release(self._run, self._worker, *claimed)
             raise
         except (errors.NotInstalled, OSError) as error:  # the fault of this machine, and of no chunk
             problem = str(error)
@@ -217,7 +217,7 @@ class _Work:
             entry = ChunkEntry.unpack(claim.entry)
             if claim.over is None and len(entry.names) > 1 and claim.attempts.failed + claim.attempts.killed:
                 why = "an attempt at all of its items ended badly"
-                self._over[chunk] = self._stores.ledger.begin_items(self._run, chunk, self._worker, why)
+                self._over[chunk] = self._stores.ledger.chunks.begin_items(self._run, chunk, self._worker, why)
             if self._over[chunk] is None:
                 whole = self._do_items(chunk, entry, range(len(entry.names)), options, claim.attempts.failed)
             elif not self._do_rest(chunk, claim, entry, options):
@@ -225,7 +225,7 @@ class _Work:
             else:
                 whole = self._join(chunk, entry, options)
         except _TooLarge as error:
-            self._stores.ledger.refuse(self._run, [chunk], self._worker, str(error))
+            self._stores.ledger.chunks.refuse(self._run, [chunk], self._worker, str(error))
             self._again[chunk] = ELSEWHERE_S, str(error)
         except wire.BadMessage as error:  # will not get better
             self._give_up(chunk, claim.entry, self._over[chunk], str(error))
@@ -265,7 +265,7 @@ class _Work:
         ledger, first, over = self._stores.ledger, self._over[chunk] or 0, self._over[chunk] or 0
         while 0 <= over < len(entry.names):
             if over > first and self._is_over():
-                ledger.release(self._run, self._worker, chunk)
+                ledger.chunks.release(self._run, self._worker, chunk)
                 self._left.append(chunk)
                 return False
             failed, began = claim.attempts.failed if over == claim.over else 0, time.monotonic()
@@ -276,7 +276,7 @@ class _Work:
                     raise
                 self._timed_out = True  # its neighbours had much of the time: the next message begins with it
                 continue
-            over = ledger.enter_piece(self._run, chunk, over, piece, self._worker)
+            over = ledger.chunks.enter_piece(self._run, chunk, over, piece, self._worker)
             self._over[chunk] = over
         if over < 0:
             self._ended.append("settled elsewhere")
@@ -284,7 +284,7 @@ class _Work:
 
     def _join(self, chunk: int, entry: ChunkEntry, options: Mapping[str, Any]) -> Piece:
         """The part of a chunk whose items were done one by one."""
-        pieces = self._stores.ledger.pieces(self._run, chunk, len(entry.names))
+        pieces = self._stores.ledger.chunks.pieces(self._run, chunk, len(entry.names))
         failures = {name: why for piece in pieces for name, why in piece.failures.items() if name in entry.names}
         if not any(piece.part for piece in pieces):
             return Piece(failures=failures)
@@ -338,7 +338,7 @@ class _Work:
         return items, failures
 
     def _commit(self, done: list[Done]) -> None:
-        committed = self._stores.ledger.commit(self._run, done, self._worker)
+        committed = self._stores.ledger.chunks.commit(self._run, done, self._worker)
         for one in done:
             if one.entry.data is None and committed.states[one.chunk] in ("settled now", "settled"):
                 self._stores.blobs.drop(keys.input_scope(self._run, one.chunk))
@@ -351,7 +351,7 @@ class _Work:
     def _give_up(self, chunk: int, entry: bytes, over: int | None, reason: str) -> None:
         """Attempts are used up: of several items only the one that was tried is missing."""
         if give_up_item(self._run, chunk, self._stores, entry, over, reason, self._worker):
-            self._stores.ledger.release(self._run, self._worker, chunk)
+            self._stores.ledger.chunks.release(self._run, self._worker, chunk)
             self._apart.append(chunk)
             return
         committed = dead_letter(self._run, chunk, self._stores, entry, reason, self._worker)
@@ -365,7 +365,7 @@ class _Work:
         if isinstance(error, SoftTimeLimitExceeded):
             self._timed_out = True
             reason = "took longer than its time limit (CLUSTER_CHUNK_TIME_LIMIT_S where it was submitted)"
-        attempts = self._stores.ledger.end_attempt(self._run, chunk, "failed", self._worker, reason)
+        attempts = self._stores.ledger.chunks.end_attempt(self._run, chunk, "failed", self._worker, reason)
         if attempts is None:
             self._ended.append("settled elsewhere")
             return
@@ -394,14 +394,14 @@ def give_up_item(
     if len(names) < 2 or (over is not None and not 0 <= over < len(names)):
         return False
     if over is None:
-        stores.ledger.begin_items(run, chunk, worker, reason)
+        stores.ledger.chunks.begin_items(run, chunk, worker, reason)
         return True
     log.error(
         "run %s, chunk %s, %s: given up: %s", run, chunk, names[over], reason,
         extra={"event": "dead-lettered", "run": run, "chunk": chunk},
     )  # fmt: skip
     why = f"{names[over]}: {reason}"
-    stores.ledger.enter_piece(run, chunk, over, Piece(failures={names[over]: reason}), worker, why)
+    stores.ledger.chunks.enter_piece(run, chunk, over, Piece(failures={names[over]: reason}), worker, why)
     return True
 
 
@@ -416,7 +416,7 @@ def dead_letter(run: str, chunk: int, stores: Stores, entry: bytes, reason: str,
     except wire.BadMessage:  # then the chunk itself is the one thing that can be named
         batch = _batch_of(run, chunk, stores)
         unpacked = ChunkEntry(names=[f"chunk {chunk}"], refs=[], last=[True], batch=batch)
-    committed = stores.ledger.dead_letter(run, chunk, unpacked, reason, worker)
+    committed = stores.ledger.chunks.dead_letter(run, chunk, unpacked, reason, worker)
     if committed.states[chunk] in ("settled now", "settled"):
         stores.blobs.drop(keys.input_scope(run, chunk))
     return committed
@@ -424,7 +424,7 @@ def dead_letter(run: str, chunk: int, stores: Stores, entry: bytes, reason: str,
 
 def refuse(run: str, chunks: Collection[int], stores: Stores, worker: Worker, why: str) -> None:
     """Give chunks back without an attempt, as this node cannot do them; said in its log once a run."""
-    if stores.ledger.refuse(run, chunks, worker, as_reason(why)):
+    if stores.ledger.chunks.refuse(run, chunks, worker, as_reason(why)):
         log.warning("run %s is refused by this node: %s", run, why, extra={"event": "refused", "run": run})
 
 
@@ -465,5 +465,5 @@ def _exhausted(attempts: Attempts) -> str:
 
 def _batch_of(run: str, chunk: int, stores: Stores) -> int:
     """The batch of a chunk whose entry cannot be read."""
-    rows = stores.ledger.open_batches(run)
+    rows = stores.ledger.partials.open_batches(run)
     return next((batch for batch, chunks in rows.items() if chunk in chunks), 0)

@@ -120,7 +120,7 @@ def map_chunks(node: Node, message: MapMessage, came: Delivery) -> Again | str:
 def chunks_cut_short(node: Node, message: MapMessage, how: str, why: str, worker: Worker) -> None:
     """The attempts at all chunks of a message have ended: ``how`` is "failed", "killed" or "lost"."""
     for chunk in message.chunks:
-        node.stores.ledger.end_attempt(message.run, chunk, how, worker, why)
+        node.stores.ledger.chunks.end_attempt(message.run, chunk, how, worker, why)
 
 
 def chunks_timed_out(node: Node, message: MapMessage, why: str, worker: Worker) -> None:
@@ -134,16 +134,18 @@ def chunks_timed_out(node: Node, message: MapMessage, why: str, worker: Worker) 
         chunks_cut_short(node, message, "killed", why, worker)
         return
     ledger, chunk = node.stores.ledger, message.chunks[0]
-    if (entry := ledger.entry(run, chunk)) is None:
+    if (entry := ledger.chunks.entry(run, chunk)) is None:
         return
-    over = ledger.items_over(run, chunk)
-    ledger.release(run, worker, chunk)
+    over = ledger.chunks.items_over(run, chunk)
+    ledger.chunks.release(run, worker, chunk)
     if map_chunk.give_up_item(run, chunk, node.stores, entry, over, why, worker):
-        publish.publish_chunk(node.app, ledger.label(run), run, chunk, ledger.policy(run).limits)
+        publish.publish_chunk(node.app, ledger.runs.label(run), run, chunk, ledger.runs.policy(run).limits)
     else:
         ended = map_chunk.dead_letter(run, chunk, node.stores, entry, why, worker)
         for batch in ended.complete:  # its chord does without a body, as a header failed
-            publish.start_aggregate(node.app, ledger.label(run), run, Partial(0, batch), ledger.policy(run).limits)
+            publish.start_aggregate(
+                node.app, ledger.runs.label(run), run, Partial(0, batch), ledger.runs.policy(run).limits
+            )
 
 
 def aggregate(node: Node, message: AggregateMessage, came: Delivery) -> Again | str:
@@ -164,15 +166,15 @@ def aggregate(node: Node, message: AggregateMessage, came: Delivery) -> Again | 
         raise
     except Exception as error:
         reason = as_reason(f"joining parts failed: {type(error).__name__}: {error}")
-        attempts = ledger.end_attempt(run, aggregate_parts.unit(message), "failed", came.worker, reason)
+        attempts = ledger.chunks.end_attempt(run, aggregate_parts.unit(message), "failed", came.worker, reason)
         if attempts is None:
             return "settled elsewhere"
-        policy = ledger.policy(run)
+        policy = ledger.runs.policy(run)
         if attempts.failed < policy.max_attempts:
             log.warning("run %s: %s; trying again", run, reason, extra={"run": run})
             return Again(policy.delay_s(attempts.failed))
         log.exception("run %s: %s", run, reason, extra={"event": "failed", "run": run})
-        ledger.stop(run, "failed", reason)
+        ledger.runs.stop(run, "failed", reason)
         return "failed"
     if isinstance(ended, aggregate_parts.Refused):
         return Again(map_chunk.ELSEWHERE_S)
@@ -184,7 +186,7 @@ def aggregate(node: Node, message: AggregateMessage, came: Delivery) -> Again | 
 
 def aggregate_cut_short(node: Node, message: AggregateMessage, how: str, why: str, worker: Worker) -> None:
     """An attempt to join has ended: ``how`` is "failed", "killed" or "lost". The supervisor may find it missing."""
-    node.stores.ledger.end_attempt(message.run, aggregate_parts.unit(message), how, worker, why)
+    node.stores.ledger.chunks.end_attempt(message.run, aggregate_parts.unit(message), how, worker, why)
 
 
 def register(app: Celery, config: Settings) -> None:

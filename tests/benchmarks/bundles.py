@@ -70,7 +70,7 @@ def _run(url: str, stores: Stores, source: Path) -> float:
     done = cluster("submit", "-q", "--job", "measure", "--seconds", str(CHUNK_S), source, "--broker", url)
     if done.returncode or done.stdout.count('"1"') != len(list(source.iterdir())):
         raise Failed(f"the run ended with code {done.returncode}: {done.stderr}")
-    return stores.ledger.runs(1)[0].seconds
+    return stores.ledger.runs.latest(1)[0].seconds
 
 
 def _fetched(

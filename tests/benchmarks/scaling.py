@@ -153,7 +153,7 @@ class Ground:
         told = json.loads(target.read_bytes())
         if told != {f"{path.name} {sums[path.name]}": 1 for path in given}:
             raise Failed(f"the result does not have each of {work.chunks} chunks once, with its checksum")
-        begun_at = self.stores.ledger.runs(1)[0].started_at.timestamp()  # Redis's clock is this machine's
+        begun_at = self.stores.ledger.runs.latest(1)[0].started_at.timestamp()  # Redis's clock is this machine's
         cpu_s = {kind: after[kind] - before[kind] for kind in after}
         return Spent(written_at - begun_at, {**cpu_s, "submitter": _ended_s() - submitters_s})
 

@@ -32,7 +32,7 @@ def test_a_node_ten_times_slower_costs_less_than_a_fifth(tmp_path: Path) -> None
             done = cluster("submit", "--job", "measure", "--seconds", str(SECONDS), source, "--broker", server.url)
             assert done.returncode == 0, done.stderr
             assert json.loads(done.stdout) == catalog.get("measure").run_locally(source)
-            [found] = ledger.runs(1)
+            [found] = ledger.runs.latest(1)
             assert found.nodes["slow@test"] >= 1
             took.append(found.seconds)
     print(f"{took} s; ideal {IDEAL_S:.1f} s")

@@ -51,7 +51,7 @@ def test_partials_are_aggregated_when_a_family_is_complete_and_the_result_stays_
     assert run.aggregate(1, 0) == "aggregated now"
     assert run.aggregate(1, 0) == "aggregated"
     assert run.aggregate(0, 3) == "aggregated"
-    assert [(level, number) for level, number, _ in stores.ledger.partials(run.run)] == [(1, 0), (0, FAN_IN)]
+    assert [(level, number) for level, number, _ in stores.ledger.partials.of_result(run.run)] == [(1, 0), (0, FAN_IN)]
     run.end_split(FAN_IN + 1, FAN_IN + 1)
     assert list(run.result()) == [f"item {chunk}" for chunk in range(FAN_IN + 1)]
 
@@ -97,10 +97,10 @@ def test_a_partial_under_way_is_not_begun_again_until_it_is_known_to_have_ended(
     run = Run(stores)
     run.do(0), run.do(1)
     for _ in range(MOST_KILLS):
-        found = stores.ledger.partial_inputs(run.run, 0, 0, on("n1"))
+        found = stores.ledger.partials.inputs(run.run, 0, 0, on("n1"))
         assert found.state == "ready"
         assert run.aggregate(0, 0) == "busy"
-        stores.ledger.end_attempt(run.run, Partial(0, 0), "killed", on("n1"), "signal 9")
+        stores.ledger.chunks.end_attempt(run.run, Partial(0, 0), "killed", on("n1"), "signal 9")
     assert run.aggregate(0, 0) == "failed"
     assert run.status.error == f"joining parts was begun {MOST_KILLS} times and never ended"
 
@@ -129,21 +129,21 @@ def test_partials_of_which_one_was_forgotten_are_not_joined(stores: Stores) -> N
     for chunk in range(FAN_IN):
         run.do(chunk)
         run.aggregate(0, chunk)
-    inputs = stores.ledger.partial_inputs(run.run, 1, 0, on("n1"))
+    inputs = stores.ledger.partials.inputs(run.run, 1, 0, on("n1"))
     stores.redis.hdel(keys.run(run.run, "partials"), "0:7")
-    assert stores.ledger.commit_partial(run.run, 1, 0, inputs.entries, b"i") == "aggregated"
-    assert len(stores.ledger.partials(run.run)) == FAN_IN - 1
+    assert stores.ledger.partials.commit(run.run, 1, 0, inputs.entries, b"i") == "aggregated"
+    assert len(stores.ledger.partials.of_result(run.run)) == FAN_IN - 1
 
 
 def test_a_batch_that_has_other_chunks_by_now_is_not_aggregated(stores: Stores) -> None:
     run = Run(stores, batch_chunks=3)
     run.do(0, 1, 2)
-    inputs = stores.ledger.partial_inputs(run.run, 0, 0, on("n1"))
+    inputs = stores.ledger.partials.inputs(run.run, 0, 0, on("n1"))
     assert list(inputs.entries) == ["0", "1", "2"]
     stores.redis.hset(keys.run(run.run, "batches"), "0", "0 2 chord")
-    assert stores.ledger.commit_partial(run.run, 0, 0, inputs.entries, b"i") == "aggregated"
+    assert stores.ledger.partials.commit(run.run, 0, 0, inputs.entries, b"i") == "aggregated"
     stores.redis.hset(keys.run(run.run, "batches"), "0", "0 3 chord")
-    assert stores.ledger.commit_partial(run.run, 0, 0, inputs.entries, b"i") == "aggregated now"
+    assert stores.ledger.partials.commit(run.run, 0, 0, inputs.entries, b"i") == "aggregated now"
 
 
 MANY = 2**25
@@ -199,7 +199,7 @@ def test_parts_whose_blobs_are_gone_are_missing_in_the_end(stores: Stores, clien
     for _ in range(POLICY.max_attempts - 1):
         with pytest.raises(errors.BlobMissing):
             aggregate_parts.run(message, finding(JOB), stores, CONFIG, on("n1"))
-        stores.ledger.end_attempt(run.run, Partial(0, 0), "failed", on("n1"), "for this test")
+        stores.ledger.chunks.end_attempt(run.run, Partial(0, 0), "failed", on("n1"), "for this test")
     assert aggregate_parts.run(message, finding(JOB), stores, CONFIG, on("n1")) == "aggregated now"
     assert run.status.items_failed == 1
 
@@ -226,7 +226,7 @@ def test_partials_that_contradict_each_other_stay_unjoined(stores: Stores, clien
     for _ in range(POLICY.max_attempts - 1):  # it may be the node's fault
         with pytest.raises(ValueError, match="item 6"):
             run.aggregate(1, 0)
-        stores.ledger.end_attempt(run.run, Partial(1, 0), "failed", on("n1"), "cannot be joined")
+        stores.ledger.chunks.end_attempt(run.run, Partial(1, 0), "failed", on("n1"), "cannot be joined")
     assert run.aggregate(1, 0) == "large enough"
     run.end_split(FAN_IN, FAN_IN)
     assert run.status.state == "done"

@@ -140,7 +140,7 @@ def test_leaving_the_client_waits_until_the_input_is_read(broker: str) -> None:
     with cluster.connect(broker) as c:
         run = c.submit("measure", slow(), seconds=0.1)
         threading.Timer(0.2, gate.set).start()
-    status = Stores.connect(settings.load(broker_url=broker)).ledger.status(run.id)
+    status = Stores.connect(settings.load(broker_url=broker)).ledger.runs.status(run.id)
     assert status.items_total == 2
     assert status.state != "cancelled"
     assert status.coordinator is None or status.state != "running"
@@ -169,7 +169,7 @@ def test_an_error_cancels_what_is_not_read_yet(broker: str) -> None:
         run = c.submit("measure", endless())
         wait_until("it is read", lambda: run.status().chunks_published > 0)
         raise ZeroDivisionError
-    assert Stores.connect(settings.load(broker_url=broker)).ledger.status(run.id).state == "cancelled"
+    assert Stores.connect(settings.load(broker_url=broker)).ledger.runs.status(run.id).state == "cancelled"
     gate.set()
 
 

@@ -31,7 +31,7 @@ class Two:
         self.stores = stores
         self._config = settings.load(broker_url=redis_url)
         self._app = celery_app.build(self._config)
-        stores.ledger.create(run, "measure", "", {}, "one", policy=RunPolicy(inline_bytes=0))
+        stores.ledger.runs.create(run, "measure", "", {}, "one", policy=RunPolicy(inline_bytes=0))
 
     def who(self, owner: str) -> tuple[Supervisor, Coordinator]:
         job = catalog.get("measure")
@@ -61,7 +61,7 @@ class Two:
 def two(redis_url: str, stores: Stores, request: pytest.FixtureRequest) -> Iterator[Two]:
     two = Two(redis_url, stores, f"two-{time.monotonic_ns()}")
     yield two
-    stores.ledger.stop(two.run, "cancelled", "by a test")
+    stores.ledger.runs.stop(two.run, "cancelled", "by a test")
     stores.redis.delete(keys.queue("measure"))
 
 
@@ -75,7 +75,7 @@ def test_one_who_leaves_late_takes_no_input_along_that_is_the_others_by_then(two
     with pytest.raises(SystemExit):
         coordinator.coordinate(read)
     there = [two.stores.redis.exists(keys.blobs(keys.input_scope(two.run, at))) for at in range(8)]
-    assert sorted(two.stores.ledger.unsettled(two.run)) == list(range(8))
+    assert sorted(two.stores.ledger.chunks.unsettled(two.run)) == list(range(8))
     assert there == [1] * 8
 
 
@@ -97,7 +97,7 @@ def test_one_who_only_waits_leaves_the_lease_to_whoever_has_the_input(two: Two) 
         assert third.split().chunks == 6
         time.sleep(1)
         assert third.keep()
-        two.stores.ledger.stop(two.run, "cancelled", "by a test")
+        two.stores.ledger.runs.stop(two.run, "cancelled", "by a test")
         thread.join(timeout=5)
         assert not thread.is_alive()
 
@@ -119,7 +119,7 @@ def test_a_batch_is_published_as_soon_as_nothing_waits_for_the_nodes(two: Two) -
         for chunk in CHUNKS[4:6]:
             time.sleep(2 * HUNGRY_S)
             yield chunk
-        published.append(two.stores.ledger.progress(two.run).chunks_published)
+        published.append(two.stores.ledger.runs.progress(two.run).chunks_published)
         raise SystemExit
 
     _, coordinator = two.who("one")
@@ -146,7 +146,7 @@ def test_what_is_left_of_a_runs_messages_goes_when_it_is_over(two: Two) -> None:
         supervisor.lease()
         publish.publish_chunk(two._app, "measure", two.run, 0)
         assert client.llen(keys.queue("measure")) == 1
-        two.stores.ledger.stop(two.run, "failed", "by a node that could not join parts")
+        two.stores.ledger.runs.stop(two.run, "failed", "by a node that could not join parts")
         publish.publish_batch(two._app, "measure", two.run, 0, [range(1)], RunPolicy())  # not heard of yet
     assert not client.llen(keys.queue("measure"))
     assert not client.exists(keys.run(two.run, "outbox"))

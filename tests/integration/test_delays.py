@@ -123,12 +123,12 @@ def test_delayed_messages_are_neither_lost_nor_left(app: Celery, run: str, clien
 def test_what_others_publish_keeps_the_submitters_time_limits(
     app: Celery, run: str, client: redis.Redis, stores: Stores
 ) -> None:
-    stores.ledger.create(run, "measure", "", {}, "test", policy=RunPolicy(soft_time_limit_s=5, time_limit_s=7))
+    stores.ledger.runs.create(run, "measure", "", {}, "test", policy=RunPolicy(soft_time_limit_s=5, time_limit_s=7))
     label = f"measure@test-{run}"
-    publish.redeliver(app, label, run, 0, stores.ledger.policy(run).limits)
-    publish.redeliver(app, label, run, Partial(0, 0), stores.ledger.policy(run).limits)
+    publish.redeliver(app, label, run, 0, stores.ledger.runs.policy(run).limits)
+    publish.redeliver(app, label, run, Partial(0, 0), stores.ledger.runs.policy(run).limits)
     messages: Any = client.lrange(keys.queue(label), 0, -1)
     assert [orjson.loads(message)["headers"]["timelimit"] for message in messages] == [[7, 5], [7, 5]]
     client.delete(keys.queue(label))
     client.hset(keys.run(run), "time_limit_s", "forged")
-    assert stores.ledger.policy(run).limits == Limits(5, RunPolicy().time_limit_s)
+    assert stores.ledger.runs.policy(run).limits == Limits(5, RunPolicy().time_limit_s)

@@ -56,7 +56,7 @@ def test_a_run_whose_bundle_goes_meanwhile_is_not_begun(redis_url: str, stores: 
         stores.models.bundles.remove(ModelRef.parse(bundle).name)
         with pytest.raises(errors.UnknownBundle):
             opened.start(TAGGED, options)
-    [run] = [run for run in stores.ledger.runs(9) if run.options.get("model") == bundle]
+    [run] = [run for run in stores.ledger.runs.latest(9) if run.options.get("model") == bundle]
     assert run.state == "failed"
     assert demand.in_use(stores, ModelRef.parse(bundle)) == []
 
@@ -65,7 +65,7 @@ def test_a_language_named_like_a_model_uses_none(stores: Stores, bundle: str) ->
     client = stores.redis
     for job, options in ((catalog.OCR, {"lang": number(bundle)}), (TAGGED, {"model": bundle})):
         run, label = names.new_run(job.name), job.label_with(options)
-        stores.ledger.create(run, job.name, "", options, "a test", label)
+        stores.ledger.runs.create(run, job.name, "", options, "a test", label)
         demand.enter(client, label, run)
     assert demand.in_use(stores, ModelRef.parse(number(bundle))) == [run]
 
@@ -79,7 +79,7 @@ def test_a_run_whose_bundle_cannot_be_looked_up_is_not_left_running(
         monkeypatch.setattr(type(opened.stores.models), "require", lambda *_: raise_it(error))
         with pytest.raises(type(error)):
             opened.start(TAGGED, {"model": bundle})
-    assert stores.ledger.runs(1)[0].state == "failed"
+    assert stores.ledger.runs.latest(1)[0].state == "failed"
 
 
 def raise_it(error: Exception) -> None:
@@ -103,7 +103,7 @@ def test_all_versions_that_are_removed_by_a_name_end_their_runs(
 
     monkeypatch.setattr(type(stores.models.bundles), "remove", push_and_remove)
     assert CliRunner().invoke(models.command, ["remove", name, "--broker", redis_url]).exit_code == 0
-    assert stores.ledger.status(begun[0]).state == "failed"
+    assert stores.ledger.runs.status(begun[0]).state == "failed"
 
 
 def test_who_removes_a_bundle_ends_the_runs_that_began_meanwhile_and_no_others(
@@ -124,7 +124,7 @@ def test_who_removes_a_bundle_ends_the_runs_that_began_meanwhile_and_no_others(
     done = CliRunner().invoke(models.command, ["remove", number(bundle), "--broker", redis_url])
     assert done.exit_code == 0, done.output
     assert f"{begun[0]}: failed, as {number(bundle)} is removed" in done.output
-    assert stores.ledger.status(begun[0]).state == "failed"
+    assert stores.ledger.runs.status(begun[0]).state == "failed"
 
 
 def test_a_bundle_that_a_run_is_about_to_use_is_removed_by_force_only(
@@ -175,7 +175,7 @@ def test_who_wants_to_fail_does_so_once_the_last_node_has_found_out(waiting: Pro
 
 def test_who_wants_to_fail_goes_on_once_a_node_can_serve(waiting: Program, stores: Stores) -> None:
     node(stores, SAW)
-    [run] = wait_until("the run is begun", lambda: [run for run in stores.ledger.runs(9) if run.job == "picky"])
+    [run] = wait_until("the run is begun", lambda: [run for run in stores.ledger.runs.latest(9) if run.job == "picky"])
     wait_until("it asks no more", lambda: demand.read(stores).get(SAW) == [run.run])
     waiting.send_signal(signal.SIGINT)
     _, err = waiting.communicate(timeout=30)

@@ -99,7 +99,9 @@ def begun(stores: Stores) -> Status:
     """The run that is going on, once something of it is done."""
 
     def found() -> Status | None:
-        return next((run for run in stores.ledger.runs(5) if run.state == "running" and run.chunks_settled), None)
+        return next(
+            (run for run in stores.ledger.runs.latest(5) if run.state == "running" and run.chunks_settled), None
+        )
 
     run = wait_until("a run has begun", found)
     assert run
@@ -158,7 +160,7 @@ def test_a_node_that_starts_afterwards_fetches_the_model_and_takes_part(
         submitted.send_signal(signal.SIGSTOP)  # what is not on its way yet waits for the third node
 
         def third_row() -> Node | None:
-            label = stores.ledger.label(run)
+            label = stores.ledger.runs.label(run)
             return next((n for n in stores.nodes.nodes() if n.name == "third@test" and label in n.jobs), None)
 
         with node("third", nodes.url, tmp_path) as third:
@@ -169,7 +171,7 @@ def test_a_node_that_starts_afterwards_fetches_the_model_and_takes_part(
             out, err = submitted.communicate(timeout=TIMEOUT_S)
             assert submitted.returncode == 0, err
             assert "Traceback" not in third.text()
-    assert {"one@test", "two@test", "third@test"} <= set(stores.ledger.status(run).nodes)
+    assert {"one@test", "two@test", "third@test"} <= set(stores.ledger.runs.status(run).nodes)
     assert {label for here in labels(out).values() for label in here} == {"kim", "ada", "unknown"}
     assert len(labels(out)) == 72
     check_drawn(json.loads(out), source, tmp_path / "out")
@@ -187,12 +189,12 @@ def test_a_new_version_is_for_the_next_run_and_not_for_the_running_one(
     with start_cluster(*command(nodes, source, "--model", name, "--chunk-size", "1")) as submitted:
         old = begun(stores).run
         assert bundles.push(name, new, "a test").current == 2
-        assert stores.ledger.status(old).state == "running"
+        assert stores.ledger.runs.status(old).state == "running"
         done = cluster(*command(nodes, faces.FOLDER / "party" / "garden.jpg", "--model", name), timeout_s=TIMEOUT_S)
         assert labels(done.stdout) == {"garden.jpg": ["kim", "ada", "tom"]}, done.stderr
         out, err = submitted.communicate(timeout=TIMEOUT_S)
     assert submitted.returncode == 0, err
-    assert stores.ledger.status(old).options["model"].startswith(f"{name}:1.")  # with its digest
+    assert stores.ledger.runs.status(old).options["model"].startswith(f"{name}:1.")  # with its digest
     assert {label for here in labels(out).values() for label in here} == {"kim", "ada", "unknown"}
 
 
@@ -288,7 +290,7 @@ def test_a_result_that_cannot_be_written_is_kept(nodes: Nodes, stores: Stores) -
     done = cluster(*command(nodes, picture, "--model", "office", "-o", "/dev/full"), timeout_s=TIMEOUT_S)
     assert done.returncode == errors.ClusterError.exit_code
     assert "No space left on device" in done.stderr
-    run = stores.ledger.runs(1)[0].run
+    run = stores.ledger.runs.latest(1)[0].run
     assert f"its result is kept: cluster result {run}" in done.stderr
     assert labels(cluster("result", run, "--broker", nodes.url).stdout) == {"garden.jpg": EXAMPLES["garden.jpg"]}
 
@@ -299,7 +301,7 @@ def test_a_picture_that_was_changed_since_the_run_began_is_not_drawn_for_who_ask
     source = tmp_path / "in"
     shutil.copytree(faces.FOLDER / "party", source)
     done = cluster(*command(nodes, source), timeout_s=TIMEOUT_S)
-    run = next(run.run for run in stores.ledger.runs(5) if run.job == "faces")
+    run = next(run.run for run in stores.ledger.runs.latest(5) if run.job == "faces")
     result = ("result", run, "--broker", nodes.url, source, "--annotate")
     assert cluster(*result, tmp_path / "soon").returncode == 0
     check_drawn(json.loads(done.stdout), source, tmp_path / "soon")

@@ -47,7 +47,7 @@ class Published:
         self.run, self.seconds, self._stores = f"measure-{secrets.token_hex(4)}", seconds, stores
         self.ended_s = 0.0
         self.coordinated = True
-        stores.ledger.create(self.run, "measure", "", {}, "test")
+        stores.ledger.runs.create(self.run, "measure", "", {}, "test")
         self.lease = Lease.take(stores.ledger, self.run, "test", "splitter")
         entries = [
             ChunkEntry(batch=0, names=[str(at)], refs=[("", 1)], last=[True], data=[b"x"]) for at in range(chunks)
@@ -66,7 +66,7 @@ class Published:
 
     def begin(self, chunks: list[int]) -> list[Done]:
         """What a node hands in when it has done those that it may begin."""
-        claims = self._stores.ledger.claim(self.run, chunks, WORKER).of
+        claims = self._stores.ledger.chunks.claim(self.run, chunks, WORKER).of
         return [
             Done(chunk, ChunkEntry.unpack(claim.entry), b"\0\xc0", {}, self.seconds) for chunk, claim in claims.items()
         ]
@@ -100,7 +100,7 @@ def play(stores: Stores, runs: list[Published], slots: int, until_s: int, joins:
             runs.append(event)
         elif event != "look":
             run, done = event
-            stores.ledger.commit(run.run, done, WORKER)
+            stores.ledger.chunks.commit(run.run, done, WORKER)
             run.ended_s, free = now_s, free + 1
         if event == "look" or isinstance(event, Published):
             for run in filter(lambda run: run.coordinated, runs):
@@ -175,7 +175,7 @@ def test_a_run_whose_coordinator_is_lost_in_a_pause_goes_on(joining: bool, share
     run.lease.feed(0.5, 1)
     for chunk in range(2):
         assert redis.rpop(QUEUE)
-        shared.ledger.commit(run.run, run.begin([chunk]), WORKER)
+        shared.ledger.chunks.commit(run.run, run.begin([chunk]), WORKER)
         if joining:
             redis.hset(keys.run(run.run, "claims"), "partial 0:0", "1 start node")
     redis.hdel(keys.run(run.run, "claims"), "partial 0:0")
@@ -197,7 +197,7 @@ def test_what_a_node_refuses_makes_room_for_nothing_else(shared: Stores) -> None
     for chunk in range(2):
         assert redis.rpop(QUEUE)
         run.begin([chunk])
-        shared.ledger.refuse(run.run, [chunk], WORKER, "it is too large")
+        shared.ledger.chunks.refuse(run.run, [chunk], WORKER, "it is too large")
     assert redis.llen(keys.run(run.run, "outbox")) == 18
     assert redis.pttl(keys.run(run.run, "queued")) > 0
     run.begin([0])  # its message came again
@@ -222,13 +222,13 @@ def test_odd_values_in_shared_keys_hold_up_no_run(shared: Stores) -> None:
     alone.begin([0])  # a claim feeds the run, with those keys as they are
     assert delays.release(client) == 0
     play(shared, [run, alone], 1, until_s)
-    assert [shared.ledger.progress(one.run).chunks_settled for one in (run, alone)] == [4, 4]
+    assert [shared.ledger.runs.progress(one.run).chunks_settled for one in (run, alone)] == [4, 4]
 
 
 def test_runs_forged_as_waiting_take_no_share_for_long(shared: Stores) -> None:
     run = Published(shared, 100, 1.0)
     shared.redis.zadd(keys.WAITING, {f"forged-{at}": 1e15 for at in range(99)})
-    shared.ledger.create("forged-0", "measure", "", {}, "test")
+    shared.ledger.runs.create("forged-0", "measure", "", {}, "test")
     assert run.lease.feed(2, 2) == []
     assert shared.redis.zrange(keys.WAITING, 0, -1) == [run.run.encode()]
 

@@ -63,6 +63,6 @@ def test_the_first_script_runs_on_the_workers_of_a_cluster(broker: str, folder: 
     said = run(f"{script}\nprint(run.id, len(texts))", folder, CLUSTER_BROKER_URL=broker)
     id, number = said.splitlines()[-1].split()
     assert number == "4"
-    done_by = Stores.connect(settings.load(broker_url=broker)).ledger.status(id).nodes
+    done_by = Stores.connect(settings.load(broker_url=broker)).ledger.runs.status(id).nodes
     assert set(done_by) <= {"a@test", "b@test"}
     assert sum(done_by.values()) == 4

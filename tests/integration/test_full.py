@@ -132,7 +132,9 @@ def test_a_run_outlasts_a_full_redis(server: RedisServer, client: redis.Redis, t
             "submit", "--job", "measure", "--seconds", "0.2", tmp_path / "in", "--broker", server.url,
             settings={"CLUSTER_MAX_IN_FLIGHT_CHUNKS": "16"},
         ) as process:  # fmt: skip
-            wait_until("the run has begun", lambda: (found := stores.ledger.runs(1)) and found[0].chunks_settled > 3)
+            wait_until(
+                "the run has begun", lambda: (found := stores.ledger.runs.latest(1)) and found[0].chunks_settled > 3
+            )
             fill(client)
             time.sleep(2)
             before = cpu_s(worker)

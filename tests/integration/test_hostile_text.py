@@ -60,7 +60,7 @@ def poisoned(redis_url: str, client: redis.Redis, stores: Stores, monkeypatch: p
     now = time.time()
     for state in STATES:
         run = f"run-{state}"
-        stores.ledger.create(run, "wordcount", "", {}, EVIL)
+        stores.ledger.runs.create(run, "wordcount", "", {}, EVIL)
         row: dict[Any, Any] = {
             "state": state,
             "error": EVIL,

@@ -52,7 +52,7 @@ def to_the_end(run: Run, job: Job, stores: Stores, node: str = "n1") -> str:
         try:
             ended = map_chunk.run(MapMessage(run=run.run, chunks=[0]), finding(job), stores, CONFIG, on(node))
         except Killed:
-            stores.ledger.end_attempt(run.run, 0, "killed", on(node), "signal 9")
+            stores.ledger.chunks.end_attempt(run.run, 0, "killed", on(node), "signal 9")
             continue
         if not isinstance(ended, map_chunk.TryAgain):
             return ended
@@ -110,7 +110,7 @@ def test_an_item_out_of_time_is_first_in_the_next_message(
     assert isinstance(third, map_chunk.TryAgain)
     assert second == map_chunk.TryAgain(0.0, map_chunk.LEFT, (0,))
     assert "took longer than its time limit" in third.reason
-    assert (calls["item 0.0"], stores.ledger.items_over(run.run, 0)) == (2, 1)
+    assert (calls["item 0.0"], stores.ledger.chunks.items_over(run.run, 0)) == (2, 1)
 
 
 def test_pieces_go_through_the_store_where_they_are_large(
@@ -118,7 +118,7 @@ def test_pieces_go_through_the_store_where_they_are_large(
 ) -> None:
     run = Run(stores, batch_chunks=1, items=3, policy=POLICY._replace(inline_bytes=0))
     run.claims([0], "n1")
-    stores.ledger.end_attempt(run.run, 0, "killed", on("n1"), "signal 9")
+    stores.ledger.chunks.end_attempt(run.run, 0, "killed", on("n1"), "signal 9")
     message = MapMessage(run=run.run, chunks=[0])
     assert map_chunk.run(message, finding(JOB), stores, CONFIG, on("n1")) == "settled now"
     run.end_split(1, 1)
@@ -147,16 +147,16 @@ def test_an_item_that_cannot_be_interrupted_costs_only_itself(redis_url: str, tm
 def test_a_late_node_neither_repeats_nor_undoes_an_item(stores: Stores) -> None:
     run = Run(stores, batch_chunks=1, items=3)
     ledger = stores.ledger
-    assert ledger.begin_items(run.run, 0, on("n1"), "why") == 0
-    assert ledger.begin_items(run.run, 0, on("n2"), "why") == 0
-    assert ledger.enter_piece(run.run, 0, 0, Piece(b"first"), on("n1")) == 1
-    assert ledger.enter_piece(run.run, 0, 0, Piece(b"late"), on("n2")) == 1
-    assert ledger.pieces(run.run, 0, 1) == [Piece(b"first")]
+    assert ledger.chunks.begin_items(run.run, 0, on("n1"), "why") == 0
+    assert ledger.chunks.begin_items(run.run, 0, on("n2"), "why") == 0
+    assert ledger.chunks.enter_piece(run.run, 0, 0, Piece(b"first"), on("n1")) == 1
+    assert ledger.chunks.enter_piece(run.run, 0, 0, Piece(b"late"), on("n2")) == 1
+    assert ledger.chunks.pieces(run.run, 0, 1) == [Piece(b"first")]
     assert run.claim(0, "n2").over == 1
     assert run.claims([0, 7], "n2").of[0].state == "apart"
-    stores.ledger.dead_letter(run.run, 0, run.upload(0, 0), "why", on("n1"))
-    assert ledger.enter_piece(run.run, 0, 1, Piece(b"late"), on("n2")) == -1
-    assert ledger.items_over(run.run, 0) is None
+    stores.ledger.chunks.dead_letter(run.run, 0, run.upload(0, 0), "why", on("n1"))
+    assert ledger.chunks.enter_piece(run.run, 0, 1, Piece(b"late"), on("n2")) == -1
+    assert ledger.chunks.items_over(run.run, 0) is None
 
 
 def test_a_forged_piece_sets_its_chunk_aside(stores: Stores, client: redis.Redis, calls: Counter[str]) -> None:

@@ -118,7 +118,7 @@ def test_a_chunk_that_came_by_another_queue_is_left_to_those_who_can_do_it(
                 out, err = waiting.communicate(timeout=40)
     assert waiting.returncode == 0, err
     assert set(json.loads(out).values()) == {"file of late"}
-    assert not next(run for run in stores.ledger.runs(9) if run.job == "picky").retries
+    assert not next(run for run in stores.ledger.runs.latest(9) if run.job == "picky").retries
 
 
 def test_without_a_broker_a_run_with_several_needs_finds_its_worker(source: Path, tmp_path: Path) -> None:
@@ -149,13 +149,13 @@ def provisioner(stores: Stores, redis_url: str, tmp_path: Path, monkeypatch: pyt
 
 def test_a_label_is_served_as_long_as_a_run_that_needs_it(provisioner: Provisioner, stores: Stores, run: str) -> None:
     client = stores.redis
-    stores.ledger.create(run, "picky", "", {"tool": "saw"}, "test", "picky@saw;firm")
+    stores.ledger.runs.create(run, "picky", "", {"tool": "saw"}, "test", "picky@saw;firm")
     demand.enter(client, "picky@saw;firm", run)
     demand.enter(client, "picky@axe;firm", run)
     provisioner.look()
     assert provisioner.found.serves == {"picky@saw;firm"}
     assert provisioner.found.missing["picky@axe;firm"] == "it has no axe"
-    stores.ledger.stop(run, "cancelled", "by a test")
+    stores.ledger.runs.stop(run, "cancelled", "by a test")
     provisioner.look()
     assert not provisioner.found.serves
     assert not any(run.encode() in row for row in client.zrange(keys.DEMAND, 0, -1))
@@ -189,7 +189,7 @@ def test_a_node_that_cannot_keep_a_bundle_says_where(redis_url: str, bundle: str
 def test_labels_that_make_no_sense_are_answered_and_harm_nothing(
     provisioner: Provisioner, stores: Stores, run: str
 ) -> None:
-    stores.ledger.create(run, "picky", "", {}, "test")
+    stores.ledger.runs.create(run, "picky", "", {}, "test")
     for label in ("picky@saw", "other@saw", "@", "picky@%ff%00"):
         demand.enter(stores.redis, label, run)
     stores.redis.zadd(keys.DEMAND, {b"\xff\xfe": 1, b"no-space": 1})

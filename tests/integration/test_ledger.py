@@ -54,7 +54,7 @@ def test_of_two_nodes_on_the_same_chunk_the_first_commit_wins(stores: Stores) ->
     entry = ChunkEntry.unpack(run.claim(0, "slow").entry)
     assert run.do(0, node="fast") == "settled now"
     late = parts.place(stores.blobs, "unused", b"\0\x80", POLICY)
-    committed = stores.ledger.commit(run.run, [Done(0, entry, late, {"item 0": "late"})], on("slow"))
+    committed = stores.ledger.chunks.commit(run.run, [Done(0, entry, late, {"item 0": "late"})], on("slow"))
     assert committed == ({0: "settled"}, {})
     assert run.status.nodes == {"worker@fast": 1}
     assert run.status.failures == []
@@ -62,14 +62,14 @@ def test_of_two_nodes_on_the_same_chunk_the_first_commit_wins(stores: Stores) ->
 
 def test_a_lost_node_counts_only_against_what_it_had_begun_and_nobody_has_since(stores: Stores) -> None:
     run = Run(stores)
-    assert stores.ledger.end_attempt(run.run, 0, "lost", on("n1"), "gone") is None
+    assert stores.ledger.chunks.end_attempt(run.run, 0, "lost", on("n1"), "gone") is None
     run.claim(0, "n1")
     run.claim(0, "n2")
-    assert stores.ledger.end_attempt(run.run, 0, "lost", on("n1"), "gone") is None
-    assert stores.ledger.end_attempt(run.run, 0, "lost", on("n2"), "gone") == Attempts(lost=1)
+    assert stores.ledger.chunks.end_attempt(run.run, 0, "lost", on("n1"), "gone") is None
+    assert stores.ledger.chunks.end_attempt(run.run, 0, "lost", on("n2"), "gone") == Attempts(lost=1)
     for _ in range(MOST_LOSSES - 1):
         run.claim(0, "n3")
-        stores.ledger.end_attempt(run.run, 0, "lost", on("n3"), "gone")
+        stores.ledger.chunks.end_attempt(run.run, 0, "lost", on("n3"), "gone")
     assert run.do(0) == "given up (settled now)"
     assert run.status.failures[0].reason.endswith(f"was lost, or handed it back, {MOST_LOSSES} times")
 
@@ -81,7 +81,7 @@ def test_a_run_of_another_version_of_the_job_is_refused_and_the_run_says_so(stor
         ended = map_chunk.run(message, lacking(why), stores, CONFIG, on("old"))
         assert ended == map_chunk.TryAgain(map_chunk.ELSEWHERE_S, why, (0,))
     assert run.status.refusals == {"worker@old": why}
-    assert stores.ledger.running(run.run) == []
+    assert stores.ledger.chunks.running(run.run) == []
     assert run.events().count(("refused", "")) == 1
     assert run.do(0) == "settled now"
 
@@ -119,9 +119,9 @@ def test_a_chunk_is_settled_in_the_batch_in_which_it_stands_now(stores: Stores) 
     run = Run(stores, batches=2, batch_chunks=2)
     entry = run.upload(2, 0)
     place = parts.place(stores.blobs, "unused", b"\x80", POLICY)
-    assert stores.ledger.commit(run.run, [Done(2, entry, place)], on("n1")).states == {2: "unknown"}
+    assert stores.ledger.chunks.commit(run.run, [Done(2, entry, place)], on("n1")).states == {2: "unknown"}
     gone = entry.model_copy(update={"batch": 7})
-    assert stores.ledger.commit(run.run, [Done(2, gone, place)], on("n1")).states == {2: "unknown"}
+    assert stores.ledger.chunks.commit(run.run, [Done(2, gone, place)], on("n1")).states == {2: "unknown"}
     run.do(0), run.do(1), run.do(2), run.do(3)
     run.end_split(4, 2)
     assert (run.aggregate(0, 0), run.aggregate(0, 1)) == ("aggregated now", "aggregated now")
@@ -156,7 +156,7 @@ def test_of_two_coordinators_one_has_the_lease_and_the_other_changes_nothing(sto
     with pytest.raises(Busy):
         run.lease.redeliver([0], "redelivered", "")
     assert not run.lease.copy(0, "slow", "")
-    assert stores.ledger.stop(run.run, "failed", "by the old one", run.lease.fence) == (False, "running")
+    assert stores.ledger.runs.stop(run.run, "failed", "by the old one", run.lease.fence) == (False, "running")
     run.lease.release()
     assert run.status.coordinator == "master"
     # Whoever has the input takes the lease from one who has not.
@@ -176,7 +176,7 @@ def test_a_batch_entered_twice_stands_there_once(stores: Stores) -> None:
         after = run.lease.open_batch(Split(chunks=2, batches=1), [entry], {"bad": "why"}, 1)
         assert after == Split(chunks=3, batches=2, size_bytes=2)
     assert run.status.items_failed == 1
-    assert sorted(stores.ledger.unsettled(run.run)) == [0, 1, 2]
+    assert sorted(stores.ledger.chunks.unsettled(run.run)) == [0, 1, 2]
 
 
 def test_a_lease_is_known_by_its_owner_too_where_redis_forgot_that_its_number_was_given(stores: Stores) -> None:
@@ -200,7 +200,7 @@ def test_an_attempt_that_is_told_of_twice_counts_once(stores: Stores) -> None:
     run = Run(stores)
     run.claim(0, "n1")
     for _ in range(2):
-        assert stores.ledger.end_attempt(run.run, 0, "killed", on("n1"), "signal 9") == Attempts(killed=1)
+        assert stores.ledger.chunks.end_attempt(run.run, 0, "killed", on("n1"), "signal 9") == Attempts(killed=1)
 
 
 def test_what_is_published_again_is_what_is_still_to_be_done(stores: Stores) -> None:
@@ -209,7 +209,7 @@ def test_what_is_published_again_is_what_is_still_to_be_done(stores: Stores) -> 
     run.do(0)
     wanted = run.lease.redeliver([0, 1, 7, Partial(0, 0), Partial(0, 9)], "redelivered", "lost")
     assert wanted == [1, Partial(0, 0)]
-    assert stores.ledger.running(run.run) == []
+    assert stores.ledger.chunks.running(run.run) == []
 
 
 def test_repeats_of_a_message_use_up_no_attempts_of_the_chunk_that_is_being_done(stores: Stores) -> None:
@@ -230,11 +230,11 @@ def test_chunks_are_not_entered_in_a_run_that_is_over(stores: Stores, client: re
 def test_the_number_of_items_counted_ahead_does_not_replace_the_true_one(stores: Stores) -> None:
     run = Run(stores)
     run.end_split(2, 1)
-    stores.ledger.expect_items(run.run, 99)
+    stores.ledger.runs.expect_items(run.run, 99)
     assert run.status.items_total == 2
-    stores.ledger.expect_items("nobody", 99)
+    stores.ledger.runs.expect_items("nobody", 99)
     with pytest.raises(errors.UnknownRun):
-        stores.ledger.status("nobody")
+        stores.ledger.runs.status("nobody")
 
 
 def test_a_cancelled_run_takes_nothing_more_and_drops_its_input(stores: Stores, client: redis.Redis) -> None:
@@ -254,7 +254,7 @@ def test_every_key_of_a_run_expires(stores: Stores, client: redis.Redis) -> None
     run.do(0)
     for _ in range(POLICY.max_attempts):
         run.do(1)
-    stores.ledger.refuse(run.run, [0], on("old"), "a test")
+    stores.ledger.chunks.refuse(run.run, [0], on("old"), "a test")
     ttls = {key: client.ttl(key) for key in client.scan_iter(f"*{run.run}*")}
     assert ttls
     assert all(ttl > 0 for ttl in ttls.values()), ttls
@@ -262,17 +262,17 @@ def test_every_key_of_a_run_expires(stores: Stores, client: redis.Redis) -> None
 
 def test_an_unknown_run_is_an_error(stores: Stores) -> None:
     with pytest.raises(errors.UnknownRun, match="cluster runs"):
-        stores.ledger.status("nobody")
+        stores.ledger.runs.status("nobody")
     with pytest.raises(errors.RunFailed, match="gone"):
-        stores.ledger.progress("nobody")
+        stores.ledger.runs.progress("nobody")
 
 
 def test_runs_are_listed_newest_first_without_those_that_expired(stores: Stores, client: redis.Redis) -> None:
     first, second = Run(stores), Run(stores)
     client.zadd(keys.RUNS, {second.run: 2**40, first.run: 2**39})
-    assert [run.run for run in stores.ledger.runs(2)] == [second.run, first.run]
+    assert [run.run for run in stores.ledger.runs.latest(2)] == [second.run, first.run]
     client.delete(keys.run(second.run))
-    assert stores.ledger.runs(1)[0].run == first.run
+    assert stores.ledger.runs.latest(1)[0].run == first.run
     client.zrem(keys.RUNS, first.run, second.run)
 
 

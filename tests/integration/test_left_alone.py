@@ -42,8 +42,8 @@ def test_a_run_whose_last_chunk_cannot_be_interrupted_ends_all_the_same(
     arguments = ("submit", "--job", "measure", "--trace", tmp_path / "trace", source, "--broker", redis_url)
     with Worker("one", redis_url, tmp_path, "-c", "2"), start_cluster(*arguments, settings=limits) as submit:
         wait_until("it is begun", lambda: (tmp_path / "trace").exists() and "deaf" in (tmp_path / "trace").read_text())
-        run = stores.ledger.runs(1)[0].run
-        wait_until("the input is read", lambda: stores.ledger.progress(run).split_ended)
+        run = stores.ledger.runs.latest(1)[0].run
+        wait_until("the input is read", lambda: stores.ledger.runs.progress(run).split_ended)
         submit.send_signal(signal.SIGKILL)
         done = cluster("result", run, "--wait", "--broker", redis_url)
     assert done.returncode == 3, done.stderr
@@ -68,4 +68,4 @@ def test_a_master_publishes_a_model_although_it_works_with_the_packages_of_anoth
     with closing(celery_app.build(config)) as app:
         Master(app, stores, config, "a test")._publish(catalog.get("tag-train"), run)
     assert stores.models.bundles.state(name).current
-    assert stores.ledger.report(run) is not None
+    assert stores.ledger.reports.of(run) is not None

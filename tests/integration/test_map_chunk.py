@@ -26,9 +26,9 @@ def test_chunks_that_travel_together_are_settled_each_by_itself(stores: Stores) 
     run = Run(stores, batches=2, batch_chunks=3)
     run.do(1)
     assert run.do(0, 1, 2, 3, 99) == "1 settled, 1 unknown, 3 settled now"
-    assert sorted(stores.ledger.unsettled(run.run)) == [4, 5]
+    assert sorted(stores.ledger.chunks.unsettled(run.run)) == [4, 5]
     assert (run.status.items_done, run.status.duplicates, run.status.nodes) == (4, 1, {"worker@n1": 4})
-    assert stores.ledger.running(run.run) == []
+    assert stores.ledger.chunks.running(run.run) == []
     assert run.do(4, 5) == "2 settled now"
     run.end_split(6, 2)
     assert (run.aggregate(0, 0), run.aggregate(0, 1)) == ("aggregated now", "aggregated now")
@@ -48,11 +48,11 @@ def test_what_ended_a_process_is_done_by_itself_so_that_its_neighbours_are_not_b
     run = Run(stores, batch_chunks=3)
     for _ in range(MOST_KILLS - 1):
         run.claims([1], "n1")
-        stores.ledger.end_attempt(run.run, 1, "killed", on("n1"), "signal 9")
+        stores.ledger.chunks.end_attempt(run.run, 1, "killed", on("n1"), "signal 9")
     states = {chunk: claim.state for chunk, claim in run.claims([0, 1, 2], "n1").of.items()}
     assert states == {0: "claimed", 1: "apart", 2: "claimed"}
     for chunk in range(3):
-        stores.ledger.end_attempt(run.run, chunk, "killed", on("n1"), "signal 9")
+        stores.ledger.chunks.end_attempt(run.run, chunk, "killed", on("n1"), "signal 9")
     attempts = {chunk: run.claim(chunk, "n1").attempts for chunk in range(3)}
     assert stores.redis.hgetall(keys.run(run.run, "attempts")) == {
         b"0": b"0 1 0",
@@ -67,7 +67,7 @@ def test_what_ended_a_process_is_done_by_itself_so_that_its_neighbours_are_not_b
 def test_of_chunks_that_travel_together_those_that_fail_come_again(stores: Stores) -> None:
     run = Run(stores, batch_chunks=3, fail="item 1")
     assert run.do(0, 1, 2) == map_chunk.TryAgain(1.0, "RuntimeError: item 1", (1,))
-    assert stores.ledger.unsettled(run.run) == [1]
+    assert stores.ledger.chunks.unsettled(run.run) == [1]
     assert run.do(1) == map_chunk.TryAgain(2.0, "RuntimeError: item 1", (1,))
 
 
@@ -76,13 +76,13 @@ def test_a_part_that_is_none_fails_its_own_chunk_only(stores: Stores) -> None:
     ended = run.do(0, 1, 2)
     assert isinstance(ended, map_chunk.TryAgain)
     assert (ended.chunks, ended.reason[:9]) == ((1,), "TypeError")
-    assert stores.ledger.unsettled(run.run) == [1]
+    assert stores.ledger.chunks.unsettled(run.run) == [1]
 
 
 def test_what_failed_is_done_after_its_neighbours(stores: Stores) -> None:
     run = Run(stores, batch_chunks=3)
     run.claims([0], "n1")
-    stores.ledger.end_attempt(run.run, 0, "failed", on("n1"), "for this test")
+    stores.ledger.chunks.end_attempt(run.run, 0, "failed", on("n1"), "for this test")
     states = {chunk: claim.state for chunk, claim in run.claims([0, 1, 2], "n1").of.items()}
     assert states == {0: "apart", 1: "claimed", 2: "claimed"}
 
@@ -91,8 +91,8 @@ def test_a_node_gives_up_only_what_is_still_its_own(stores: Stores) -> None:
     run = Run(stores, batch_chunks=3)
     run.claims([0, 1, 2], "n1")
     run.claims([1], "n2")
-    stores.ledger.release(run.run, on("n1"), 0, 1)
-    assert {found.chunk: found.worker.node for found in stores.ledger.running(run.run)} == {
+    stores.ledger.chunks.release(run.run, on("n1"), 0, 1)
+    assert {found.chunk: found.worker.node for found in stores.ledger.chunks.running(run.run)} == {
         1: "worker@n2",
         2: "worker@n1",
     }
@@ -104,8 +104,8 @@ def test_what_a_long_chunk_would_keep_waiting_is_left_to_others(
     run = Run(stores, batch_chunks=3)
     monkeypatch.setattr(map_chunk, "LONG_S", -1.0)
     assert run.do(0, 1, 2) == map_chunk.TryAgain(0.0, map_chunk.LEFT, (1,), (2,))
-    assert sorted(stores.ledger.unsettled(run.run)) == [1, 2]
-    assert stores.ledger.running(run.run) == []
+    assert sorted(stores.ledger.chunks.unsettled(run.run)) == [1, 2]
+    assert stores.ledger.chunks.running(run.run) == []
     assert run.status.retries == 0
 
 
@@ -178,7 +178,7 @@ def test_a_chunk_that_ends_its_process_each_time_is_given_up(stores: Stores) -> 
     run = Run(stores)
     for node in ("n1", "n2", "n3"):
         assert run.claim(0, node).state == "claimed"
-        assert stores.ledger.end_attempt(run.run, 0, "killed", on(node), "signal 9")
+        assert stores.ledger.chunks.end_attempt(run.run, 0, "killed", on(node), "signal 9")
     assert run.do(0, node="n4") == "given up (settled now)"
     assert run.status.failures[0].reason == "its process was ended 3 times, most likely because memory ran out"
 
@@ -223,7 +223,7 @@ def test_a_time_limit_over_the_owners_is_left_to_others(stores: Stores) -> None:
         "worker@small": "refuses chunks that may take over 100 s (CLUSTER_MAX_TIME_LIMIT_S); this run allows 101 s"
     }
     assert run.events()[-1] == ("refused", "")
-    assert (run.status.retries, stores.ledger.running(run.run)) == (0, [])
+    assert (run.status.retries, stores.ledger.chunks.running(run.run)) == (0, [])
     able = CONFIG.model_copy(update={"max_time_limit_s": 101})
     assert map_chunk.run(message, finding(JOB), stores, able, on("small")) == "settled now"
 
@@ -245,7 +245,7 @@ def test_a_picture_over_the_owners_limit_is_left_to_others(asked: int, refuses: 
     if refuses:
         assert isinstance(ended, map_chunk.TryAgain)
         assert "refuses pictures of over 2 megapixels (CLUSTER_MAX_MEGAPIXELS); this run has one of 3" in ended.reason
-        assert (run.status.retries, stores.ledger.running(run.run)) == (0, [])
+        assert (run.status.retries, stores.ledger.chunks.running(run.run)) == (0, [])
         ended = map_chunk.run(MapMessage(run=run.run, chunks=large), finding(job), stores, CONFIG, on("n2"))
         assert ended == "settled now"
     else:
@@ -262,6 +262,6 @@ def test_a_node_without_the_job_leaves_its_chunks_and_parts_to_others(stores: St
     assert aggregate_parts.run(message, missing, stores, CONFIG, on("n2")) == aggregate_parts.Refused(
         "does not have the job lengths"
     )
-    assert stores.ledger.running(run.run) == []
+    assert stores.ledger.chunks.running(run.run) == []
     assert run.aggregate(0, 0) == "aggregated now"
     assert run.status.refusals == {"worker@n2": "does not have the job lengths"}

@@ -98,12 +98,12 @@ def lacks(stores: Stores, name: str, ref: str) -> str:
 
 
 def running(stores: Stores) -> list[Status]:
-    return [run for run in stores.ledger.runs(5) if run.job == "tagged" and run.state == "running"]
+    return [run for run in stores.ledger.runs.latest(5) if run.job == "tagged" and run.state == "running"]
 
 
 def at_work(stores: Stores) -> set[str]:
     """The nodes that have begun a chunk, which they may hold at its gate."""
-    return {claim.worker.node for run in running(stores) for claim in stores.ledger.running(run.run)}
+    return {claim.worker.node for run in running(stores) for claim in stores.ledger.chunks.running(run.run)}
 
 
 def test_a_node_that_joins_fetches_what_its_jobs_need_and_takes_part(
@@ -275,7 +275,7 @@ def test_two_bundles_with_other_packages_are_done_by_the_same_slot(
     with node("one", redis_url, tmp_path, CLUSTER_INSTALL="allow", **offline(tmp_path / "wheels")) as one:
         for model, tag in (("-5", "red 1.5"), ("-6", "red 1.6"), ("", "blue"), ("-5", "red 1.5")):
             assert tags(cluster(*command(redis_url, source, name + model), timeout_s=90)) == {f"{tag} of one"}
-            assert not stores.ledger.runs(1)[0].retries
+            assert not stores.ledger.runs.latest(1)[0].retries
         assert one.text().count("this process ends for another one") == 2  # to 1.6, to none; then none takes 1.5
 
 
@@ -299,7 +299,7 @@ def test_what_a_run_has_trained_before_does_not_come_back(
 ) -> None:
     with node("one", redis_url, tmp_path):
         train(redis_url, source, name)
-        run = stores.ledger.runs(1)[0].run
+        run = stores.ledger.runs.latest(1)[0].run
         train(redis_url, source, name)
         stores.redis.hdel(keys.run(run), "report")  # as if its submitter had died before it could tell
         told = json.loads(cluster("result", run, "--broker", redis_url).stdout)
@@ -310,7 +310,7 @@ def trained_and_not_told(redis_url: str, stores: Stores, source: Path, name: str
     """A run that has trained, as if its submitter had died before it could tell."""
     with node("one", redis_url, tmp_path):
         train(redis_url, source, name)
-    status = stores.ledger.runs(1)[0]
+    status = stores.ledger.runs.latest(1)[0]
     stores.redis.hdel(keys.run(status.run), "report")
     return status
 
@@ -319,7 +319,7 @@ def test_a_model_is_made_once_although_its_run_expires_meanwhile(
     redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     status = trained_and_not_told(redis_url, stores, source, name, tmp_path)
-    monkeypatch.setattr(stores.ledger, "enter_report", lambda run, report: None)  # there is nothing to enter it in
+    monkeypatch.setattr(stores.ledger.reports, "enter", lambda run, report: None)  # there is nothing to enter it in
     config = settings.load(broker_url=redis_url)
     assert publish_model.publish(TAG_TRAIN, status, stores, config, "a test")["model"] == f"{name}:1"
 
@@ -379,7 +379,7 @@ def test_what_a_run_trains_is_the_next_version_of_its_bundle(
         told = {"model": f"{name}:2", "new": True, "current": f"{name}:2", "based_on": f"{name}:1"}
         assert second == {**told, "said": "x" * 2 * ITEMS}
         assert tags(cluster(*command(redis_url, source, name))) == {f"{'x' * 2 * ITEMS} of one"}
-        run = next(run.run for run in stores.ledger.runs(5) if run.job == "tag-train")
+        run = next(run.run for run in stores.ledger.runs.latest(5) if run.job == "tag-train")
         again = cluster("result", run, "--broker", redis_url)
         assert json.loads(again.stdout) == second
         assert [manifest.version for manifest in stores.models.bundles.versions(name)] == [1, 2]
@@ -388,11 +388,11 @@ def test_what_a_run_trains_is_the_next_version_of_its_bundle(
 def half_made(stores: Stores, name: str) -> None:
     """A run is done, and who began to make a model of it has died: nobody else does for ten minutes."""
     run = f"tag-train-{secrets.token_hex(4)}"
-    stores.ledger.create(run, "tag-train", TAG_TRAIN.version, {"model": name}, "test")
+    stores.ledger.runs.create(run, "tag-train", TAG_TRAIN.version, {"model": name}, "test")
     Lease.take(stores.ledger, run, "test", "splitter").end_split(Split(), {}, 0)
     stores.redis.hset(keys.run(run), "finished_at", 1)
-    assert stores.ledger.status(run).state == "done"
-    assert stores.ledger.begin_report(run, "another one")
+    assert stores.ledger.runs.status(run).state == "done"
+    assert stores.ledger.reports.begin(run, "another one")
 
 
 def test_a_master_publishes_what_a_run_trained_whose_submitter_is_gone(
@@ -401,7 +401,7 @@ def test_a_master_publishes_what_a_run_trained_whose_submitter_is_gone(
     with start_cluster("submit", "--job", "tag-train", source, "--model", name, "--broker", redis_url) as submitter:
 
         def uploaded() -> bool:
-            found = stores.ledger.runs(1)
+            found = stores.ledger.runs.latest(1)
             return bool(found) and found[0].job == "tag-train" and found[0].chunks_total == ITEMS
 
         wait_until("all is uploaded", uploaded)

@@ -133,7 +133,7 @@ def test_a_run_outlives_two_nodes_that_are_lost_with_its_chunk(broker: str, tmp_
         run = wait_until("the run has begun", lambda: looking.published(stores, 1))
 
         def at_work() -> set[str]:
-            return {found.worker.node for found in stores.ledger.running(run)}
+            return {found.worker.node for found in stores.ledger.chunks.running(run)}
 
         with Worker("one", broker, tmp_path, "-c", "1"):
             wait_until("the first works", lambda: at_work() == {"one@test"})
@@ -143,7 +143,7 @@ def test_a_run_outlives_two_nodes_that_are_lost_with_its_chunk(broker: str, tmp_
             _, err = submit.communicate(timeout=60)
     assert submit.returncode == 0, err
     assert f"message {run}.0 is dropped: 2 nodes were lost while they held it; its work is published anew" in err
-    assert stores.ledger.status(run).nodes == {"three@test": 1}
+    assert stores.ledger.runs.status(run).nodes == {"three@test": 1}
 
 
 def test_what_a_living_node_puts_back_does_not_count_as_lost(app: Celery, stores: Stores) -> None:
@@ -179,7 +179,7 @@ def test_a_dropped_message_of_a_running_run_is_published_anew(
     app: Celery, stores: Stores, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = stores.redis
-    stores.ledger.create("measure-1", "measure", "", {}, "test")
+    stores.ledger.runs.create("measure-1", "measure", "", {}, "test")
     for run in ("measure-1", "measure-none"):
         odd = published(app, stores, run)
         odd["headers"] |= {"lost": 1, "argsrepr": "this ends workers"}

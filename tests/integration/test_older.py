@@ -72,10 +72,12 @@ def test_a_submit_waits_for_no_older_node(client: redis.Redis, redis_url: str, t
 
 def test_running_runs_of_an_older_version_are_told(client: redis.Redis, stores: Stores, redis_url: str) -> None:
     older.at_work(client)
-    assert [*stores.ledger.older()] == [older.RUNNING, older.ORPHAN]
+    assert [*stores.ledger.runs.older()] == [older.RUNNING, older.ORPHAN]
     done = cluster("runs", "--broker", redis_url)
-    assert [run for run in (older.RUNNING, older.ORPHAN, older.DONE) if run in done.stderr] == [*stores.ledger.older()]
-    assert stores.ledger.runs(10) == []
+    assert [run for run in (older.RUNNING, older.ORPHAN, older.DONE) if run in done.stderr] == [
+        *stores.ledger.runs.older()
+    ]
+    assert stores.ledger.runs.latest(10) == []
 
 
 def test_a_master_says_which_runs_it_leaves_alone(
@@ -99,7 +101,7 @@ def test_an_older_run_says_which_version_it_needs(
     assert done.returncode == errors.UnknownRun.exit_code
     assert f"the run {older.RUNNING} was begun with version 0.1 of `cluster`" in done.stderr
     with pytest.raises(errors.UnknownRun, match=f"the run {older.DONE} was begun with version 0.1"):
-        stores.ledger.status(older.DONE)
+        stores.ledger.runs.status(older.DONE)
     assert dumped(client) == before
 
 

@@ -50,8 +50,8 @@ def submit(server: RedisServer, source: Path) -> subprocess.Popen[str]:
 
     def begun() -> bool:
         assert process.poll() is None, process.communicate()
-        found = stores.ledger.runs(1)
-        return bool(found) and stores.ledger.progress(found[0].run).chunks_settled > 3
+        found = stores.ledger.runs.latest(1)
+        return bool(found) and stores.ledger.runs.progress(found[0].run).chunks_settled > 3
 
     wait_until("the run has begun", begun)
     return process

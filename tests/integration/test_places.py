@@ -33,7 +33,7 @@ def empty(broker: str) -> Stores:
 
 def opened(stores: Stores) -> str:
     run = names.new_run("measure")
-    stores.ledger.create(run, "measure", "", {}, "test")
+    stores.ledger.runs.create(run, "measure", "", {}, "test")
     return run
 
 
@@ -53,7 +53,7 @@ def test_places_are_taken_anew_once_nobody_works(broker: str, empty: Stores) -> 
     assert places.disagreement(empty, settings.load(broker_url=broker)) == ""
     run = opened(empty)
     assert places.disagreement(empty, other) != ""
-    empty.ledger.stop(run, "cancelled", "by a test")
+    empty.ledger.runs.stop(run, "cancelled", "by a test")
     assert places.disagreement(empty, other) == ""
     assert empty.redis.hget(keys.PLACES, "blob_url") == b"file:///elsewhere"
 
@@ -64,7 +64,7 @@ def test_a_submitter_with_another_store_opens_no_run(broker: str, empty: Stores)
     config = settings.load(broker_url=broker, blob_url="file:///elsewhere")
     with pytest.raises(errors.BadSetting, match="CLUSTER_BLOB_URL is file:///elsewhere here and not set"):
         session.Session(config).start(JOB, {})
-    assert len(empty.ledger.listed()) == 1
+    assert len(empty.ledger.runs.listed()) == 1
 
 
 def test_no_coordinator_with_another_store_takes_a_run(broker: str, empty: Stores) -> None:
@@ -77,7 +77,7 @@ def test_no_coordinator_with_another_store_takes_a_run(broker: str, empty: Store
     master = cluster("master", "--broker", broker, settings={"CLUSTER_BLOB_URL": "file:///elsewhere"})
     assert master.returncode == errors.BadSetting.exit_code
     assert "this machine cannot work on the runs of this cluster: CLUSTER_BLOB_URL" in master.stderr
-    assert empty.ledger.status(run).coordinator is None
+    assert empty.ledger.runs.status(run).coordinator is None
 
 
 @pytest.mark.parametrize("queues", [(), ("-Q", "measure")])
@@ -99,7 +99,7 @@ def test_a_node_with_another_store_takes_no_work(
     assert "CLUSTER_BLOB_URL is file://" in shown
     assert "this node takes no work: CLUSTER_BLOB_URL is file://" in worker.log.read_text()
     assert empty.redis.llen(keys.queue("measure")) == 1
-    assert empty.ledger.status(run).retries == 0
+    assert empty.ledger.runs.status(run).retries == 0
 
 
 def test_places_that_redis_lost_are_entered_again(broker: str, empty: Stores) -> None:

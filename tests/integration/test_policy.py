@@ -45,8 +45,8 @@ def test_a_submitter_writes_its_settings_into_the_row(redis_url: str, stores: St
     config = settings.load(broker_url=redis_url, chunk_time_limit_s=5, chunk_time_grace_s=2, max_attempts=2)
     job = Job(name="lengths", about="", split=JOB.split, task=JOB.task, aggregate=JOB.aggregate)
     run = session.Session(config).start(job, {})
-    assert stores.ledger.policy(run) == RunPolicy.of(config)
-    assert stores.ledger.policy(run)[:3] == (5, 7, 2)
+    assert stores.ledger.runs.policy(run) == RunPolicy.of(config)
+    assert stores.ledger.runs.policy(run)[:3] == (5, 7, 2)
 
 
 def test_a_node_keeps_a_run_as_long_as_its_submitter_said(
@@ -56,8 +56,8 @@ def test_a_node_keeps_a_run_as_long_as_its_submitter_said(
     node = Stores.connect(other)
     message = MapMessage(run=run.run, chunks=[0])
     assert map_chunk.run(message, finding(JOB), node, other, on("n1")) == "settled now"
-    node.ledger.touch(run.run)
-    node.ledger.refuse(run.run, [1], on("n2"), "for this test")
+    node.ledger.runs.touch(run.run)
+    node.ledger.chunks.refuse(run.run, [1], on("n2"), "for this test")
     run.do(1)
     run.aggregate(0, 0)
     mine = [*client.scan_iter(keys.run(f"{run.run}*")), *client.scan_iter(keys.blobs(f"runs/{run.run}/*"))]
@@ -111,7 +111,7 @@ def test_whoever_publishes_gives_the_submitters_time_limits(
 ) -> None:
     run = Run(stores, policy=POLICY._replace(soft_time_limit_s=5, time_limit_s=7))
     app, label = celery_app.build(other), f"lengths@{run.run}"
-    policy = Stores.connect(other).ledger.policy(run.run)
+    policy = Stores.connect(other).ledger.runs.policy(run.run)
     publish.redeliver(app, label, run.run, unit, policy.limits)
     publish.publish_batch(app, label, run.run, 0, [range(1)], policy)
     sent: Any = [client.lpop(keys.queue(label)), client.lpop(keys.run(run.run, "outbox"))]
@@ -120,10 +120,10 @@ def test_whoever_publishes_gives_the_submitters_time_limits(
 
 def test_a_short_lived_run_takes_no_other_off_the_list(stores: Stores, client: redis.Redis) -> None:
     old = Run(stores, policy=POLICY._replace(retention_s=30 * 24 * HOUR_S))
-    started_s = stores.ledger.now().timestamp() - 3 * HOUR_S
+    started_s = stores.ledger.runs.now().timestamp() - 3 * HOUR_S
     client.zadd(keys.RUNS, {old.run: started_s, "gone-1": started_s})
     Run(stores, policy=POLICY._replace(retention_s=HOUR_S))
-    listed = stores.ledger.listed()
+    listed = stores.ledger.runs.listed()
     assert old.run in listed
     assert "gone-1" not in listed
     assert client.ttl(keys.RUNS) > 2 * HOUR_S
@@ -132,7 +132,7 @@ def test_a_short_lived_run_takes_no_other_off_the_list(stores: Stores, client: r
 def test_a_row_that_lacks_its_policy_has_the_defaults(stores: Stores, client: redis.Redis) -> None:
     run = Run(stores)
     client.hdel(keys.run(run.run), *RunPolicy._fields)
-    assert stores.ledger.policy(run.run) == RunPolicy() == RunPolicy.of(settings.Settings())
+    assert stores.ledger.runs.policy(run.run) == RunPolicy() == RunPolicy.of(settings.Settings())
     assert run.do(0) == "settled now"
     with pytest.raises(errors.UnknownRun):
-        stores.ledger.status("gone-1")
+        stores.ledger.runs.status("gone-1")

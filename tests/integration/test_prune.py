@@ -46,7 +46,7 @@ def all_stores(request: pytest.FixtureRequest, broker: str, tmp_path: Path) -> S
 def opened(stores: Stores) -> str:
     """A run with a chunk that is uploaded, a large part, a large partial and a blob that nothing refers to."""
     run = f"measure-{secrets.token_hex(4)}"
-    stores.ledger.create(run, "measure", "", {}, "test")
+    stores.ledger.runs.create(run, "measure", "", {}, "test")
     lease = Lease.take(stores.ledger, run, "test", "splitter")
     [ref] = stores.blobs.put(keys.input_scope(run, 0), [b"input"])
     entry = ChunkEntry(batch=0, names=["a"], refs=[tuple(ref)], last=[True])
@@ -67,23 +67,23 @@ def test_prune_takes_all_of_a_run_that_is_over_and_nothing_of_one_that_is_runnin
     all_stores: Stores, client: redis.Redis, tmp_path: Path
 ) -> None:
     over, running = opened(all_stores), opened(all_stores)
-    all_stores.ledger.stop(over, "failed", "test")
+    all_stores.ledger.runs.stop(over, "failed", "test")
     before = of_run(running, client, tmp_path)
     assert [run.run for run in prune.prune(all_stores, prune.ended(all_stores))] == [over]
     assert of_run(over, client, tmp_path) == set()
     assert of_run(running, client, tmp_path) == before
     assert len(before) >= 5
     with pytest.raises(errors.UnknownRun):
-        all_stores.ledger.status(over)
-    assert [run.run for run in all_stores.ledger.runs(10)] == [running]
+        all_stores.ledger.runs.status(over)
+    assert [run.run for run in all_stores.ledger.runs.latest(10)] == [running]
     assert prune.prune(all_stores, prune.ended(all_stores)) == []
 
 
 def test_a_run_that_is_running_when_it_comes_to_it_stays(stores: Stores) -> None:
     run = opened(stores)
-    status = stores.ledger.status(run)
+    status = stores.ledger.runs.status(run)
     assert prune.prune(stores, [status]) == []
-    assert stores.ledger.progress(run).state == "running"
+    assert stores.ledger.runs.progress(run).state == "running"
 
 
 def test_prune_takes_what_an_expired_run_left_in_files(broker: str, client: redis.Redis, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_prune_takes_what_an_expired_run_left_in_files(broker: str, client: redi
     run, other = opened(stores), tmp_path / "blobs" / "runs" / "of-another-cluster"
     other.mkdir()
     client.delete(keys.run(run))  # as when it expires
-    assert [status.run for status in stores.ledger.runs(10)] == []
+    assert [status.run for status in stores.ledger.runs.latest(10)] == []
     prune.prune(stores, [])
     assert of_run(run, client, tmp_path / "blobs") == set()
     assert other.exists()
@@ -99,7 +99,7 @@ def test_prune_takes_what_an_expired_run_left_in_files(broker: str, client: redi
 
 def test_only_runs_that_have_been_over_for_long_are_old(stores: Stores, broker: str) -> None:
     run = opened(stores)
-    stores.ledger.stop(run, "cancelled", "test")
+    stores.ledger.runs.stop(run, "cancelled", "test")
     assert run in {status.run for status in prune.ended(stores)}
     assert run not in {status.run for status in prune.ended(stores, older_than_s=60)}
 
@@ -124,7 +124,7 @@ def test_messages_of_a_run_that_no_node_took_go_with_it(broker: str, client: red
 def test_the_command_removes_what_it_says_and_only_when_told_to(broker: str, tmp_path: Path) -> None:
     stores = Stores.connect(settings.load(broker_url=broker))
     over, running = opened(stores), opened(stores)
-    stores.ledger.stop(over, "cancelled", "test")
+    stores.ledger.runs.stop(over, "cancelled", "test")
     asked = cluster("runs", "--prune", "--broker", broker)
     assert (asked.returncode, asked.stdout) == (2, "")
     assert "would remove 1 run with" in asked.stderr
@@ -162,11 +162,11 @@ def test_no_key_of_an_abandoned_run_lives_for_ever(broker: str, client: redis.Re
     stores = Stores.connect(settings.load(broker_url=broker))
     run = opened(stores)
     worker = records.Worker("n1", "start")
-    stores.ledger.claim(run, [0], worker)
-    stores.ledger.end_attempt(run, 0, "failed", worker, "test")
+    stores.ledger.chunks.claim(run, [0], worker)
+    stores.ledger.chunks.end_attempt(run, 0, "failed", worker, "test")
     # What a node does that has not heard that the run is gone.
-    stores.ledger.end_attempt("gone", 0, "failed", worker, "test")
-    stores.ledger.touch("gone")
+    stores.ledger.chunks.end_attempt("gone", 0, "failed", worker, "test")
+    stores.ledger.runs.touch("gone")
     left: dict[str, Any] = {key.decode(): client.ttl(key) for key in client.scan_iter()}
     assert len(left) > 8
     assert {key for key, ttl in left.items() if ttl <= 0} == set()

@@ -46,19 +46,19 @@ def texts(folder: Path, number: int, text: str = "") -> Path:
 
 
 def working_on(stores: Stores, run: str, node: str) -> list[int]:
-    return [found.chunk for found in stores.ledger.running(run) if found.worker.node == node]
+    return [found.chunk for found in stores.ledger.chunks.running(run) if found.worker.node == node]
 
 
 def exact(stores: Stores, run: str, done: Any, source: Path) -> None:
     """The answer is that of ``run_locally``, and the ledger's sums agree."""
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == catalog.get("measure").run_locally(source)
-    found = stores.ledger.status(run)
+    found = stores.ledger.runs.status(run)
     assert sum(found.nodes.values()) == found.chunks_settled == found.chunks_total
 
 
 def told(stores: Stores, run: str, event: str) -> list[str]:
-    return [found.chunk for found in stores.ledger.events(run) if found.event == event]
+    return [found.chunk for found in stores.ledger.runs.events(run) if found.event == event]
 
 
 @pytest.mark.parametrize("end", ["kill", "stop"])
@@ -84,7 +84,7 @@ def test_what_a_lost_node_was_doing_is_soon_done_elsewhere(
         out, err = submit.communicate(timeout=60)
     assert submit.returncode == 0, err
     assert json.loads(out) == catalog.get("measure").run_locally(source)
-    found = stores.ledger.status(run)
+    found = stores.ledger.runs.status(run)
     assert sum(found.nodes.values()) == found.chunks_settled == found.chunks_total == 40
     assert found.duplicates >= (end == "stop")
     assert set(told(stores, run, "lost")) >= set(map(str, held))
@@ -127,7 +127,7 @@ def test_tiny_chunks_travel_together_and_a_bad_one_harms_no_other(
         run = opened.start(job, options)
         assert opened.coordinate(job, run, session.Input(job, [source], options), lambda: None) == "done"
         [told] = opened.app.control.inspect(timeout=5).stats().values()
-    found = stores.ledger.status(run)
+    found = stores.ledger.runs.status(run)
     [failure] = found.failures
     assert (failure.item, found.chunks_settled) == ("100.txt", 400)
     assert "process was ended 3 times" in failure.reason
@@ -190,7 +190,7 @@ def test_a_batch_that_could_not_be_published_is_found_missing(
     ):
         run = opened.start(job, options)
         assert opened.coordinate(job, run, session.Input(job, [source], options), lambda: None) == "done"
-    assert stores.ledger.status(run).chunks_settled == 12
+    assert stores.ledger.runs.status(run).chunks_settled == 12
     assert set(told(stores, run, "redelivered")) >= set(map(str, lost))
 
 
@@ -206,7 +206,7 @@ def test_what_travels_behind_long_chunks_is_taken_by_others(
     ):
         run = opened.start(job, options)
         assert opened.coordinate(job, run, session.Input(job, [source], options), lambda: None) == "done"
-    found = stores.ledger.status(run)
+    found = stores.ledger.runs.status(run)
     assert (found.chunks_settled, found.retries, found.failures) == (8, 0, [])
     assert told(stores, run, "redelivered") == []
     by = dict(line.split() for line in trace.read_text().splitlines())
@@ -227,7 +227,7 @@ def test_a_lone_child_that_is_killed_costs_its_chunk_one_try(broker: str, tmp_pa
     assert submit.returncode == 0, err
     assert json.loads(out) == catalog.get("measure").run_locally(source)
     assert len(told(stores, run, "killed")) <= 1
-    assert stores.ledger.status(run).failures == []
+    assert stores.ledger.runs.status(run).failures == []
 
 
 @pytest.mark.alone
@@ -244,10 +244,12 @@ def test_a_master_takes_a_run_whose_submitter_is_gone_and_loses_nothing(
         with start_cluster("submit", "--job", "measure", "--seconds", "1", source, "--broker", broker) as submit:
             run = wait_until("all is published", lambda: published(stores, 24))
             wait_until("it is being worked on", lambda: begun(stores))
-            before = stores.ledger.status(run).coordinator
+            before = stores.ledger.runs.status(run).coordinator
             submit.kill()
         wait_until(
-            "the master has it", lambda: stores.ledger.status(run).coordinator not in (before, None), timeout_s=TAKEN_S
+            "the master has it",
+            lambda: stores.ledger.runs.status(run).coordinator not in (before, None),
+            timeout_s=TAKEN_S,
         )
         lost.stop_when("the node works", lambda: working_on(stores, run, "a@test"))
         lost.kill()
@@ -286,8 +288,8 @@ def test_a_run_whose_input_was_still_being_read_goes_on_where_it_was(
         assert early.returncode == 2
         assert "was not read to its end" in early.stderr
         wait_until("what was published is done", lambda: no_message_is_left(stores, run))
-        assert stores.ledger.unsettled(run)
-        wait_until("nobody has it", lambda: stores.ledger.status(run).coordinator is None, timeout_s=10)
+        assert stores.ledger.chunks.unsettled(run)
+        wait_until("nobody has it", lambda: stores.ledger.runs.status(run).coordinator is None, timeout_s=10)
         assert f"cluster resume {run} INPUT" in cluster("status", run, "--broker", broker).stdout
         other = texts(tmp_path / "other", 61)
         (other / "000.txt").write_text("not the same")
@@ -311,16 +313,16 @@ def test_a_submitter_that_slept_goes_on_although_a_master_has_taken_its_run(
     with Worker("a", broker, tmp_path, "-c", "2"), start_cluster("master", "--broker", broker) as master:
         with start_cluster(*arguments, settings=limits) as submit:
             run = wait_until("it has begun", lambda: begun(stores, 6))
-            before = stores.ledger.status(run).coordinator
+            before = stores.ledger.runs.status(run).coordinator
             submit.send_signal(signal.SIGSTOP)
-            wait_until("the master has it", lambda: stores.ledger.status(run).coordinator not in (before, None))
+            wait_until("the master has it", lambda: stores.ledger.runs.status(run).coordinator not in (before, None))
             submit.send_signal(signal.SIGCONT)
             out, err = submit.communicate(timeout=60)
         master.terminate()
         master.communicate(timeout=20)
     assert submit.returncode == 0, err
     assert json.loads(out) == catalog.get("measure").run_locally(source)
-    story = [found.node for found in stores.ledger.events(run) if found.event == "coordinator"]
+    story = [found.node for found in stores.ledger.runs.events(run) if found.event == "coordinator"]
     assert story[0] == before
     assert len(story) >= 3
 
@@ -333,10 +335,10 @@ def test_near_the_end_a_slow_nodes_chunk_is_begun_elsewhere(broker: str, tmp_pat
         Worker("fast", broker, tmp_path, "-c", "2"),
     ):
         done = cluster("submit", "--job", "measure", "--seconds", "0.5", source, "--broker", broker)
-        run = stores.ledger.runs(1)[0].run
+        run = stores.ledger.runs.latest(1)[0].run
         exact(stores, run, done, source)
     assert told(stores, run, "speculative-copy")
-    assert stores.ledger.status(run).seconds < 15, "the slow node's chunk was waited for"
+    assert stores.ledger.runs.status(run).seconds < 15, "the slow node's chunk was waited for"
 
 
 def test_a_job_that_is_not_idempotent_is_not_done_twice_for_speed(broker: str, tmp_path: Path, stores: Stores) -> None:
@@ -348,7 +350,7 @@ def test_a_job_that_is_not_idempotent_is_not_done_twice_for_speed(broker: str, t
         arguments = ("submit", "--job", "once", "--seconds", "0.2", "--trace", trace, source, "--broker", broker)
         done = cluster(*arguments)
         assert done.returncode == 0, done.stderr
-    found = stores.ledger.runs(1)[0]
+    found = stores.ledger.runs.latest(1)[0]
     assert set(found.nodes) == {"slow@test", "fast@test"}
     assert told(stores, found.run, "speculative-copy") == []
     assert len(trace.read_text().splitlines()) == 6
@@ -366,12 +368,12 @@ def test_a_node_with_another_version_of_the_job_refuses_and_the_run_says_so(
             assert refusal in cluster("status", run, "--broker", broker).stdout
             # A message that reaches it all the same is for others, too.
             admin(broker).lmove(keys.queue("dated.1"), keys.queue("dated.0"), "LEFT", "RIGHT")
-            wait_until("it refuses", lambda: stores.ledger.status(run).refusals)
+            wait_until("it refuses", lambda: stores.ledger.runs.status(run).refusals)
             with Worker("new", broker, tmp_path, "-c", "1"):
                 out, err = submit.communicate(timeout=60)
         assert submit.returncode == 0, err
         assert len(json.loads(out)) == 6
-        assert stores.ledger.status(run).nodes == {"new@test": 6}
+        assert stores.ledger.runs.status(run).nodes == {"new@test": 6}
         # The old one is as good as before for what it can do.
         done = cluster("submit", "--job", "measure", source, "--broker", broker)
         assert done.returncode == 0, done.stderr
@@ -385,7 +387,7 @@ def test_the_story_of_a_run_can_be_told(broker: str, tmp_path: Path, stores: Sto
     with Worker("a", broker, tmp_path, "-c", "1"):
         done = cluster("submit", "--job", "measure", source, "--broker", broker)
     assert done.returncode == 3
-    run = stores.ledger.runs(1)[0].run
+    run = stores.ledger.runs.latest(1)[0].run
     story = cluster("status", run, "--events", "--broker", broker).stdout
     for expected in ("begun", "coordinated by", "first part from  a@test", "attempt failed:", "given up:", "done"):
         assert expected in story, story
@@ -440,7 +442,7 @@ def test_what_redis_has_forgotten_is_entered_and_done_again(
                 yield chunk
 
     def wait() -> None:
-        found = stores.ledger.progress(run)
+        found = stores.ledger.runs.progress(run)
         if when == "afterwards" and found.chunks_published >= 20 and (found.split_ended or not remembered):
             forget()
 
@@ -450,5 +452,5 @@ def test_what_redis_has_forgotten_is_entered_and_done_again(
         assert remembered == ["used"]
         parts_of = parts.of_run(run, job, stores)
         assert job.result(parts_of, options) == job.run_locally(source)
-    found = stores.ledger.status(run)
+    found = stores.ledger.runs.status(run)
     assert sum(found.nodes.values()) == found.chunks_settled == found.chunks_total == found.items_done == 40

@@ -218,13 +218,13 @@ def test_a_partial_that_kills_every_process_fails_the_run(broker: str, tmp_path:
 
 
 def test_a_run_that_cannot_be_left_to_the_background_is_not_begun(broker: str, tmp_path: Path, stores: Stores) -> None:
-    before = [run.run for run in stores.ledger.runs(100)]
+    before = [run.run for run in stores.ledger.runs.latest(100)]
     (tmp_path / "file").touch()
     no_folder = {"CLUSTER_CACHE_DIR": str(tmp_path / "file" / "below")}
     source = texts(tmp_path / "in", 2)
     done = cluster("submit", "--job", "measure", source, "--detach", "--broker", broker, settings=no_folder)
     assert (done.returncode, done.stdout) == (1, "")
-    assert [run.run for run in stores.ledger.runs(100)] == before
+    assert [run.run for run in stores.ledger.runs.latest(100)] == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGKILL])
@@ -235,7 +235,7 @@ def test_a_run_whose_submitter_is_gone_ends_without_it(
         arguments = ("submit", "--job", "measure", *held.options, held.source, "--broker", broker)
         with start_cluster(*arguments) as submit:
             run = wait_until("all is published", lambda: published(stores, 20))
-            wait_until("the input is read", lambda: stores.ledger.progress(run).split_ended)
+            wait_until("the input is read", lambda: stores.ledger.runs.progress(run).split_ended)
             submit.send_signal(number)
             _, err = submit.communicate(timeout=30)
     assert submit.returncode == (-number if number == signal.SIGKILL else 128 + number)
@@ -270,7 +270,7 @@ def test_messages_replayed_by_hand_change_nothing(broker: str, tmp_path: Path) -
     for chunk in range(4):
         publish.publish_chunk(app, "measure", run, chunk)
     wait_until("all messages are taken", lambda: no_message_is_left(stores, run))
-    found = stores.ledger.status(run)
+    found = stores.ledger.runs.status(run)
     assert found.duplicates >= 1
     assert (found.items_done, found.chunks_settled, sum(found.nodes.values())) == (8, 8, 8)
     app.close()
@@ -312,7 +312,7 @@ def test_ctrl_c_cancels_the_run_and_says_how_to_keep_it(broker: str, tmp_path: P
     assert out == ""
     assert "--detach" in err
     assert "Traceback" not in err
-    assert stores.ledger.status(run).state == "cancelled"
+    assert stores.ledger.runs.status(run).state == "cancelled"
 
 
 def test_a_detached_run_goes_on_by_itself(broker: str, tmp_path: Path) -> None:
@@ -343,7 +343,7 @@ def test_batches_keep_what_is_on_its_way_within_limits(broker: str, tmp_path: Pa
             run = wait_until("as many as may be are on their way", lambda: published(stores, 6))
             held.let_go()
             while submit.poll() is None:
-                found = stores.ledger.status(run)
+                found = stores.ledger.runs.status(run)
                 most = max(most, found.chunks_published - found.chunks_settled)
             out, err = submit.communicate(timeout=60)
     assert submit.returncode == 0, err

@@ -101,7 +101,9 @@ def test_a_run_outlasts_its_redis(end: signal.Signals, watched: Watched, tmp_pat
     with started[0] as one, started[1] as two:
         arguments = ("submit", "--job", "measure", "--seconds", "0.3", source, "--broker", watched.url)
         with start_cluster(*arguments, settings={**SETTINGS, "CLUSTER_INLINE_BYTES": "0"}) as process:
-            wait_until("the run has begun", lambda: (found := stores.ledger.runs(1)) and found[0].chunks_settled > 3)
+            wait_until(
+                "the run has begun", lambda: (found := stores.ledger.runs.latest(1)) and found[0].chunks_settled > 3
+            )
             watched.master.send_signal(end)
             out, err = process.communicate(timeout=90)
         assert process.returncode == 0, err

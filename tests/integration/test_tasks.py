@@ -121,7 +121,7 @@ def test_an_aggregator_gets_the_options_it_names(stores: Stores) -> None:
 def test_both_triggers_bring_a_batch_to_its_end(trigger: Trigger, broker: str, tmp_path: Path) -> None:
     stores, run = emptied(broker), f"measure-{trigger}"
     with closing(celery_app.build(settings.load(broker_url=broker))) as app:
-        stores.ledger.create(run, "measure", "", catalog.get("measure").check_options({}), "test")
+        stores.ledger.runs.create(run, "measure", "", catalog.get("measure").check_options({}), "test")
         lease = Lease.take(stores.ledger, run, "test", "splitter")
         ref = blobs.address(b"x")
         chunks = [ChunkEntry(names=[f"{at}"], refs=[ref], last=[True], batch=0, data=[b"x"]) for at in range(3)]
@@ -135,10 +135,10 @@ def test_both_triggers_bring_a_batch_to_its_end(trigger: Trigger, broker: str, t
     lease.feed(1, 1)
     lease.end_split(Split(chunks=3, batches=1, items=3), {}, 0)
     with Worker("one", broker, tmp_path, "-c", "1"):
-        wait_until("the run is done", lambda: stores.ledger.status(run).state == "done")
-    found = stores.ledger.status(run)
+        wait_until("the run is done", lambda: stores.ledger.runs.status(run).state == "done")
+    found = stores.ledger.runs.status(run)
     assert (found.items_done, found.duplicates) == (3, 0)
-    assert [(level, number) for level, number, _ in stores.ledger.partials(run)] == [(0, 0)]
+    assert [(level, number) for level, number, _ in stores.ledger.partials.of_result(run)] == [(0, 0)]
 
 
 def test_joining_that_is_started_again_goes_in_front(broker: str) -> None:

@@ -128,11 +128,11 @@ class Scene:
 
     def progress(self) -> int:
         """Chunks that are settled."""
-        return self.stores.ledger.progress(self.run).chunks_settled
+        return self.stores.ledger.runs.progress(self.run).chunks_settled
 
     def _run_id(self) -> str:
         assert self.submitter.poll() is None, self.submitter.communicate()
-        found = self.stores.ledger.runs(1)
+        found = self.stores.ledger.runs.latest(1)
         return found[0].run if found else ""
 
     def stop_at_work(self, worker: Worker) -> None:
@@ -148,11 +148,11 @@ class Scene:
     @property
     def label(self) -> str:
         """What a node must serve to do the run."""
-        return self.stores.ledger.label(self.run)
+        return self.stores.ledger.runs.label(self.run)
 
     def state(self) -> str:
         """The run's state."""
-        return self.stores.ledger.progress(self.run).state
+        return self.stores.ledger.runs.progress(self.run).state
 
     def check(self) -> None:
         """Wait for the end; the result is what the job means, and every chunk and item counts once."""
@@ -160,7 +160,7 @@ class Scene:
             _, told = self.answer.communicate(timeout=END_S)
         except subprocess.TimeoutExpired:
             raise AssertionError(
-                f"the run does not end: {self.stores.ledger.status(self.run)}\n{self.logs()}"
+                f"the run does not end: {self.stores.ledger.runs.status(self.run)}\n{self.logs()}"
             ) from None
         assert self.answer.returncode == 0, f"{told}\n{self.logs()}"
         assert inputs.same(self.job, json.loads(self.output.read_bytes()), self.expected)
@@ -174,7 +174,7 @@ class Scene:
         ):
             wait_until("all is calm", lambda: not self._unrest())
         assert not self._unrest(), f"{self._unrest()}\n{self.logs()}"
-        status = self.stores.ledger.status(self.run)
+        status = self.stores.ledger.runs.status(self.run)
         assert status.state == "done"
         assert sum(status.nodes.values()) == status.chunks_settled == status.chunks_total, status
         assert (status.items_done, status.items_failed) == (status.items_total, 0), status
@@ -294,14 +294,14 @@ def _cut_cable(scene: Scene) -> None:
 def _kill_submitter(scene: Scene) -> None:
     """Once the whole input is uploaded: who comes after it has no access to it."""
     scene.start_master()
-    wait_until("the input is split", lambda: scene.stores.ledger.status(scene.run).chunks_total is not None)
+    wait_until("the input is split", lambda: scene.stores.ledger.runs.status(scene.run).chunks_total is not None)
     assert scene.state() == "running"
     scene.submitter.kill()
     scene.answer = scene.program("result", scene.run, "--wait")
 
 
 def _kill_splitting(scene: Scene) -> None:
-    assert scene.stores.ledger.status(scene.run).chunks_total is None
+    assert scene.stores.ledger.runs.status(scene.run).chunks_total is None
     scene.submitter.kill()
     scene.answer = scene.program("resume", scene.run, scene.source)
 
@@ -309,7 +309,7 @@ def _kill_splitting(scene: Scene) -> None:
 def _pause_splitting(scene: Scene) -> None:
     """As a laptop that is closed and opened again: it has its answer all the same."""
     scene.start_master()
-    assert scene.stores.ledger.status(scene.run).chunks_total is None
+    assert scene.stores.ledger.runs.status(scene.run).chunks_total is None
     scene.submitter.send_signal(signal.SIGSTOP)
     _later(scene, AWAY_S, lambda: scene.submitter.send_signal(signal.SIGCONT))
 

@@ -9,13 +9,13 @@ from cluster.stores import Stores
 
 def begun(stores: Stores, chunks: int = 1) -> str:
     """The latest run, if it is going on and so many of its chunks are settled; else ""."""
-    latest = stores.ledger.runs(1)
+    latest = stores.ledger.runs.latest(1)
     return latest[0].run if latest and latest[0].state == "running" and latest[0].chunks_settled >= chunks else ""
 
 
 def published(stores: Stores, chunks: int) -> str:
     """The latest run, if it is going on and just so many of its chunks are published; else ""."""
-    latest = stores.ledger.runs(1)
+    latest = stores.ledger.runs.latest(1)
     return latest[0].run if latest and latest[0].state == "running" and latest[0].chunks_published == chunks else ""
 
 

@@ -75,7 +75,7 @@ class Run:
         self.stores = stores
         self.batch_chunks = batch_chunks
         self.items = items
-        stores.ledger.create(self.run, "lengths", "", options, "test", policy=policy)
+        stores.ledger.runs.create(self.run, "lengths", "", options, "test", policy=policy)
         self.lease = Lease.take(stores.ledger, self.run, "test", "splitter")
         for batch in range(batches):
             chunks = range(batch * batch_chunks, (batch + 1) * batch_chunks)
@@ -98,7 +98,7 @@ class Run:
         return claims.of.get(chunk, Claim(claims.state))
 
     def claims(self, chunks: list[int], node: str) -> Claims:
-        return self.stores.ledger.claim(self.run, chunks, on(node))
+        return self.stores.ledger.chunks.claim(self.run, chunks, on(node))
 
     def aggregate(self, level: int, number: int) -> AggregateMessage | aggregate_parts.Refused | str:
         message = AggregateMessage(run=self.run, level=level, number=number)
@@ -109,11 +109,11 @@ class Run:
         return str(self.status.state)
 
     def events(self) -> list[tuple[str, str]]:
-        return [(event.event, event.chunk) for event in self.stores.ledger.events(self.run)]
+        return [(event.event, event.chunk) for event in self.stores.ledger.runs.events(self.run)]
 
     def result(self) -> Any:
         return JOB.result(parts.of_run(self.run, JOB, self.stores), {})
 
     @property
     def status(self) -> Any:
-        return self.stores.ledger.status(self.run)
+        return self.stores.ledger.runs.status(self.run)

@@ -48,7 +48,7 @@ def soak(folder: Path, runs: int) -> None:
             most_bytes = memory_before + 64 * 1024  # tables of keys that have once been larger
             do(opened, source, runs)
             wait_until("the node has dropped what was cancelled", lambda: not endless(client))
-            assert len(opened.stores.ledger.runs(runs + 1)) == runs
+            assert len(opened.stores.ledger.runs.latest(runs + 1)) == runs
             prune_all(client, opened.stores)
             after = look(client)
             # What Redis holds for connections counts as data, until it looks after them; what is lost stays.

@@ -31,7 +31,9 @@ class Claims:
 
 
 def made(config: Settings, nodes: list[Any], claims: Claims | None = None) -> Backlog:
-    stores: Any = SimpleNamespace(ledger=claims or Claims(0), nodes=SimpleNamespace(nodes=lambda: nodes))
+    stores: Any = SimpleNamespace(
+        ledger=SimpleNamespace(chunks=claims or Claims(0)), nodes=SimpleNamespace(nodes=lambda: nodes)
+    )
     return Backlog(stores, config, "run", "ocr")
 
 

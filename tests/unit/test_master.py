@@ -51,8 +51,8 @@ def test_a_master_takes_up_a_run_whose_job_is_installed_later(
 
     monkeypatch.setattr(runs_master, "Supervisor", Supervisor)
     row = RunRow(job="later", state="running", lease_until_ms=0)
-    ledger = SimpleNamespace(listed=lambda: ["later-1"], rows=lambda runs, *_: (1.0, dict.fromkeys(runs, row)))
-    stores: Any = SimpleNamespace(ledger=ledger, nodes=None)
+    runs = SimpleNamespace(listed=lambda: ["later-1"], rows=lambda runs, *_: (1.0, dict.fromkeys(runs, row)))
+    stores: Any = SimpleNamespace(ledger=SimpleNamespace(runs=runs), nodes=None)
     app: Any = None
     looker = runs_master.Master(app, stores, settings.load(), "me")
     for _ in range(2):

@@ -21,9 +21,9 @@ def paced(*mean_s: float | None, slots: int = 2, fed: bool = True) -> Pace:
             done[0], done[1] = done[0] + 10, done[1] + 10 * mean
         return int(done[0]), done[1]
 
-    ledger: Any = SimpleNamespace(done=look)
+    chunks: Any = SimpleNamespace(done=look)
     backlog: Any = SimpleNamespace(slots=lambda: slots, feeds_all=lambda published: fed)
-    return Pace(ledger, "a", backlog)
+    return Pace(chunks, "a", backlog)
 
 
 def wait() -> None:
@@ -62,8 +62,8 @@ def test_messages_grow_with_what_is_known_and_shrink_at_once() -> None:
 
 def test_a_redis_that_has_lost_what_it_heard_last_tells_nothing_of_the_pace() -> None:
     seen = iter([(100, 50.0), (90, 45.0), (91, 44.0), (101, 54.0)])
-    ledger: Any = SimpleNamespace(done=lambda run: next(seen))
-    found, spans = Pace(ledger, "a", SimpleNamespace()), []  # type: ignore[arg-type]
+    chunks: Any = SimpleNamespace(done=lambda run: next(seen))
+    found, spans = Pace(chunks, "a", SimpleNamespace()), []  # type: ignore[arg-type]
     for _ in range(4):
         found.learn(0, wait)
         spans.append(found.chunks_per_message)

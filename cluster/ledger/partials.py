@@ -1,0 +1,97 @@
+"""Partials: the parts of a batch, or neighbouring partials, aggregated into one.
+
+Those that are left at the end are the run's result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any
+
+from cluster import errors, keys, names
+from cluster.ledger.records import FAN_IN, MOST_KILLS, MOST_LOSSES, Attempts, PartialInputs, Unusable, Worker
+from cluster.ledger.steps import Steps, terms
+from cluster.names import Partial
+
+if TYPE_CHECKING:
+    import redis
+
+
+class Partials:
+    """The partials of all runs. Every method may be called again; the second call changes nothing."""
+
+    def __init__(self, client: redis.Redis, step: Steps) -> None:
+        self._redis = client
+        self._step = step
+
+    def inputs(self, run: str, level: int, number: int, worker: Worker, label: str = "") -> PartialInputs:
+        """Start to aggregate: the parts to join, if all of them are there.
+
+        Args:
+            run: Its run.
+            level: 0 for a batch.
+            number: Of the batch, or of the family at its level.
+            worker: Who starts it. Another one that has not ended is waited for as long as the run's policy allows.
+            label: As for ``Chunks.claim``.
+        """
+        answer = self._step(
+            "partial_inputs", run, {"parts": keys.parts(run, number if level == 0 else -1)},
+            level=level, number=number, fan_in=FAN_IN, label=label, start=worker.start, node=worker.node,
+            max_killed=MOST_KILLS, max_lost=MOST_LOSSES,
+        )  # fmt: skip
+        state, *rest = answer
+        if state == b"exhausted":
+            return PartialInputs(state.decode(), attempts=Attempts(*rest[:3]))
+        if state != b"ready":
+            return PartialInputs(state.decode())
+        names = [name.decode() for name in rest[5::3]]  # in the order of the input
+        entries, expected = (dict(zip(names, rest[at::3], strict=True)) for at in (6, 7))
+        return PartialInputs(state.decode(), *terms(rest), Attempts(failed=rest[4]), entries, expected)
+
+    def commit(
+        self, run: str, level: int, number: int, inputs: Collection[str], entry: bytes,
+        unusable: Iterable[Unusable] = (),
+    ) -> str:  # fmt: skip
+        """Hand in a partial; its inputs go. The last batch's partial ends the run.
+
+        Args:
+            run: Its run.
+            level: 0 for a batch.
+            number: Of the batch, or of the family at its level.
+            inputs: The names of the parts that were joined, as ``partial_inputs`` gave them. The partial is dropped
+                where the ledger is not at that point any more, as its Redis lost its last moments.
+            entry: Where it lies, see ``parts``.
+            unusable: Chunks of a batch whose parts are not in it; their items are missing.
+
+        Returns:
+            "aggregated now"; "family complete" (now, and all its siblings are there: aggregate them);
+            or why it was dropped: "aggregated", "unknown", or the state of a run that is over.
+        """
+        about = [word for one in unusable for word in (one.chunk, one.why, len(one.names), *one.names)]
+        answer = self._step(
+            "commit_partial", run, {"parts": keys.parts(run, number if level == 0 else -1)},
+            level=level, number=number, entry=entry, fan_in=FAN_IN,
+            about=len(about), rest=[*about, *inputs],
+        )  # fmt: skip
+        return str(answer, "ascii")
+
+    def open_batches(self, run: str) -> dict[int, range]:
+        """Batches that are entered and not aggregated, with their chunks."""
+        found: Any = self._redis.hgetall(keys.run(run, "batches"))
+        rows = {int(batch): names.BatchRow.parse(row.decode(errors="replace")) for batch, row in found.items()}
+        return {batch: row.chunks for batch, row in sorted(rows.items())}
+
+    def of_result(self, run: str) -> list[tuple[int, int, bytes]]:
+        """The parts that are the result as (level, number, part entry), in the order of the input.
+
+        Raises:
+            errors.RunFailed: Another thing is among them.
+        """
+        found: Any = self._redis.hgetall(keys.run(run, "partials"))
+        rows = []
+        for name, entry in found.items():
+            try:
+                rows.append((*Partial.parse_field(name.decode()), entry))
+            except ValueError:
+                raise errors.RunFailed(f"the result of the run {run} is damaged: it has a part {name!r}") from None
+        return sorted(rows, key=lambda row: row[1] * FAN_IN ** row[0])

@@ -1,0 +1,44 @@
+"""Reports: the model that a run has trained. One process makes it, and enters the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from cluster import keys
+
+if TYPE_CHECKING:
+    import redis
+
+    from cluster.ledger.runs import Runs
+
+PUBLISHING_S = 600
+"""Who began to make a model of a result and has not ended by then is taken for dead."""
+
+
+class Reports:
+    """The reports of all runs."""
+
+    def __init__(self, client: redis.Redis, runs: Runs) -> None:
+        self._redis = client
+        self._runs = runs
+
+    def of(self, run: str) -> dict[str, Any] | None:
+        """What ``enter`` was given; None if there is none yet."""
+        row = self._runs.row(run, "report")
+        return row.report if row else None
+
+    def begin(self, run: str, owner: str) -> bool:
+        """Whether this one is to make a model of the run's result; nobody else is within ``PUBLISHING_S``."""
+        return bool(self._redis.set(keys.run(run, "publishing"), owner, nx=True, ex=PUBLISHING_S))
+
+    def give_up(self, run: str) -> None:
+        """Whoever began has failed: another one may try."""
+        self._redis.delete(keys.run(run, "publishing"))
+
+    def enter(self, run: str, report: Mapping[str, Any]) -> None:
+        """Tell about the model that a run which is over has trained."""
+        if self._redis.exists(keys.run(run)):
+            self._redis.hset(keys.run(run), "report", orjson.dumps(report))
