@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import kombu.exceptions
 import redis
 
-from cluster import errors, keys
+from cluster import errors
 from cluster.ledger.records import Worker
-from cluster.messaging import delays, held, publish
+from cluster.messaging import held, publish
 from cluster.names import TaskId
 from cluster.nodes.registry import SILENT_S, Start
 from cluster.stores import Stores
@@ -156,22 +156,3 @@ class FailureDetector:
             dropped.id, dropped.lost, "; its work is published anew" if published else "",
             extra={"event": "message-dropped", "run": run},
         )  # fmt: skip
-
-
-def messages(stores: Stores, run: str, queue: str) -> set[str]:
-    """The ids of all messages that are in the run's outbox, in the queue, delayed, or held by a node.
-
-    A message may move from the outbox to the others, and between these, meanwhile; so the outbox is read first, and
-    all but the nodes twice.
-    """
-    starts, outbox = stores.nodes.starts(), stores.ledger.runs.outbox(run)
-    with stores.redis.pipeline(transaction=False) as pipe:
-        pipe.zrange(keys.DELAYED, 0, -1)
-        pipe.lrange(queue, 0, -1)
-        for start in starts:
-            pipe.hvals(keys.unacked(start.start))
-        pipe.lrange(queue, 0, -1)
-        pipe.zrange(keys.DELAYED, 0, -1)
-        first, *rows, last = pipe.execute()
-    rows += [outbox, delays.messages(first), delays.messages(last)]
-    return {task_id(message) for row in rows for message in row}

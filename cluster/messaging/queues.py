@@ -1,15 +1,35 @@
-"""Messages that nobody is to take any more, in the lists that are Celery's queues in Redis."""
+"""The lists that are Celery's queues in Redis: what is in them, and what nobody is to take any more."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+from cluster import keys
 from cluster.messaging import delays
-from cluster.wire import run_of_message
+from cluster.wire import run_of_message, task_id
 
 if TYPE_CHECKING:
     from cluster.stores import Stores
+
+
+def messages(stores: Stores, run: str, queue: str) -> set[str]:
+    """The ids of all messages that are in the run's outbox, in the queue, delayed, or held by a node.
+
+    A message may move from the outbox to the others, and between these, meanwhile; so the outbox is read first, and
+    all but the nodes twice.
+    """
+    starts, outbox = stores.nodes.starts(), stores.ledger.runs.outbox(run)
+    with stores.redis.pipeline(transaction=False) as pipe:
+        pipe.zrange(keys.DELAYED, 0, -1)
+        pipe.lrange(queue, 0, -1)
+        for start in starts:
+            pipe.hvals(keys.unacked(start.start))
+        pipe.lrange(queue, 0, -1)
+        pipe.zrange(keys.DELAYED, 0, -1)
+        first, *rows, last = pipe.execute()
+    rows += [outbox, delays.messages(first), delays.messages(last)]
+    return {task_id(message) for row in rows for message in row}
 
 
 def unsend(stores: Stores, queue: str, runs: Collection[str]) -> None:

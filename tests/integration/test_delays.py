@@ -15,7 +15,6 @@ from celery import Celery
 from celery.exceptions import Retry
 
 from cluster import celery_app, keys, settings
-from cluster.coordinator import failure_detector
 from cluster.ledger.row import Limits, RunPolicy
 from cluster.messaging import delays, publish, queues
 from cluster.names import Partial
@@ -115,7 +114,7 @@ def test_forged_delays_hold_up_no_other(run: str, client: redis.Redis) -> None:
 def test_delayed_messages_are_neither_lost_nor_left(app: Celery, run: str, client: redis.Redis, stores: Stores) -> None:
     queue = f"cluster.test-{run}"
     fail_once(app, run, queue, 30)
-    assert f"{run}.0" in failure_detector.messages(stores, run, queue)
+    assert f"{run}.0" in queues.messages(stores, run, queue)
     queues.unsend(stores, queue, {run})
     assert delayed(client, run) == []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cluster import keys
-from cluster.coordinator import failure_detector
+from cluster.messaging import queues
 from cluster.stores import Stores
 
 
@@ -21,5 +21,5 @@ def published(stores: Stores, chunks: int) -> str:
 
 def no_message_is_left(stores: Stores, run: str) -> bool:
     """Whether none of a run of the job ``measure`` is in its outbox or queue, or held by a node."""
-    ids = failure_detector.messages(stores, run, keys.queue("measure"))
+    ids = queues.messages(stores, run, keys.queue("measure"))
     return not any(found.startswith(f"{run}.") for found in ids)

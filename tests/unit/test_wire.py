@@ -130,3 +130,13 @@ def test_a_damaged_chunk_entry_is_refused(value: Any) -> None:
 def test_an_id_that_is_no_text_is_none(odd: str) -> None:
     assert wire.task_id(f'{{"headers": {{"id": {odd}}}}}'.encode()) == ""
     assert wire.task_id(b'{"headers": {"id": "measure-1.0"}}') == "measure-1.0"
+
+
+@pytest.mark.parametrize("message", [b"", b"{}", b"[]", b"[1]", b'{"headers": 3}', b"\xff", b"null"])
+def test_a_message_that_cannot_be_read_has_no_id(message: bytes) -> None:
+    assert wire.task_id(message) == ""
+
+
+def test_the_id_of_a_message_in_a_queue_and_of_one_that_is_held() -> None:
+    message = b'{"headers": {"id": "ocr-1.17"}}'
+    assert wire.task_id(message) == wire.task_id(b"[" + message + b', "", "cluster2.ocr"]') == "ocr-1.17"

@@ -1,0 +1,78 @@
+"""Find chunks that are slow, and begin them elsewhere as well."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from cluster.ledger.lease import Lease
+from cluster.ledger.records import Running
+from cluster.ledger.row import Limits
+from cluster.messaging import publish
+from cluster.nodes.registry import Node
+from cluster.stores import Stores
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+SLOW_FACTOR = 2.0
+"""A chunk that takes so many times what the fastest free node would is slow."""
+WORTH_FACTOR = 1.5
+"""It is begun a second time where the rest of it would take so many times what the fastest free node would."""
+SLOW_FROM_S = 1.0
+log = logging.getLogger(__name__)
+
+
+def begin_elsewhere(app: Celery, stores: Stores, lease: Lease, label: str, limits: Limits) -> None:
+    """Begin a second time what would keep the run waiting, where nodes have nothing else to do.
+
+    Args:
+        app: To publish with.
+        stores: Where the run is kept.
+        lease: Of the run.
+        label: What a node must serve to do the run.
+        limits: Of the run's messages.
+    """
+    ledger = stores.ledger
+    running = ledger.chunks.running(lease.run)
+    if not running or len(running) < ledger.chunks.count_unsettled(lease.run):  # some wait in the queue
+        return
+    free = {node.name: node for node in stores.nodes.nodes() if _has_room(node, label)}
+    pace = ledger.chunks.pace(lease.run)
+    room = sum(_room(node) for node in free.values())
+    for chunk in sorted(running, key=lambda chunk: -chunk.seconds):
+        others = [pace[name] for name in free.keys() & pace.keys() if name != chunk.worker.node]
+        if room and others and is_slow(chunk, pace.get(chunk.worker.node), min(others)):
+            why = f"{chunk.seconds:.1f} s so far; {min(others):.1f} s elsewhere"
+            if lease.copy(chunk.chunk, chunk.worker.node, why):
+                log.info(
+                    "run %s: chunk %s is slow on %s (%s); begun elsewhere as well",
+                    lease.run, chunk.chunk, chunk.worker.node, why,
+                    extra={
+                        "event": "speculative-copy", "run": lease.run,
+                        "chunk": chunk.chunk, "node": chunk.worker.node,
+                    },
+                )  # fmt: skip
+                publish.publish_chunk(app, label, lease.run, chunk.chunk, limits)
+                room -= 1
+
+
+def is_slow(chunk: Running, pace_s: float | None, elsewhere_s: float) -> bool:
+    """Whether to begin a chunk a second time.
+
+    Args:
+        chunk: What is being worked on.
+        pace_s: What its node takes for one, in the mean; None if it has done none.
+        elsewhere_s: What the fastest free node takes.
+    """
+    if pace_s is not None and pace_s > SLOW_FACTOR * elsewhere_s and chunk.seconds < pace_s:
+        return pace_s - chunk.seconds > max(WORTH_FACTOR * elsewhere_s, SLOW_FROM_S)
+    return chunk.seconds > max(SLOW_FACTOR * elsewhere_s, elsewhere_s + SLOW_FROM_S)
+
+
+def _has_room(node: Node, label: str) -> bool:
+    return node.state == "online" and label in node.jobs and _room(node) > 0
+
+
+def _room(node: Node) -> int:
+    return (node.slots if node.slots_allowed is None else node.slots_allowed) - node.busy
