@@ -20,13 +20,15 @@ first=${CLUSTER_FIRST:-}
 first_port=6379
 case $first in *:*) first_port=${first##*:} ;; esac
 first=${first%:*}
+commands=${REDIS_COMMANDS:-/etc/cluster/commands.acl}
 cd "${CLUSTER_DATA:-/data}"
 
 # Redis's settings, and what its users may do: the cluster's no more than it needs.
 settings() {
+    [ -r "$commands" ] || { echo "start-redis.sh: there is no $commands, the commands that the cluster may use" >&2; exit 1; }
     cat "${REDIS_CONF:-/etc/cluster/redis.conf}"
     echo "port $port"
-    echo "user default on >$CLUSTER_PASSWORD ~* &* $(grep -v '^#' "${REDIS_COMMANDS:-/etc/cluster/commands.acl}" | tr '\n' ' ')"
+    echo "user default on >$CLUSTER_PASSWORD ~* &* $(grep -v '^#' "$commands" | tr '\n' ' ')"
 }
 
 # Both of several machines write into their files who is the master now. So these are made once: what starts again must

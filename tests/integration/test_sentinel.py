@@ -24,7 +24,7 @@ PASSWORD = "secret"
 SETTINGS = {"CLUSTER_SENTINEL_PASSWORD": PASSWORD}
 ADMIN_PASSWORD = "other"
 DEPLOY = ROOT / "deploy"
-COMMANDS = ROOT / "cluster" / "local" / "commands.acl"
+COMMANDS = ROOT / "cluster" / "embedded" / "commands.acl"
 
 
 class Watched:

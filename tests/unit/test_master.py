@@ -27,6 +27,7 @@ def test_a_master_that_is_stopped_before_it_is_at_work_asks_the_nodes_all_the_sa
 
     monkeypatch.setattr("cluster.coordinator.master.Master", Stopped)
     monkeypatch.setattr("cluster.redis_client.check", lambda url: None)
+    monkeypatch.setattr("cluster.nodes.places.require", lambda *_: None)
     monkeypatch.setattr(master, "shut_down", asked.append)
     done = CliRunner().invoke(master.command, [*flags, "--broker", "redis://127.0.0.1:1"])
     assert done.exit_code == 0
