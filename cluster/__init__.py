@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     app: Celery
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Client", "Format", "Job", "Lazy", "Option", "Run", "connect", "errors", "local"]
 MODULES = {
     "Client": "cluster.client",
