@@ -9,7 +9,7 @@
 | cluster2:run:R:expected      | hash   | chunk -> its items and how large its part may be, until its batch is joined |
 | cluster2:run:R:outbox        | list   | messages of batches that are not in the queue yet, the oldest last |
 | cluster2:run:R:queued        | set    | chunks whose message waits in the queue, or was refused and is delayed |
-| cluster2:run:R:claims        | hash   | chunk or "partial level:number" -> "since_ms start node", who works on it |
+| cluster2:run:R:claims        | hash   | chunk or "partial level:number" -> "since_ms incarnation node" of its worker |
 | cluster2:run:R:attempts      | hash   | chunk or "partial level:number" -> "failed killed lost", counts of ends |
 | cluster2:run:R:pieces        | hash   | done item by item: chunk -> items that are over, "chunk:item" -> its piece |
 | cluster2:run:R:speculative   | hash   | chunk -> the slow node for whose sake a second copy was published |
@@ -23,10 +23,10 @@
 | cluster2:run:R:events        | stream | the run's history, its last changes |
 | cluster2:run:R:publishing    | string | who makes a model of the run's result; for some minutes |
 | cluster2:blobs:SCOPE         | hash   | sha256 -> bytes |
-| cluster2:nodes               | hash   | node -> "start joined seen state facts", written by the node every second |
-| cluster2:nodes:names         | hash   | node -> start that took the name: two machines may be called the same |
-| cluster2:nodes:wishes        | hash   | node -> "start what": what is wished of that start of it |
-| cluster2:nodes:starts        | hash   | start -> "seen node", each start of a node until nothing of it is left |
+| cluster2:nodes               | hash   | node -> "incarnation joined seen state facts", by the node every second |
+| cluster2:nodes:names         | hash   | node -> incarnation that has the name: two machines may have one name |
+| cluster2:nodes:wishes        | hash   | node -> "incarnation what": what is wished of that incarnation of it |
+| cluster2:nodes:incarnations  | hash   | incarnation -> "seen phase node", until nothing of it is left |
 | cluster2:places              | hash   | "blob_url", "bundle_dir": the cluster's, see ``nodes/places.py`` |
 | cluster2:nodes:detector      | string | the failure detector that acts now; for a second or two |
 | cluster2:nodes:losses        | string | how often a node was lost |
@@ -39,7 +39,7 @@
 | cluster2:paused              | zset   | run whose outbox waits -> when nodes look at it, in ms since 1970 |
 | cluster2:revision            | string | counts changes of demand and bundles: who saw another number looks again |
 | cluster2:writable            | string | written, for a second, to see whether Redis takes writes |
-| cluster2:unacked:START       | hash   | messages this start of a node holds (kombu's; beside it `:index`, `:mutex`) |
+| cluster2:unacked:INCARNATION | hash   | messages that an incarnation holds (kombu's; beside it `:index`, `:mutex`) |
 
 Scopes of blobs: ``runs/R/in/<chunk>`` the input of a chunk, dropped when it is settled;
 ``runs/R/parts/<batch>`` large parts, dropped when their batch is aggregated;
@@ -86,7 +86,7 @@ RUNS = f"{OURS}runs"
 NODES = f"{OURS}nodes"
 NAMES = f"{OURS}nodes:names"
 WISHES = f"{OURS}nodes:wishes"
-STARTS = f"{OURS}nodes:starts"
+INCARNATIONS = f"{OURS}nodes:incarnations"
 DETECTOR = f"{OURS}nodes:detector"
 LOSSES = f"{OURS}nodes:losses"
 PLACES = f"{OURS}places"
@@ -124,9 +124,9 @@ def parts(run: str, batch: int) -> str:
     return f"{OURS}run:{run}:parts:{batch}"
 
 
-def unacked(start: str) -> str:
-    """The messages that a start of a node holds."""
-    return f"{OURS}unacked:{start}"
+def unacked(incarnation: str) -> str:
+    """The messages that an incarnation of a node holds."""
+    return f"{OURS}unacked:{incarnation}"
 
 
 def blobs(scope: str) -> str:

@@ -51,10 +51,10 @@ def shut_down(config: Settings, stores: Stores, asked: Sequence[Node], *, now: b
     with closing(celery_app.build(config)) as app:
         app.control.broadcast("heartbeat_now", destination=[node.name for node in asked])
     deadline = time.monotonic() + wait_s
-    waiting = {node.name: node.start for node in asked}  # each start of a node answers for itself
+    waiting = {node.name: node.incarnation for node in asked}  # each incarnation of a node answers for itself
     while waiting and time.monotonic() < deadline:
         time.sleep(POLL_S)
         for node in stores.nodes.nodes():
-            if waiting.get(node.name) == node.start and node.said != "here":
+            if waiting.get(node.name) == node.incarnation and node.said != "here":
                 del waiting[node.name]
     return [Stopped(node.name, node.name not in waiting) for node in asked]

@@ -16,7 +16,7 @@ from cluster import errors
 from cluster.ledger.records import Worker
 from cluster.messaging import held, publish
 from cluster.names import TaskId
-from cluster.nodes.registry import SILENT_S, Start
+from cluster.nodes.registry import SILENT_S, Incarnation
 from cluster.stores import Stores
 from cluster.wire import task_id
 
@@ -85,59 +85,60 @@ class FailureDetector:
             self._settled_at = began + CALM_S
             self._calm_at = began if first and self._registry.uptime_s() > STEADY_S else self._settled_at
         redis_s = self._ledger.runs.now().timestamp() if first else 0.0
-        leads, starts, connected = self._registry.lead(self._me), self._registry.starts(), self._registry.connected()
+        leads = self._registry.lead(self._me)
+        incarnations, connected = self._registry.incarnations(), self._registry.connected()
         now = time.monotonic()
         if now - began > INTERRUPTED_S:
             return  # the next look comes late, and begins anew
         self._looked_at = now
         if first:  # we were not there when they said it; those that live say it again before we judge
-            for start in starts:
-                self._heard[start.start] = (start.seen, now - start.age_s(redis_s))
-        for start in starts:
-            why = self._judge(start, connected, now)
+            for incarnation in incarnations:
+                self._heard[incarnation.id] = (incarnation.seen, now - incarnation.age_s(redis_s))
+        for incarnation in incarnations:
+            why = self._judge(incarnation, connected, now)
             if why and leads:
-                self._give_back(start, why)
+                self._give_back(incarnation, why)
         for table in (self._heard, self._absent):
-            for gone in table.keys() - {start.start for start in starts}:
+            for gone in table.keys() - {incarnation.id for incarnation in incarnations}:
                 del table[gone]
 
-    def _judge(self, start: Start, connected: set[str] | None, now: float) -> str:
+    def _judge(self, incarnation: Incarnation, connected: set[str] | None, now: float) -> str:
         """Why it is lost, or ""."""
-        said, heard_at = self._heard.get(start.start, ("", 0.0))
-        if said != start.seen:
+        said, heard_at = self._heard.get(incarnation.id, ("", 0.0))
+        if said != incarnation.seen:
             heard_at = now
-            self._heard[start.start] = (start.seen, now)
-            if said and start.start in self._lost:
-                self._lost.discard(start.start)
-                log.warning("node %s is back", start.node, extra={"event": "node-back", "node": start.node})
-        here = connected is None or start.start in connected
-        self._absent[start.start] = 0 if here else self._absent.get(start.start, 0) + 1
-        if self._absent[start.start] >= ABSENT_LOOKS and now > self._calm_at:
-            return "left" if start.said == "left" else "its connections are gone"
+            self._heard[incarnation.id] = (incarnation.seen, now)
+            if said and incarnation.id in self._lost:
+                self._lost.discard(incarnation.id)
+                log.warning("node %s is back", incarnation.node, extra={"event": "node-back", "node": incarnation.node})
+        here = connected is None or incarnation.id in connected
+        self._absent[incarnation.id] = 0 if here else self._absent.get(incarnation.id, 0) + 1
+        if self._absent[incarnation.id] >= ABSENT_LOOKS and now > self._calm_at:
+            return "left" if incarnation.said == "left" else "its connections are gone"
         is_silent = now - heard_at > SILENT_S and now > self._settled_at
         return f"not heard of for {now - heard_at:.0f} s" if is_silent else ""
 
-    def _give_back(self, start: Start, why: str) -> None:
-        messages = self._registry.held(start.start)
-        worker = Worker(start.node, start.start)
+    def _give_back(self, incarnation: Incarnation, why: str) -> None:
+        messages = self._registry.held(incarnation.id)
+        worker = Worker(incarnation.node, incarnation.id)
         for run, units in filter(None, (TaskId.parse(task_id(message)) for message in messages)):
             for unit in units:
                 # Entered before the message goes back: the node that takes it knows.
                 self._ledger.chunks.end_attempt(run, unit, "lost", worker, f"the node is lost: {why}")
         if messages:
-            for dropped in held.restore(self._app, start.start):
+            for dropped in held.restore(self._app, incarnation.id):
                 self._publish_anew(dropped)
-        if start.start not in self._lost:
-            self._lost.add(start.start)
-            if start.said != "left":
+        if incarnation.id not in self._lost:
+            self._lost.add(incarnation.id)
+            if incarnation.said != "left":
                 self._registry.count_loss()
                 log.warning(
-                    "node %s is lost: %s; what it held (%d) goes to others", start.node, why, len(messages),
-                    extra={"event": "node-lost", "node": start.node},
+                    "node %s is lost: %s; what it held (%d) goes to others", incarnation.node, why, len(messages),
+                    extra={"event": "node-lost", "node": incarnation.node},
                 )  # fmt: skip
-        elif not messages and time.monotonic() - self._heard[start.start][1] > FORGET_S:
-            self._registry.forget(start.start)
-            self._lost.discard(start.start)
+        elif not messages and time.monotonic() - self._heard[incarnation.id][1] > FORGET_S:
+            self._registry.forget(incarnation.id)
+            self._lost.discard(incarnation.id)
 
     def _publish_anew(self, dropped: About) -> None:
         """Several nodes were lost with a message, perhaps by its fault: what a running run needs of it is published

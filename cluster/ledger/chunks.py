@@ -50,7 +50,7 @@ class Chunks:
             label: By whose queue the message came, "" for any: it is left alone where the run has another one.
         """
         answer = self._step(
-            "claim", run, node=worker.node, start=worker.start, label=label,
+            "claim", run, node=worker.node, incarnation=worker.incarnation, label=label,
             max_killed=MOST_KILLS, max_lost=MOST_LOSSES, chunks=chunks,
         )  # fmt: skip
         state, *rest = answer
@@ -67,7 +67,7 @@ class Chunks:
     def release(self, run: str, worker: Worker, *units: Unit) -> None:
         """Give up its claims of chunks or partials without an attempt; those of others stay."""
         if units:
-            self._step("release_claims", run, start=worker.start, again=0, units=map(str, units))
+            self._step("release_claims", run, incarnation=worker.incarnation, again=0, units=map(str, units))
 
     def refuse(self, run: str, chunks: Iterable[int], worker: Worker, why: str) -> bool:
         """A node gives chunks back without an attempt, as it cannot do them, whatever is in them.
@@ -75,7 +75,7 @@ class Chunks:
         Returns:
             Whether it is this node's first refusal of the run, which the run's history tells of.
         """
-        return bool(self._step("refuse", run, node=worker.node, start=worker.start, why=why, chunks=chunks))
+        return bool(self._step("refuse", run, node=worker.node, incarnation=worker.incarnation, why=why, chunks=chunks))
 
     def end_attempt(self, run: str, unit: Unit, how: str, worker: Worker, why: str) -> Attempts | None:
         """Enter that an attempt gave nothing.
@@ -92,7 +92,7 @@ class Chunks:
             "lost") that worker had not begun it.
         """
         answer = self._step(
-            "end_attempt", run, unit=str(unit), how=how, start=worker.start, node=worker.node, why=why
+            "end_attempt", run, unit=str(unit), how=how, incarnation=worker.incarnation, node=worker.node, why=why
         )  # fmt: skip
         return Attempts(*answer[1:4]) if answer[0] == b"noted" else None
 

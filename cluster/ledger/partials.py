@@ -36,7 +36,7 @@ class Partials:
         """
         answer = self._step(
             "partial_inputs", run, {"parts": keys.parts(run, number if level == 0 else -1)},
-            level=level, number=number, fan_in=FAN_IN, label=label, start=worker.start, node=worker.node,
+            level=level, number=number, fan_in=FAN_IN, label=label, incarnation=worker.incarnation, node=worker.node,
             max_killed=MOST_KILLS, max_lost=MOST_LOSSES,
         )  # fmt: skip
         state, *rest = answer

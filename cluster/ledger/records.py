@@ -28,10 +28,10 @@ def as_reason(error: object) -> str:
 
 
 class Worker(NamedTuple):
-    """Who does a chunk: the node, and which start of it."""
+    """The node that does a chunk, and its incarnation."""
 
     node: str
-    start: str
+    incarnation: str
 
 
 class Attempts(NamedTuple):

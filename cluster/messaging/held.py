@@ -1,4 +1,4 @@
-"""The messages that each start of a node holds: it has taken them and not yet acknowledged them."""
+"""The messages that each incarnation of a node holds: it has taken them and not yet acknowledged them."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 FOREVER_S = 10**9
 
 
-def restore(app: Celery, start: str) -> list[About]:
-    """Give back to their queues, in front, all messages that a lost start of a node holds.
+def restore(app: Celery, incarnation: str) -> list[About]:
+    """Give back to their queues, in front, all messages that a lost incarnation of a node holds.
 
     Gives those that it dropped: they were held by others that were lost, too.
     """
-    wanted = {**options(app.conf, start), "client_name": None}
+    wanted = {**options(app.conf, incarnation), "client_name": None}
     with app.connection_for_write(transport_options=wanted) as connection:
         kept_back: list[About] = connection.default_channel.qos.restore_strays(lost=True)
         return kept_back
 
 
-def options(conf: Any, start: str) -> dict[str, Any]:
-    """The transport's options with keys of its own for what this start of a node holds.
+def options(conf: Any, incarnation: str) -> dict[str, Any]:
+    """The transport's options with keys of its own for what this incarnation of a node holds.
 
     So its messages can be given back as soon as it is lost, and if it was only paused, what it acknowledges late
     is not what another holds by then.
     """
-    key = keys.unacked(start)
+    key = keys.unacked(incarnation)
     return {
         **(conf.broker_transport_options or {}),
         "unacked_key": key,
@@ -39,5 +39,5 @@ def options(conf: Any, start: str) -> dict[str, Any]:
         "unacked_mutex_key": f"{key}:mutex",
         "unacked_mutex_expire": 10,
         "visibility_timeout": FOREVER_S,
-        "client_name": names.connection(start),
+        "client_name": names.connection(incarnation),
     }

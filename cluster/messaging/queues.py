@@ -19,12 +19,12 @@ def messages(stores: Stores, run: str, queue: str) -> set[str]:
     A message may move from the outbox to the others, and between these, meanwhile; so the outbox is read first, and
     all but the nodes twice.
     """
-    starts, outbox = stores.nodes.starts(), stores.ledger.runs.outbox(run)
+    incarnations, outbox = stores.nodes.incarnations(), stores.ledger.runs.outbox(run)
     with stores.redis.pipeline(transaction=False) as pipe:
         pipe.zrange(keys.DELAYED, 0, -1)
         pipe.lrange(queue, 0, -1)
-        for start in starts:
-            pipe.hvals(keys.unacked(start.start))
+        for incarnation in incarnations:
+            pipe.hvals(keys.unacked(incarnation.id))
         pipe.lrange(queue, 0, -1)
         pipe.zrange(keys.DELAYED, 0, -1)
         first, *rows, last = pipe.execute()

@@ -69,8 +69,8 @@ class Node(Facts):
     state: State
     joined_at: datetime
     last_seen_at: datetime
-    start: str = Field(exclude=True)
-    """Told apart from another start of the same node."""
+    incarnation: str = Field(exclude=True)
+    """The random id of this life of its worker."""
     said: str = Field(exclude=True)
     """What it said last: "here", "leaving" or "left"."""
 
@@ -105,10 +105,10 @@ class Node(Facts):
         return f"{why}; install its package there, then start its worker again (`{stop}` stops it)"
 
 
-class Start(NamedTuple):
-    """One start of a node, of which something may be left in Redis."""
+class Incarnation(NamedTuple):
+    """One life of a node's worker, of which something may be left in Redis."""
 
-    start: str
+    id: str
     node: str
     seen: str
     """The moment of its last heartbeat, by Redis's clock."""
@@ -130,18 +130,18 @@ class Registry:
         self._scripts = Scripts(client, "cluster.nodes")
 
     def heartbeat(
-        self, name: str, start: str, state: Literal["here", "leaving", "left"], facts: Facts
+        self, name: str, incarnation: str, state: Literal["here", "leaving", "left"], facts: Facts
     ) -> tuple[Wish, int]:
-        """Write a node's row; gives what is wished of this start of it, and the revision of demand and bundles."""
+        """Write a node's row; gives what is wished of this incarnation, and the revision of demand and bundles."""
         touched = {
-            "nodes": keys.NODES, "wishes": keys.WISHES, "starts": keys.STARTS, "revision": keys.REVISION,
+            "nodes": keys.NODES, "wishes": keys.WISHES, "incarnations": keys.INCARNATIONS, "revision": keys.REVISION,
             "names": keys.NAMES,
         }  # fmt: skip
         wish, revision = self._scripts(
             "heartbeat",
             touched,
             node=name,
-            start=start,
+            incarnation=incarnation,
             state=state,
             facts=facts.model_dump_json(),
             retention_s=FORGET_S,
@@ -149,15 +149,15 @@ class Registry:
         word = wish.decode(errors="replace")
         return word if word in ("stop", "stop-now") else "", redis_client.number(revision)
 
-    def take_name(self, wanted: str, start: str) -> str:
-        """The name that a start of a node has from now on: the one it wants, or ``worker@pc~2`` where another one of
-        that name is connected. It must be so itself by then, so that others see it.
+    def take_name(self, wanted: str, incarnation: str) -> str:
+        """The name that an incarnation has from now on: the one it wants, or ``worker@pc~2`` where another one of that
+        name is connected. It must be connected itself by then, so that others see it.
         """
         for number in count(1):
             name = names.renamed(wanted, number)
             gone = ""
             while holder := self._scripts(
-                "take_name", {"names": keys.NAMES}, name=name, start=start, gone=gone, retention_s=FORGET_S
+                "take_name", {"names": keys.NAMES}, name=name, incarnation=incarnation, gone=gone, retention_s=FORGET_S
             ).decode(errors="replace"):
                 lives = self._lives(holder)
                 if lives is None:
@@ -169,8 +169,8 @@ class Registry:
                 return name
         raise AssertionError("count() does not end")
 
-    def _lives(self, start: str) -> bool | None:
-        """Whether a start is connected, and sends heartbeats if it ever did; None where we may not ask.
+    def _lives(self, incarnation: str) -> bool | None:
+        """Whether an incarnation is connected, and sends heartbeats if it ever did; None where we may not ask.
 
         The connection of a machine without power stands for minutes.
         """
@@ -178,8 +178,8 @@ class Registry:
         if connected is None:
             return None
         now: Any = self._redis.time()
-        heartbeats = {found.start: float(found.seen) for found in self.starts()}
-        return start in connected and now[0] - heartbeats.get(start, now[0]) < GONE_S
+        heartbeats = {found.id: float(found.seen) for found in self.incarnations()}
+        return incarnation in connected and now[0] - heartbeats.get(incarnation, now[0]) < GONE_S
 
     def nodes(self) -> list[Node]:
         """All nodes heard of within a day, by name; the others are forgotten. Rows that cannot be read are left out."""
@@ -212,38 +212,38 @@ class Registry:
             return False
         return bool(self._redis.pexpire(keys.DETECTOR, LEAD_MS))
 
-    def starts(self) -> list[Start]:
-        """All starts of nodes that are not forgotten."""
-        found: Any = self._redis.hgetall(keys.STARTS)
-        starts = []
-        for start, raw in found.items():
+    def incarnations(self) -> list[Incarnation]:
+        """All incarnations of nodes that are not forgotten."""
+        found: Any = self._redis.hgetall(keys.INCARNATIONS)
+        incarnations = []
+        for incarnation, raw in found.items():
             with contextlib.suppress(ValueError):  # of no node of ours
                 row = IncarnationRow.parse(raw.decode(errors="replace"))
-                starts.append(Start(start.decode(errors="replace"), row.node, row.seen, row.phase))
-        return starts
+                incarnations.append(Incarnation(incarnation.decode(errors="replace"), row.node, row.seen, row.phase))
+        return incarnations
 
     def uptime_s(self) -> int:
         """How long Redis has been up."""
         return int(self._redis.info("server")["uptime_in_seconds"])
 
     def connected(self) -> set[str] | None:
-        """The starts that have a connection to Redis; None where we may not ask."""
+        """The incarnations that have a connection to Redis; None where we may not ask."""
         try:
             clients: Any = self._redis.client_list()
         except redis.ResponseError:
             return None
-        return {start for client in clients if (start := names.incarnation_of(client["name"]))}
+        return {incarnation for client in clients if (incarnation := names.incarnation_of(client["name"]))}
 
-    def held(self, start: str) -> list[bytes]:
-        """The messages that a start of a node holds."""
-        found: Any = self._redis.hvals(keys.unacked(start))
+    def held(self, incarnation: str) -> list[bytes]:
+        """The messages that an incarnation of a node holds."""
+        found: Any = self._redis.hvals(keys.unacked(incarnation))
         return list(found)
 
-    def forget(self, start: str) -> None:
-        """Nothing is left of a start of a node."""
+    def forget(self, incarnation: str) -> None:
+        """Nothing is left of an incarnation of a node."""
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hdel(keys.STARTS, start)
-            pipe.unlink(*(keys.unacked(start) + end for end in ("", ":index", ":mutex")))
+            pipe.hdel(keys.INCARNATIONS, incarnation)
+            pipe.unlink(*(keys.unacked(incarnation) + end for end in ("", ":index", ":mutex")))
             pipe.execute()
 
     def count_loss(self) -> None:
@@ -256,9 +256,9 @@ class Registry:
         return redis_client.number(found)
 
     def wish(self, nodes: Sequence[Node], what: Literal["stop", "stop-now"]) -> None:
-        """Wish something of nodes, for this start of theirs; they hear it with their next heartbeat."""
+        """Wish something of nodes, for their incarnations of now; they hear it with their next heartbeat."""
         if nodes:
-            wishes: dict[Any, Any] = {node.name: str(DesiredState(node.start, what)) for node in nodes}
+            wishes: dict[Any, Any] = {node.name: str(DesiredState(node.incarnation, what)) for node in nodes}
             with self._redis.pipeline(transaction=True) as pipe:
                 pipe.hset(keys.WISHES, mapping=wishes)
                 pipe.expire(keys.WISHES, FORGET_S)
@@ -285,6 +285,6 @@ def _node(name: str, row: bytes, now: float) -> Node | None:
         state=state,
         joined_at=moments[0],
         last_seen_at=moments[1],
-        start=found.incarnation,
+        incarnation=found.incarnation,
         said=found.phase,
     )

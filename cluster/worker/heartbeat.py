@@ -43,7 +43,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
     """Set by ``setup.prepare``. The main process speaks for its children, which are the ones who wait."""
 
     def __init__(self, consumer: Any, **options: Any) -> None:
-        self._start = identity.start()
+        self._incarnation = identity.incarnation()
         self._timer: Any = None
         self._facts: Facts | None = None
         self._away = False
@@ -134,7 +134,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
             consumer.event_dispatcher.send("worker-capacity", **facts.model_dump())
             self._announced_s = now_s
         try:
-            wish, revision = self._registry.heartbeat(consumer.hostname, self._start, said, facts)
+            wish, revision = self._registry.heartbeat(consumer.hostname, self._incarnation, said, facts)
             delays.release(self.client)
             full = is_full(self.client)
         except redis.RedisError as error:

@@ -19,8 +19,8 @@ _held: list[IO[str]] = []
 
 
 @functools.cache
-def start() -> str:
-    """Tells this start of a worker from others under the same name; its children inherit it."""
+def incarnation() -> str:
+    """Tells this life of a worker from others under the same name; its children inherit it."""
     return secrets.token_hex(8)
 
 

@@ -70,7 +70,7 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
         redis_client.check(url)
         # It beats from the worker's event loop, which must not wait.
         Heartbeat.client = redis_client.connect(
-            url, patient=False, timeout_s=HEARTBEAT_TIMEOUT_S, name=names.connection(identity.start())
+            url, patient=False, timeout_s=HEARTBEAT_TIMEOUT_S, name=names.connection(identity.incarnation())
         )
         wanted = ""
         if instance.hostname == default_nodename(None):  # no -n was given
@@ -87,7 +87,7 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
         slots = options.get("concurrency") or conf.worker_concurrency
         redis_check.see_files(redis_check.FILES + FILES_A_SLOT * slots, f"a worker of {slots} slots")
         Heartbeat.provisioner = _provisioner(conf, config, given)
-        conf.broker_transport_options = held.options(conf, identity.start())
+        conf.broker_transport_options = held.options(conf, identity.incarnation())
         Heartbeat.news = Consumer.news = redis_client.outage(url)
         Heartbeat.news.on_wait = maybe_shutdown
         Admission.config = config
@@ -136,7 +136,7 @@ def _own_name(wanted: str, client: redis.Redis) -> str:
     """The name, or another one where another machine of this cluster is called as this one."""
     try:
         client.ping()  # others see by its connection that it is here
-        return registry.Registry(client).take_name(wanted, identity.start())
+        return registry.Registry(client).take_name(wanted, identity.incarnation())
     except (redis.RedisError, ValueError):  # a name, or what others wrote, is no reason not to start
         return wanted
 

@@ -238,7 +238,7 @@ class _Task(Task, Generic[Message]):  # type: ignore[misc]
         """See ``Task.on_failure``."""
         if isinstance(exc, TimeLimitExceeded):
             why = f"took longer than {exc.args[0]} s and could not be interrupted"
-            worker = Worker(self.request.hostname or "", identity.start())
+            worker = Worker(self.request.hostname or "", identity.incarnation())
             self.timed_out(self.kind.model_validate(args[0]), why, worker)
 
     def apply_async(self, *arguments: Any, **options: Any) -> Any:
@@ -306,7 +306,7 @@ def again(task: Task, delay_s: float, message: Any = None) -> Exception:
 def _delivery(request: Any) -> Delivery:
     hard_s, soft_s = request.timelimit or (None, None)
     limits = Limits(soft_s, hard_s) if hard_s and soft_s else None
-    worker = Worker(request.hostname, identity.start())
+    worker = Worker(request.hostname, identity.incarnation())
     return Delivery(publish.label_of(request), worker, limits, publish.is_in_chord(request))
 
 

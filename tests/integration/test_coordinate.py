@@ -115,7 +115,7 @@ def test_a_batch_is_published_as_soon_as_nothing_waits_for_the_nodes(two: Two) -
 
     def read() -> Iterator[Chunk]:
         yield from CHUNKS[:4]  # a batch, and nodes begin all of it
-        two.stores.redis.hset(keys.run(two.run, "claims"), mapping={str(at): "1 start node" for at in range(4)})
+        two.stores.redis.hset(keys.run(two.run, "claims"), mapping={str(at): "1 incarnation node" for at in range(4)})
         for chunk in CHUNKS[4:6]:
             time.sleep(2 * HUNGRY_S)
             yield chunk

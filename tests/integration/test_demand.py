@@ -146,7 +146,7 @@ def node(
         slots=1, busy=0, done=0, cores=1, memory_total_bytes=2, memory_available_bytes=1, load=0, versions={},
         jobs=list(jobs), missing=missing or {}, known=known,
     )  # fmt: skip
-    stores.nodes.heartbeat("slow@test", "start", "here", facts)
+    stores.nodes.heartbeat("slow@test", "incarnation", "here", facts)
 
 
 @pytest.fixture

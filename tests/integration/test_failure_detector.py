@@ -25,65 +25,65 @@ def app(redis_url: str) -> Iterator[Celery]:
 
 
 @pytest.fixture
-def start(client: redis.Redis) -> Iterator[str]:
+def incarnation(client: redis.Redis) -> Iterator[str]:
     client.delete(keys.DETECTOR)
     name = secrets.token_hex(4)
     yield name
-    client.hdel(keys.STARTS, name)
+    client.hdel(keys.INCARNATIONS, name)
 
 
-def heard(client: redis.Redis, start: str, ago_s: float) -> None:
-    """The node of this start was heard of then."""
+def heard(client: redis.Redis, incarnation: str, ago_s: float) -> None:
+    """The node of this incarnation was heard of then."""
     seconds, _ = client.time()
-    client.hset(keys.STARTS, start, f"{seconds - ago_s:.6f} here pc1")
+    client.hset(keys.INCARNATIONS, incarnation, f"{seconds - ago_s:.6f} here pc1")
 
 
-def loss_s(detector: FailureDetector, start: str) -> float:
+def loss_s(detector: FailureDetector, incarnation: str) -> float:
     """How long a detector that begins now takes to find it lost."""
     began = time.monotonic()
 
     def look() -> bool:
         detector.look()
-        return start in detector._lost
+        return incarnation in detector._lost
 
     wait_until("it is found lost", look, 2 * SILENT_S)
     return time.monotonic() - began
 
 
 def test_a_new_detector_misses_a_connection_at_once(
-    app: Celery, stores: Stores, client: redis.Redis, start: str, monkeypatch: pytest.MonkeyPatch
+    app: Celery, stores: Stores, client: redis.Redis, incarnation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard(client, start, 0)
+    heard(client, incarnation, 0)
     monkeypatch.setattr(stores.nodes, "uptime_s", lambda: STEADY_S + 1)
-    assert loss_s(FailureDetector(app, stores), start) < CALM_S
+    assert loss_s(FailureDetector(app, stores), incarnation) < CALM_S
 
 
 def test_a_new_detector_waits_for_nodes_of_a_new_redis(
-    app: Celery, stores: Stores, client: redis.Redis, start: str, monkeypatch: pytest.MonkeyPatch
+    app: Celery, stores: Stores, client: redis.Redis, incarnation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard(client, start, 0)
+    heard(client, incarnation, 0)
     monkeypatch.setattr(stores.nodes, "uptime_s", lambda: 1)
-    assert loss_s(FailureDetector(app, stores), start) >= CALM_S
+    assert loss_s(FailureDetector(app, stores), incarnation) >= CALM_S
 
 
 def test_a_new_detector_knows_how_long_a_node_is_silent(
-    app: Celery, stores: Stores, client: redis.Redis, redis_url: str, start: str
+    app: Celery, stores: Stores, client: redis.Redis, redis_url: str, incarnation: str
 ) -> None:
-    with redis_client.connect(redis_url, name=names.connection(start)) as connected:
+    with redis_client.connect(redis_url, name=names.connection(incarnation)) as connected:
         connected.ping()
-        heard(client, start, SILENT_S + 1)
-        assert CALM_S <= loss_s(FailureDetector(app, stores), start) < SILENT_S
+        heard(client, incarnation, SILENT_S + 1)
+        assert CALM_S <= loss_s(FailureDetector(app, stores), incarnation) < SILENT_S
 
 
 @pytest.mark.parametrize("seen", ["nonsense", "nan", "1e999"])
 def test_a_row_without_a_moment_is_taken_for_fresh(
-    seen: str, app: Celery, stores: Stores, client: redis.Redis, redis_url: str, start: str
+    seen: str, app: Celery, stores: Stores, client: redis.Redis, redis_url: str, incarnation: str
 ) -> None:
-    with redis_client.connect(redis_url, name=names.connection(start)) as connected:
+    with redis_client.connect(redis_url, name=names.connection(incarnation)) as connected:
         connected.ping()
-        client.hset(keys.STARTS, start, f"{seen} here pc1")
+        client.hset(keys.INCARNATIONS, incarnation, f"{seen} here pc1")
         detector = FailureDetector(app, stores)
         detector.look()
         time.sleep(LOOK_S)
         detector.look()
-    assert start not in detector._lost
+    assert incarnation not in detector._lost

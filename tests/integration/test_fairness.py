@@ -35,7 +35,7 @@ from tests.kit.waiting import wait_until
 from tests.unit.test_backlog import node
 
 QUEUE = keys.queue("measure")
-WORKER = Worker("worker@n1", "start-of-n1")
+WORKER = Worker("worker@n1", "incarnation-of-n1")
 Joins = Mapping[float, "Published"]
 NOBODY: Joins = {}
 
@@ -177,7 +177,7 @@ def test_a_run_whose_coordinator_is_lost_in_a_pause_goes_on(joining: bool, share
         assert redis.rpop(QUEUE)
         shared.ledger.chunks.commit(run.run, run.begin([chunk]), WORKER)
         if joining:
-            redis.hset(keys.run(run.run, "claims"), "partial 0:0", "1 start node")
+            redis.hset(keys.run(run.run, "claims"), "partial 0:0", "1 incarnation node")
     redis.hdel(keys.run(run.run, "claims"), "partial 0:0")
     assert not redis.exists(QUEUE), "there is no pause"
     delays.release(redis)

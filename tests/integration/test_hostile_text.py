@@ -75,7 +75,7 @@ def poisoned(redis_url: str, client: redis.Redis, stores: Stores, monkeypatch: p
             client.hset(keys.run(run, name), EVIL, EVIL)
         client.hset(keys.run(run, "nodes"), EVIL, 1)
         client.xadd(keys.run(run, "events"), dict.fromkeys(("event", "chunk", "node", "why"), EVIL))
-    client.hset(keys.NODES, EVIL, f"start {now} {now} here {json.dumps(FACTS)}")
+    client.hset(keys.NODES, EVIL, f"incarnation {now} {now} here {json.dumps(FACTS)}")
     for name in ("evil", EVIL):
         client.hset(keys.BUNDLES, name, "1 1 0")
         client.hset(keys.bundle(name), "1", json.dumps({"job": EVIL, "by": EVIL, "files": EVIL, EVIL: EVIL}))

@@ -228,7 +228,7 @@ def test_a_node_that_missed_the_broadcast_stops_when_it_is_heard_of_again(broker
         os.killpg(worker.process.pid, signal.SIGCONT)
         worker.process.wait(20)
         wait_until("it is gone", lambda: state(broker, "frozen@test") == "gone", 5)
-    with Worker("frozen", broker, tmp_path / "again"):  # the wish was for its former start
+    with Worker("frozen", broker, tmp_path / "again"):  # the wish was for its former incarnation
         wait_until("it stays", lambda: state(broker, "frozen@test") == "online")
 
 
@@ -297,9 +297,9 @@ def test_a_name_is_free_once_who_had_it_is_gone_whatever_its_connection_does(bro
         assert registry.take_name("worker@pc", "old") == "worker@pc"
         assert registry.take_name("worker@pc", "new") == "worker@pc~2"
         assert registry.take_name("worker@pc", "old") == "worker@pc"
-        client.hset(keys.STARTS, "old", f"{time.time() - 1} here worker@pc")
+        client.hset(keys.INCARNATIONS, "old", f"{time.time() - 1} here worker@pc")
         assert registry.take_name("worker@pc", "third") == "worker@pc~2"  # "new" is not connected
-        client.hset(keys.STARTS, "old", f"{time.time() - GONE_S - 1} here worker@pc")  # its machine has no power
+        client.hset(keys.INCARNATIONS, "old", f"{time.time() - GONE_S - 1} here worker@pc")  # its machine has no power
         assert registry.take_name("worker@pc", "third") == "worker@pc"
 
 
@@ -314,7 +314,7 @@ def test_a_name_is_taken_in_a_full_redis_too(broker: str) -> None:
 def test_whatever_others_wrote_of_nodes_a_node_gets_a_name(broker: str) -> None:
     client = redis_client.connect(broker)
     client.hset(keys.NAMES, "worker@pc", b"\xff")
-    client.hset(keys.STARTS, "x", "no-moment here worker@pc y")
+    client.hset(keys.INCARNATIONS, "x", "no-moment here worker@pc y")
     assert _own_name("worker@pc", client) == "worker@pc"
 
 
@@ -326,12 +326,12 @@ def test_a_node_that_was_not_heard_of_for_a_day_is_forgotten(broker: str) -> Non
         slots=1, busy=0, done=0, cores=1, memory_total_bytes=1, memory_available_bytes=1, load=0, jobs=[], versions={}
     )
     for name in ("old", "new"):
-        registry.take_name(name, f"start-of-{name}")
-        registry.heartbeat(name, f"start-of-{name}", "here", facts)
+        registry.take_name(name, f"incarnation-of-{name}")
+        registry.heartbeat(name, f"incarnation-of-{name}", "here", facts)
     row: Any = client.hget(keys.NODES, "old")
-    start, *_, said, told = row.decode().split(" ", 4)
+    incarnation, *_, said, told = row.decode().split(" ", 4)
     long_ago = f"{time.time() - FORGET_S - 10:.6f}"
-    client.hset(keys.NODES, "old", f"{start} {long_ago} {long_ago} {said} {told}")
+    client.hset(keys.NODES, "old", f"{incarnation} {long_ago} {long_ago} {said} {told}")
     client.hset(keys.NODES, "what is this", "not ours")
     assert [node.name for node in registry.nodes()] == ["new"]
     assert set(client.hkeys(keys.NODES)) == {b"new", b"what is this"}

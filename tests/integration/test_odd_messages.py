@@ -18,7 +18,7 @@ from cluster import celery_app, keys, settings
 from cluster.coordinator.failure_detector import FailureDetector
 from cluster.messaging import held, messages, publish
 from cluster.messaging.transport import Connected, QoS
-from cluster.nodes.registry import Facts, Start
+from cluster.nodes.registry import Facts, Incarnation
 from cluster.stores import Stores
 from tests.kit import looking
 from tests.kit.programs import Worker, cluster, emptied, start_cluster
@@ -46,10 +46,10 @@ def published(app: Celery, stores: Stores, run: str = "measure-1") -> dict[str, 
     return found
 
 
-def hold(stores: Stores, start: str, raw: Any, tag: str = "tag") -> None:
-    """Note a message as held by a start of a node."""
-    stores.redis.hset(keys.unacked(start), tag, raw if isinstance(raw, bytes) else json.dumps(raw))
-    stores.redis.zadd(keys.unacked(start) + ":index", {tag: time.time()})
+def hold(stores: Stores, incarnation: str, raw: Any, tag: str = "tag") -> None:
+    """Note a message as held by an incarnation of a node."""
+    stores.redis.hset(keys.unacked(incarnation), tag, raw if isinstance(raw, bytes) else json.dumps(raw))
+    stores.redis.zadd(keys.unacked(incarnation) + ":index", {tag: time.time()})
 
 
 def test_odd_messages_of_any_kind_end_no_worker(broker: str, tmp_path: Path, app: Celery, stores: Stores) -> None:
@@ -67,9 +67,9 @@ def test_odd_messages_of_any_kind_end_no_worker(broker: str, tmp_path: Path, app
     ]
     raw = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in odd]
     with Worker("one", broker, tmp_path, "-c", "1") as worker:
-        [start] = wait_until("the node is known", stores.nodes.starts)
-        hold(stores, start.start, b"[" * 200_000, "nested")
-        hold(stores, start.start, [{**good, "properties": "none"}, "", QUEUE], "odd")
+        [incarnation] = wait_until("the node is known", stores.nodes.incarnations)
+        hold(stores, incarnation.id, b"[" * 200_000, "nested")
+        hold(stores, incarnation.id, [{**good, "properties": "none"}, "", QUEUE], "odd")
         client.rpush(QUEUE, *raw)
         for odd_one in (b"[" * 200_000, json.dumps({**good, "body": nested})):
             client.publish("/0.celeryev/worker.heartbeat", odd_one)  # no worker hears events
@@ -77,7 +77,7 @@ def test_odd_messages_of_any_kind_end_no_worker(broker: str, tmp_path: Path, app
             wait_until("the node hears it", functools.partial(client.publish, "/0.celery.pidbox", odd_one))
         expected = len(raw) + 2 + 2
         wait_until("all are refused", lambda: worker.text().count("a message is refused") == expected)
-        assert not stores.nodes.held(start.start)
+        assert not stores.nodes.held(incarnation.id)
         (tmp_path / "in").mkdir()
         (tmp_path / "in" / "a.txt").write_text("some words")
         done = cluster("submit", "--job", "measure", tmp_path / "in", "--broker", broker)
@@ -162,16 +162,16 @@ def test_odd_words_beside_the_messages_hold_up_nobody(app: Celery, stores: Store
     client = stores.redis
     for key in (keys.REVISION, keys.LOSSES):
         client.set(key, "many")
-    client.hset(keys.STARTS, b"\xff", b"\xff")
-    client.hset(keys.WISHES, "one@test", b"start \xff")
+    client.hset(keys.INCARNATIONS, b"\xff", b"\xff")
+    client.hset(keys.WISHES, "one@test", b"incarnation \xff")
     hold(stores, "lost", b'{"headers": {"id": ' + b"[" * 900 + b"]" * 900 + b"}}")
     facts = Facts(
         slots=1, busy=0, done=0, cores=1, memory_total_bytes=1, memory_available_bytes=1, load=0, jobs=[], versions={}
     )
-    assert stores.nodes.heartbeat("one@test", "start", "here", facts) == ("", 0)
+    assert stores.nodes.heartbeat("one@test", "incarnation", "here", facts) == ("", 0)
     assert stores.nodes.losses() == 0
-    assert [start.start for start in stores.nodes.starts()] == ["start"]
-    FailureDetector(app, stores)._give_back(Start("lost", "pc1", "0", "left"), "left")
+    assert [one.id for one in stores.nodes.incarnations()] == ["incarnation"]
+    FailureDetector(app, stores)._give_back(Incarnation("lost", "pc1", "0", "left"), "left")
     assert stores.nodes.held("lost") == []
 
 
@@ -184,7 +184,7 @@ def test_a_dropped_message_of_a_running_run_is_published_anew(
         odd = published(app, stores, run)
         odd["headers"] |= {"lost": 1, "argsrepr": "this ends workers"}
         hold(stores, "gone", [odd, "", QUEUE], run)
-    FailureDetector(app, stores)._give_back(Start("gone", "pc1", "0", "here"), "its connections are gone")
+    FailureDetector(app, stores)._give_back(Incarnation("gone", "pc1", "0", "here"), "its connections are gone")
     [anew] = client.lrange(QUEUE, 0, -1)
     assert json.loads(anew)["headers"]["id"] == "measure-1.0"
     assert b"this ends workers" not in anew

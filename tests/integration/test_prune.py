@@ -161,7 +161,7 @@ def test_files_of_real_runs_stay_until_they_are_pruned(broker: str, tmp_path: Pa
 def test_no_key_of_an_abandoned_run_lives_for_ever(broker: str, client: redis.Redis) -> None:
     stores = Stores.connect(settings.load(broker_url=broker))
     run = opened(stores)
-    worker = records.Worker("n1", "start")
+    worker = records.Worker("n1", "incarnation")
     stores.ledger.chunks.claim(run, [0], worker)
     stores.ledger.chunks.end_attempt(run, 0, "failed", worker, "test")
     # What a node does that has not heard that the run is gone.

@@ -156,15 +156,15 @@ def test_a_message_whose_note_came_late_goes_back_although_its_node_lives(
     source = texts(tmp_path / "in", 12)
     client, queue = stores.redis, keys.queue("measure")
     with Worker("alive", broker, tmp_path, "-c", "1"):
-        [start] = wait_until("the node is known", stores.nodes.starts)
+        [incarnation] = wait_until("the node is known", stores.nodes.incarnations)
         short = ("--chunk-size", "1", "--seconds", "0.2")  # so that some of them wait in the queue
         with start_cluster("submit", "--job", "measure", *short, source, "--broker", broker) as submit:
             taken: Any = wait_until("one waits", lambda: client.rpop(queue))
             note = json.dumps([json.loads(taken), "", queue])
-            client.hset(keys.unacked(start.start), "late", note)
-            client.zadd(keys.unacked(start.start) + ":index", {"late": time.time()})
+            client.hset(keys.unacked(incarnation.id), "late", note)
+            client.zadd(keys.unacked(incarnation.id) + ":index", {"late": time.time()})
             out, err = submit.communicate(timeout=60)
-        wait_until("the node holds nothing", lambda: not stores.nodes.held(start.start))
+        wait_until("the node holds nothing", lambda: not stores.nodes.held(incarnation.id))
     assert submit.returncode == 0, err
     assert json.loads(out) == catalog.get("measure").run_locally(source)
 

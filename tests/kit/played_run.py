@@ -58,7 +58,7 @@ def lacking(why: str) -> map_chunk.Find:
 
 
 def on(node: str) -> Worker:
-    return Worker(f"worker@{node}", f"start-of-{node}")
+    return Worker(f"worker@{node}", f"incarnation-of-{node}")
 
 
 class Run:

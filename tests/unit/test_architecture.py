@@ -213,7 +213,7 @@ def test_the_table_of_keys_names_each_key_that_is_made() -> None:
         *(constants - {keys.OURS}),
         *(keys.run("R", what) for what in ("", *keys.OF_RUN)),
         keys.parts("R", "B"),  # type: ignore[arg-type]
-        keys.unacked("START"),
+        keys.unacked("INCARNATION"),
         keys.blobs("SCOPE"),
         keys.bundle("NAME"),
         keys.bundle_digests("NAME"),

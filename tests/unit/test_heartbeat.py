@@ -36,7 +36,7 @@ class Told:
         self.releases += 1
         return 0
 
-    def heartbeat(self, name: str, start: str, said: str, facts: Facts) -> tuple[str, int]:
+    def heartbeat(self, name: str, incarnation: str, said: str, facts: Facts) -> tuple[str, int]:
         if self.problems and (problem := self.problems.pop(0)):
             raise problem
         self.facts.append(facts)

@@ -9,7 +9,7 @@ from cluster.ledger.records import Running, Worker
 
 
 def doing(seconds: float) -> Running:
-    return Running(0, Worker("worker@slow", "start"), seconds)
+    return Running(0, Worker("worker@slow", "incarnation"), seconds)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 -- chunk}: {"claimed" or "exhausted", failed, killed, lost, entry, its items that are over where it is done item by item,
 -- else ""}, {"settled"}, {"unknown"}, {"elsewhere"} or {"apart"}.
 -- KEYS: run done claims chunks attempts speculative outbox queued pieces
--- ARGV: node start label max_killed max_lost chunks...
+-- ARGV: node incarnation label max_killed max_lost chunks...
 --   label: "" for any
 for i = FIRST, #ARGV do redis.call('SREM', K.queued, ARGV[i]) end
 local run = redis.call('HMGET', K.run, 'state', 'label', 'job', 'version', 'options', 'max_attempts', 'time_limit_s',
@@ -14,7 +14,7 @@ if A.label ~= '' and run[2] and run[2] ~= A.label then return {'other label'} en
 local max_attempts, busy_ms = tonumber(run[6]) or 1, 1000 * (tonumber(run[7]) or 0)
 
 local alone = #ARGV == FIRST
-local claim = now_ms() .. ' ' .. A.start .. ' ' .. A.node
+local claim = now_ms() .. ' ' .. A.incarnation .. ' ' .. A.node
 local duplicates = 0
 
 local function start(chunk)
@@ -34,8 +34,8 @@ local function start(chunk)
   -- A second copy is for another node than the one that is slow, as long as that may be at it.
   local held = redis.call('HGET', K.claims, chunk)
   if held and redis.call('HGET', K.speculative, chunk) == A.node then
-    local since_ms, start = string.match(held, '^(%d+) (%S+) ')
-    if start == A.start and now_ms() - since_ms < busy_ms then return {'elsewhere'} end
+    local since_ms, incarnation = string.match(held, '^(%d+) (%S+) ')
+    if incarnation == A.incarnation and now_ms() - since_ms < busy_ms then return {'elsewhere'} end
   end
   redis.call('HDEL', K.claims, chunk) -- first what needs no memory: then a full Redis takes what follows, too
   redis.call('HSET', K.claims, chunk, claim)

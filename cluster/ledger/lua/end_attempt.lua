@@ -1,6 +1,6 @@
 -- An attempt at a chunk or a partial ended badly; its claim goes. Returns {state} or {"noted", failed, killed, lost}.
 -- KEYS: run done claims attempts events outbox queued
--- ARGV: unit how start node why
+-- ARGV: unit how incarnation node why
 --   unit: a chunk, or "partial level:number"
 --   how: "failed", "killed", "lost"
 local state = redis.call('HGET', K.run, 'state')
@@ -8,7 +8,7 @@ if not state then return {'unknown'} end
 if state ~= 'running' then return {state} end
 if tonumber(A.unit) and redis.call('GETBIT', K.done, A.unit) == 1 then return {'settled'} end
 local claim = redis.call('HGET', K.claims, A.unit)
-local its_own = claim and string.match(claim, '^%d+ (%S+) ') == A.start
+local its_own = claim and string.match(claim, '^%d+ (%S+) ') == A.incarnation
 -- A message that a lost node had not begun is no attempt; nor is one that others have begun since.
 if A.how == 'lost' and not its_own then return {'not begun'} end
 local failed, killed, lost = attempts_of(K.attempts, A.unit)

@@ -1,8 +1,8 @@
--- A node starts to aggregate. Returns {state}, {"incomplete"}, {"aggregated"}, {"busy"} (another start of it is under way),
+-- A node starts to aggregate. Returns {state}, {"incomplete"}, {"aggregated"}, {"busy"} (another attempt is under way),
 -- {"lost"} (a part is gone), {"exhausted", failed, killed, lost} or {"ready", job, version, options, policy as JSON, failed,
 -- then for each: name, entry, what is expected of it ("" of a partial)}.
 -- KEYS: run done batches parts partials claims attempts expected
--- ARGV: level number fan_in label start node max_killed max_lost
+-- ARGV: level number fan_in label incarnation node max_killed max_lost
 --   label: "" for any
 local run = redis.call('HMGET', K.run, 'state', 'label', 'job', 'version', 'options', 'max_attempts', 'time_limit_s',
   'retention_s', unpack(POLICY))
@@ -44,6 +44,6 @@ end
 local claim = redis.call('HGET', K.claims, 'partial ' .. name)
 if claim and now_ms() - string.match(claim, '^%d+') < 1000 * (tonumber(run[7]) or 0) then return {'busy'} end
 redis.call('HDEL', K.claims, 'partial ' .. name) -- first what needs no memory: then a full Redis takes what follows, too
-redis.call('HSET', K.claims, 'partial ' .. name, now_ms() .. ' ' .. A.start .. ' ' .. A.node)
+redis.call('HSET', K.claims, 'partial ' .. name, now_ms() .. ' ' .. A.incarnation .. ' ' .. A.node)
 redis.call('EXPIRE', K.claims, tonumber(run[8]) or LEAST_S)
 return answer

@@ -69,9 +69,9 @@ local function attempts_of(attempts, name)
 end
 
 -- A claim of this incarnation of a node goes, without an attempt.
-local function release_claim(run, claims, queued, start, unit, again)
+local function release_claim(run, claims, queued, incarnation, unit, again)
   local claim = redis.call('HGET', claims, unit)
-  if not claim or string.match(claim, '^%d+ (%S+) ') ~= start then return end
+  if not claim or string.match(claim, '^%d+ (%S+) ') ~= incarnation then return end
   redis.call('HDEL', claims, unit)
   if again then
     redis.call('SADD', queued, unit)

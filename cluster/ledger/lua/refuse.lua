@@ -1,9 +1,9 @@
 -- A node gives chunks back without an attempt, as it cannot do them; their messages are to come again. Returns 1 if the
 -- run's story tells of it now, 0 if this node has refused the run before, or the run is gone.
 -- KEYS: run refusals events claims queued
--- ARGV: node start why chunks...
+-- ARGV: node incarnation why chunks...
 if not redis.call('HGET', K.run, 'state') then return 0 end
-for i = FIRST, #ARGV do release_claim(K.run, K.claims, K.queued, A.start, ARGV[i], true) end
+for i = FIRST, #ARGV do release_claim(K.run, K.claims, K.queued, A.incarnation, ARGV[i], true) end
 if redis.call('HSETNX', K.refusals, A.node, A.why) == 0 then return 0 end
 local retention_s = retention_of(K.run)
 redis.call('EXPIRE', K.refusals, retention_s)

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 NODE = "CLUSTER_TEST_NODE"
-"""The variable that names this start of a node."""
+"""The variable that names this incarnation of a node."""
 
 
 def do(effects: str, run: str, chunk: str, seconds: float) -> None:
