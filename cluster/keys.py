@@ -33,11 +33,11 @@
 | cluster2:bundles             | hash   | bundle -> "last latest pinned" (``bundles.state.State``); "#revision" |
 | cluster2:bundle:NAME         | hash   | version -> its manifest as JSON, without name and version |
 | cluster2:bundle:NAME:digests | hash   | digest of the content -> version |
-| cluster2:demand              | zset   | "label run" -> when it was entered: what running runs need of nodes |
+| cluster2:wanted              | zset   | "requirement run" -> when it was entered: what running runs need of nodes |
 | cluster2:delayed             | zset   | queue and message -> when it goes there, in ms since 1970 by Redis's clock |
 | cluster2:waiting             | zset   | run whose chunks wait for nodes -> until when it counts, in ms since 1970 |
 | cluster2:paused              | zset   | run whose outbox waits -> when nodes look at it, in ms since 1970 |
-| cluster2:revision            | string | counts changes of demand and bundles: who saw another number looks again |
+| cluster2:revision            | string | counts changes of what is wanted and of bundles: nodes look at a new one |
 | cluster2:writable            | string | written, for a second, to see whether Redis takes writes |
 | cluster2:unacked:INCARNATION | hash   | messages that an incarnation holds (kombu's; beside it `:index`, `:mutex`) |
 
@@ -90,7 +90,7 @@ INCARNATIONS = f"{OURS}nodes:incarnations"
 DETECTOR = f"{OURS}nodes:detector"
 LOSSES = f"{OURS}nodes:losses"
 PLACES = f"{OURS}places"
-DEMAND = f"{OURS}demand"
+WANTED = f"{OURS}wanted"
 DELAYED = f"{OURS}delayed"
 WAITING = f"{OURS}waiting"
 PAUSED = f"{OURS}paused"

@@ -19,7 +19,7 @@ from cluster.bundles.state import State
 from cluster.bundles.store import ModelStore
 from cluster.coordinator.cancel import cancel
 from cluster.names import ModelRef
-from cluster.nodes import demand
+from cluster.nodes import wanted
 
 if TYPE_CHECKING:
     from cluster.blobs import Ref
@@ -126,7 +126,7 @@ class Models:
 
     def in_use(self, ref: ModelRef) -> Sequence[str]:
         """The runs that are running with a version."""
-        return () if self._client.is_private else demand.in_use(self._client.stores, ref)
+        return () if self._client.is_private else wanted.in_use(self._client.stores, ref)
 
     def remove(
         self, ref: str, *, force: bool = False, on_failed: Callable[[str, ModelRef], None] = lambda run, one: None
@@ -151,7 +151,7 @@ class Models:
         gone = [ModelRef(name, number) for number in bundles.remove(name, version)]
         for one in gone:
             # They would wait for ever for a node that has it. Who is about to begin a run sees that it is gone.
-            for run in set(self.in_use(one)) - {demand.BEING_SUBMITTED}:
+            for run in set(self.in_use(one)) - {wanted.BEING_SUBMITTED}:
                 cancel(run, self._client.stores, f"its bundle {one} was removed", "failed")
                 on_failed(run, one)
         self._announce()

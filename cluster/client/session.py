@@ -21,7 +21,7 @@ from cluster.bundles import store
 from cluster.coordinator.cancel import cancel
 from cluster.job import Job, Source, paths
 from cluster.ledger.row import RunPolicy
-from cluster.nodes import demand, places
+from cluster.nodes import places, wanted
 from cluster.settings import Settings
 from cluster.stores import Stores
 from splitters import Chunk, PassedOver, files
@@ -172,7 +172,7 @@ class Session:
         label = job.label_with(options)
         self.stores.ledger.runs.create(run, job.name, job.version, options, whoami(), label, RunPolicy.of(self.config))
         if label != job.label:
-            demand.enter(self.stores.redis, label, run)
+            wanted.enter(self.stores.redis, label, run)
             try:
                 self.stores.models.require(job, options)  # who removes it now sees the run
             except Exception as error:

@@ -17,7 +17,7 @@ from cluster.bundles.trial import UNUSABLE
 from cluster.client import session, source
 from cluster.client.nodes import PENDING, Node
 from cluster.client.run import Run
-from cluster.nodes import demand
+from cluster.nodes import wanted
 
 if TYPE_CHECKING:
     from cluster.client import Client
@@ -50,7 +50,7 @@ class Submission:
         self.label = job.label_with(options)
         self._packed = packed
         self._asking = ExitStack()
-        self._asked: demand.Asked | None = None
+        self._asked: wanted.Asked | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -66,7 +66,7 @@ class Submission:
             to_the_end: Wait for them, however long it takes.
         """
         if self._asked is None:
-            self._asked = self._asking.enter_context(demand.Asked(self.client.stores.redis, self.label))
+            self._asked = self._asking.enter_context(wanted.Asked(self.client.stores.redis, self.label))
         online = self._online()
         if self.label != self.job.label and online and not self._can(online):
             online = self._ask(self._asked)
@@ -143,7 +143,7 @@ class Submission:
         """Who is still fetching what the run needs, where nobody can do it yet."""
         return [] if self._can(nodes) else [node.name for node in nodes if node.missing.get(self.label) == PENDING]
 
-    def _ask(self, asked: demand.Asked, *, to_the_end: bool = False) -> list[Node]:
+    def _ask(self, asked: wanted.Asked, *, to_the_end: bool = False) -> list[Node]:
         """Have the nodes find out whether they can; those online, once all have said so or time is up.
 
         ``to_the_end`` waits, however long it takes, for those that are still fetching what they need.

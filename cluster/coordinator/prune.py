@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from cluster import errors, keys
 from cluster.ledger.status import Status
 from cluster.messaging import queues
-from cluster.nodes import demand
+from cluster.nodes import wanted
 from cluster.stores import Stores
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def prune(stores: Stores, runs: Sequence[Status]) -> list[Status]:
     for label in {run.label for run in over}:
         queues.unsend(stores, keys.queue(label), names)
     queues.sweep(stores, keys.queue("*@*"))
-    demand.read(stores)
+    wanted.read(stores)
     stores.blobs.drop_below([keys.run_folder(name) for name in names])
     stores.ledger.runs.forget(names)
     for run in over:

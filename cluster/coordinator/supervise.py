@@ -17,7 +17,7 @@ from cluster.coordinator.lost_messages import Search
 from cluster.job import Job
 from cluster.ledger.lease import LEASE_S, Busy, Lease, Role
 from cluster.messaging import delays, queues
-from cluster.nodes import demand
+from cluster.nodes import wanted
 from cluster.nodes.registry import Node
 from cluster.stores import Stores
 
@@ -94,7 +94,7 @@ class Supervisor:
         with self._taking:
             if self.held is None:
                 lease = Lease.take(self._stores.ledger, self._run, self._owner, self._role)
-                self._demand()
+                self._want()
                 self._fed_at = 0.0
                 self.feed(lease)  # so that it knows of others before it publishes
                 self.held = lease
@@ -105,10 +105,10 @@ class Supervisor:
                 )
             return self.held
 
-    def _demand(self) -> None:
+    def _want(self) -> None:
         """Have nodes that can serve the run's label do so; again, as Redis may have lost it."""
         if self.label != self.job.label:
-            demand.enter(self._stores.redis, self.label, self._run)
+            wanted.enter(self._stores.redis, self.label, self._run)
 
     def feed(self, lease: Lease) -> None:
         """Have the nodes get what the run has published, as far as its share of the slots goes.
@@ -186,7 +186,7 @@ class Supervisor:
             self._kept_at = now
         if now - self._touched_at > TOUCH_S:
             self._stores.ledger.runs.touch(self._run)
-            self._demand()
+            self._want()
             self._touched_at = now
         try:
             if now - self._fed_at > FEED_S:
@@ -204,7 +204,7 @@ class Supervisor:
             self._search.look_soon()
             return
         try:
-            self._demand()
+            self._want()
             lost_messages.redeliver(self._app, self._stores, lease, self._search, self.label, self.policy.limits)
         finally:
             self.publishing.release()

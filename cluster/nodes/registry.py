@@ -132,7 +132,7 @@ class Registry:
     def heartbeat(
         self, name: str, incarnation: str, state: Literal["here", "leaving", "left"], facts: Facts
     ) -> tuple[Wish, int]:
-        """Write a node's row; gives what is wished of this incarnation, and the revision of demand and bundles."""
+        """Write a node's row; gives what is wished of this incarnation, and the revision."""
         touched = {
             "nodes": keys.NODES, "wishes": keys.WISHES, "incarnations": keys.INCARNATIONS, "revision": keys.REVISION,
             "names": keys.NAMES,

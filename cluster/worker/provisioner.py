@@ -14,13 +14,13 @@ from cluster import catalog, keys, names
 from cluster.bundles import store
 from cluster.bundles.manifest import Manifest
 from cluster.job import Job
-from cluster.nodes import demand, places
+from cluster.nodes import places, wanted
 from cluster.nodes.places import Places
 from cluster.nodes.registry import PENDING
 from cluster.stores import Stores
 
 LOOK_S = 30.0
-"""Between two looks where nothing was heard: demand ends with its runs, which nobody tells."""
+"""Between two looks where nothing was heard: nobody tells when a run ends, and with it what it wants."""
 INSTALLED_S = 1.0
 """Between two looks whether something was installed on this machine."""
 AGAIN_S, MOST_AGAIN_S = 2.0, 60.0
@@ -48,7 +48,7 @@ class Failure(NamedTuple):
 
 
 class Provisioner:
-    """Looks when the revision of demand and bundles has changed: at each change one look, however many nodes.
+    """Looks when the revision (``keys.REVISION``) has changed: at each change one look, however many nodes.
 
     Args:
         stores: The cluster's, which are not waited for.
@@ -125,19 +125,19 @@ class Provisioner:
         """
         self._find_jobs()
         self._compare()
-        demanded, done = self._read(), set[str]()
+        required, done = self._read(), set[str]()
         self._held, self._needed = {}, set()
         while True:
             if self._due.is_set():  # heard meanwhile: what runs wait for comes before what they may need some day
-                demanded = self._read()
-            wanted = {label for label in demanded | self._announced if names.plain(label) in self._jobs}
+                required = self._read()
+            wanted = {label for label in required | self._announced if names.plain(label) in self._jobs}
             self._pending = wanted - done
             if not self._pending:
                 break
             # What is served already needs a look only.
-            label = min(self._pending, key=lambda one: (one not in self.found.serves, one not in demanded, one))
+            label = min(self._pending, key=lambda one: (one not in self.found.serves, one not in required, one))
             done.add(label)
-            self._look_at(label, wanted, needed=label in demanded)
+            self._look_at(label, wanted, needed=label in required)
         self._failures = {label: failure for label, failure in self._failures.items() if label in wanted}
         self._tell(wanted)
         if self._jobs:  # else the bundles here are those of another worker of this machine
@@ -177,7 +177,7 @@ class Provisioner:
                 if job.bundles == manifest.job and not job.trains
             }
             self._seen = revision
-        return set(demand.read(self._stores))
+        return set(wanted.read(self._stores))
 
     def _look_at(self, label: str, wanted: set[str], *, needed: bool) -> None:
         before = self._failures.get(label)

@@ -79,7 +79,7 @@ def poisoned(redis_url: str, client: redis.Redis, stores: Stores, monkeypatch: p
     for name in ("evil", EVIL):
         client.hset(keys.BUNDLES, name, "1 1 0")
         client.hset(keys.bundle(name), "1", json.dumps({"job": EVIL, "by": EVIL, "files": EVIL, EVIL: EVIL}))
-    client.zadd(keys.DEMAND, {f"onnx@evil:1.12345678 {EVIL}": now, f"{EVIL} run-running": now})
+    client.zadd(keys.WANTED, {f"onnx@evil:1.12345678 {EVIL}": now, f"{EVIL} run-running": now})
 
 
 @pytest.mark.parametrize("command", COMMANDS)

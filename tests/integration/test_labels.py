@@ -16,7 +16,7 @@ import redis
 
 from cluster import errors, keys, settings
 from cluster.bundles.content import Content
-from cluster.nodes import demand
+from cluster.nodes import wanted
 from cluster.stores import Stores
 from cluster.worker.provisioner import Provisioner
 from tests.kit.jobs.cluster_testjobs import PICKY, TAGGED
@@ -79,17 +79,15 @@ def test_a_run_that_no_node_can_serve_says_what_each_lacks_and_goes_on_when_one_
 
 
 def row(client: redis.Redis, label: str) -> bool:
-    rows: Any = client.zrange(keys.DEMAND, 0, -1)
+    rows: Any = client.zrange(keys.WANTED, 0, -1)
     return any(found.startswith(label.encode()) for found in rows)
 
 
-def test_demand_that_redis_has_lost_is_entered_again(
-    redis_url: str, stores: Stores, source: Path, tmp_path: Path
-) -> None:
+def test_what_redis_has_lost_is_wanted_again(redis_url: str, stores: Stores, source: Path, tmp_path: Path) -> None:
     client = stores.redis
     with start_cluster("submit", "--job", "picky", "--tool", "plane", source, "--broker", redis_url) as waiting:
         wait_until("it is needed", lambda: published(stores, 12) and row(client, "picky@plane;firm"))
-        client.delete(keys.DEMAND)
+        client.delete(keys.WANTED)
         wait_until("it is needed again", lambda: row(client, "picky@plane;firm"))
         with node("late", redis_url, tmp_path, "plane"):
             _, err = waiting.communicate(timeout=30)
@@ -142,7 +140,7 @@ def run() -> str:
 @pytest.fixture
 def provisioner(stores: Stores, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Provisioner:
     monkeypatch.setenv("CLUSTER_TEST_TOOLS", "saw")
-    stores.redis.delete(keys.DEMAND)
+    stores.redis.delete(keys.WANTED)
     impatient = Stores.connect(settings.load(broker_url=redis_url, cache_dir=tmp_path), patient=False)
     return Provisioner(impatient, [PICKY], {})
 
@@ -150,15 +148,15 @@ def provisioner(stores: Stores, redis_url: str, tmp_path: Path, monkeypatch: pyt
 def test_a_label_is_served_as_long_as_a_run_that_needs_it(provisioner: Provisioner, stores: Stores, run: str) -> None:
     client = stores.redis
     stores.ledger.runs.create(run, "picky", "", {"tool": "saw"}, "test", "picky@saw;firm")
-    demand.enter(client, "picky@saw;firm", run)
-    demand.enter(client, "picky@axe;firm", run)
+    wanted.enter(client, "picky@saw;firm", run)
+    wanted.enter(client, "picky@axe;firm", run)
     provisioner.look()
     assert provisioner.found.serves == {"picky@saw;firm"}
     assert provisioner.found.missing["picky@axe;firm"] == "it has no axe"
     stores.ledger.runs.stop(run, "cancelled", "by a test")
     provisioner.look()
     assert not provisioner.found.serves
-    assert not any(run.encode() in row for row in client.zrange(keys.DEMAND, 0, -1))
+    assert not any(run.encode() in row for row in client.zrange(keys.WANTED, 0, -1))
 
 
 @pytest.fixture
@@ -191,8 +189,8 @@ def test_labels_that_make_no_sense_are_answered_and_harm_nothing(
 ) -> None:
     stores.ledger.runs.create(run, "picky", "", {}, "test")
     for label in ("picky@saw", "other@saw", "@", "picky@%ff%00"):
-        demand.enter(stores.redis, label, run)
-    stores.redis.zadd(keys.DEMAND, {b"\xff\xfe": 1, b"no-space": 1})
+        wanted.enter(stores.redis, label, run)
+    stores.redis.zadd(keys.WANTED, {b"\xff\xfe": 1, b"no-space": 1})
     provisioner.look()
     assert not provisioner.found.serves
     assert "no label" in provisioner.found.missing["picky@saw"]

@@ -20,7 +20,7 @@ from cluster.bundles.local import FolderBundles
 from cluster.cli import models
 from cluster.client.models import Models
 from cluster.names import ModelRef
-from cluster.nodes import demand
+from cluster.nodes import wanted
 from cluster.stores import Stores
 from tests.kit import onnx_models, wheels
 from tests.kit.bundle_laws import unused
@@ -169,7 +169,7 @@ def test_a_run_whose_bundle_is_removed_does_not_wait_for_it(redis_url: str, sour
     with start_cluster(*arguments) as waiting:
         stores = Stores.connect(settings.load(broker_url=redis_url))
         first = ModelRef(name, 1)
-        in_use = wait_until("the run waits", lambda: set(demand.in_use(stores, first)) - {demand.BEING_SUBMITTED})
+        in_use = wait_until("the run waits", lambda: set(wanted.in_use(stores, first)) - {wanted.BEING_SUBMITTED})
         removed = cluster("models", "remove", name, "--force", "--broker", redis_url)
         assert f"{in_use.pop()}: failed, as {name}:1 is removed" in removed.stderr
         _, err = waiting.communicate(timeout=30)

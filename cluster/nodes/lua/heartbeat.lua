@@ -1,4 +1,4 @@
--- A node says that it is here. Returns {what is wished of it, "" for nothing; the revision of demand and bundles}.
+-- A node says that it is here. Returns {what is wished of it, "" for nothing; the revision}.
 -- A wish is for one incarnation of a node: a later one does not hear it.
 -- KEYS: nodes wishes incarnations revision names
 -- ARGV: node incarnation state facts retention_s

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BEING_SUBMITTED = "a run that is being submitted"
 ASKED_S = 60
-"""Then the demand of a submitter ends that was killed before it opened its run."""
+"""After this, nothing is wanted any more for a submitter that was killed before it opened its run."""
 
 
 def enter(client: redis.Redis, label: str, run: str) -> None:
@@ -32,12 +32,12 @@ def enter(client: redis.Redis, label: str, run: str) -> None:
     ``ASKED_S`` begin anew.
     """
     row = WantedRow(label, run)
-    if client.zadd(keys.DEMAND, {str(row): _now_s(client)}, nx=not row.is_submission):
+    if client.zadd(keys.WANTED, {str(row): _now_s(client)}, nx=not row.is_submission):
         client.incr(keys.REVISION)
 
 
 class Asked:
-    """The demand of one run that is about to be opened: it ends with the ``with``, or sooner by ``withdraw``."""
+    """What a run that is about to be opened wants, until the ``with`` ends, or ``withdraw`` is called."""
 
     def __init__(self, client: redis.Redis, label: str) -> None:
         self._redis = client
@@ -62,13 +62,13 @@ class Asked:
         if self._entered:
             self._entered = False
             with contextlib.suppress(redis.RedisError):  # then it ends by itself
-                self._redis.zrem(keys.DEMAND, str(self._row))
+                self._redis.zrem(keys.WANTED, str(self._row))
 
 
 def read(stores: Stores) -> Mapping[str, list[str]]:
     """Label -> the runs that need it and are running (those about to be opened among them). What is over is removed."""
     now_s = _now_s(stores.redis)
-    found: Any = stores.redis.zrange(keys.DEMAND, 0, -1, withscores=True)
+    found: Any = stores.redis.zrange(keys.WANTED, 0, -1, withscores=True)
     rows = [WantedRow.parse(raw.decode(errors="replace")) for raw, _ in found]
     states = stores.ledger.runs.states([row.run for row in rows])
     needed = defaultdict(list)
@@ -76,7 +76,7 @@ def read(stores: Stores) -> Mapping[str, list[str]]:
         if state == "running" or (row.is_submission and now_s - entered < ASKED_S):
             needed[row.requirement].append(row.run)
         else:
-            stores.redis.zrem(keys.DEMAND, raw)
+            stores.redis.zrem(keys.WANTED, raw)
     return needed
 
 

@@ -19,7 +19,7 @@ from cluster.client import session
 from cluster.client.submission import ANSWER_S
 from cluster.job import Job
 from cluster.names import ModelRef
-from cluster.nodes import demand
+from cluster.nodes import wanted
 from cluster.nodes.registry import PENDING, Facts
 from cluster.stores import Stores
 from cluster.worker.provisioner import Provisioner
@@ -58,7 +58,7 @@ def test_a_run_whose_bundle_goes_meanwhile_is_not_begun(redis_url: str, stores: 
             opened.start(TAGGED, options)
     [run] = [run for run in stores.ledger.runs.latest(9) if run.options.get("model") == bundle]
     assert run.state == "failed"
-    assert demand.in_use(stores, ModelRef.parse(bundle)) == []
+    assert wanted.in_use(stores, ModelRef.parse(bundle)) == []
 
 
 def test_a_language_named_like_a_model_uses_none(stores: Stores, bundle: str) -> None:
@@ -66,8 +66,8 @@ def test_a_language_named_like_a_model_uses_none(stores: Stores, bundle: str) ->
     for job, options in ((catalog.OCR, {"lang": number(bundle)}), (TAGGED, {"model": bundle})):
         run, label = names.new_run(job.name), job.label_with(options)
         stores.ledger.runs.create(run, job.name, "", options, "a test", label)
-        demand.enter(client, label, run)
-    assert demand.in_use(stores, ModelRef.parse(number(bundle))) == [run]
+        wanted.enter(client, label, run)
+    assert wanted.in_use(stores, ModelRef.parse(number(bundle))) == [run]
 
 
 @pytest.mark.parametrize("error", [errors.BadBundle("odd"), OSError(5, "the drive went away")])
@@ -130,10 +130,10 @@ def test_who_removes_a_bundle_ends_the_runs_that_began_meanwhile_and_no_others(
 def test_a_bundle_that_a_run_is_about_to_use_is_removed_by_force_only(
     redis_url: str, stores: Stores, bundle: str
 ) -> None:
-    demand.Asked(stores.redis, TAGGED.label_with({"model": bundle})).enter()
+    wanted.Asked(stores.redis, TAGGED.label_with({"model": bundle})).enter()
     arguments = ["remove", number(bundle), "--broker", redis_url]
     refused = CliRunner().invoke(models.command, arguments)
-    assert f"in use by {demand.BEING_SUBMITTED}" in str(refused.exception)
+    assert f"in use by {wanted.BEING_SUBMITTED}" in str(refused.exception)
     done = CliRunner().invoke(models.command, [*arguments, "--force"])
     assert (done.exit_code, done.output) == (0, f"removed {number(bundle)}\n")
 
@@ -176,7 +176,7 @@ def test_who_wants_to_fail_does_so_once_the_last_node_has_found_out(waiting: Pro
 def test_who_wants_to_fail_goes_on_once_a_node_can_serve(waiting: Program, stores: Stores) -> None:
     node(stores, SAW)
     [run] = wait_until("the run is begun", lambda: [run for run in stores.ledger.runs.latest(9) if run.job == "picky"])
-    wait_until("it asks no more", lambda: demand.read(stores).get(SAW) == [run.run])
+    wait_until("it asks no more", lambda: wanted.read(stores).get(SAW) == [run.run])
     waiting.send_signal(signal.SIGINT)
     _, err = waiting.communicate(timeout=30)
     assert "no node" not in err
@@ -245,7 +245,7 @@ def test_what_waits_to_be_looked_at_is_told_as_such(
 
     monkeypatch.setattr(provisioner, "_why_not", why_not)
     for tool in ("axe", "saw"):
-        demand.Asked(stores.redis, f"picky@{tool};firm").enter()
+        wanted.Asked(stores.redis, f"picky@{tool};firm").enter()
     provisioner.look()
     assert seen == [{AXE: PENDING, SAW: PENDING}, {SAW: PENDING}]
     assert provisioner.found.serves == {SAW}
