@@ -15,7 +15,7 @@ from click.core import ParameterSource
 from kombu.entity import Exchange
 from kombu.transport import TRANSPORT_ALIASES
 
-from cluster import errors, placement, redis_client, settings
+from cluster import errors, placement, redis_client, redis_outage, redis_url, settings
 from cluster.settings import Settings
 
 NO_BROKER = "redis://cluster-broker-url-is-not-set.invalid:6379/0"
@@ -40,7 +40,7 @@ class App(Celery):  # type: ignore[misc]
     """Connects to the broker of our settings. Variables of Celery's, as CELERY_BROKER_URL, are for other apps."""
 
     cluster_broker: str
-    """As ``redis_client`` reads it."""
+    """As ``redis_url`` reads it."""
     connects_to: str
     """As kombu reads it."""
 
@@ -93,9 +93,9 @@ def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
     config = config or settings.current()
     url = config.require_broker() if config.broker_url else NO_BROKER
     try:
-        broker = redis_client.for_kombu(url)
+        broker = redis_url.for_kombu(url)
     except ValueError as error:
-        raise errors.BadSetting(f"the broker URL {redis_client.masked(url)} cannot be used: {error}") from None
+        raise errors.BadSetting(f"the broker URL {redis_url.masked(url)} cannot be used: {error}") from None
     TRANSPORT_ALIASES.update(TRANSPORTS)
     # The backend without its URL: Celery shows what is in its settings (`report`, `graph`, `inspect conf`).
     app = App(
@@ -153,4 +153,4 @@ def build(config: Settings | None = None, *, patient: bool = True) -> Celery:
 def _publish_policy(url: str, *, patient: bool) -> dict[str, Any]:
     """How kombu publishes again what Redis did not take."""
     policy = {"max_retries": None if patient else 3, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 2}
-    return {**policy, "errback": redis_client.outage(url).tell_kombu} if patient else policy
+    return {**policy, "errback": redis_outage.outage(url).tell_kombu} if patient else policy

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import redis
 
-from cluster import blobs, errors, keys, names, older, redis_client
+from cluster import blobs, errors, keys, names, older, redis_client, redis_outage
 from cluster.bundles import Progress, Pushed, content
 from cluster.bundles.content import Content
 from cluster.bundles.manifest import Manifest
@@ -157,7 +157,7 @@ class RedisBundles:
         try:
             how: Any = self._scripts("take_over", touched, name=name, versions=len(rows), blobs=moved)
         except redis.ResponseError as error:
-            if isinstance(error, redis_client.REFUSES):
+            if isinstance(error, redis_outage.REFUSES):
                 raise
             return (
                 f"pushed with version {keys.OLDER_VERSION}, and Redis does not let it be taken over ({error}); push it"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import redis
 
-from cluster import errors, redis_client, settings
+from cluster import errors, redis_client, redis_outage, settings
 from cluster.client.run import Run, Status
 from cluster.stores import Stores
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 __all__ = ["Client", "Run", "connect", "local"]
-given_up = redis_client.given_up
+given_up = redis_outage.given_up
 """Once it is set, nothing in this process waits for a Redis that is away any more."""
 READ_POLL_S = 0.05
 LEAVE_S = 5.0

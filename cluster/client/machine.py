@@ -6,7 +6,7 @@ import platform
 import tempfile
 from typing import TYPE_CHECKING, Any
 
-from cluster import __version__, catalog, errors, redis_client, settings
+from cluster import __version__, catalog, errors, redis_client, redis_url, settings
 from cluster.bundles import store
 from cluster.stores import Stores
 from cluster.worker import capacity
@@ -85,7 +85,7 @@ def _redis(config: settings.Settings) -> tuple[str, str]:
         if config.broker_url is not None:
             url = config.require_broker()
             redis_client.check(url)
-            return redis_client.masked(url), ""
+            return redis_url.masked(url), ""
         server = redis_server.find()
     except errors.ClusterError as error:
         return "", str(error)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
-from cluster import redis_client
+from cluster import redis_url
 from cluster.nodes.registry import HEARTBEAT_S, PENDING, Node
 from cluster.settings import DEFAULT_MASTER
 
@@ -30,9 +30,9 @@ class Stopped(NamedTuple):
 def join_line(config: Settings) -> str:
     """What to type on a machine that should help."""
     url = config.given_broker()
-    is_other = url.startswith(redis_client.SENTINEL) and config.sentinel_master != DEFAULT_MASTER
+    is_other = url.startswith(redis_url.SENTINEL) and config.sentinel_master != DEFAULT_MASTER
     master = f"CLUSTER_SENTINEL_MASTER={config.sentinel_master} " if is_other else ""
-    shown = redis_client.masked(url)
+    shown = redis_url.masked(url)
     hidden = "" if shown == url else " (for *** the password, as in the line that `cluster up` printed)"
     return f"{master}CLUSTER_BROKER_URL='{shown}' cluster worker{hidden}"
 

@@ -7,7 +7,7 @@ from typing import Any
 import redis
 from celery.backends.redis import RedisBackend
 
-from cluster import redis_client
+from cluster import redis_client, redis_outage, redis_url
 
 
 class ChordBackend(RedisBackend):  # type: ignore[misc]
@@ -28,15 +28,15 @@ class ChordBackend(RedisBackend):  # type: ignore[misc]
     def on_chord_part_return(self, *arguments: Any, **named: Any) -> None:
         """Count a header. Where the worker stops and Redis is away, the supervisor will find the batch complete."""
         try:
-            with redis_client.interruptible():
+            with redis_outage.interruptible():
                 super().on_chord_part_return(*arguments, **named)
         except redis.RedisError:
-            if not redis_client.given_up.is_set():
+            if not redis_outage.given_up.is_set():
                 raise
 
     def as_uri(self, include_password: bool = False) -> str:
         """Where it is, for people."""
-        return str(self.url) if include_password else redis_client.masked(self.url)
+        return str(self.url) if include_password else redis_url.masked(self.url)
 
     def _params_from_url(self, url: str, defaults: dict[str, Any]) -> dict[str, Any]:
         """The URL is for ``redis_client``, which knows forms that Celery's backends do not."""

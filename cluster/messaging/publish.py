@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import chord, group
 
-from cluster import keys, names, redis_client
+from cluster import keys, names, redis_outage
 from cluster.messaging import transport
 from cluster.names import Capability, Partial, TaskId, Unit
 from cluster.wire import AGGREGATE, MAP, AggregateMessage, MapMessage
@@ -153,7 +153,7 @@ def _send(
     **more: Any,
 ) -> None:  # fmt: skip
     options = {**_options(app, label, task, limits), **more}
-    with redis_client.interruptible():
+    with redis_outage.interruptible():
         app.send_task(task, (message.model_dump(),), task_id=str(task_id), **options)
 
 

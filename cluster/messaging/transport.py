@@ -16,7 +16,7 @@ from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from kombu.utils.json import dumps
 
-from cluster import keys, redis_client
+from cluster import keys, redis_connection, redis_outage
 from cluster.messaging import delays
 from cluster.wire import AGGREGATE, BadMessage
 
@@ -90,7 +90,7 @@ class QoS(kombu_redis.QoS):
         """
         try:
             super().append(message, delivery_tag)
-        except redis_client.REFUSES:
+        except redis_outage.REFUSES:
             self.hold(message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
@@ -149,7 +149,7 @@ class QoS(kombu_redis.QoS):
         """
         self._flush()
         kept_back = []
-        with self.channel.conn_or_acquire() as client, contextlib.suppress(*redis_client.REFUSES):
+        with self.channel.conn_or_acquire() as client, contextlib.suppress(*redis_outage.REFUSES):
             for tag in {
                 tag.decode(errors="replace") for tag in client.hkeys(self.unacked_key)
             } - self._delivered.keys():
@@ -373,7 +373,7 @@ class Channel(Connected, kombu_redis.Channel):
 class SentinelChannel(Connected, kombu_redis.SentinelChannel):
     """For a Redis that sentinels know."""
 
-    connection_class = redis_client.MasterConnection
+    connection_class = redis_connection.MasterConnection
     from_transport_options = (*kombu_redis.SentinelChannel.from_transport_options, "check_messages")  # type: ignore[assignment]
 
 
@@ -381,7 +381,7 @@ class Transport(kombu_redis.Transport):
     """For a Redis that is named."""
 
     Channel = Channel
-    connection_errors = (*kombu_redis.Transport.connection_errors, *redis_client.REFUSES)
+    connection_errors = (*kombu_redis.Transport.connection_errors, *redis_outage.REFUSES)
     # Without these two, kombu retries each error once, even of those that a connection may have again.
     recoverable_connection_errors = connection_errors
     recoverable_channel_errors = ()

@@ -17,7 +17,7 @@ from celery.worker import state as worker_state
 from celery.worker.state import active_requests, maybe_shutdown
 from kombu.asynchronous.timer import Timer
 
-from cluster import redis_client
+from cluster import redis_client, redis_outage
 from cluster.messaging.transport import Message, QoS
 
 WRITES_POLL_S = 1.0
@@ -39,7 +39,7 @@ class Dispatcher(EventDispatcher):  # type: ignore[misc]
 class Consumer(consumer.Consumer):  # type: ignore[misc]
     """Celery's own tries again every 30 seconds in the end, with a line for each try, and never when Redis is full."""
 
-    news: redis_client.Outage
+    news: redis_outage.Outage
     """Set by ``setup.prepare``."""
     connection_errors: tuple[type[Exception], ...]
     _strays: Any = None
@@ -79,7 +79,7 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """The connection is lost, or Redis refuses what the worker cannot do without."""
         self.news.say_away(exc)
-        if isinstance(exc, redis.ResponseError) and not isinstance(exc, redis_client.REFUSES):
+        if isinstance(exc, redis.ResponseError) and not isinstance(exc, redis_outage.REFUSES):
             time.sleep(REFUSED_S)
         if self._strays is not None:
             self._strays.cancel()

@@ -20,7 +20,8 @@ from cluster.messaging import delays
 from cluster.messaging.transport import Connected
 from cluster.nodes import places
 from cluster.nodes.registry import HEARTBEAT_S, Facts, Registry
-from cluster.redis_client import Outage, is_full
+from cluster.redis_client import is_full
+from cluster.redis_outage import Outage
 from cluster.worker import capacity, identity
 from cluster.worker.admission import Admission
 from cluster.worker.provisioner import Provisioner

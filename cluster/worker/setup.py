@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from cluster import catalog, errors, keys, logs, names, redis_check, redis_client, settings
+from cluster import catalog, errors, keys, logs, names, redis_check, redis_client, redis_outage, settings
 from cluster.messaging import held
 from cluster.nodes import registry
 from cluster.worker import capacity, identity
@@ -88,7 +88,7 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
         redis_check.see_files(redis_check.FILES + FILES_A_SLOT * slots, f"a worker of {slots} slots")
         Heartbeat.provisioner = _provisioner(conf, config, given)
         conf.broker_transport_options = held.options(conf, identity.incarnation())
-        Heartbeat.news = Consumer.news = redis_client.outage(url)
+        Heartbeat.news = Consumer.news = redis_outage.outage(url)
         Heartbeat.news.on_wait = maybe_shutdown
         Admission.config = config
         tasks.register(instance.app, config)
@@ -109,7 +109,7 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
 
 
 def _leave_the_news_to_the_main_process(**_: Any) -> None:
-    logging.getLogger(redis_client.__name__).setLevel(logging.ERROR)
+    logging.getLogger(redis_outage.__name__).setLevel(logging.ERROR)
 
 
 def _be_nice(**_: Any) -> None:

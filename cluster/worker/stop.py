@@ -12,7 +12,7 @@ import psutil
 from celery import bootsteps
 from celery.concurrency.prefork import TaskPool
 
-from cluster import redis_client
+from cluster import redis_outage
 
 SIGNAL = signal.SIGUSR2
 AGAIN_S = 0.5
@@ -35,7 +35,7 @@ class Stop(bootsteps.StartStopStep):  # type: ignore[misc]
 
 def heed() -> None:
     """In a process of the pool: heed what ``Stop`` tells."""
-    signal.signal(SIGNAL, redis_client.give_up)
+    signal.signal(SIGNAL, redis_outage.give_up)
 
 
 def ignore() -> None:

@@ -21,7 +21,7 @@ from celery import Task
 from celery.exceptions import Ignore, Reject, TimeLimitExceeded
 from pydantic import ValidationError
 
-from cluster import catalog, errors, redis_client
+from cluster import catalog, errors, redis_outage
 from cluster.ledger.records import Worker, as_reason
 from cluster.ledger.row import Limits
 from cluster.messaging import publish, transport
@@ -243,7 +243,7 @@ class _Task(Task, Generic[Message]):  # type: ignore[misc]
 
     def apply_async(self, *arguments: Any, **options: Any) -> Any:
         """See ``Task.apply_async``; a worker that ends does not wait for a Redis that is away."""
-        with redis_client.interruptible():
+        with redis_outage.interruptible():
             return super().apply_async(*arguments, **options)
 
     def _hand_back(self, error: Exception) -> Exception:

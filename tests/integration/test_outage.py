@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import redis
 
-from cluster import catalog, errors, keys, redis_client, settings, wire
+from cluster import catalog, errors, keys, redis_client, redis_outage, settings, wire
 from cluster.messaging import delays
 from cluster.stores import Stores
 from tests.kit.programs import LOOPBACK, RedisServer, Worker, admin, cluster, start_cluster
@@ -184,11 +184,11 @@ def test_a_run_outlasts(outage: Callable[[RedisServer], None], most: int, server
 def test_that_a_frozen_redis_takes_a_connection_does_not_mean_that_it_is_back(
     server: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    news = redis_client.Outage("this Redis")
+    news = redis_outage.Outage("this Redis")
     news.say_away(TimeoutError("for this test"))
-    monkeypatch.setattr(redis_client, "UNAWARE_S", 0.0)
+    monkeypatch.setattr(redis_outage, "UNAWARE_S", 0.0)
     server.process.send_signal(signal.SIGSTOP)
-    patience = redis_client.Patience(news)
+    patience = redis_outage.Patience(news)
     where: dict[str, Any] = {"host": LOOPBACK, "port": server.port, "password": server.password}
     pool = redis.ConnectionPool(**where, socket_timeout=0.5, retry=patience)
     connection = pool.make_connection()

@@ -116,7 +116,8 @@ FOREIGN = {
     "logs.py": {"build '.'"},  # rotated files
     "capacity.py": {"split ':'", "split ' '"},  # the kernel's files
     "redis_check.py": {"build ':'", "split '.'"},  # what Redis says
-    "redis_client.py": {"split ';'", "build ':@'", "partition '.'"},  # URLs, and redis-py's classes
+    "redis_outage.py": {"partition '.'"},  # redis-py's classes
+    "redis_url.py": {"split ';'", "build ':@'"},
     "settings.py": {"split ';'", "removeprefix 'cluster_'"},  # URLs, and variables
 }
 """File -> another's format in it that looks like ours."""

@@ -13,7 +13,7 @@ import redis
 from redis.exceptions import ConnectionError as Refused
 from redis.exceptions import TimeoutError as NoAnswer
 
-from cluster import catalog, celery_app, keys, redis_client, settings
+from cluster import catalog, celery_app, keys, redis_outage, settings
 from cluster.messaging import delays
 from cluster.nodes.registry import Facts
 from cluster.worker import heartbeat
@@ -77,7 +77,7 @@ def step(consumer: Any, told: Told, monkeypatch: pytest.MonkeyPatch) -> Heartbea
     provisioner = SimpleNamespace(found=Found(), heard=lambda revision: None, unfit="")
     monkeypatch.setattr(Heartbeat, "client", None, raising=False)
     monkeypatch.setattr(Heartbeat, "provisioner", provisioner, raising=False)
-    monkeypatch.setattr(Heartbeat, "news", redis_client.Outage("this Redis"), raising=False)
+    monkeypatch.setattr(Heartbeat, "news", redis_outage.Outage("this Redis"), raising=False)
     return Heartbeat(consumer)
 
 

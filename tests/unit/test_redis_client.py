@@ -11,14 +11,14 @@ import redis
 from redis._parsers.base import BaseParser
 from redis.exceptions import OutOfMemoryError
 
-from cluster import redis_client, settings
-from cluster.redis_client import Outage, Patience
+from cluster import redis_client, redis_connection, redis_outage, redis_url, settings
+from cluster.redis_outage import Outage, Patience
 
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Instead of waiting. What a test gave up is waited for again in the next."""
-    monkeypatch.setattr(redis_client, "given_up", threading.Event())
+    monkeypatch.setattr(redis_outage, "given_up", threading.Event())
     found: list[float] = []
     monkeypatch.setattr("time.sleep", found.append)
     return found
@@ -194,7 +194,7 @@ def test_ctrl_c_ends_the_wait_and_all_further_ones(pauses: list[float]) -> None:
 
 
 def test_told_to_end_it_still_gets_over_a_connection_that_was_lost_unnoticed(pauses: list[float]) -> None:
-    redis_client.given_up.set()
+    redis_outage.given_up.set()
     patience = Patience(Outage("here"))
     assert patience.call_with_retry(failing(redis.ConnectionError("gone")), nothing) == "answer"
     with pytest.raises(redis.TimeoutError):
@@ -202,11 +202,11 @@ def test_told_to_end_it_still_gets_over_a_connection_that_was_lost_unnoticed(pau
 
 
 def test_a_signal_ends_a_wait_that_is_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_client, "given_up", threading.Event())
-    monkeypatch.setattr("time.sleep", redis_client.give_up)
-    redis_client.give_up()  # this thread does not wait
-    redis_client.given_up.clear()
-    with pytest.raises(redis_client.GivenUp):
+    monkeypatch.setattr(redis_outage, "given_up", threading.Event())
+    monkeypatch.setattr("time.sleep", redis_outage.give_up)
+    redis_outage.give_up()  # this thread does not wait
+    redis_outage.given_up.clear()
+    with pytest.raises(redis_outage.GivenUp):
         Patience(Outage("here")).call_with_retry(failing(redis.ConnectionError("gone")), nothing)
 
 
@@ -221,27 +221,27 @@ def test_sentinels_are_read_from_the_url_of_the_settings() -> None:
     config = settings.load(
         broker_url="sentinel://:p%40ss@a:1;sentinel://b/3", sentinel_master="office", sentinel_password="s&t"
     )
-    found = redis_client.sentinels_of(config.require_broker())
+    found = redis_url.sentinels_of(config.require_broker())
     assert tuple(found) == ([("a", 1), ("b", 26379)], None, "p@ss", 3, "office", "s&t")
-    given = redis_client.for_kombu(config.require_broker())
+    given = redis_url.for_kombu(config.require_broker())
     assert given.url == "sentinel://:p%40ss@a:1/3;sentinel://:p%40ss@b:26379/3"
     assert given.options["master_name"] == "office"
-    shown = redis_client.masked(config.require_broker())
+    shown = redis_url.masked(config.require_broker())
     assert shown == "sentinel://:***@a:1;sentinel://b/3?master=office&sentinel_password=***"
 
 
 def test_kombu_verifies_certificates_and_gets_no_url_that_it_cannot_read() -> None:
-    given = redis_client.for_kombu("rediss://:p%40@h/0?ssl_ca_certs=/ca.pem&socket_timeout=60")
+    given = redis_url.for_kombu("rediss://:p%40@h/0?ssl_ca_certs=/ca.pem&socket_timeout=60")
     assert given.url == "rediss://:p%40@h:6379/0"
     assert given.ssl == {"ssl_cert_reqs": "required", "ssl_ca_certs": "/ca.pem"}
-    assert redis_client.for_kombu("redis://h?protocol=2") == ("redis://h:6379/0", None, {})
+    assert redis_url.for_kombu("redis://h?protocol=2") == ("redis://h:6379/0", None, {})
 
 
 @pytest.mark.parametrize(
     "url", ["redis://u:p%2F@h:1/3", "redis://h:1?db=3&username=u&password=p/", "redis://u:p%2F@h:1/3/"]
 )
 def test_kombu_connects_to_where_all_others_do(url: str) -> None:
-    assert redis_client.for_kombu(url).url == "redis://u:p%2F@h:1/3"
+    assert redis_url.for_kombu(url).url == "redis://u:p%2F@h:1/3"
     assert redis_client.connect(url).get_connection_kwargs()["db"] == 3
 
 
@@ -285,7 +285,7 @@ def test_a_script_outlasts_restarts_that_forget_it(monkeypatch: pytest.MonkeyPat
     assert script() == b"done"
 
 
-@pytest.mark.parametrize("kind", redis_client.STEADY.values())
+@pytest.mark.parametrize("kind", redis_connection.STEADY.values())
 def test_a_large_value_of_a_hash_is_never_copied(kind: Any) -> None:
     large, small = bytes(10**6), b"few"
     commands = [("HSET", "hash", "large", large, "number", 7), ("HSET", "hash", "small", small), ("GET", "other")]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import errors, logs, redis_client, settings
+from cluster import errors, logs, redis_url, settings
 
 
 def test_a_setting_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +219,7 @@ def test_a_bad_value_in_the_file_names_the_file(tmp_path: Path, monkeypatch: pyt
 def test_a_password_may_have_a_semicolon() -> None:
     url = "redis://:a;b@host:6379/0"
     assert settings.load(broker_url=url).require_broker() == url
-    assert redis_client.masked(url) == "redis://:***@host:6379/0"
+    assert redis_url.masked(url) == "redis://:***@host:6379/0"
 
 
 @pytest.mark.parametrize(
