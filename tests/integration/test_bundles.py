@@ -6,7 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,13 @@ from cluster.coordinator import prune
 from cluster.stores import Stores
 from tests.kit import bundle_laws
 from tests.kit.bundle_laws import BIG, model, unused
-from tests.kit.programs import ROOT, RedisServer, environment
+from tests.kit.programs import ROOT, environment
 
 
 @pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def redis_url(broker: str) -> str:
     """One of its own: what is pushed here is not for the nodes of other tests."""
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server.url
+    return broker
 
 
 @pytest.fixture

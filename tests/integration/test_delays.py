@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import orjson
@@ -14,7 +13,7 @@ import redis
 from celery import Celery
 from celery.exceptions import Retry
 
-from cluster import celery_app, keys, settings
+from cluster import keys, settings
 from cluster.ledger.row import Limits, RunPolicy
 from cluster.messaging import delays, publish, queues
 from cluster.names import Partial
@@ -25,11 +24,9 @@ from tests.kit.waiting import wait_until
 
 
 @pytest.fixture
-def app(redis_url: str) -> Iterator[Celery]:
-    config = settings.load(broker_url=redis_url)
-    with closing(celery_app.build(config)) as app:
-        tasks.register(app, config)
-        yield app
+def app(app: Celery, redis_url: str) -> Celery:
+    tasks.register(app, settings.load(broker_url=redis_url))
+    return app
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import pytest
 
 from cluster import catalog, embedded, errors, redis_client
 from cluster.embedded import LocalCluster, folder
+from tests.kit.inputs import texts
 from tests.kit.programs import JOBS, Program, cluster, environment, find_redis, mark, marked, start_cluster
 from tests.kit.waiting import line_with, wait_until
 
@@ -70,16 +71,8 @@ def place(tmp_path: Path) -> Iterator[Place]:
         process.kill()
 
 
-def texts(folder: Path, number: int, text: str = "some words") -> Path:
-    source = folder / "in"
-    source.mkdir()
-    for at in range(number):
-        (source / f"{at:03}.txt").write_text(f"{text} {at}")
-    return source
-
-
 def test_a_run_leaves_nothing_behind_when_it_is_done(place: Place, tmp_path: Path) -> None:
-    source = texts(tmp_path, 3)
+    source = texts(tmp_path / "in", 3)
     done = cluster("submit", "--job", "measure", source, settings=place.settings)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == catalog.get("measure").run_locally(source)
@@ -89,14 +82,14 @@ def test_a_run_leaves_nothing_behind_when_it_is_done(place: Place, tmp_path: Pat
 
 def test_the_worker_finds_the_jobs_that_its_owner_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(JOBS.parent)
-    source = texts(tmp_path, 3)
+    source = texts(tmp_path / "in", 3)
     done = cluster("submit", "--job", "measure", source, settings={"PYTHONPATH": JOBS.name})
     assert done.returncode == 0, done.stderr
 
 
 def test_a_run_leaves_nothing_behind_on_an_error(place: Place, tmp_path: Path) -> None:
     hasty = {**place.settings, "CLUSTER_RETRY_DELAY_S": "0"}
-    done = cluster("submit", "--job", "measure", texts(tmp_path, 2, "fail always"), settings=hasty)
+    done = cluster("submit", "--job", "measure", texts(tmp_path / "in", 2, "fail always"), settings=hasty)
     assert done.returncode == 3
     place.assert_nothing_is_left()
 
@@ -125,7 +118,7 @@ def hang_up(submit: subprocess.Popen[str]) -> None:
 def test_a_run_leaves_nothing_behind_when_it_is_told_to(
     end: Callable[[subprocess.Popen[str]], None], code: int, place: Place, tmp_path: Path
 ) -> None:
-    source = texts(tmp_path, 20, "sleep long")
+    source = texts(tmp_path / "in", 20, "sleep long")
     with place.submit(source) as submit:
         place.wait_until_at_work()
         end(submit)
@@ -139,7 +132,7 @@ def test_a_run_leaves_nothing_behind_when_it_is_told_to(
 
 @pytest.mark.parametrize("victim", ["redis-server", "guard.py"])
 def test_a_run_whose_redis_or_guard_dies_ends_with_a_clear_error(victim: str, place: Place, tmp_path: Path) -> None:
-    source = texts(tmp_path, 20, "sleep long")
+    source = texts(tmp_path / "in", 20, "sleep long")
     with place.submit(source) as submit:
         place.wait_until_at_work()
         place.one(victim).kill()
@@ -151,7 +144,7 @@ def test_a_run_whose_redis_or_guard_dies_ends_with_a_clear_error(victim: str, pl
 
 
 def test_what_a_killed_submitter_and_guard_left_goes_when_the_next_cluster_starts(place: Place, tmp_path: Path) -> None:
-    source = texts(tmp_path, 20, "sleep long")
+    source = texts(tmp_path / "in", 20, "sleep long")
     (place.temporary / "cluster-of-somebody-else").mkdir()
     (place.temporary / "cluster-file").touch()
     with place.submit(source) as submit:
@@ -176,7 +169,7 @@ def test_what_a_killed_submitter_and_guard_left_goes_when_the_next_cluster_start
 
 
 def test_a_run_whose_worker_dies_ends_with_a_clear_error(place: Place, tmp_path: Path) -> None:
-    source = texts(tmp_path, 20, "sleep long")
+    source = texts(tmp_path / "in", 20, "sleep long")
     with place.submit(source) as submit:
         place.wait_until_at_work()
         place.one(embedded.WORKER).kill()
@@ -187,7 +180,7 @@ def test_a_run_whose_worker_dies_ends_with_a_clear_error(place: Place, tmp_path:
 
 
 def test_up_keeps_a_cluster_that_others_use_until_ctrl_c(place: Place, tmp_path: Path) -> None:
-    source = texts(tmp_path, 5)
+    source = texts(tmp_path / "in", 5)
     with start_cluster("up", settings=place.settings) as up:
         assert up.stdout is not None
         line = line_with("export CLUSTER_BROKER_URL=redis://:", up.stdout)
@@ -259,7 +252,7 @@ def test_a_result_that_cannot_be_where_it_should_is_kept(place: Place, tmp_path:
 
 
 def test_what_was_started_with_nohup_outlives_its_terminal(place: Place, tmp_path: Path) -> None:
-    source = texts(tmp_path, 4)
+    source = texts(tmp_path / "in", 4)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         submit = place.submit("--seconds", "1", source)
@@ -274,7 +267,7 @@ def test_what_was_started_with_nohup_outlives_its_terminal(place: Place, tmp_pat
 
 
 def test_a_terminal_that_is_closed_ends_a_run_with_its_code(place: Place, tmp_path: Path) -> None:
-    source = texts(tmp_path, 20, "sleep long")
+    source = texts(tmp_path / "in", 20, "sleep long")
     command = [sys.executable, "-m", "cluster", "submit", "--job", "measure", "--trace", str(place.trace), str(source)]
     pid, terminal = pty.fork()
     if pid == 0:
@@ -287,7 +280,7 @@ def test_a_terminal_that_is_closed_ends_a_run_with_its_code(place: Place, tmp_pa
 
 
 def test_all_that_is_missing_is_written_down_where_the_cluster_ends_with_its_run(place: Place, tmp_path: Path) -> None:
-    source = texts(tmp_path, 25, "refuse")
+    source = texts(tmp_path / "in", 25, "refuse")
     setting = {**place.settings, "CLUSTER_CACHE_DIR": str(tmp_path / "cache")}
     done = cluster("submit", "--job", "measure", source, settings=setting)
     assert done.returncode == errors.ITEMS_MISSING_EXIT_CODE
@@ -300,7 +293,9 @@ def test_all_that_is_missing_is_written_down_where_the_cluster_ends_with_its_run
 def test_a_run_needs_no_streams(closed: str, place: Place, tmp_path: Path) -> None:
     if "full" in closed and not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full on this machine")
-    command = f"{sys.executable} -m cluster submit --job measure {texts(tmp_path, 3)} -o {tmp_path}/out.json {closed}"
+    command = (
+        f"{sys.executable} -m cluster submit --job measure {texts(tmp_path / 'in', 3)} -o {tmp_path}/out.json {closed}"
+    )
     done = subprocess.run(command, shell=True, env=environment(**place.settings), timeout=60, check=False)
     assert done.returncode == 0
     assert len(json.loads((tmp_path / "out.json").read_bytes())) == 3
@@ -347,7 +342,7 @@ def test_a_redis_that_asks_for_a_password_says_so(tmp_path: Path, monkeypatch: p
 def test_a_model_that_could_not_be_kept_is_not_trained(place: Place, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     setting = {**place.settings, "CLUSTER_MODELS_DIR": str(tmp_path / "file" / "below")}
-    done = cluster("submit", "--job", "tag-train", texts(tmp_path, 3), "--model", "tags", settings=setting)
+    done = cluster("submit", "--job", "tag-train", texts(tmp_path / "in", 3), "--model", "tags", settings=setting)
     assert done.returncode == errors.UsageError.exit_code
     assert "CLUSTER_MODELS_DIR" in done.stderr
 

@@ -5,23 +5,16 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import closing
 
 import pytest
 import redis
 from celery import Celery
 
-from cluster import celery_app, keys, names, redis_client, settings
+from cluster import keys, names, redis_client
 from cluster.coordinator.failure_detector import CALM_S, LOOK_S, STEADY_S, FailureDetector
 from cluster.nodes.registry import SILENT_S
 from cluster.stores import Stores
 from tests.kit.waiting import wait_until
-
-
-@pytest.fixture
-def app(redis_url: str) -> Iterator[Celery]:
-    with closing(celery_app.build(settings.load(broker_url=redis_url))) as app:
-        yield app
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ import redis
 from cluster import cli, keys
 from cluster.ledger import lease
 from cluster.stores import Stores
-from tests.kit.programs import RedisServer
 
 EVIL = "evil\x1b[2J\x9b31m\u202e\x07\rFORGED: done\nFORGED: all done [/red]"
 """Clears a terminal, colours it, turns its text around, and looks like lines of ours."""
@@ -38,9 +37,8 @@ COMMANDS = (
 
 
 @pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server.url
+def redis_url(broker: str) -> str:
+    return broker
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 import signal
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,15 +14,14 @@ from cluster import catalog, celery_app, keys, settings
 from cluster.bundles import requirements
 from cluster.coordinator.master import Master
 from cluster.stores import Stores
-from tests.kit.programs import RedisServer, Worker, cluster, start_cluster
+from tests.kit.programs import Worker, cluster, start_cluster
 from tests.kit.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def redis_url(broker: str) -> str:
     """One of its own: other tests have nodes, too."""
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server.url
+    return broker
 
 
 @pytest.fixture

@@ -11,15 +11,9 @@ import sys
 from pathlib import Path
 
 from cluster.names import TaskId
+from tests.kit.inputs import texts
 from tests.kit.programs import Worker, cluster, environment
 from tests.kit.waiting import wait_until
-
-
-def texts(folder: Path, number: int) -> Path:
-    folder.mkdir()
-    for at in range(number):
-        (folder / f"{at:03}.txt").write_text("some words")
-    return folder
 
 
 def test_a_worker_writes_json_to_a_rotated_file_and_names_itself_in_each_line(redis_url: str, tmp_path: Path) -> None:

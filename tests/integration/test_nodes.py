@@ -20,6 +20,7 @@ from cluster.nodes.registry import FORGET_S, GONE_S, Facts, Node, Registry
 from cluster.worker import identity
 from cluster.worker.setup import _own_name
 from tests.kit.held import Held
+from tests.kit.inputs import texts
 from tests.kit.programs import DATA, RedisServer, Worker, admin, cluster, start_cluster
 from tests.kit.waiting import line_with, wait_until
 
@@ -42,13 +43,6 @@ def state(broker: str, name: str) -> str:
 def all_work(broker: str, number: int) -> bool:
     found = nodes(broker).values()
     return len(found) == number and all(node.busy for node in found)
-
-
-def texts(folder: Path, number: int, text: str = "some words") -> Path:
-    folder.mkdir()
-    for at in range(number):
-        (folder / f"{at:03}.txt").write_text(text)
-    return folder
 
 
 def test_two_nodes_of_different_size_are_seen_with_their_true_capacity(broker: str, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +24,9 @@ from tests.kit.programs import RedisServer, Worker, admin, cluster, emptied
 
 
 @pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def redis_url(broker: str) -> str:
     """One of its own: what lies there would be found by other tests."""
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server.url
+    return broker
 
 
 @pytest.fixture

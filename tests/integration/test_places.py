@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,14 +15,8 @@ from cluster.nodes import places
 from cluster.nodes.places import Places
 from cluster.stores import Stores
 from tests.kit.played_run import JOB
-from tests.kit.programs import RedisServer, Worker, cluster, emptied
+from tests.kit.programs import Worker, cluster, emptied
 from tests.kit.waiting import wait_until
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server.url
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from cluster.stores import Stores
 from cluster.wire import MAP
 from tests.kit import inputs
 from tests.kit.held import Held
+from tests.kit.inputs import texts
 from tests.kit.looking import begun, no_message_is_left, published
 from tests.kit.programs import DATA, Worker, cluster, start_cluster
 from tests.kit.waiting import wait_until
@@ -42,13 +43,6 @@ def workers(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def broker(redis_url: str, workers: list[Worker]) -> str:
     return redis_url
-
-
-def texts(folder: Path, number: int, text: str = "some words") -> Path:
-    folder.mkdir(exist_ok=True)
-    for at in range(number):
-        (folder / f"{at:03}.txt").write_text(f"{text} {at}")
-    return folder
 
 
 def status(broker: str, run: str) -> dict[str, Any]:

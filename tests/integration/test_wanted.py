@@ -25,17 +25,16 @@ from cluster.stores import Stores
 from cluster.worker.provisioner import Provisioner
 from tests.kit.bundle_laws import unused
 from tests.kit.jobs.cluster_testjobs import PICKY, TAGGED
-from tests.kit.programs import Program, RedisServer, start_cluster
+from tests.kit.programs import Program, start_cluster
 from tests.kit.waiting import line_with, wait_until
 
 AXE, SAW = "picky@axe;firm", "picky@saw;firm"
 
 
 @pytest.fixture(scope="module")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def redis_url(broker: str) -> str:
     """One of its own: the nodes and bundles here are not for other tests."""
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server.url
+    return broker
 
 
 @pytest.fixture

@@ -96,6 +96,14 @@ def small(job: str, folder: Path) -> Path:
     return folder
 
 
+def texts(folder: Path, number: int, text: str = "some words") -> Path:
+    """Write files for the job ``measure`` into ``folder``; each begins with ``text``, which may be a command of it."""
+    folder.mkdir(exist_ok=True)
+    for at in range(number):
+        (folder / f"{at:03}.txt").write_text(f"{text} {at}")
+    return folder
+
+
 def model(job: str, folder: Path) -> str | None:
     """The model's folder that the job cannot do without, made in ``folder``; None where it needs none."""
     make = TABLE[job].model if job in TABLE else None
