@@ -8,7 +8,7 @@
 | cluster2:run:R:chunks        | hash   | chunk -> its items, and their bytes or where they lie; until it is settled |
 | cluster2:run:R:expected      | hash   | chunk -> its items and how large its part may be, until its batch is joined |
 | cluster2:run:R:outbox        | list   | messages of batches that are not in the queue yet, the oldest last |
-| cluster2:run:R:queued        | set    | chunks whose message waits in the queue, or was refused and is delayed |
+| cluster2:run:R:queued        | set    | chunks whose message waits in the queue, or was rejected and is delayed |
 | cluster2:run:R:claims        | hash   | chunk or "partial level:number" -> "since_ms incarnation node" of its worker |
 | cluster2:run:R:attempts      | hash   | chunk or "partial level:number" -> "failed killed lost", counts of ends |
 | cluster2:run:R:pieces        | hash   | done item by item: chunk -> items that are over, "chunk:item" -> its piece |
@@ -19,7 +19,7 @@
 | cluster2:run:R:failures      | hash   | item -> why it is missing |
 | cluster2:run:R:nodes         | hash   | node -> chunks it committed |
 | cluster2:run:R:times         | hash   | node -> microseconds it took for these |
-| cluster2:run:R:refusals      | hash   | node -> why it does not take this run's chunks |
+| cluster2:run:R:rejections    | hash   | node -> why it does not take this run's chunks |
 | cluster2:run:R:events        | stream | the run's history, its last changes |
 | cluster2:run:R:publishing    | string | who makes a model of the run's result; for some minutes |
 | cluster2:blobs:SCOPE         | hash   | sha256 -> bytes |
@@ -99,7 +99,7 @@ WRITABLE = f"{OURS}writable"
 BUNDLES = f"{OURS}bundles"
 OF_RUN = (
     "done", "chunks", "expected", "claims", "attempts", "speculative", "batches", "partials",
-    "failures", "nodes", "times", "refusals", "events", "publishing", "outbox", "queued", "pieces",
+    "failures", "nodes", "times", "rejections", "events", "publishing", "outbox", "queued", "pieces",
 )  # fmt: skip
 """What a run has besides its own hash and the parts of its batches."""
 

@@ -89,7 +89,7 @@ class Progress:
             self._looked_at = now
             nodes = list(self._nodes())
             crew = self._crew.look(nodes, status.label)
-            news = [*(crew if self._hint else ()), *self._refused(status, nodes, now)]
+            news = [*(crew if self._hint else ()), *self._rejected(status, nodes, now)]
         lonely = not status.chunks_settled and not status.chunks_running and now - self._began > LONELY_AFTER_S
         line = f"waiting for a node{self._hint}" if lonely and self._hint else _line(status, self._crew.size)
         with contextlib.suppress(OSError):  # nobody can read it any more: the run goes on
@@ -100,14 +100,14 @@ class Progress:
             else:
                 self._next = now + FIRST_AFTER_S
 
-    def _refused(self, status: Status, nodes: list[Node], now: float) -> list[str]:
-        """Whether the run has stood for a while as nobody takes what is left of it; said once, and who refused why."""
-        told = texts.refused_by_all(status, nodes)
+    def _rejected(self, status: Status, nodes: list[Node], now: float) -> list[str]:
+        """Says once that the run stands, as all its nodes reject the rest of it, with the reason of each."""
+        told = texts.rejected_by_all(status, nodes)
         if not told or status.chunks_settled != self._settled:
             self._settled, self._stands_since = status.chunks_settled, now
         elif now - self._stands_since > LONELY_AFTER_S and told != self._told:
             self._told = told
-            return [told, *(f"{logs.plain(node)} {logs.plain(why)}" for node, why in sorted(status.refusals.items()))]
+            return [told, *(f"{logs.plain(node)} {logs.plain(why)}" for node, why in sorted(status.rejections.items()))]
         return []
 
 

@@ -6,7 +6,7 @@ import click
 
 from cluster import client, errors
 from cluster.cli import print_text, shared, texts
-from cluster.client.nodes import refusals
+from cluster.client.nodes import rejections
 
 
 @click.command("status", epilog="\b\nExample:\n  cluster status ocr-1a2b3c4d --json")
@@ -24,7 +24,7 @@ def command(run: str | None, events: bool, broker: str | None, as_json: bool) ->
             run = latest[0].run
         status = c.run(run).status()
         there = c.nodes() if status.state == "running" else []
-        status.refusals.update(refusals(status, there))
+        status.rejections.update(rejections(status, there))
         if events:
             story = c.run(run).events()
             if as_json:

@@ -21,7 +21,7 @@ EVENTS = {
     "speculative-copy": "begun elsewhere as well:",
     "dead-lettered": "given up:",
     "item-by-item": "done item by item from now on:",
-    "refused": "refused by",
+    "rejected": "rejected by",
     "input-read": "input read to its end",
 }
 """How a run's changes read."""
@@ -48,18 +48,18 @@ def status(found: Status, there: Iterable[Node] = ()) -> str:
         lines.append(f"  coordinator  {logs.plain(found.coordinator or nobody)}")
         if found.role == "supervisor" and found.chunks_total is None:
             lines.append(f"  input        not read to its end: go on with `{resume(found)}`")
-    if told := refused_by_all(found, there):
+    if told := rejected_by_all(found, there):
         lines.append(f"  waiting      {told}")
-    lines += [f"  refused      {logs.plain(node)}: {logs.plain(why)}" for node, why in sorted(found.refusals.items())]
+    lines += [f"  rejected     {logs.plain(node)}: {logs.plain(why)}" for node, why in sorted(found.rejections.items())]
     return "\n".join(lines + missing(found))
 
 
-def refused_by_all(found: Status, there: Iterable[Node]) -> str:
-    """A sentence about a run that stands because each node that serves it has refused chunks of it; else ""."""
+def rejected_by_all(found: Status, there: Iterable[Node]) -> str:
+    """A sentence about a run that stands, as each node that serves it has rejected chunks of it; else ""."""
     serving = {node.name for node in there if node.state == "online" and found.label in node.jobs}
-    if found.state != "running" or found.chunks_running or not serving or not serving <= found.refusals.keys():
+    if found.state != "running" or found.chunks_running or not serving or not serving <= found.rejections.keys():
         return ""
-    return f"no node takes the rest of this run: all that can do the job refused ({count(len(serving), 'node')})"
+    return f"no node takes the rest of this run: all that can do the job reject it ({count(len(serving), 'node')})"
 
 
 def history(events: Sequence[Event], found: Status) -> str:
@@ -145,8 +145,8 @@ def nodes(found: Sequence[Node], width: int | None = None) -> str:
             ]
             lines += [logs.plain(f"{node.name}: {job}: {why}") for job, why in sorted(node.outdated.items())]
     for node in found:
-        if node.refused and node.state != "gone":
-            lines.append(logs.plain(f"{node.name} has refused {count(node.refused, 'malformed message')}"))
+        if node.rejected and node.state != "gone":
+            lines.append(logs.plain(f"{node.name} has rejected {count(node.rejected, 'malformed message')}"))
     return "\n".join(lines)
 
 

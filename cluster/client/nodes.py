@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
     from cluster.stores import Stores
 
-__all__ = ["HEARTBEAT_S", "PENDING", "Node", "Stopped", "join_line", "refusals", "shut_down"]
+__all__ = ["HEARTBEAT_S", "PENDING", "Node", "Stopped", "join_line", "rejections", "shut_down"]
 POLL_S = 0.1
 
 
@@ -37,7 +37,7 @@ def join_line(config: Settings) -> str:
     return f"{master}CLUSTER_BROKER_URL='{shown}' cluster worker{hidden}"
 
 
-def refusals(status: Status, nodes: Iterable[Node]) -> Mapping[str, str]:
+def rejections(status: Status, nodes: Iterable[Node]) -> Mapping[str, str]:
     """Node -> why it does not do a run: it lacks something, or does not know the job, or in another version."""
     return {node.name: why for node in nodes if node.state == "online" and (why := node.why_not(status.label))}
 

@@ -69,13 +69,13 @@ class Chunks:
         if units:
             self._step("release_claims", run, incarnation=worker.incarnation, again=0, units=map(str, units))
 
-    def refuse(self, run: str, chunks: Iterable[int], worker: Worker, why: str) -> bool:
+    def reject(self, run: str, chunks: Iterable[int], worker: Worker, why: str) -> bool:
         """A node gives chunks back without an attempt, as it cannot do them, whatever is in them.
 
         Returns:
-            Whether it is this node's first refusal of the run, which the run's history tells of.
+            Whether it is this node's first rejection of the run, which the run's history tells of.
         """
-        return bool(self._step("refuse", run, node=worker.node, incarnation=worker.incarnation, why=why, chunks=chunks))
+        return bool(self._step("reject", run, node=worker.node, incarnation=worker.incarnation, why=why, chunks=chunks))
 
     def end_attempt(self, run: str, unit: Unit, how: str, worker: Worker, why: str) -> Attempts | None:
         """Enter that an attempt gave nothing.

@@ -131,10 +131,10 @@ class Runs:
             pipe.hlen(keys.run(run, "failures"))
             pipe.hlen(keys.run(run, "claims"))
             pipe.hgetall(keys.run(run, "nodes"))
-            pipe.hgetall(keys.run(run, "refusals"))
+            pipe.hgetall(keys.run(run, "rejections"))
             if failures:
                 pipe.hgetall(keys.run(run, "failures"))
-            fields, (seconds, micros), failed, running, nodes, refusals, *rest = pipe.execute()
+            fields, (seconds, micros), failed, running, nodes, rejections, *rest = pipe.execute()
         if b"state" not in fields:
             raise self.unknown(run)
         try:
@@ -143,7 +143,7 @@ class Runs:
                 RunRow.read({name.decode(errors="replace"): value for name, value in fields.items()}),
                 decoded(rest[0] if rest else {}),
                 {node: int(chunks) for node, chunks in decoded(nodes).items()},
-                decoded(refusals),
+                decoded(rejections),
                 failed=failed,
                 running=running,
                 now_s=seconds + micros / 1e6,

@@ -30,7 +30,7 @@ class Event(BaseModel):
     """What happened: "begun", "coordinator" (who coordinates it from now on), "first-part" (of a node), "failed",
     "killed", "lost" (how an attempt ended), "redelivered", "speculative-copy" (its node is slow),
     "dead-lettered", "item-by-item"
-    (a chunk is done so from now on), "refused",
+    (a chunk is done so from now on), "rejected",
     "input-read", and the state the run ended in."""
     chunk: str = ""
     """The chunk, or "partial level:number"."""
@@ -74,7 +74,7 @@ class Status(BaseModel):
     retries: int
     nodes: dict[str, int]
     """Node -> chunks it committed."""
-    refusals: dict[str, str]
+    rejections: dict[str, str]
     """Node -> why it does not take this run's chunks."""
     coordinator: str | None
     """Who coordinates it; None when nobody does."""
@@ -97,7 +97,7 @@ class Status(BaseModel):
 
 def from_ledger(
     run: str, row: RunRow, failures: Mapping[str, str], nodes: Mapping[str, int],
-    refusals: Mapping[str, str], *, failed: int, running: int, now_s: float,
+    rejections: Mapping[str, str], *, failed: int, running: int, now_s: float,
 ) -> Status:  # fmt: skip
     """Build it from the run's row and its neighbours (see ``keys``)."""
 
@@ -124,7 +124,7 @@ def from_ledger(
             "duplicates": row.duplicates,
             "retries": row.retries,
             "nodes": dict(nodes),
-            "refusals": dict(refusals),
+            "rejections": dict(rejections),
             "coordinator": row.coordinator or None if held else None,
             "role": row.role or None if held else None,
             "options": row.options,

@@ -157,7 +157,7 @@ class QoS(kombu_redis.QoS):
                     if about := self.restore_by_tag(tag, client, lost=lost):
                         kept_back.append(about)
                 except UNREADABLE as error:
-                    self.channel.refuse(error)
+                    self.channel.reject(error)
                     client.hdel(self.unacked_key, tag)
         return kept_back
 
@@ -184,7 +184,7 @@ class QoS(kombu_redis.QoS):
             try:
                 about = messages.noted(note)
             except BadMessage as error:
-                self.channel.refuse(error)
+                self.channel.reject(error)
                 return None
             if lost and about.lost + 1 >= messages.MOST_LOST:
                 return about._replace(lost=about.lost + 1)
@@ -198,7 +198,7 @@ class QoS(kombu_redis.QoS):
             except redis.ResponseError as error:
                 if not str(error).startswith("WRONGTYPE"):
                     raise
-                self.channel.refuse(error)  # its queue is none, and the note is removed
+                self.channel.reject(error)  # its queue is none, and the note is removed
                 return None
         return kept_back
 
@@ -234,7 +234,7 @@ class Connected:
 
     QoS = QoS
     Message = Message
-    refused: ClassVar[int] = 0
+    rejected: ClassVar[int] = 0
     """Messages that this process dropped because they were not in order."""
 
     check_messages = False
@@ -247,13 +247,13 @@ class Connected:
     _asked_at = 0.0
 
     @classmethod
-    def refuse(cls, error: Exception) -> None:
+    def reject(cls, error: Exception) -> None:
         """A message is dropped, for this reason."""
-        Connected.refused += 1
+        Connected.rejected += 1
         if isinstance(error, BadMessage):
-            log.error("a message is refused: %s", error, extra={"event": "refused"})
+            log.error("a message is rejected: %s", error, extra={"event": "rejected"})
         else:
-            log.error("a message is dropped, it cannot be read: %r", error, extra={"event": "refused"})
+            log.error("a message is dropped, it cannot be read: %r", error, extra={"event": "rejected"})
 
     def _get_client(self) -> Any:
         client: Any = super()._get_client()  # type: ignore[misc]
@@ -268,7 +268,7 @@ class Connected:
             return messages.reply(raw) if queue.endswith(messages.REPLIES) else messages.task(raw, queue)
         except BadMessage as error:
             self._queue_cycle.rotate(queue)  # else its queue stays in front, and the others wait for it
-            self.refuse(error)
+            self.reject(error)
             return None
 
     def _handle_message(self, client: Any, response: Any) -> dict[str, Any]:
@@ -281,7 +281,7 @@ class Connected:
                 exchange = heard["channel"].decode().partition(".")[2].partition("/")[0]
                 heard["data"] = messages.heard(heard["data"], exchange)
             except ValueError as error:
-                self.refuse(error)
+                self.reject(error)
                 heard["data"] = b""
         return heard
 
@@ -294,7 +294,7 @@ class Connected:
         except Exception as error:
             if not self.check_messages:
                 raise
-            self.refuse(error)
+            self.reject(error)
             return False
 
     def basic_publish(self, *arguments: Any, **options: Any) -> Any:
@@ -354,7 +354,7 @@ class Connected:
         except Exception as error:
             if not (self.check_messages or isinstance(error, UNREADABLE)):
                 raise
-            self.refuse(error)
+            self.reject(error)
             for tag in self.qos._delivered.keys() - before:
                 self.qos.reject(tag)
             return True

@@ -42,7 +42,7 @@ class Facts(BaseModel):
     """Slots that work on a message."""
     done: int = Field(ge=0)
     """Tasks it has ended since it was started, aggregates among them."""
-    refused: int = Field(0, ge=0)
+    rejected: int = Field(0, ge=0)
     """Messages it has dropped since it was started, as they were not in order (``cluster.messaging.messages``)."""
     cores: int = Field(ge=1)
     memory_total_bytes: int = Field(ge=0)

@@ -18,7 +18,7 @@ from cluster.names import Partial
 from cluster.settings import Settings
 from cluster.stores import Stores
 from cluster.wire import AggregateMessage, Expected
-from cluster.worker.map_chunk import Find, over_time_limit, refuse
+from cluster.worker.map_chunk import Find, over_time_limit, reject
 
 log = logging.getLogger(__name__)
 NOTHING = object()
@@ -27,7 +27,7 @@ MAX_FAMILY_BYTES = 8 * 2**20
 partials, and who joins it all at the end reads them one at a time."""
 
 
-class Refused(NamedTuple):
+class Rejected(NamedTuple):
     """The message is for another node."""
 
     why: str
@@ -40,7 +40,7 @@ def unit(message: AggregateMessage) -> Partial:
 
 def run(
     message: AggregateMessage, find: Find, stores: Stores, config: Settings, worker: Worker, label: str = ""
-) -> AggregateMessage | Refused | str:
+) -> AggregateMessage | Rejected | str:
     """Join the parts of a batch, or a family of partials, and commit the partial in their place.
 
     Run twice, at once, or before all parts are there, it changes nothing. A partial whose attempts ended badly too
@@ -48,7 +48,7 @@ def run(
     has more bytes than it may have, is left out, and the chunk's items are missing.
 
     Returns:
-        The message for the next level, where this partial was the last of its family; ``Refused`` where this machine
+        The message for the next level, where this partial was the last of its family; ``Rejected`` where this machine
         cannot do the run's job; else how it ended.
 
     Raises:
@@ -64,7 +64,7 @@ def run(
     if message.level and _family_bytes(inputs.entries) > MAX_FAMILY_BYTES:
         return _leave(message, stores, worker)
     if why := over_time_limit(config, inputs.policy):
-        return _refuse(message, stores, worker, why)
+        return _reject(message, stores, worker, why)
     try:
         job = find(inputs.job, inputs.version)
         # Fetched only for an aggregator that takes it.
@@ -73,7 +73,7 @@ def run(
         stores.ledger.chunks.release(message.run, worker, unit(message))
         raise
     except errors.JobUnavailable as error:
-        return _refuse(message, stores, worker, str(error))
+        return _reject(message, stores, worker, str(error))
     joining = _Joining(message, job, options, stores, inputs)
     try:
         value = joining.join()
@@ -118,10 +118,10 @@ def _leave(message: AggregateMessage, stores: Stores, worker: Worker) -> str:
     return "large enough"
 
 
-def _refuse(message: AggregateMessage, stores: Stores, worker: Worker, why: str) -> Refused:
+def _reject(message: AggregateMessage, stores: Stores, worker: Worker, why: str) -> Rejected:
     stores.ledger.chunks.release(message.run, worker, unit(message))
-    refuse(message.run, [], stores, worker, why)
-    return Refused(why)
+    reject(message.run, [], stores, worker, why)
+    return Rejected(why)
 
 
 def _fail(message: AggregateMessage, stores: Stores, reason: str) -> str:

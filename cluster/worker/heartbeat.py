@@ -160,7 +160,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
             held_back=admission.allowance.held_back,
             busy=len(worker_state.active_requests),
             done=worker_state.all_total_count[0],
-            refused=Connected.refused,
+            rejected=Connected.rejected,
             cores=capacity.cores(),
             memory_total_bytes=admission.reading.memory_total_bytes,
             memory_available_bytes=admission.reading.memory_available_bytes,

@@ -196,7 +196,7 @@ class _Work:
             for chunk, claim in claimed.items():
                 self._failed(chunk, claim.entry, error)
             return None
-        refuse(self._run, claimed, self._stores, self._worker, problem)
+        reject(self._run, claimed, self._stores, self._worker, problem)
         self._again |= dict.fromkeys(claimed, (ELSEWHERE_S, problem))
         return None
 
@@ -225,7 +225,7 @@ class _Work:
             else:
                 whole = self._join(chunk, entry, options)
         except _TooLarge as error:
-            self._stores.ledger.chunks.refuse(self._run, [chunk], self._worker, str(error))
+            self._stores.ledger.chunks.reject(self._run, [chunk], self._worker, str(error))
             self._again[chunk] = ELSEWHERE_S, str(error)
         except wire.BadMessage as error:  # will not get better
             self._give_up(chunk, claim.entry, self._over[chunk], str(error))
@@ -304,7 +304,7 @@ class _Work:
             return
         if (size := self._job.largest_picture(items, options)) > most:
             raise _TooLarge(
-                f"refuses pictures of over {most} megapixels (CLUSTER_MAX_MEGAPIXELS); this run has one of {size:.0f}"
+                f"rejects pictures of over {most} megapixels (CLUSTER_MAX_MEGAPIXELS); this run has one of {size:.0f}"
             )
 
     def _fetch(
@@ -422,10 +422,10 @@ def dead_letter(run: str, chunk: int, stores: Stores, entry: bytes, reason: str,
     return committed
 
 
-def refuse(run: str, chunks: Collection[int], stores: Stores, worker: Worker, why: str) -> None:
-    """Give chunks back without an attempt, as this node cannot do them; said in its log once a run."""
-    if stores.ledger.chunks.refuse(run, chunks, worker, as_reason(why)):
-        log.warning("run %s is refused by this node: %s", run, why, extra={"event": "refused", "run": run})
+def reject(run: str, chunks: Collection[int], stores: Stores, worker: Worker, why: str) -> None:
+    """Give chunks back without an attempt, as this node cannot do them; its log says so once a run."""
+    if stores.ledger.chunks.reject(run, chunks, worker, as_reason(why)):
+        log.warning("run %s is rejected by this node: %s", run, why, extra={"event": "rejected", "run": run})
 
 
 def over_time_limit(config: Settings, policy: RunPolicy) -> str:
@@ -433,7 +433,7 @@ def over_time_limit(config: Settings, policy: RunPolicy) -> str:
     most_s, allowed_s = config.max_time_limit_s, policy.soft_time_limit_s
     if most_s is None or allowed_s <= most_s:
         return ""
-    return f"refuses chunks that may take over {most_s} s (CLUSTER_MAX_TIME_LIMIT_S); this run allows {allowed_s} s"
+    return f"rejects chunks that may take over {most_s} s (CLUSTER_MAX_TIME_LIMIT_S); this run allows {allowed_s} s"
 
 
 def _check(job: Job, value: Any, names: Sequence[str]) -> None:

@@ -176,7 +176,7 @@ def aggregate(node: Node, message: AggregateMessage, came: Delivery) -> Again | 
         log.exception("run %s: %s", run, reason, extra={"event": "failed", "run": run})
         ledger.runs.stop(run, "failed", reason)
         return "failed"
-    if isinstance(ended, aggregate_parts.Refused):
+    if isinstance(ended, aggregate_parts.Rejected):
         return Again(map_chunk.ELSEWHERE_S)
     if isinstance(ended, AggregateMessage):
         publish.start_aggregate(node.app, came.label, run, Partial(ended.level, ended.number), came.limits)
@@ -317,5 +317,5 @@ def _parse(kind: type[Message], message: Any) -> Message:
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"]))
-        log.error("a message is refused: %s: %s", where, problem["msg"], extra={"event": "refused"})  # noqa: TRY400
+        log.error("a message is rejected: %s: %s", where, problem["msg"], extra={"event": "rejected"})  # noqa: TRY400
         raise Ignore from None

@@ -191,13 +191,13 @@ def test_a_run_whose_coordinator_is_lost_in_a_pause_goes_on(joining: bool, share
     assert not redis.exists(keys.PAUSED)
 
 
-def test_what_a_node_refuses_makes_room_for_nothing_else(shared: Stores) -> None:
+def test_what_a_node_rejects_makes_room_for_nothing_else(shared: Stores) -> None:
     redis, run = shared.redis, Published(shared, 20, 1.0)
     run.lease.feed(2, 2)
     for chunk in range(2):
         assert redis.rpop(QUEUE)
         run.begin([chunk])
-        shared.ledger.chunks.refuse(run.run, [chunk], WORKER, "it is too large")
+        shared.ledger.chunks.reject(run.run, [chunk], WORKER, "it is too large")
     assert redis.llen(keys.run(run.run, "outbox")) == 18
     assert redis.pttl(keys.run(run.run, "queued")) > 0
     run.begin([0])  # its message came again

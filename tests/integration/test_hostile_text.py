@@ -69,7 +69,7 @@ def poisoned(redis_url: str, client: redis.Redis, stores: Stores, monkeypatch: p
         row |= {"lease_until_ms": str(int(now * 1000) + 600_000), "passed_over": json.dumps({EVIL: 3, "[red]": 1})}
         row |= {"chunks_total": "0", "finished_at": str(now)} if state == "done" else {}
         client.hset(keys.run(run), mapping=row)
-        for name in ("failures", "refusals"):
+        for name in ("failures", "rejections"):
             client.hset(keys.run(run, name), EVIL, EVIL)
         client.hset(keys.run(run, "nodes"), EVIL, 1)
         client.xadd(keys.run(run, "events"), dict.fromkeys(("event", "chunk", "node", "why"), EVIL))

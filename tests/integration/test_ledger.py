@@ -74,15 +74,15 @@ def test_a_lost_node_counts_only_against_what_it_had_begun_and_nobody_has_since(
     assert run.status.failures[0].reason.endswith(f"was lost, or handed it back, {MOST_LOSSES} times")
 
 
-def test_a_run_of_another_version_of_the_job_is_refused_and_the_run_says_so(stores: Stores) -> None:
+def test_a_run_of_another_version_of_the_job_is_rejected_and_the_run_says_so(stores: Stores) -> None:
     run = Run(stores)
     message, why = MapMessage(run=run.run, chunks=[0]), "has another version of the job: 0; the run needs none"
     for _ in range(2):
         ended = map_chunk.run(message, lacking(why), stores, CONFIG, on("old"))
         assert ended == map_chunk.TryAgain(map_chunk.ELSEWHERE_S, why, (0,))
-    assert run.status.refusals == {"worker@old": why}
+    assert run.status.rejections == {"worker@old": why}
     assert stores.ledger.chunks.running(run.run) == []
-    assert run.events().count(("refused", "")) == 1
+    assert run.events().count(("rejected", "")) == 1
     assert run.do(0) == "settled now"
 
 
@@ -254,7 +254,7 @@ def test_every_key_of_a_run_expires(stores: Stores, client: redis.Redis) -> None
     run.do(0)
     for _ in range(POLICY.max_attempts):
         run.do(1)
-    stores.ledger.chunks.refuse(run.run, [0], on("old"), "a test")
+    stores.ledger.chunks.reject(run.run, [0], on("old"), "a test")
     ttls = {key: client.ttl(key) for key in client.scan_iter(f"*{run.run}*")}
     assert ttls
     assert all(ttl > 0 for ttl in ttls.values()), ttls

@@ -79,7 +79,7 @@ numbers = ("items_total items_done items_failed chunks_total chunks_published ch
            " duplicates retries").split()
 status = Status(run="ocr-1", job="ocr", state="running", failures=[], nodes={}, options={}, submitter="", error=None,
                 version="", label="ocr", role=None,
-                refusals={}, coordinator=None, started_at=datetime.now(UTC), finished_at=None, seconds=1.0,
+                rejections={}, coordinator=None, started_at=datetime.now(UTC), finished_at=None, seconds=1.0,
                 **dict.fromkeys(numbers, 1))
 logs.set_up(settings.load(), logging.INFO)
 view = LiveView()

@@ -219,17 +219,17 @@ def test_a_time_limit_over_the_owners_is_left_to_others(stores: Stores) -> None:
     ended = map_chunk.run(message, finding(JOB), stores, config, on("small"))
     assert isinstance(ended, map_chunk.TryAgain)
     assert (ended.delay_s, ended.chunks) == (map_chunk.ELSEWHERE_S, (0,))
-    assert run.status.refusals == {
-        "worker@small": "refuses chunks that may take over 100 s (CLUSTER_MAX_TIME_LIMIT_S); this run allows 101 s"
+    assert run.status.rejections == {
+        "worker@small": "rejects chunks that may take over 100 s (CLUSTER_MAX_TIME_LIMIT_S); this run allows 101 s"
     }
-    assert run.events()[-1] == ("refused", "")
+    assert run.events()[-1] == ("rejected", "")
     assert (run.status.retries, stores.ledger.chunks.running(run.run)) == (0, [])
     able = CONFIG.model_copy(update={"max_time_limit_s": 101})
     assert map_chunk.run(message, finding(JOB), stores, able, on("small")) == "settled now"
 
 
-@pytest.mark.parametrize(("asked", "refuses"), [(64, True), (3, True), (2, False)])
-def test_a_picture_over_the_owners_limit_is_left_to_others(asked: int, refuses: bool, stores: Stores) -> None:
+@pytest.mark.parametrize(("asked", "rejects"), [(64, True), (3, True), (2, False)])
+def test_a_picture_over_the_owners_limit_is_left_to_others(asked: int, rejects: bool, stores: Stores) -> None:
     job = dataclasses.replace(
         JOB,
         task=lambda chunk, max_megapixels=64: lengths(chunk),
@@ -242,14 +242,14 @@ def test_a_picture_over_the_owners_limit_is_left_to_others(asked: int, refuses: 
     ended = map_chunk.run(MapMessage(run=run.run, chunks=alone), finding(job), stores, config, on("small"))
     assert ended == "settled now"
     ended = map_chunk.run(MapMessage(run=run.run, chunks=large), finding(job), stores, config, on("small"))
-    if refuses:
+    if rejects:
         assert isinstance(ended, map_chunk.TryAgain)
-        assert "refuses pictures of over 2 megapixels (CLUSTER_MAX_MEGAPIXELS); this run has one of 3" in ended.reason
+        assert "rejects pictures of over 2 megapixels (CLUSTER_MAX_MEGAPIXELS); this run has one of 3" in ended.reason
         assert (run.status.retries, stores.ledger.chunks.running(run.run)) == (0, [])
         ended = map_chunk.run(MapMessage(run=run.run, chunks=large), finding(job), stores, CONFIG, on("n2"))
         assert ended == "settled now"
     else:
-        assert ended == "settled now"  # the task refuses it by itself: no picture of more is decoded
+        assert ended == "settled now"  # the task rejects it by itself: no picture of more is decoded
 
 
 def test_a_node_without_the_job_leaves_its_chunks_and_parts_to_others(stores: Stores) -> None:
@@ -259,9 +259,9 @@ def test_a_node_without_the_job_leaves_its_chunks_and_parts_to_others(stores: St
     assert ended == map_chunk.TryAgain(map_chunk.ELSEWHERE_S, "does not have the job lengths", (0,))
     assert run.do(0) == "settled now"
     message = AggregateMessage(run=run.run, level=0, number=0)
-    assert aggregate_parts.run(message, missing, stores, CONFIG, on("n2")) == aggregate_parts.Refused(
+    assert aggregate_parts.run(message, missing, stores, CONFIG, on("n2")) == aggregate_parts.Rejected(
         "does not have the job lengths"
     )
     assert stores.ledger.chunks.running(run.run) == []
     assert run.aggregate(0, 0) == "aggregated now"
-    assert run.status.refusals == {"worker@n2": "does not have the job lengths"}
+    assert run.status.rejections == {"worker@n2": "does not have the job lengths"}

@@ -76,27 +76,27 @@ def test_odd_messages_of_any_kind_end_no_worker(broker: str, tmp_path: Path, app
             # It listens a moment after it says that it is ready.
             wait_until("the node hears it", functools.partial(client.publish, "/0.celery.pidbox", odd_one))
         expected = len(raw) + 2 + 2
-        wait_until("all are refused", lambda: worker.text().count("a message is refused") == expected)
+        wait_until("all are rejected", lambda: worker.text().count("a message is rejected") == expected)
         assert not stores.nodes.held(incarnation.id)
         (tmp_path / "in").mkdir()
         (tmp_path / "in" / "a.txt").write_text("some words")
         done = cluster("submit", "--job", "measure", tmp_path / "in", "--broker", broker)
         assert done.returncode == 0, done.stderr
-        wait_until("the row tells it", lambda: [node.refused for node in stores.nodes.nodes()] == [expected])
+        wait_until("the row tells it", lambda: [node.rejected for node in stores.nodes.nodes()] == [expected])
         told = cluster("nodes", "--broker", broker).stdout
         assert worker.process.poll() is None
-    assert f"one@test has refused {expected} malformed messages" in told
+    assert f"one@test has rejected {expected} malformed messages" in told
     assert "Traceback" not in worker.text()
     assert "cluster.measure is a task of an older version of cluster" in worker.text()
 
 
 def test_odd_replies_hold_up_nobody_who_asks(app: Celery, stores: Stores) -> None:
-    name, refused = f"asker{messages.REPLIES}", Connected.refused
+    name, rejected = f"asker{messages.REPLIES}", Connected.rejected
     with app.connection_for_write() as connection:
         connection.SimpleQueue(name).put({"one@test": {"ok": "pong"}})
         stores.redis.rpush(name, b"[" * 200_000, json.dumps(published(app, stores)))
         assert connection.SimpleQueue(name, no_ack=True).get(timeout=5).payload == {"one@test": {"ok": "pong"}}
-    assert Connected.refused == refused + 2
+    assert Connected.rejected == rejected + 2
 
 
 def test_a_message_with_which_two_nodes_were_lost_goes_to_no_third(app: Celery, stores: Stores) -> None:

@@ -57,7 +57,7 @@ def test_a_node_keeps_a_run_as_long_as_its_submitter_said(
     message = MapMessage(run=run.run, chunks=[0])
     assert map_chunk.run(message, finding(JOB), node, other, on("n1")) == "settled now"
     node.ledger.runs.touch(run.run)
-    node.ledger.chunks.refuse(run.run, [1], on("n2"), "for this test")
+    node.ledger.chunks.reject(run.run, [1], on("n2"), "for this test")
     run.do(1)
     run.aggregate(0, 0)
     mine = [*client.scan_iter(keys.run(f"{run.run}*")), *client.scan_iter(keys.blobs(f"runs/{run.run}/*"))]

@@ -356,7 +356,7 @@ def test_a_job_that_is_not_idempotent_is_not_done_twice_for_speed(broker: str, t
     assert len(trace.read_text().splitlines()) == 6
 
 
-def test_a_node_with_another_version_of_the_job_refuses_and_the_run_says_so(
+def test_a_node_with_another_version_of_the_job_rejects_and_the_run_says_so(
     broker: str, tmp_path: Path, stores: Stores
 ) -> None:
     source = texts(tmp_path / "in", 6)
@@ -364,11 +364,11 @@ def test_a_node_with_another_version_of_the_job_refuses_and_the_run_says_so(
     with Worker("old", broker, tmp_path, "-c", "1", CLUSTER_TEST_VERSION="0") as old:
         with start_cluster(*arguments) as submit:
             run = wait_until("all is published", lambda: published(stores, 6))
-            refusal = "old@test: has another version of the job: 0; the run needs 1"
-            assert refusal in cluster("status", run, "--broker", broker).stdout
+            rejection = "old@test: has another version of the job: 0; the run needs 1"
+            assert rejection in cluster("status", run, "--broker", broker).stdout
             # A message that reaches it all the same is for others, too.
             admin(broker).lmove(keys.queue("dated.1"), keys.queue("dated.0"), "LEFT", "RIGHT")
-            wait_until("it refuses", lambda: stores.ledger.runs.status(run).refusals)
+            wait_until("it rejects", lambda: stores.ledger.runs.status(run).rejections)
             with Worker("new", broker, tmp_path, "-c", "1"):
                 out, err = submit.communicate(timeout=60)
         assert submit.returncode == 0, err
@@ -378,7 +378,7 @@ def test_a_node_with_another_version_of_the_job_refuses_and_the_run_says_so(
         done = cluster("submit", "--job", "measure", source, "--broker", broker)
         assert done.returncode == 0, done.stderr
         assert old.process.poll() is None
-        assert old.text().count(f"run {run} is refused by this node: has another version of the job: 0") == 1
+        assert old.text().count(f"run {run} is rejected by this node: has another version of the job: 0") == 1
 
 
 def test_the_story_of_a_run_can_be_told(broker: str, tmp_path: Path, stores: Stores) -> None:

@@ -271,13 +271,15 @@ def test_messages_replayed_by_hand_change_nothing(broker: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("message", [{}, None, "text", {"run": "../x", "chunk": 0}])
-def test_a_message_of_wrong_shape_is_refused_and_the_worker_goes_on(
+def test_a_message_of_wrong_shape_is_rejected_and_the_worker_goes_on(
     message: Any, broker: str, workers: list[Worker], tmp_path: Path
 ) -> None:
     app = celery_app.build(settings.load(broker_url=broker))
-    before = sum(worker.text().count("a message is refused") for worker in workers)
+    before = sum(worker.text().count("a message is rejected") for worker in workers)
     app.send_task(MAP, (message,), queue=keys.queue("measure"))
-    wait_until("it is refused", lambda: sum(worker.text().count("a message is refused") for worker in workers) > before)
+    wait_until(
+        "it is rejected", lambda: sum(worker.text().count("a message is rejected") for worker in workers) > before
+    )
     app.close()
     done = cluster("submit", "--job", "measure", texts(tmp_path / "in", 4), "--broker", broker)
     assert done.returncode == 0, done.stderr

@@ -99,7 +99,7 @@ def test_a_node_without_the_job_gives_both_tasks_back(stores: Stores, caplog: py
     assert map_chunks(here, message, IN_CHORD) == Again(1.0, message)
     run.do(0)
     assert aggregate(here, AggregateMessage(run=run.run, level=0, number=0), ALONE) == Again(1.0)
-    assert caplog.text.count(f"run {run.run} is refused by this node: does not have the job lengths") == 1
+    assert caplog.text.count(f"run {run.run} is rejected by this node: does not have the job lengths") == 1
 
 
 def test_an_aggregator_gets_the_options_it_names(stores: Stores) -> None:

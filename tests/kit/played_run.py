@@ -100,7 +100,7 @@ class Run:
     def claims(self, chunks: list[int], node: str) -> Claims:
         return self.stores.ledger.chunks.claim(self.run, chunks, on(node))
 
-    def aggregate(self, level: int, number: int) -> AggregateMessage | aggregate_parts.Refused | str:
+    def aggregate(self, level: int, number: int) -> AggregateMessage | aggregate_parts.Rejected | str:
         message = AggregateMessage(run=self.run, level=level, number=number)
         return aggregate_parts.run(message, finding(JOB), self.stores, CONFIG, on("n1"))
 

@@ -96,7 +96,7 @@ def test_a_message_of_ours_keeps_all_that_celery_needs() -> None:
         ("lost", -(10**9)),
     ],
 )
-def test_a_header_that_celery_would_stumble_over_is_refused(name: str, value: Any) -> None:
+def test_a_header_that_celery_would_stumble_over_is_rejected(name: str, value: Any) -> None:
     with pytest.raises(messages.BadMessage, match=rf"^headers\.{name}"):
         messages.task(message(**{name: value}), QUEUE)
 
@@ -114,7 +114,7 @@ def test_a_header_that_celery_would_stumble_over_is_refused(name: str, value: An
         {"delivery_info": "here"},
     ],
 )
-def test_properties_that_the_broker_would_stumble_over_are_refused(properties: dict[str, Any]) -> None:
+def test_properties_that_the_broker_would_stumble_over_are_rejected(properties: dict[str, Any]) -> None:
     with pytest.raises(messages.BadMessage):
         messages.task(message(properties=properties), QUEUE)
 
@@ -137,7 +137,7 @@ def test_properties_that_the_broker_would_stumble_over_are_refused(properties: d
         [BODY[0], {}, {"chord": "x"}],
     ],
 )
-def test_a_body_that_is_none_of_ours_is_refused(body: Any) -> None:
+def test_a_body_that_is_none_of_ours_is_rejected(body: Any) -> None:
     with pytest.raises(messages.BadMessage):
         messages.task(message(body), QUEUE)
 
@@ -153,7 +153,7 @@ def test_a_body_that_is_none_of_ours_is_refused(body: Any) -> None:
         messages.reply,
     ],
 )
-def test_what_is_no_message_at_all_is_refused(raw: bytes, read: Callable[[bytes], Any]) -> None:
+def test_what_is_no_message_at_all_is_rejected(raw: bytes, read: Callable[[bytes], Any]) -> None:
     with pytest.raises(messages.BadMessage):
         read(raw)
 
@@ -164,7 +164,7 @@ def test_a_message_of_an_older_version_is_named_so(task: str) -> None:
         messages.task(message(task=task), QUEUE)
 
 
-def test_a_message_over_the_limit_is_refused_unread() -> None:
+def test_a_message_over_the_limit_is_rejected_unread() -> None:
     with pytest.raises(messages.BadMessage, match="bytes; the limit is 65,536"):
         messages.task(message(more="x" * messages.MOST_TASK_BYTES), QUEUE)
 
@@ -211,7 +211,7 @@ def test_a_command_of_remote_control_keeps_what_it_asks() -> None:
         {"ticket": {}},
     ],
 )
-def test_an_odd_command_of_remote_control_is_refused(wrong: dict[str, Any]) -> None:
+def test_an_odd_command_of_remote_control_is_rejected(wrong: dict[str, Any]) -> None:
     with pytest.raises(messages.BadMessage):
         messages.heard(asked(**wrong), "celery.pidbox")
 
@@ -229,7 +229,7 @@ def event(**more: Any) -> bytes:
     return message(body, {"exchange": "celeryev", "routing_key": "worker.heartbeat"}, hostname="a@pc")
 
 
-def test_an_event_keeps_its_fields_and_an_odd_one_is_refused() -> None:
+def test_an_event_keeps_its_fields_and_an_odd_one_is_rejected() -> None:
     assert body_of(messages.heard(event(cores=4), "celeryev"))["cores"] == 4
     odd: list[tuple[str, Any]] = [("type", 7), ("timestamp", "now"), ("timestamp", 1e999), ("clock", "x")]
     for name, value in odd:

@@ -87,20 +87,20 @@ def test_a_run_that_nothing_is_done_of_says_so_in_time(
     assert capsys.readouterr().err == f"ocr-1: {line}\n"
 
 
-def test_a_run_that_all_nodes_refuse_says_so_once(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
-    at = status(settled=3).model_copy(update={"refusals": {"a": "refuses pictures of over 20 megapixels"}})
+def test_a_run_that_all_nodes_reject_says_so_once(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    at = status(settled=3).model_copy(update={"rejections": {"a": "rejects pictures of over 20 megapixels"}})
     there = [node("a"), node("c", jobs=["faces"]), node("d", "gone")]
     with Progress(lambda: at, lambda: there) as progress:
         for _ in range(30):
             clock[0] += 1
             progress()
     said = capsys.readouterr().err
-    assert said.count("no node takes the rest of this run: all that can do the job refused (1 node)") == 1
-    assert said.count("a refuses pictures of over 20 megapixels") == 1
+    assert said.count("no node takes the rest of this run: all that can do the job reject it (1 node)") == 1
+    assert said.count("a rejects pictures of over 20 megapixels") == 1
 
 
-def test_one_node_that_has_not_refused_is_enough() -> None:
-    at = status(settled=3).model_copy(update={"refusals": {"a": "why"}})
+def test_one_node_that_has_not_rejected_is_enough() -> None:
+    at = status(settled=3).model_copy(update={"rejections": {"a": "why"}})
     assert "waiting" in texts.status(at, [node("a")])
     assert "waiting" not in texts.status(at, [node("a"), node("b")])
     assert "waiting" not in texts.status(at.model_copy(update={"chunks_running": 1}), [node("a")])
