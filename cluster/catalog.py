@@ -183,10 +183,10 @@ def find(name: str, version: str) -> Job:
     return job
 
 
-def label_of(queue: str) -> str:
-    """The label whose messages are in a queue of that name; "" where they are of no job that is known here."""
-    label = keys.label_of(queue)
-    return label if names.plain(label) in {job.label for job in jobs().values()} else ""
+def capability_of(queue: str) -> str:
+    """The capability whose messages are in a queue of that name; "" where they are of no job that is known here."""
+    capability = keys.capability_of(queue)
+    return capability if names.plain(capability) in {job.capability for job in jobs().values()} else ""
 
 
 def abilities() -> dict[str, str]:

@@ -1,8 +1,8 @@
 """The Celery app: its whole configuration.
 
 Its two tasks, ``cluster.map`` and ``cluster.aggregate``, are those of all jobs; only workers have them
-(``worker.tasks``). The messages of a run are in the queue of its label (``keys.queue``), which the nodes consume that
-serve this label.
+(``worker.tasks``). The messages of a run are in the queue of its requirement (``keys.queue``), which the nodes consume
+that serve it.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ class Option:
         return schema
 
     def read(self, text: str) -> Any:
-        """The value that ``label_with`` wrote as this text; "" is None."""
+        """The value that ``requirement`` wrote as this text; "" is None."""
         return None if not text else text == "True" if self.type is bool else self.type(text)
 
     def check(self, value: Any) -> Any:
@@ -214,7 +214,7 @@ class Job:
     install: str = ""
     """What pip is to install where the job is unavailable, as ``cluster[ocr]``."""
     needs: tuple[str, ...] = ()
-    """Options that decide which machines can do a run: see ``label_with``."""
+    """Options that decide which machines can do a run: see ``requirement``."""
     bundles: str = ""
     """The job whose bundles its option ``model`` names; "" where it has no such option. A run's functions get the
     folder where the bundle lies on their machine, None where the run has none."""
@@ -291,35 +291,35 @@ class Job:
         return (function for function in found if callable(function))
 
     @functools.cached_property
-    def label(self) -> str:
+    def capability(self) -> str:
         """Name and version, as nodes say what they serve: ``ocr``, or ``ocr.2`` for version 2."""
         return str(Capability(self.name, self.version))
 
-    def label_with(self, options: Options) -> str:
-        """The label of those who can do a run with these options: ``ocr@deu``, ``faces@office:3``.
+    def requirement(self, options: Options) -> str:
+        """The capability that a node must serve to do a run with these options: ``ocr@deu``, ``faces@office:3``.
 
         It is the plain one where all that the job ``needs`` is as by default, which any node with the job can do.
         """
         defaults = {option.name: option.default for option in self.options if option.name in self.needs}
         values = {name: options.get(name, defaults[name]) for name in self.needs}
         if values == defaults:
-            return self.label
+            return self.capability
         needs = (self._need(name, value) for name, value in values.items())
         return str(Capability(self.name, self.version, tuple(needs)))
 
-    def needs_of(self, label: str) -> dict[str, Any]:
-        """The options that ``label_with`` made a label of.
+    def needs_of(self, capability: str) -> dict[str, Any]:
+        """The options that ``requirement`` made a capability of.
 
         Raises:
             ValueError: It is none of this job's.
         """
-        capability = Capability.parse(label)
-        if str(capability.plain) != self.label or len(capability.needs) not in (0, len(self.needs)):
-            raise ValueError(f"{label!r} is no label of the job {self.name}")
+        parsed = Capability.parse(capability)
+        if str(parsed.plain) != self.capability or len(parsed.needs) not in (0, len(self.needs)):
+            raise ValueError(f"{capability!r} is no capability of the job {self.name}")
         known = {option.name: option for option in self.options}
-        found = {name: known[name].read(str(need)) for name, need in zip(self.needs, capability.needs, strict=False)}
-        if self.label_with(found) != label:
-            raise ValueError(f"{label!r} is not how the job {self.name} writes it")
+        found = {name: known[name].read(str(need)) for name, need in zip(self.needs, parsed.needs, strict=False)}
+        if self.requirement(found) != capability:
+            raise ValueError(f"{capability!r} is not how the job {self.name} writes it")
         return found
 
     def _need(self, name: str, value: Any) -> names.Need:

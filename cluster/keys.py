@@ -104,13 +104,13 @@ OF_RUN = (
 """What a run has besides its own hash and the parts of its batches."""
 
 
-def queue(label: str) -> str:
-    """Celery's list of the messages of a label (see ``Job.label_with``): only who serves that label sees them."""
-    return QUEUE + label
+def queue(capability: str) -> str:
+    """Celery's list of the messages for a capability (``Job.requirement``): only nodes that serve it take them."""
+    return QUEUE + capability
 
 
-def label_of(queue: str) -> str:
-    """The label whose messages are in a queue; "" for a queue that is not ours."""
+def capability_of(queue: str) -> str:
+    """The capability whose messages are in a queue; "" for a queue that is not ours."""
     return queue.removeprefix(QUEUE) if queue.startswith(QUEUE) else ""
 
 

@@ -117,7 +117,7 @@ class Capability:
 
     def __post_init__(self) -> None:
         if _CAPABILITY.fullmatch(text := str(self)) is None or Capability._read(text) != self._parts():
-            raise ValueError(f"{text!r} is no label")
+            raise ValueError(f"{text!r} is no capability")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -127,13 +127,13 @@ class Capability:
             ValueError: ``text`` has another form.
         """
         if _CAPABILITY.fullmatch(text) is None:
-            raise ValueError(f"{text!r} is no label")
+            raise ValueError(f"{text!r} is no capability")
         try:
             found = cls(*cls._read(text))
         except errors.UsageError as error:
-            raise ValueError(f"{text!r} is no label: {error}") from None
+            raise ValueError(f"{text!r} is no capability: {error}") from None
         if str(found) != text:
-            raise ValueError(f"{text!r} is not how a label is written: {found}")
+            raise ValueError(f"{text!r} is not how a capability is written: {found}")
         return found
 
     @property

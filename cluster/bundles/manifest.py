@@ -28,7 +28,7 @@ MAX_VERSION = 2**31
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Pieces = Annotated[tuple[Sha256, ...], Field(max_length=-(-MAX_FILE_BYTES // PIECE_BYTES))]
-Label = Annotated[str, StringConstraints(max_length=200)]
+ShortText = Annotated[str, StringConstraints(max_length=200)]
 Line = Annotated[str, StringConstraints(max_length=4000)]
 
 
@@ -71,7 +71,7 @@ class Manifest(BaseModel):
     """Lines such as ``numpy==1.26.4 --hash=sha256:…``."""
     parameters: dict[str, Any] = {}
     created: AwareDatetime
-    by: Label
+    by: ShortText
     digest: Sha256
     scope: str = ""
     """Where the pieces lie in the cluster's blob store; empty in a folder of this machine."""

@@ -103,7 +103,7 @@ class ModelStore:
             return job.why_unavailable({**options, "model": None} if job.bundles else options)
         self._install(self.manifest(ref))
         here = {**options, "model": str(self._folder(ref, keep))}
-        known = (job.label, *sorted((name, str(value)) for name, value in here.items()))
+        known = (job.capability, *sorted((name, str(value)) for name, value in here.items()))
         if known not in self._usable:
             if found := trial.problem(job.name, here, self.packages(ref)):
                 return found

@@ -88,7 +88,7 @@ class Progress:
         if now - self._looked_at >= HEARTBEAT_S:  # they tell no more often
             self._looked_at = now
             nodes = list(self._nodes())
-            crew = self._crew.look(nodes, status.label)
+            crew = self._crew.look(nodes, status.requirement)
             news = [*(crew if self._hint else ()), *self._rejected(status, nodes, now)]
         lonely = not status.chunks_settled and not status.chunks_running and now - self._began > LONELY_AFTER_S
         line = f"waiting for a node{self._hint}" if lonely and self._hint else _line(status, self._crew.size)
@@ -112,7 +112,7 @@ class Progress:
 
 
 class Crew:
-    """The nodes that serve a label, and what has changed since the last look."""
+    """The nodes that serve a requirement, and what has changed since the last look."""
 
     def __init__(self) -> None:
         self._there: set[str] | None = None
@@ -123,10 +123,12 @@ class Crew:
         """How many there are."""
         return len(self._there or ())
 
-    def look(self, nodes: Iterable[Node], label: str) -> list[str]:
+    def look(self, nodes: Iterable[Node], requirement: str) -> list[str]:
         """Look again; gives a sentence for each that joined, left or was lost. The first look finds no news."""
         rows = {node.name: node for node in nodes}
-        there = {node.name for node in rows.values() if node.state in ("online", "leaving") and label in node.jobs}
+        there = {
+            node.name for node in rows.values() if node.state in ("online", "leaving") and requirement in node.jobs
+        }
         news = []
         if self._there is not None:
             for name in sorted(there - self._there):

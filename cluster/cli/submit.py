@@ -73,17 +73,17 @@ def _look_for_nodes(submission: Submission, *, fail: bool) -> None:
     Raises:
         errors.JobUnavailable: With ``fail``.
     """
-    label = submission.label
+    requirement = submission.requirement
 
     def tell(pending: Sequence[str]) -> None:
-        say(f"waiting for {logs.plain(', '.join(pending))}: what {label} needs is being fetched")
+        say(f"waiting for {logs.plain(', '.join(pending))}: what {requirement} needs is being fetched")
 
     answer = submission.look_for_nodes(tell, to_the_end=fail)
     if answer is None or answer.can:
         return
     count = texts.count(len(answer.online), "node")
-    problem = f"no node of this cluster can do the job {label} ({count} online; `cluster nodes` lists their jobs)"
-    reasons = {node.name: why for node in answer.online if (why := node.why_not(label))}
+    problem = f"no node of this cluster can do the job {requirement} ({count} online; `cluster nodes` lists their jobs)"
+    reasons = {node.name: why for node in answer.online if (why := node.why_not(requirement))}
     problem += "".join(f"\n  {logs.plain(name)}: {logs.plain(why)}" for name, why in reasons.items())
     older = submission.client.older_nodes()
     problem += "".join(f"\n  {logs.plain(name)}: {what}" for name, what in older.items())

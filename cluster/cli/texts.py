@@ -56,7 +56,7 @@ def status(found: Status, there: Iterable[Node] = ()) -> str:
 
 def rejected_by_all(found: Status, there: Iterable[Node]) -> str:
     """A sentence about a run that stands, as each node that serves it has rejected chunks of it; else ""."""
-    serving = {node.name for node in there if node.state == "online" and found.label in node.jobs}
+    serving = {node.name for node in there if node.state == "online" and found.requirement in node.jobs}
     if found.state != "running" or found.chunks_running or not serving or not serving <= found.rejections.keys():
         return ""
     return f"no node takes the rest of this run: all that can do the job reject it ({count(len(serving), 'node')})"
@@ -138,10 +138,10 @@ def nodes(found: Sequence[Node], width: int | None = None) -> str:
     for node in found:
         if node.state == "online":
             lines += [
-                logs.plain(f"{node.name} leaves out {label}: {why}")
-                for label, why in sorted(node.missing.items())
+                logs.plain(f"{node.name} leaves out {capability}: {why}")
+                for capability, why in sorted(node.missing.items())
                 # A job that is left out altogether is told once, not for each bundle.
-                if (plain := names.plain(label)) == label or node.missing.get(plain) != why
+                if (plain := names.plain(capability)) == capability or node.missing.get(plain) != why
             ]
             lines += [logs.plain(f"{node.name}: {job}: {why}") for job, why in sorted(node.outdated.items())]
     for node in found:

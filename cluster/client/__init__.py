@@ -185,13 +185,13 @@ class Client:
             require_here(self.config, job, options)
         with self._lock:
             session = self.session
-            file = session.folder / f"{job.label}.job" if packed else None
+            file = session.folder / f"{job.capability}.job" if packed else None
             if file is not None:
                 file.write_bytes(packed)
                 self._own_jobs[job.name, job.version] = job
-            busy = [run.label for run in self._runs if not run.is_over]
+            busy = [run.requirement for run in self._runs if not run.is_over]
             session.serve(job, options, file, busy)
-            run = Run(session.start(job, options), session, self._find, job, job.label_with(options))
+            run = Run(session.start(job, options), session, self._find, job, job.requirement(options))
             self._runs.append(run)
         return run
 
@@ -220,7 +220,7 @@ class Client:
         given = None
         if source is not None and status.state == "running":
             given = session.Input(job, sources.read(source), status.options)
-        run = Run(status.run, self.session, self._find, job, status.label)
+        run = Run(status.run, self.session, self._find, job, status.requirement)
         with self._lock:
             self._runs.append(run)
         return run.begin(given, background=background)
@@ -237,7 +237,7 @@ class Client:
         job = catalog.get(status.job)
         if job.version != status.version:
             raise errors.JobUnavailable(
-                f"the run {status.run} is of the job {logs.plain(status.label)}; here is {job.label}"
+                f"the run {status.run} is of the job {logs.plain(status.requirement)}; here is {job.capability}"
             )
         return job
 

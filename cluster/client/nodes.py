@@ -39,7 +39,7 @@ def join_line(config: Settings) -> str:
 
 def rejections(status: Status, nodes: Iterable[Node]) -> Mapping[str, str]:
     """Node -> why it does not do a run: it lacks something, or does not know the job, or in another version."""
-    return {node.name: why for node in nodes if node.state == "online" and (why := node.why_not(status.label))}
+    return {node.name: why for node in nodes if node.state == "online" and (why := node.why_not(status.requirement))}
 
 
 def shut_down(config: Settings, stores: Stores, asked: Sequence[Node], *, now: bool, wait_s: float) -> list[Stopped]:

@@ -31,11 +31,11 @@ class Run:
     """
 
     def __init__(
-        self, id: str, session: Session, find: Callable[[str, str], Job], job: Job | None = None, label: str = ""
+        self, id: str, session: Session, find: Callable[[str, str], Job], job: Job | None = None, requirement: str = ""
     ) -> None:  # fmt: skip
         self.id = id
         self._session = session
-        self.label = label
+        self.requirement = requirement
         """What nodes must serve to do it; "" where it was not asked for."""
         self._find = find
         self._job = job

@@ -60,7 +60,7 @@ class Session:
         self._slots = slots
         self._open = ExitStack()
         self._local: LocalCluster | None = None
-        self._workers: dict[str, str] = {}  # label -> the worker that serves it
+        self._workers: dict[str, str] = {}  # requirement -> the worker that serves it
         self._opening = threading.Lock()
         self._is_closed = False
         if stores is not None:
@@ -90,16 +90,16 @@ class Session:
             job_file: Where the job lies that no distribution brings, see ``embedded.jobs``.
             busy: Requirements of runs that go on. The workers of all others are ended: each fills the machine.
         """
-        label = job.label_with(options)
+        requirement = job.requirement(options)
         with self._opening:
-            if self._local is None or label in self._workers:
+            if self._local is None or requirement in self._workers:
                 return
             for idle in self._workers.keys() - set(busy):
                 self._local.end_worker(self._workers.pop(idle))
             # Who submits here waits for it, and uses the machine with just that; unless these were set on purpose.
             polite = not self.config.model_fields_set.isdisjoint({"slots_in_use", "memory_floor_bytes"})
-            self._workers[label] = self._local.start_worker(
-                [keys.queue(label)], task_events=False, polite=polite, bundle_dir=self.config.bundle_dir,
+            self._workers[requirement] = self._local.start_worker(
+                [keys.queue(requirement)], task_events=False, polite=polite, bundle_dir=self.config.bundle_dir,
                 slots=self._slots, job_file=job_file,
             )  # fmt: skip
 
@@ -169,10 +169,12 @@ class Session:
         self._agrees = False
         self._require_places()
         run = names.new_run(job.name)
-        label = job.label_with(options)
-        self.stores.ledger.runs.create(run, job.name, job.version, options, whoami(), label, RunPolicy.of(self.config))
-        if label != job.label:
-            wanted.enter(self.stores.redis, label, run)
+        requirement = job.requirement(options)
+        self.stores.ledger.runs.create(
+            run, job.name, job.version, options, whoami(), requirement, RunPolicy.of(self.config)
+        )
+        if requirement != job.capability:
+            wanted.enter(self.stores.redis, requirement, run)
             try:
                 self.stores.models.require(job, options)  # who removes it now sees the run
             except Exception as error:

@@ -47,7 +47,7 @@ class Submission:
         self.client = client
         self.job = job
         self.options = options
-        self.label = job.label_with(options)
+        self.requirement = job.requirement(options)
         self._packed = packed
         self._asking = ExitStack()
         self._asked: wanted.Asked | None = None
@@ -66,9 +66,9 @@ class Submission:
             to_the_end: Wait for them, however long it takes.
         """
         if self._asked is None:
-            self._asked = self._asking.enter_context(wanted.Asked(self.client.stores.redis, self.label))
+            self._asked = self._asking.enter_context(wanted.Asked(self.client.stores.redis, self.requirement))
         online = self._online()
-        if self.label != self.job.label and online and not self._can(online):
+        if self.requirement != self.job.capability and online and not self._can(online):
             online = self._ask(self._asked)
         if pending := self._pending(online):
             on_pending(pending)
@@ -137,11 +137,13 @@ class Submission:
         return [node for node in self.client.stores.nodes.nodes() if node.state == "online"]
 
     def _can(self, nodes: Iterable[Node]) -> bool:
-        return any(self.label in node.jobs for node in nodes)
+        return any(self.requirement in node.jobs for node in nodes)
 
     def _pending(self, nodes: Sequence[Node]) -> list[str]:
         """Who is still fetching what the run needs, where nobody can do it yet."""
-        return [] if self._can(nodes) else [node.name for node in nodes if node.missing.get(self.label) == PENDING]
+        return (
+            [] if self._can(nodes) else [node.name for node in nodes if node.missing.get(self.requirement) == PENDING]
+        )
 
     def _ask(self, asked: wanted.Asked, *, to_the_end: bool = False) -> list[Node]:
         """Have the nodes find out whether they can; those online, once all have said so or time is up.
@@ -152,7 +154,7 @@ class Submission:
         while True:
             asked.enter()
             online = self._online()
-            answered = all(node.has_answered(self.label) for node in online)
+            answered = all(node.has_answered(self.requirement) for node in online)
             over = answered or self._can(online) or time.monotonic() > deadline
             if over and not (to_the_end and self._pending(online)):
                 return online

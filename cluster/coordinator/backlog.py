@@ -21,17 +21,17 @@ AHEAD = 2
 LEAST_BYTES, LEAST_CHUNKS = 64 * MiB, 512
 
 
-def share(nodes: Iterable[Node], label: str, others: Sequence[str]) -> tuple[float, int]:
+def share(nodes: Iterable[Node], requirement: str, others: Sequence[str]) -> tuple[float, int]:
     """The slots that a run is to fill while others wait for the same nodes, and all slots that serve it.
 
     Args:
         nodes: All there are.
-        label: What a node must serve to do the run.
-        others: The label of each other run with chunks that wait.
+        requirement: What a node must serve to do the run.
+        others: The requirement of each other run with chunks that wait.
     """
     mine, slots = 0.0, 0
     for node in nodes:
-        if node.state == "online" and label in node.jobs:
+        if node.state == "online" and requirement in node.jobs:
             allowed = node.slots if node.slots_allowed is None else node.slots_allowed
             mine += allowed / (1 + sum(other in node.jobs for other in others))
             slots += allowed
@@ -45,14 +45,14 @@ class Backlog:
         stores: Where the run is kept.
         config: Its limits hold; where they are none they are as large as the nodes need.
         run: Whose chunks.
-        label: What a node must serve to do them.
+        requirement: What a node must serve to do them.
     """
 
-    def __init__(self, stores: Stores, config: Settings, run: str, label: str) -> None:
+    def __init__(self, stores: Stores, config: Settings, run: str, requirement: str) -> None:
         self._chunks, self._nodes = stores.ledger.chunks, stores.nodes
         self._config = config
         self._run = run
-        self._label = label
+        self._requirement = requirement
         self._slots = self._claimed = 0
         self._looked_at = self._slots_looked_at = 0.0
 
@@ -87,6 +87,6 @@ class Backlog:
         if now - self._slots_looked_at > SLOTS_LOOK_S:
             self._slots_looked_at = now
             self._slots = sum(
-                node.slots for node in self._nodes.nodes() if node.state == "online" and self._label in node.jobs
+                node.slots for node in self._nodes.nodes() if node.state == "online" and self._requirement in node.jobs
             )
         return self._slots

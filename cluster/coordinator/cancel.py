@@ -23,5 +23,5 @@ def cancel(
         for batch in stores.ledger.partials.open_batches(run):
             stores.blobs.drop(keys.parts_scope(run, batch))
         stores.ledger.runs.forget_work(run)
-        queues.unsend(stores, keys.queue(stores.ledger.runs.label(run)), {run})
+        queues.unsend(stores, keys.queue(stores.ledger.runs.requirement(run)), {run})
     return did, now

@@ -148,9 +148,9 @@ class FailureDetector:
         published = False
         with contextlib.suppress(errors.RunFailed):
             if run and self._ledger.runs.progress(run).state == "running":
-                label, limits = self._ledger.runs.label(run), self._ledger.runs.policy(run).limits
+                requirement, limits = self._ledger.runs.requirement(run), self._ledger.runs.policy(run).limits
                 for unit in units:
-                    publish.redeliver(self._app, label, run, unit, limits)
+                    publish.redeliver(self._app, requirement, run, unit, limits)
                 published = True
         log.warning(
             "message %s is dropped: %d nodes were lost while they held it%s",

@@ -68,7 +68,7 @@ class Search:
         return lost
 
 
-def redeliver(app: Celery, stores: Stores, lease: Lease, search: Search, label: str, limits: Limits) -> None:
+def redeliver(app: Celery, stores: Stores, lease: Lease, search: Search, requirement: str, limits: Limits) -> None:
     """Publish again what is to be done and has no message anywhere.
 
     Args:
@@ -76,7 +76,7 @@ def redeliver(app: Celery, stores: Stores, lease: Lease, search: Search, label: 
         stores: Where the run is kept.
         lease: Of the run.
         search: Knows since when a message is seen nowhere.
-        label: What a node must serve to do the run.
+        requirement: What a node must serve to do the run.
         limits: Of the run's messages.
 
     Raises:
@@ -90,7 +90,7 @@ def redeliver(app: Celery, stores: Stores, lease: Lease, search: Search, label: 
         for batch, chunks in ledger.partials.open_batches(lease.run).items()
         if unsettled.isdisjoint(chunks)
     }
-    queue = keys.queue(label)
+    queue = keys.queue(requirement)
     ids = queues.messages(stores, lease.run, queue)
     abouts = filter(None, map(TaskId.parse, ids))
     there = {unit for run, units in abouts if run == lease.run for unit in units}
@@ -101,4 +101,4 @@ def redeliver(app: Celery, stores: Stores, lease: Lease, search: Search, label: 
             lease.run, names.described(unit),
             extra={"event": "redelivered", "run": lease.run, "chunk": str(unit)},
         )  # fmt: skip
-        publish.redeliver(app, label, lease.run, unit, limits)
+        publish.redeliver(app, requirement, lease.run, unit, limits)

@@ -30,8 +30,8 @@ def prune(stores: Stores, runs: Sequence[Status]) -> list[Status]:
     """
     over = [run for run in runs if _is_over(run.run, stores)]
     names = {*(run.run for run in over), *stores.ledger.runs.expired()}
-    for label in {run.label for run in over}:
-        queues.unsend(stores, keys.queue(label), names)
+    for requirement in {run.requirement for run in over}:
+        queues.unsend(stores, keys.queue(requirement), names)
     queues.sweep(stores, keys.queue("*@*"))
     wanted.read(stores)
     stores.blobs.drop_below([keys.run_folder(name) for name in names])

@@ -68,7 +68,7 @@ class Coordinator:
         self._supervisor = supervisor
         self._policy = supervisor.policy
         self._on_wait = on_wait
-        self._backlog = Backlog(stores, config, run, supervisor.label)
+        self._backlog = Backlog(stores, config, run, supervisor.requirement)
         self._pace = Pace(self._ledger.chunks, run, self._backlog)
         self._memory = Memory(stores.redis, config.memory_share, run)
         self._begin()
@@ -259,8 +259,8 @@ class Coordinator:
             self._entered = entered
             messages = self._pace.messages(range(before.chunks, entered.chunks), last=last)
             try:
-                label = self._supervisor.label
-                publish.publish_batch(self._app, label, self._run, before.batches, messages, self._policy)
+                requirement = self._supervisor.requirement
+                publish.publish_batch(self._app, requirement, self._run, before.batches, messages, self._policy)
             except kombu.exceptions.OperationalError as error:
                 log.warning("run %s: batch %s was not published: %s", self._run, before.batches, error)
                 self._supervisor.look_soon()  # it is entered: what was not sent counts as lost

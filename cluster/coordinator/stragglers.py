@@ -23,21 +23,21 @@ SLOW_FROM_S = 1.0
 log = logging.getLogger(__name__)
 
 
-def begin_elsewhere(app: Celery, stores: Stores, lease: Lease, label: str, limits: Limits) -> None:
+def begin_elsewhere(app: Celery, stores: Stores, lease: Lease, requirement: str, limits: Limits) -> None:
     """Begin a second time what would keep the run waiting, where nodes have nothing else to do.
 
     Args:
         app: To publish with.
         stores: Where the run is kept.
         lease: Of the run.
-        label: What a node must serve to do the run.
+        requirement: What a node must serve to do the run.
         limits: Of the run's messages.
     """
     ledger = stores.ledger
     running = ledger.chunks.running(lease.run)
     if not running or len(running) < ledger.chunks.count_unsettled(lease.run):  # some wait in the queue
         return
-    free = {node.name: node for node in stores.nodes.nodes() if _has_room(node, label)}
+    free = {node.name: node for node in stores.nodes.nodes() if _has_room(node, requirement)}
     pace = ledger.chunks.pace(lease.run)
     room = sum(_room(node) for node in free.values())
     for chunk in sorted(running, key=lambda chunk: -chunk.seconds):
@@ -53,7 +53,7 @@ def begin_elsewhere(app: Celery, stores: Stores, lease: Lease, label: str, limit
                         "chunk": chunk.chunk, "node": chunk.worker.node,
                     },
                 )  # fmt: skip
-                publish.publish_chunk(app, label, lease.run, chunk.chunk, limits)
+                publish.publish_chunk(app, requirement, lease.run, chunk.chunk, limits)
                 room -= 1
 
 
@@ -70,8 +70,8 @@ def is_slow(chunk: Running, pace_s: float | None, elsewhere_s: float) -> bool:
     return chunk.seconds > max(SLOW_FACTOR * elsewhere_s, elsewhere_s + SLOW_FROM_S)
 
 
-def _has_room(node: Node, label: str) -> bool:
-    return node.state == "online" and label in node.jobs and _room(node) > 0
+def _has_room(node: Node, requirement: str) -> bool:
+    return node.state == "online" and requirement in node.jobs and _room(node) > 0
 
 
 def _room(node: Node) -> int:

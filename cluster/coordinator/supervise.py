@@ -54,7 +54,7 @@ class Supervisor:
         self._stores = stores
         self._owner = owner
         self._role = role
-        self.label = stores.ledger.runs.label(run) or job.label
+        self.requirement = stores.ledger.runs.requirement(run) or job.capability
         """What a node must serve to do the run."""
         self.policy = stores.ledger.runs.policy(run)
         """What the run's submitter has set for it."""
@@ -68,7 +68,7 @@ class Supervisor:
         self._kept_at = self._touched_at = time.monotonic()
         self._fed_at = 0.0
         self._nodes: list[Node] = []
-        self._others: list[str] = []  # labels of the runs that share them
+        self._others: list[str] = []  # requirements of the runs that share them
         self._search = Search()
 
     def __enter__(self) -> Supervisor:
@@ -106,9 +106,9 @@ class Supervisor:
             return self.held
 
     def _want(self) -> None:
-        """Have nodes that can serve the run's label do so; again, as Redis may have lost it."""
-        if self.label != self.job.label:
-            wanted.enter(self._stores.redis, self.label, self._run)
+        """Have nodes that can serve the run's requirement do so; again, as Redis may have lost it."""
+        if self.requirement != self.job.capability:
+            wanted.enter(self._stores.redis, self.requirement, self._run)
 
     def feed(self, lease: Lease) -> None:
         """Have the nodes get what the run has published, as far as its share of the slots goes.
@@ -118,7 +118,7 @@ class Supervisor:
         """
         if time.monotonic() - self._fed_at > FEED_S:
             self._nodes, self._fed_at = self._stores.nodes.nodes(), time.monotonic()
-        share, slots = backlog.share(self._nodes, self.label, self._others)
+        share, slots = backlog.share(self._nodes, self.requirement, self._others)
         self._others = lease.feed(share, slots)
 
     def step_back(self) -> None:
@@ -170,7 +170,7 @@ class Supervisor:
         ledger = self._stores.ledger
         with contextlib.suppress(redis.RedisError, errors.RunFailed):
             if ledger.runs.progress(self._run).state != "running":
-                queues.unsend(self._stores, keys.queue(self.label), {self._run})
+                queues.unsend(self._stores, keys.queue(self.requirement), {self._run})
 
     def _tick(self) -> None:
         progress = self._stores.ledger.runs.progress(self._run)
@@ -194,7 +194,7 @@ class Supervisor:
             if self._search.due(progress, self._stores.nodes.losses()):
                 self._look_for_messages(lease)
             if self.job.idempotent and progress.split_ended:
-                stragglers.begin_elsewhere(self._app, self._stores, lease, self.label, self.policy.limits)
+                stragglers.begin_elsewhere(self._app, self._stores, lease, self.requirement, self.policy.limits)
         except Busy:
             self.lost(lease)
 
@@ -205,6 +205,6 @@ class Supervisor:
             return
         try:
             self._want()
-            lost_messages.redeliver(self._app, self._stores, lease, self._search, self.label, self.policy.limits)
+            lost_messages.redeliver(self._app, self._stores, lease, self._search, self.requirement, self.policy.limits)
         finally:
             self.publishing.release()

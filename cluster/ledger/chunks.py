@@ -39,7 +39,7 @@ class Chunks:
         self._redis = client
         self._step = step
 
-    def claim(self, run: str, chunks: Sequence[int], worker: Worker, label: str = "") -> Claims:
+    def claim(self, run: str, chunks: Sequence[int], worker: Worker, capability: str = "") -> Claims:
         """Start chunks; not one whose attempts are used up: see its policy, ``MOST_KILLS`` and ``MOST_LOSSES``.
 
         Args:
@@ -47,10 +47,10 @@ class Chunks:
             chunks: Their indices. Of several, one that has failed, ended a process or was lost is not claimed: as long
                 as it is not known which of them did that, all that were claimed with it are blamed.
             worker: Who starts them.
-            label: By whose queue the message came, "" for any: it is left alone where the run has another one.
+            capability: By whose queue the message came, "" for any: it is left alone where the run has another one.
         """
         answer = self._step(
-            "claim", run, node=worker.node, incarnation=worker.incarnation, label=label,
+            "claim", run, node=worker.node, incarnation=worker.incarnation, capability=capability,
             max_killed=MOST_KILLS, max_lost=MOST_LOSSES, chunks=chunks,
         )  # fmt: skip
         state, *rest = answer

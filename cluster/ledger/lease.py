@@ -160,18 +160,18 @@ class Lease:
             slots: All that serve it.
 
         Returns:
-            The labels of all other runs with chunks that wait; one for each run.
+            The requirements of all other runs with chunks that wait; one for each run.
 
         Raises:
             Busy: The lease is another's.
         """
-        state, *labels = self.ledger.step(
+        state, *requirements = self.ledger.step(
             "feed", self.run, {"waiting": keys.WAITING}, fence=self.fence, share=share, slots=slots,
             share_ms=int(SHARE_S * 1000),
         )  # fmt: skip
         if state == b"fenced":
             raise Busy(self.run)
-        return [label.decode(errors="replace") for label in labels]
+        return [requirement.decode(errors="replace") for requirement in requirements]
 
     def redeliver(self, units: Sequence[Unit], event: str, why: str) -> list[Unit]:
         """Let go of what is claimed of these chunks and partials, before they are published again.

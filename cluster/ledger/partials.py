@@ -24,7 +24,7 @@ class Partials:
         self._redis = client
         self._step = step
 
-    def inputs(self, run: str, level: int, number: int, worker: Worker, label: str = "") -> PartialInputs:
+    def inputs(self, run: str, level: int, number: int, worker: Worker, capability: str = "") -> PartialInputs:
         """Start to aggregate: the parts to join, if all of them are there.
 
         Args:
@@ -32,11 +32,12 @@ class Partials:
             level: 0 for a batch.
             number: Of the batch, or of the family at its level.
             worker: Who starts it. Another one that has not ended is waited for as long as the run's policy allows.
-            label: As for ``Chunks.claim``.
+            capability: As for ``Chunks.claim``.
         """
         answer = self._step(
             "partial_inputs", run, {"parts": keys.parts(run, number if level == 0 else -1)},
-            level=level, number=number, fan_in=FAN_IN, label=label, incarnation=worker.incarnation, node=worker.node,
+            level=level, number=number, fan_in=FAN_IN, capability=capability,
+            incarnation=worker.incarnation, node=worker.node,
             max_killed=MOST_KILLS, max_lost=MOST_LOSSES,
         )  # fmt: skip
         state, *rest = answer

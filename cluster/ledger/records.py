@@ -92,8 +92,8 @@ class Piece(NamedTuple):
 class Claims(NamedTuple):
     """The answer to a node that wants to start chunks of a run.
 
-    ``state`` is "ready", or why there is nothing to do: "unknown" (no such run), "other label", or the state of a run
-    that is over.
+    ``state`` is "ready", or why there is nothing to do: "unknown" (no such run), "other capability", or the state of a
+    run that is over.
     """
 
     state: str

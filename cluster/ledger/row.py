@@ -4,7 +4,7 @@
 | --- | --- | --- | --- |
 | job | str | create | its name |
 | version | str | create | of the job; "" for a job without versions |
-| label | str | create | what a node must serve to do the run |
+| requirement | str | create | what a node must serve to do the run |
 | options | dict | create | all of the job's options, as JSON |
 | submitter | str | create | the process that opened the run |
 | started_at | float? | create | seconds since 1970 |
@@ -126,7 +126,7 @@ class RunRow:
 
     job: str = ""
     version: str = ""
-    label: str = ""
+    requirement: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     submitter: str = ""
     started_at: float | None = None

@@ -36,7 +36,7 @@ class Runs:
         self._step = step
 
     def create(
-        self, run: str, job: str, version: str, options: Mapping[str, Any], submitter: str, label: str = "",
+        self, run: str, job: str, version: str, options: Mapping[str, Any], submitter: str, requirement: str = "",
         policy: RunPolicy | None = None,
     ) -> None:  # fmt: skip
         """Open a run; its state is "running" from now on.
@@ -47,11 +47,15 @@ class Runs:
             version: Of the job.
             options: All of them, with their values.
             submitter: Who it is.
-            label: What a node must serve to do it, by default the job and its version.
+            requirement: What a node must serve to do it, by default the job and its version.
             policy: What its submitter has set for it; None: the defaults.
         """
         kept = (policy or RunPolicy())._asdict()
-        row = {"version": version, "label": label or str(Capability(job, version)), "options": orjson.dumps(options)}
+        row = {
+            "version": version,
+            "requirement": requirement or str(Capability(job, version)),
+            "options": orjson.dumps(options),
+        }
         self._step(
             "create", run, {"runs": keys.RUNS}, job=job, submitter=submitter, retention_s=kept.pop("retention_s"),
             fields=[word for pair in {**row, **kept}.items() for word in pair],
@@ -99,10 +103,10 @@ class Runs:
         found: Any = self._redis.hmget(keys.run(run), RunPolicy._fields)
         return RunPolicy.read(found)
 
-    def label(self, run: str) -> str:
+    def requirement(self, run: str) -> str:
         """What a node must serve to do the run; "" if it is gone."""
-        row = self.row(run, "label")
-        return row.label if row else ""
+        row = self.row(run, "requirement")
+        return row.requirement if row else ""
 
     def progress(self, run: str) -> Progress:
         """How far the run is.

@@ -51,8 +51,8 @@ class Status(BaseModel):
     job: str
     version: str
     """Of the job; nodes that have another one do not do this run."""
-    label: str
-    """What a node must serve to do it: ``Job.label_with`` its options."""
+    requirement: str
+    """The capability that a node must serve to do it: ``Job.requirement`` of its options."""
     state: State
     items_total: int | None
     """None while the input is still being counted."""
@@ -110,7 +110,7 @@ def from_ledger(
             "run": run,
             "job": row.job,
             "version": row.version,
-            "label": row.label or str(Capability(row.job, row.version)),
+            "requirement": row.requirement or str(Capability(row.job, row.version)),
             "state": row.state,
             "items_total": row.items_total,
             "items_done": max(0, row.items_settled - failed),

@@ -6,7 +6,7 @@ models below. Other headers are left out, whatever a later Celery would make of 
 
 | kind  | from                                | for                            |
 | ----- | ----------------------------------- | ------------------------------ |
-| task  | a label's queue                     | workers: do chunks, join parts |
+| task  | a capability's queue                | workers: do chunks, join parts |
 | asked | pub/sub, ``celery.pidbox``          | workers: remote control        |
 | event | pub/sub, ``celeryev``               | Flower, ``celery events``      |
 | reply | a list, ``*.reply.celery.pidbox``   | whoever asked                  |
@@ -305,7 +305,7 @@ def reply(raw: bytes) -> bytes:
 
 def _of_task(found: Envelope[TaskHeaders, ToQueue], queue: str) -> Envelope[TaskHeaders, ToQueue]:
     sent_to = found.properties.delivery_info.routing_key
-    if sent_to != queue and not keys.label_of(sent_to):  # another label's it may be: it goes there again
+    if sent_to != queue and not keys.capability_of(sent_to):  # another capability's it may be: it goes there again
         raise BadMessage(f"it came by {_short(queue)} and says that it was sent to {_short(sent_to)}")
     joins = found.headers.task == AGGREGATE
     kind: TypeAdapter[Any] = _of_aggregate if joins else _of_map

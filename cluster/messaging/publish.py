@@ -1,7 +1,7 @@
 """Publish the work of a run as Celery messages. No other file uses Celery's chords and groups.
 
 All messages are of two tasks, whatever the job: ``wire.MAP`` does chunks, ``wire.AGGREGATE`` joins their parts. The
-message names the run and the chunks, and its queue is that of the run's label; the job stands in the run's row.
+message names the run and the chunks, and its queue is that of the run's requirement; the job stands in the run's row.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 
 def publish_batch(
-    app: Celery, label: str, run: str, batch: int, messages: Iterable[range],
+    app: Celery, requirement: str, run: str, batch: int, messages: Iterable[range],
     policy: RunPolicy, trigger: Trigger = "chord",
 ) -> None:  # fmt: skip
-    """Publish the chunks of a batch to the nodes that serve ``label``. Published twice, it does no harm.
+    """Publish the chunks of a batch to the nodes that serve ``requirement``. Published twice, it does no harm.
 
     The messages wait in the run's outbox, from where ``Lease.feed`` puts them into the queue.
 
     Args:
         app: To publish with.
-        label: That of the run.
+        requirement: That of the run.
         run: Its id.
         batch: The number of the batch, which is entered in the ledger.
         messages: The chunks of each message.
@@ -45,7 +45,7 @@ def publish_batch(
         kombu.exceptions.OperationalError: Redis does not take it; some messages may have been sent.
     """
     outbox = {transport.OUTBOX: [keys.run(run, "outbox"), policy.retention_s]}
-    options = {**_options(app, label, MAP, policy.limits), **outbox}
+    options = {**_options(app, requirement, MAP, policy.limits), **outbox}
     header = [
         app.signature(
             MAP,
@@ -61,7 +61,7 @@ def publish_batch(
     body = app.signature(
         AGGREGATE,
         args=(_joining(run, partial).model_dump(),),
-        options={"task_id": str(TaskId(run, (partial,))), **_options(app, label, AGGREGATE, policy.limits)},
+        options={"task_id": str(TaskId(run, (partial,))), **_options(app, requirement, AGGREGATE, policy.limits)},
         immutable=True,  # the ledger has the parts, a header returns nothing
     )
     chord(header, app=app)(body)
@@ -72,20 +72,20 @@ def is_in_chord(request: Any) -> bool:
     return bool(request.chord)
 
 
-def redeliver(app: Celery, label: str, run: str, unit: Unit, limits: Limits | None = None) -> None:
+def redeliver(app: Celery, requirement: str, run: str, unit: Unit, limits: Limits | None = None) -> None:
     """Publish a chunk, or what joins parts, by a message of its own: as ``publish_chunk`` or ``start_aggregate``."""
     if isinstance(unit, Partial):
-        start_aggregate(app, label, run, unit, limits)
+        start_aggregate(app, requirement, run, unit, limits)
     else:
-        publish_chunk(app, label, run, unit, limits)
+        publish_chunk(app, requirement, run, unit, limits)
 
 
-def publish_chunk(app: Celery, label: str, run: str, chunk: int, limits: Limits | None = None) -> None:
+def publish_chunk(app: Celery, requirement: str, run: str, chunk: int, limits: Limits | None = None) -> None:
     """Publish one chunk again: its message is lost or slow, or had no time for it. It has waited, so it goes in front.
 
     Args:
         app: To publish with.
-        label: That of the run.
+        requirement: That of the run.
         run: Its id.
         chunk: Its index.
         limits: The time limits of the run; None: those of this app.
@@ -94,10 +94,10 @@ def publish_chunk(app: Celery, label: str, run: str, chunk: int, limits: Limits 
         kombu.exceptions.OperationalError: Redis does not take it.
     """
     message = MapMessage(run=run, chunks=[chunk])
-    _send(app, label, MAP, message, TaskId(run, (chunk,)), limits, **{transport.FRONT: True})
+    _send(app, requirement, MAP, message, TaskId(run, (chunk,)), limits, **{transport.FRONT: True})
 
 
-def start_aggregate(app: Celery, label: str, run: str, partial: Partial, limits: Limits | None = None) -> None:
+def start_aggregate(app: Celery, requirement: str, run: str, partial: Partial, limits: Limits | None = None) -> None:
     """Have a node join the parts of a batch, or a family of joined parts of the level below.
 
     Every start of joining is a message of this form:
@@ -118,7 +118,7 @@ def start_aggregate(app: Celery, label: str, run: str, partial: Partial, limits:
 
     Args:
         app: To publish with.
-        label: That of the run.
+        requirement: That of the run.
         run: Its id.
         partial: What is to be made; of level 0 it is the batch of that number.
         limits: The time limits of the run; None: those of this app.
@@ -126,22 +126,22 @@ def start_aggregate(app: Celery, label: str, run: str, partial: Partial, limits:
     Raises:
         kombu.exceptions.OperationalError: Redis does not take it.
     """
-    _send(app, label, AGGREGATE, _joining(run, partial), TaskId(run, (partial,)), limits)
+    _send(app, requirement, AGGREGATE, _joining(run, partial), TaskId(run, (partial,)), limits)
 
 
-def shown_as(label: str, task: str) -> str:
-    """What Flower, events and logs call a task of a run with this label: by its job, ``cluster.ocr``."""
+def shown_as(requirement: str, task: str) -> str:
+    """What Flower, events and logs call a task of a run with this requirement: by its job, ``cluster.ocr``."""
     try:
-        job = Capability.parse(names.plain(label)).job
+        job = Capability.parse(names.plain(requirement)).job
     except ValueError:  # anything may stand in the run's row
         return task
     return names.shown_task(job, joins=task == AGGREGATE)
 
 
-def label_of(request: Any) -> str:
-    """The label by whose queue a message came, from its Celery request; a queue that is not ours is no run's label."""
+def capability_of(request: Any) -> str:
+    """The capability by whose queue a message came, from its Celery request; of a queue that is not ours, its name."""
     queue = str(request.delivery_info["routing_key"])
-    return keys.label_of(queue) or queue
+    return keys.capability_of(queue) or queue
 
 
 def _joining(run: str, partial: Partial) -> AggregateMessage:
@@ -149,23 +149,24 @@ def _joining(run: str, partial: Partial) -> AggregateMessage:
 
 
 def _send(
-    app: Celery, label: str, task: str, message: MapMessage | AggregateMessage, task_id: TaskId, limits: Limits | None,
+    app: Celery, requirement: str, task: str, message: MapMessage | AggregateMessage, task_id: TaskId,
+    limits: Limits | None,
     **more: Any,
 ) -> None:  # fmt: skip
-    options = {**_options(app, label, task, limits), **more}
+    options = {**_options(app, requirement, task, limits), **more}
     with redis_outage.interruptible():
         app.send_task(task, (message.model_dump(),), task_id=str(task_id), **options)
 
 
-def _options(app: Celery, label: str, task: str, limits: Limits | None) -> dict[str, Any]:
+def _options(app: Celery, requirement: str, task: str, limits: Limits | None) -> dict[str, Any]:
     """Where the messages of a run go, how long they may be worked on, and how people see them."""
     if limits is None:
         hard_s, soft_s = app.conf.task_time_limit, app.conf.task_soft_time_limit
     else:
         soft_s, hard_s = limits
     return {
-        "queue": keys.queue(label),
-        "shadow": shown_as(label, task),
+        "queue": keys.queue(requirement),
+        "shadow": shown_as(requirement, task),
         "time_limit": hard_s,
         "soft_time_limit": soft_s,
         "ignore_result": True,

@@ -24,7 +24,7 @@ GONE_S = 12.0
 FORGET_S = 24 * 3600
 
 PENDING = "is being fetched or tried"
-"""Stands for the reason while a node finds out whether it can serve a label."""
+"""Stands for the reason while a node finds out whether it can serve a capability."""
 
 State = Literal["online", "leaving", "silent", "gone"]
 Wish = Literal["", "stop", "stop-now"]
@@ -50,13 +50,13 @@ class Facts(BaseModel):
     load: float = Field(ge=0)
     """Processes that want a core, mean of the last minute."""
     jobs: list[str]
-    """Labels of jobs that it serves: ``ocr``, ``ocr@deu``, ``faces@office:3``."""
+    """Capabilities of jobs that it serves: ``ocr``, ``ocr@deu``, ``faces@office:3``."""
     outdated: dict[str, str] = {}
     """Job -> why the worker goes on with an older one than is installed there."""
     known: list[str] | None = None
-    """Labels of all jobs that are installed there, so known to it; None from a node that does not tell."""
+    """Capabilities of all jobs that are installed there, so known to it; None from a node that does not tell."""
     missing: dict[str, str] = {}
-    """Label -> why it does not serve it, of those it was asked for."""
+    """Capability -> why it does not serve it, of those it was asked for."""
     bundles: list[str] = []
     """Bundles that it holds, as ``office:3``."""
     versions: dict[str, str]
@@ -74,21 +74,21 @@ class Node(Facts):
     said: str = Field(exclude=True)
     """What it said last: "here", "leaving" or "left"."""
 
-    def has_answered(self, label: str) -> bool:
-        """Whether it is known if the node serves a label: it says so, or will never look."""
-        job = names.plain(label)
+    def has_answered(self, capability: str) -> bool:
+        """Whether it is known if the node serves a capability: it says so, or will never look."""
+        job = names.plain(capability)
         looks = self.known is None or job in self.jobs or job in self.missing
-        return label in self.jobs or label in self.missing or not looks
+        return capability in self.jobs or capability in self.missing or not looks
 
-    def why_not(self, label: str) -> str:
-        """Why it does not serve a label, and what helps; "" if it does, or has not said."""
-        plain = names.plain(label)
-        if label in self.jobs:
+    def why_not(self, capability: str) -> str:
+        """Why it does not serve a capability, and what helps; "" if it does, or has not said."""
+        plain = names.plain(capability)
+        if capability in self.jobs:
             return ""
-        if why := self.missing.get(label) or self.missing.get(plain):
+        if why := self.missing.get(capability) or self.missing.get(plain):
             return why
         try:
-            wanted = Capability.parse(label)
+            wanted = Capability.parse(capability)
         except ValueError as error:
             return str(error)
         known = names.capabilities(self.jobs if self.known is None else self.known)

@@ -1,7 +1,7 @@
 """What running runs need of nodes besides a job itself: a model, the data of a language.
 
-Such a run has a label of its own (``Job.label_with``), and so a queue of its own: its chunks reach only nodes that said
-that they serve it. The label stands here, for nodes to find out whether they can.
+Such a run has a requirement of its own (``Job.requirement``), and so a queue of its own: its chunks reach only nodes
+that said that they serve it. The requirement stands here, for nodes to find out whether they can.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ ASKED_S = 60
 """After this, nothing is wanted any more for a submitter that was killed before it opened its run."""
 
 
-def enter(client: redis.Redis, label: str, run: str) -> None:
-    """Have the nodes find out whether they can serve a label, as long as the run lasts.
+def enter(client: redis.Redis, requirement: str, run: str) -> None:
+    """Have the nodes find out whether they can serve a capability, as long as the run lasts.
 
     Called again, it does nothing, unless Redis has lost what it had, or the run is about to be opened: then its
     ``ASKED_S`` begin anew.
     """
-    row = WantedRow(label, run)
+    row = WantedRow(requirement, run)
     if client.zadd(keys.WANTED, {str(row): _now_s(client)}, nx=not row.is_submission):
         client.incr(keys.REVISION)
 
@@ -39,9 +39,9 @@ def enter(client: redis.Redis, label: str, run: str) -> None:
 class Asked:
     """What a run that is about to be opened wants, until the ``with`` ends, or ``withdraw`` is called."""
 
-    def __init__(self, client: redis.Redis, label: str) -> None:
+    def __init__(self, client: redis.Redis, requirement: str) -> None:
         self._redis = client
-        self._row = WantedRow(label, WantedRow.new_submission())
+        self._row = WantedRow(requirement, WantedRow.new_submission())
         self._entered = False
 
     def __enter__(self) -> Self:
@@ -66,7 +66,7 @@ class Asked:
 
 
 def read(stores: Stores) -> Mapping[str, list[str]]:
-    """Label -> the runs that need it and are running (those about to be opened among them). What is over is removed."""
+    """Requirement -> the running runs that have it, also those about to be opened. What is over is removed."""
     now_s = _now_s(stores.redis)
     found: Any = stores.redis.zrange(keys.WANTED, 0, -1, withscores=True)
     rows = [WantedRow.parse(raw.decode(errors="replace")) for raw, _ in found]
@@ -89,9 +89,9 @@ def in_use(stores: Stores, ref: ModelRef) -> list[str]:
     """
     wanted = ref.without_digest
     found: list[WantedRow] = []
-    for label, running in read(stores).items():
-        if any(wanted == model.without_digest for one in capabilities([label]) for model in one.models):
-            found += [WantedRow(label, run) for run in running]
+    for requirement, running in read(stores).items():
+        if any(wanted == model.without_digest for one in capabilities([requirement]) for model in one.models):
+            found += [WantedRow(requirement, run) for run in running]
     return sorted({row.run for row in found if not row.is_submission}) or [BEING_SUBMITTED] * bool(found)
 
 

@@ -39,7 +39,7 @@ def unit(message: AggregateMessage) -> Partial:
 
 
 def run(
-    message: AggregateMessage, find: Find, stores: Stores, config: Settings, worker: Worker, label: str = ""
+    message: AggregateMessage, find: Find, stores: Stores, config: Settings, worker: Worker, capability: str = ""
 ) -> AggregateMessage | Rejected | str:
     """Join the parts of a batch, or a family of partials, and commit the partial in their place.
 
@@ -54,7 +54,7 @@ def run(
     Raises:
         errors.OtherProcess: This process cannot do it, another one of this node can.
     """
-    inputs = stores.ledger.partials.inputs(message.run, message.level, message.number, worker, label)
+    inputs = stores.ledger.partials.inputs(message.run, message.level, message.number, worker, capability)
     if inputs.state == "exhausted":
         return _fail(message, stores, f"joining parts was begun {sum(inputs.attempts)} times and never ended")
     if inputs.state == "lost":

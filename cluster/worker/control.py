@@ -122,9 +122,9 @@ def pool_shrink(consumer: Any, n: int = 1) -> Answer:
 def add_consumer(consumer: Any, queue: str, **more: Any) -> Answer:
     """Consume again what ``cancel_consumer`` has ended."""
     if any(value not in (None, "", queue, "direct") for value in more.values()):
-        raise ValueError("a label's queue has no exchange and no options")
+        raise ValueError("a capability's queue has no exchange and no options")
     if queue not in consumer.cluster_heartbeat.may_consume():
-        raise ValueError(f"{queue} is the queue of no label that the node serves: see `cluster nodes`")
+        raise ValueError(f"{queue} is the queue of no capability that the node serves: see `cluster nodes`")
     consumer.call_soon(_add, consumer, queue)
     return {"ok": f"add consumer {queue}"}
 
@@ -138,7 +138,7 @@ def _add(consumer: Any, queue: str) -> None:
 
 
 def cancel_consumer(consumer: Any, queue: str) -> Answer:
-    """Take nothing of a label any more, until ``add_consumer`` or the node's next start."""
+    """Take nothing of a capability any more, until ``add_consumer`` or the node's next start."""
     if queue not in consumer.app.amqp.queues.consume_from:
         raise ValueError(f"the node does not consume {queue}")
     consumer.call_soon(consumer.cancel_task_queue, queue)

@@ -39,7 +39,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
     client: redis.Redis
     """Set by ``setup.prepare``: one that gives up at once, for this runs in the worker's event loop."""
     provisioner: Provisioner
-    """Set by ``setup.prepare``: knows which labels this node can serve."""
+    """Set by ``setup.prepare``: knows which capabilities this node can serve."""
     news: Outage
     """Set by ``setup.prepare``. The main process speaks for its children, which are the ones who wait."""
 
@@ -106,13 +106,13 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
             consumer.task_consumer.channel.demand_answer()
 
     def may_consume(self) -> set[str]:
-        """The queues of all labels that this node can serve, within what it was started for."""
-        return {*self._own, *(keys.queue(label) for label in self.provisioner.found.serves)}
+        """The queues of all capabilities that this node can serve, within what it was started for."""
+        return {*self._own, *(keys.queue(capability) for capability in self.provisioner.found.serves)}
 
     def _serve(self, consumer: Any) -> None:
-        """Consume the queues of the labels that this node can serve by now, and those no more that it can't."""
+        """Consume the queues of the capabilities that this node can serve by now, and those no more that it can't."""
         queues, found = consumer.app.amqp.queues, self.provisioner.found
-        wanted = {keys.queue(label) for label in found.serves}
+        wanted = {keys.queue(capability) for capability in found.serves}
         if wanted == self._served:
             return
         for name in sorted(wanted - self._served):
@@ -165,9 +165,9 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
             memory_total_bytes=admission.reading.memory_total_bytes,
             memory_available_bytes=admission.reading.memory_available_bytes,
             load=psutil.getloadavg()[0],
-            jobs=sorted(filter(None, map(catalog.label_of, queues))),
+            jobs=sorted(filter(None, map(catalog.capability_of, queues))),
             outdated=dict(catalog.installed.outdated),
-            known=sorted(job.label for job in catalog.jobs().values()),
+            known=sorted(job.capability for job in catalog.jobs().values()),
             missing=self.provisioner.found.missing,
             bundles=self.provisioner.found.bundles,
             versions=self._versions,

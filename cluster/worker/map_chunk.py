@@ -65,7 +65,7 @@ class TryAgain(NamedTuple):
 
 
 def run(
-    message: MapMessage, find: Find, stores: Stores, config: Settings, worker: Worker, label: str = "",
+    message: MapMessage, find: Find, stores: Stores, config: Settings, worker: Worker, capability: str = "",
     on_complete: Callable[[int, Trigger], None] = lambda batch, trigger: None,
 ) -> TryAgain | str:  # fmt: skip
     """Claim the chunks of a message; of each, fetch and verify its bytes and do it; commit their parts.
@@ -83,7 +83,7 @@ def run(
         stores: The ledger and the blobs.
         config: What the owner of this machine allows.
         worker: Who does it.
-        label: By whose queue it came; chunks of a run of another one are left alone.
+        capability: By whose queue it came; chunks of a run of another one are left alone.
         on_complete: Called with the number of a batch that is complete with a chunk of these, and who starts to join
             its parts.
 
@@ -95,7 +95,7 @@ def run(
         errors.OtherProcess: This process cannot do it, another one of this node can.
     """
     return _Work(
-        message.run, find, stores, config, worker, label, on_complete
+        message.run, find, stores, config, worker, capability, on_complete
     ).do(message.chunks)  # fmt: skip
 
 
@@ -106,7 +106,7 @@ class _Work:
     """That of the run, once chunks of it are claimed."""
 
     def __init__(
-        self, run: str, find: Find, stores: Stores, config: Settings, worker: Worker, label: str,
+        self, run: str, find: Find, stores: Stores, config: Settings, worker: Worker, capability: str,
         on_complete: Callable[[int, Trigger], None],
     ) -> None:  # fmt: skip
         self._run = run
@@ -114,7 +114,7 @@ class _Work:
         self._stores = stores
         self._config = config
         self._worker = worker
-        self._label = label
+        self._capability = capability
         self._on_complete = on_complete
         self._policy = RunPolicy()
         self._began = time.monotonic()
@@ -147,7 +147,7 @@ class _Work:
         return "".join(how) if len(self._ended) == 1 else ", ".join(f"{number} {what}" for what, number in how.items())
 
     def _claim(self, chunks: Sequence[int]) -> Claims:
-        return self._stores.ledger.chunks.claim(self._run, chunks, self._worker, self._label)
+        return self._stores.ledger.chunks.claim(self._run, chunks, self._worker, self._capability)
 
     def _is_over(self) -> bool:
         """Whether what is not begun by now is for others, so as not to wait here: the time limit is that of a chunk."""
@@ -206,7 +206,7 @@ class _Work:
             self._job = job = self._find(claims.job, claims.version)
         except errors.JobUnavailable as error:
             return str(error)
-        return "" if job.bundles else _unfit(job, job.label_with(claims.options))
+        return "" if job.bundles else _unfit(job, job.requirement(claims.options))
 
     def _do_one(self, chunk: int, claim: Claim, options: Mapping[str, Any]) -> Done | None:
         """None where it gives nothing to commit."""
@@ -448,11 +448,11 @@ def _check(job: Job, value: Any, names: Sequence[str]) -> None:
         raise errors.BadPart(f"its part is not what the job {job.name} gives: {error}") from None
 
 
-def _unfit(job: Job, label: str) -> str:
+def _unfit(job: Job, capability: str) -> str:
     """Why this machine cannot do a chunk that should not have come here, or "". Found out once in a process."""
-    if label != job.label and label not in _problems:
-        _problems[label] = job.why_unavailable(job.needs_of(label))
-    return _problems.get(label, "")
+    if capability != job.capability and capability not in _problems:
+        _problems[capability] = job.why_unavailable(job.needs_of(capability))
+    return _problems.get(capability, "")
 
 
 def _exhausted(attempts: Attempts) -> str:

@@ -1,4 +1,4 @@
-"""Which labels a node can serve: what its jobs need besides themselves is found out, and fetched, in a thread."""
+"""Which capabilities a node can serve: what its jobs need besides themselves is found out, and fetched, in a thread."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Found(NamedTuple):
 
     serves: frozenset[str] = frozenset()
     missing: Mapping[str, str] = {}
-    """Label -> why not."""
+    """Capability -> why not."""
     bundles: Sequence[str] = ()
     """Those it holds."""
 
 
 class Failure(NamedTuple):
-    """Why a label cannot be served, and when to look again."""
+    """Why a capability cannot be served, and when to look again."""
 
     why: str
     until: float
@@ -53,7 +53,7 @@ class Provisioner:
     Args:
         stores: The cluster's, which are not waited for.
         jobs: What this node does.
-        missing: Label -> why this node leaves out a job.
+        missing: Capability -> why this node leaves out a job.
         given: The queues that it was started for, and consumes; none: those of all jobs that it can do.
         mine: Where this node keeps bytes and models, to enter them again should Redis lose them; None: it does not.
         unfit: Why this node takes no work at all.
@@ -65,13 +65,13 @@ class Provisioner:
     ) -> None:  # fmt: skip
         self._stores = stores
         self._models = stores.models
-        self._jobs = {job.label: job for job in jobs}
+        self._jobs = {job.capability: job for job in jobs}
         self._left_out = dict(missing)
         self._given = given
         self._mine, self.unfit = mine, unfit
         self._told = unfit
         self._seen_jobs = set(catalog.jobs())
-        self._later: set[str] = set()  # labels of jobs that were installed since
+        self._later: set[str] = set()  # capabilities of jobs that were installed since
         self.found = Found(missing=self._left_out)
         """As of the last look. Replaced, never changed."""
         self._held: dict[str, Manifest] = {}
@@ -130,15 +130,15 @@ class Provisioner:
         while True:
             if self._due.is_set():  # heard meanwhile: what runs wait for comes before what they may need some day
                 required = self._read()
-            wanted = {label for label in required | self._announced if names.plain(label) in self._jobs}
+            wanted = {capability for capability in required | self._announced if names.plain(capability) in self._jobs}
             self._pending = wanted - done
             if not self._pending:
                 break
             # What is served already needs a look only.
-            label = min(self._pending, key=lambda one: (one not in self.found.serves, one not in required, one))
-            done.add(label)
-            self._look_at(label, wanted, needed=label in required)
-        self._failures = {label: failure for label, failure in self._failures.items() if label in wanted}
+            capability = min(self._pending, key=lambda one: (one not in self.found.serves, one not in required, one))
+            done.add(capability)
+            self._look_at(capability, wanted, needed=capability in required)
+        self._failures = {capability: failure for capability, failure in self._failures.items() if capability in wanted}
         self._tell(wanted)
         if self._jobs:  # else the bundles here are those of another worker of this machine
             self._models.cache.evict({manifest.digest for manifest in self._held.values()})
@@ -150,14 +150,14 @@ class Provisioner:
             if name in self._seen_jobs:
                 continue
             self._seen_jobs.add(name)
-            if self._given and keys.queue(job.label) not in self._given:
+            if self._given and keys.queue(job.capability) not in self._given:
                 continue
-            self._jobs[job.label] = job
+            self._jobs[job.capability] = job
             if problem := job.why_unavailable():
-                self._left_out[job.label] = problem
+                self._left_out[job.capability] = problem
                 log.warning(catalog.left_out(name, problem), extra={"event": "job-left-out"})
             elif not self._given:
-                self._later.add(job.label)
+                self._later.add(job.capability)
 
     def _compare(self) -> None:
         told = places.compare(self._stores, self._mine) if self._mine else ""
@@ -171,7 +171,7 @@ class Provisioner:
         revision = self._models.bundles.revision()
         if revision != self._seen:
             self._announced = {
-                job.label_with({"model": manifest.reference})
+                job.requirement({"model": manifest.reference})
                 for manifest in self._models.current()
                 for job in self._jobs.values()
                 if job.bundles == manifest.job and not job.trains
@@ -179,47 +179,47 @@ class Provisioner:
             self._seen = revision
         return set(wanted.read(self._stores))
 
-    def _look_at(self, label: str, wanted: set[str], *, needed: bool) -> None:
-        before = self._failures.get(label)
+    def _look_at(self, capability: str, wanted: set[str], *, needed: bool) -> None:
+        before = self._failures.get(capability)
         if before and time.monotonic() < before.until:
             return
-        if label not in self.found.serves and not before:
+        if capability not in self.found.serves and not before:
             self._tell(wanted)
-        why = self._why_not(self._jobs[names.plain(label)], label, needed=needed)
-        serves = self.found.serves - {label}
+        why = self._why_not(self._jobs[names.plain(capability)], capability, needed=needed)
+        serves = self.found.serves - {capability}
         if why:
             # At ever longer intervals: a fetch that fails costs as much as one that does not.
             pause_s = min(2 * before.pause_s, MOST_AGAIN_S) if before else AGAIN_S
-            self._failures[label] = Failure(why, time.monotonic() + pause_s, pause_s)
+            self._failures[capability] = Failure(why, time.monotonic() + pause_s, pause_s)
             if not before or before.why != why:
-                log.warning("this node does not serve %s: %s", label, why, extra={"event": "label-left-out"})
+                log.warning("this node does not serve %s: %s", capability, why, extra={"event": "capability-left-out"})
         else:
-            self._failures.pop(label, None)
-            serves |= {label}
+            self._failures.pop(capability, None)
+            serves |= {capability}
         self.found = self.found._replace(serves=serves)
         self._tell(wanted)
 
     def _tell(self, wanted: set[str]) -> None:
         pending = dict.fromkeys(self._pending - self.found.serves, PENDING)
-        failed = {label: failure.why for label, failure in self._failures.items() if label in wanted}
+        failed = {capability: failure.why for capability, failure in self._failures.items() if capability in wanted}
         missing = {**self._left_out, **pending, **failed}
         serves = (self.found.serves & wanted) | self._later
         self.found = Found(serves, missing, sorted(one.ref for one in self._held.values()))
 
-    def _why_not(self, job: Job, label: str, *, needed: bool) -> str:
-        """Why this node cannot serve a label, once all is fetched and installed that may be; "" if it can.
+    def _why_not(self, job: Job, capability: str, *, needed: bool) -> str:
+        """Why this node cannot serve a capability, once all is fetched and installed that may be; "" if it can.
 
         Args:
-            job: Whose label it is.
-            label: What is asked for.
+            job: Whose capability it is.
+            capability: What is asked for.
             needed: Whether a run needs it; else it is only fetched where there is room for it.
         """
         try:
-            needs = job.needs_of(label)
+            needs = job.needs_of(capability)
             ref = store.version(job, needs)
             manifest = self._models.manifest(ref) if ref else None
-            if job.label in self._left_out and not (manifest and self._models.may_bring(manifest)):
-                return self._left_out[job.label]
+            if job.capability in self._left_out and not (manifest and self._models.may_bring(manifest)):
+                return self._left_out[job.capability]
             # What a run needs may take the place of what is only announced, and that of nothing.
             keep = {held.digest for ref, held in self._held.items() if ref in self._needed or not needed}
             problem = self._models.problem(job, needs, keep)

@@ -153,17 +153,17 @@ def _provisioner(conf: Any, config: Settings, given: Sequence[str]) -> Provision
     if why := _disagreement(stores, config):
         log.error("this node takes no work: %s", why, extra={"event": "node-unfit"})
         conf.task_queues = [Queue(places.NOWHERE, routing_key=places.NOWHERE)]
-        missing = {job.label: why for job in catalog.jobs().values()}
+        missing = {job.capability: why for job in catalog.jobs().values()}
         return Provisioner(stores, [], missing, [places.NOWHERE], unfit=why)
     unable = {}
     for name, problem in catalog.abilities().items():
         if problem:
-            unable[catalog.get(name).label] = problem
+            unable[catalog.get(name).capability] = problem
             log.warning(catalog.left_out(name, problem), extra={"event": "job-left-out"})
-    jobs = {keys.queue(job.label): job for job in catalog.jobs().values()}
-    conf.task_queues = [Queue(name, routing_key=name) for name, job in jobs.items() if job.label not in unable]
+    jobs = {keys.queue(job.capability): job for job in catalog.jobs().values()}
+    conf.task_queues = [Queue(name, routing_key=name) for name, job in jobs.items() if job.capability not in unable]
     for name in given:
-        if not catalog.label_of(name):
+        if not catalog.capability_of(name):
             log.warning(_unknown(name, jobs), extra={"event": "queue-unknown"})
     if given:
         jobs = {name: job for name, job in jobs.items() if name in given}
@@ -182,19 +182,19 @@ def _disagreement(stores: Stores, config: Settings) -> str:
 
 
 def _queue(given: str) -> str:
-    """The queue that is meant by ``-Q``: a job or a label is typed, ``ocr``; the queue's own name is taken, too.
+    """The queue that is meant by ``-Q``: a job or a capability is typed, ``ocr``; the queue's own name is taken, too.
 
     Raises:
         errors.UsageError: It is a queue of an older version of this program.
     """
     if before := names.queue_typed_before(given):
         raise errors.UsageError(f"-Q {given} names a queue of an older version of `cluster`; type -Q {before}")
-    return given if keys.label_of(given) else keys.queue(given)
+    return given if keys.capability_of(given) else keys.queue(given)
 
 
 def _unknown(name: str, queues: Collection[str]) -> str:
     """The sentence about a queue that was given by ``-Q`` and is of no job; ``queues`` are those of the jobs."""
-    given, labels = keys.label_of(name), [keys.label_of(queue) for queue in queues]
-    near = difflib.get_close_matches(given, labels, 1)
-    hint = f"did you mean -Q {near[0]}?" if near else f"the jobs here are {', '.join(labels)}"
+    given, capabilities = keys.capability_of(name), [keys.capability_of(queue) for queue in queues]
+    near = difflib.get_close_matches(given, capabilities, 1)
+    hint = f"did you mean -Q {near[0]}?" if near else f"the jobs here are {', '.join(capabilities)}"
     return f"no job is called {given} (-Q), so it brings this node no work; {hint}"

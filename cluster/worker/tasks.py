@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 class Delivery(NamedTuple):
     """How a message came."""
 
-    label: str
+    capability: str
     """By whose queue."""
     worker: Worker
     """Who took it."""
@@ -99,14 +99,14 @@ def map_chunks(node: Node, message: MapMessage, came: Delivery) -> Again | str:
 
     def complete(batch: int, trigger: Trigger) -> None:
         if trigger == "ledger" or not came.in_chord:
-            publish.start_aggregate(node.app, came.label, run, Partial(0, batch), came.limits)
+            publish.start_aggregate(node.app, came.capability, run, Partial(0, batch), came.limits)
 
     try:
-        ended = map_chunk.run(message, node.find, node.stores, node.config, came.worker, came.label, complete)
+        ended = map_chunk.run(message, node.find, node.stores, node.config, came.worker, came.capability, complete)
         if isinstance(ended, str):
             return ended
         for chunk in ended.apart:
-            publish.publish_chunk(node.app, came.label, run, chunk, came.limits)
+            publish.publish_chunk(node.app, came.capability, run, chunk, came.limits)
     except (errors.OtherProcess, *AWAY):
         raise
     except Exception as error:
@@ -139,12 +139,12 @@ def chunks_timed_out(node: Node, message: MapMessage, why: str, worker: Worker) 
     over = ledger.chunks.items_over(run, chunk)
     ledger.chunks.release(run, worker, chunk)
     if map_chunk.give_up_item(run, chunk, node.stores, entry, over, why, worker):
-        publish.publish_chunk(node.app, ledger.runs.label(run), run, chunk, ledger.runs.policy(run).limits)
+        publish.publish_chunk(node.app, ledger.runs.requirement(run), run, chunk, ledger.runs.policy(run).limits)
     else:
         ended = map_chunk.dead_letter(run, chunk, node.stores, entry, why, worker)
         for batch in ended.complete:  # its chord does without a body, as a header failed
             publish.start_aggregate(
-                node.app, ledger.runs.label(run), run, Partial(0, batch), ledger.runs.policy(run).limits
+                node.app, ledger.runs.requirement(run), run, Partial(0, batch), ledger.runs.policy(run).limits
             )
 
 
@@ -161,7 +161,7 @@ def aggregate(node: Node, message: AggregateMessage, came: Delivery) -> Again | 
     """
     run, ledger = message.run, node.stores.ledger
     try:
-        ended = aggregate_parts.run(message, node.find, node.stores, node.config, came.worker, came.label)
+        ended = aggregate_parts.run(message, node.find, node.stores, node.config, came.worker, came.capability)
     except (errors.OtherProcess, *AWAY):
         raise
     except Exception as error:
@@ -179,7 +179,7 @@ def aggregate(node: Node, message: AggregateMessage, came: Delivery) -> Again | 
     if isinstance(ended, aggregate_parts.Rejected):
         return Again(map_chunk.ELSEWHERE_S)
     if isinstance(ended, AggregateMessage):
-        publish.start_aggregate(node.app, came.label, run, Partial(ended.level, ended.number), came.limits)
+        publish.start_aggregate(node.app, came.capability, run, Partial(ended.level, ended.number), came.limits)
         return "aggregated now"
     return ended
 
@@ -307,7 +307,7 @@ def _delivery(request: Any) -> Delivery:
     hard_s, soft_s = request.timelimit or (None, None)
     limits = Limits(soft_s, hard_s) if hard_s and soft_s else None
     worker = Worker(request.hostname, identity.incarnation())
-    return Delivery(publish.label_of(request), worker, limits, publish.is_in_chord(request))
+    return Delivery(publish.capability_of(request), worker, limits, publish.is_in_chord(request))
 
 
 def _parse(kind: type[Message], message: Any) -> Message:

@@ -61,7 +61,7 @@ def test_only_queues_of_labels_it_serves_are_consumed(worker: tuple[Worker, Cele
 
     before = consumed()
     for other in ("celery", "cluster.none", keys.RUNS):
-        assert f"{other} is the queue of no label that the node serves" in ask(app, "add_consumer", queue=other)
+        assert f"{other} is the queue of no capability that the node serves" in ask(app, "add_consumer", queue=other)
     assert "no exchange and no options" in ask(app, "add_consumer", queue=ours, exchange="x", exchange_type="fanout")
     assert ask(app, "cancel_consumer", queue=ours) == {"ok": f"no longer consuming from {ours}"}
     wait_until("it is not consumed", lambda: consumed() == before - {ours})

@@ -84,12 +84,12 @@ def test_a_delayed_message_comes_in_front_when_due(app: Celery, run: str, client
 
 
 def test_a_chunk_that_is_published_again_comes_in_front(app: Celery, run: str, client: redis.Redis) -> None:
-    label = f"measure.{run}"  # a queue of its own
-    client.lpush(keys.queue(label), "waits already")
-    publish.publish_chunk(app, label, run, 7)
-    first: Any = client.rpop(keys.queue(label))
+    requirement = f"measure.{run}"  # a queue of its own
+    client.lpush(keys.queue(requirement), "waits already")
+    publish.publish_chunk(app, requirement, run, 7)
+    first: Any = client.rpop(keys.queue(requirement))
     assert task_id(first) == f"{run}.7"
-    client.delete(keys.queue(label))
+    client.delete(keys.queue(requirement))
 
 
 def test_delays_far_ahead_of_the_clock_are_over(run: str, client: redis.Redis) -> None:
@@ -120,11 +120,11 @@ def test_what_others_publish_keeps_the_submitters_time_limits(
     app: Celery, run: str, client: redis.Redis, stores: Stores
 ) -> None:
     stores.ledger.runs.create(run, "measure", "", {}, "test", policy=RunPolicy(soft_time_limit_s=5, time_limit_s=7))
-    label = f"measure@test-{run}"
-    publish.redeliver(app, label, run, 0, stores.ledger.runs.policy(run).limits)
-    publish.redeliver(app, label, run, Partial(0, 0), stores.ledger.runs.policy(run).limits)
-    messages: Any = client.lrange(keys.queue(label), 0, -1)
+    requirement = f"measure@test-{run}"
+    publish.redeliver(app, requirement, run, 0, stores.ledger.runs.policy(run).limits)
+    publish.redeliver(app, requirement, run, Partial(0, 0), stores.ledger.runs.policy(run).limits)
+    messages: Any = client.lrange(keys.queue(requirement), 0, -1)
     assert [orjson.loads(message)["headers"]["timelimit"] for message in messages] == [[7, 5], [7, 5]]
-    client.delete(keys.queue(label))
+    client.delete(keys.queue(requirement))
     client.hset(keys.run(run), "time_limit_s", "forged")
     assert stores.ledger.runs.policy(run).limits == Limits(5, RunPolicy().time_limit_s)

@@ -160,7 +160,7 @@ def test_a_node_that_starts_afterwards_fetches_the_model_and_takes_part(
         submitted.send_signal(signal.SIGSTOP)  # what is not on its way yet waits for the third node
 
         def third_row() -> Node | None:
-            label = stores.ledger.runs.label(run)
+            label = stores.ledger.runs.requirement(run)
             return next((n for n in stores.nodes.nodes() if n.name == "third@test" and label in n.jobs), None)
 
         with node("third", nodes.url, tmp_path) as third:

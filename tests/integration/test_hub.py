@@ -107,7 +107,7 @@ def test_ctrl_c_during_a_run_must_be_meant(marks: dict[str, str], tmp_path: Path
     hear(b"Ctrl-C ends it")
     url = next(word for word in said.decode().split() if "redis://" in word).partition("=")[2]
     ledger = Stores.connect(settings.load(broker_url=url)).ledger
-    ledger.runs.create("measure-1", "measure", "", {}, "a test", MEASURE.label)
+    ledger.runs.create("measure-1", "measure", "", {}, "a test", MEASURE.capability)
     wait_until("it coordinates the run, so it is up", lambda: ledger.runs.status("measure-1").coordinator)
     os.write(terminal, b"\x03")
     hear(b"Ctrl-C again within 10 s ends it")

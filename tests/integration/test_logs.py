@@ -78,7 +78,7 @@ from cluster.ledger.status import Status
 numbers = ("items_total items_done items_failed chunks_total chunks_published chunks_settled chunks_running"
            " duplicates retries").split()
 status = Status(run="ocr-1", job="ocr", state="running", failures=[], nodes={}, options={}, submitter="", error=None,
-                version="", label="ocr", role=None,
+                version="", requirement="ocr", role=None,
                 rejections={}, coordinator=None, started_at=datetime.now(UTC), finished_at=None, seconds=1.0,
                 **dict.fromkeys(numbers, 1))
 logs.set_up(settings.load(), logging.INFO)

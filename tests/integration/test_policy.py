@@ -110,11 +110,11 @@ def test_whoever_publishes_gives_the_submitters_time_limits(
     unit: int | Partial, stores: Stores, other: settings.Settings, client: redis.Redis
 ) -> None:
     run = Run(stores, policy=POLICY._replace(soft_time_limit_s=5, time_limit_s=7))
-    app, label = celery_app.build(other), f"lengths@{run.run}"
+    app, requirement = celery_app.build(other), f"lengths@{run.run}"
     policy = Stores.connect(other).ledger.runs.policy(run.run)
-    publish.redeliver(app, label, run.run, unit, policy.limits)
-    publish.publish_batch(app, label, run.run, 0, [range(1)], policy)
-    sent: Any = [client.lpop(keys.queue(label)), client.lpop(keys.run(run.run, "outbox"))]
+    publish.redeliver(app, requirement, run.run, unit, policy.limits)
+    publish.publish_batch(app, requirement, run.run, 0, [range(1)], policy)
+    sent: Any = [client.lpop(keys.queue(requirement)), client.lpop(keys.run(run.run, "outbox"))]
     assert [orjson.loads(message)["headers"]["timelimit"] for message in sent] == [[7, 5], [7, 5]]
 
 

@@ -175,11 +175,11 @@ def test_a_batch_that_could_not_be_published_is_found_missing(
     publish_batch = publish.publish_batch
     lost: list[int] = []
 
-    def refuse_first(app: Any, label: str, run: str, batch: int, messages: list[range], *more: Any) -> None:
+    def refuse_first(app: Any, requirement: str, run: str, batch: int, messages: list[range], *more: Any) -> None:
         if not lost:
             lost.extend(chunk for message in messages for chunk in message)
             raise kombu.exceptions.OperationalError("not now")
-        publish_batch(app, label, run, batch, messages, *more)
+        publish_batch(app, requirement, run, batch, messages, *more)
 
     monkeypatch.setattr(publish, "publish_batch", refuse_first)
     source, job = texts(tmp_path / "in", 12), catalog.get("measure")

@@ -63,9 +63,9 @@ def test_a_run_whose_bundle_goes_meanwhile_is_not_begun(redis_url: str, stores: 
 def test_a_language_named_like_a_model_uses_none(stores: Stores, bundle: str) -> None:
     client = stores.redis
     for job, options in ((catalog.OCR, {"lang": number(bundle)}), (TAGGED, {"model": bundle})):
-        run, label = names.new_run(job.name), job.label_with(options)
-        stores.ledger.runs.create(run, job.name, "", options, "a test", label)
-        wanted.enter(client, label, run)
+        run, requirement = names.new_run(job.name), job.requirement(options)
+        stores.ledger.runs.create(run, job.name, "", options, "a test", requirement)
+        wanted.enter(client, requirement, run)
     assert wanted.in_use(stores, ModelRef.parse(number(bundle))) == [run]
 
 
@@ -129,7 +129,7 @@ def test_who_removes_a_bundle_ends_the_runs_that_began_meanwhile_and_no_others(
 def test_a_bundle_that_a_run_is_about_to_use_is_removed_by_force_only(
     redis_url: str, stores: Stores, bundle: str
 ) -> None:
-    wanted.Asked(stores.redis, TAGGED.label_with({"model": bundle})).enter()
+    wanted.Asked(stores.redis, TAGGED.requirement({"model": bundle})).enter()
     arguments = ["remove", number(bundle), "--broker", redis_url]
     refused = CliRunner().invoke(models.command, arguments)
     assert f"in use by {wanted.BEING_SUBMITTED}" in str(refused.exception)
@@ -140,7 +140,7 @@ def test_a_bundle_that_a_run_is_about_to_use_is_removed_by_force_only(
 def node(
     stores: Stores, *jobs: str, missing: dict[str, str] | None = None, known: list[str] | None = None
 ) -> None:  # fmt: skip
-    """Have the node ``slow`` tell that it serves these labels, and why not others."""
+    """Have the node ``slow`` tell that it serves these capabilities, and why not others."""
     facts = Facts(
         slots=1, busy=0, done=0, cores=1, memory_total_bytes=2, memory_available_bytes=1, load=0, versions={},
         jobs=list(jobs), missing=missing or {}, known=known,
@@ -183,7 +183,7 @@ def test_who_wants_to_fail_goes_on_once_a_node_can_serve(waiting: Program, store
 
 def test_a_run_that_is_given_up_asks_no_more(redis_url: str, stores: Stores, bundle: str, tmp_path: Path) -> None:
     """Else its bundle could not be removed for a minute."""
-    node(stores, missing={TAGGED.label_with({"model": bundle}): "it has no room"})
+    node(stores, missing={TAGGED.requirement({"model": bundle}): "it has no room"})
     arguments = ["--job", "tagged", "--model", number(bundle), str(tmp_path), "--if-no-node", "fail"]
     given_up = CliRunner().invoke(submit.command, [*arguments, "--broker", redis_url])
     assert isinstance(given_up.exception, errors.JobUnavailable)
@@ -194,7 +194,7 @@ def test_a_run_that_is_given_up_asks_no_more(redis_url: str, stores: Stores, bun
 def test_a_run_with_a_bundle_that_no_machine_can_use_does_not_wait(
     redis_url: str, stores: Stores, bundle: str, tmp_path: Path
 ) -> None:
-    node(stores, missing={TAGGED.label_with({"model": bundle}): f"{UNUSABLE}it holds no tag"})
+    node(stores, missing={TAGGED.requirement({"model": bundle}): f"{UNUSABLE}it holds no tag"})
     arguments = ["--job", "tagged", "--model", number(bundle), str(tmp_path), "--broker", redis_url]
     refused = CliRunner().invoke(submit.command, arguments)
     assert isinstance(refused.exception, errors.JobUnavailable)
@@ -238,9 +238,9 @@ def test_what_waits_to_be_looked_at_is_told_as_such(
     provisioner = Provisioner(Stores.connect(config, patient=False), [PICKY], {})
     seen = []
 
-    def why_not(job: Job, label: str, *, needed: bool) -> str:
-        seen.append({label: why for label, why in provisioner.found.missing.items() if why == PENDING})
-        return "" if label == SAW else "it has none"
+    def why_not(job: Job, capability: str, *, needed: bool) -> str:
+        seen.append({capability: why for capability, why in provisioner.found.missing.items() if why == PENDING})
+        return "" if capability == SAW else "it has none"
 
     monkeypatch.setattr(provisioner, "_why_not", why_not)
     for tool in ("axe", "saw"):

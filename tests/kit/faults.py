@@ -146,9 +146,9 @@ class Scene:
         worker.stop_when(f"{worker.name} is caught at work", works)
 
     @property
-    def label(self) -> str:
+    def requirement(self) -> str:
         """What a node must serve to do the run."""
-        return self.stores.ledger.runs.label(self.run)
+        return self.stores.ledger.runs.requirement(self.run)
 
     def state(self) -> str:
         """The run's state."""
@@ -184,16 +184,16 @@ class Scene:
         """What goes on although the run is over: nodes that are not back or not idle, and messages that are left."""
         idle = {node.name for node in self.stores.nodes.nodes() if node.state == "online" and not node.busy}
         expected = {f"{worker.name}@test" for worker in (self.victim, self.other)} - self.gone
-        return [*(expected - idle), *messages(self.client, self.label)]
+        return [*(expected - idle), *messages(self.client, self.requirement)]
 
     def logs(self) -> str:
         """The ends of what the nodes logged, for a test that fails."""
         return "\n".join(f"--- {worker.name}\n{worker.text()[-3000:]}" for worker in (self.victim, self.other))
 
 
-def messages(client: redis.Redis, label: str) -> list[object]:
-    """Messages of a label that wait in its queue, and all that nodes hold."""
-    waiting: Any = client.lrange(queue(label), 0, -1)
+def messages(client: redis.Redis, requirement: str) -> list[object]:
+    """Messages of a requirement that wait in its queue, and all that nodes hold."""
+    waiting: Any = client.lrange(queue(requirement), 0, -1)
     held: Any = [
         message for key in client.scan_iter("*unacked*", _type="hash") for message in client.hgetall(key).items()
     ]
@@ -315,7 +315,7 @@ def _pause_splitting(scene: Scene) -> None:
 
 
 def _deliver_twice(scene: Scene) -> None:
-    name = queue(scene.label)
+    name = queue(scene.requirement)
     waiting: Any = scene.client.lrange(name, 0, -1)
     assert waiting, "no message waits"
     scene.client.lpush(name, *waiting)

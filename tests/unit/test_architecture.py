@@ -148,8 +148,8 @@ def structured(code: str) -> set[str]:
 @pytest.mark.parametrize(
     "code",
     [
-        'label.partition("@")[0]',
-        'f"{label}@{needs}"',
+        'capability.partition("@")[0]',
+        'f"{capability}@{needs}"',
         'name.startswith("partial")',
         'text.split(";")',
         'f"{name}:{version}"',

@@ -81,7 +81,9 @@ def step(consumer: Any, told: Told, monkeypatch: pytest.MonkeyPatch) -> Heartbea
     return Heartbeat(consumer)
 
 
-def test_a_label_that_can_be_served_is_told_with_the_next_heartbeat(step: Heartbeat, consumer: Any, told: Told) -> None:
+def test_a_capability_that_can_be_served_is_told_with_the_next_heartbeat(
+    step: Heartbeat, consumer: Any, told: Told
+) -> None:
     step.send(consumer)
     step.provisioner.found = Found(serves=frozenset({LABEL}))
     step.send(consumer)
@@ -90,7 +92,7 @@ def test_a_label_that_can_be_served_is_told_with_the_next_heartbeat(step: Heartb
 
 def test_a_node_tells_all_jobs_that_it_knows(step: Heartbeat, consumer: Any, told: Told) -> None:
     step.send(consumer)
-    assert told.facts[0].known == sorted(job.label for job in catalog.jobs().values())
+    assert told.facts[0].known == sorted(job.capability for job in catalog.jobs().values())
     assert told.facts[0].jobs == ["picky"]
 
 
@@ -135,7 +137,7 @@ def test_a_node_that_redis_does_not_hear_takes_on_no_more(step: Heartbeat, consu
     assert keys.queue(LABEL) in consumer.app.amqp.queues.consume_from
 
 
-def test_a_node_that_may_not_serve_a_label_is_heard_of_all_the_same(
+def test_a_node_that_may_not_serve_a_capability_is_heard_of_all_the_same(
     step: Heartbeat, consumer: Any, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse() -> None:

@@ -57,19 +57,19 @@ OPTIONS += [{"lang": "office:3"}, {"model": "Office:3"}, {"lang": ""}]
 @pytest.mark.parametrize("job", catalog.BUILT_IN, ids=lambda job: job.name)
 @pytest.mark.parametrize("version", ["", "2", "2.1-b"])
 @pytest.mark.parametrize("given", OPTIONS, ids=str)
-def test_a_label_tells_what_a_run_needs(job: Job, version: str, given: dict[str, Any]) -> None:
+def test_a_capability_tells_what_a_run_needs(job: Job, version: str, given: dict[str, Any]) -> None:
     job = dataclasses.replace(job, version=version)
     options = job.check_options({name: value for name, value in given.items() if name in job.needs})
-    label = names.Capability.parse(job.label_with(options))
-    assert str(label.plain) == job.label
-    needs = job.needs_of(str(label))
+    capability = names.Capability.parse(job.requirement(options))
+    assert str(capability.plain) == job.capability
+    needs = job.needs_of(str(capability))
     assert needs in ({}, {name: options[name] or None for name in job.needs})
-    assert job.label_with(needs) == str(label)
+    assert job.requirement(needs) == str(capability)
     is_version = given == {"model": "office:3.1a2b3c4d"}
-    assert list(map(str, label.models)) == ["office:3.1a2b3c4d"] * (is_version and bool(job.bundles))
+    assert list(map(str, capability.models)) == ["office:3.1a2b3c4d"] * (is_version and bool(job.bundles))
 
 
-def test_a_label_of_a_model_is_none_of_a_language() -> None:
+def test_a_capability_of_a_model_is_none_of_a_language() -> None:
     with pytest.raises(ValueError, match="is not how the job ocr writes it"):
         catalog.OCR.needs_of("ocr@office:3")
     with pytest.raises(ValueError, match="is not how the job faces writes it"):

@@ -41,7 +41,7 @@ NEARLY = st.text("abZ019.:@;%-+/ \n~partial?²٣")
 def test_a_capability_comes_back_as_written(capability: Capability) -> None:
     assert Capability.parse(str(capability)) == capability
     assert str(capability.plain) == names.plain(str(capability))
-    assert keys.label_of(keys.queue(str(capability))) == str(capability)
+    assert keys.capability_of(keys.queue(str(capability))) == str(capability)
 
 
 @given(CAPABILITIES, CAPABILITIES)
@@ -112,13 +112,13 @@ def test_capabilities_look_as_on_the_wire(text: str, capability: Capability) -> 
     ],
 )
 def test_malformed_capabilities_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="label"):
+    with pytest.raises(ValueError, match="capability"):
         Capability.parse(text)
 
 
 @pytest.mark.parametrize("parts", [("",), ("ocr", "a b"), ("ocr.2",), ("ocr", "", (ModelRef("office"),)), ("a@b",)])
 def test_a_capability_nobody_could_read_is_not_made(parts: tuple[str]) -> None:
-    with pytest.raises(ValueError, match="no label"):
+    with pytest.raises(ValueError, match="no capability"):
         Capability(*parts)
 
 
@@ -329,7 +329,7 @@ def test_the_scope_of_a_bundle_is_its_own(name: str, token: str, other: str) -> 
 @given(st.text())
 def test_a_connection_tells_its_incarnation(incarnation: str) -> None:
     assert names.incarnation_of(names.connection(incarnation)) == incarnation
-    assert names.incarnation_of("redis-cli") == keys.label_of("celery") == ""
+    assert names.incarnation_of("redis-cli") == keys.capability_of("celery") == ""
 
 
 @pytest.mark.parametrize("read", [Capability.parse, ModelRef.parse, names.unit, TaskId.parse, NodeRow.parse])
@@ -349,7 +349,8 @@ def test_a_long_text_is_refused_at_once(read: object) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_the_queue_of_another_is_no_label_of_a_run() -> None:
+def test_the_queue_of_another_is_no_capability_of_a_run() -> None:
     came = {"routing_key": keys.queue("ocr@deu")}
-    assert publish.label_of(SimpleNamespace(delivery_info=came)) == "ocr@deu"
-    assert publish.label_of(SimpleNamespace(delivery_info={"routing_key": "mine"})) == "mine"  # "" would be any run's
+    assert publish.capability_of(SimpleNamespace(delivery_info=came)) == "ocr@deu"
+    came = {"routing_key": "mine"}
+    assert publish.capability_of(SimpleNamespace(delivery_info=came)) == "mine"  # "" would be any run's

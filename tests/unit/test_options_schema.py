@@ -23,7 +23,7 @@ from tests.unit.test_architecture import HEAVY
 def test_jobs_and_options_are_known_without_any_task() -> None:
     code = (
         "import sys, logging; from cluster import catalog; known = catalog.jobs().values();"
-        "[(job.check_options({}), job.options_schema, job.format_names, job.label) for job in known];"
+        "[(job.check_options({}), job.options_schema, job.format_names, job.capability) for job in known];"
         "print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

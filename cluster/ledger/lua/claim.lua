@@ -1,16 +1,16 @@
--- A node starts chunks. Returns {state}, {"other label"}, or {"ready", job, version, options, policy as JSON, then for each
+-- A node starts chunks. Returns {state}, {"other capability"}, or {"ready", job, version, options, policy, then for each
 -- chunk}: {"claimed" or "exhausted", failed, killed, lost, entry, its items that are over where it is done item by item,
 -- else ""}, {"settled"}, {"unknown"}, {"elsewhere"} or {"apart"}.
 -- KEYS: run done claims chunks attempts speculative outbox queued pieces
--- ARGV: node incarnation label max_killed max_lost chunks...
---   label: "" for any
+-- ARGV: node incarnation capability max_killed max_lost chunks...
+--   capability: "" for any
 for i = FIRST, #ARGV do redis.call('SREM', K.queued, ARGV[i]) end
-local run = redis.call('HMGET', K.run, 'state', 'label', 'job', 'version', 'options', 'max_attempts', 'time_limit_s',
+local run = redis.call('HMGET', K.run, 'state', 'requirement', 'job', 'version', 'options', 'max_attempts', 'time_limit_s',
   'retention_s', unpack(POLICY))
 if not run[1] then return {'unknown'} end
 if run[1] ~= 'running' then return {run[1]} end
--- By a queue of another label it reached a node that may lack what the run needs. It counts as lost there.
-if A.label ~= '' and run[2] and run[2] ~= A.label then return {'other label'} end
+-- By a queue of another capability it reached a node that may lack what the run needs. It counts as lost there.
+if A.capability ~= '' and run[2] and run[2] ~= A.capability then return {'other capability'} end
 local max_attempts, busy_ms = tonumber(run[6]) or 1, 1000 * (tonumber(run[7]) or 0)
 
 local alone = #ARGV == FIRST

@@ -1,5 +1,5 @@
 -- A run's coordinator tells of the slots there are for it; messages go from its outbox to the queue accordingly.
--- Returns {"fenced"} (the lease is another's), or {the run's state, then the label of each other run with chunks that wait}.
+-- Returns {"fenced"} (the lease is another's), or {the run's state, then the requirements of other runs with chunks that wait}.
 -- A run that is over has no outbox: what was still put there goes.
 -- KEYS: run outbox queued claims waiting
 -- ARGV: fence share slots share_ms
@@ -25,7 +25,7 @@ else
 end
 local answer = {'running'}
 for _, other in ipairs(redis.call('ZRANGE', K.waiting, 0, -1)) do
-  local label = other ~= run and redis.pcall('HGET', RUN .. other, 'label') -- anybody may have written its name
-  if type(label) == 'string' then answer[#answer + 1] = label end
+  local requirement = other ~= run and redis.pcall('HGET', RUN .. other, 'requirement') -- anybody may write its name
+  if type(requirement) == 'string' then answer[#answer + 1] = requirement end
 end
 return answer

@@ -2,13 +2,13 @@
 -- {"lost"} (a part is gone), {"exhausted", failed, killed, lost} or {"ready", job, version, options, policy as JSON, failed,
 -- then for each: name, entry, what is expected of it ("" of a partial)}.
 -- KEYS: run done batches parts partials claims attempts expected
--- ARGV: level number fan_in label incarnation node max_killed max_lost
---   label: "" for any
-local run = redis.call('HMGET', K.run, 'state', 'label', 'job', 'version', 'options', 'max_attempts', 'time_limit_s',
+-- ARGV: level number fan_in capability incarnation node max_killed max_lost
+--   capability: "" for any
+local run = redis.call('HMGET', K.run, 'state', 'requirement', 'job', 'version', 'options', 'max_attempts', 'time_limit_s',
   'retention_s', unpack(POLICY))
 if not run[1] then return {'unknown'} end
 if run[1] ~= 'running' then return {run[1]} end
-if A.label ~= '' and run[2] and run[2] ~= A.label then return {'other label'} end
+if A.capability ~= '' and run[2] and run[2] ~= A.capability then return {'other capability'} end
 local level, number = tonumber(A.level), tonumber(A.number)
 local name = level .. ':' .. number
 if redis.call('HEXISTS', K.partials, name) == 1 then return {'aggregated'} end

@@ -94,11 +94,12 @@ end
 -- slots of its share work on in the time of one message and AHEAD_US. With a share of less than a slot a message of long
 -- chunks is more than that: it goes alone, and the next one when the share has had the time for it. A run whose outbox
 -- waits stands in PAUSED, so that the heartbeats of nodes go on with it if its coordinator is lost (`release.lua`). Besides
--- its arguments it touches WAITING, PAUSED and the queue of the run's label.
+-- its arguments it touches WAITING, PAUSED and the queue of the run's requirement.
 local function feed(run, outbox, queued, claims)
   local message = redis.call('LINDEX', outbox, -1)
   if not message then return end
-  local row = redis.call('HMGET', run, 'label', 'chunk_us', 'share', 'share_until_ms', 'slots', 'due_ms', 'retention_s')
+  local row = redis.call('HMGET', run, 'requirement', 'chunk_us', 'share', 'share_until_ms', 'slots', 'due_ms',
+    'retention_s')
   local queue, chunk_us, share = QUEUE .. row[1], tonumber(row[2]), tonumber(row[3])
   local now, retention_s = now_ms(), tonumber(row[7]) or LEAST_S
   if not share or now > tonumber(row[4]) then

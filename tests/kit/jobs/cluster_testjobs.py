@@ -85,10 +85,10 @@ def die_before_batch(number: int) -> None:
     """Kill this process when it has entered the batch ``number`` in the ledger and would publish it."""
     publish_batch = publish.publish_batch
 
-    def publish_or_die(app: Celery, label: str, run: str, batch: int, *more: Any) -> None:
+    def publish_or_die(app: Celery, requirement: str, run: str, batch: int, *more: Any) -> None:
         if batch == number:
             os.kill(os.getpid(), signal.SIGKILL)
-        publish_batch(app, label, run, batch, *more)
+        publish_batch(app, requirement, run, batch, *more)
 
     publish.publish_batch = publish_or_die  # type: ignore[assignment]
 

@@ -78,9 +78,9 @@ def test_a_run_that_no_node_can_serve_says_what_each_lacks_and_goes_on_when_one_
             assert set(json.loads(out).values()) == {"drill of late"}
 
 
-def row(client: redis.Redis, label: str) -> bool:
+def row(client: redis.Redis, capability: str) -> bool:
     rows: Any = client.zrange(keys.WANTED, 0, -1)
-    return any(found.startswith(label.encode()) for found in rows)
+    return any(found.startswith(capability.encode()) for found in rows)
 
 
 def test_what_redis_has_lost_is_wanted_again(redis_url: str, stores: Stores, source: Path, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_chunk_that_came_by_another_queue_is_left_to_those_who_can_do_it(
     with start_cluster("submit", "--job", "picky", "--tool", "file", source, "--broker", redis_url) as waiting:
         queue = keys.queue("picky@file;firm")
         wait_until("it waits", lambda: published(stores, 12) and stores.redis.llen(queue))
-        admin(redis_url).rename(queue, keys.queue("picky"))  # as somebody who knows no labels might send it
+        admin(redis_url).rename(queue, keys.queue("picky"))  # as somebody who knows no capabilities might send it
         with node("bare", redis_url, tmp_path, ""):
             wait_until("they are taken", lambda: not stores.redis.llen(keys.queue("picky")))
             with node("late", redis_url, tmp_path, "file"):
@@ -145,7 +145,9 @@ def provisioner(stores: Stores, redis_url: str, tmp_path: Path, monkeypatch: pyt
     return Provisioner(impatient, [PICKY], {})
 
 
-def test_a_label_is_served_as_long_as_a_run_that_needs_it(provisioner: Provisioner, stores: Stores, run: str) -> None:
+def test_a_capability_is_served_as_long_as_a_run_that_needs_it(
+    provisioner: Provisioner, stores: Stores, run: str
+) -> None:
     client = stores.redis
     stores.ledger.runs.create(run, "picky", "", {"tool": "saw"}, "test", "picky@saw;firm")
     wanted.enter(client, "picky@saw;firm", run)
@@ -184,16 +186,16 @@ def test_a_node_that_cannot_keep_a_bundle_says_where(redis_url: str, bundle: str
     assert why == f"what it needs cannot be kept in {tmp_path / 'bundles'}: File exists"
 
 
-def test_labels_that_make_no_sense_are_answered_and_harm_nothing(
+def test_capabilities_that_make_no_sense_are_answered_and_harm_nothing(
     provisioner: Provisioner, stores: Stores, run: str
 ) -> None:
     stores.ledger.runs.create(run, "picky", "", {}, "test")
-    for label in ("picky@saw", "other@saw", "@", "picky@%ff%00"):
-        wanted.enter(stores.redis, label, run)
+    for capability in ("picky@saw", "other@saw", "@", "picky@%ff%00"):
+        wanted.enter(stores.redis, capability, run)
     stores.redis.zadd(keys.WANTED, {b"\xff\xfe": 1, b"no-space": 1})
     provisioner.look()
     assert not provisioner.found.serves
-    assert "no label" in provisioner.found.missing["picky@saw"]
+    assert "no capability" in provisioner.found.missing["picky@saw"]
 
 
 def test_a_revision_that_was_seen_is_not_looked_at_again(
