@@ -59,7 +59,7 @@ def test_partials_are_aggregated_when_a_family_is_complete_and_the_result_stays_
 def test_whatever_an_aggregator_raises_ends_the_run_with_a_reason(
     stores: Stores, redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.CRITICAL)  # processes of pytest cannot tell each other such text
+    caplog.set_level(logging.CRITICAL, tasks.log.name)  # processes of pytest cannot tell each other such text
 
     def aggregate(_: Iterable[Any]) -> Any:
         raise RuntimeError(f"odd \udcff {'x' * 1000}")
