@@ -23,9 +23,9 @@
 | cluster2:run:R:events        | stream | the run's history, its last changes |
 | cluster2:run:R:publishing    | string | who makes a model of the run's result; for some minutes |
 | cluster2:blobs:SCOPE         | hash   | sha256 -> bytes |
-| cluster2:nodes               | hash   | node -> "incarnation joined seen state facts", by the node every second |
+| cluster2:nodes               | hash   | node -> "incarnation joined seen phase report", by the node every second |
 | cluster2:nodes:names         | hash   | node -> incarnation that has the name: two machines may have one name |
-| cluster2:nodes:wishes        | hash   | node -> "incarnation what": what is wished of that incarnation of it |
+| cluster2:nodes:desired       | hash   | node -> "incarnation state": the state that people want of that incarnation |
 | cluster2:nodes:incarnations  | hash   | incarnation -> "seen phase node", until nothing of it is left |
 | cluster2:places              | hash   | "blob_url", "bundle_dir": the cluster's, see ``nodes/places.py`` |
 | cluster2:nodes:detector      | string | the failure detector that acts now; for a second or two |
@@ -85,7 +85,7 @@ OLDER_BUNDLES = f"{OLDER}bundles"
 RUNS = f"{OURS}runs"
 NODES = f"{OURS}nodes"
 NAMES = f"{OURS}nodes:names"
-WISHES = f"{OURS}nodes:wishes"
+DESIRED = f"{OURS}nodes:desired"
 INCARNATIONS = f"{OURS}nodes:incarnations"
 DETECTOR = f"{OURS}nodes:detector"
 LOSSES = f"{OURS}nodes:losses"

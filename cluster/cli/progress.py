@@ -136,7 +136,7 @@ class Crew:
                 self._lost.discard(name)
             for name in sorted(self._there - there):
                 row = rows.get(name)
-                if row is not None and (row.state in ("online", "leaving") or row.said != "here"):
+                if row is not None and (row.state in ("online", "leaving") or row.phase != "here"):
                     news.append(f"{logs.plain(name)} has left")
                 else:
                     self._lost.add(name)

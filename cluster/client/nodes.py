@@ -46,8 +46,8 @@ def shut_down(config: Settings, stores: Stores, asked: Sequence[Node], *, now: b
     """Ask nodes to stop, and wait for their answers for ``wait_s`` seconds; see ``Client.shut_down``."""
     from cluster import celery_app
 
-    stores.nodes.wish(asked, "stop-now" if now else "stop")
-    # The wish is what counts; the broadcast reaches those who listen a second earlier.
+    stores.nodes.set_desired_state(asked, "stop-now" if now else "stop")
+    # The row of the desired state is what counts; the broadcast only reaches nodes a second earlier.
     with closing(celery_app.build(config)) as app:
         app.control.broadcast("heartbeat_now", destination=[node.name for node in asked])
     deadline = time.monotonic() + wait_s
@@ -55,6 +55,6 @@ def shut_down(config: Settings, stores: Stores, asked: Sequence[Node], *, now: b
     while waiting and time.monotonic() < deadline:
         time.sleep(POLL_S)
         for node in stores.nodes.nodes():
-            if waiting.get(node.name) == node.incarnation and node.said != "here":
+            if waiting.get(node.name) == node.incarnation and node.phase != "here":
                 del waiting[node.name]
     return [Stopped(node.name, node.name not in waiting) for node in asked]

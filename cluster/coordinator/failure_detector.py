@@ -114,7 +114,7 @@ class FailureDetector:
         here = connected is None or incarnation.id in connected
         self._absent[incarnation.id] = 0 if here else self._absent.get(incarnation.id, 0) + 1
         if self._absent[incarnation.id] >= ABSENT_LOOKS and now > self._calm_at:
-            return "left" if incarnation.said == "left" else "its connections are gone"
+            return "left" if incarnation.phase == "left" else "its connections are gone"
         is_silent = now - heard_at > SILENT_S and now > self._settled_at
         return f"not heard of for {now - heard_at:.0f} s" if is_silent else ""
 
@@ -130,7 +130,7 @@ class FailureDetector:
                 self._publish_anew(dropped)
         if incarnation.id not in self._lost:
             self._lost.add(incarnation.id)
-            if incarnation.said != "left":
+            if incarnation.phase != "left":
                 self._registry.count_loss()
                 log.warning(
                     "node %s is lost: %s; what it held (%d) goes to others", incarnation.node, why, len(messages),

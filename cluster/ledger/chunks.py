@@ -16,8 +16,8 @@ from cluster.ledger.records import (
     Attempts,
     Claim,
     Claims,
+    Commit,
     Committed,
-    Done,
     Piece,
     Running,
     Trigger,
@@ -141,9 +141,9 @@ class Chunks:
         found: Any = self._redis.hmget(keys.run(run, "pieces"), [names.piece(chunk, item) for item in range(items)])
         return [Piece.unpack(piece or b"") for piece in found]
 
-    def commit(self, run: str, done: Iterable[Done], worker: Worker) -> Committed:
+    def commit(self, run: str, done: Iterable[Commit], worker: Worker) -> Committed:
         """Hand in the parts of chunks. The first commit of (run, chunk) wins."""
-        batches: dict[int, list[Done]] = {}
+        batches: dict[int, list[Commit]] = {}
         for one in done:
             batches.setdefault(one.entry.batch, []).append(one)
         states: dict[int, str] = {}
@@ -156,7 +156,7 @@ class Chunks:
 
     def dead_letter(self, run: str, chunk: int, entry: ChunkEntry, reason: str, worker: Worker) -> Committed:
         """Give a chunk up: all its items fail with ``reason``. Answers like ``commit``."""
-        given_up = Done(chunk, entry, failures=dict.fromkeys(entry.names, reason), why=reason)
+        given_up = Commit(chunk, entry, failures=dict.fromkeys(entry.names, reason), why=reason)
         return self.commit(run, [given_up], worker)
 
     def unsettled(self, run: str) -> list[int]:
@@ -207,7 +207,7 @@ class Chunks:
         return {node: (int(chunks[node]), int(times_us[node]) / 1e6) for node in times_us if node in chunks}
 
     def _settle(
-        self, run: str, batch: int, done: Sequence[Done], worker: Worker
+        self, run: str, batch: int, done: Sequence[Commit], worker: Worker
     ) -> tuple[dict[int, str], Trigger | None]:
         """Their states, and the trigger of the batch where it is complete with them."""
         rows: list[Any] = []

@@ -106,7 +106,7 @@ class Claims(NamedTuple):
     """Chunk -> what is said of it."""
 
 
-class Done(NamedTuple):
+class Commit(NamedTuple):
     """A chunk that is over, as its node hands it in."""
 
     chunk: int

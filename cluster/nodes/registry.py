@@ -27,11 +27,11 @@ PENDING = "is being fetched or tried"
 """Stands for the reason while a node finds out whether it can serve a capability."""
 
 State = Literal["online", "leaving", "silent", "gone"]
-Wish = Literal["", "stop", "stop-now"]
+Desired = Literal["", "stop", "stop-now"]
 
 
-class Facts(BaseModel):
-    """What a node tells of itself with each heartbeat."""
+class NodeReport(BaseModel):
+    """What a node reports of itself with each heartbeat."""
 
     slots: int = Field(ge=1)
     slots_allowed: int | None = Field(None, ge=0)
@@ -62,7 +62,7 @@ class Facts(BaseModel):
     versions: dict[str, str]
 
 
-class Node(Facts):
+class Node(NodeReport):
     """A node as others see it. ``model_dump(mode="json")`` is what ``cluster nodes --json`` prints."""
 
     name: str
@@ -71,8 +71,8 @@ class Node(Facts):
     last_seen_at: datetime
     incarnation: str = Field(exclude=True)
     """The random id of this life of its worker."""
-    said: str = Field(exclude=True)
-    """What it said last: "here", "leaving" or "left"."""
+    phase: str = Field(exclude=True)
+    """What it told last: "here", "leaving" or "left"."""
 
     def has_answered(self, capability: str) -> bool:
         """Whether it is known if the node serves a capability: it says so, or will never look."""
@@ -112,7 +112,7 @@ class Incarnation(NamedTuple):
     node: str
     seen: str
     """The moment of its last heartbeat, by Redis's clock."""
-    said: str
+    phase: str
 
     def age_s(self, now_s: float) -> float:
         """How long ago that heartbeat was; 0 where the row tells no moment."""
@@ -130,23 +130,23 @@ class Registry:
         self._scripts = Scripts(client, "cluster.nodes")
 
     def heartbeat(
-        self, name: str, incarnation: str, state: Literal["here", "leaving", "left"], facts: Facts
-    ) -> tuple[Wish, int]:
-        """Write a node's row; gives what is wished of this incarnation, and the revision."""
+        self, name: str, incarnation: str, phase: Literal["here", "leaving", "left"], report: NodeReport
+    ) -> tuple[Desired, int]:
+        """Write a node's row; gives the state desired of this incarnation, and the revision."""
         touched = {
-            "nodes": keys.NODES, "wishes": keys.WISHES, "incarnations": keys.INCARNATIONS, "revision": keys.REVISION,
+            "nodes": keys.NODES, "desired": keys.DESIRED, "incarnations": keys.INCARNATIONS, "revision": keys.REVISION,
             "names": keys.NAMES,
         }  # fmt: skip
-        wish, revision = self._scripts(
+        desired, revision = self._scripts(
             "heartbeat",
             touched,
             node=name,
             incarnation=incarnation,
-            state=state,
-            facts=facts.model_dump_json(),
+            phase=phase,
+            report=report.model_dump_json(),
             retention_s=FORGET_S,
         )
-        word = wish.decode(errors="replace")
+        word = desired.decode(errors="replace")
         return word if word in ("stop", "stop-now") else "", redis_client.number(revision)
 
     def take_name(self, wanted: str, incarnation: str) -> str:
@@ -192,7 +192,7 @@ class Registry:
         found = [node for node in read if node is not None]
         if old := [node.name for node in found if now - node.last_seen_at.timestamp() > FORGET_S]:
             with self._redis.pipeline(transaction=False) as pipe:
-                for key in (keys.NODES, keys.NAMES, keys.WISHES):
+                for key in (keys.NODES, keys.NAMES, keys.DESIRED):
                     pipe.hdel(key, *old)
                 pipe.execute()
         return sorted((node for node in found if node.name not in old), key=lambda node: node.name)
@@ -255,13 +255,13 @@ class Registry:
         found: Any = self._redis.get(keys.LOSSES)
         return redis_client.number(found)
 
-    def wish(self, nodes: Sequence[Node], what: Literal["stop", "stop-now"]) -> None:
-        """Wish something of nodes, for their incarnations of now; they hear it with their next heartbeat."""
+    def set_desired_state(self, nodes: Sequence[Node], state: Literal["stop", "stop-now"]) -> None:
+        """Tell nodes, in their incarnations of now, to stop; they hear it with their next heartbeat."""
         if nodes:
-            wishes: dict[Any, Any] = {node.name: str(DesiredState(node.incarnation, what)) for node in nodes}
+            desired: dict[Any, Any] = {node.name: str(DesiredState(node.incarnation, state)) for node in nodes}
             with self._redis.pipeline(transaction=True) as pipe:
-                pipe.hset(keys.WISHES, mapping=wishes)
-                pipe.expire(keys.WISHES, FORGET_S)
+                pipe.hset(keys.DESIRED, mapping=desired)
+                pipe.expire(keys.DESIRED, FORGET_S)
                 pipe.execute()
 
 
@@ -270,7 +270,7 @@ def _node(name: str, row: bytes, now: float) -> Node | None:
     try:
         found = NodeRow.parse(row.decode())
         age_s = now - found.seen_s
-        known = Facts.model_validate_json(found.report)
+        known = NodeReport.model_validate_json(found.report)
         moments = [datetime.fromtimestamp(moment, UTC) for moment in (found.joined_s, found.seen_s)]
     except (ValueError, OverflowError):
         return None
@@ -286,5 +286,5 @@ def _node(name: str, row: bytes, now: float) -> Node | None:
         joined_at=moments[0],
         last_seen_at=moments[1],
         incarnation=found.incarnation,
-        said=found.phase,
+        phase=found.phase,
     )

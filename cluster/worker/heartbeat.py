@@ -1,4 +1,4 @@
-"""The worker's side of the registry: a step of Celery's consumer that sends heartbeats, and hears wishes."""
+"""The worker's side of the registry: a step of Celery's consumer that sends heartbeats and hears what people want."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cluster import catalog, keys
 from cluster.messaging import delays
 from cluster.messaging.transport import Connected
 from cluster.nodes import places
-from cluster.nodes.registry import HEARTBEAT_S, Facts, Registry
+from cluster.nodes.registry import HEARTBEAT_S, NodeReport, Registry
 from cluster.redis_client import is_full
 from cluster.redis_outage import Outage
 from cluster.worker import capacity, identity
@@ -46,7 +46,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
     def __init__(self, consumer: Any, **options: Any) -> None:
         self._incarnation = identity.incarnation()
         self._timer: Any = None
-        self._facts: Facts | None = None
+        self._report: NodeReport | None = None
         self._away = False
         self._announced_s = -ANNOUNCE_S
         self._versions = _versions()
@@ -63,9 +63,9 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         self._own = self._own or frozenset(consumer.app.amqp.queues.consume_from)
         self.provisioner.start()
         self.send(consumer)
-        if self._facts is not None and not self.provisioner.unfit:
+        if self._report is not None and not self.provisioner.unfit:
             log.info(
-                "this node takes work: slots %s, jobs %s", self._facts.slots, " ".join(self._facts.jobs),
+                "this node takes work: slots %s, jobs %s", self._report.slots, " ".join(self._report.jobs),
                 extra={"event": "node-ready"},
             )  # fmt: skip
         self._timer = consumer.timer.call_repeatedly(HEARTBEAT_S, self.send, (consumer,))
@@ -83,7 +83,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         log.info("this node has left", extra={"event": "node-left"})
 
     def send(self, consumer: Any) -> None:
-        """Tell that the node is here, and do what is wished of it.
+        """Tell that the node is here, and go to the state that people want.
 
         Raises:
             redis.TimeoutError: Redis hears us, but does not answer the consumer: Celery connects it anew.
@@ -93,12 +93,12 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
             if not self._away:
                 self._serve(consumer)  # first, so that this heartbeat tells of it: submitters wait for that
         finally:
-            wish = self._tell(consumer, "leaving" if ending else "here")
-        if wish and not ending:
-            when = " now" if wish == "stop-now" else ""
+            desired = self._tell(consumer, "leaving" if ending else "here")
+        if desired and not ending:
+            when = " now" if desired == "stop-now" else ""
             log.warning("this node is asked to stop%s", when, extra={"event": "node-asked-to-stop"})
             self._tell(consumer, "leaving")
-            if wish == "stop-now":
+            if desired == "stop-now":
                 worker_state.should_terminate = 0
             else:
                 worker_state.should_stop = 0
@@ -107,12 +107,12 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def may_consume(self) -> set[str]:
         """The queues of all capabilities that this node can serve, within what it was started for."""
-        return {*self._own, *(keys.queue(capability) for capability in self.provisioner.found.serves)}
+        return {*self._own, *(keys.queue(capability) for capability in self.provisioner.served.capabilities)}
 
     def _serve(self, consumer: Any) -> None:
         """Consume the queues of the capabilities that this node can serve by now, and those no more that it can't."""
-        queues, found = consumer.app.amqp.queues, self.provisioner.found
-        wanted = {keys.queue(capability) for capability in found.serves}
+        queues, served = consumer.app.amqp.queues, self.provisioner.served
+        wanted = {keys.queue(capability) for capability in served.capabilities}
         if wanted == self._served:
             return
         for name in sorted(wanted - self._served):
@@ -124,18 +124,18 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         self._served = wanted
         log.info("this node now serves %s", " ".join(self._look(consumer).jobs), extra={"event": "node-serves"})
 
-    def _tell(self, consumer: Any, said: Literal["here", "leaving", "left"]) -> str:
-        if said != "left":  # at the end the pool is gone
-            self._facts = self._look(consumer)
-        facts = self._facts
-        if facts is None:  # it never was connected, and nobody knows of it
+    def _tell(self, consumer: Any, phase: Literal["here", "leaving", "left"]) -> str:
+        if phase != "left":  # at the end the pool is gone
+            self._report = self._look(consumer)
+        report = self._report
+        if report is None:  # it never was connected, and nobody knows of it
             return ""
         now_s = time.monotonic()
         if consumer.event_dispatcher and consumer.event_dispatcher.enabled and now_s - self._announced_s >= ANNOUNCE_S:
-            consumer.event_dispatcher.send("worker-capacity", **facts.model_dump())
+            consumer.event_dispatcher.send("worker-capacity", **report.model_dump())
             self._announced_s = now_s
         try:
-            wish, revision = self._registry.heartbeat(consumer.hostname, self._incarnation, said, facts)
+            desired, revision = self._registry.heartbeat(consumer.hostname, self._incarnation, phase, report)
             delays.release(self.client)
             full = is_full(self.client)
         except redis.RedisError as error:
@@ -149,12 +149,12 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
             self.news.say_away(OutOfMemoryError())
         else:
             self.news.say_back(wrote=True)
-        return wish
+        return desired
 
-    def _look(self, consumer: Any) -> Facts:
+    def _look(self, consumer: Any) -> NodeReport:
         queues = consumer.app.amqp.queues.consume_from
         admission: Admission = consumer.cluster_admission
-        return Facts(
+        return NodeReport(
             slots=admission.slots,
             slots_allowed=admission.allowance.slots,
             held_back=admission.allowance.held_back,
@@ -168,8 +168,8 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
             jobs=sorted(filter(None, map(catalog.capability_of, queues))),
             outdated=dict(catalog.installed.outdated),
             known=sorted(job.capability for job in catalog.jobs().values()),
-            missing=self.provisioner.found.missing,
-            bundles=self.provisioner.found.bundles,
+            missing=self.provisioner.served.missing,
+            bundles=self.provisioner.served.bundles,
             versions=self._versions,
         )
 
@@ -186,7 +186,7 @@ def _versions() -> dict[str, str]:
 
 @control_command(name="heartbeat_now")
 def heartbeat_now(state: Any) -> None:
-    """Told to all by ``cluster shutdown``: hear your wish now, not with the next heartbeat."""
+    """Told to all by ``cluster shutdown``: hear the desired state now, not with the next heartbeat."""
     step = getattr(state.consumer, "cluster_heartbeat", None)
     if step is not None:
         step.send(state.consumer)

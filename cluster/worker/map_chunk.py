@@ -20,8 +20,8 @@ from cluster.ledger.records import (
     Attempts,
     Claim,
     Claims,
+    Commit,
     Committed,
-    Done,
     Piece,
     Trigger,
     Worker,
@@ -208,7 +208,7 @@ class _Work:
             return str(error)
         return "" if job.bundles else _unfit(job, job.requirement(claims.options))
 
-    def _do_one(self, chunk: int, claim: Claim, options: Mapping[str, Any]) -> Done | None:
+    def _do_one(self, chunk: int, claim: Claim, options: Mapping[str, Any]) -> Commit | None:
         """None where it gives nothing to commit."""
         self._begun += 1
         self._over[chunk] = claim.over
@@ -234,7 +234,7 @@ class _Work:
         except Exception as error:  # noqa: BLE001 - whatever a job raises is one failed attempt
             self._failed(chunk, claim.entry, error)
         else:
-            return Done(chunk, entry, whole.part, whole.failures, time.monotonic() - began)
+            return Commit(chunk, entry, whole.part, whole.failures, time.monotonic() - began)
         return None
 
     def _do_items(
@@ -337,7 +337,7 @@ class _Work:
                 items.append(Item(name, data, last=last))
         return items, failures
 
-    def _commit(self, done: list[Done]) -> None:
+    def _commit(self, done: list[Commit]) -> None:
         committed = self._stores.ledger.chunks.commit(self._run, done, self._worker)
         for one in done:
             if one.entry.data is None and committed.states[one.chunk] in ("settled now", "settled"):

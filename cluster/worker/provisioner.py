@@ -28,10 +28,10 @@ AGAIN_S, MOST_AGAIN_S = 2.0, 60.0
 log = logging.getLogger(__name__)
 
 
-class Found(NamedTuple):
+class Served(NamedTuple):
     """What a node can serve besides the plain jobs."""
 
-    serves: frozenset[str] = frozenset()
+    capabilities: frozenset[str] = frozenset()
     missing: Mapping[str, str] = {}
     """Capability -> why not."""
     bundles: Sequence[str] = ()
@@ -72,7 +72,7 @@ class Provisioner:
         self._told = unfit
         self._seen_jobs = set(catalog.jobs())
         self._later: set[str] = set()  # capabilities of jobs that were installed since
-        self.found = Found(missing=self._left_out)
+        self.served = Served(missing=self._left_out)
         """As of the last look. Replaced, never changed."""
         self._held: dict[str, Manifest] = {}
         self._needed: set[str] = set()
@@ -118,7 +118,7 @@ class Provisioner:
                 return
 
     def look(self) -> None:
-        """Find out what this node can serve now; ``found`` changes as that goes on, for fetching may take long.
+        """Find out what this node can serve now; ``served`` changes as that goes on, for fetching may take long.
 
         Raises:
             redis.RedisError: Redis does not answer.
@@ -135,7 +135,9 @@ class Provisioner:
             if not self._pending:
                 break
             # What is served already needs a look only.
-            capability = min(self._pending, key=lambda one: (one not in self.found.serves, one not in required, one))
+            capability = min(
+                self._pending, key=lambda one: (one not in self.served.capabilities, one not in required, one)
+            )
             done.add(capability)
             self._look_at(capability, wanted, needed=capability in required)
         self._failures = {capability: failure for capability, failure in self._failures.items() if capability in wanted}
@@ -183,10 +185,10 @@ class Provisioner:
         before = self._failures.get(capability)
         if before and time.monotonic() < before.until:
             return
-        if capability not in self.found.serves and not before:
+        if capability not in self.served.capabilities and not before:
             self._tell(wanted)
         why = self._why_not(self._jobs[names.plain(capability)], capability, needed=needed)
-        serves = self.found.serves - {capability}
+        serves = self.served.capabilities - {capability}
         if why:
             # At ever longer intervals: a fetch that fails costs as much as one that does not.
             pause_s = min(2 * before.pause_s, MOST_AGAIN_S) if before else AGAIN_S
@@ -196,15 +198,15 @@ class Provisioner:
         else:
             self._failures.pop(capability, None)
             serves |= {capability}
-        self.found = self.found._replace(serves=serves)
+        self.served = self.served._replace(capabilities=serves)
         self._tell(wanted)
 
     def _tell(self, wanted: set[str]) -> None:
-        pending = dict.fromkeys(self._pending - self.found.serves, PENDING)
+        pending = dict.fromkeys(self._pending - self.served.capabilities, PENDING)
         failed = {capability: failure.why for capability, failure in self._failures.items() if capability in wanted}
         missing = {**self._left_out, **pending, **failed}
-        serves = (self.found.serves & wanted) | self._later
-        self.found = Found(serves, missing, sorted(one.ref for one in self._held.values()))
+        serves = (self.served.capabilities & wanted) | self._later
+        self.served = Served(serves, missing, sorted(one.ref for one in self._held.values()))
 
     def _why_not(self, job: Job, capability: str, *, needed: bool) -> str:
         """Why this node cannot serve a capability, once all is fetched and installed that may be; "" if it can.

@@ -56,7 +56,7 @@ class Delivery(NamedTuple):
     """Whether a chord counts it, whose body then joins."""
 
 
-class Again(NamedTuple):
+class Retry(NamedTuple):
     """The message is to come again, after so many seconds; or another one in its place."""
 
     delay_s: float
@@ -83,11 +83,11 @@ class Node:
         return Stores.connect(self.config)
 
 
-def map_chunks(node: Node, message: MapMessage, came: Delivery) -> Again | str:
+def map_chunks(node: Node, message: MapMessage, came: Delivery) -> Retry | str:
     """Do the chunks of a message and commit their parts. Run twice, the first commit of a chunk wins.
 
     Returns:
-        ``Again`` for those that failed and have attempts left, or that are for other nodes; or how it ended, for the
+        ``Retry`` for those that failed and have attempts left, or that are for other nodes; or how it ended, for the
         log. What fails in this function itself counts as a failed attempt at each of the chunks.
 
     Raises:
@@ -113,8 +113,8 @@ def map_chunks(node: Node, message: MapMessage, came: Delivery) -> Again | str:
         # Ours, or a time limit that struck at a bad moment.
         log.exception("run %s, chunks %s", run, message.chunks, extra={"run": run})
         chunks_cut_short(node, message, "failed", as_reason(f"{type(error).__name__}: {error}"), came.worker)
-        return Again(map_chunk.ELSEWHERE_S)
-    return Again(ended.delay_s, MapMessage(run=run, chunks=list(ended.chunks)))
+        return Retry(map_chunk.ELSEWHERE_S)
+    return Retry(ended.delay_s, MapMessage(run=run, chunks=list(ended.chunks)))
 
 
 def chunks_cut_short(node: Node, message: MapMessage, how: str, why: str, worker: Worker) -> None:
@@ -148,11 +148,11 @@ def chunks_timed_out(node: Node, message: MapMessage, why: str, worker: Worker) 
             )
 
 
-def aggregate(node: Node, message: AggregateMessage, came: Delivery) -> Again | str:
+def aggregate(node: Node, message: AggregateMessage, came: Delivery) -> Retry | str:
     """Join parts and commit what they give. Run twice, the first commit wins.
 
     Returns:
-        ``Again`` where it failed and has attempts left, or is for other nodes; or how it ended, for the log.
+        ``Retry`` where it failed and has attempts left, or is for other nodes; or how it ended, for the log.
 
     Raises:
         redis.RedisError: Redis is away or refuses.
@@ -172,12 +172,12 @@ def aggregate(node: Node, message: AggregateMessage, came: Delivery) -> Again | 
         policy = ledger.runs.policy(run)
         if attempts.failed < policy.max_attempts:
             log.warning("run %s: %s; trying again", run, reason, extra={"run": run})
-            return Again(policy.delay_s(attempts.failed))
+            return Retry(policy.delay_s(attempts.failed))
         log.exception("run %s: %s", run, reason, extra={"event": "failed", "run": run})
         ledger.runs.stop(run, "failed", reason)
         return "failed"
     if isinstance(ended, aggregate_parts.Rejected):
-        return Again(map_chunk.ELSEWHERE_S)
+        return Retry(map_chunk.ELSEWHERE_S)
     if isinstance(ended, AggregateMessage):
         publish.start_aggregate(node.app, came.capability, run, Partial(ended.level, ended.number), came.limits)
         return "aggregated now"
@@ -218,11 +218,11 @@ class _Task(Task, Generic[Message]):  # type: ignore[misc]
             os._exit(EX_RECYCLE)
         except AWAY as error:
             raise self._hand_back(error) from error
-        if isinstance(ended, Again):
+        if isinstance(ended, Retry):
             raise again(self, ended.delay_s, ended.message and ended.message.model_dump())
         log.debug("run %s, %s: %s", parsed.run, self.request.id, ended, extra={"run": parsed.run})
 
-    def do(self, message: Message, came: Delivery) -> Again | str:
+    def do(self, message: Message, came: Delivery) -> Retry | str:
         """Do it, without Celery."""
         raise NotImplementedError
 
@@ -261,7 +261,7 @@ class MapTask(_Task[MapMessage]):
     name = MAP
     kind = MapMessage
 
-    def do(self, message: MapMessage, came: Delivery) -> Again | str:
+    def do(self, message: MapMessage, came: Delivery) -> Retry | str:
         """See ``map_chunks``."""
         return map_chunks(self.node, message, came)
 
@@ -280,7 +280,7 @@ class AggregateTask(_Task[AggregateMessage]):
     name = AGGREGATE
     kind = AggregateMessage
 
-    def do(self, message: AggregateMessage, came: Delivery) -> Again | str:
+    def do(self, message: AggregateMessage, came: Delivery) -> Retry | str:
         """See ``aggregate``."""
         return aggregate(self.node, message, came)
 

@@ -70,7 +70,7 @@ def test_whatever_an_aggregator_raises_ends_the_run_with_a_reason(
     with closing(celery_app.build(config)) as app:
         node = tasks.Node(app, config, finding(dataclasses.replace(JOB, aggregate=aggregate)))
         message, came = AggregateMessage(run=run.run, level=0, number=0), tasks.Delivery("lengths", on("n1"))
-        assert tasks.aggregate(node, message, came) == tasks.Again(POLICY.retry_delay_s)
+        assert tasks.aggregate(node, message, came) == tasks.Retry(POLICY.retry_delay_s)
         assert tasks.aggregate(node, message, came) == "failed"
     assert run.status.state == "failed"
     assert run.status.error.startswith(r"joining parts failed: RuntimeError: odd \udcff xxx")

@@ -153,11 +153,11 @@ def test_a_capability_is_served_as_long_as_a_run_that_needs_it(
     wanted.enter(client, "picky@saw;firm", run)
     wanted.enter(client, "picky@axe;firm", run)
     provisioner.look()
-    assert provisioner.found.serves == {"picky@saw;firm"}
-    assert provisioner.found.missing["picky@axe;firm"] == "it has no axe"
+    assert provisioner.served.capabilities == {"picky@saw;firm"}
+    assert provisioner.served.missing["picky@axe;firm"] == "it has no axe"
     stores.ledger.runs.stop(run, "cancelled", "by a test")
     provisioner.look()
-    assert not provisioner.found.serves
+    assert not provisioner.served.capabilities
     assert not any(run.encode() in row for row in client.zrange(keys.WANTED, 0, -1))
 
 
@@ -173,7 +173,7 @@ def test_a_node_that_lacks_a_job_fetches_no_bundles_for_it(redis_url: str, bundl
     config = settings.load(broker_url=redis_url).model_copy(update={"cache_dir": tmp_path})
     provisioner = Provisioner(Stores.connect(config, patient=False), [TAGGED], {"tagged": "it is not installed"})
     provisioner.look()
-    assert provisioner.found.missing[f"tagged@{bundle}"] == "it is not installed"
+    assert provisioner.served.missing[f"tagged@{bundle}"] == "it is not installed"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -182,7 +182,7 @@ def test_a_node_that_cannot_keep_a_bundle_says_where(redis_url: str, bundle: str
     config = settings.load(broker_url=redis_url).model_copy(update={"cache_dir": tmp_path})
     provisioner = Provisioner(Stores.connect(config, patient=False), [TAGGED], {})
     provisioner.look()
-    why = provisioner.found.missing[f"tagged@{bundle}"]
+    why = provisioner.served.missing[f"tagged@{bundle}"]
     assert why == f"what it needs cannot be kept in {tmp_path / 'bundles'}: File exists"
 
 
@@ -194,8 +194,8 @@ def test_capabilities_that_make_no_sense_are_answered_and_harm_nothing(
         wanted.enter(stores.redis, capability, run)
     stores.redis.zadd(keys.WANTED, {b"\xff\xfe": 1, b"no-space": 1})
     provisioner.look()
-    assert not provisioner.found.serves
-    assert "no capability" in provisioner.found.missing["picky@saw"]
+    assert not provisioner.served.capabilities
+    assert "no capability" in provisioner.served.missing["picky@saw"]
 
 
 def test_a_revision_that_was_seen_is_not_looked_at_again(

@@ -22,7 +22,7 @@ from cluster import celery_app, keys, settings
 from cluster.coordinator.backlog import share
 from cluster.coordinator.cancel import cancel
 from cluster.ledger.lease import Lease, Split
-from cluster.ledger.records import Done, Worker
+from cluster.ledger.records import Commit, Worker
 from cluster.ledger.row import RunPolicy
 from cluster.messaging import delays, publish
 from cluster.names import Partial, TaskId
@@ -64,11 +64,12 @@ class Published:
         self._stores.redis.hset(keys.run(self.run), "share_until_ms", 1)
         self._stores.redis.zrem(keys.WAITING, self.run)
 
-    def begin(self, chunks: list[int]) -> list[Done]:
+    def begin(self, chunks: list[int]) -> list[Commit]:
         """What a node hands in when it has done those that it may begin."""
         claims = self._stores.ledger.chunks.claim(self.run, chunks, WORKER).of
         return [
-            Done(chunk, ChunkEntry.unpack(claim.entry), b"\0\xc0", {}, self.seconds) for chunk, claim in claims.items()
+            Commit(chunk, ChunkEntry.unpack(claim.entry), b"\0\xc0", {}, self.seconds)
+            for chunk, claim in claims.items()
         ]
 
 

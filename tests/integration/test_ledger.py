@@ -16,7 +16,7 @@ from cluster.coordinator.cancel import cancel
 from cluster.job import Job
 from cluster.ledger import parts
 from cluster.ledger.lease import Busy, Lease, Split
-from cluster.ledger.records import MOST_LOSSES, Attempts, Done
+from cluster.ledger.records import MOST_LOSSES, Attempts, Commit
 from cluster.names import Partial
 from cluster.stores import Stores
 from cluster.wire import ChunkEntry, MapMessage
@@ -54,7 +54,7 @@ def test_of_two_nodes_on_the_same_chunk_the_first_commit_wins(stores: Stores) ->
     entry = ChunkEntry.unpack(run.claim(0, "slow").entry)
     assert run.do(0, node="fast") == "settled now"
     late = parts.place(stores.blobs, "unused", b"\0\x80", POLICY)
-    committed = stores.ledger.chunks.commit(run.run, [Done(0, entry, late, {"item 0": "late"})], on("slow"))
+    committed = stores.ledger.chunks.commit(run.run, [Commit(0, entry, late, {"item 0": "late"})], on("slow"))
     assert committed == ({0: "settled"}, {})
     assert run.status.nodes == {"worker@fast": 1}
     assert run.status.failures == []
@@ -119,9 +119,9 @@ def test_a_chunk_is_settled_in_the_batch_in_which_it_stands_now(stores: Stores) 
     run = Run(stores, batches=2, batch_chunks=2)
     entry = run.upload(2, 0)
     place = parts.place(stores.blobs, "unused", b"\x80", POLICY)
-    assert stores.ledger.chunks.commit(run.run, [Done(2, entry, place)], on("n1")).states == {2: "unknown"}
+    assert stores.ledger.chunks.commit(run.run, [Commit(2, entry, place)], on("n1")).states == {2: "unknown"}
     gone = entry.model_copy(update={"batch": 7})
-    assert stores.ledger.chunks.commit(run.run, [Done(2, gone, place)], on("n1")).states == {2: "unknown"}
+    assert stores.ledger.chunks.commit(run.run, [Commit(2, gone, place)], on("n1")).states == {2: "unknown"}
     run.do(0), run.do(1), run.do(2), run.do(3)
     run.end_split(4, 2)
     assert (run.aggregate(0, 0), run.aggregate(0, 1)) == ("aggregated now", "aggregated now")

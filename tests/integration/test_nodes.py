@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from cluster import celery_app, keys, names, redis_client, settings
-from cluster.nodes.registry import FORGET_S, GONE_S, Facts, Node, Registry
+from cluster.nodes.registry import FORGET_S, GONE_S, Node, NodeReport, Registry
 from cluster.worker import identity
 from cluster.worker.setup import _own_name
 from tests.kit.held import Held
@@ -222,7 +222,7 @@ def test_a_node_that_missed_the_broadcast_stops_when_it_is_heard_of_again(broker
         os.killpg(worker.process.pid, signal.SIGCONT)
         worker.process.wait(20)
         wait_until("it is gone", lambda: state(broker, "frozen@test") == "gone", 5)
-    with Worker("frozen", broker, tmp_path / "again"):  # the wish was for its former incarnation
+    with Worker("frozen", broker, tmp_path / "again"):  # the desired state was for its former incarnation
         wait_until("it stays", lambda: state(broker, "frozen@test") == "online")
 
 
@@ -316,16 +316,16 @@ def test_a_node_that_was_not_heard_of_for_a_day_is_forgotten(broker: str) -> Non
     """Containers have a new name each time."""
     client = redis_client.connect(broker)
     registry = Registry(client)
-    facts = Facts(
+    report = NodeReport(
         slots=1, busy=0, done=0, cores=1, memory_total_bytes=1, memory_available_bytes=1, load=0, jobs=[], versions={}
     )
     for name in ("old", "new"):
         registry.take_name(name, f"incarnation-of-{name}")
-        registry.heartbeat(name, f"incarnation-of-{name}", "here", facts)
+        registry.heartbeat(name, f"incarnation-of-{name}", "here", report)
     row: Any = client.hget(keys.NODES, "old")
-    incarnation, *_, said, told = row.decode().split(" ", 4)
+    incarnation, *_, phase, told = row.decode().split(" ", 4)
     long_ago = f"{time.time() - FORGET_S - 10:.6f}"
-    client.hset(keys.NODES, "old", f"{incarnation} {long_ago} {long_ago} {said} {told}")
+    client.hset(keys.NODES, "old", f"{incarnation} {long_ago} {long_ago} {phase} {told}")
     client.hset(keys.NODES, "what is this", "not ours")
     assert [node.name for node in registry.nodes()] == ["new"]
     assert set(client.hkeys(keys.NODES)) == {b"new", b"what is this"}

@@ -18,7 +18,7 @@ from cluster import celery_app, keys, settings
 from cluster.coordinator.failure_detector import FailureDetector
 from cluster.messaging import held, messages, publish
 from cluster.messaging.transport import Connected, QoS
-from cluster.nodes.registry import Facts, Incarnation
+from cluster.nodes.registry import Incarnation, NodeReport
 from cluster.stores import Stores
 from tests.kit import looking
 from tests.kit.programs import Worker, cluster, emptied, start_cluster
@@ -163,12 +163,12 @@ def test_odd_words_beside_the_messages_hold_up_nobody(app: Celery, stores: Store
     for key in (keys.REVISION, keys.LOSSES):
         client.set(key, "many")
     client.hset(keys.INCARNATIONS, b"\xff", b"\xff")
-    client.hset(keys.WISHES, "one@test", b"incarnation \xff")
+    client.hset(keys.DESIRED, "one@test", b"incarnation \xff")
     hold(stores, "lost", b'{"headers": {"id": ' + b"[" * 900 + b"]" * 900 + b"}}")
-    facts = Facts(
+    report = NodeReport(
         slots=1, busy=0, done=0, cores=1, memory_total_bytes=1, memory_available_bytes=1, load=0, jobs=[], versions={}
     )
-    assert stores.nodes.heartbeat("one@test", "incarnation", "here", facts) == ("", 0)
+    assert stores.nodes.heartbeat("one@test", "incarnation", "here", report) == ("", 0)
     assert stores.nodes.losses() == 0
     assert [one.id for one in stores.nodes.incarnations()] == ["incarnation"]
     FailureDetector(app, stores)._give_back(Incarnation("lost", "pc1", "0", "left"), "left")

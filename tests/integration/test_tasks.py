@@ -24,7 +24,7 @@ from cluster.messaging import publish
 from cluster.names import Partial
 from cluster.stores import Stores
 from cluster.wire import AGGREGATE, MAP, AggregateMessage, ChunkEntry, MapMessage
-from cluster.worker.tasks import Again, Delivery, Node, aggregate, map_chunks
+from cluster.worker.tasks import Delivery, Node, Retry, aggregate, map_chunks
 from tests.kit.played_run import CONFIG, JOB, POLICY, Run, finding, lacking, on
 from tests.kit.programs import Worker, emptied
 from tests.kit.waiting import wait_until
@@ -87,7 +87,7 @@ def test_what_goes_wrong_around_the_chunks_is_a_failed_attempt(stores: Stores, m
     here, _ = node(stores)
     monkeypatch.setattr(publish, "start_aggregate", lambda *arguments: 1 / 0)
     run.do(0)
-    assert map_chunks(here, MapMessage(run=run.run, chunks=[1]), ALONE) == Again(POLICY.retry_delay_s)
+    assert map_chunks(here, MapMessage(run=run.run, chunks=[1]), ALONE) == Retry(POLICY.retry_delay_s)
     assert run.status.chunks_settled == 2  # what is committed counts
 
 
@@ -96,9 +96,9 @@ def test_a_node_without_the_job_gives_both_tasks_back(stores: Stores, caplog: py
     here, _ = node(stores)
     here.find = lacking("does not have the job lengths")
     message = MapMessage(run=run.run, chunks=[0])
-    assert map_chunks(here, message, IN_CHORD) == Again(1.0, message)
+    assert map_chunks(here, message, IN_CHORD) == Retry(1.0, message)
     run.do(0)
-    assert aggregate(here, AggregateMessage(run=run.run, level=0, number=0), ALONE) == Again(1.0)
+    assert aggregate(here, AggregateMessage(run=run.run, level=0, number=0), ALONE) == Retry(1.0)
     assert caplog.text.count(f"run {run.run} is rejected by this node: does not have the job lengths") == 1
 
 

@@ -20,7 +20,7 @@ from cluster.client.submission import ANSWER_S
 from cluster.job import Job
 from cluster.names import ModelRef
 from cluster.nodes import wanted
-from cluster.nodes.registry import PENDING, Facts
+from cluster.nodes.registry import PENDING, NodeReport
 from cluster.stores import Stores
 from cluster.worker.provisioner import Provisioner
 from tests.kit.bundle_laws import unused
@@ -141,11 +141,11 @@ def node(
     stores: Stores, *jobs: str, missing: dict[str, str] | None = None, known: list[str] | None = None
 ) -> None:  # fmt: skip
     """Have the node ``slow`` tell that it serves these capabilities, and why not others."""
-    facts = Facts(
+    report = NodeReport(
         slots=1, busy=0, done=0, cores=1, memory_total_bytes=2, memory_available_bytes=1, load=0, versions={},
         jobs=list(jobs), missing=missing or {}, known=known,
     )  # fmt: skip
-    stores.nodes.heartbeat("slow@test", "incarnation", "here", facts)
+    stores.nodes.heartbeat("slow@test", "incarnation", "here", report)
 
 
 @pytest.fixture
@@ -239,7 +239,7 @@ def test_what_waits_to_be_looked_at_is_told_as_such(
     seen = []
 
     def why_not(job: Job, capability: str, *, needed: bool) -> str:
-        seen.append({capability: why for capability, why in provisioner.found.missing.items() if why == PENDING})
+        seen.append({capability: why for capability, why in provisioner.served.missing.items() if why == PENDING})
         return "" if capability == SAW else "it has none"
 
     monkeypatch.setattr(provisioner, "_why_not", why_not)
@@ -247,5 +247,5 @@ def test_what_waits_to_be_looked_at_is_told_as_such(
         wanted.Asked(stores.redis, f"picky@{tool};firm").enter()
     provisioner.look()
     assert seen == [{AXE: PENDING, SAW: PENDING}, {SAW: PENDING}]
-    assert provisioner.found.serves == {SAW}
-    assert provisioner.found.missing == {AXE: "it has none"}
+    assert provisioner.served.capabilities == {SAW}
+    assert provisioner.served.missing == {AXE: "it has none"}

@@ -15,11 +15,11 @@ from redis.exceptions import TimeoutError as NoAnswer
 
 from cluster import catalog, celery_app, keys, redis_outage, settings
 from cluster.messaging import delays
-from cluster.nodes.registry import Facts
+from cluster.nodes.registry import NodeReport
 from cluster.worker import heartbeat
 from cluster.worker.heartbeat import Heartbeat
 from cluster.worker.politeness import Allowance
-from cluster.worker.provisioner import Found
+from cluster.worker.provisioner import Served
 
 LABEL = "picky@saw"
 
@@ -28,7 +28,7 @@ class Told:
     """Stands in for the registry: notes what it is told, or raises what it is to raise."""
 
     def __init__(self) -> None:
-        self.facts: list[Facts] = []
+        self.reports: list[NodeReport] = []
         self.problems: list[redis.RedisError | None] = []
         self.releases = 0
 
@@ -36,10 +36,10 @@ class Told:
         self.releases += 1
         return 0
 
-    def heartbeat(self, name: str, incarnation: str, said: str, facts: Facts) -> tuple[str, int]:
+    def heartbeat(self, name: str, incarnation: str, phase: str, report: NodeReport) -> tuple[str, int]:
         if self.problems and (problem := self.problems.pop(0)):
             raise problem
-        self.facts.append(facts)
+        self.reports.append(report)
         return "", 0
 
 
@@ -74,7 +74,7 @@ def consumer() -> Iterator[Any]:
 
 @pytest.fixture
 def step(consumer: Any, told: Told, monkeypatch: pytest.MonkeyPatch) -> Heartbeat:
-    provisioner = SimpleNamespace(found=Found(), heard=lambda revision: None, unfit="")
+    provisioner = SimpleNamespace(served=Served(), heard=lambda revision: None, unfit="")
     monkeypatch.setattr(Heartbeat, "client", None, raising=False)
     monkeypatch.setattr(Heartbeat, "provisioner", provisioner, raising=False)
     monkeypatch.setattr(Heartbeat, "news", redis_outage.Outage("this Redis"), raising=False)
@@ -85,15 +85,15 @@ def test_a_capability_that_can_be_served_is_told_with_the_next_heartbeat(
     step: Heartbeat, consumer: Any, told: Told
 ) -> None:
     step.send(consumer)
-    step.provisioner.found = Found(serves=frozenset({LABEL}))
+    step.provisioner.served = Served(capabilities=frozenset({LABEL}))
     step.send(consumer)
-    assert [LABEL in facts.jobs for facts in told.facts] == [False, True]
+    assert [LABEL in report.jobs for report in told.reports] == [False, True]
 
 
 def test_a_node_tells_all_jobs_that_it_knows(step: Heartbeat, consumer: Any, told: Told) -> None:
     step.send(consumer)
-    assert told.facts[0].known == sorted(job.capability for job in catalog.jobs().values())
-    assert told.facts[0].jobs == ["picky"]
+    assert told.reports[0].known == sorted(job.capability for job in catalog.jobs().values())
+    assert told.reports[0].jobs == ["picky"]
 
 
 def test_each_heartbeat_releases_delayed_messages_that_are_due(step: Heartbeat, consumer: Any, told: Told) -> None:
@@ -130,7 +130,7 @@ def test_an_outage_and_its_end_are_said_once(
 def test_a_node_that_redis_does_not_hear_takes_on_no_more(step: Heartbeat, consumer: Any, told: Told) -> None:
     told.problems = [Refused("nobody is there")]
     step.send(consumer)
-    step.provisioner.found = Found(serves=frozenset({LABEL}))
+    step.provisioner.served = Served(capabilities=frozenset({LABEL}))
     step.send(consumer)
     assert keys.queue(LABEL) not in consumer.app.amqp.queues.consume_from
     step.send(consumer)
@@ -143,14 +143,14 @@ def test_a_node_that_may_not_serve_a_capability_is_heard_of_all_the_same(
     def refuse() -> None:
         raise redis.ResponseError("NOPERM")
 
-    step.provisioner.found = Found(serves=frozenset({LABEL}))
+    step.provisioner.served = Served(capabilities=frozenset({LABEL}))
     monkeypatch.setattr(consumer.task_consumer, "consume", refuse)
     with pytest.raises(redis.ResponseError):
         step.send(consumer)
-    assert len(told.facts) == 1
+    assert len(told.reports) == 1
 
 
 def test_a_worker_that_never_was_connected_has_nothing_to_tell(step: Heartbeat, consumer: Any, told: Told) -> None:
     del consumer.cluster_admission.reading  # admission has not looked yet
     step.shutdown(consumer)
-    assert told.facts == []
+    assert told.reports == []

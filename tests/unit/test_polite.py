@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cluster.nodes.registry import Facts
+from cluster.nodes.registry import NodeReport
 from cluster.settings import Settings
 from cluster.worker import admission, host, politeness
 from cluster.worker.host import _Cpu
@@ -147,11 +147,11 @@ def test_a_machine_without_a_battery_is_not_on_one(tmp_path: Path, monkeypatch: 
 
 
 def test_rows_of_older_nodes_still_parse() -> None:
-    facts = Facts.model_validate_json(
+    report = NodeReport.model_validate_json(
         '{"slots": 2, "busy": 0, "done": 0, "cores": 2, "memory_total_bytes": 1, "memory_available_bytes": 1,'
         ' "load": 0, "jobs": [], "versions": {}}'
     )
-    assert (facts.slots_allowed, facts.held_back) == (None, "")
+    assert (report.slots_allowed, report.held_back) == (None, "")
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ def row(fields: dict[str, str]) -> RunRow:
     return RunRow.read({name: value.encode() for name, value in fields.items()})
 
 
-def node(name: str, state: State = "online", said: str = "here", jobs: Iterable[str] = ("ocr",)) -> Node:
+def node(name: str, state: State = "online", phase: str = "here", jobs: Iterable[str] = ("ocr",)) -> Node:
     now = datetime.now(UTC)
     return Node(
         slots=1, busy=0, done=0, cores=1, memory_total_bytes=2, memory_available_bytes=1, load=0, versions={},
-        jobs=list(jobs), name=name, state=state, joined_at=now, last_seen_at=now, incarnation=name, said=said,
+        jobs=list(jobs), name=name, state=state, joined_at=now, last_seen_at=now, incarnation=name, phase=phase,
     )  # fmt: skip
 
 

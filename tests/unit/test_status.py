@@ -36,7 +36,7 @@ def node(name: str, **more: Any) -> Node:
     facts: dict[str, Any] = {"slots": 2, "busy": 1, "done": 7, "cores": 1, "load": 0.5, "versions": {}, "jobs": []}
     facts |= {"memory_total_bytes": 2**30, "memory_available_bytes": 2**29, "state": "online"}
     return Node.model_validate(
-        {**facts, "name": name, "joined_at": now, "last_seen_at": now, "incarnation": name, "said": "here", **more}
+        {**facts, "name": name, "joined_at": now, "last_seen_at": now, "incarnation": name, "phase": "here", **more}
     )
 
 

@@ -1,7 +1,7 @@
--- A node says that it is here. Returns {what is wished of it, "" for nothing; the revision}.
--- A wish is for one incarnation of a node: a later one does not hear it.
--- KEYS: nodes wishes incarnations revision names
--- ARGV: node incarnation state facts retention_s
+-- A node says that it is here. Returns {the state that people want of it, "" for none; the revision}.
+-- A desired state is for one incarnation of a node: a later one does not hear it.
+-- KEYS: nodes desired incarnations revision names
+-- ARGV: node incarnation phase report retention_s
 local now = redis.call('TIME')
 local moment = now[1] .. '.' .. string.format('%06d', now[2])
 local joined = moment
@@ -12,16 +12,16 @@ if before then
 end
 -- A full Redis refuses the first write of a script only if it needs memory: so a node is seen there, too.
 redis.call('HDEL', K.nodes, A.node)
-redis.call('HSET', K.nodes, A.node, table.concat({A.incarnation, joined, moment, A.state, A.facts}, ' '))
+redis.call('HSET', K.nodes, A.node, table.concat({A.incarnation, joined, moment, A.phase, A.report}, ' '))
 redis.call('HSETNX', K.names, A.node, A.incarnation) -- where Redis has lost what it had
-redis.call('HSET', K.incarnations, A.incarnation, table.concat({moment, A.state, A.node}, ' '))
+redis.call('HSET', K.incarnations, A.incarnation, table.concat({moment, A.phase, A.node}, ' '))
 for _, key in ipairs({K.nodes, K.incarnations, K.names}) do redis.call('EXPIRE', key, A.retention_s) end
 local revision = redis.call('GET', K.revision) or '0'
-local wish = redis.call('HGET', K.wishes, A.node)
-if not wish then return {'', revision} end
-local incarnation, what = string.match(wish, '^(%S+) (%S+)$')
+local desired = redis.call('HGET', K.desired, A.node)
+if not desired then return {'', revision} end
+local incarnation, state = string.match(desired, '^(%S+) (%S+)$')
 if incarnation ~= A.incarnation then
-  redis.call('HDEL', K.wishes, A.node)
+  redis.call('HDEL', K.desired, A.node)
   return {'', revision}
 end
-return {what, revision}
+return {state, revision}
