@@ -45,7 +45,7 @@ OCR = Job(
         Option("clean", bool, False, "even out light, darken faint ink, enlarge small letters before reading"),
         MEGAPIXELS,
     ),
-    unavailable=Lazy("tasks.ocr:unavailable"),
+    why_unavailable=Lazy("tasks.ocr:why_unavailable"),
     megapixels=Lazy("tasks.pictures:megapixels"),
     install="cluster[ocr]",
     needs=("lang",),
@@ -63,7 +63,7 @@ WORDCOUNT = Job(
     count=lines.count,
     formats={"json": Format(counts.write_json)},
     options=(Option("top", int, None, "only the N most frequent words", minimum=1),),
-    unavailable=Lazy("tasks.wordcount:unavailable"),
+    why_unavailable=Lazy("tasks.wordcount:why_unavailable"),
 )
 
 FACES = Job(
@@ -85,7 +85,7 @@ FACES = Job(
         Option("model", str, None, "the bundle that knows people, as NAME or NAME:VERSION; without, all are unknown"),
         MEGAPIXELS,
     ),
-    unavailable=Lazy("tasks.faces:unavailable"),
+    why_unavailable=Lazy("tasks.faces:why_unavailable"),
     megapixels=Lazy("tasks.pictures:megapixels"),
     unusable=Lazy("tasks.faces:unusable"),
     install="cluster[faces]",
@@ -109,7 +109,7 @@ FACES_TRAIN = Job(
         Option("add", bool, False, "keep the people it knows that are not in the input"),
         MEGAPIXELS,
     ),
-    unavailable=Lazy("tasks.faces_train:unavailable"),
+    why_unavailable=Lazy("tasks.faces_train:why_unavailable"),
     megapixels=Lazy("tasks.pictures:megapixels"),
     install="cluster[faces]",
     needs=("model",),
@@ -133,7 +133,7 @@ ONNX = Job(
         Option("top", int, 1, "how many labels to give, the likeliest first", minimum=1),
         MEGAPIXELS,
     ),
-    unavailable=Lazy("tasks.onnx:unavailable"),
+    why_unavailable=Lazy("tasks.onnx:why_unavailable"),
     megapixels=Lazy("tasks.pictures:megapixels"),
     unusable=Lazy("tasks.onnx:unusable"),
     install="cluster[faces]",
@@ -191,7 +191,7 @@ def capability_of(queue: str) -> str:
 
 def abilities() -> dict[str, str]:
     """Job -> why this machine cannot do it, "" where it can."""
-    return {name: job.why_unavailable() for name, job in jobs().items()}
+    return {name: job.why_not_here() for name, job in jobs().items()}
 
 
 def how_to_add(job: str) -> str:

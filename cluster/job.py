@@ -100,8 +100,8 @@ def part_bytes(chunk: Chunk) -> int:
 
 @dataclass(frozen=True)
 class Option:
-    """An option of a job. It reaches those of splitter, task, aggregator, finish, formats and ``unavailable`` that have
-    a parameter of its name."""
+    """An option of a job. It reaches those of splitter, task, aggregator, finish, formats and ``why_unavailable`` that
+    have a parameter of its name."""
 
     name: str
     type: type[str] | type[int] | type[float] | type[bool]
@@ -205,7 +205,7 @@ class Job:
     formats: Mapping[str, Format] = field(default_factory=dict)
     """Besides ``json``, which every job has, the other ways to write the result; may replace ``json``."""
     options: tuple[Option, ...] = ()
-    unavailable: Callable[..., str] = lambda: ""
+    why_unavailable: Callable[..., str] = lambda: ""
     """Why this machine cannot do the job, or "". Its parameters are options, None for "any"."""
     version: str = ""
     """Another one for another meaning: a run is done by nodes that have the version it was begun with."""
@@ -280,7 +280,7 @@ class Job:
 
     def _verify_options(self) -> None:
         writers = [format_.write for format_ in self.formats.values()]
-        parts = (self.split, self.task, self.aggregate, self.finish, self.unavailable, *writers)
+        parts = (self.split, self.task, self.aggregate, self.finish, self.why_unavailable, *writers)
         named = set().union(*(_names(part) for part in parts if part))
         for option in self.options:
             if option.name not in named:
@@ -428,10 +428,10 @@ class Job:
         joined = self.run_aggregate(parts, options)
         return self.finish(joined, **_for(self.finish, options)) if self.finish else joined
 
-    def why_unavailable(self, options: Options | None = None) -> str:
+    def why_not_here(self, options: Options | None = None) -> str:
         """Why this machine cannot do this job (with these options), or ""."""
         try:
-            return self.unavailable(**_for(self.unavailable, options or {}))
+            return self.why_unavailable(**_for(self.why_unavailable, options or {}))
         except Exception as error:  # noqa: BLE001 - a job's own mistake must not keep a node from the others
             return f"whether it can be done cannot be told: {type(error).__name__}: {error}"
 

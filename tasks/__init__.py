@@ -5,7 +5,7 @@ It may run twice on the same chunk, on two nodes at once, and should give an equ
 It reports what is wrong with one item in ``failures`` and goes on; what it raises fails the whole
 chunk, which is then tried again, mostly elsewhere.
 
-``unavailable(**options) -> str`` of a module says why this machine cannot do the job, or "".
+``why_unavailable(**options) -> str`` of a module says why this machine cannot do the job, or "".
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from tasks import Part
 from tasks.faces import engine
 from tasks.pictures import UnreadablePicture
 
-unavailable = engine.unavailable
+why_unavailable = engine.why_unavailable
 
 NO_FACE = "no face found; it must look about this way, upright, and be 24 pixels wide or more"
 NO_PERSON = "lies in nobody's folder"

@@ -17,6 +17,6 @@ def count_words(chunk: Chunk) -> Part[counts.Counts]:
     return Part(counts.of_text(b"\n".join(item.data for item in chunk)))
 
 
-def unavailable() -> str:
+def why_unavailable() -> str:
     """Nothing is needed but Python; with numpy it is several times as fast."""
     return ""

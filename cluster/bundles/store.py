@@ -100,7 +100,7 @@ class ModelStore:
         """
         ref = version(job, options)
         if ref is None:
-            return job.why_unavailable({**options, "model": None} if job.bundles else options)
+            return job.why_not_here({**options, "model": None} if job.bundles else options)
         self._install(self.manifest(ref))
         here = {**options, "model": str(self._folder(ref, keep))}
         known = (job.capability, *sorted((name, str(value)) for name, value in here.items()))

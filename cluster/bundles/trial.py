@@ -91,7 +91,7 @@ def main(job: str, options: str, packages: str) -> None:
         requirements.activate(Path(packages))
         wanted, values = catalog.get(job), json.loads(options)
         found = wanted.unusable(values["model"]) if values.get("model") else ""
-        found = f"{UNUSABLE}{found}" if found else wanted.why_unavailable(values)
+        found = f"{UNUSABLE}{found}" if found else wanted.why_not_here(values)
     except errors.ClusterError as error:
         found = str(error)
     print(PROBLEM + json.dumps(found))

@@ -32,13 +32,13 @@ def command(ctx: click.Context, as_json: bool) -> None:
             default = "" if option["default"] is None else f" (default {option['default']})"
             print_text(f"  option   {option['flag']}: {option['help']}{default}")
         print_text(f"  formats  {', '.join(job['formats'])}")
-        if job["unavailable"]:
+        if job["why_unavailable"]:
             hint = f"; to add it: {job['to_add']}" if job["to_add"] else ""
-            print_text(f"  not on this machine: {job['unavailable']}{hint}")
+            print_text(f"  not on this machine: {job['why_unavailable']}{hint}")
 
 
 def _describe(job: Job) -> dict[str, Any]:
-    problem = job.why_unavailable()
+    problem = job.why_not_here()
     return {
         "name": job.name,
         "version": job.version,
@@ -59,7 +59,7 @@ def _describe(job: Job) -> dict[str, Any]:
         "schema": job.options_schema,
         "needs": job.needs,
         "formats": job.format_names,
-        "unavailable": problem,
+        "why_unavailable": problem,
         "to_add": catalog.how_to_add(job.name) if problem else "",
     }
 

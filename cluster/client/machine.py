@@ -25,7 +25,7 @@ def require_model_can_be_made(job: Job) -> None:
     Raises:
         errors.JobUnavailable: It cannot; the message says what to type.
     """
-    problem = job.why_unavailable() if job.trains else ""
+    problem = job.why_not_here() if job.trains else ""
     if problem:
         hint = catalog.how_to_add(job.name)
         raise errors.JobUnavailable(
@@ -108,7 +108,7 @@ def _problem(models: store.ModelStore, manifest: Manifest) -> str:
         return "there is no such job here"
     if lacks := models.lacks(manifest):
         return f"it requires {lacks}"
-    if job.why_unavailable() and not manifest.requirements:
+    if job.why_not_here() and not manifest.requirements:
         return "that job cannot be done here"
     return models.problem(job, {"model": manifest.ref}) if models.cache.get(manifest) else ""
 
@@ -116,6 +116,6 @@ def _problem(models: store.ModelStore, manifest: Manifest) -> str:
 def _ocr() -> dict[str, Any] | None:
     import tasks.ocr
 
-    if catalog.get("ocr").why_unavailable():
+    if catalog.get("ocr").why_not_here():
         return None
     return {"engine": tasks.ocr.engine_name(), "languages": tasks.ocr.languages()}

@@ -192,7 +192,7 @@ class Models:
         """
         job, drafted = catalog.get(given.job), content.draft(given, name, _whoami(), datetime.now(UTC))
         packages = self._store.cache.packages(drafted.requirements)
-        lacks = job.why_unavailable() or requirements.missing(drafted.requirements, packages)
+        lacks = job.why_not_here() or requirements.missing(drafted.requirements, packages)
         why = trial.problem_of(given, drafted, job, None if lacks or force else packages)
         if why.startswith(trial.UNUSABLE):
             raise errors.BadBundle(f"{name}: {why}")

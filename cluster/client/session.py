@@ -304,9 +304,9 @@ def require_here(config: Settings, job: Job, options: Mapping[str, Any]) -> None
     """
     from cluster import catalog
 
-    problem = job.why_unavailable(store.here(config).options(job, options))
+    problem = job.why_not_here(store.here(config).options(job, options))
     if problem:
-        engine_problem = job.why_unavailable()
+        engine_problem = job.why_not_here()
         to_add = catalog.how_to_add(job.name) if engine_problem else ""
         hint = f"; to add it: {to_add}" if to_add else ""
         raise errors.JobUnavailable(f"this machine cannot do the job {job.name}: {problem}{hint}")

@@ -57,7 +57,7 @@ def _base(job: Job, status: Status, stores: Stores) -> str:
 
 def _make(job: Job, status: Status, stores: Stores, config: Settings, before: str) -> Any:
     options = stores.models.options(job, {**status.options, "model": before})
-    if problem := job.why_unavailable(options):
+    if problem := job.why_not_here(options):
         raise errors.JobUnavailable(f"this machine cannot make the model of the run {status.run}: {problem}")
     try:
         return job.result(parts.of_run(status.run, job, stores), options)

@@ -451,7 +451,7 @@ def _check(job: Job, value: Any, names: Sequence[str]) -> None:
 def _unfit(job: Job, capability: str) -> str:
     """Why this machine cannot do a chunk that should not have come here, or "". Found out once in a process."""
     if capability != job.capability and capability not in _problems:
-        _problems[capability] = job.why_unavailable(job.needs_of(capability))
+        _problems[capability] = job.why_not_here(job.needs_of(capability))
     return _problems.get(capability, "")
 
 

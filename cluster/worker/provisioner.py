@@ -155,7 +155,7 @@ class Provisioner:
             if self._given and keys.queue(job.capability) not in self._given:
                 continue
             self._jobs[job.capability] = job
-            if problem := job.why_unavailable():
+            if problem := job.why_not_here():
                 self._left_out[job.capability] = problem
                 log.warning(catalog.left_out(name, problem), extra={"event": "job-left-out"})
             elif not self._given:

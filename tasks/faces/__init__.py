@@ -13,7 +13,7 @@ from tasks.faces import engine
 from tasks.faces.engine import BadModel, EngineMissing
 from tasks.pictures import UnreadablePicture
 
-__all__ = ["BadModel", "EngineMissing", "Face", "recognise", "unavailable", "unusable"]
+__all__ = ["BadModel", "EngineMissing", "Face", "recognise", "unusable", "why_unavailable"]
 NOTHING_OF_USE = (
     f"the bundle holds nothing that this job uses: a recogniser ({recogniser.FILE}, which the job faces-train makes), "
     'or networks whose file names end in .onnx and tell what they are by a "yunet" or "sface" in them'
@@ -75,9 +75,9 @@ def recognise(chunk: Chunk, *, model: str | None = None, max_megapixels: int = 6
     return Part(found, failures)
 
 
-def unavailable(*, model: str | None = None) -> str:
+def why_unavailable(*, model: str | None = None) -> str:
     """Why this machine cannot look for faces (with the bundle in that folder), or ""."""
-    problem = engine.unavailable(model=model)
+    problem = engine.why_unavailable(model=model)
     if problem or not model:
         return problem
     try:

@@ -65,7 +65,7 @@ class Picture(NamedTuple):
         return [left, top, min(self.width, right) - left, min(self.height, bottom) - top]
 
 
-def unavailable(*, model: str | None = None) -> str:
+def why_unavailable(*, model: str | None = None) -> str:
     """Why this machine cannot look for faces (with the networks of the bundle in that folder), or ""."""
     if problem := _not_installed():
         return problem

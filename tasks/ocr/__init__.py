@@ -8,13 +8,13 @@ from splitters import Chunk
 from tasks import Part, pictures
 from tasks._picture_files import Page
 from tasks.ocr import cleaning, engines, resolution
-from tasks.ocr.engines import EngineMissing, engine_name, languages, unavailable
+from tasks.ocr.engines import EngineMissing, engine_name, languages, why_unavailable
 from tasks.pictures import UnreadablePicture
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["EngineMissing", "engine_name", "languages", "read_pages", "unavailable"]
+__all__ = ["EngineMissing", "engine_name", "languages", "read_pages", "why_unavailable"]
 MAX_SIDE_PIXELS = 32_767
 MOST_TOLD = 5
 """Pages of a picture that are told to be unreadable, one by one."""

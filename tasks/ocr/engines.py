@@ -38,7 +38,7 @@ class EngineMissing(RuntimeError):
     """No engine, or no data for a language, on this machine."""
 
 
-def unavailable(*, lang: str | None = None) -> str:
+def why_unavailable(*, lang: str | None = None) -> str:
     """Why this machine cannot read pictures (in ``lang``), or ""."""
     if not find_spec("PIL"):
         return "Pillow is not installed"
@@ -77,7 +77,7 @@ def load(lang: str) -> Engine:
     Raises:
         EngineMissing: There is none, or no data for ``lang``.
     """
-    problem = unavailable(lang=lang)
+    problem = why_unavailable(lang=lang)
     if problem:
         raise EngineMissing(problem)
     # One thread a page: with a process for each core, OpenMP's threads only get in each other's way.

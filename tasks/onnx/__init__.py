@@ -68,7 +68,7 @@ def classify(
     return Part(found, failures)
 
 
-def unavailable(*, model: str | None = None) -> str:
+def why_unavailable(*, model: str | None = None) -> str:
     """Why this machine cannot classify pictures (by the model in that folder), or ""."""
     if problem := _not_installed():
         return problem

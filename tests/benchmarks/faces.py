@@ -136,8 +136,8 @@ def album_of(folder: Path) -> Album:
 def cases(options: Options, folder: Path) -> Iterator[Case]:
     """Without any download, with YuNet, and the way of old."""
     portraits = DATA / "faces"
-    if not portraits.is_dir() or faces.unavailable():
-        yield Case(name="faces", skipped=faces.unavailable() or f"there is no folder {portraits}")
+    if not portraits.is_dir() or faces.why_unavailable():
+        yield Case(name="faces", skipped=faces.why_unavailable() or f"there is no folder {portraits}")
         return
     made = splits(album_of(portraits), SMALL_SPLITS if options.small else SPLITS)
     yield _case("faces, no download", portraits, None, made)

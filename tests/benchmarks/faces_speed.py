@@ -37,7 +37,7 @@ TIMEOUT_S = 300
 def cases(options: Options, folder: Path) -> Iterator[Case]:
     """Portraits of 20 people, five of whom are known; each portrait several times."""
     source = EXAMPLES if options.small else DATA
-    if problem := faces.unavailable() or ("" if source.is_dir() else f"there is no folder {source}"):
+    if problem := faces.why_unavailable() or ("" if source.is_dir() else f"there is no folder {source}"):
         yield Case(name="faces-speed", skipped=problem)
         return
     people = sorted(source.iterdir())

@@ -17,7 +17,7 @@ EXAMPLES = ROOT / "deploy" / "examples" / "images"
 
 def cases(options: Options, folder: Path) -> Iterator[Case]:
     """Receipts and pages, or the example pictures alone where a small input is asked for."""
-    problem = catalog.get("ocr").why_unavailable({"lang": "eng"})
+    problem = catalog.get("ocr").why_not_here({"lang": "eng"})
     sources = [EXAMPLES] if options.small else [DATA / "receipts", DATA / "pages"]
     for source in sources:
         name = f"ocr {source.name}"

@@ -55,7 +55,7 @@ def peers(folder: Path) -> list[Peer]:
 
 def cases(options: Options, folder: Path) -> Iterator[Case]:
     """One race."""
-    problem = catalog.get("ocr").why_unavailable({"lang": "eng"})
+    problem = catalog.get("ocr").why_not_here({"lang": "eng"})
     sources = [EXAMPLES / "letters"] if options.small else [DATA / "receipts", DATA / "pages"]
     missing = [source for source in sources if not source.is_dir()]
     if problem or missing:

@@ -43,7 +43,7 @@ def read(folder: Path, names: Sequence[str] = (), *, clean: bool, worse: bool = 
 
 def cases(options: Options, folder: Path) -> Iterator[Case]:
     """Receipts, pages, and the same pages as one photographs them: small, with uneven light, as JPEG."""
-    if problem := job.unavailable(lang="eng"):
+    if problem := job.why_unavailable(lang="eng"):
         yield Case(name="ocr-quality", skipped=problem)
         return
     for source, worse in (("receipts", False), ("pages", False), ("pages", True)):

@@ -38,7 +38,7 @@ class Cost(NamedTuple):
 def cases(options: Options, folder: Path) -> Iterator[Case]:
     """In turns, ours first."""
     yield Case(name="startup", rows=[_help(options)])
-    problem = catalog.get("ocr").why_unavailable({"lang": "eng"})
+    problem = catalog.get("ocr").why_not_here({"lang": "eng"})
     program, models = _tesseract()
     if problem or not program:
         yield Case(name="startup, one picture", skipped=problem or "there is no tesseract program")

@@ -15,7 +15,7 @@ from tests.kit.faults import Fault
 @pytest.mark.parametrize("job", [*(job.name for job in catalog.BUILT_IN), "measure"])
 @pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name)
 def test_a_run_gives_its_answer_although(fault: Fault, job: str, tmp_path: Path) -> None:
-    if problem := catalog.get(job).why_unavailable():
+    if problem := catalog.get(job).why_not_here():
         pytest.skip(problem)
     with faults.scene(fault, job, tmp_path) as scene:
         faults.bring(fault, scene)

@@ -125,7 +125,7 @@ def test_a_single_file_an_option_and_a_format(words: Path) -> None:
 
 def test_the_good_pages_of_a_picture_are_given_and_the_bad_one_is_missing(tmp_path: Path) -> None:
     pytest.importorskip("PIL.Image")
-    if problem := ocr.unavailable(lang="eng"):
+    if problem := ocr.why_unavailable(lang="eng"):
         pytest.skip(problem)
     from PIL import Image
 

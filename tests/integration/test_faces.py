@@ -26,7 +26,7 @@ from tests.kit.waiting import wait_until
 if TYPE_CHECKING:
     from PIL import Image
 
-if problem := catalog.get("faces").why_unavailable():
+if problem := catalog.get("faces").why_not_here():
     pytest.skip(problem, allow_module_level=True)
 
 EXAMPLES = {"garden.jpg": ["kim", "ada", "unknown"], "kitchen.jpg": ["rosa", "unknown", "gus"]}

@@ -221,7 +221,7 @@ def test_a_bundle_that_no_machine_can_use_is_not_pushed(
 def test_a_bundle_that_this_machine_tried_in_vain_needs_force(
     machine: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if problem := catalog.get("onnx").why_unavailable():
+    if problem := catalog.get("onnx").why_not_here():
         pytest.skip(problem)
     for key, value in machine.items():
         monkeypatch.setenv(key, value)
@@ -234,7 +234,7 @@ def test_a_bundle_that_this_machine_tried_in_vain_needs_force(
 
 
 def test_doctor_tells_which_bundles_cannot_be_used(source: Path, machine: Mapping[str, str], tmp_path: Path) -> None:
-    if problem := catalog.get("onnx").why_unavailable():
+    if problem := catalog.get("onnx").why_not_here():
         pytest.skip(problem)
     picture = tmp_path / "picture.png"
     picture.touch()

@@ -62,8 +62,8 @@ def test_the_answer_of_the_cluster_is_that_of_run_locally(
     name: str, broker: str, stores: Stores, tmp_path: Path
 ) -> None:
     job = catalog.get(name)
-    if job.why_unavailable():
-        pytest.skip(job.why_unavailable())
+    if job.why_not_here():
+        pytest.skip(job.why_not_here())
     (tmp_path / "in").mkdir()
     source = inputs.small(name, tmp_path / "in")
     size = str(inputs.TABLE[name].chunk_size)
@@ -139,7 +139,7 @@ def test_files_of_other_kinds_are_told_wherever_the_run_is_asked_for(broker: str
 
 
 def test_a_result_that_cannot_be_written_hides_nothing_that_is_missing(broker: str, tmp_path: Path) -> None:
-    if problem := catalog.get("ocr").why_unavailable():
+    if problem := catalog.get("ocr").why_not_here():
         pytest.skip(problem)
     (tmp_path / "in").mkdir()
     long = f"{'x' * 251}.png"  # with .txt behind it no name for a file

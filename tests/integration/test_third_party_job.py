@@ -62,7 +62,7 @@ def test_the_job_of_another_distribution_is_listed(installed: str) -> None:
     assert {"ocr", "wordcount", "linecount"} <= set(jobs)
     parts = [jobs["linecount"][part] for part in ("split", "task", "aggregate")]
     assert parts == ["splitters.lines.split", "linecount.count_lines", "linecount.add"]
-    assert not jobs["linecount"]["unavailable"]
+    assert not jobs["linecount"]["why_unavailable"]
     assert [option["flag"] for option in jobs["linecount"]["options"]] == ["--min-length", "--chunk-size"]
 
 

@@ -130,7 +130,7 @@ def test_no_picture_is_too_small(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("size", [(92, 112), (300, 240), (2000, 1500)])
 def test_names_can_be_read_at_any_size(size: tuple[int, int]) -> None:
-    if problem := ocr.unavailable(lang="eng"):
+    if problem := ocr.why_unavailable(lang="eng"):
         pytest.skip(problem)
     box = (size[0] // 4, size[1] // 3, size[0] // 2, size[0] // 2)
     picture = drawn(encoded(plain(size=size), "PNG"), face(*box))

@@ -74,7 +74,7 @@ def test_drawing_the_pictures_twice_gives_the_same_bytes(script: dict[str, Any],
 
 
 def test_every_word_on_the_pictures_is_read(script: dict[str, Any]) -> None:
-    if problem := ocr.unavailable(lang="eng"):
+    if problem := ocr.why_unavailable(lang="eng"):
         pytest.skip(problem)
     outcome = catalog.get("ocr").outcome_locally(IMAGES)
     assert not outcome.failures

@@ -22,8 +22,8 @@ from tests.kit.programs import DATA, ROOT
 Image = pytest.importorskip("PIL.Image")
 np = pytest.importorskip("numpy")
 
-if faces.unavailable():
-    pytest.skip(faces.unavailable(), allow_module_level=True)
+if faces.why_unavailable():
+    pytest.skip(faces.why_unavailable(), allow_module_level=True)
 
 YUNET = DATA / "models" / "face_detection_yunet.onnx"
 
@@ -224,22 +224,22 @@ def test_a_network_that_is_none_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("named", ["yunet.onnx", "sface.onnx"])
 def test_a_bundle_that_cannot_be_used_is_known_before_the_first_picture(named: str, tmp_path: Path) -> None:
     (tmp_path / "kim.jpg").write_bytes(b"a picture")
-    assert "nothing that this job uses" in faces.unavailable(model=str(tmp_path))
+    assert "nothing that this job uses" in faces.why_unavailable(model=str(tmp_path))
     other = tmp_path / "other"
     other.mkdir()
     model = onnx_models.write(other)
     (other / "colours.onnx").rename(other / named)
-    assert "not the kind it is named after" in faces.unavailable(model=model)
-    assert faces_train.unavailable(model=model) == faces.unavailable(model=model)
+    assert "not the kind it is named after" in faces.why_unavailable(model=model)
+    assert faces_train.why_unavailable(model=model) == faces.why_unavailable(model=model)
     junk = tmp_path / "junk"
     junk.mkdir()
     (junk / named).write_bytes(b"no network")
-    assert f"{named}: OpenCV cannot use it" in faces.unavailable(model=str(junk))
+    assert f"{named}: OpenCV cannot use it" in faces.why_unavailable(model=str(junk))
     (other / named).unlink()
     (other / "recogniser.npz").write_bytes(b"no recogniser")
     engine.load.cache_clear()
-    assert "damaged" in faces.unavailable(model=str(other))
-    assert not faces_train.unavailable(model=str(other))  # which makes another one
+    assert "damaged" in faces.why_unavailable(model=str(other))
+    assert not faces_train.why_unavailable(model=str(other))  # which makes another one
 
 
 def test_a_recogniser_of_other_features_is_known_before_the_first_face(tmp_path: Path) -> None:
@@ -251,11 +251,11 @@ def test_a_recogniser_of_other_features_is_known_before_the_first_face(tmp_path:
 
     made = people.fit({f"{label}/1": portrait(label) for label in "ab"})
     (tmp_path / recogniser.FILE).write_bytes(made.files[recogniser.FILE])
-    assert "recogniser.npz does not work: ValueError" in faces.unavailable(model=str(tmp_path))
+    assert "recogniser.npz does not work: ValueError" in faces.why_unavailable(model=str(tmp_path))
 
 
 def test_a_bundle_that_can_be_used_is_available(model: str | None) -> None:
-    assert not faces.unavailable(model=model)
+    assert not faces.why_unavailable(model=model)
 
 
 @pytest.mark.parametrize("size", [(1280, 1), (1280, 18), (7, 320)])

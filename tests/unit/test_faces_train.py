@@ -21,8 +21,8 @@ from tests.kit.programs import DATA
 Image = pytest.importorskip("PIL.Image")
 np = pytest.importorskip("numpy")
 
-if faces.unavailable():
-    pytest.skip(faces.unavailable(), allow_module_level=True)
+if faces.why_unavailable():
+    pytest.skip(faces.why_unavailable(), allow_module_level=True)
 
 FACES = DATA / "faces"
 YUNET = DATA / "models" / "face_detection_yunet.onnx"
@@ -72,7 +72,7 @@ def test_a_party_is_named_by_what_was_learnt_from_portraits(items: dict[str, lis
     known, strangers = sorted(items)[:8], sorted(items)[8:10]
     learnt = [item for who in known for item in items[who][:7]]
     model = bundle(people.fit(embed(learnt)), tmp_path)
-    assert not faces.unavailable(model=model)
+    assert not faces.why_unavailable(model=model)
     picture = Image.new("RGB", (2400, 700), "grey")
     for at, who in enumerate([*known[:3], *strangers]):
         face = Image.open(io.BytesIO(items[who][8].data)).resize((276, 336))

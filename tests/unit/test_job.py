@@ -118,11 +118,11 @@ def test_a_splitter_without_a_chunk_size_is_a_mistake_in_the_job() -> None:
 
 
 def test_a_job_that_cannot_tell_whether_it_is_available_is_not() -> None:
-    def unavailable() -> str:
+    def why_unavailable() -> str:
         raise RuntimeError("no licence")
 
-    job = dataclasses.replace(catalog.WORDCOUNT, unavailable=unavailable)
-    assert "no licence" in job.why_unavailable()
+    job = dataclasses.replace(catalog.WORDCOUNT, why_unavailable=why_unavailable)
+    assert "no licence" in job.why_not_here()
 
 
 def test_run_locally_gives_what_travelled(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from tests.kit import inputs
 @pytest.fixture(params=[job.name for job in catalog.BUILT_IN])
 def job(request: pytest.FixtureRequest) -> Job:
     found = catalog.get(request.param)
-    if found.why_unavailable():
-        pytest.skip(found.why_unavailable())
+    if found.why_not_here():
+        pytest.skip(found.why_not_here())
     return found
 
 
@@ -115,8 +115,8 @@ JUNK: dict[str, dict[str, bytes]] = {
 @pytest.mark.parametrize("job", [job.name for job in catalog.BUILT_IN if job.bundles], indirect=True)
 @pytest.mark.parametrize("what", JUNK)
 def test_a_bundle_of_junk_is_refused_with_a_reason_before_the_first_item(job: Job, what: str, tmp_path: Path) -> None:
-    assert inspect.signature(job.unavailable).parameters["model"].default is None
+    assert inspect.signature(job.why_unavailable).parameters["model"].default is None
     for name, data in JUNK[what].items():
         (tmp_path / name).write_bytes(data)
-    why = job.unavailable(model=str(tmp_path))  # not by `why_unavailable`, which tells of what it raises
+    why = job.why_unavailable(model=str(tmp_path))  # not by `why_not_here`, which tells of what it raises
     assert why or (job.trains and what == "nothing")

@@ -19,8 +19,8 @@ Image = pytest.importorskip("PIL.Image")
 ImageDraw = pytest.importorskip("PIL.ImageDraw")
 ImageFont = pytest.importorskip("PIL.ImageFont")
 
-if ocr.unavailable(lang="eng"):
-    pytest.skip(ocr.unavailable(lang="eng"), allow_module_level=True)
+if ocr.why_unavailable(lang="eng"):
+    pytest.skip(ocr.why_unavailable(lang="eng"), allow_module_level=True)
 
 
 def picture(text: str = "Hello World", mode: str = "RGB", size: tuple[int, int] = (400, 100)) -> Any:
@@ -111,7 +111,7 @@ def test_an_unknown_language_names_those_there_are() -> None:
 
 
 def test_a_language_that_is_a_path_is_refused() -> None:
-    assert "language" in ocr.unavailable(lang="../../etc/eng")
+    assert "language" in ocr.why_unavailable(lang="../../etc/eng")
 
 
 def test_both_engines_give_the_same_text(monkeypatch: pytest.MonkeyPatch) -> None:

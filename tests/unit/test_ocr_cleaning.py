@@ -19,8 +19,8 @@ ImageChops = pytest.importorskip("PIL.ImageChops")
 ImageDraw = pytest.importorskip("PIL.ImageDraw")
 ImageFont = pytest.importorskip("PIL.ImageFont")
 
-if ocr.unavailable(lang="eng"):
-    pytest.skip(ocr.unavailable(lang="eng"), allow_module_level=True)
+if ocr.why_unavailable(lang="eng"):
+    pytest.skip(ocr.why_unavailable(lang="eng"), allow_module_level=True)
 
 WORDS = "the quick brown fox jumps over the lazy dog"
 LINES = 4

@@ -18,7 +18,7 @@ from tests.kit import onnx_models
 
 np = pytest.importorskip("numpy")
 Image = pytest.importorskip("PIL.Image")
-if problem := onnx.unavailable():
+if problem := onnx.why_unavailable():
     pytest.skip(problem, allow_module_level=True)
 
 ORANGE = (250, 140, 20)
@@ -164,7 +164,7 @@ def test_a_wrong_parameter_is_named_before_the_first_picture(changes: Any, reaso
     (tmp_path.parent / "labels.txt").write_text("a\nb\nc\nd\n")
     with pytest.raises(parameters.ModelUnusable, match=reason):
         onnx.classify([], model=folder)
-    assert onnx.unavailable(model=folder)
+    assert onnx.why_unavailable(model=folder)
 
 
 def test_two_models_in_a_folder_need_one_to_be_named(tmp_path: Path) -> None:

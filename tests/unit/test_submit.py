@@ -31,7 +31,7 @@ def no_numpy(*, model: str | None = None) -> str:
 @pytest.fixture
 def poor(monkeypatch: pytest.MonkeyPatch) -> None:
     """This machine can do none of the jobs about faces."""
-    jobs = {name: dataclasses.replace(job, unavailable=no_numpy) for name, job in catalog.jobs().items()}
+    jobs = {name: dataclasses.replace(job, why_unavailable=no_numpy) for name, job in catalog.jobs().items()}
     monkeypatch.setattr(catalog, "jobs", lambda: MappingProxyType(jobs))
 
 
@@ -55,7 +55,7 @@ def test_a_job_that_trains_nothing_is_for_others_to_do() -> None:
 
 
 def test_who_can_make_the_model_goes_on() -> None:
-    able = dataclasses.replace(catalog.FACES_TRAIN, unavailable=lambda *, model=None: "")
+    able = dataclasses.replace(catalog.FACES_TRAIN, why_unavailable=lambda *, model=None: "")
     machine.require_model_can_be_made(able)
 
 

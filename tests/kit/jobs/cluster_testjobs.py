@@ -127,7 +127,7 @@ PICKY = Job(
     task=handle,
     aggregate=by_name.join,
     options=(Option("tool", str, "hand", "what with"), Option("grip", str, "firm", "and how")),
-    unavailable=lacks_tool,
+    why_unavailable=lacks_tool,
     needs=("tool", "grip"),
 )
 
