@@ -17,10 +17,10 @@ Value = TypeVar("Value")
 
 
 class Part(NamedTuple, Generic[Value]):
-    """What one chunk gives."""
+    """The result of one chunk."""
 
     value: Value
-    """What the aggregator joins; made of what MessagePack carries."""
+    """The aggregator joins these values. Holds only types that MessagePack carries."""
 
     failures: Mapping[str, str] = {}
     """Item name -> why it could not be done, as a sentence for the person who sent it."""

@@ -1,6 +1,6 @@
-"""What stands around the pixels in a picture's file: its pages, and metadata that would keep them from being read.
+"""Read the structure of a picture's file: its pages, and metadata that would keep Pillow from reading them.
 
-Only the structure of files is read here, a few bytes of each; Pillow decodes them.
+Reads a few bytes of each file; Pillow decodes the pixels.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ TIFF = (b"II*\0", b"II+\0", b"MM\0*", b"MM\0+")
 JPEG = b"\xff\xd8\xff"
 PNG = b"\x89PNG\r\n\x1a\n"
 PNG_TEXTS_KEPT = (b"XML:com.adobe.xmp\0\0", b"Raw profile type exif\0")
-"""They may say which side is up: the former not packed."""
+"""Text chunks that may say which side of the picture is up; the first kind only where it is not compressed."""
 PNG_PHYS_BYTES = 9
 MOST_OF_A_NAME = 100
-"""So many chunks of one name are looked into: there is one of those that matter, and many may take minutes."""
+"""Chunks of one name that are read at most: a picture has one of each kind that matters, and many may take minutes."""
 MOST_METADATA_BYTES = 2**20
 """More than this in one chunk, packed or unpacked, is refused by Pillow, and with it the picture."""
 
@@ -56,7 +56,7 @@ class Page(NamedTuple):
     end: int | None = None
     """The bytes of the file that hold it, of a PNM; else the whole file."""
     patches: Mapping[int, bytes] = {}
-    """What to read instead of what stands at these places of the file."""
+    """Offset in the file -> the bytes to read there instead."""
     is_negative: bool = False
     """Its numbers are of the kind that Pillow does not turn around: the highest one is black."""
     is_unsigned: bool = False
@@ -98,7 +98,7 @@ def pages(data: bytes) -> list[Page]:
 
 
 def file_of(data: bytes, page: Page) -> io.BytesIO:
-    """What Pillow is to open for this page."""
+    """Return the file that Pillow opens for this page."""
     if page.patches:
         return PatchedFile(data, page.patches)
     if data.startswith(PNG):
@@ -163,7 +163,7 @@ def bare_jpeg(data: bytes) -> bytes:
 
 
 class _Directory(NamedTuple):
-    """What a TIFF says of one of its pictures."""
+    """The directory of one picture in a TIFF."""
 
     start: int
     tags: Mapping[int, tuple[int, int, int]]

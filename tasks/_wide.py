@@ -9,14 +9,14 @@ if TYPE_CHECKING:
     from PIL import Image
 
 RANGES = (1.0, *(2.0**bits - 1 for bits in range(8, 15)), 65535.0)
-"""What numbers stand in: shares of 1, or words of 8 to 14 or 16 bits. A picture of fewer than 15 used bits is one of
-a camera or a microscope, one of more is taken for one that uses all 16."""
+"""Highest value of each range that pixels may use: shares of 1, or words of 8 to 14 or 16 bits. A picture with fewer
+than 15 used bits comes from a camera or a microscope; one with more is taken for one that uses all 16."""
 NARROW = 2
 """Numbers that keep within less than such a part of their range are drawn out to all of it. Of three faces on a
 picture that uses a quarter of 16 bits, one was found without this."""
 ODD_SHARE, ODD_AT_LEAST, LEAST_PIXELS = 50_000, 3, 5_000
-"""One pixel of so many, and some more, at either end, have no say in what is black and white: they may be defects. In
-pictures of fewer pixels than the last number all have."""
+"""One pixel in 50,000, and 3 more, at either end are ignored when black and white are chosen: they may be defects. A
+picture of fewer than 5,000 pixels ignores none."""
 FLOAT_TOLERANCE = 1 / 16
 """Shares of a range by which numbers that were reckoned with may lie outside."""
 FAR = 1e30

@@ -44,13 +44,13 @@ DECODER_ERRORS = (
     OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError,
     NotImplementedError, struct.error, zlib.error,
 )  # fmt: skip
-"""What Pillow's decoders raise on damaged files."""
+"""Errors that Pillow's decoders raise on damaged files."""
 
 WAYS_OUT: Mapping[str, str] = {"La": "LA", "RGBa": "RGBA", "LAB": "RGB"}
 """Mode -> the only one that Pillow converts it to."""
 
 SQUARE = 1.25
-"""Pixels are taken for square if they are less than so many times as high as wide, or as wide as high."""
+"""Pixels are taken for square if their longer side is less than 1.25 times the shorter one."""
 MOST_OBLONG = 4.0
 """A file that claims more than this is wrong. A fax has 204 x 98 dots per inch or 204 x 391."""
 MOST_SIDE = 32_767
@@ -253,7 +253,7 @@ def _low_bytes(data: bytes, page: Page, form: str) -> Image.Image:
 
 
 def _form(picture: Image.Image) -> str:
-    """What Pillow calls the form that the pixels have in the file, or ""; known until they are decoded."""
+    """Return Pillow's name of the form that the pixels have in the file, or ""; known until they are decoded."""
     tiles = getattr(picture, "tile", ())
     told = tiles[0][-1] if tiles else ""
     form = told[0] if isinstance(told, tuple) else told

@@ -22,7 +22,7 @@ MAX_EXIF_BYTES = 65_000
 """A little less than a JPEG can hold."""
 
 PROFILE_OF_MODE: Mapping[str, bytes] = {"RGB": b"RGB ", "RGBA": b"RGB ", "CMYK": b"CMYK"}
-"""What the bytes 16 to 20 of a colour profile are for pixels of a mode."""
+"""Mode of the pixels -> bytes 16 to 20 of a colour profile for them."""
 
 SMALLEST_LETTERS = 11
 """Height of a font in pixels."""
@@ -45,7 +45,7 @@ class Place(NamedTuple):
 
     box: Box
     moved: bool
-    """Whether it would stick out of the picture without having been moved."""
+    """Whether the name was moved because it would have stuck out of the picture."""
 
 
 def draw(data: bytes, faces: Sequence[Mapping[str, Any]]) -> bytes:
@@ -178,7 +178,7 @@ def _encoded(canvas: Image.Image, kind: str, data: bytes) -> bytes:
 
 
 def _exif(canvas: Image.Image, info: Mapping[Any, Any]) -> bytes:
-    """What the camera told, or nothing where that cannot be written again."""
+    """Return the camera's EXIF data; empty where it cannot be written again."""
     try:
         canvas.info["exif"] = info.get("exif", b"")
         exif = canvas.getexif()

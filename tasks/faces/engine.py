@@ -1,4 +1,4 @@
-"""What a process needs to find and describe faces, put together from what OpenCV brings and what a bundle holds."""
+"""Put together the parts that find and describe faces, from OpenCV's own files and those of a bundle."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Engine(NamedTuple):
     """``cosine`` where features of different people differ by themselves, as those of a trained network do;
     ``discriminant`` where what distinguishes people is first to be learnt."""
     grey: bool
-    """Whether it looks at grey pictures."""
+    """Whether the engine takes grey pictures."""
     find: Detector
     straighten: Callable[[Pixels, Sighting], Pixels]
     describe: Callable[[Pixels], Any]

@@ -1,4 +1,4 @@
-"""What a detector tells of a face, and what all detectors share: levels of scale, and dropping doubles."""
+"""A face as a detector found it, and the steps that all detectors share: levels of scale, and dropping doubles."""
 
 from __future__ import annotations
 

@@ -73,10 +73,10 @@ def _told(problems: dict[int, str], pages: int) -> str:
 
 
 def _text(engine: engines.Engine, data: bytes, page: Page, max_megapixels: int, *, clean: bool) -> str:
-    """What stands on one page of a picture.
+    """Read the text on one page of a picture.
 
     Raises:
-        UnreadablePicture: Whatever is wrong with it.
+        UnreadablePicture: The page cannot be read, for any reason.
     """
     with pictures.opened(data, page) as picture:
         if max(picture.size) > MAX_SIDE_PIXELS:

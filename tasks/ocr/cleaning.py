@@ -16,7 +16,8 @@ DPI = 300
 """Tell the engine this of a cleaned page: its letters are as large as those of a page scanned at some 300, and what
 files claim is often false. By it the engine judges what a gap between columns is."""
 REDUCTION = 4
-"""Light is looked at so many times smaller: strokes vanish in the brightest of 3 x 3 such pixels, shades do not."""
+"""Shades are measured on a picture 4 times smaller: in the brightest of 3 x 3 of its pixels strokes vanish, and
+shades do not."""
 DARK_PAGE = 96
 """A page is turned into its negative if half of it is darker than this: light letters on a dark ground."""
 FAINTEST_INK = 25

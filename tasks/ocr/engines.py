@@ -23,7 +23,7 @@ MODEL_FOLDER = "TESSDATA_PREFIX"
 
 
 class Reading(NamedTuple):
-    """What an engine says of a page."""
+    """The text that an engine read on a page."""
 
     text: str
     confidence: int
@@ -128,7 +128,7 @@ def _pytesseract_engine(lang: str) -> Engine:
 
 
 def _mean_confidence(words: str) -> int:
-    """What tesserocr calls it, from the program's table: word after word without its decimals, and so their mean."""
+    """Return the mean confidence as tesserocr computes it, from the program's table: both steps drop the decimals."""
     rows = [row.split("\t") for row in words.split("\n")]  # a word may hold other ends of lines
     each = [int(float(row[10])) for row in rows if row[0] == "5"]
     return sum(each) // len(each) if each else 0

@@ -1,4 +1,4 @@
-"""What to tell Tesseract of a page's resolution: what its file claims, unless its letters contradict."""
+"""Choose the resolution to tell Tesseract: the one that the page's file claims, unless the letters contradict it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEAST_LETTERS = 0.04
 print in 8 points it is 0.055. A claim by which letters are smaller is not told: Tesseract's own guess is then as good
 on pages with small print, and much better on those whose claim is wrong."""
 PAPER_SHARE = 4
-"""One part of so many of a page is paper without ink, or more."""
+"""At least a quarter (1 / 4) of a page is paper without ink."""
 
 
 def to_try(page: Image.Image, claimed: Any) -> tuple[int, ...]:

@@ -34,7 +34,7 @@ class Guess(TypedDict):
 
     label: str
     confidence: float
-    """What the model gives, 0 to 1; its softmax where the parameters ask for that."""
+    """The model's output, 0 to 1; the softmax of its output where the parameters ask for that."""
 
 
 def classify(

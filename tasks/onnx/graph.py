@@ -1,4 +1,4 @@
-"""What goes into an ONNX model and what comes out of it, as its file declares."""
+"""The inputs and outputs of an ONNX model, as its file declares them."""
 
 from __future__ import annotations
 

@@ -29,11 +29,11 @@ KEYS = ("model", "output", "labels", "size", "colours", "scale", "mean", "std", 
 
 
 class ModelUnusable(RuntimeError):
-    """What is wrong with a model: its folder, its parameters or its file."""
+    """A model cannot be used: its folder, its parameters or its file is wrong."""
 
 
 class Parameters(NamedTuple):
-    """What the module tells, checked, with the defaults put in."""
+    """The parameters of a model, checked, with the defaults filled in."""
 
     file: Path
     output: str | None
