@@ -34,7 +34,7 @@ class Item(NamedTuple):
 
 
 Chunk = list[Item]
-"""What one task call gets: one item or several, in the order of the input."""
+"""The items of one task call: one or several, in the order of the input."""
 
 
 class PassedOver:

@@ -203,7 +203,7 @@ def _shared_tops(folders: Sequence[Path], given_files: Mapping[str, int]) -> set
 
 
 def _labels(roots: Sequence[Path], folders: Sequence[Path], given_files: Collection[str]) -> list[str]:
-    """What to put before a shared name: the folder's name, ``scans~2`` where that is taken.
+    """Return the label that goes before a shared name: the folder's name, ``scans~2`` where that is taken.
 
     A label is the top-level name of nothing in any root, so no labelled name can be another's plain one.
     """
@@ -276,7 +276,7 @@ def _is_by_content(path: Path, suffix: str, is_kind: Callable[[bytes], bool] | N
 
 
 _SUFFIX = re.compile(r"\.[a-z]\w{0,9}", re.ASCII | re.IGNORECASE)
-"""What ends a name and stands for a kind of file, unlike the ends of ``page.001`` and ``Letter of 3. March``."""
+"""A suffix that stands for a kind of file, unlike the ends of ``page.001`` and ``Letter of 3. March``."""
 
 
 def _head(path: Path) -> bytes:

@@ -26,19 +26,19 @@ MARKS = (  # that of UTF-32 begins with that of UTF-16
 """Byte order marks, and what is to be decoded."""
 NEVER_IN_TEXT = bytes({*range(0x20)} - {*b"\a\b\t\n\v\f\r\x1a\x1b\x1c\x1d\x1e\x1f"})
 FEW = 50
-"""Of so many bytes of a text, at most one is in ``NEVER_IN_TEXT``."""
+"""At most one byte in 50 of a text is in ``NEVER_IN_TEXT``."""
 LINE_PIECE_CHARS = 2**16
 
 
 class Stream(Protocol):
-    """What a text is read from."""
+    """A stream that a text is read from."""
 
     def read(self, size: int, /) -> bytes:
-        """About so many bytes."""
+        """Return about ``size`` bytes."""
         ...
 
     def readline(self, size: int, /) -> bytes:
-        r"""Up to and with the next ``\n``, or about so many bytes."""
+        r"""Return the bytes up to and with the next ``\n``, or about ``size`` bytes."""
         ...
 
 
