@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 
 class Model(NamedTuple):
-    """What a job finishes with whose result is to become a new version of a bundle."""
+    """The result of a job that trains: its run publishes it as a new version of a bundle."""
 
     files: Mapping[str, bytes]
     """Name -> content. Data only, no pickle."""
 
     parameters: Mapping[str, Any]
-    """What a task reads in ``bundle.json``; as JSON has it."""
+    """Parameters that tasks read in ``bundle.json``; only JSON types."""
 
     report: Mapping[str, Any]
-    """What to tell who ordered it; as JSON has it."""
+    """Figures for the person who submitted the run; only JSON types."""

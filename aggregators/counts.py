@@ -19,7 +19,7 @@ import orjson
 from aggregators import slots, tally
 
 ESCAPED = b'\\"' + bytes(range(0x20)).replace(b"\n", b"")
-r"""What stands in JSON in another way, the backslash first; no word holds ``\n``."""
+r"""Bytes that JSON escapes, the backslash first; no word holds ``\n``."""
 FEW_BYTES = 32 * 1024
 """Texts and parts up to this size are counted by a dict also where numpy is: it takes a millisecond to begin."""
 PIECE_BYTES = 32 * 1024
@@ -154,7 +154,7 @@ def _has_numpy() -> bool:
 
 
 def _looked_at(parts: Iterable[Counts]) -> tuple[bool, Iterable[Counts]]:
-    """Whether numpy is here and they hold so many words that it pays, also to import it; and the same parts again."""
+    """Return whether the parts are large enough for numpy, its import counted, and it is here; and the same parts."""
     if not _has_numpy():
         return False, parts
     most_bytes = FEW_BYTES if "numpy" in sys.modules else MUCH_BYTES

@@ -49,7 +49,7 @@ class Space(NamedTuple):
 
 
 class Likeness(NamedTuple):
-    """What was learnt of some people."""
+    """The learnt features of some people, to compare faces with."""
 
     middle: Floats
     """(d,) the average of the features."""

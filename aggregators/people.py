@@ -29,14 +29,14 @@ class Portrait(TypedDict):
     sha256: bytes
     """Of the picture's file: 32 bytes."""
     engine: str
-    """What found and described it."""
+    """The engine that found and described the face."""
     compare: str
     """``discriminant`` or ``cosine``: how such features compare."""
     type: str
     """NumPy's name of the type of the features, little-endian: ``|u1`` or ``<f2``."""
     features: bytes
     mirrored: bytes
-    """Those of its mirror image."""
+    """The features of the face's mirror image."""
 
 
 Portraits = dict[str, Portrait]
@@ -136,10 +136,10 @@ def fit(joined: Portraits, *, model: str | None = None, add: bool = False) -> Mo
 
 
 def read_samples(folder: str) -> Samples | None:
-    """What a bundle remembers of the pictures it was fitted to; None where it has no recogniser.
+    """Read the samples that a bundle keeps of the pictures it was fitted to; None where it has no recogniser.
 
     Raises:
-        recogniser.BadRecogniser: It cannot be read.
+        recogniser.BadRecogniser: The file cannot be read.
     """
     file = Path(folder) / FILE
     if not file.is_file():

@@ -58,7 +58,7 @@ class Recogniser(NamedTuple):
 
     people: list[str]
     engine: str
-    """What finds and describes the faces; others' features do not compare."""
+    """The engine that finds and describes the faces; features of other engines do not compare."""
     projection: Projection
     known: Likeness
     threshold: float
@@ -76,7 +76,7 @@ class Recogniser(NamedTuple):
         return (label if score > self.threshold else UNKNOWN), confidence
 
     def most_like(self, features: npt.NDArray[Any]) -> tuple[str, float]:
-        """Who of the known people is most like the face, and the score, -1 to 1."""
+        """Return the known person who is most like the face, and the score, -1 to 1."""
         found = likeness.scores(self.known, self.projection(features[None]))[0]
         best = int(found.argmax())
         return self.people[best], float(found[best])
@@ -132,7 +132,7 @@ def pack(recogniser: Recogniser, samples: Mapping[str, npt.NDArray[Any]]) -> byt
 
 
 def read(folder: str) -> Recogniser | None:
-    """That of a bundle's folder; None where it has none. Reads only what recognising needs.
+    """Read the recogniser in a bundle's folder, only the arrays that recognising needs; None where it has none.
 
     Raises:
         BadRecogniser: It cannot be read.

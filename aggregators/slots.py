@@ -44,7 +44,7 @@ class Rows(NamedTuple):
 
     columns: list[Numbers]
     weights: Numbers | None
-    """What each counts; None: one."""
+    """How often each word counts; None: once."""
 
     @property
     def number(self) -> int:
@@ -73,7 +73,7 @@ class Rows(NamedTuple):
         return Rows(columns, np.concatenate([rows.counts() for rows in some]) if weighed else None)
 
     def counts(self) -> Numbers:
-        """What each counts."""
+        """Return how often each word counts."""
         import numpy as np
 
         return np.ones(self.number, np.uint64) if self.weights is None else self.weights

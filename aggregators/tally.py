@@ -36,7 +36,7 @@ class _Words(NamedTuple):
     starts: slots.Places
     lengths: slots.Places
     weights: slots.Numbers | None
-    """What each counts; None: one."""
+    """How often each word counts; None: once."""
 
     def at(self, which: slots.Places) -> _Words:
         weights = None if self.weights is None else self.weights.take(which)

@@ -82,7 +82,7 @@ def choose(plain: Faces, mirrored: Faces, owners: Whole, *, compare: str) -> Cho
 
 
 def _known(plain: Faces, mirrored: Faces, owners: Whole, compare: str) -> tuple[Floats, Mask]:
-    """Of each picture of who has several: its owner's score, and whether that is the highest one."""
+    """Score each picture of a person with several: its owner's score, and whether that is the highest one."""
     import numpy as np
 
     number = np.arange(len(owners)) - np.flatnonzero(np.diff(owners, prepend=-1))[owners]
@@ -110,7 +110,7 @@ def _strangers(plain: Faces, mirrored: Faces, owners: Whole, compare: str) -> Fl
 
 
 def _groups(owners: Whole) -> Iterator[Mask]:
-    """Who is left out in each round: one person, or several where there are more people than rounds."""
+    """Yield the people left out in each round: one person, or several where there are more people than rounds."""
     people = int(owners[-1]) + 1
     for turn in range(min(people, ROUNDS)):
         yield owners % min(people, ROUNDS) == turn
