@@ -51,8 +51,8 @@ class FailureDetector:
         self._app = app
         self._ledger, self._registry = stores.ledger, stores.nodes
         self._me = secrets.token_hex(8)
-        self._heard: dict[str, tuple[str, float]] = {}  # start -> what it said last, and when we heard that
-        self._absent: dict[str, int] = {}  # start -> looks without a connection
+        self._heard: dict[str, tuple[str, float]] = {}  # incarnation -> what it told last, and when we heard that
+        self._absent: dict[str, int] = {}  # incarnation -> looks without a connection
         self._lost: set[str] = set()
         self._looked_at = self._calm_at = self._settled_at = 0.0
         self._ending = threading.Event()

@@ -79,8 +79,8 @@ class QoS(kombu_redis.QoS):
     """Keeps what it took from the queue when Redis refuses to note it, as one that is full does."""
 
     ended_badly: ClassVar[bool] = False
-    """An error ends this worker, and perhaps one of its messages is the cause. So it puts none back: whoever watches
-    the nodes does, and counts (see ``restore_strays``)."""
+    """An error ends this worker, and perhaps one of its messages is the cause. So it puts none back: a failure
+    detector does, and counts (see ``restore_strays``)."""
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Note a message as taken and not acknowledged.

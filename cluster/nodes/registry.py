@@ -201,7 +201,7 @@ class Registry:
         """The nodes of the version before that are there, by name -> what is to be done about them, for people."""
         return older.nodes(self._redis)
 
-    # For who watches the nodes
+    # For the failure detectors
 
     def lead(self, detector: str) -> bool:
         """Whether this failure detector is the one that acts, for the next ``LEAD_MS``."""

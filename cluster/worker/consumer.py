@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class Dispatcher(EventDispatcher):  # type: ignore[misc]
-    """Sends events for those who watch, and none while Redis is away. Celery's own sends heartbeats again without end,
+    """Sends events for monitors, and none while Redis is away. Celery's own sends heartbeats again without end,
     and its event loop stands still meanwhile."""
 
     def _publish(self, event: Any, producer: Any, routing_key: str, **_: Any) -> None:

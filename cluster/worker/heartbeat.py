@@ -28,7 +28,7 @@ from cluster.worker.provisioner import Provisioner
 
 NAMED = ("cluster", "celery", "redis", "tesserocr", "pytesseract")
 ANNOUNCE_S = 5.0
-"""Between two events that tell what its heartbeats tell, for those who watch events."""
+"""Seconds between two events that tell monitors what the heartbeats tell the registry."""
 log = logging.getLogger(__name__)
 
 

@@ -68,7 +68,7 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
         given[:] = map(_queue, given)  # in place: Celery reads the same list afterwards
         url = config.require_broker()
         redis_client.check(url)
-        # It beats from the worker's event loop, which must not wait.
+        # Heartbeats go out from the worker's event loop, which must not wait.
         Heartbeat.client = redis_client.connect(
             url, patient=False, timeout_s=HEARTBEAT_TIMEOUT_S, name=names.connection(identity.incarnation())
         )
@@ -142,7 +142,7 @@ def _own_name(wanted: str, client: redis.Redis) -> str:
 
 
 def _provisioner(conf: Any, config: Settings, given: Sequence[str]) -> Provisioner:
-    """Consume the queues of the jobs that this machine can do, if no others were ``given``; who finds more to serve."""
+    """Consume the queues of the jobs that this machine can do, if no others were ``given``."""
     from kombu.entity import Queue
 
     from cluster.nodes import places

@@ -21,7 +21,7 @@ from cluster.worker.heartbeat import Heartbeat
 from cluster.worker.politeness import Allowance
 from cluster.worker.provisioner import Served
 
-LABEL = "picky@saw"
+CAPABILITY = "picky@saw"
 
 
 class Told:
@@ -85,9 +85,9 @@ def test_a_capability_that_can_be_served_is_told_with_the_next_heartbeat(
     step: Heartbeat, consumer: Any, told: Told
 ) -> None:
     step.send(consumer)
-    step.provisioner.served = Served(capabilities=frozenset({LABEL}))
+    step.provisioner.served = Served(capabilities=frozenset({CAPABILITY}))
     step.send(consumer)
-    assert [LABEL in report.jobs for report in told.reports] == [False, True]
+    assert [CAPABILITY in report.jobs for report in told.reports] == [False, True]
 
 
 def test_a_node_tells_all_jobs_that_it_knows(step: Heartbeat, consumer: Any, told: Told) -> None:
@@ -130,11 +130,11 @@ def test_an_outage_and_its_end_are_said_once(
 def test_a_node_that_redis_does_not_hear_takes_on_no_more(step: Heartbeat, consumer: Any, told: Told) -> None:
     told.problems = [Refused("nobody is there")]
     step.send(consumer)
-    step.provisioner.served = Served(capabilities=frozenset({LABEL}))
+    step.provisioner.served = Served(capabilities=frozenset({CAPABILITY}))
     step.send(consumer)
-    assert keys.queue(LABEL) not in consumer.app.amqp.queues.consume_from
+    assert keys.queue(CAPABILITY) not in consumer.app.amqp.queues.consume_from
     step.send(consumer)
-    assert keys.queue(LABEL) in consumer.app.amqp.queues.consume_from
+    assert keys.queue(CAPABILITY) in consumer.app.amqp.queues.consume_from
 
 
 def test_a_node_that_may_not_serve_a_capability_is_heard_of_all_the_same(
@@ -143,7 +143,7 @@ def test_a_node_that_may_not_serve_a_capability_is_heard_of_all_the_same(
     def refuse() -> None:
         raise redis.ResponseError("NOPERM")
 
-    step.provisioner.served = Served(capabilities=frozenset({LABEL}))
+    step.provisioner.served = Served(capabilities=frozenset({CAPABILITY}))
     monkeypatch.setattr(consumer.task_consumer, "consume", refuse)
     with pytest.raises(redis.ResponseError):
         step.send(consumer)
