@@ -12,7 +12,7 @@
 | cluster2:run:R:claims        | hash   | chunk or "partial level:number" -> "since_ms incarnation node" of its worker |
 | cluster2:run:R:attempts      | hash   | chunk or "partial level:number" -> "failed killed lost", counts of ends |
 | cluster2:run:R:pieces        | hash   | done item by item: chunk -> items that are over, "chunk:item" -> its piece |
-| cluster2:run:R:speculative   | hash   | chunk -> the slow node for whose sake a second copy was published |
+| cluster2:run:R:speculative   | hash   | chunk -> the slow node for whose sake a speculative copy was published |
 | cluster2:run:R:batches       | hash   | batch -> "first chunk, number of chunks, trigger" (``records.Trigger``) |
 | cluster2:run:R:parts:B       | hash   | chunk -> its part; only until batch B is aggregated |
 | cluster2:run:R:partials      | hash   | "level:number" -> a partial result; these together are the result |

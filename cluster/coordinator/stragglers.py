@@ -1,4 +1,4 @@
-"""Find chunks that are slow, and begin them elsewhere as well."""
+"""Find slow chunks, and begin a speculative copy of each on another node."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SLOW_FROM_S = 1.0
 log = logging.getLogger(__name__)
 
 
-def begin_elsewhere(app: Celery, stores: Stores, lease: Lease, requirement: str, limits: Limits) -> None:
-    """Begin a second time what would keep the run waiting, where nodes have nothing else to do.
+def speculate(app: Celery, stores: Stores, lease: Lease, requirement: str, limits: Limits) -> None:
+    """Publish a speculative copy of each chunk that keeps the run waiting, where nodes have nothing else to do.
 
     Args:
         app: To publish with.
@@ -44,7 +44,7 @@ def begin_elsewhere(app: Celery, stores: Stores, lease: Lease, requirement: str,
         others = [pace[name] for name in free.keys() & pace.keys() if name != chunk.worker.node]
         if room and others and is_slow(chunk, pace.get(chunk.worker.node), min(others)):
             why = f"{chunk.seconds:.1f} s so far; {min(others):.1f} s elsewhere"
-            if lease.copy(chunk.chunk, chunk.worker.node, why):
+            if lease.speculate(chunk.chunk, chunk.worker.node, why):
                 log.info(
                     "run %s: chunk %s is slow on %s (%s); begun elsewhere as well",
                     lease.run, chunk.chunk, chunk.worker.node, why,

@@ -166,7 +166,7 @@ class Supervisor:
                 log.exception("run %s: supervising it failed; going on", self._run)
 
     def _clean_up(self) -> None:
-        """If the run is over, take what is left of its messages along, of second copies say."""
+        """If the run is over, remove what is left of its messages, those of speculative copies for example."""
         ledger = self._stores.ledger
         with contextlib.suppress(redis.RedisError, errors.RunFailed):
             if ledger.runs.progress(self._run).state != "running":
@@ -194,7 +194,7 @@ class Supervisor:
             if self._search.due(progress, self._stores.nodes.losses()):
                 self._look_for_messages(lease)
             if self.job.idempotent and progress.split_ended:
-                stragglers.begin_elsewhere(self._app, self._stores, lease, self.requirement, self.policy.limits)
+                stragglers.speculate(self._app, self._stores, lease, self.requirement, self.policy.limits)
         except Busy:
             self.lost(lease)
 

@@ -174,7 +174,7 @@ class Lease:
         return [requirement.decode(errors="replace") for requirement in requirements]
 
     def redeliver(self, units: Sequence[Unit], event: str, why: str) -> list[Unit]:
-        """Let go of what is claimed of these chunks and partials, before they are published again.
+        """Release the claims of these chunks and partials, before they are redelivered.
 
         Returns:
             Those that are still to be done.
@@ -190,8 +190,8 @@ class Lease:
             raise Busy(self.run)
         return [names.unit(name.decode()) for name in answer]
 
-    def copy(self, chunk: int, slow_node: str, why: str) -> bool:
-        """Allow a second copy of a chunk; False when it has had one, is settled, or the lease is lost."""
+    def speculate(self, chunk: int, slow_node: str, why: str) -> bool:
+        """Allow a speculative copy of a chunk; False when it has had one, is settled, or the lease is lost."""
         is_allowed = self.ledger.step(
             "speculate", self.run, fence=self.fence, chunk=chunk, slow_node=slow_node, why=why,
         )  # fmt: skip

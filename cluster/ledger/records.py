@@ -49,7 +49,7 @@ class Claim(NamedTuple):
     """The answer about a chunk that a node wants to start.
 
     ``state`` is "claimed", or why not: "settled" (a repeat), "exhausted" (attempted too often), "unknown" (no such
-    chunk), "elsewhere" (a second copy that came to the node that has the first), "apart" (an attempt at
+    chunk), "elsewhere" (a speculative copy that came to the node that has the first), "apart" (an attempt at
     it has ended badly: it is to be claimed by itself).
     """
 

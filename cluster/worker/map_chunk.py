@@ -34,7 +34,7 @@ from cluster.wire import ChunkEntry, MapMessage
 from splitters import Item
 
 ELSEWHERE_S = 1.0
-"""A second copy that came to the node of the first goes back, for another one, and may come again after so long."""
+"""Seconds until a speculative copy comes again that reached the slow node itself and went back, for another node."""
 LONG_S = 1.0
 """A message has been worked on for long enough: its chunks that are not begun are for others."""
 FULL_SHARE = 10.0

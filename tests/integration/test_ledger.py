@@ -86,27 +86,27 @@ def test_a_run_of_another_version_of_the_job_is_rejected_and_the_run_says_so(sto
     assert run.do(0) == "settled now"
 
 
-def test_a_second_copy_is_for_another_node_and_there_is_only_one(stores: Stores) -> None:
+def test_a_speculative_copy_is_for_another_node_and_there_is_only_one(stores: Stores) -> None:
     run = Run(stores)
     run.claim(0, "slow")
-    assert run.lease.copy(0, "worker@slow", "it is slow")
-    assert not run.lease.copy(0, "worker@slow", "it is slow")
+    assert run.lease.speculate(0, "worker@slow", "it is slow")
+    assert not run.lease.speculate(0, "worker@slow", "it is slow")
     assert run.claim(0, "slow").state == "elsewhere"
     assert run.do(0, node="fast") == "settled now"
-    assert not run.lease.copy(0, "worker@slow", "it is settled")
+    assert not run.lease.speculate(0, "worker@slow", "it is settled")
 
 
-def test_who_has_the_second_copy_may_ask_for_it_again(stores: Stores) -> None:
+def test_the_node_with_the_speculative_copy_may_ask_for_it_again(stores: Stores) -> None:
     run = Run(stores)
     run.claim(0, "slow")
-    run.lease.copy(0, "worker@slow", "it is slow")
+    run.lease.speculate(0, "worker@slow", "it is slow")
     assert [run.claim(0, "fast").state for _ in range(2)] == ["claimed", "claimed"]
 
 
 def test_a_slow_node_may_do_a_chunk_itself_once_it_cannot_be_at_it_any_more(stores: Stores) -> None:
     run = Run(stores)
     run.claim(0, "slow")
-    run.lease.copy(0, "worker@slow", "it is slow")
+    run.lease.speculate(0, "worker@slow", "it is slow")
     claims = keys.run(run.run, "claims")
     claim: Any = stores.redis.hget(claims, "0")
     since_ms, _, who = claim.decode().partition(" ")
@@ -155,7 +155,7 @@ def test_of_two_coordinators_one_has_the_lease_and_the_other_changes_nothing(sto
         run.end_split(2, 1)
     with pytest.raises(Busy):
         run.lease.redeliver([0], "redelivered", "")
-    assert not run.lease.copy(0, "slow", "")
+    assert not run.lease.speculate(0, "slow", "")
     assert stores.ledger.runs.stop(run.run, "failed", "by the old one", run.lease.fence) == (False, "running")
     run.lease.release()
     assert run.status.coordinator == "master"
@@ -203,7 +203,7 @@ def test_an_attempt_that_is_told_of_twice_counts_once(stores: Stores) -> None:
         assert stores.ledger.chunks.end_attempt(run.run, 0, "killed", on("n1"), "signal 9") == Attempts(killed=1)
 
 
-def test_what_is_published_again_is_what_is_still_to_be_done(stores: Stores) -> None:
+def test_what_is_redelivered_is_what_is_still_to_be_done(stores: Stores) -> None:
     run = Run(stores)
     run.claim(1, "n1")
     run.do(0)

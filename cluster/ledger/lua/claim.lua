@@ -31,7 +31,7 @@ local function start(chunk)
   end
   -- What failed, or may have ended its process, is done by itself, so that others are not blamed for it.
   if not alone and (over or failed + killed + lost > 0) then return {'apart'} end
-  -- A second copy is for another node than the one that is slow, as long as that may be at it.
+  -- A speculative copy is for another node than the slow one, as long as that one may be at it.
   local held = redis.call('HGET', K.claims, chunk)
   if held and redis.call('HGET', K.speculative, chunk) == A.node then
     local since_ms, incarnation = string.match(held, '^(%d+) (%S+) ')

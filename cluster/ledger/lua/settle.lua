@@ -34,7 +34,7 @@ while at <= #ARGV do
       parts, micros = parts + 1, micros + ARGV[at + 4]
     end
     for _, key in ipairs({K.claims, K.attempts, K.speculative}) do redis.call('HDEL', key, chunk) end
-    redis.call('SREM', K.queued, chunk) -- the message of a second copy may be lost
+    redis.call('SREM', K.queued, chunk) -- the message of a speculative copy may be lost
     local over = redis.call('HGET', K.pieces, chunk)
     if over then
       redis.call('HDEL', K.pieces, chunk)

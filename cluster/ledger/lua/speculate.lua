@@ -1,4 +1,4 @@
--- Allow one second copy of a chunk whose node is slow. Returns 1 if it is allowed now.
+-- Allow one speculative copy of a chunk whose node is slow. Returns 1 if it is allowed now.
 -- KEYS: run chunks speculative events
 -- ARGV: fence chunk slow_node why
 local run = redis.call('HMGET', K.run, 'state', 'fence')
