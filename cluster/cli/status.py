@@ -26,11 +26,11 @@ def command(run: str | None, events: bool, broker: str | None, as_json: bool) ->
         there = c.nodes() if status.state == "running" else []
         status.rejections.update(rejections(status, there))
         if events:
-            story = c.run(run).events()
+            changes = c.run(run).events()
             if as_json:
-                shared.print_json([event.model_dump(mode="json") for event in story])
+                shared.print_json([event.model_dump(mode="json") for event in changes])
             else:
-                print_text(texts.history(story, status))
+                print_text(texts.history(changes, status))
         elif as_json:
             shared.print_json(status.model_dump(mode="json"))
         else:

@@ -1,4 +1,4 @@
-"""Find messages of a run that are lost, and publish them again."""
+"""Find messages of a run that are lost, and redeliver them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Search:
 
 
 def redeliver(app: Celery, stores: Stores, lease: Lease, search: Search, requirement: str, limits: Limits) -> None:
-    """Publish again what is to be done and has no message anywhere.
+    """Redeliver what is to be done and has no message anywhere.
 
     Args:
         app: To publish with.
@@ -97,7 +97,7 @@ def redeliver(app: Celery, stores: Stores, lease: Lease, search: Search, require
     lost = search.missing(wanted - there)
     for unit in lease.redeliver(lost, "redelivered", "its message was lost") if lost else []:
         log.warning(
-            "run %s: the message of %s was lost; published again",
+            "run %s: the message of %s was lost; redelivered",
             lease.run, names.described(unit),
             extra={"event": "redelivered", "run": lease.run, "chunk": str(unit)},
         )  # fmt: skip

@@ -156,7 +156,7 @@ class Runs:
             raise errors.RunFailed(f"what Redis holds of the run {run} cannot be read: {error}") from error
 
     def events(self, run: str) -> list[Event]:
-        """the history of a run, oldest first: its last two thousand changes."""
+        """The history of a run, oldest first: its last two thousand changes."""
         found: Any = self._redis.xrange(keys.run(run, "events"))
         return [Event.from_ledger(at.decode(), decoded(fields)) for at, fields in found]
 

@@ -215,7 +215,7 @@ def _case(ground: Ground, work: Work, source: Path, sums: Mapping[str, str], rep
     }
     costs = simulator.read()
     took_s = statistics.median(spent.seconds for spent in done)
-    chunk_s = costs.of_chunk(CHUNK_BYTES, simulator.span(work.seconds))
+    chunk_s = costs.of_chunk(CHUNK_BYTES, simulator.chunks_per_message(work.seconds))
     predicted_s = took_s * costs.standing(ground.nodes) + work.chunks * chunk_s
     goal = GOALS.get(ground.nodes) if work == AIM else None
     shown = f"{work.chunks} chunks of {CHUNK_BYTES / MB:g} MB and {work.seconds:g} s on {ground.nodes} nodes"

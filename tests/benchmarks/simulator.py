@@ -53,14 +53,14 @@ class Costs(NamedTuple):
         """A second in which no chunk is done."""
         return self.base + nodes * self.node + runs * (self.run + nodes * self.watch)
 
-    def of_chunk(self, size_bytes: float, span: int = 1) -> float:
-        """A chunk of so many bytes, one of ``span`` in a message: in from the submitter, out to a node.
+    def of_chunk(self, size_bytes: float, chunks_per_message: int = 1) -> float:
+        """A chunk of so many bytes, one of ``chunks_per_message`` in a message: in from the submitter, out to a node.
 
         What a chunk alone costs more than a tiny one among ``MOST_CHUNKS_PER_MESSAGE`` is the message's.
         """
         message = (self.chunk - self.tiny_chunk) / (1 - 1 / MOST_CHUNKS_PER_MESSAGE)
         moved = size_bytes * (self.byte_in + self.byte_out) if size_bytes > INLINE_BYTES else 0.0
-        return self.chunk - message + message / span + moved
+        return self.chunk - message + message / chunks_per_message + moved
 
 
 class Cluster(NamedTuple):
@@ -81,10 +81,10 @@ class Cluster(NamedTuple):
 
     def chunk_s(self, costs: Costs) -> float:
         """Processor seconds of Redis that a chunk costs."""
-        return costs.of_chunk(0.0 if self.blobs_elsewhere else self.size_bytes, span(self.seconds))
+        return costs.of_chunk(0.0 if self.blobs_elsewhere else self.size_bytes, chunks_per_message(self.seconds))
 
 
-def span(seconds: float) -> int:
+def chunks_per_message(seconds: float) -> int:
     """How many chunks of so many seconds travel in a message (see ``pace``)."""
     return max(1, min(MOST_CHUNKS_PER_MESSAGE, int(MESSAGE_S / max(seconds, 1e-6))))
 

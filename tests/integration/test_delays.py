@@ -83,7 +83,7 @@ def test_a_delayed_message_comes_in_front_when_due(app: Celery, run: str, client
     client.delete(queue)
 
 
-def test_a_chunk_that_is_published_again_comes_in_front(app: Celery, run: str, client: redis.Redis) -> None:
+def test_a_chunk_that_is_redelivered_comes_in_front(app: Celery, run: str, client: redis.Redis) -> None:
     requirement = f"measure.{run}"  # a queue of its own
     client.lpush(keys.queue(requirement), "waits already")
     publish.publish_chunk(app, requirement, run, 7)

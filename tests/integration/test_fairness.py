@@ -41,9 +41,9 @@ NOBODY: Joins = {}
 
 
 class Published:
-    """A run whose chunks take ``seconds`` each; its messages, of ``span`` chunks, are in its outbox."""
+    """A run whose chunks take ``seconds`` each; its messages, of ``chunks_per_message`` chunks, are in its outbox."""
 
-    def __init__(self, stores: Stores, chunks: int, seconds: float, span: int = 1) -> None:
+    def __init__(self, stores: Stores, chunks: int, seconds: float, chunks_per_message: int = 1) -> None:
         self.run, self.seconds, self._stores = f"measure-{secrets.token_hex(4)}", seconds, stores
         self.ended_s = 0.0
         self.coordinated = True
@@ -53,8 +53,8 @@ class Published:
             ChunkEntry(batch=0, names=[str(at)], refs=[("", 1)], last=[True], data=[b"x"]) for at in range(chunks)
         ]
         self.lease.open_batch(Split(), entries, {}, 0)
-        for first in range(0, chunks, span):
-            last = min(first + span, chunks) - 1
+        for first in range(0, chunks, chunks_per_message):
+            last = min(first + chunks_per_message, chunks) - 1
             message = {"headers": {"id": f"{self.run}.{first}" + (f"-{last}" if last > first else "")}}
             stores.redis.lpush(keys.run(self.run, "outbox"), json.dumps(message))
 
@@ -122,10 +122,11 @@ def play(stores: Stores, runs: list[Published], slots: int, until_s: int, joins:
 @pytest.mark.parametrize("slots", [2, 6])
 @pytest.mark.parametrize("seconds", [(0.1, 0.1, 0.1), (5.0, 0.1, 1.0)])
 def test_three_runs_get_as_much_of_the_slots_time(seconds: tuple[float, ...], slots: int, shared: Stores) -> None:
-    spans = [max(1, round(0.5 / one)) for one in seconds]
+    together = [max(1, round(0.5 / one)) for one in seconds]
     until_s = 60
     runs = [
-        Published(shared, round(slots * until_s / one), one, span) for one, span in zip(seconds, spans, strict=True)
+        Published(shared, round(slots * until_s / one), one, number)
+        for one, number in zip(seconds, together, strict=True)
     ]
     spent = play(shared, runs, slots, until_s)
     each = [spent[run.run] for run in runs]

@@ -76,7 +76,7 @@ def test_a_hub_that_was_killed_goes_on_with_its_runs(marks: dict[str, str], tmp_
             up.kill()
             with start_cluster(*arguments, settings=marks) as again:
                 assert url_of(again) == url
-                held.let_go()
+                held.release()
                 out, err = submit.communicate(timeout=60)
                 assert submit.returncode == 0, err
                 assert json.loads(out) == held.answer()

@@ -159,7 +159,7 @@ def test_a_late_node_neither_repeats_nor_undoes_an_item(stores: Stores) -> None:
     assert ledger.chunks.items_over(run.run, 0) is None
 
 
-def test_a_forged_piece_sets_its_chunk_aside(stores: Stores, client: redis.Redis, calls: Counter[str]) -> None:
+def test_a_chunk_with_a_forged_piece_is_given_up(stores: Stores, client: redis.Redis, calls: Counter[str]) -> None:
     run = Run(stores, batch_chunks=1, items=2)
     client.hset(keys.run(run.run, "pieces"), mapping={"0": 2, "0:0": b"nonsense", "0:1": Piece().pack()})
     assert run.do(0) == "given up (settled now)"

@@ -205,7 +205,7 @@ def test_a_part_over_what_its_job_allows_is_given_up(stores: Stores) -> None:
     assert "the limit is 5" in run.status.failures[0].reason
 
 
-def test_a_damaged_chunk_entry_is_set_aside_by_its_number(stores: Stores, client: redis.Redis) -> None:
+def test_a_damaged_chunk_entry_is_given_up_by_its_number(stores: Stores, client: redis.Redis) -> None:
     run = Run(stores)
     client.hset(keys.run(run.run, "chunks"), "0", b"nonsense")
     assert run.do(0) == "given up (settled now)"

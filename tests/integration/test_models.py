@@ -187,7 +187,7 @@ def test_a_node_that_is_cut_off_while_it_fetches_uses_nothing_half_fetched(
             proxy.reset()
             time.sleep(2)
             assert [path.name for path in bundles.iterdir() if not path.name.startswith(".draft-")] == []
-            proxy.let_go()
+            proxy.release()
             assert tags(cluster(*command(redis_url, source, name))) == {"red of one"}
             assert "Traceback" not in one.text()
         assert not any(bundles.glob(".draft-*"))

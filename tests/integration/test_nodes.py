@@ -152,7 +152,7 @@ def test_a_node_that_is_stopped_ends_its_chunk_and_is_gone_at_once(broker: str, 
             wait_until("both work", lambda: all_work(broker, 2))
             leaves.process.send_signal(signal.SIGTERM)
             wait_until("it has heard", lambda: "Warm shutdown" in leaves.text())
-            held.let_go()
+            held.release()
             leaves.process.wait(15)
             wait_until("it is gone", lambda: state(broker, "leaves@test") == "gone", 5)
             _, err = submit.communicate(timeout=60)
@@ -172,7 +172,7 @@ def test_shutdown_stops_one_node_then_all_and_the_run_goes_on(broker: str, tmp_p
             wait_until("both work", lambda: all_work(broker, 2))
             done = cluster("shutdown", "--node", "a@test", "--broker", broker)
             assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "a@test: stops")
-            held.let_go()
+            held.release()
             a.process.wait(15)
             _, err = submit.communicate(timeout=60)
         assert submit.returncode == 0, err

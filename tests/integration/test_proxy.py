@@ -42,7 +42,7 @@ def test_a_proxy_that_holds_lets_no_byte_pass_and_gives_all_when_it_lets_go(tmp_
             with pytest.raises(redis.TimeoutError):
                 client(server, proxy.port, SHORT_S).ping()
             assert direct.get("held") is None
-            proxy.let_go()
+            proxy.release()
             through.settimeout(WAIT_S)
             assert through.recv(100) == b"+OK\r\n"
         assert client(server, proxy.port).ping()

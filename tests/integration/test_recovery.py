@@ -322,9 +322,9 @@ def test_a_submitter_that_slept_goes_on_although_a_master_has_taken_its_run(
         master.communicate(timeout=20)
     assert submit.returncode == 0, err
     assert json.loads(out) == catalog.get("measure").run_locally(source)
-    story = [found.node for found in stores.ledger.runs.events(run) if found.event == "coordinator"]
-    assert story[0] == before
-    assert len(story) >= 3
+    owners = [found.node for found in stores.ledger.runs.events(run) if found.event == "coordinator"]
+    assert owners[0] == before
+    assert len(owners) >= 3
 
 
 @pytest.mark.slow
@@ -381,17 +381,17 @@ def test_a_node_with_another_version_of_the_job_rejects_and_the_run_says_so(
         assert old.text().count(f"run {run} is rejected by this node: has another version of the job: 0") == 1
 
 
-def test_the_story_of_a_run_can_be_told(broker: str, tmp_path: Path, stores: Stores) -> None:
+def test_the_history_of_a_run_can_be_told(broker: str, tmp_path: Path, stores: Stores) -> None:
     source = texts(tmp_path / "in", 3)
     (source / "bad.txt").write_text("fail always")
     with Worker("a", broker, tmp_path, "-c", "1"):
         done = cluster("submit", "--job", "measure", source, "--broker", broker)
     assert done.returncode == 3
     run = stores.ledger.runs.latest(1)[0].run
-    story = cluster("status", run, "--events", "--broker", broker).stdout
+    history = cluster("status", run, "--events", "--broker", broker).stdout
     for expected in ("begun", "coordinated by", "first part from  a@test", "attempt failed:", "given up:", "done"):
-        assert expected in story, story
-    assert "a@test did 3 chunks" in story
+        assert expected in history, history
+    assert "a@test did 3 chunks" in history
     rows = json.loads(cluster("status", run, "--events", "--json", "--broker", broker).stdout)
     assert [row["event"] for row in rows if row["event"] in ("begun", "done")] == ["begun", "done"]
 

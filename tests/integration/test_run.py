@@ -257,7 +257,7 @@ def test_messages_replayed_by_hand_change_nothing(broker: str, tmp_path: Path) -
             publish.publish_batch(app, "measure", run, 0, [range(at, at + 1) for at in range(4)], RunPolicy())
             publish.publish_batch(app, "measure", run, 1, [range(4, 8)], RunPolicy())
             publish.start_aggregate(app, "measure", run, Partial(0, 0))
-            held.let_go()
+            held.release()
             out, err = submit.communicate(timeout=60)
     assert submit.returncode == 0, err
     assert json.loads(out) == held.answer()
@@ -337,7 +337,7 @@ def test_batches_keep_what_is_on_its_way_within_limits(broker: str, tmp_path: Pa
         options = ("--job", "measure", "--seconds", "0.05", *held.options)
         with start_cluster("submit", *options, held.source, "--broker", broker, settings=limits) as submit:
             run = wait_until("as many as may be are on their way", lambda: published(stores, 6))
-            held.let_go()
+            held.release()
             while submit.poll() is None:
                 found = stores.ledger.runs.status(run)
                 most = max(most, found.chunks_published - found.chunks_settled)

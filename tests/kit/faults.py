@@ -267,7 +267,7 @@ def _hold(scene: Scene) -> None:
     scene.stop_at_work(scene.victim)
     scene.proxy.hold()
     scene.victim.send(signal.SIGCONT)
-    _later(scene, AWAY_S, scene.proxy.let_go)
+    _later(scene, AWAY_S, scene.proxy.release)
 
 
 def _lose(scene: Scene) -> None:

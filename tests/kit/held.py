@@ -1,4 +1,4 @@
-"""Chunks that a test holds: each waits on its node, once begun, until it is let go."""
+"""Chunks that a test holds: each waits on its node, once begun, until it is released."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MANY = 1000
 class Held:
     """Files for the job ``measure`` or ``once``, to be submitted with ``options``. Use it in a ``with``.
 
-    Of ``slots`` that there are, each begins one; they and all others end soon after ``let_go``.
+    Of ``slots`` that there are, each begins one; they and all others end soon after ``release``.
     """
 
     def __init__(self, folder: Path, number: int) -> None:
@@ -32,18 +32,18 @@ class Held:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.let_go()
+        self.release()
 
     def begun(self) -> list[str]:
         """The names of those that were begun, one that was begun twice twice."""
         return [line.split()[0] for line in self.trace.read_text().splitlines() if line]
 
     def answer(self) -> dict[str, str]:
-        """What ``run_locally`` gives for them, once they are let go."""
+        """What ``run_locally`` gives for them, once they are released."""
         answer: dict[str, str] = catalog.get("measure").run_locally(self.source, trace=str(self.trace))
         return answer
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Let them end."""
         with self.trace.open("a") as stream:
             stream.write("\n" * MANY)

@@ -55,7 +55,7 @@ class Proxy:
         """Let nothing pass from now on."""
         self._do(self._passing.clear)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Let what was held pass, and all that follows."""
         self._do(self._passing.set)
 

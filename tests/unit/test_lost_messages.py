@@ -69,4 +69,4 @@ def test_what_is_nowhere_for_a_moment_is_not_lost(clock: Clock) -> None:
     clock.now += 0.6 * lost_messages.MISSING_S
     assert search.missing({1, 2}) == [2]
     clock.now += 0.6 * lost_messages.MISSING_S
-    assert search.missing({2}) == []  # it was published again: its time begins anew
+    assert search.missing({2}) == []  # it was redelivered: its time begins anew

@@ -35,13 +35,13 @@ def never() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mean_s", "span"),
+    ("mean_s", "chunks"),
     [(None, 1), (10.0, 1), (pace.MESSAGE_S, 1), (pace.MESSAGE_S / 3, 3), (0.0, pace.FASTER)],
 )
-def test_chunks_that_take_little_travel_together(mean_s: float | None, span: int) -> None:
+def test_chunks_that_take_little_travel_together(mean_s: float | None, chunks: int) -> None:
     found = paced(mean_s)
     found.learn(0, wait)
-    assert found.chunks_per_message == span
+    assert found.chunks_per_message == chunks
 
 
 def test_what_the_first_chunk_takes_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,21 +53,21 @@ def test_what_the_first_chunk_takes_is_waited_for(monkeypatch: pytest.MonkeyPatc
 
 
 def test_messages_grow_with_what_is_known_and_shrink_at_once() -> None:
-    found, spans = paced(0.0, 0.0, 0.0, 0.0, pace.MESSAGE_S, None), []
+    found, numbers = paced(0.0, 0.0, 0.0, 0.0, pace.MESSAGE_S, None), []
     for _ in range(5):
         found.learn(0, wait)
-        spans.append(found.chunks_per_message)
-    assert spans == [4, 16, 32, 32, 1]
+        numbers.append(found.chunks_per_message)
+    assert numbers == [4, 16, 32, 32, 1]
 
 
 def test_a_redis_that_has_lost_what_it_heard_last_tells_nothing_of_the_pace() -> None:
     seen = iter([(100, 50.0), (90, 45.0), (91, 44.0), (101, 54.0)])
     chunks: Any = SimpleNamespace(done=lambda run: next(seen))
-    found, spans = Pace(chunks, "a", SimpleNamespace()), []  # type: ignore[arg-type]
+    found, numbers = Pace(chunks, "a", SimpleNamespace()), []  # type: ignore[arg-type]
     for _ in range(4):
         found.learn(0, wait)
-        spans.append(found.chunks_per_message)
-    assert spans == [1, 1, 1, 1]
+        numbers.append(found.chunks_per_message)
+    assert numbers == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(("published", "fed"), [(0, True), (8, False)])

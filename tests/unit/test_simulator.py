@@ -8,7 +8,7 @@ import pytest
 
 from tests.benchmarks import simulator
 from tests.benchmarks.redis_costs import LARGEST_ERROR
-from tests.benchmarks.simulator import Cluster, Costs, most_nodes, simulate, span
+from tests.benchmarks.simulator import Cluster, Costs, chunks_per_message, most_nodes, simulate
 from tests.kit.programs import ROOT
 
 COSTS = Costs(
@@ -43,7 +43,7 @@ def test_the_narrowest_place_sets_the_rate(change: dict[str, float], narrowest: 
 
 
 def test_chunks_that_share_a_message_share_its_cost() -> None:
-    costs = [COSTS.of_chunk(0, span(seconds)) for seconds in (3.0, 0.2, 0.01)]
+    costs = [COSTS.of_chunk(0, chunks_per_message(seconds)) for seconds in (3.0, 0.2, 0.01)]
     assert costs[0] == COSTS.chunk
     assert costs[2] == pytest.approx(COSTS.tiny_chunk)
     assert costs[2] < costs[1] < costs[0]

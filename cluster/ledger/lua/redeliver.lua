@@ -1,4 +1,4 @@
--- The messages of these chunks and partials are nowhere: let go of their claims and add to the history. Returns those that
+-- The messages of these chunks and partials are nowhere: release their claims and add to the history. Returns those that
 -- are still to be done, or {"fenced"} (the lease is another's).
 -- KEYS: run chunks batches claims events
 -- ARGV: fence why event units...
