@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 Read = Callable[["Manifest", "Ref"], bytes]
 """Reads one piece of a bundle; see ``Bundles.read``."""
 Progress = Callable[[int, int], object]
-"""Called with the bytes that are stored so far, and those that there are."""
+"""Called with the number of bytes that are stored and the number of all bytes."""
 
 
 class Pushed(NamedTuple):
-    """What became of a push."""
+    """The result of a push."""
 
     manifest: Manifest
     """The version that has the content."""
@@ -117,5 +117,5 @@ class Bundles(Protocol):
         ...
 
     def revision(self) -> int:
-        """Grows with each change: whoever saw this number before has seen all there is to see."""
+        """A number that grows with each change: while it stays the same, nothing needs to be read again."""
         ...

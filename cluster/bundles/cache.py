@@ -34,7 +34,7 @@ ATTEMPTS = 3
 LOCK = ".lock"
 PACKAGES = "packages-"
 UNLOCKED_S = 24 * 3600
-"""A draft without a lock file is left by someone who died between two lines; after so long, surely."""
+"""Seconds after which a draft without a lock file is removed: its process was killed between two lines."""
 log = logging.getLogger(__name__)
 
 
@@ -101,14 +101,14 @@ class Cache:
         Args:
             manifest: What to fetch.
             read: ``Bundles.read``.
-            pause: Called after each piece with the seconds it took; by default it sleeps so long that fetching takes a
-                third of the time. May raise, to give the fetch up.
+            pause: Called after each piece with the seconds it took. The default sleeps twice those seconds, so that
+                fetching takes a third of the time. May raise, to give the fetch up.
             keep: As for ``evict``.
 
         Raises:
             errors.BadBundle: It is larger than what ``keep`` leaves of the cache; nothing is dropped then. Or a file of
                 it is no data.
-            errors.BlobError: Its pieces are gone or wrong. What was fetched so far is dropped.
+            errors.BlobError: Its pieces are gone or wrong. The pieces that were fetched are dropped.
             OSError: The folder cannot be written: no space, no right.
         """
         for _ in range(ATTEMPTS):
@@ -147,7 +147,7 @@ class Cache:
         return self._shrink(list(self._entries()), self._kept(keep), self.limit_bytes)
 
     def size_bytes(self) -> int:
-        """What all entries take."""
+        """Return the size of all entries together, in bytes."""
         return sum(entry.size_bytes for entry in self._entries())
 
     def _kept(self, digests: Collection[str]) -> set[str]:
@@ -237,7 +237,7 @@ class Cache:
         return None
 
     def _requirements(self, digest: str) -> list[str]:
-        """What an entry says it requires."""
+        """Read the requirements in an entry's description."""
         try:
             said = orjson.loads((self.place / digest / DESCRIPTION).read_bytes())
             return [str(line) for line in said["requirements"]]

@@ -1,4 +1,4 @@
-"""What is to become a version of a bundle: looked at file by file before anything is stored."""
+"""The content of a new version of a bundle, checked file by file before anything is stored."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def write(
     pause: Pause = lambda seconds: None,
     near: Callable[[File], Path | None] = lambda file: None,
 ) -> None:
-    """Write all files into a folder that is empty. Cut short, what is there so far stays.
+    """Write all files into a folder that is empty. After an error the files that were written stay.
 
     Args:
         folder: Where to.
@@ -38,7 +38,7 @@ def write(
         near: Where on this machine a file with the same content may be; if it has another one, it is read in pieces.
 
     Raises:
-        errors.BadBundle: A file is no data, see ``pickles``: whoever pushed it did not look.
+        errors.BadBundle: A file is no data, see ``pickles``; the machine that pushed it did not check.
         errors.BlobError: A piece cannot be had.
         OSError: The folder cannot be written.
     """
@@ -92,7 +92,7 @@ def write_new(folder: Path, manifest: Manifest, read: Read) -> None:
 
 
 def problem(folder: Path, manifest: Manifest) -> str:
-    """What in a folder is not as the manifest says, or "": all bytes are read.
+    """Return how a folder differs from its manifest, or "". Reads all bytes.
 
     A file too many counts, too: what reads bundles may look for files by their names.
     """
@@ -144,7 +144,7 @@ def piece(folder: Path, manifest: Manifest, sha256: str) -> bytes | None:
 
 
 def size_bytes(folder: Path) -> int:
-    """What is below a folder, all files together."""
+    """Return the size of all files below a folder, in bytes; 0 where it cannot be read."""
     try:
         return sum(found.st_size for found in _entries(folder).values())
     except OSError:

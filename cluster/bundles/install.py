@@ -40,7 +40,7 @@ REACH = frozenset(
         "timeout", "default-timeout", "retries", "keyring-provider", "cache-dir", "no-cache-dir",
     }
 )  # fmt: skip
-"""What counts of the owner's configuration of pip: how packages are reached, not what is installed, or where."""
+"""Options of the owner's pip configuration that apply: how packages are reached, not which are installed, or where."""
 FAILED = "pip could not install what is required; the log of that machine tells why"
 NO_PIP = "this Python has no pip: `python -m ensurepip` adds it"
 CONFIG_TIMEOUT_S = 60
@@ -55,7 +55,7 @@ def install(required: Sequence[str], folder: Path, timeout_s: float = TIMEOUT_S)
             nothing else.
         folder: Appears whole or not at all, in place of an older one. pip is told by its own settings
             (``PIP_INDEX_URL``, ``pip.conf``) where packages are, see ``REACH``.
-        timeout_s: pip is ended after so long.
+        timeout_s: pip is ended after these seconds.
 
     Raises:
         errors.NotInstalled: It did not work. Others read the message: what pip said stands in the log only.

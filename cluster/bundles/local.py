@@ -223,7 +223,7 @@ class FolderBundles:
 
     def _share(self, path: Path) -> None:
         """Give those who may use the whole folder the same rights to what is new in it, whatever our umask says."""
-        with suppress(OSError):  # it is another's, who has seen to it, or the file system knows no rights
+        with suppress(OSError):  # another user's, which has its rights already, or the file system has no rights
             of_all, mode = self._place.stat().st_mode, path.stat().st_mode
             wanted = mode | of_all & (0o077 if path.is_dir() else 0o066)
             if wanted != mode and not of_all & stat.S_ISVTX:  # with that bit each is to keep to his own

@@ -1,4 +1,4 @@
-"""What a version of a bundle is made of. One from Redis may be anybody's: it is validated whole before use."""
+"""The manifest of a version of a bundle. Anybody may have written one in Redis: it is validated whole before use."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class File(BaseModel):
 
 
 class Manifest(BaseModel):
-    """One version of a bundle. The same content has the same ``digest``, whoever pushed it when under which name."""
+    """One version of a bundle. ``digest`` depends on the content alone, not on name, time or author."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -96,7 +96,7 @@ class _Beginning:
         """Up to ``count`` bytes.
 
         Raises:
-            _Long: There are so many, beyond what is looked at.
+            _Long: The file has these bytes, but the prefix that is looked at ends before them.
         """
         found = self._prefix.read(count)
         self._left -= len(found)
@@ -158,7 +158,7 @@ def _is_program(prefix: bytes) -> bool:
 
 
 def _npy_problem(prefix: bytes) -> str:
-    """What is wrong with an array of NumPy's: one of objects is a pickle behind a header."""
+    """Return why a NumPy array is no data, or ""; an array of objects is a pickle behind a header."""
     start, width = (10, 2) if prefix[6:7] == b"\1" else (12, 4)
     length = int.from_bytes(prefix[8 : 8 + width], "little")
     try:
@@ -212,7 +212,7 @@ def _zip_problem(stream: IO[bytes], size_bytes: int) -> str:
 
 
 def _names_loaders(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
-    """Whether it is a schema as skops writes it: each value names the class and the loader that make it."""
+    """Whether a member is a schema as skops writes it: each value names the class and the loader that make it."""
     with archive.open(member) as content:
         schema = content.read(MOST_SCHEMA_BYTES + 1)
     if len(schema) > MOST_SCHEMA_BYTES:

@@ -57,7 +57,7 @@ def parse(line: str) -> Requirement:
 
 
 def missing(required: Iterable[str], folder: Path | None = None) -> dict[str, str]:
-    """What of the requirements is not there, each line with the reason in words.
+    """Return the requirements that are missing here, each line with the reason in words.
 
     Args:
         required: Lines of a manifest. Those whose marker does not hold here are met.
@@ -133,7 +133,7 @@ def _problem(wanted: Requirement, own: Mapping[str, Distribution], seen: set[str
 
 
 def _needs(one: Distribution, extra: str) -> Iterator[Requirement]:
-    """What a distribution depends on; with ``extra``, what that adds."""
+    """Yield the requirements of a distribution; with ``extra``, those that the extra adds."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     for line in one.requires or ():

@@ -24,7 +24,7 @@ class State(NamedTuple):
 
 
 def unknown(name: str, version: int | None, names: Sequence[str], versions: Sequence[int]) -> errors.UnknownBundle:
-    """That there is no such bundle, and what there is."""
+    """Return the error for a bundle or version that does not exist; it lists the existing ones."""
     if not versions:
         return errors.UnknownBundle(f"no bundle {name!r} (there are: {', '.join(names) or 'none'})")
     there = ", ".join(map(str, sorted(versions)))

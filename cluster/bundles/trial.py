@@ -83,7 +83,7 @@ def problem_of(given: Content, drafted: Manifest, job: Job, packages: Path | Non
 
 
 def main(job: str, options: str, packages: str) -> None:
-    """What the process does: say on stdout why it cannot be done."""
+    """Print on stdout, as JSON, why the job cannot be done; "" if it can. The process of ``problem`` runs this."""
     from cluster import catalog, errors
     from cluster.bundles import requirements
 
