@@ -54,7 +54,7 @@ class RedisBlobs:
 
 
 def _in_turns(refs: Sequence[Ref]) -> Iterator[list[Ref]]:
-    """Those of which each call is about: up to ``TURN_BYTES``, or one. What a broken call did is done again."""
+    """Yield the refs of each call: up to ``TURN_BYTES`` together, or one. A call that breaks is made again whole."""
     turn: list[Ref] = []
     size_bytes = 0
     for ref in refs:
