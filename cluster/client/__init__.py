@@ -242,7 +242,7 @@ class Client:
         return job
 
     def run(self, id: str) -> Run:
-        """A run of this cluster, whoever submitted it. Whether it is known is found out when it is asked."""
+        """Return a run by its id, also one of another client. An unknown id raises only when the run is used."""
         with self._lock:
             for run in self._runs:
                 if run.id == id:
@@ -331,7 +331,7 @@ class Client:
 
     @property
     def session(self) -> Session:
-        """What runs of this process are coordinated with. Of a private cluster it is the cluster: it starts here."""
+        """The session that coordinates the runs of this process. A private cluster starts at the first access."""
         from cluster.client.session import CLOSED, Session
 
         with self._lock:

@@ -1,4 +1,4 @@
-"""What this machine can do for a cluster, and why not."""
+"""Report which jobs this machine can do for a cluster, and why it cannot do the others."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def require_model_can_be_kept(job: Job, config: Settings) -> None:
 
 
 def report(broker: str | None) -> dict[str, Any]:
-    """What ``cluster doctor --json`` prints."""
+    """Return the report that ``cluster doctor --json`` prints."""
     config = settings.load(broker_url=broker)
     redis, redis_problem = _redis(config)
     jobs = [

@@ -87,10 +87,10 @@ class Models:
         return self._store.bundles.state(name)
 
     def get(self, ref: str) -> Manifest:
-        """What a version holds and requires.
+        """Return the manifest of a version: its files and requirements.
 
         Raises:
-            errors.UnknownBundle: There is none.
+            errors.UnknownBundle: There is no such version.
         """
         return self._store.manifest(ref)
 

@@ -28,7 +28,7 @@ class Stopped(NamedTuple):
 
 
 def join_line(config: Settings) -> str:
-    """What to type on a machine that should help."""
+    """Return the command that makes another machine join this cluster."""
     url = config.given_broker()
     is_other = url.startswith(redis_url.SENTINEL) and config.sentinel_master != DEFAULT_MASTER
     master = f"CLUSTER_SENTINEL_MASTER={config.sentinel_master} " if is_other else ""

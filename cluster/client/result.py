@@ -1,4 +1,4 @@
-"""What makes a finished run's result: its parts read, its model published, its format written, its pictures drawn."""
+"""Make the result of a finished run: read its parts, publish its model, write its format, draw its pictures."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def is_stream(output: Path) -> bool:
 
 
 def is_link_of_another_user(output: Path) -> bool:
-    """Whether it is a link that another user put there, to have us write elsewhere."""
+    """Whether the output is a link that another user put there, so that we would write elsewhere."""
     try:
         found = output.lstat()
     except OSError:

@@ -36,7 +36,7 @@ class Run:
         self.id = id
         self._session = session
         self.requirement = requirement
-        """What nodes must serve to do it; "" where it was not asked for."""
+        """The capability that a node needs to do this run; "" for a run that was found by its id alone."""
         self._find = find
         self._job = job
         self._of: tuple[str, str] | None = None
@@ -100,7 +100,7 @@ class Run:
         """Block until the run has ended, however it ended.
 
         Args:
-            timeout_s: For so long at most; None: without end.
+            timeout_s: Seconds to wait at most; None: without limit.
             on_wait: Called some times a second.
 
         Raises:
@@ -202,13 +202,13 @@ class Run:
 
     @property
     def other_reader(self) -> str:
-        """Who reads its input instead of this process; "" for nobody."""
+        """The process that reads this run's input instead of this one; "" if there is none."""
         found = self.status(failures=False)
         is_read_there = found.role == "splitter" and found.coordinator != self._session.owner
         return str(found.coordinator) if is_read_there else ""
 
     def cancel(self, reason: str = "cancelled by its client") -> None:
-        """End it now; what it has done so far is dropped. Of one that is cancelled already it does nothing.
+        """End the run now and drop its results. Does nothing if the run is already cancelled.
 
         Raises:
             errors.UnknownRun: The cluster does not know it.
@@ -254,7 +254,7 @@ class Run:
 
     @property
     def error(self) -> BaseException | None:
-        """What its background thread ended with."""
+        """The error that ended the run's background thread; None if it ended without one, or goes on."""
         return self._error
 
     def _drive(self, given: Input | None) -> None:
@@ -263,7 +263,7 @@ class Run:
                 self._session.coordinate(self.job, self.id, given, self._look_up)
         except _Left:
             pass
-        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+        except BaseException as error:  # noqa: BLE001 - `wait` raises it
             self._error = error
         finally:
             self._over.set()

@@ -313,8 +313,8 @@ def require_here(config: Settings, job: Job, options: Mapping[str, Any]) -> None
 
 
 class Input:
-    """What a run is to read. Of files the first chunk is read already, so that a wrong input is known now; items in
-    memory may come slowly, and are read when the run is.
+    """The input of a run. The first chunk of files is read at once, so that a wrong input fails before the run starts.
+    Items in memory may come slowly and are read only with the run.
 
     Raises:
         errors.UsageError: The input is missing or empty.
@@ -325,7 +325,7 @@ class Input:
         self._job = job
         self._options = options
         self.passed_over = PassedOver()
-        """The files that are left out, of what was read so far."""
+        """The files that were left out among those already read."""
         self._begun = None if isinstance(source, Items) else self._begin()
 
     def chunks(self) -> Iterator[Chunk]:

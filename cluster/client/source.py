@@ -13,7 +13,7 @@ from splitters.items import Items
 Given = (
     str | Path | Iterable[str | Path] | Iterable[bytes] | Iterable[tuple[str, bytes | str]] | Mapping[str, bytes | str]
 )
-"""What ``Client.submit`` takes:
+"""The input that ``Client.submit`` takes:
 
 - a path, or several: files and folders. A folder is walked, and its items are named by their paths in it.
 - items in memory: a mapping of names to bytes, or an iterable of pairs (name, bytes), or of bytes alone. Bytes without

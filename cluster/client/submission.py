@@ -140,7 +140,7 @@ class Submission:
         return any(self.requirement in node.jobs for node in nodes)
 
     def _pending(self, nodes: Sequence[Node]) -> list[str]:
-        """Who is still fetching what the run needs, where nobody can do it yet."""
+        """Return the nodes that still fetch the model of the run; none if a node can do the run already."""
         return (
             [] if self._can(nodes) else [node.name for node in nodes if node.missing.get(self.requirement) == PENDING]
         )
