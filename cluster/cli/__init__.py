@@ -23,7 +23,8 @@ COMMANDS = (
     "master", "flower", "doctor",
 )  # fmt: skip
 GARBAGE_FROM = 200_000
-"""Python looks for garbage after so many objects. Loading makes half as many, and no garbage: commands start faster."""
+"""New objects after which Python looks for garbage. Loading makes half as many, none of them garbage: with this
+threshold commands start faster."""
 
 
 LOG_FORM = "cluster.log_format"
@@ -135,7 +136,7 @@ def _run(arguments: list[str] | None) -> int:
     except errors.ClusterError as error:
         say(f"cluster: {logs.of_error(error)}")
         return error.exit_code
-    except BrokenPipeError:  # whoever read our output has gone (`| head`)
+    except BrokenPipeError:  # the program that read our output has ended (`| head`)
         return errors.ClusterError.exit_code
     except OSError as error:
         where = f": {logs.plain(str(error.filename))}" if error.filename else ""
@@ -190,7 +191,7 @@ def print_text(text: str) -> None:
 
 
 def _told_of_redis(error: Exception) -> str:
-    """What became of Redis: it answered, with a refusal, or it is away."""
+    """Describe an error of Redis: whether Redis refused, and why, or is away."""
     cause = error.__cause__ if type(error).__module__.startswith("kombu.") and error.__cause__ else error
     kinds = {kind.__name__ for kind in type(cause).__mro__}
     why = logs.of_error(cause)
@@ -204,5 +205,5 @@ def _told_of_redis(error: Exception) -> str:
 
 
 def _is_redis(error: Exception) -> bool:
-    """Whether it comes from a broken connection; the libraries are loaded by now if it does."""
+    """Whether a library for Redis raised the error. Compares names, so that no library is loaded for it."""
     return type(error).__module__.startswith(("redis.", "kombu."))

@@ -1,4 +1,4 @@
-"""What people and scripts read about bundles."""
+"""Texts and JSON about bundles, for people and scripts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def line(manifest: Manifest, state: State) -> str:
 
 
 def pushed(found: Pushed) -> str:
-    """What a push came to, after its ref."""
+    """Describe the result of a push, for the place after its ref."""
     manifest = found.manifest
     about = f"{count(manifest)}, {size(manifest.size_bytes)}, for the job {manifest.job}"
     words = about if found.new else f"was there already with the same content ({about})"

@@ -12,7 +12,7 @@ from cluster.cli import say, shared
 @click.argument("run")
 @shared.broker
 def command(run: str, broker: str | None) -> None:
-    """Stop RUN. Its results so far are dropped."""
+    """Stop RUN and drop its results."""
     with client.existing(broker) as c:
         c.run(run).cancel("cancelled by cluster cancel")
     say(f"{run}: cancelled")

@@ -42,7 +42,7 @@ class JobCommand(click.Command):
             raise
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """What the job does and gives; without one, which there are."""
+        """Write what the job does and the formats of its result; without a job, list the jobs."""
         super().format_help_text(ctx, formatter)
         job = _job(ctx)
         if job:
@@ -59,7 +59,7 @@ class JobCommand(click.Command):
                 formatter.write_text(text)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Those of the job first."""
+        """Write the options, those of the job first."""
         if job := _job(ctx):
             with formatter.section(f"Options of {job.name}"):
                 formatter.write_dl([record for one in _options(job) if (record := one.get_help_record(ctx))])

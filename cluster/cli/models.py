@@ -14,7 +14,7 @@ from cluster.names import ModelRef
 
 
 def _models(broker: str | None) -> Models:
-    """Those of the cluster that is asked for; without a broker, of this machine."""
+    """Return the models of the cluster at ``broker``; without a broker, those of this machine."""
     c = client.connect(broker)
     if c.is_private:
         say(f"no broker is set; these are the bundles of this machine ({c.config.models_folder})")

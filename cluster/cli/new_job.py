@@ -51,7 +51,7 @@ def write(name: str, where: Path) -> list[Path]:
 
 
 def next_steps(name: str) -> list[str]:
-    """What to type after ``write``, in the folder where it was called. The last step uses a private cluster."""
+    """List the commands to type after ``write``, in the folder where it was called. The last uses a private cluster."""
     python = shlex.quote(sys.executable)
     return [
         f"cd {name}",

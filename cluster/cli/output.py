@@ -35,7 +35,7 @@ class Target(NamedTuple):
     source: Sequence[str] = ()
     """The input, for these."""
     since: float = math.inf
-    """What was changed later, in seconds since 1970, is another picture by now."""
+    """Time in seconds since 1970; a picture that changed later is not drawn: the run read another one."""
 
     def write(self, run: Run, status: Status) -> Sequence[str]:
         """Write the result of a run that is done; gives what could not be drawn, a sentence each.
@@ -165,7 +165,7 @@ class Terminal(io.RawIOBase):
     """Stdout for a person: what could steer the terminal is written as in JSON, ``\\u001b``."""
 
     def writable(self) -> bool:
-        """It is."""
+        """Return True: the stream takes writes."""
         return True
 
     def write(self, data: Any, /) -> int:

@@ -21,7 +21,7 @@ FIRST_AFTER_S = 1.0
 """A plain line comes no sooner, and before ``PLAIN_EVERY_S`` only if something is done."""
 UNCHANGED_EVERY_S = 60.0
 LONELY_AFTER_S = 4.0
-"""If no node has taken a chunk for so long, say so."""
+"""Seconds without a node that takes a chunk, after which the progress says so."""
 
 
 class View(Protocol):

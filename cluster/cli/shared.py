@@ -1,4 +1,4 @@
-"""What several commands take: the broker option, JSON output."""
+"""Options that several commands share: the broker, JSON output."""
 
 from __future__ import annotations
 

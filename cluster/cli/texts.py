@@ -1,4 +1,4 @@
-"""What people read about runs: one wording for all commands."""
+"""Texts about runs for people, with one wording for all commands."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def history(events: Sequence[Event], found: Status) -> str:
 
 
 def resume(found: Status) -> str:
-    """What to type to take a run up again."""
+    """Return the command that resumes a run."""
     return f"cluster resume {found.run}{' INPUT...' if found.chunks_total is None else ''}"
 
 
@@ -85,7 +85,7 @@ def items(found: Status) -> str:
 
 
 def missing(found: Status, rest: str = "") -> list[str]:
-    """What the result does not have: files that the job does not read, in a line, and the missing items, a line each.
+    """List what the result lacks: the files that the job does not read, on one line, and each missing item on its own.
 
     Of many items the first ones, and where the ``rest`` is told.
     """
