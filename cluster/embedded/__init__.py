@@ -1,4 +1,4 @@
-"""The embedded default: a private Redis and a worker on this machine, gone with whoever started them."""
+"""The embedded default: a private Redis and a worker on this machine, which end with the process that started them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 LOOPBACK = "127.0.0.1"
 WORKER = "cluster.embedded.worker"
 JOB_FILE = "--job-file"
-"""What such a worker takes besides the options of ``celery worker``, as its first argument."""
+"""Option of an embedded worker, its first argument, before the options of ``celery worker``."""
 START_TIMEOUT_S = 20.0
 LOAD_TIMEOUT_S = 600.0
 """Until a Redis has read what it kept."""
@@ -153,7 +153,7 @@ class LocalCluster:
         """See that what we started still runs.
 
         Args:
-            wait_s: Wait so long for bad news, after an error that may well have been caused by it.
+            wait_s: Seconds to wait for a program to end, after an error that its end may have caused.
             needed: What must run; ``worker_news`` tells of the worker, too.
 
         Raises:
@@ -173,7 +173,7 @@ class LocalCluster:
             time.sleep(0.01)
 
     def worker_news(self) -> str:
-        """That the worker has ended, the first time that is asked; else ""."""
+        """Tell how the worker ended; "" while it runs, and from the second call on."""
         code = self._ended.pop("worker", None)
         return "" if code is None else "it was asked to" if code == 0 else f"code {code}:\n{self._tail('worker')}"
 

@@ -35,7 +35,7 @@ def sweep() -> list[Path]:
 
 
 def _is_left(folder: Path) -> bool:
-    """Whether it was one of ours without an owner; then it is gone now."""
+    """Remove a folder if it is one of ours and its owner is gone; return whether it was."""
     try:
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():

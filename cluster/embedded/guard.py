@@ -1,10 +1,10 @@
-"""Start programs and end them with whoever started us: ``python guard.py FOLDER``.
+"""Start programs and end them with the process that started this one: ``python guard.py FOLDER``.
 
-Each line on stdin is a JSON object {"name", "command", "env", "grace_s"}: a program to start in the working
-directory of who started us, so that relative paths in its settings mean the same to it, its output going to
-FOLDER/<name>.log; or {"end": NAME}: one to end. When stdin ends, because its other end closed it or died in whatever
-way, all are ended in the opposite order, SIGTERM first, SIGKILL after the grace, and FOLDER is removed. A program that
-ends by itself is told on stdout as {"name", "exit_code"}.
+Each line on stdin is a JSON object. {"name", "command", "env", "grace_s"} starts a program in the working directory
+of the parent process, so that relative paths in its settings mean the same; its output goes to FOLDER/<name>.log.
+{"end": NAME} ends one. When stdin ends, because the parent closed it or died, the guard ends all programs, the last
+one first, with SIGTERM and after the grace with SIGKILL, and removes FOLDER. When a program ends by itself, the guard
+prints {"name", "exit_code"}.
 
 Uses the standard library alone, and imports nothing of ours, so as to start in a few milliseconds.
 """
@@ -89,7 +89,7 @@ def watch(program: Program) -> None:
 
 
 def tell(name: str, code: int) -> None:
-    """Say on stdout that a program ended; whoever listens may be gone."""
+    """Print on stdout that a program ended; the parent, which reads this, may be gone."""
     with contextlib.suppress(OSError, ValueError):
         print(json.dumps({"name": name, "exit_code": code}), flush=True)
 

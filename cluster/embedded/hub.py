@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class Hub:
-    """What is kept of a hub. ``opened`` gives it, locked.
+    """The stored state of a hub: its port and password. ``opened`` gives it, locked.
 
     Args:
         folder: Its folder.

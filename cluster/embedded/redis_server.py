@@ -94,7 +94,7 @@ def _reached_by_this_machine_alone(host: str) -> bool:
 
 
 def commands() -> str:
-    """What the cluster's user may ask of Redis, as rules of an ACL: no more than this project's parts ask."""
+    """Return the ACL rules of the cluster's user: exactly the commands that this project's parts use."""
     text = (files("cluster.embedded") / "commands.acl").read_text(encoding="utf-8")
     return " ".join(line for line in text.splitlines() if not line.startswith("#"))
 
