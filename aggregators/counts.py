@@ -190,7 +190,6 @@ def _opened(part: Counts) -> tuple[bytes, slots.Numbers]:
 
 
 def _number(words: bytes) -> int:
-    """How many they are."""
     if len(words) <= MUCH_BYTES or not _has_numpy():
         return words.count(b"\n") + 1
     import numpy as np

@@ -48,7 +48,6 @@ class Rows(NamedTuple):
 
     @property
     def number(self) -> int:
-        """How many words they are."""
         return len(self.columns[0])
 
     def at(self, which: Places) -> Rows:

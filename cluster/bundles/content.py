@@ -36,7 +36,7 @@ class Content:
 
     @property
     def size_bytes(self) -> int:
-        """All files together, as they are now."""
+        """The size of all files together in bytes, as they are now."""
         return sum(len(data) if isinstance(data, bytes) else data.stat().st_size for data in self.files.values())
 
 

@@ -108,7 +108,7 @@ class Manifest(BaseModel):
 
     @property
     def size_bytes(self) -> int:
-        """All files together."""
+        """The size of all files together, in bytes."""
         return sum(file.size_bytes for file in self.files)
 
     @property

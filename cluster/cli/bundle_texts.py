@@ -88,7 +88,7 @@ class Transfer:
         self._shown = False
 
     def __call__(self, done: int, total: int) -> None:
-        """So many bytes are through."""
+        """Show that ``done`` bytes are through."""
         ended = done >= total
         if not (self._shown and ended) and time.monotonic() < self._next:
             return

@@ -120,7 +120,6 @@ class Crew:
 
     @property
     def size(self) -> int:
-        """How many there are."""
         return len(self._there or ())
 
     def look(self, nodes: Iterable[Node], requirement: str) -> list[str]:

@@ -146,7 +146,7 @@ class LocalCluster:
 
     @property
     def folder(self) -> Path:
-        """Its folder, which only this user can enter."""
+        """The cluster's folder, which only this user can enter."""
         return self._folder
 
     def check(self, wait_s: float = 0.0, needed: Collection[str] = ("redis", "worker")) -> None:

@@ -49,7 +49,7 @@ class Hub:
 
     @property
     def data(self) -> Path:
-        """Where its Redis keeps what it has."""
+        """The folder where the hub's Redis keeps its data."""
         return self.folder / DATA
 
     def keep(self, port: int) -> None:
