@@ -29,7 +29,7 @@ class Task(NamedTuple):
     """The output folder."""
     path: Path
     draft: Path
-    """Beside ``path``; removed by whoever ends the process that writes it."""
+    """The file beside ``path`` that is written first. A process that ends its writer removes it."""
     since: float
 
 
@@ -106,7 +106,7 @@ class _Hand:
             return  # it is gone, which `answer` finds out
 
     def answer(self) -> str:
-        """What kept the task from being done, or ""; waits for it.
+        """Wait until the task is done; return why it could not be, or "".
 
         Raises:
             EOFError: The process ended.

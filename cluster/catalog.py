@@ -195,7 +195,7 @@ def abilities() -> dict[str, str]:
 
 
 def how_to_add(job: str) -> str:
-    """What to type so that this machine can do ``job``, or "" where we cannot know."""
+    """Return the command that installs what ``job`` needs here, or "" where the job names no package."""
     wanted = get(job).install
     return f'{sys.executable} -m pip install "{wanted}"' if wanted else ""
 

@@ -18,8 +18,8 @@ from cluster.job import Job
 GROUP = "cluster.jobs"
 LEFT_OUT = {"event": "job-left-out"}
 SETTLE_S = 5.0
-"""After a change for so long the next look looks again: a package is installed in several steps, and the last ones do
-not show in the folder that it is in."""
+"""Seconds after a change during which each look reads the packages again: a package is installed in several steps, and
+the last ones do not show in its folder."""
 NOTHING: Mapping[str, str] = MappingProxyType({})
 Stamp = tuple[tuple[str, int], ...]
 """When something was last added to, or removed from, each folder that packages are in."""
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Package(NamedTuple):
-    """What a job was loaded from."""
+    """The distribution that a job was loaded from."""
 
     name: str
     version: str
@@ -36,11 +36,11 @@ class Package(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What was installed at the last look. Replaced, never changed: several threads read it."""
+    """The jobs installed at the last look. Replaced, never changed: several threads read it."""
 
     jobs: Mapping[str, Job]
     packages: Mapping[EntryPoint, Package] = MappingProxyType({})
-    """What each job was loaded from, when that was done."""
+    """Entry point of a job -> its distribution when the job was loaded."""
     outdated: Mapping[str, str] = NOTHING
     """Job -> why this process goes on with an older one than is installed."""
     problems: frozenset[str] = frozenset()

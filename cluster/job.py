@@ -72,7 +72,7 @@ class Lazy:
         return inspect.signature(self.function)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """Call the function."""
+        """Call the function, which is imported first if need be."""
         return self.function(*args, **options)
 
 
@@ -92,7 +92,7 @@ def path_of(function: Callable[..., Any]) -> str:
 
 
 def part_bytes(chunk: Chunk) -> int:
-    """What a part may have in bytes, where its job says nothing else: 64 times its input, at least 16 MiB."""
+    """Return the default limit of a chunk's part in bytes: 64 times its input, at least 16 MiB."""
     from cluster import wire
 
     return max(wire.LEAST_PART_BYTES, wire.PART_SHARE * sum(len(item.data) for item in chunk))
@@ -114,7 +114,7 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """How it is written on the command line."""
+        """The option as written on the command line: ``--max-megapixels``."""
         return "--" + self.name.replace("_", "-")
 
     @property
@@ -171,7 +171,7 @@ class Format(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a run gives."""
+    """The result of a run, and the items that are missing from it."""
 
     result: Any
     failures: Mapping[str, str]
@@ -212,7 +212,7 @@ class Job:
     idempotent: bool = True
     """Whether a chunk may be done twice for the sake of speed. After a failure it may be done again in any case."""
     install: str = ""
-    """What pip is to install where the job is unavailable, as ``cluster[ocr]``."""
+    """The requirement that pip installs to make the job available, as ``cluster[ocr]``."""
     needs: tuple[str, ...] = ()
     """Options that decide which machines can do a run: see ``requirement``."""
     bundles: str = ""
@@ -223,15 +223,15 @@ class Job:
     chunk_unit: str = "as the splitter counts"
     """In what the chunk size is: "in pictures"."""
     example: str = ""
-    """What may follow `cluster submit --job NAME`, for its help."""
+    """Arguments after `cluster submit --job NAME`, as an example in its help."""
     unusable: Callable[[str], str] = lambda model: ""
     """Why no machine can do the job with the bundle in that folder, or "": what shows without any library."""
     check: Check | None = None
     """Raises ``ValueError`` where a value is none that the task gives for items of these names (None: of any). Without,
     it is what goes with the aggregator, see ``CHECKS``."""
     max_part_bytes: Callable[[Chunk], int] = part_bytes
-    """What the part of a chunk may have before it is compressed, at most ``CLUSTER_MAX_PART_BYTES``: nobody
-    reads more of what another machine gave. A larger one fails its chunk."""
+    """Limit in bytes of a chunk's part before compression, at most ``CLUSTER_MAX_PART_BYTES``: no machine reads more
+    from another one. A larger part fails its chunk."""
     megapixels: Callable[[bytes], Iterable[float]] | None = None
     """The sizes of an item's pictures in million pixels, before they are decoded; for a job with an option
     ``max_megapixels``. A node whose owner allows less leaves such an item to others."""
@@ -522,6 +522,6 @@ def _names(function: Callable[..., Any]) -> set[str]:
 
 
 def _for(function: Callable[..., Any], options: Options) -> dict[str, Any]:
-    """Those of the options that the function takes."""
+    """Return the options that the function takes."""
     names = _names(function)
     return {name: value for name, value in options.items() if name in names}

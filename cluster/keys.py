@@ -101,7 +101,7 @@ OF_RUN = (
     "done", "chunks", "expected", "claims", "attempts", "speculative", "batches", "partials",
     "failures", "nodes", "times", "rejections", "events", "publishing", "outbox", "queued", "pieces",
 )  # fmt: skip
-"""What a run has besides its own hash and the parts of its batches."""
+"""The keys of a run besides its own hash and the parts of its batches."""
 
 
 def queue(capability: str) -> str:
@@ -190,7 +190,7 @@ def partial_scope(run: str, level: int, number: int) -> str:
 
 
 def run_folder(run: str) -> str:
-    """What all scopes of one run lie below."""
+    """Return the folder above all scopes of one run."""
     return f"runs/{run}"
 
 

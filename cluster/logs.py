@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 STAYING = ("master",)
 """Commands that nobody watches."""
 ABOUT = ("event", "run", "chunk", "node")
-"""What ``extra`` may name."""
+"""Names in ``extra`` that become fields of a log line."""
 EACH_TASK = ("celery.app.trace", "celery.worker.strategy")
 """Celery's loggers that write a line or two for each task: what chunks come to is told by ours."""
 log = logging.getLogger(__name__)
@@ -198,8 +198,8 @@ class StderrHandler(logging.StreamHandler[TextIO]):
 class RotatingHandler(WatchedFileHandler):
     """A rotated file that the processes of a node, and other programs, write at the same time.
 
-    No line is lost and nobody waits: a line is one write at the end of the file, wherever that has been moved
-    meanwhile, and whoever finds the file too large moves it, unless another process is about to. So a process
+    No line is lost and no process waits: a line is one write at the end of the file, wherever that has been moved
+    meanwhile. The process that finds the file too large moves it, unless another process is about to. So a process
     that is stopped at any point blocks no other.
 
     Args:
@@ -270,7 +270,7 @@ def told(error: ClusterError) -> SystemExit:
 
 
 def of_error(error: object) -> str:
-    """What an error says. Lines after the first are indented, so that none that it quotes passes for one of ours."""
+    """Return an error's message. Lines after the first are indented: a quoted line cannot pass for a log line."""
     first, *more = str(error).split("\n")
     return "\n  ".join([plain(first), *(plain(line.lstrip(" ")) for line in more)])
 

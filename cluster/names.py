@@ -102,10 +102,10 @@ colon, so the two are told apart without knowing the job: a language ``office:3`
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """What a node serves; as a run's, what a node must serve to do it: ``ocr``, ``ocr.2``, ``faces@office:3.1a2b3c4d``.
+    """A job, its version and its needs, as a node serves them: ``ocr``, ``ocr.2``, ``faces@office:3.1a2b3c4d``.
 
-    One form for both sides, as a node serves a run exactly where the two strings are equal: the ``requirement`` of a
-    run is one of the ``capabilities`` of a node.
+    Runs and nodes use the same form. A node serves a run if the run's ``requirement`` equals one of the node's
+    ``capabilities``.
 
     Raises:
         ValueError: A part cannot be written; a model needs a version.
@@ -162,7 +162,7 @@ class Capability:
 
 
 def capabilities(texts: Iterable[str]) -> list[Capability]:
-    """Those of the texts that are capabilities: a node may tell anything."""
+    """Read the capabilities among the texts and skip the others: a node may send any text."""
     found = []
     for text in texts:
         try:
@@ -205,7 +205,7 @@ class Partial(NamedTuple):
 
 
 Unit = int | Partial
-"""What a node works on and what is retried by itself: a chunk or a partial result. ``str`` writes it."""
+"""The unit of work, claimed and retried by itself: a chunk or a partial result. ``str`` writes it."""
 
 
 def unit(text: str) -> Unit:
@@ -288,7 +288,7 @@ def renamed(node: str, number: int) -> str:
 
 
 def shown_task(job: str, *, joins: bool = False) -> str:
-    """What people read of a Celery task, in Flower, events and logs: ``cluster.ocr``, ``cluster.ocr.aggregate``."""
+    """Return a task's name as Flower, events and logs show it: ``cluster.ocr``, ``cluster.ocr.aggregate``."""
     return f"cluster.{job}{'.aggregate' if joins else ''}"
 
 
@@ -346,7 +346,7 @@ class WantedRow(NamedTuple):
 
 
 class NodeRow(NamedTuple):
-    """What ``heartbeat.lua`` writes of a node: ``incarnation joined seen phase report``."""
+    """A node's row, as ``heartbeat.lua`` writes it: ``incarnation joined seen phase report``."""
 
     incarnation: str
     joined_s: float
@@ -371,7 +371,7 @@ class NodeRow(NamedTuple):
 
 
 class IncarnationRow(NamedTuple):
-    """What ``heartbeat.lua`` writes of an incarnation of a node: ``seen phase node``."""
+    """The row of a node's incarnation, as ``heartbeat.lua`` writes it: ``seen phase node``."""
 
     seen: str
     """When it was heard of last, in seconds since 1970 by Redis's clock. A text: another one is another heartbeat."""
@@ -390,7 +390,7 @@ class IncarnationRow(NamedTuple):
 
 
 class DesiredState(NamedTuple):
-    """What a person wants of an incarnation of a node: ``1a2b3c4d stop``. ``heartbeat.lua`` reads it."""
+    """The state that a person wants for an incarnation of a node: ``1a2b3c4d stop``. ``heartbeat.lua`` reads it."""
 
     incarnation: str
     state: str
@@ -424,11 +424,10 @@ class BatchRow(NamedTuple):
     first: int
     size: int
     trigger: str
-    """Who starts to join its parts: ``records.Trigger``."""
+    """The trigger that starts joining the batch's parts: ``records.Trigger``."""
 
     @property
     def chunks(self) -> range:
-        """Its chunks."""
         return range(self.first, self.first + self.size)
 
     @classmethod

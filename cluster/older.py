@@ -1,7 +1,7 @@
-"""What the version before left in the same Redis: nodes that are still there, runs, and models.
+"""Read what the version before left in the same Redis: nodes that still run, runs, and models.
 
-Its keys have another prefix, so no other module meets them. This one reads them to say what is there, and what must end
-before its models are taken over (``RedisBundles.take_over``). It writes nothing.
+The old keys have another prefix, so no other module meets them. This module lists what they hold, and what must end
+before the old models are taken over (``RedisBundles.take_over``). It writes nothing.
 """
 
 from __future__ import annotations
@@ -45,9 +45,7 @@ def unknown_run(client: redis.Redis, run: str) -> errors.UnknownRun:
 
 
 def at_work(client: redis.Redis) -> list[str]:
-    """What of the version before is at work: its nodes, and its runs that somebody coordinates. Others may have been
-    left for good, so they are not among these.
-    """
+    """List the nodes of the version before, and its runs that have a coordinator: other runs may be abandoned."""
     now_s = _seconds(client.time())
     return [*nodes(client), *(run for run, lease_until_s in _running(client) if lease_until_s > now_s)]
 

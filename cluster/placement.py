@@ -29,7 +29,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def chosen(names: Collection[str]) -> dict[str, str]:
-    """Those variables of this environment, where they are set: for a program that is to know nothing else."""
+    """Return the named variables of this environment that are set, for a program that gets no others."""
     return {name: value for name, value in os.environ.items() if name in names}
 
 

@@ -21,8 +21,8 @@ PROBES = (
     ),
     ("use its channels", "&*", ("PUBLISH", "/0.celery.pidbox.probe", "")),
 )  # fmt: skip
-"""What a cluster must be allowed, the ACL rule that allows it, and a command that needs it and changes nothing: no job
-has the name ``-``."""
+"""Permissions that a cluster needs: in words, as ACL rule, and a command that needs it and changes nothing (no job has
+the name ``-``)."""
 FILES = 64
 """Files that any program of a cluster may need open; a worker without slots was seen to open 19."""
 log = logging.getLogger(__name__)

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class Client(redis.Redis):
-    """What ``connect`` gives."""
+    """The client that ``connect`` returns; it sends each Lua script once to each Redis."""
 
     def register_script(self, script: Any) -> Script:
         """A Lua script to call. It is sent once to each Redis that runs it."""

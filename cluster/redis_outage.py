@@ -63,7 +63,7 @@ class GivenUp(redis.ConnectionError):
 
 
 class _Asking(threading.local):
-    """What this thread asks Redis just now."""
+    """The state of this thread's calls to Redis."""
 
     depth = 0
     """Calls within each other."""
@@ -108,9 +108,9 @@ log = logging.getLogger(__name__)
 
 
 class Outage:
-    """What this process knows of one Redis that does not answer or refuses; says in the log when that begins and ends.
+    """An outage of one Redis as this process sees it; logs when it begins and when it ends.
 
-    Many wait for the same Redis, in threads and one call within another: together they say it once.
+    Many threads and nested calls wait for the same Redis: together they log it once.
     """
 
     def __init__(self, name: str) -> None:
@@ -147,7 +147,7 @@ class Outage:
                 )  # fmt: skip
 
     def _hint(self, error: BaseException) -> str:
-        """What helps where Redis is there and comes too late again and again."""
+        """Return advice for a Redis that answers too late again and again; else ""."""
         if not isinstance(error, (redis.TimeoutError, TimeoutError)):
             return ""
         before, self._timed_out_at = self._timed_out_at, time.monotonic()
@@ -185,7 +185,7 @@ class Outage:
 
 
 def _told(error: BaseException) -> str:
-    """What an outage that begins with this error is, and that it is waited for."""
+    """Describe the outage that this error begins, and that the process waits for its end."""
     why = str(error).rstrip(".") or type(error).__name__
     if isinstance(error, OutOfMemoryError):
         return "is full (its maxmemory); waiting until it has room"
@@ -200,7 +200,7 @@ def _told(error: BaseException) -> str:
 
 @functools.cache
 def outage(url: str) -> Outage:
-    """What this process knows of the Redis at ``url``."""
+    """Return the one ``Outage`` of this process for the Redis at ``url``."""
     return Outage(masked(url).partition("?")[0])
 
 
@@ -275,7 +275,7 @@ class Patience(Retry):
 
 
 def _asked(do: Callable[[], Answer]) -> Answer:
-    """What it gives; what a script or a transaction was refused is told as for any command."""
+    """Call ``do``. A refusal inside a script or a transaction raises the same error as that of a plain command."""
     try:
         return do()
     except redis.ResponseError as error:
@@ -287,5 +287,5 @@ def _asked(do: Callable[[], Answer]) -> Answer:
 
 
 def pause_s(failures: int) -> float:
-    """How long to wait after so many failures in a row."""
+    """Return the seconds to wait after ``failures`` failures in a row: 0.1 after one, doubled with each, at most 2."""
     return min(2.0, 0.05 * 2.0 ** min(failures, 10))

@@ -42,7 +42,7 @@ class Script(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """By which Redis knows it."""
+        """The SHA-1 by which Redis knows the script."""
         return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
     def lists(self, name: str, keys: Mapping[str, str], arguments: Mapping[str, Any]) -> tuple[list[str], list[Any]]:
@@ -92,7 +92,7 @@ class Scripts:
         return self._known[name](keys=names, args=values)
 
     def takes(self, name: str) -> Script:
-        """What a script takes."""
+        """Return a script with the names of its keys and arguments."""
         return read(self._room, name)
 
     def load(self) -> dict[str, str]:

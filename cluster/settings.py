@@ -45,8 +45,8 @@ RENAMED = {
     "window_chunks": "max_in_flight_chunks",
     "fold_chunks": "batch_chunks",
 }
-"""What settings were called in older versions -> their names now. The old name is refused, wherever it stands: a
-setting that is passed over would change what a program does without a word."""
+"""Names of settings in older versions -> their names now. An old name is an error, wherever it stands: to ignore a
+setting would silently change what a program does."""
 MiB = 2**20
 GiB = 2**30
 
@@ -206,7 +206,7 @@ class Settings(BaseSettings):
 
     @property
     def chunk_s(self) -> int:
-        """No chunk is worked on for longer than that."""
+        """Seconds that a chunk may take at most."""
         return self.chunk_time_limit_s + self.chunk_time_grace_s
 
     @property

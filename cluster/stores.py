@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Stores(NamedTuple):
-    """Where a run is kept: its ledger and its bytes; who is there to work on it, and what with."""
+    """The stores of a cluster: the ledger and bytes of its runs, its nodes and its models."""
 
     ledger: Ledger
     blobs: BlobStore

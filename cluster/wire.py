@@ -1,4 +1,4 @@
-"""What travels between machines, and its limits: packed values and the messages of the broker."""
+"""Data between machines, and its limits: packed values and the messages of the broker."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ HURRY_FROM_BYTES = 2**20
 """From there on compressing takes long enough to be done in half the time, for some 5 % more bytes."""
 DEFAULT_MAX_BYTES = 256 * 2**20
 LEAST_PART_BYTES = 16 * 2**20
-"""A part may always have so many bytes, before it is compressed."""
+"""Limit of a part in bytes, before compression, for a chunk of any size."""
 PART_SHARE = 64
-"""It may have so many times the bytes of its input where that is more."""
+"""A part may have 64 times the bytes of its chunk, where that is more."""
 ELEMENT_BYTES = 16
-"""A value may have one element (what stands in a list or a mapping) for so many of the bytes it may have: an empty
-mapping is one byte as MessagePack and some 80 in Python."""
+"""A value may have one element of a list or a mapping for each 16 bytes of its size limit: an empty mapping is one
+byte as MessagePack and some 80 in Python."""
 LEAST_ELEMENTS, MOST_ELEMENTS = 2**16, 2**22
 RAW, ZSTD = b"\0", b"\1"
 
@@ -63,7 +63,7 @@ class AggregateMessage(BaseModel):
 
 
 class Expected(BaseModel):
-    """What the ledger keeps of a chunk until its batch is aggregated, to check the part by it."""
+    """The ledger's record of a chunk until its batch is aggregated; the part is checked against it."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -89,7 +89,7 @@ class Expected(BaseModel):
 
 
 class ChunkEntry(BaseModel):
-    """What the ledger keeps of a chunk until it is settled."""
+    """The ledger's record of a chunk until it is settled."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -101,7 +101,7 @@ class ChunkEntry(BaseModel):
     data: list[bytes] | None = None
     """The items' bytes, where they are few enough to stand here; else they lie in the blob store."""
     part_bytes: int = LEAST_PART_BYTES
-    """What its part may have before it is compressed: ``Job.max_part_bytes``."""
+    """Limit of the chunk's part in bytes before compression: ``Job.max_part_bytes``."""
 
     @property
     def items(self) -> int:
@@ -119,7 +119,7 @@ class ChunkEntry(BaseModel):
 
     @property
     def expected(self) -> Expected:
-        """What its part must keep to."""
+        """The limits that the chunk's part must keep."""
         return Expected(names=self.names, part_bytes=self.part_bytes)
 
     @classmethod
@@ -140,8 +140,8 @@ def pack(value: Any, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:
     """A value as MessagePack, compressed with Zstandard where it is long enough to gain.
 
     Raises:
-        BadMessage: It holds what MessagePack does not carry, is over ``max_bytes`` before compression, or has so many
-            elements that ``unpack`` would refuse it.
+        BadMessage: The value holds a type that MessagePack does not carry, is over ``max_bytes`` before compression, or
+            has more elements than ``unpack`` takes.
     """
     try:
         packed: bytes = msgpack.packb(value)
