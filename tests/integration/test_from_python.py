@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -45,8 +46,9 @@ def run(code: str, folder: Path, **more: str) -> str:
 def test_all_code_of_the_page_runs(folder: Path) -> None:
     pytest.importorskip("PIL")
     code = "\n".join(blocks())
-    said = run(f"{code}\nprint(len(texts), counts['page'], first, second, sizes)", folder)
-    assert said.splitlines()[-1] == "4 3 {'some': 2, 'words': 2} {'more': 1, 'one': 1} {'a': 2, 'b': 3}"
+    said = run(f"{code}\nprint((len(texts), counts['page'], first, second, sizes))", folder)
+    told = ast.literal_eval(said.splitlines()[-1])
+    assert told == (4, 3, {"some": 2, "words": 2}, {"more": 1, "one": 1}, {"a": 2, "b": 3})
 
 
 @pytest.fixture

@@ -122,7 +122,8 @@ def test_an_outage_and_its_end_are_said_once(
     told.problems = [*problems, None, None]
     for _ in range(len(problems) + 2):
         step.send(consumer)
-    [away, back] = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    warned = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    [away, back] = [record.message for record in warned if record.name == redis_outage.__name__]
     assert "does not answer" in away
     assert "is back" in back
 
