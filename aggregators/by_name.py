@@ -17,7 +17,7 @@ import orjson
 
 FACE_COLUMNS = ("item", "label", "confidence", "score", "x", "y", "width", "height")
 MOST_PROBLEMS = 20
-"""So many are told of those for which a folder of results is not whole."""
+"""Problems that are listed at most where a folder of results is not whole."""
 
 Value = TypeVar("Value")
 

@@ -26,7 +26,7 @@ PIECE_BYTES = 32 * 1024
 MUCH_BYTES = 512 * 1024
 """Parts that together have no more are joined without numpy: to import it takes some 60 ms."""
 MANY_WORDS = 50_000
-"""So many words of small parts are held in a dict at most."""
+"""Words of small parts that a dict holds at most."""
 
 
 class Counts(TypedDict):

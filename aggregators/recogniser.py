@@ -65,7 +65,7 @@ class Recogniser(NamedTuple):
     slope: float
 
     def name(self, features: npt.NDArray[Any]) -> tuple[str, float]:
-        """Whose the face is, or ``UNKNOWN``, and how sure that is.
+        """Return the label of the face's person, or ``UNKNOWN``, and the confidence.
 
         The confidence is 0.5 to 1: 0.5 for a score at the threshold, where a name and none are as good, and 0.95 for a
         name with the score that the person's own pictures have in the middle. It grows with the distance from the

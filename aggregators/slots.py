@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Places = NDArray[np.int64]
 
 MAX_WIDTH = 4
-"""So many numbers hold a word, padded with zeros."""
+"""Numbers that hold a word at most, 8 bytes each, padded with zeros."""
 ROUNDS = 8
 """Words that have found no slot by then have none: so no text can be made that takes long."""
 MIN_BITS = 8

@@ -15,9 +15,9 @@ SPACE = b"\n \t\v\f\r\x1c\x1d\x1e\x1f"
 WIDE_SPACE = "\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 """The others."""
 ORDERED_ROWS = 2**18
-"""So many words are in a tally of ``add_in_order`` at most."""
+"""Words in a tally of ``add_in_order`` at most."""
 BLOCK_BYTES = 2**20
-"""So much text is looked at in one go: it should fit into the processor's cache, with what is made of it."""
+"""Bytes of text that are counted in one go: they should fit into the processor's cache, with all made of them."""
 
 
 class Tally(NamedTuple):
@@ -175,7 +175,7 @@ def _padded(text: bytes) -> slots.Bytes:
 
 
 def _between(ends: slots.Places) -> tuple[slots.Places, slots.Places]:
-    """Where what ends there starts, and how long it is."""
+    """Return the starts and lengths of the words with these ends."""
     import numpy as np
 
     starts = np.empty_like(ends)

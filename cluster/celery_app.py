@@ -19,7 +19,7 @@ from cluster import errors, placement, redis_client, redis_outage, redis_url, se
 from cluster.settings import Settings
 
 NO_BROKER = "redis://cluster-broker-url-is-not-set.invalid:6379/0"
-"""So that `celery -A cluster worker` without a broker names what is missing."""
+"""A URL whose host names the missing setting in the error of `celery -A cluster worker` without a broker."""
 
 CONTROL = "cluster.worker.control:Control"
 INSTEAD = {

@@ -21,7 +21,7 @@
 | cluster2:run:R:times         | hash   | node -> microseconds it took for these |
 | cluster2:run:R:rejections    | hash   | node -> why it does not take this run's chunks |
 | cluster2:run:R:events        | stream | the run's history, its last changes |
-| cluster2:run:R:publishing    | string | who makes a model of the run's result; for some minutes |
+| cluster2:run:R:publishing    | string | the process that publishes the run's model; for 10 minutes |
 | cluster2:blobs:SCOPE         | hash   | sha256 -> bytes |
 | cluster2:nodes               | hash   | node -> "incarnation joined seen phase report", by the node every second |
 | cluster2:nodes:names         | hash   | node -> incarnation that has the name: two machines may have one name |

@@ -298,7 +298,7 @@ def queue_typed_before(text: str) -> str:
 
 
 def person(user: str, host: str) -> str:
-    """The one who types a command, for people: ``anna@pc``."""
+    """Write the user who types a command: ``anna@pc``."""
     return f"{user}@{host}"
 
 
@@ -313,7 +313,7 @@ def connection(incarnation: str) -> str:
 
 
 def incarnation_of(connection: str) -> str:
-    """Whose connection it is; "" where it is no node's."""
+    """Read the incarnation of a node from its connection's name; "" for the name of any other connection."""
     return connection.removeprefix(_CONNECTION) if connection.startswith(_CONNECTION) else ""
 
 

@@ -15,9 +15,9 @@ from cluster.redis_outage import note_progress
 
 PIECE_BYTES = 16 * 1024
 BUFFERED_BYTES = 8 * 2**20
-"""So much of what was sent may still be on its way, in the buffers of this machine and of those between."""
+"""Bytes that were sent and may still be on their way, in the buffers of this machine and of those between."""
 SLOWEST_BYTES_PER_S = 64 * 1024
-"""Of what may still be on its way, so much is taken to arrive in a second."""
+"""Bytes on their way that are taken to arrive in a second."""
 
 
 class _Packer(HiredisRespSerializer):

@@ -121,7 +121,7 @@ class Outage:
         self._timed_out_at: float | None = None
         self._lock = threading.Lock()
         self.on_wait: Callable[[], object] = lambda: None
-        """Called before each pause. Whoever has another reason to stop waiting raises it there."""
+        """Called before each pause. To stop waiting for another reason, raise an error in it."""
 
     @property
     def is_on(self) -> bool:

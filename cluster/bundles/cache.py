@@ -199,7 +199,7 @@ class Cache:
                 lock.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
-        """Remove the drafts of those who were killed."""
+        """Remove the drafts of processes that were killed."""
         for path in self.place.glob(f"{DRAFT}*"):
             name = path.name.removesuffix(LOCK)
             lock = self.place / (name + LOCK)

@@ -86,7 +86,7 @@ def install(required: Sequence[str], folder: Path, timeout_s: float = TIMEOUT_S)
 
 
 def _replace(folder: Path, new: Path, old: Path) -> None:
-    """Put ``new`` where ``folder`` is. Whoever is faster with the same wins."""
+    """Put ``new`` where ``folder`` is. If two processes install the same, the faster one wins."""
     with suppress(FileNotFoundError):
         folder.rename(old)
     try:

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class FolderBundles:
-    """See ``Bundles``. Who writes holds a lock; who reads needs none, for what is there is whole."""
+    """See ``Bundles``. A writer holds a lock; a reader needs none, for each version in the folder is whole."""
 
     def __init__(self, place: Path) -> None:
         self._place = place
@@ -174,7 +174,7 @@ class FolderBundles:
                 self._share(path)
             home.mkdir(exist_ok=True)
             self._share(home)
-            shutil.rmtree(home / str(number), ignore_errors=True)  # of one who died before its manifest was written
+            shutil.rmtree(home / str(number), ignore_errors=True)  # its writer died before the manifest was written
             place.rename(home / str(number))
         finally:
             shutil.rmtree(place, ignore_errors=True)

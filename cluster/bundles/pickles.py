@@ -1,8 +1,8 @@
 """Tells files that are data from those that would run when they are read: pickles above all, and programs.
 
-A look at what a file holds, not only at its name: pickles come as ``.pt``, within ``.npz`` and ``.zip``, compressed. It
-keeps mistakes out, and what the usual tools write. Whoever reads bundles must still read data only
-(``numpy.load(allow_pickle=False)``), for no such look is complete.
+Checks a file's content, not only its name: pickles come as ``.pt``, within ``.npz`` and ``.zip``, compressed. This
+keeps mistakes out, and the files of the usual tools. A task that reads bundles must still read data only
+(``numpy.load(allow_pickle=False)``), for no such check is complete.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ UNKNOWN_BYTES = 2**40
 MOST_SCHEMA_BYTES = 64 * 2**20
 MOST_PROTOCOL = 10
 ENOUGH_OPCODES = 8
-"""So many opcodes in a row are no chance, where the first one is a pickle's header."""
+"""Opcodes in a row from which on data is taken for a pickle, where the first one is a pickle's header."""
 MOST_MEMBERS = 10_000
 MOST_GROWN = 20
 """How many times larger than an archive what it holds may be, from ``ENOUGH_BYTES`` on."""

@@ -176,7 +176,7 @@ class Session:
         if requirement != job.capability:
             wanted.enter(self.stores.redis, requirement, run)
             try:
-                self.stores.models.require(job, options)  # who removes it now sees the run
+                self.stores.models.require(job, options)  # from now on a removal of the model sees the run
             except Exception as error:
                 with suppress(redis.RedisError):
                     self.stores.ledger.runs.stop(run, "failed", str(error))
@@ -269,7 +269,7 @@ def opened(config: Settings, job: Job, options: Mapping[str, Any]) -> Iterator[S
 
 
 def _take(supervisor: Supervisor, run: str) -> None:
-    """Take the run's lease, as soon as that of one who may be dead has run out."""
+    """Take the run's lease, as soon as the lease of a process that may be dead has run out."""
     from cluster.ledger.lease import LEASE_S, Busy
 
     deadline = time.monotonic() + LEASE_S + 1

@@ -36,7 +36,7 @@ class Program(NamedTuple):
 def main() -> None:
     """Start what stdin says, until it ends."""
     folder = Path(sys.argv[1])
-    # Ctrl-C and hang-ups are for the one who started us; it tells us by closing stdin.
+    # Ctrl-C and hang-ups are for the parent process; it closes stdin to end this one.
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -102,8 +102,8 @@ def commands() -> str:
 def write_config(folder: Path, host: str, port: int, password: str, data: Path | None = None) -> Path:
     """Write a configuration that only this user can read, so that the password is in no process list.
 
-    Its Redis keeps nothing over a restart, unless it is to, in the folder ``data``, and takes from those who have the
-    password only ``commands()``.
+    The Redis keeps nothing over a restart, except with a folder ``data``, and allows only ``commands()``, with the
+    password.
     """
     kept = [f'dir "{folder}"', "appendonly no"] if data is None else [f'dir "{data}"', "appendonly yes"]
     lines = [
