@@ -39,7 +39,7 @@ def share(nodes: Iterable[Node], requirement: str, others: Sequence[str]) -> tup
 
 
 class Backlog:
-    """What a splitter asks many times a second; looks at Redis ``LOOK_S`` after it looked last.
+    """The waiting chunks and the slots of a run, for its splitter. Reads Redis again only after ``LOOK_S`` seconds.
 
     Args:
         stores: Where the run is kept.
@@ -57,7 +57,7 @@ class Backlog:
         self._looked_at = self._slots_looked_at = 0.0
 
     def waiting(self, unsettled: int) -> int:
-        """How many of so many entered and unsettled chunks no node has begun."""
+        """Return how many of ``unsettled`` entered chunks no node has begun."""
         now = time.monotonic()
         if now - self._looked_at > LOOK_S:
             self._claimed, self._looked_at = self._chunks.claimed(self._run), now
@@ -78,7 +78,7 @@ class Backlog:
         )
 
     def feeds_all(self, published: int) -> bool:
-        """Whether each slot has one of so many chunks to work on, none of them done yet, and another one waits."""
+        """Whether ``published`` chunks, none of them done, give each slot one to work on, and another one waits."""
         return 0 < AHEAD * self.slots() <= published and self.waiting(published) > 0
 
     def slots(self) -> int:

@@ -1,4 +1,4 @@
-"""End a run before its end. No Celery here: whoever only wants to stop a run need not load it."""
+"""End a run before its end. Imports no Celery: a client that only stops a run need not load it."""
 
 from __future__ import annotations
 

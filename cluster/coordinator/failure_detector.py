@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.25
 ABSENT_LOOKS = 2
-"""A node that has no connection to Redis in so many looks running is lost. One is not enough: it may connect again."""
+"""Looks in a row that show no connection of a node to Redis before it is lost; after one it may connect again."""
 INTERRUPTED_S = 1.0
-"""After a look that took so long, or came so late, nobody is judged by what was seen before."""
+"""Seconds; after a look that took longer, or came later, earlier looks are forgotten and no node is judged by them."""
 CALM_S = 2.0
-"""So long after that, nodes may still be connecting again, and have not said again that they are here."""
+"""Seconds after such a look in which nodes may still be connecting again, and have sent no new heartbeat."""
 STEADY_S = 5.0
 """A detector that begins need not wait for nodes to connect to a Redis that has been up for this long."""
 FORGET_S = 60.0

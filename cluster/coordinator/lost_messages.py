@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from celery import Celery
 
 MISSING_S = 0.8
-"""A message is lost when it is seen nowhere for so long: those that are just being taken are nowhere, too."""
+"""Seconds that a message is seen nowhere before it counts as lost: a node may just be taking it."""
 UNAGGREGATED_S = 1.0
 """A batch that has been complete for this many seconds may have lost the message that aggregates it."""
 STALLED_S = 2.0
-"""A run that does not move for so long may have lost a message: it is looked for, and again ever more seldom."""
+"""Seconds without progress of a run after which lost messages are looked for; the wait doubles with each look."""
 MOST_STALLED_S = 60.0
 log = logging.getLogger(__name__)
 

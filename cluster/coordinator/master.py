@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LOOK_S = 1.0
 PUBLISHED_S = 10.0
-"""A model that its run's own submitter has not published so long after the end is published by a master."""
+"""Seconds after a run's end from which a master publishes its model, if the submitter has not."""
 AGAIN_S = 60.0
 FIELDS = ("version", "lease_until_ms", "finished_at", "report")
 log = logging.getLogger(__name__)

@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from cluster.ledger.chunks import Chunks
 
 MESSAGE_S = 0.5
-"""As many chunks travel together as take so long; those that take longer, alone."""
+"""Seconds of work in one message: it holds as many chunks as take this long, and at least one."""
 MOST_CHUNKS_PER_MESSAGE = 32
 LEARN_S = 0.5
 """Publishing waits no longer than this for the first chunk of a run to be done."""
 FASTER = 4
-"""A message holds at most so many times as many chunks as those before: the first ones that are done are the small."""
+"""A message holds at most 4 times as many chunks as the ones before: the first chunks that are done are the small."""
 SHARES = 4
-"""At the end of a run a message holds no more than what is left by so many messages a slot."""
+"""At the end of a run a message holds no more chunks than leave at least 4 messages for each slot."""
 POLL_S = 0.02
 
 
 class Pace:
-    """What a chunk of a run takes, as far as it is known."""
+    """How long the chunks of a run take, as measured, and so how many travel in one message."""
 
     def __init__(self, chunks: Chunks, run: str, backlog: Backlog) -> None:
         self._chunks = chunks
@@ -51,7 +51,7 @@ class Pace:
             time.sleep(POLL_S)
 
     def messages(self, chunks: range, *, last: bool) -> list[range]:
-        """A batch as it is to travel: the ``last`` one in ever smaller messages, so that all slots end at once."""
+        """Cut a batch into messages; the ``last`` batch into ever smaller ones, so that all slots end together."""
         messages = []
         at = 0
         while at < len(chunks):

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def ended(stores: Stores, older_than_s: float = 0) -> list[Status]:
-    """Runs that are done, failed or cancelled, and have been for so long by Redis's clock; newest first."""
+    """List the runs that ended at least ``older_than_s`` seconds ago by Redis's clock, newest first."""
     now = stores.ledger.runs.now()
     runs = stores.ledger.runs.latest(sys.maxsize)
     return [run for run in runs if run.finished_at and (now - run.finished_at).total_seconds() >= older_than_s]

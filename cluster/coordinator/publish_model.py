@@ -1,4 +1,4 @@
-"""A run that trains a model: its result becomes the next version of a bundle, whoever is there when it ends."""
+"""Publish the model of a finished run as the next version of a bundle, from any process that sees the run's end."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def publish(
 ) -> dict[str, Any]:
     """Push what a finished run gave; gives its report, with the ``model`` it is now.
 
-    Only one does it at a time; the others ``wait`` for the report, for up to ten minutes where that one has died. Done
-    twice it changes nothing: the same content is no new version, and does not become the current one again.
+    One process does it at a time; the others ``wait`` for the report, for up to ten minutes if that process has died.
+    A second call changes nothing: the same content is no new version, and does not become the current one again.
 
     Raises:
         errors.RunFailed: The result makes no model; the message says why.

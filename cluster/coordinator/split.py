@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 POLL_S = 0.05
 WAIT_S = 0.2
-"""So long between two looks at a run that is published whole; at its end one looks at once."""
+"""Seconds between two looks at a run that is published whole; at the run's end the next look comes at once."""
 MEMORY_LOOK_S = 0.5
 BATCH_OPEN_S = 0.25
 """A batch that is not full is published after this many seconds if the nodes may run out of work."""
 TINY = 4
 """A batch of chunks that travel together holds up to this many times as many."""
 HUNGRY_S = 0.1
-"""It has been open for so long, and nothing waits for the nodes."""
+"""Seconds after which a batch that is not full is published if no chunk waits for the nodes."""
 log = logging.getLogger(__name__)
 
 
@@ -255,7 +255,7 @@ class Coordinator:
             before, at = self._entered, self._position()
             entered = self._fenced(lambda lease: lease.open_batch(at, self._batch, self._failures, self._unreadable))
             if entered is None:
-                return  # the run is over; whoever looks next sees it, too
+                return  # the run is over, which the next look sees, too
             self._entered = entered
             messages = self._pace.messages(range(before.chunks, entered.chunks), last=last)
             try:
@@ -345,7 +345,7 @@ class Memory:
         self._waiting = False
 
     def has_room(self, size_bytes: int) -> bool:
-        """Whether so many bytes fit into the share of its memory that may be used."""
+        """Whether ``size_bytes`` fit into the share of Redis's memory that may be used."""
         now = time.monotonic()
         if now - self._looked_at > MEMORY_LOOK_S:
             self._free_bytes = redis_client.room(self._redis, self._share)

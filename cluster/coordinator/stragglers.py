@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from celery import Celery
 
 SLOW_FACTOR = 2.0
-"""A chunk that takes so many times what the fastest free node would is slow."""
+"""A chunk is slow if it takes more than twice the time of the fastest free node."""
 WORTH_FACTOR = 1.5
-"""It is begun a second time where the rest of it would take so many times what the fastest free node would."""
+"""A chunk is begun a second time if its rest would take more than 1.5 times what the fastest free node needs."""
 SLOW_FROM_S = 1.0
 log = logging.getLogger(__name__)
 

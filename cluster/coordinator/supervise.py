@@ -55,9 +55,9 @@ class Supervisor:
         self._owner = owner
         self._role = role
         self.requirement = stores.ledger.runs.requirement(run) or job.capability
-        """What a node must serve to do the run."""
+        """The capability that a node needs to do the run."""
         self.policy = stores.ledger.runs.policy(run)
-        """What the run's submitter has set for it."""
+        """The limits that the run's submitter has set."""
         self.publishing = threading.Lock()
         """Held while messages are published: what is half published does not count as lost."""
         self.held: Lease | None = None
