@@ -60,7 +60,7 @@ class Chunks:
         return Claims(state.decode(), *terms(rest), of)
 
     def entry(self, run: str, chunk: int) -> bytes | None:
-        """What stands in the ledger of a chunk that is not settled."""
+        """Return the ledger's entry of a chunk; None if the chunk is settled or unknown."""
         found: Any = self._redis.hget(keys.run(run, "chunks"), str(chunk))
         return found if isinstance(found, bytes) else None
 
@@ -99,7 +99,7 @@ class Chunks:
     def begin_items(self, run: str, chunk: int, worker: Worker, why: str) -> int:
         """Have a chunk done item by item from now on; gives how many of its items are over.
 
-        Attempts at it so far count no more: from now on they are those at its next item.
+        Earlier attempts at the chunk no longer count: from now on the ledger counts those at its next item.
         """
         return self._enter_piece(run, chunk, "", b"", "item-by-item", worker, why)
 
@@ -133,7 +133,7 @@ class Chunks:
         return None if found is None else int(found)
 
     def pieces(self, run: str, chunk: int, items: int) -> list[Piece]:
-        """What the items of a chunk gave.
+        """Return the results of a chunk's items.
 
         Raises:
             wire.BadMessage: A piece is gone, or cannot be read.
@@ -165,7 +165,7 @@ class Chunks:
         return list(map(int, names))
 
     def running(self, run: str) -> list[Running]:
-        """What nodes are working on. A lost node's chunks are among them until that is known."""
+        """List the chunks that nodes are working on, also those of a node that is lost and not yet known to be."""
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
             pipe.hgetall(keys.run(run, "claims"))

@@ -1,8 +1,8 @@
 """The right to coordinate a run: one holder at a time, told apart by a number that only grows.
 
-Whoever holds the lease splits, publishes and recovers. It runs out after ``LEASE_S`` unless it is kept, by
-Redis's clock. Each holder has a fencing token: the scripts that change a run look at it, so one who lost the
-lease without noticing (frozen, asleep, cut off) changes nothing more (M. Kleppmann, "How to do
+The process that holds the lease splits, publishes and recovers. The lease runs out after ``LEASE_S`` by Redis's
+clock, unless its holder keeps it. Each holder has a fencing token, which the scripts that change a run check. So a
+process that lost the lease without noticing (frozen, asleep, cut off) changes nothing more (M. Kleppmann, "How to do
 distributed locking", 2016).
 """
 
@@ -23,7 +23,7 @@ from cluster.wire import ChunkEntry
 LEASE_S = 6.0
 NOTHING: Mapping[str, int] = {}
 SHARE_S = 5.0
-"""A run's share of the slots holds for so long, and so long the run counts as one that others share the nodes with."""
+"""Seconds that a run's share of the slots holds, and that other runs count the run when they share the nodes."""
 Role = Literal["splitter", "supervisor"]
 """A splitter has the run's input and reads it; a supervisor has not. Where a supervisor has the lease, a
 splitter may take it at once."""

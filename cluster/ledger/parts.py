@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 INLINE, BLOB = b"i", b"b"
 NOTHING = b""
 OVERHEAD_BYTES = 2**16
-"""What packing may add to a value that cannot be compressed."""
+"""Bytes that packing may add to a value that cannot be compressed."""
 
 
 def place(store: BlobStore, scope: str, packed: bytes, policy: RunPolicy) -> bytes:

@@ -1,4 +1,4 @@
-"""What the ledger is told, and what it answers."""
+"""The arguments and answers of the ledger."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from cluster.wire import ChunkEntry
 
 Trigger = Literal["chord", "ledger"]
-"""Who starts to join the parts of a batch: the chord of its messages, or the node whose commit completes it."""
+"""What starts joining the parts of a batch: the chord of its messages, or the commit that completes it."""
 MOST_KILLS = 3
-"""A chunk that ended its process so often is given up: most likely it needs more memory than there is."""
+"""A chunk that ended its process 3 times is given up: most likely it needs more memory than there is."""
 MOST_LOSSES = 10
-"""A chunk whose node was lost so often is given up, too: it may be what brings them down."""
+"""A chunk whose node was lost 10 times is given up, too: it may be the cause."""
 FAN_IN = 16
 """How many neighbouring partials are aggregated into one of the next level."""
 MAX_REASON_CHARS = 500
@@ -35,10 +35,10 @@ class Worker(NamedTuple):
 
 
 class Attempts(NamedTuple):
-    """How the attempts at a chunk or partial have ended so far, those that gave nothing."""
+    """The failed attempts at a chunk or partial, counted by how they ended."""
 
     failed: int = 0
-    """It raised."""
+    """The task raised."""
     killed: int = 0
     """Its process was ended, by the kernel most likely."""
     lost: int = 0
@@ -62,7 +62,7 @@ class Claim(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What one item of a chunk gave that is done item by item."""
+    """The result of one item of a chunk that is done item by item."""
 
     part: bytes = b""
     """Its entry (see ``parts``); none of an item that is given up."""
@@ -118,20 +118,20 @@ class Commit(NamedTuple):
     seconds: float = 0.0
     """From its input to its part."""
     why: str = ""
-    """It is given up."""
+    """Why the chunk is given up; "" if it has a part."""
 
 
 class Committed(NamedTuple):
-    """What became of chunks that were handed in."""
+    """The outcome of a commit of chunks."""
 
     states: Mapping[int, str]
     """Chunk -> "settled now", or why it was dropped: "settled", "unknown", or the state of a run that is over."""
     complete: Mapping[int, Trigger] = {}
-    """Batches whose last chunk was among them -> who starts to join their parts."""
+    """Batches whose last chunk was among them -> the trigger that starts joining their parts."""
 
 
 class PartialInputs(NamedTuple):
-    """What a partial joins, if ``state`` is "ready"; ``partial_inputs.lua`` lists the others."""
+    """The inputs of a partial if ``state`` is "ready"; ``partial_inputs.lua`` lists the other states."""
 
     state: str
     job: str = ""
@@ -140,7 +140,7 @@ class PartialInputs(NamedTuple):
     options: Mapping[str, Any] = {}
     policy: RunPolicy = RunPolicy()
     attempts: Attempts = Attempts()
-    """Of this partial so far; those that raised only, where it is ready."""
+    """Failed attempts at this partial; only ``failed`` is set where it is ready."""
     entries: Mapping[str, bytes] = {}
     """Chunk (level 0) or "level:number" -> part entry, in the order of the input."""
     expected: Mapping[str, bytes] = {}
@@ -156,7 +156,7 @@ class Unusable(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What is looked at many times a second."""
+    """The fields of a run's row that are read many times a second."""
 
     state: str
     chunks_published: int

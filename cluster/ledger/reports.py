@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cluster.ledger.runs import Runs
 
 PUBLISHING_S = 600
-"""Who began to make a model of a result and has not ended by then is taken for dead."""
+"""Seconds after which a process that began to publish a run's model counts as dead, and another one may begin."""
 
 
 class Reports:
@@ -26,7 +26,7 @@ class Reports:
         self._runs = runs
 
     def of(self, run: str) -> dict[str, Any] | None:
-        """What ``enter`` was given; None if there is none yet."""
+        """Return the report that ``enter`` stored; None if there is none yet."""
         row = self._runs.row(run, "report")
         return row.report if row else None
 
@@ -35,7 +35,7 @@ class Reports:
         return bool(self._redis.set(keys.run(run, "publishing"), owner, nx=True, ex=PUBLISHING_S))
 
     def give_up(self, run: str) -> None:
-        """Whoever began has failed: another one may try."""
+        """Let another process try: the one that began has failed."""
         self._redis.delete(keys.run(run, "publishing"))
 
     def enter(self, run: str, report: Mapping[str, Any]) -> None:

@@ -76,7 +76,7 @@ class Limits(NamedTuple):
 
 
 class RunPolicy(NamedTuple):
-    """What a run's submitter has set for it. It stands in the run's row, and holds on every machine.
+    """The limits that a run's submitter has set. They stand in the run's row and hold on every machine.
 
     A machine's own limits stay the machine's: its node leaves to others what is over them.
     """
@@ -92,13 +92,13 @@ class RunPolicy(NamedTuple):
     retry_delay_s: float = 1.0
     """The wait before a chunk's second attempt; doubled for each further one, up to ``MOST_RETRY_DELAY_S``."""
     max_part_bytes: int = 256 * 2**20
-    """What a part may have before it is compressed."""
+    """Limit of a part in bytes, before it is compressed."""
     inline_bytes: int = 64 * 1024
     """A chunk's input, and parts, up to this size stand in the ledger; larger ones in the blob store."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """That of a run which is submitted with these settings."""
+        """Take the policy from a submitter's settings."""
         return cls(
             settings.chunk_time_limit_s, settings.chunk_s, settings.max_attempts, settings.retention_s,
             settings.retry_delay_s, settings.max_part_bytes, settings.inline_bytes,
@@ -112,7 +112,7 @@ class RunPolicy(NamedTuple):
 
     @property
     def limits(self) -> Limits:
-        """Those of its messages."""
+        """The time limits of the run's messages."""
         return Limits(self.soft_time_limit_s, self.time_limit_s)
 
     def delay_s(self, failed: int) -> float:
@@ -122,7 +122,7 @@ class RunPolicy(NamedTuple):
 
 @dataclass(frozen=True)
 class RunRow:
-    """What the row holds, or the part of it that was asked for; see the table above. Defaults stand for the rest."""
+    """A run's row, or the fields of it that were read; see the table above. The other fields have their defaults."""
 
     job: str = ""
     version: str = ""

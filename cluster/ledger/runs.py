@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 OF_WORK = (
     "chunks", "expected", "batches", "claims", "done", "attempts", "speculative", "outbox", "queued", "pieces",
 )  # fmt: skip
-"""What goes with a run that is stopped."""
+"""Keys that are removed when a run is stopped."""
 
 
 class Runs:
@@ -99,12 +99,12 @@ class Runs:
         return None if found[0] is None else _read(run, dict(zip(wanted, found, strict=True)))
 
     def policy(self, run: str) -> RunPolicy:
-        """What the run's submitter has set for it."""
+        """Read the limits that the run's submitter has set."""
         found: Any = self._redis.hmget(keys.run(run), RunPolicy._fields)
         return RunPolicy.read(found)
 
     def requirement(self, run: str) -> str:
-        """What a node must serve to do the run; "" if it is gone."""
+        """Read the capability that a node needs to do the run; "" if the run is gone."""
         row = self.row(run, "requirement")
         return row.requirement if row else ""
 
@@ -161,12 +161,12 @@ class Runs:
         return [Event.from_ledger(at.decode(), decoded(fields)) for at, fields in found]
 
     def await_event(self, run: str, after: str, most_s: float) -> str:
-        """Wait until the run's history goes on, or for so long; gives its last event's id.
+        """Wait until the run's history goes on, for at most ``most_s``; gives its last event's id.
 
         Args:
             run: Whose end, say, is waited for.
             after: What the call before gave; "" at first, which may return at once.
-            most_s: In seconds.
+            most_s: Seconds to wait at most.
         """
         found: Any = self._redis.xread({keys.run(run, "events"): after or "0"}, count=1000, block=int(most_s * 1000))
         if found:
@@ -183,7 +183,7 @@ class Runs:
         return older.running(self._redis)
 
     def latest(self, most: int) -> list[Status]:
-        """The latest runs, newest first, at most so many, without their failures."""
+        """Return the latest runs, newest first, at most ``most``, without their failures."""
         found: list[Status] = []
         names: Any = self._redis.zrevrange(keys.RUNS, 0, -1)
         for name in _runs(names):
@@ -273,5 +273,5 @@ def _read(run: str, given: Mapping[str, bytes | None]) -> RunRow:
 
 
 def _runs(found: Any) -> list[str]:
-    """Those that are names of runs: files are removed by them, and anybody may have written something else there."""
+    """Keep only names of runs: files are removed by these names, and anybody may have written other texts there."""
     return [name for raw in found if names.is_run(name := raw.decode(errors="replace"))]

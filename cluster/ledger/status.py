@@ -1,4 +1,4 @@
-"""What is known of a run, as people and scripts see it."""
+"""The status of a run, as people and scripts see it."""
 
 from __future__ import annotations
 
@@ -27,11 +27,10 @@ class Event(BaseModel):
 
     at: datetime
     event: str
-    """What happened: "begun", "coordinator" (who coordinates it from now on), "first-part" (of a node), "failed",
-    "killed", "lost" (how an attempt ended), "redelivered", "speculative-copy" (its node is slow),
-    "dead-lettered", "item-by-item"
-    (a chunk is done so from now on), "rejected",
-    "input-read", and the state the run ended in."""
+    """The kind of event: "begun", "coordinator" (a process begins to coordinate the run), "first-part" (of a node);
+    "failed", "killed", "lost" (how an attempt ended); "redelivered", "speculative-copy" (its node is slow),
+    "dead-lettered", "item-by-item" (the chunk is done so from now on), "rejected", "input-read"; and the state in which
+    the run ended."""
     chunk: str = ""
     """The chunk, or "partial level:number"."""
     node: str = ""
@@ -77,7 +76,7 @@ class Status(BaseModel):
     rejections: dict[str, str]
     """Node -> why it does not take this run's chunks."""
     coordinator: str | None
-    """Who coordinates it; None when nobody does."""
+    """The process that coordinates the run; None if there is none."""
     role: Literal["splitter", "supervisor"] | None
     """Whether the coordinator has the run's input and reads it."""
     options: dict[str, Any]

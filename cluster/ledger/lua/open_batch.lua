@@ -4,7 +4,7 @@
 -- KEYS: run chunks batches failures expected
 -- ARGV: fence batch first chunks_read items_read bytes digest unreadable trigger failures rest...
 --   first: its first chunk
---   trigger: who starts to join its parts, "chord" or "ledger"
+--   trigger: what starts joining its parts, "chord" or "ledger"
 --   failures: how many of the rest are item, reason, ...; then for each chunk its entry and what is expected of its part
 local run = redis.call('HMGET', K.run, 'state', 'fence', 'batches_published')
 if not run[1] then return 'unknown' end

@@ -55,8 +55,8 @@ local function finish(run, events, retention_s, state, why)
   note(events, retention_s, state, 'why', why)
 end
 
--- The row of a batch: its first chunk, how many it has, and its trigger: who starts to join the parts ("chord", or
--- "ledger": the node whose commit completes it).
+-- The row of a batch: its first chunk, how many it has, and its trigger, which starts joining the parts ("chord", or
+-- "ledger": the commit that completes it).
 local function batch_of(row)
   local first, count, trigger = string.match(row or '', '^(%d+) (%d+) (%l+)$')
   return tonumber(first or 0), tonumber(count or 0), trigger

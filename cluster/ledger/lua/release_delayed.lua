@@ -12,7 +12,7 @@ if #found == 0 then found = due(string.format('(%.0f', now + A.far_ms), '+inf') 
 for _, member in ipairs(found) do
   redis.call('ZREM', K.delayed, member) -- needs no memory, so a full Redis takes what follows, too
   local queue, message = string.match(member, '^([^\n]+)\n(.*)$')
-  if queue then redis.pcall('RPUSH', queue, message) end -- who forges a name must not hold up the others
+  if queue then redis.pcall('RPUSH', queue, message) end -- a forged name must not hold up the others
 end
 for _, name in ipairs(by_score(K.paused, '-inf', string.format('%.0f', now), 'LIMIT', 0, A.most)) do
   redis.call('ZREM', K.paused, name)

@@ -1,5 +1,5 @@
 -- Take a run's lease, or keep it. Returns {"held", fence}, {"busy", holder} or the run's {state}.
--- A splitter, who has the run's input, takes it from a supervisor, who has not, at once; else it must have run out.
+-- A splitter has the run's input: it takes the lease from a supervisor at once. Any other lease must have run out.
 -- The fence has a number that only grows, and the owner: after a Redis lost its last moments the number may come again.
 -- KEYS: run events
 -- ARGV: owner role lease_ms fence
