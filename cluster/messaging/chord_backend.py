@@ -14,7 +14,7 @@ class ChordBackend(RedisBackend):  # type: ignore[misc]
     """Keeps a submitter from subscribing to the result of each task it sends, and connects as all others here do.
 
     Celery subscribes to every header of a chord, one round trip and one pending result each, for
-    a ``get()`` that nobody calls here: whoever waits for a run looks at its ledger.
+    a ``get()`` that no code here calls: clients wait for a run by reading its ledger.
     """
 
     def add_pending_result(self, result: Any, weak: bool = False) -> Any:

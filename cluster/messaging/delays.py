@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ROOM = "cluster.ledger"
 MOST_S = 60.0
 MOST_AT_ONCE = 200
-"""So many messages are moved by one call, which holds up Redis for under a millisecond."""
+"""Messages that one call moves at most, which holds up Redis for under a millisecond."""
 
 
 def put(client: redis.Redis, queue: str, message: str, delay_s: float) -> None:

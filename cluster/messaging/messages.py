@@ -1,4 +1,4 @@
-"""What may come by the broker. Each message is checked and written anew before kombu or Celery reads it.
+"""The messages that the broker may carry. Each is checked and written anew before kombu or Celery reads it.
 
 Celery uses headers as they come, in a worker's main process: a ``timelimit`` of words ends the worker, a
 ``compression`` unpacks to any size, nested JSON ends in a ``RecursionError``. So Celery sees only what stands in the
@@ -9,7 +9,7 @@ models below. Other headers are left out, whatever a later Celery would make of 
 | task  | a capability's queue                | workers: do chunks, join parts |
 | asked | pub/sub, ``celery.pidbox``          | workers: remote control        |
 | event | pub/sub, ``celeryev``               | Flower, ``celery events``      |
-| reply | a list, ``*.reply.celery.pidbox``   | whoever asked                  |
+| reply | a list, ``*.reply.celery.pidbox``   | the program that asked         |
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KiB = 2**10
 MOST_TASK_BYTES = 64 * KiB
 """Ours have 2.4 KiB at most, with 64 chunks."""
 MOST_ASKED_BYTES = 1024 * KiB
-"""It may name each node of the cluster."""
+"""A message may name each node of the cluster."""
 MOST_REPLY_BYTES = 8 * 1024 * KiB
 """Of ``celery inspect``: all messages that a node holds, or the settings it has."""
 REPLIES = ".reply.celery.pidbox"
@@ -85,7 +85,7 @@ Task = Annotated[str, Field(max_length=200), AfterValidator(_is_ours)]
 
 
 class TaskHeaders(Plain):
-    """What Celery reads of a task before a process of the pool does."""
+    """The headers that Celery's main process reads of a task."""
 
     task: Task
     shadow: ShownAs | None = None
@@ -123,7 +123,7 @@ class ToExchange(Model):
 
 
 class Properties(Model, Generic[Delivered]):
-    """What the broker reads of a message."""
+    """The properties of a message that kombu reads."""
 
     correlation_id: Word | None = None
     reply_to: Word | None = None
@@ -172,7 +172,7 @@ class Join(Model):  # type: ignore[no-redef]
 
 
 class Embedded(Model):
-    """What is to be done once a task has ended."""
+    """The tasks that follow once a task has ended."""
 
     callbacks: Nothing = None
     errbacks: Nothing = None
@@ -187,7 +187,7 @@ class AskedHeaders(Plain):
 
 
 class ReplyTo(Model):
-    """Where whoever asked hears replies."""
+    """The queue for replies to a question."""
 
     exchange: Literal["reply.celery.pidbox"]
     routing_key: Word
@@ -207,13 +207,13 @@ class Asked(Model):
 
 
 class EventHeaders(Plain):
-    """Who says it."""
+    """The headers of an event: the node that sends it."""
 
     hostname: Name | None = None
 
 
 class Event(BaseModel):
-    """What Flower's process reads of each event; the rest is only shown."""
+    """The fields that Flower's process reads of each event; it only shows the others."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
@@ -270,10 +270,10 @@ def task(raw: bytes, queue: str) -> bytes:
 
 
 def noted(raw: bytes) -> About:
-    """What is noted of a task's message that a node holds, checked.
+    """Read and check the note about a task's message that a node holds.
 
     Raises:
-        BadMessage: It is not what ``QoS.append`` notes.
+        BadMessage: It is no note that ``QoS.append`` writes.
     """
     found, _, queue = _read(_noted, raw, MOST_TASK_BYTES)
     if queue.startswith(keys.OURS):

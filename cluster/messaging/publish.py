@@ -102,7 +102,7 @@ def start_aggregate(app: Celery, requirement: str, run: str, partial: Partial, l
 
     Every start of joining is a message of this form:
 
-    | who starts it                    | when                                                                       |
+    | started by                       | when                                                                       |
     | -------------------------------- | -------------------------------------------------------------------------- |
     | the body of the batch's chord    | its last header has ended (trigger ``chord``; Celery sends it)             |
     | a map task outside of a chord    | its commit completes the batch: trigger ``ledger``, or its chunk came by a |
@@ -130,7 +130,7 @@ def start_aggregate(app: Celery, requirement: str, run: str, partial: Partial, l
 
 
 def shown_as(requirement: str, task: str) -> str:
-    """What Flower, events and logs call a task of a run with this requirement: by its job, ``cluster.ocr``."""
+    """Return the task's name in Flower, events and logs, after the job in the requirement: ``cluster.ocr``."""
     try:
         job = Capability.parse(names.plain(requirement)).job
     except ValueError:  # anything may stand in the run's row

@@ -25,15 +25,15 @@ if TYPE_CHECKING:  # its models take 20 ms to make, and a submitter checks no me
 
 OVERDUE_S = 10.0
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
-"""What kombu raises for notes of a wrong form: not JSON, other JSON."""
+"""Errors that kombu raises for notes of a wrong form: not JSON, other JSON."""
 NO_MESSAGE = (Empty, redis.RedisError, OSError, InconsistencyError)
-"""What is raised where there is none, or Redis is away or refuses."""
+"""Errors where there is no message, or Redis is away or refuses."""
 DELAY = "cluster_delay_s"
 """The property of a message that is published for later. It does not travel."""
 OUTBOX = "cluster_outbox"
-"""That of one that is put into another list than its queue: [the list, how many seconds that is kept]."""
+"""The property of a message that goes into another list than its queue: [the list, the seconds it is kept]."""
 FRONT = "cluster_front"
-"""That of one that goes in front of its queue."""
+"""The property of a message that goes in front of its queue."""
 log = logging.getLogger(__name__)
 
 
@@ -230,7 +230,7 @@ class Client(redis.Redis):
 
 
 class Connected:
-    """What our channels do where their connection breaks or freezes, and with messages that are not in order."""
+    """Makes channels outlive broken and frozen connections, and drop messages that are not in order."""
 
     QoS = QoS
     Message = Message
@@ -272,7 +272,7 @@ class Connected:
             return None
 
     def _handle_message(self, client: Any, response: Any) -> dict[str, Any]:
-        """What came by pub/sub; without its data if these are dropped."""
+        """Return a message that came by pub/sub, without its data if these are dropped."""
         from cluster.messaging import messages
 
         heard: dict[str, Any] = super()._handle_message(client, response)  # type: ignore[misc]
