@@ -38,7 +38,7 @@ class Places(NamedTuple):
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Those of this machine."""
+        """Return the places that this machine's settings name."""
         folder = settings.bundle_dir
         return cls(
             SECRET.sub("//", (settings.blob_url or "").rstrip("/")),

@@ -1,4 +1,4 @@
-"""Who is there: each node writes its own row in Redis every second, so that anybody can ask at any time."""
+"""The registry of nodes: each node writes its own row in Redis every second, and any process can read them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cluster.scripts import Scripts
 LEAD_MS = 1000
 HEARTBEAT_S = 1.0
 SILENT_S = 4.0
-"""A node unheard of for so long, by Redis's clock, is silent: most likely it is gone."""
+"""Seconds without a heartbeat, by Redis's clock, after which a node is silent: most likely it is gone."""
 GONE_S = 12.0
 FORGET_S = 24 * 3600
 
@@ -72,10 +72,10 @@ class Node(NodeReport):
     incarnation: str = Field(exclude=True)
     """The random id of this life of its worker."""
     phase: str = Field(exclude=True)
-    """What it told last: "here", "leaving" or "left"."""
+    """The phase in the node's last heartbeat: "here", "leaving" or "left"."""
 
     def has_answered(self, capability: str) -> bool:
-        """Whether it is known if the node serves a capability: it says so, or will never look."""
+        """Whether the node has answered if it serves a capability, or will never try to."""
         job = names.plain(capability)
         looks = self.known is None or job in self.jobs or job in self.missing
         return capability in self.jobs or capability in self.missing or not looks

@@ -1,4 +1,4 @@
-"""What running runs need of nodes besides a job itself: a model, the data of a language.
+"""The capabilities that running runs need besides a job itself: a model, the data of a language.
 
 Such a run has a requirement of its own (``Job.requirement``), and so a queue of its own: its chunks reach only nodes
 that said that they serve it. The requirement stands here, for nodes to find out whether they can.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BEING_SUBMITTED = "a run that is being submitted"
 ASKED_S = 60
-"""After this, nothing is wanted any more for a submitter that was killed before it opened its run."""
+"""Seconds after which a capability is no longer wanted for a submitter that was killed before it opened its run."""
 
 
 def enter(client: redis.Redis, requirement: str, run: str) -> None:
@@ -37,7 +37,7 @@ def enter(client: redis.Redis, requirement: str, run: str) -> None:
 
 
 class Asked:
-    """What a run that is about to be opened wants, until the ``with`` ends, or ``withdraw`` is called."""
+    """The capability that a submission wants before it opens its run; until the ``with`` ends, or ``withdraw``."""
 
     def __init__(self, client: redis.Redis, requirement: str) -> None:
         self._redis = client

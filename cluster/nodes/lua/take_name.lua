@@ -1,4 +1,4 @@
--- An incarnation of a node takes a name, unless another one has it. Returns "", or who has it.
+-- An incarnation of a node takes a name, unless another one has it. Returns "", or the incarnation that has it.
 -- KEYS: names
 -- ARGV: name incarnation gone retention_s
 --   gone: an incarnation that has the name and is gone, "" for none
