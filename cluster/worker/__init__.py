@@ -1,1 +1,1 @@
-"""What the processes of a node do with the messages that they take."""
+"""The worker of a node: its processes take messages, do chunks and join parts."""

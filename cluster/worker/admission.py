@@ -19,7 +19,7 @@ from cluster.worker.politeness import Allowance, Policy, Reading
 
 LOOK_S = 1.0
 RECOVER_S = 3.0
-"""After a chunk was handed back its memory must show as available before another one is."""
+"""Seconds after a chunk was handed back before the next one may be: its memory must show as available first."""
 log = logging.getLogger(__name__)
 _handed_back: set[int] = set()
 
@@ -59,7 +59,7 @@ class Admission(bootsteps.StartStopStep):  # type: ignore[misc]
     config: Settings
     """Set by ``setup.prepare``."""
     reading: Reading
-    """What the last look showed, for others who would look at the same; there from ``start`` on."""
+    """The last reading of the machine, for other code that needs the same figures; set from ``start`` on."""
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         self._monitor = HostMonitor(psutil.Process())

@@ -1,4 +1,4 @@
-"""What a node does to join parts. No Celery here: ``worker.tasks`` wraps it."""
+"""Join the parts of a batch on a node. Imports no Celery: ``worker.tasks`` wraps this module."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 NOTHING = object()
 MAX_FAMILY_BYTES = 8 * 2**20
 """Neighbouring partials that are larger together, packed, stay as they are: a result may be any number of
-partials, and who joins it all at the end reads them one at a time."""
+partials, and the client that joins them at the end reads one at a time."""
 
 
 class Rejected(NamedTuple):
@@ -34,7 +34,7 @@ class Rejected(NamedTuple):
 
 
 def unit(message: AggregateMessage) -> Partial:
-    """What the message is about."""
+    """Return the partial that the message names."""
     return Partial(message.level, message.number)
 
 
@@ -80,7 +80,7 @@ def run(
     except wire.BadMessage as error:
         if not message.level:
             raise
-        # Whoever reads the result is told; the batches in it are aggregated, and cannot be done again.
+        # The client that reads the result gets the error; the batches in it are aggregated and cannot be done again.
         log.error("run %s, %s: a part cannot be joined: %s", message.run, unit(message), error)  # noqa: TRY400
         return _leave(message, stores, worker)
     entry = parts.NOTHING
@@ -106,7 +106,7 @@ def run(
 
 
 def _family_bytes(entries: Mapping[str, bytes]) -> float:
-    """What these partials have together, packed; endless where one is no partial."""
+    """Return the packed size of these partials together; infinite where one is no partial."""
     try:
         return sum(map(parts.size_bytes, entries.values()))
     except wire.BadMessage:

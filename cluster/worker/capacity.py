@@ -27,11 +27,11 @@ def cores() -> int:
 
 
 class Memory(NamedTuple):
-    """Of this machine, within the limits of the cgroups this process is in."""
+    """The memory of this machine, within the limits of the cgroups this process is in."""
 
     total_bytes: int
     available_bytes: int
-    """What can be taken without swapping."""
+    """Memory that programs can take without swapping."""
 
 
 def memory() -> Memory:
@@ -75,7 +75,7 @@ def _memory_limits(total_bytes: int) -> list[tuple[int, int]]:
 
 
 def _droppable_bytes(folder: Path) -> int:
-    """What a cgroup and those in it hold of files: the kernel drops it where memory is wanted.
+    """Return the bytes of cached files in a cgroup and its children; the kernel drops these where memory is needed.
 
     v1 gives the sum with the cgroups within it a name of its own.
     """
@@ -99,7 +99,7 @@ def _cgroups(controller: str) -> list[Path]:
 
 
 def text(path: Path) -> str:
-    """What the file says, or "" where there is none."""
+    """Return the file's text, or "" where there is none."""
     try:
         return path.read_text().strip()
     except OSError:

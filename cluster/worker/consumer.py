@@ -22,7 +22,7 @@ from cluster.messaging.transport import Message, QoS
 
 WRITES_POLL_S = 1.0
 REFUSED_S = 1.0
-"""Before the worker connects again after a refusal that nobody expected."""
+"""Seconds before the worker connects again after an unexpected refusal."""
 STRAYS_S = 2.0
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
             raise
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Wait for a Redis that answers and takes writes, for whoever begins to consume writes its bindings first."""
+        """Wait for a Redis that answers and takes writes: a consumer writes its bindings first."""
 
         def tell(error: Exception, interval: float) -> None:
             self.news.say_away(error)

@@ -166,4 +166,4 @@ OURS: dict[str, Callable[..., Answer]] = {
     "pool_shrink": pool_shrink,
     "stats": stats,
 }
-"""What a node does otherwise than Celery's workers do."""
+"""Remote control commands that a node handles differently from Celery's workers."""

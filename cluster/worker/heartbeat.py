@@ -41,7 +41,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
     provisioner: Provisioner
     """Set by ``setup.prepare``: knows which capabilities this node can serve."""
     news: Outage
-    """Set by ``setup.prepare``. The main process speaks for its children, which are the ones who wait."""
+    """Set by ``setup.prepare``. The main process logs outages for its children, which wait."""
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         self._incarnation = identity.incarnation()

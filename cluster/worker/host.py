@@ -16,7 +16,7 @@ from cluster.worker.politeness import Reading
 from cluster.worker.process_tree import ProcessTree
 
 MEAN_S = 5.0
-"""CPU is a mean of so many seconds: a program that starts up does not make the machine one in use."""
+"""Seconds that the CPU load is averaged over: a program that starts up does not make the machine count as in use."""
 POWER_SUPPLIES = Path("/sys/class/power_supply")
 
 
@@ -70,7 +70,7 @@ class HostMonitor:
 
 
 class _Cpu(NamedTuple):
-    """CPU seconds taken so far."""
+    """CPU seconds used until ``moment_s``."""
 
     moment_s: float
     busy_s: float
@@ -84,9 +84,9 @@ class _Cpu(NamedTuple):
 def others_cores(before: _Cpu, after: _Cpu) -> float:
     """Cores' worth of CPU that other programs took in between.
 
-    Programs of low priority do not count: who runs them so lets others go first, and other nodes on
-    this machine are such. The worker's own user time is of low priority, too; what is left of that
-    after it is others'. (Where the system does not tell low priority apart, all count.)
+    Programs of low priority do not count: they let others go first, and other nodes on this machine are
+    such programs. The worker's own user time is of low priority, too; the rest of that time is other programs'.
+    (Where the system does not tell low priority apart, all programs count.)
     """
     seconds = after.moment_s - before.moment_s
     if seconds <= 0:

@@ -1,4 +1,4 @@
-"""What a node does with the chunks of a message. No Celery here: ``worker.tasks`` wraps it."""
+"""Do the chunks of a message on a node. Imports no Celery: ``worker.tasks`` wraps this module."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ELSEWHERE_S = 1.0
 LONG_S = 1.0
 """A message has been worked on for long enough: its chunks that are not begun are for others."""
 FULL_SHARE = 10.0
-"""An item had the time limit for itself if it took so many times what was done before it in the same message."""
+"""An item had the time limit for itself if it took 10 times as long as all work before it in the same message."""
 OVER = ("done", "failed", "cancelled")
 LEFT = "left to others, as the chunks before it took long"
 log = logging.getLogger(__name__)
@@ -84,8 +84,8 @@ def run(
         config: What the owner of this machine allows.
         worker: Who does it.
         capability: By whose queue it came; chunks of a run of another one are left alone.
-        on_complete: Called with the number of a batch that is complete with a chunk of these, and who starts to join
-            its parts.
+        on_complete: Called with the number of a batch that is complete with a chunk of these, and the trigger that
+            starts joining its parts.
 
     Returns:
         ``TryAgain``, or how it ended, for the log.
@@ -100,10 +100,10 @@ def run(
 
 
 class _Work:
-    """What becomes of the chunks of one message."""
+    """The work on the chunks of one message."""
 
     _job: Job
-    """That of the run, once chunks of it are claimed."""
+    """The run's job; set once chunks of the run are claimed."""
 
     def __init__(
         self, run: str, find: Find, stores: Stores, config: Settings, worker: Worker, capability: str,
@@ -127,7 +127,7 @@ class _Work:
         self._ended: list[str] = []
 
     def do(self, chunks: Sequence[int]) -> TryAgain | str:
-        """What ``run`` returns."""
+        """Do the chunks; see ``run``."""
         claims = self._claim(chunks)
         if claims.state != "ready":
             return claims.state
@@ -240,7 +240,7 @@ class _Work:
     def _do_items(
         self, chunk: int, entry: ChunkEntry, which: range, options: Mapping[str, Any], failed: int
     ) -> Piece:  # fmt: skip
-        """Do some items of a chunk, at which so many attempts have failed."""
+        """Do some items of a chunk, after ``failed`` failed attempts."""
         items, failures = self._fetch(chunk, entry, which, last_attempt=failed + 1 >= self._policy.max_attempts)
         self._check_size(items, options)
         part = self._job.run_task(items, options)
@@ -342,7 +342,7 @@ class _Work:
         for one in done:
             if one.entry.data is None and committed.states[one.chunk] in ("settled now", "settled"):
                 self._stores.blobs.drop(keys.input_scope(self._run, one.chunk))
-            if one.part[:1] == parts.BLOB and committed.states[one.chunk] in OVER:  # who ended the run had none to drop
+            if one.part[:1] == parts.BLOB and committed.states[one.chunk] in OVER:  # not there when the run ended
                 self._stores.blobs.drop(keys.parts_scope(self._run, one.entry.batch))
         self._ended += committed.states.values()
         for batch, trigger in committed.complete.items():
@@ -360,7 +360,6 @@ class _Work:
             self._on_complete(batch, trigger)
 
     def _failed(self, chunk: int, entry: bytes, error: Exception) -> None:
-        """It raised."""
         reason = as_reason(f"{type(error).__name__}: {error}")
         if isinstance(error, SoftTimeLimitExceeded):
             self._timed_out = True
@@ -385,7 +384,7 @@ def give_up_item(
 ) -> bool:  # fmt: skip
     """Go on with a chunk of several items whose attempts are used up; False where nothing is left to go on with.
 
-    Done as a whole so far (``over`` is None), it is done item by item from now on; else its next item is missing.
+    A chunk done as a whole (``over`` is None) is done item by item from now on; of any other the next item is missing.
     """
     try:
         names = ChunkEntry.unpack(entry).names

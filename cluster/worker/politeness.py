@@ -13,7 +13,7 @@ FLOOR_PART = 8
 
 @dataclass(frozen=True)
 class Reading:
-    """What a look at the machine showed."""
+    """One reading of the machine's load."""
 
     others_cores: float
     """Cores' worth of CPU that programs other than this node's took in the last seconds."""
@@ -46,7 +46,7 @@ class Policy:
         self._calm_since_s: float | None = None
 
     def decide(self, reading: Reading, slots: int, now_s: float) -> Allowance:
-        """What is allowed from now on. ``slots`` are the node's own, ``now_s`` is of a monotonic clock."""
+        """Return the allowance from now on. ``slots`` are the node's own, ``now_s`` is of a monotonic clock."""
         fits = allowed(reading, slots, self._config)
         if self._now is None or fits.slots <= self._now.slots:
             self._now, self._calm_since_s = fits, None

@@ -1,4 +1,4 @@
-"""What a process has started, and what those have, found without a look at all processes of the machine."""
+"""Find all descendants of a process without reading all processes of the machine."""
 
 from __future__ import annotations
 

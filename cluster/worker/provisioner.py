@@ -24,18 +24,18 @@ LOOK_S = 30.0
 INSTALLED_S = 1.0
 """Between two looks whether something was installed on this machine."""
 AGAIN_S, MOST_AGAIN_S = 2.0, 60.0
-"""Before something that failed is tried again, the first time and in the end."""
+"""Seconds before something that failed is tried again: the first wait and the longest one."""
 log = logging.getLogger(__name__)
 
 
 class Served(NamedTuple):
-    """What a node can serve besides the plain jobs."""
+    """The capabilities that a node serves besides the plain jobs."""
 
     capabilities: frozenset[str] = frozenset()
     missing: Mapping[str, str] = {}
     """Capability -> why not."""
     bundles: Sequence[str] = ()
-    """Those it holds."""
+    """Bundles that the node holds."""
 
 
 class Failure(NamedTuple):
@@ -43,7 +43,7 @@ class Failure(NamedTuple):
 
     why: str
     until: float
-    """By ``time.monotonic``."""
+    """Time of ``time.monotonic``."""
     pause_s: float
 
 
@@ -111,7 +111,7 @@ class Provisioner:
                 pause_s = MOST_AGAIN_S
 
     def _wait(self, pause_s: float) -> None:
-        """Until something was heard, or installed, or for so long."""
+        """Wait ``pause_s``, or until a change was announced or a job was installed."""
         until = time.monotonic() + pause_s
         while not self._due.wait(max(0.0, min(INSTALLED_S, until - time.monotonic()))):
             if time.monotonic() >= until or catalog.installed.has_changed():
@@ -168,7 +168,7 @@ class Provisioner:
         self._told = told or self._told
 
     def _read(self) -> set[str]:
-        """What runs need. The bundles are read anew only where they have changed."""
+        """Read the capabilities that runs need. Bundles are read again only where they have changed."""
         self._due.clear()
         revision = self._models.bundles.revision()
         if revision != self._seen:

@@ -61,6 +61,6 @@ class GuardedRequest(Request):  # type: ignore[misc]
             how, why = "killed", str(error)
             if admission.handed_back(self.worker_pid):
                 how, why = "lost", "memory ran out on the node, which handed it back"
-            # Entered before the message goes back to the queue: whoever takes it knows.
+            # Entered before the message goes back to the queue: the worker that takes it then knows.
             self.task.cut_short(self.args[0], how, why, Worker(self.hostname, identity.incarnation()))
         return super().on_failure(exc_info, *arguments, **named)

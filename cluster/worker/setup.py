@@ -1,4 +1,4 @@
-"""What a machine brings: its capacity, the jobs it can do, and how its worker is set up."""
+"""Set up a machine's worker: its capacity, its jobs, and its options."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def heed() -> None:
 
 
 def ignore() -> None:
-    """In the worker's main process, so that it does not end those who do not heed it yet."""
+    """Ignore the signal in the worker's main process; its children inherit this until they ``heed``."""
     signal.signal(SIGNAL, signal.SIG_IGN)
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 Message = TypeVar("Message", MapMessage, AggregateMessage)
 AWAY = (redis.RedisError, kombu.exceptions.OperationalError)
-"""What the two functions raise where Redis is away or refuses."""
+"""Errors of the two tasks where Redis is away or refuses."""
 log = logging.getLogger(__name__)
 
 
@@ -49,7 +49,7 @@ class Delivery(NamedTuple):
     capability: str
     """By whose queue."""
     worker: Worker
-    """Who took it."""
+    """The worker that took the message."""
     limits: Limits | None = None
     """The time limits that it names."""
     in_chord: bool = False
@@ -57,14 +57,14 @@ class Delivery(NamedTuple):
 
 
 class Retry(NamedTuple):
-    """The message is to come again, after so many seconds; or another one in its place."""
+    """Publish the message again after ``delay_s``, or ``message`` in its place."""
 
     delay_s: float
     message: MapMessage | None = None
 
 
 class Node:
-    """What a process of a worker does its tasks with.
+    """The tools that a process of a worker does its tasks with.
 
     Args:
         app: To publish with.
@@ -190,7 +190,7 @@ def aggregate_cut_short(node: Node, message: AggregateMessage, how: str, why: st
 
 
 def register(app: Celery, config: Settings) -> None:
-    """Have ``app`` do the two tasks. Only workers need that; who publishes names them."""
+    """Register the two tasks with ``app``. Only workers do the tasks; a publisher only names them."""
     node = Node(app, config)
     for task in (MapTask(), AggregateTask()):
         task.node = node
@@ -289,7 +289,7 @@ class AggregateTask(_Task[AggregateMessage]):
         aggregate_cut_short(self.node, AggregateMessage.model_validate(message), how, why, worker)
 
     def timed_out(self, message: AggregateMessage, why: str, worker: Worker) -> None:
-        """Its message is acknowledged by now; the supervisor finds it missing."""
+        """End the attempt. The message is acknowledged by now; the supervisor finds the partial missing."""
         aggregate_cut_short(self.node, message, "killed", f"joining parts {why}", worker)
 
 
