@@ -77,9 +77,10 @@ def test_what_a_lost_node_was_doing_is_soon_done_elsewhere(
         if end == "kill":
             lost.kill()
         limit_s = (KILLED_S if end == "kill" else SILENT_S) + SLACK_S
-        wait_until("they are begun elsewhere", lambda: not working_on(stores, run, "a@test"), timeout_s=limit_s)
+        wait_until("they are taken from it", lambda: not working_on(stores, run, "a@test"), timeout_s=limit_s)
         print(f"handed over after {time.monotonic() - at:.2f} s: {held}")
         if end == "stop":
+            wait_until("one is begun elsewhere", lambda: {*held} & {*working_on(stores, run, "b@test")})
             lost.send(signal.SIGCONT)  # it commits late
         out, err = submit.communicate(timeout=60)
     assert submit.returncode == 0, err
