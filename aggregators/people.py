@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 DIGEST_BYTES = 32
 TYPES = {"|u1": 1, "<f2": 2, "<f4": 4}
-"""Of features, with the bytes of one."""
+"""Type of features in NumPy's notation -> bytes of one feature."""
 
 
 class Portrait(TypedDict):
     """A person's face on a picture, described. About 41 kB with the features that need no download."""
 
     label: str
-    """Whose it is."""
+    """The person's label."""
     sha256: bytes
-    """Of the picture's file: 32 bytes."""
+    """The digest of the picture's file: 32 bytes."""
     engine: str
     """The engine that found and described the face."""
     compare: str
@@ -226,7 +226,7 @@ def _parameters(model: str | None) -> dict[str, Any]:
 def _report(
     samples: Samples, choice: threshold.Choice, left_out: Mapping[str, str], moved: Mapping[str, int]
 ) -> dict[str, Any]:
-    """For people: how many pictures of whom, what was left out, and how well it can be expected to work."""
+    """Report for people: pictures of each person, what was left out, and how well the recogniser should work."""
     number = Counter(samples.labels)
     notes = []
     if not choice.chosen:

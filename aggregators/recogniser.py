@@ -21,7 +21,7 @@ FILE = "recogniser.npz"
 FORMAT = 1
 UNKNOWN = "unknown"
 MOST_DIMENSIONS = 256
-"""Of the space that features are projected to, to be held in memory: 20 MB for features of 20,208 numbers."""
+"""Dimensions that features are projected to at most: for features of 20,208 numbers that takes 20 MB of memory."""
 MOST_ARRAYS = 32
 """In a file; ``pack`` makes 17."""
 MOST_ROWS = 1500
@@ -33,7 +33,7 @@ class BadRecogniser(ValueError):
 
 
 class Projection(NamedTuple):
-    """From features as they were made to a space of fewer dimensions."""
+    """Projects features to a space of fewer dimensions."""
 
     middle: npt.NDArray[np.float32]
     """(d,)."""

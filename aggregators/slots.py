@@ -25,7 +25,7 @@ ROUNDS = 8
 """Words that have found no slot by then have none: so no text can be made that takes long."""
 MIN_BITS = 8
 MAX_SLOTS = 2**16
-"""Of the table for the words of a text that come first, and so likely often."""
+"""Slots of the table for the first words of a text, which are likely the frequent ones."""
 MIN_HELD_ROWS = 2**22
 """Up to here rows are held before they are summed up; then up to twice as many as were left."""
 MAX_GROUPS = 256

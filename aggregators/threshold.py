@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 STRANGERS_NAMED = 0.05
 """The share of strangers that may get a name."""
 FEWEST_PEOPLE = 3
-"""With fewer there is no telling from the pictures how like strangers are."""
+"""People below which the pictures do not tell how much strangers resemble each other."""
 DEFAULTS = {("discriminant", 1): 0.86, ("discriminant", 2): 0.62, ("cosine", 1): 0.363, ("cosine", 2): 0.363}
 """(how features compare, people) -> threshold where it cannot be chosen. For discriminant features: what 5 % of the
 strangers reach on portraits of the ORL database; for cosine ones: what SFace's authors give."""
 ROUNDS = 20
 FOLDS = 5
 USUAL_SPREAD = 0.15
-"""From the threshold to the score that most pictures reach, where it cannot be measured."""
+"""Distance from the threshold to the score that most pictures reach, where it cannot be measured."""
 CONFIDENT = 0.95
 
 
@@ -34,7 +34,7 @@ class Choice(NamedTuple):
 
     threshold: float
     slope: float
-    """Of the confidence: 0.5 at the threshold, ``CONFIDENT`` at the median score of known people's new pictures."""
+    """Confidence is 0.5 at the threshold and ``CONFIDENT`` at the median score of known people's new pictures."""
     chosen: bool
     """False for a default."""
     right: float | None
@@ -90,7 +90,7 @@ def _known(plain: Faces, mirrored: Faces, owners: Whole, compare: str) -> tuple[
     scores, right = [np.zeros(0)], [np.zeros(0, bool)]
     for fold in range(FOLDS):
         away = several & (number % FOLDS == fold)
-        # Who has fewer pictures than there are folds keeps at least one: its number is another one's.
+        # A person with fewer pictures than folds keeps at least one: its number is another picture's.
         if away.any():
             found = likeness.scores(_learn(plain, mirrored, owners, ~away, compare), plain.of(away))
             scores.append(found[np.arange(len(found)), owners[away]])
@@ -99,7 +99,7 @@ def _known(plain: Faces, mirrored: Faces, owners: Whole, compare: str) -> tuple[
 
 
 def _strangers(plain: Faces, mirrored: Faces, owners: Whole, compare: str) -> Floats:
-    """Of each picture: its highest score with a recogniser that does not know its person."""
+    """Return the highest score of each picture with a recogniser that does not know its person."""
     import numpy as np
 
     found = []

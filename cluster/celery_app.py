@@ -40,9 +40,9 @@ class App(Celery):  # type: ignore[misc]
     """Connects to the broker of our settings. Variables of Celery's, as CELERY_BROKER_URL, are for other apps."""
 
     cluster_broker: str
-    """As ``redis_url`` reads it."""
+    """The broker's URL for ``redis_url``."""
     connects_to: str
-    """As kombu reads it."""
+    """The broker's URL for kombu."""
 
     def _get_backend(self) -> Any:
         from cluster.messaging.chord_backend import ChordBackend

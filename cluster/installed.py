@@ -32,7 +32,7 @@ class Package(NamedTuple):
     name: str
     version: str
     files_sha256: str
-    """Of the list of its files with their sums."""
+    """The digest of the list of the distribution's files and their hashes."""
 
 
 class Found(NamedTuple):

@@ -75,7 +75,7 @@ FORMAT = 2
 OURS = f"cluster{FORMAT}:"
 QUEUE = f"cluster{FORMAT}."
 IN_LUA = f"local OURS, QUEUE = '{OURS}', '{QUEUE}'\n"
-"""By what a prelude knows them."""
+"""The prefixes as local variables of Lua, put before a prelude."""
 OLDER_VERSION = "0.1"
 """The version of this program with the format before this one; ``older`` reads what it left."""
 OLDER = "cluster:"

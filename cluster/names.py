@@ -26,7 +26,7 @@ from urllib.parse import quote, unquote
 from cluster import errors
 
 MAX_JOB_CHARS = 55
-"""Of a job's name: a run's id has 9 more, and may have 64 (``RUN``)."""
+"""Characters of a job's name at most: a run's id has 9 more, and may have 64 (``RUN``)."""
 MAX_CHUNKS_PER_MESSAGE = 64
 RUN = r"[a-zA-Z0-9-]{1,64}"
 JOB = rf"[a-zA-Z0-9][a-zA-Z0-9-]{{0,{MAX_JOB_CHARS - 1}}}"
@@ -222,7 +222,7 @@ def unit(text: str) -> Unit:
 
 
 def described(unit: Unit | str) -> str:
-    """For people: ``chunk 17``, ``partial 0:3``. A ``str`` is what the ledger holds of one, whatever that is."""
+    """Write a unit for people: ``chunk 17``, ``partial 0:3``. A ``str`` is the ledger's text of one, in any form."""
     return str(unit) if isinstance(unit, Partial) or str(unit).startswith("partial") else f"chunk {unit}"
 
 
@@ -321,7 +321,7 @@ class WantedRow(NamedTuple):
     """A capability that is wanted, and for which run: ``ocr@deu ocr-1a2b3c4d``."""
 
     requirement: str
-    """Of any form: it may be another machine's nonsense."""
+    """The requirement in any form: another machine may have written nonsense."""
     run: str
     """Before the run is open, ``new_submission``."""
 

@@ -24,10 +24,10 @@ from cluster.redis_url import SENTINEL, asking, masked, sentinels_of
 
 CONNECT_TIMEOUT_S = 3
 SOCKET_TIMEOUT_S = 10
-"""Without progress: for a piece of ``PIECE_BYTES`` to go out, for the next bytes of an answer to come. A URL may end in
+"""Seconds without progress: to send a piece of ``PIECE_BYTES``, or to get the next bytes of an answer. A URL may end in
 ``?socket_timeout=60`` where that is too short."""
 MOST_RESTARTS = 3
-"""As often may Redis forget a script within one call of it."""
+"""Times that Redis may forget a script during one call of it."""
 CHECK_TIMEOUT_S = 3
 HEALTH_CHECK_S = 3
 SAFE_PASSWORD_CHARS = 16
@@ -211,5 +211,5 @@ def translated(url: str) -> Iterator[None]:
 
 
 def _short(text: str) -> str:
-    """Without what redis-py tells of its own objects."""
+    """Cut a message of redis-py to ``MOST_REASON_CHARS``."""
     return text.rstrip(".") if len(text) <= MOST_REASON_CHARS else f"{text[:MOST_REASON_CHARS]}…"

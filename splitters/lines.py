@@ -88,7 +88,7 @@ def count(source: Sequence[Path] | Items) -> int:
 
 
 def is_binary(head: bytes) -> bool:
-    """Whether this is no beginning of a text: it has a byte 0, more control characters than any text, or is PDF."""
+    """Whether ``head`` begins no text: it has a byte 0, more control characters than any text, or is a PDF."""
     if b"\0" in head or head.startswith(b"%PDF-"):
         return True
     some = head[:1024]

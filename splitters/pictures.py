@@ -21,7 +21,7 @@ SUFFIXES = frozenset(
 MAX_CHUNK_BYTES = 16 * 2**20
 LOOKAHEAD = 64
 LOOKAHEAD_ITEMS = 16
-"""Of items that are given by their bytes, which are held meanwhile."""
+"""Items that are read ahead where they are given by their bytes, which memory holds meanwhile."""
 HEADS = re.compile(
     rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|II[*+]\0|MM\0[*+]|RIFF.{4}WEBP"
     rb"|BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0"  # then the size of its header

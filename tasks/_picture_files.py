@@ -140,7 +140,7 @@ def _is_useful(name: bytes, content: memoryview) -> bool:
 
 
 def _unpacks(packed: bytes) -> bool:
-    """Whether this is, behind the one method that there is, not too much."""
+    """Whether a compressed chunk unpacks to at most ``MOST_METADATA_BYTES``; its first byte, the method, must be 0."""
     unpacking = zlib.decompressobj()
     try:
         unpacking.decompress(packed[1:], MOST_METADATA_BYTES)

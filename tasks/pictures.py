@@ -71,7 +71,7 @@ class Decoded(NamedTuple):
     """Upright, opaque, mode L or RGB; smaller than the file says where it was decoded at a reduced scale."""
 
     width: int
-    """Of the whole picture, upright, in pixels: the one that boxes are told in."""
+    """Width of the whole upright picture in pixels; boxes are in these pixels."""
 
     height: int
 
@@ -320,7 +320,7 @@ def _is_light_on_nothing(picture: Image.Image) -> bool:
 
 
 def _orientation(picture: Image.Image) -> int:
-    """From 1 (upright) to 8; 1 where that cannot be read."""
+    """Return the EXIF orientation, 1 (upright) to 8; 1 where it cannot be read."""
     try:
         told = picture.getexif().get(ORIENTATION)
     except Exception:  # noqa: BLE001 - Pillow raises all sorts where the data is damaged; the pixels are what counts

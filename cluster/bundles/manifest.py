@@ -118,7 +118,7 @@ class Manifest(BaseModel):
         return orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
 
     def row(self) -> bytes:
-        """As kept in a store, where name and version stand beside.
+        """Pack the manifest for a store, which keeps name and version beside it.
 
         Raises:
             errors.BadBundle: It is too long.

@@ -212,7 +212,7 @@ class Client:
         return self.take_up(status, source, background=True)
 
     def take_up(self, status: Status, source: Given | None, *, background: bool) -> Run:
-        """As ``resume``; without ``background`` it goes on in the thread that waits for the run first."""
+        """Resume a run; without ``background`` it goes on in the first thread that waits for it. See ``resume``."""
         from cluster.client import session
         from cluster.client import source as sources
 

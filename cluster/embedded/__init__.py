@@ -27,7 +27,7 @@ JOB_FILE = "--job-file"
 """Option of an embedded worker, its first argument, before the options of ``celery worker``."""
 START_TIMEOUT_S = 20.0
 LOAD_TIMEOUT_S = 600.0
-"""Until a Redis has read what it kept."""
+"""Seconds that a Redis may take to load its stored data."""
 REDIS_GRACE_S, KEEPING_GRACE_S = 2.0, 10.0
 """How long Redis may take to end: one that keeps what it has writes the last of it to disk."""
 PORT_ATTEMPTS = 5

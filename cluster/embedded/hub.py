@@ -25,7 +25,7 @@ from cluster import errors
 
 STATE, DATA, OWNER, PROGRAMS = "hub.json", "redis", "owner.lock", "programs.lock"
 PASSWORD = re.compile(r"[A-Za-z0-9_-]{16,128}")
-"""As ``new_password`` makes them: it stands in Redis's configuration and in URLs as it is."""
+"""Form of the passwords of ``new_password``: they need no quoting in Redis's configuration and in URLs."""
 PROGRAMS_END_S = 30.0
 """The programs of a `cluster up` that was killed end within this time: a worker has 10 s, Redis 10 s."""
 log = logging.getLogger(__name__)

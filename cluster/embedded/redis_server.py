@@ -86,7 +86,7 @@ def check_may_listen(server: Server, host: str) -> None:
 
 
 def _reached_by_this_machine_alone(host: str) -> bool:
-    """By all its addresses; true also of a name that has none: nothing can listen on that."""
+    """Whether all addresses of ``host`` are loopback; true also of a name without any: nothing can listen on it."""
     try:
         return all(ip_address(found[4][0]).is_loopback for found in socket.getaddrinfo(host, None))
     except OSError:

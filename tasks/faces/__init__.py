@@ -29,7 +29,7 @@ class Face(TypedDict):
     """How sure it is that this is a face, 0 to 1. With the cascades of OpenCV n / (n + 36), of n windows that were
     taken for it; with YuNet what the network says. Faces below 0.5, with YuNet 0.75, are not told."""
     label: str
-    """Whose it is, or ``unknown``."""
+    """The person's label, or ``unknown``."""
     confidence: float
     """How sure the label is: 0.5 where a name and ``unknown`` are as good, to 1; see ``aggregators/recogniser.py``.
     0 where nobody is known at all."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tasks.faces.sighting import Pixels, Points
 
 WIDTH, HEIGHT = 96, 112
-"""Of an aligned face, in pixels."""
+"""Size of an aligned face, in pixels."""
 PLACES = ((0.3, 0.36), (0.7, 0.36), (0.5, 0.556), (0.334, 0.756), (0.666, 0.756))
 """Where eyes, nose and the corners of the mouth come to lie, as shares of width and height: the usual
 proportions of faces (those that ArcFace and SFace align to)."""
@@ -22,7 +22,7 @@ class Cut(NamedTuple):
 
     pixels: Pixels
     scale: float
-    """Its pixels by those of the picture."""
+    """Pixels of the piece for one pixel of the picture."""
     left: float
     """Where its corner is in the picture."""
     top: float

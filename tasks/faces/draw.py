@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown"
 COLOURS: Mapping[bool, str] = {True: "#00702a", False: "#b04a00"}
-"""Of boxes, by whether it is known whose face it is; dark enough for white letters."""
+"""Whether the face's person is known -> colour of its box, dark enough for white letters."""
 
 JPEG_QUALITY = 92
 MAX_EXIF_BYTES = 65_000

@@ -36,7 +36,7 @@ class Engine(NamedTuple):
     """A detector and a way to describe faces."""
 
     id: str
-    """Of both; features of engines with different ones do not compare."""
+    """The id of detector and features; features of engines with different ids do not compare."""
     compare: str
     """``cosine`` where features of different people differ by themselves, as those of a trained network do;
     ``discriminant`` where what distinguishes people is first to be learnt."""
@@ -45,7 +45,7 @@ class Engine(NamedTuple):
     find: Detector
     straighten: Callable[[Pixels, Sighting], Pixels]
     describe: Callable[[Pixels], Any]
-    """Of a straightened face, or of its mirror image."""
+    """Computes the features of a straightened face, or of its mirror image."""
 
 
 class Picture(NamedTuple):
@@ -53,7 +53,7 @@ class Picture(NamedTuple):
 
     pixels: Pixels
     width: int
-    """Of the whole picture, in pixels of the file; ``pixels`` may be fewer."""
+    """Width of the whole picture in pixels of the file; ``pixels`` may have fewer."""
     height: int
 
     def whole_box(self, box: Box) -> list[int]:

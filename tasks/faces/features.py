@@ -28,7 +28,7 @@ COLUMNS, ROWS = 7, 8
 UNIFORM = 58
 """Patterns with at most two changes around the circle; all others count as one more."""
 STEPS = 2040
-"""Of a length of 1. Cells of a histogram are at most 0.08 long, so that a byte will do; finer steps gain nothing."""
+"""Steps in a length of 1. A histogram's cells are at most 0.08 long, so a byte is enough; finer steps gain nothing."""
 
 
 def describe(face: Pixels) -> Bytes:

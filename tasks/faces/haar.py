@@ -29,7 +29,7 @@ SMALLEST_PIXELS = 24
 """The width of the smallest box at that level, which is that of a face of some 20 pixels."""
 BORDER = 1 / 3
 STEP = 1.1
-"""From one size that is looked for to the next."""
+"""Factor from one size of faces that is looked for to the next."""
 FAR_STEP = 1.2
 """Coarser: with every single hit taken for a candidate it finds as many as ``STEP``, in half the time."""
 FACE_PIXELS = 160

@@ -32,7 +32,7 @@ WANTED_LINE = 22
 """Height of letters, without what few of them have above and below, to which lower ones are enlarged."""
 LEAST_ENLARGEMENT, MOST_ENLARGEMENT = 1.2, 2.0
 MOST_PIXELS = 16_000_000
-"""Of an enlarged page: time and memory have an end."""
+"""Pixels of an enlarged page at most: a limit on time and memory."""
 MOST_SIDE = 16_000
 """Likewise; Tesseract takes twice that."""
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Axes = tuple[int, int, int]
 DECIMALS = 4
-"""Of confidences: machines differ in the digits after these."""
+"""Decimals of confidences: machines differ in the digits after these."""
 
 
 class Guess(TypedDict):

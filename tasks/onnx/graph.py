@@ -27,7 +27,7 @@ class Graph(NamedTuple):
     """The values that a model takes and gives, in the order of its file."""
 
     inputs: tuple[Value, ...]
-    """Without those that the file itself has a value for."""
+    """The model's inputs without those that have a value in the file."""
     outputs: tuple[Value, ...]
 
 
