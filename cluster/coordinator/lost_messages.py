@@ -59,7 +59,7 @@ class Search:
         return due
 
     def missing(self, nowhere: set[Unit]) -> list[Unit]:
-        """Of those that are nowhere now, the ones that have been for ``MISSING_S``; they are suspects no more."""
+        """Return the units that have been ``nowhere`` for ``MISSING_S``, and drop them from the suspects."""
         now = time.monotonic()
         self._suspects = {unit: self._suspects.get(unit, now) for unit in nowhere}
         lost = [unit for unit, since in self._suspects.items() if now - since >= MISSING_S]

@@ -209,7 +209,7 @@ class Chunks:
     def _settle(
         self, run: str, batch: int, done: Sequence[Commit], worker: Worker
     ) -> tuple[dict[int, str], Trigger | None]:
-        """Their states, and the trigger of the batch where it is complete with them."""
+        """Settle chunks of one batch; return their states, and the batch's trigger if they complete it."""
         rows: list[Any] = []
         for one in done:
             rows += [one.chunk, one.part, one.entry.items, one.entry.size_bytes, round(one.seconds * 1e6), one.why]

@@ -46,9 +46,9 @@ class Split(NamedTuple):
     batches: int = 0
     items: int = 0
     digest: str = ""
-    """Of all that was read, see ``coordinate``."""
+    """The digest of all items that were read, see ``coordinate``."""
     size_bytes: int = 0
-    """Of the chunks that are entered."""
+    """The bytes of all chunks that are entered."""
     ended: bool = False
 
 

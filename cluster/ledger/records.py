@@ -55,7 +55,7 @@ class Claim(NamedTuple):
 
     state: str
     attempts: Attempts = Attempts()
-    """Of a chunk that is done item by item, those at its next item."""
+    """The failed attempts; of a chunk that is done item by item, those at its next item."""
     entry: bytes = b""
     over: int | None = None
     """How many of its items are over; None of a chunk that is done as a whole."""
@@ -116,7 +116,7 @@ class Commit(NamedTuple):
     failures: Mapping[str, str] = {}
     """Item -> why it is missing."""
     seconds: float = 0.0
-    """From its input to its part."""
+    """Seconds from reading the chunk's input to its part."""
     why: str = ""
     """Why the chunk is given up; "" if it has a part."""
 

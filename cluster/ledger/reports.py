@@ -31,7 +31,7 @@ class Reports:
         return row.report if row else None
 
     def begin(self, run: str, owner: str) -> bool:
-        """Whether this one is to make a model of the run's result; nobody else is within ``PUBLISHING_S``."""
+        """Return whether ``owner`` may publish the run's model; no other process may within ``PUBLISHING_S``."""
         return bool(self._redis.set(keys.run(run, "publishing"), owner, nx=True, ex=PUBLISHING_S))
 
     def give_up(self, run: str) -> None:

@@ -106,7 +106,7 @@ class RunPolicy(NamedTuple):
 
     @classmethod
     def read(cls, values: Sequence[bytes | str | Literal[False] | None]) -> Self:
-        """From the row's fields, in the order of these; one that is not there, or cannot be read, has its default."""
+        """Read the row's fields, in this class's order; a field that is missing or unreadable gets its default."""
         standard = cls()
         return cls(*(_read(value, type(known), known) for value, known in zip(values, standard, strict=True)))
 

@@ -49,7 +49,7 @@ class Status(BaseModel):
     run: str
     job: str
     version: str
-    """Of the job; nodes that have another one do not do this run."""
+    """The job's version; nodes with another version do not do this run."""
     requirement: str
     """The capability that a node must serve to do it: ``Job.requirement`` of its options."""
     state: State

@@ -31,7 +31,7 @@ MOST_TASK_BYTES = 64 * KiB
 MOST_ASKED_BYTES = 1024 * KiB
 """A message may name each node of the cluster."""
 MOST_REPLY_BYTES = 8 * 1024 * KiB
-"""Of ``celery inspect``: all messages that a node holds, or the settings it has."""
+"""A reply to ``celery inspect`` holds all messages of a node, or its settings."""
 REPLIES = ".reply.celery.pidbox"
 """How the name of a queue for replies ends."""
 MOST_LOST = 2
@@ -242,7 +242,7 @@ class About(NamedTuple):
     """A task's message that a node held."""
 
     message: dict[str, Any]
-    """As kombu puts it back."""
+    """The message in the form in which kombu puts it back."""
     queue: str
     id: str
     lost: int

@@ -1,1 +1,1 @@
-"""Which nodes are there and what running runs want of them: written by workers, read by all."""
+"""The nodes of the cluster, and the capabilities that running runs want of them."""

@@ -204,7 +204,7 @@ class Registry:
     # For the failure detectors
 
     def lead(self, detector: str) -> bool:
-        """Whether this failure detector is the one that acts, for the next ``LEAD_MS``."""
+        """Try to become the failure detector that acts for the next ``LEAD_MS``; return whether ``detector`` is."""
         if self._redis.set(keys.DETECTOR, detector, nx=True, px=LEAD_MS):
             return True
         leader: Any = self._redis.get(keys.DETECTOR)

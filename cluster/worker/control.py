@@ -146,7 +146,7 @@ def cancel_consumer(consumer: Any, queue: str) -> Answer:
 
 
 def stats(consumer: Any) -> Answer:
-    """Of the broker only where it is: its options may hold passwords of sentinels and keys."""
+    """Return Celery's figures; of the broker only ``OF_THE_BROKER``: its options may hold passwords and keys."""
     found: Answer = consumer.controller.stats()
     if isinstance(found["broker"], dict):  # else it is not connected
         found["broker"] = {name: found["broker"].get(name) for name in OF_THE_BROKER}

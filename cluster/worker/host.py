@@ -28,7 +28,7 @@ class Member:
     bytes: int
     """Memory that comes back when it ends."""
     tree: list[psutil.Process]
-    """Itself first."""
+    """The process itself, then its descendants."""
 
 
 class HostMonitor:
@@ -74,9 +74,9 @@ class _Cpu(NamedTuple):
 
     moment_s: float
     busy_s: float
-    """By all of the machine."""
+    """CPU seconds of all programs on the machine."""
     nice_s: float
-    """Of these, by programs of low priority."""
+    """CPU seconds of programs of low priority, a part of ``busy_s``."""
     ours_s: float
     ours_user_s: float
 

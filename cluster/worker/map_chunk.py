@@ -209,7 +209,7 @@ class _Work:
         return "" if job.bundles else _unfit(job, job.requirement(claims.options))
 
     def _do_one(self, chunk: int, claim: Claim, options: Mapping[str, Any]) -> Commit | None:
-        """None where it gives nothing to commit."""
+        """Do one chunk; return its commit, or None where there is nothing to commit."""
         self._begun += 1
         self._over[chunk] = claim.over
         began = time.monotonic()

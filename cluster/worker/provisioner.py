@@ -1,4 +1,4 @@
-"""Which capabilities a node can serve: what its jobs need besides themselves is found out, and fetched, in a thread."""
+"""Find out which capabilities a node can serve, and fetch the bundles that its jobs need, in a thread."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cluster.nodes.registry import PENDING
 from cluster.stores import Stores
 
 LOOK_S = 30.0
-"""Between two looks where nothing was heard: nobody tells when a run ends, and with it what it wants."""
+"""Seconds between two looks without news: the end of a run, and of its wants, is not announced."""
 INSTALLED_S = 1.0
 """Between two looks whether something was installed on this machine."""
 AGAIN_S, MOST_AGAIN_S = 2.0, 60.0
@@ -73,7 +73,7 @@ class Provisioner:
         self._seen_jobs = set(catalog.jobs())
         self._later: set[str] = set()  # capabilities of jobs that were installed since
         self.served = Served(missing=self._left_out)
-        """As of the last look. Replaced, never changed."""
+        """The result of the last look. Replaced, never changed."""
         self._held: dict[str, Manifest] = {}
         self._needed: set[str] = set()
         self._failures: dict[str, Failure] = {}

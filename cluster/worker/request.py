@@ -1,4 +1,4 @@
-"""A worker's view of one message, told when the process that works on it is ended from outside.
+"""A worker's view of one message; it learns when the process that works on the message is ended from outside.
 
 Apart from ``worker.tasks``, because only workers need Celery's worker.
 """

@@ -47,11 +47,11 @@ class Delivery(NamedTuple):
     """How a message came."""
 
     capability: str
-    """By whose queue."""
+    """The capability whose queue the message came by."""
     worker: Worker
     """The worker that took the message."""
     limits: Limits | None = None
-    """The time limits that it names."""
+    """The time limits in the message."""
     in_chord: bool = False
     """Whether a chord counts it, whose body then joins."""
 
