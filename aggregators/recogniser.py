@@ -196,7 +196,7 @@ class Arrays:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """What stumbles over the content of the file in this block becomes ``BadRecogniser``."""
+        """Turn each error that the file's content causes in this block into ``BadRecogniser``."""
         try:
             yield
         except BadRecogniser:

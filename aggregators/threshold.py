@@ -90,7 +90,7 @@ def _known(plain: Faces, mirrored: Faces, owners: Whole, compare: str) -> tuple[
     scores, right = [np.zeros(0)], [np.zeros(0, bool)]
     for fold in range(FOLDS):
         away = several & (number % FOLDS == fold)
-        # A person with fewer pictures than folds keeps at least one: its number is another picture's.
+        # A person with fewer pictures than folds keeps at least one: its number belongs to another fold.
         if away.any():
             found = likeness.scores(_learn(plain, mirrored, owners, ~away, compare), plain.of(away))
             scores.append(found[np.arange(len(found)), owners[away]])

@@ -156,7 +156,7 @@ class Cache:
 
     def _make_room(self, manifest: Manifest, keep: Collection[str]) -> None:
         entries = list(self._entries())
-        # What was installed for it came before its files, and goes with them.
+        # Its packages were installed before its files and are evicted with them.
         kept = {*self._kept(keep), self.packages(manifest.requirements).name}
         stay = sum(entry.size_bytes for entry in entries if entry.name in kept)
         wanted = manifest.size_bytes + len(manifest.description)

@@ -122,7 +122,7 @@ def _problem(wanted: Requirement, own: Mapping[str, Distribution], seen: set[str
     if not version or not wanted.specifier.contains(version, prereleases=True):
         return f"{wanted.name} {version or 'of unknown version'} is installed; {wanted.specifier} is required"
     seen.add(f"{name}[{','.join(sorted(wanted.extras))}]")
-    # What pip installed for this Python, pip has seen to; what lies in the folder came without its dependencies.
+    # pip has checked the packages of this Python; those in the folder were installed without their dependencies.
     for extra in ("", *sorted(wanted.extras)) if name in own else sorted(wanted.extras):
         for needed in _needs(one, extra):
             if f"{canonicalize_name(needed.name)}[{','.join(sorted(needed.extras))}]" not in seen:

@@ -96,7 +96,7 @@ class Session:
                 return
             for idle in self._workers.keys() - set(busy):
                 self._local.end_worker(self._workers.pop(idle))
-            # Who submits here waits for it, and uses the machine with just that; unless these were set on purpose.
+            # The user waits for the run and wants the whole machine for it, unless these settings were set on purpose.
             polite = not self.config.model_fields_set.isdisjoint({"slots_in_use", "memory_floor_bytes"})
             self._workers[requirement] = self._local.start_worker(
                 [keys.queue(requirement)], task_events=False, polite=polite, bundle_dir=self.config.bundle_dir,

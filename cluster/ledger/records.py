@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cluster.wire import ChunkEntry
 
 Trigger = Literal["chord", "ledger"]
-"""What starts joining the parts of a batch: the chord of its messages, or the commit that completes it."""
+"""The start of joining a batch's parts: by the chord of its messages, or by the commit that completes the batch."""
 MOST_KILLS = 3
 """A chunk that ended its process 3 times is given up: most likely it needs more memory than there is."""
 MOST_LOSSES = 10

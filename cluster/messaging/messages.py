@@ -334,7 +334,7 @@ def _read(kind: TypeAdapter[Any], raw: bytes, most_bytes: int, where: str = "") 
 
 
 def _dumped(kind: TypeAdapter[Any], found: Any) -> bytes:
-    # What was not given is not said: Celery makes a difference.
+    # A field that was not given is left out: to Celery that differs from its default.
     return kind.dump_json(found, by_alias=True, exclude_unset=True)
 
 

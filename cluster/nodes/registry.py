@@ -31,7 +31,7 @@ Desired = Literal["", "stop", "stop-now"]
 
 
 class NodeReport(BaseModel):
-    """What a node reports of itself with each heartbeat."""
+    """The report that a node sends with each heartbeat."""
 
     slots: int = Field(ge=1)
     slots_allowed: int | None = Field(None, ge=0)

@@ -101,7 +101,7 @@ class Admission(bootsteps.StartStopStep):  # type: ignore[misc]
             # The pool hears of a process that dies a moment before it can be waited for; it looks again after 5 s.
             consumer.pool.maintain_pool()
             due = politeness.runs_out(reading, self.config) and now_s >= self._recovers_until_s
-            # What this node has asked for already, within this second, might well be the chunk that it hands back.
+            # While this node polls Redis for messages, it might at once take the chunk that it hands back.
             if due and not consumer.task_consumer.channel._in_poll:
                 self._hand_back(reading, members, now_s)
             self._fit(consumer)

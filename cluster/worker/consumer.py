@@ -45,9 +45,9 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
     _strays: Any = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        # What nodes tell each other: none of ours needs it, each pays for all, and it does not survive an outage.
+        # Gossip between nodes: no node here needs it, each pays for all the others, and it does not survive an outage.
         super().__init__(*arguments, **options, without_gossip=True, without_mingle=True)
-        # A refusal that nobody expected must not end the worker.
+        # An unexpected refusal must not end the worker.
         self.connection_errors = (*self.connection_errors, redis.ResponseError)
         self._suspects: set[str] = set()
         self._refusal = ""

@@ -54,7 +54,7 @@ class Node(pidbox.Node):
             if method in OURS:
                 return OURS[method](self.state.consumer, **given)
             handler = self.handlers.get(method)
-            # What other packages have added is theirs; what later versions of Celery add is looked at first.
+            # Commands of other packages are allowed; those that later versions of Celery add must be reviewed first.
             if handler and (method in ALLOWED or not handler.__module__.startswith("celery.")):
                 return handler(self.state, **({} if method == "shutdown" else given))
             reason = REFUSED.get(method, "a node of this cluster does not do that")

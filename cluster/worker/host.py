@@ -119,7 +119,7 @@ def _cpu(ours: list[psutil.Process]) -> _Cpu:
             times = process.cpu_times()
         except psutil.Error:  # it has ended since; its parent has its seconds
             continue
-        # Those of ended children, so that what they took stays ours.
+        # With the seconds of ended children, so that these still count as ours.
         user_s += times.user + times.children_user
         system_s += times.system + times.children_system
     interrupts_s = getattr(machine, "irq", 0.0) + getattr(machine, "softirq", 0.0)

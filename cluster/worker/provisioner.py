@@ -134,7 +134,7 @@ class Provisioner:
             self._pending = wanted - done
             if not self._pending:
                 break
-            # What is served already needs a look only.
+            # A capability that is served already needs only a look, so it comes first.
             capability = min(
                 self._pending, key=lambda one: (one not in self.served.capabilities, one not in required, one)
             )
@@ -222,7 +222,7 @@ class Provisioner:
             manifest = self._models.manifest(ref) if ref else None
             if job.capability in self._left_out and not (manifest and self._models.may_bring(manifest)):
                 return self._left_out[job.capability]
-            # What a run needs may take the place of what is only announced, and that of nothing.
+            # A bundle that a run needs may replace one that is only announced; an announced one replaces nothing.
             keep = {held.digest for ref, held in self._held.items() if ref in self._needed or not needed}
             problem = self._models.problem(job, needs, keep)
             if not problem and ref and manifest:

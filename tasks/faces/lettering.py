@@ -64,7 +64,7 @@ def _has(name: str, text: str) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def _has_letter(name: str, character: str) -> bool:
-    # What a font draws for a code point that is no character, it draws for all it has not.
+    # A font draws the same picture for all characters that it lacks, as for a code point that is no character.
     return _drawn(name, character) != _drawn(name, "\U0010fffe")
 
 

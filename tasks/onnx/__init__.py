@@ -112,7 +112,7 @@ def _loaded(folder: str) -> Callable[[bytes, int, int], list[Guess]]:
         declared = graph.read(data)
         output = _output(declared, wanted)
         axes = _axes(declared, wanted)
-        # What it prints is in its exceptions as well. The place of the setting changed after 4.12.
+        # OpenCV's exceptions hold all that it prints. The place of the setting changed after 4.12.
         if hasattr(cv2, "setLogLevel"):
             cv2.setLogLevel(0)
         else:
