@@ -19,8 +19,8 @@ from cluster.scripts import Scripts
 LEAD_MS = 1000
 HEARTBEAT_S = 1.0
 SILENT_S = 4.0
-"""Seconds without a heartbeat, by Redis's clock, after which a node shows as silent. The failure detector counts them by
-its own clock, and calls the node lost."""
+"""Seconds without a heartbeat, by Redis's clock, after which a node shows as silent. The failure detector counts them
+by its own clock, and calls the node lost."""
 GONE_S = 12.0
 FORGET_S = 24 * 3600
 
