@@ -72,7 +72,7 @@ def is_in_chord(request: Any) -> bool:
     return bool(request.chord)
 
 
-def redeliver(app: Celery, requirement: str, run: str, unit: Unit, limits: Limits | None = None) -> None:
+def redeliver(app: Celery, requirement: str, run: str, unit: Unit, limits: Limits) -> None:
     """Publish a chunk, or what joins parts, by a message of its own: as ``publish_chunk`` or ``start_aggregate``."""
     if isinstance(unit, Partial):
         start_aggregate(app, requirement, run, unit, limits)
@@ -80,7 +80,7 @@ def redeliver(app: Celery, requirement: str, run: str, unit: Unit, limits: Limit
         publish_chunk(app, requirement, run, unit, limits)
 
 
-def publish_chunk(app: Celery, requirement: str, run: str, chunk: int, limits: Limits | None = None) -> None:
+def publish_chunk(app: Celery, requirement: str, run: str, chunk: int, limits: Limits) -> None:
     """Publish one chunk again: its message is lost or slow, or had no time for it. It has waited, so it goes in front.
 
     Args:
@@ -88,7 +88,7 @@ def publish_chunk(app: Celery, requirement: str, run: str, chunk: int, limits: L
         requirement: That of the run.
         run: Its id.
         chunk: Its index.
-        limits: The time limits of the run; None: those of this app.
+        limits: The time limits of the run.
 
     Raises:
         kombu.exceptions.OperationalError: Redis does not take it.
@@ -97,7 +97,7 @@ def publish_chunk(app: Celery, requirement: str, run: str, chunk: int, limits: L
     _send(app, requirement, MAP, message, TaskId(run, (chunk,)), limits, **{transport.FRONT: True})
 
 
-def start_aggregate(app: Celery, requirement: str, run: str, partial: Partial, limits: Limits | None = None) -> None:
+def start_aggregate(app: Celery, requirement: str, run: str, partial: Partial, limits: Limits) -> None:
     """Have a node join the parts of a batch, or a family of joined parts of the level below.
 
     Every start of joining is a message of this form:
@@ -121,7 +121,7 @@ def start_aggregate(app: Celery, requirement: str, run: str, partial: Partial, l
         requirement: That of the run.
         run: Its id.
         partial: What is to be made; of level 0 it is the batch of that number.
-        limits: The time limits of the run; None: those of this app.
+        limits: The time limits of the run.
 
     Raises:
         kombu.exceptions.OperationalError: Redis does not take it.
@@ -150,24 +150,19 @@ def _joining(run: str, partial: Partial) -> AggregateMessage:
 
 def _send(
     app: Celery, requirement: str, task: str, message: MapMessage | AggregateMessage, task_id: TaskId,
-    limits: Limits | None,
-    **more: Any,
+    limits: Limits, **more: Any,
 ) -> None:  # fmt: skip
     options = {**_options(app, requirement, task, limits), **more}
     with redis_outage.interruptible():
         app.send_task(task, (message.model_dump(),), task_id=str(task_id), **options)
 
 
-def _options(app: Celery, requirement: str, task: str, limits: Limits | None) -> dict[str, Any]:
+def _options(app: Celery, requirement: str, task: str, limits: Limits) -> dict[str, Any]:
     """Where the messages of a run go, how long they may be worked on, and how people see them."""
-    if limits is None:
-        hard_s, soft_s = app.conf.task_time_limit, app.conf.task_soft_time_limit
-    else:
-        soft_s, hard_s = limits
     return {
         "queue": keys.queue(requirement),
         "shadow": shown_as(requirement, task),
-        "time_limit": hard_s,
-        "soft_time_limit": soft_s,
+        "time_limit": limits.time_limit,
+        "soft_time_limit": limits.soft_time_limit,
         "ignore_result": True,
     }

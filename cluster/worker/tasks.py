@@ -50,8 +50,6 @@ class Delivery(NamedTuple):
     """The capability whose queue the message came by."""
     worker: Worker
     """The worker that took the message."""
-    limits: Limits | None = None
-    """The time limits in the message."""
     in_chord: bool = False
     """Whether a chord counts it, whose body then joins."""
 
@@ -82,6 +80,10 @@ class Node:
         """The cluster's, connected on first use: each process of a pool has connections of its own."""
         return Stores.connect(self.config)
 
+    def limits(self, run: str) -> Limits:
+        """The time limits of a run's messages, from its row: a message that another machine wrote may name others."""
+        return self.stores.ledger.runs.policy(run).limits
+
 
 def map_chunks(node: Node, message: MapMessage, came: Delivery) -> Retry | str:
     """Do the chunks of a message and commit their parts. Run twice, the first commit of a chunk wins.
@@ -99,14 +101,14 @@ def map_chunks(node: Node, message: MapMessage, came: Delivery) -> Retry | str:
 
     def complete(batch: int, trigger: Trigger) -> None:
         if trigger == "ledger" or not came.in_chord:
-            publish.start_aggregate(node.app, came.capability, run, Partial(0, batch), came.limits)
+            publish.start_aggregate(node.app, came.capability, run, Partial(0, batch), node.limits(run))
 
     try:
         ended = map_chunk.run(message, node.find, node.stores, node.config, came.worker, came.capability, complete)
         if isinstance(ended, str):
             return ended
         for chunk in ended.apart:
-            publish.publish_chunk(node.app, came.capability, run, chunk, came.limits)
+            publish.publish_chunk(node.app, came.capability, run, chunk, node.limits(run))
     except (errors.OtherProcess, *AWAY):
         raise
     except Exception as error:
@@ -139,13 +141,11 @@ def chunks_timed_out(node: Node, message: MapMessage, why: str, worker: Worker) 
     over = ledger.chunks.items_over(run, chunk)
     ledger.chunks.release(run, worker, chunk)
     if map_chunk.give_up_item(run, chunk, node.stores, entry, over, why, worker):
-        publish.publish_chunk(node.app, ledger.runs.requirement(run), run, chunk, ledger.runs.policy(run).limits)
+        publish.publish_chunk(node.app, ledger.runs.requirement(run), run, chunk, node.limits(run))
     else:
         ended = map_chunk.dead_letter(run, chunk, node.stores, entry, why, worker)
         for batch in ended.complete:  # its chord does without a body, as a header failed
-            publish.start_aggregate(
-                node.app, ledger.runs.requirement(run), run, Partial(0, batch), ledger.runs.policy(run).limits
-            )
+            publish.start_aggregate(node.app, ledger.runs.requirement(run), run, Partial(0, batch), node.limits(run))
 
 
 def aggregate(node: Node, message: AggregateMessage, came: Delivery) -> Retry | str:
@@ -179,7 +179,7 @@ def aggregate(node: Node, message: AggregateMessage, came: Delivery) -> Retry | 
     if isinstance(ended, aggregate_parts.Rejected):
         return Retry(map_chunk.ELSEWHERE_S)
     if isinstance(ended, AggregateMessage):
-        publish.start_aggregate(node.app, came.capability, run, Partial(ended.level, ended.number), came.limits)
+        publish.start_aggregate(node.app, came.capability, run, Partial(ended.level, ended.number), node.limits(run))
         return "aggregated now"
     return ended
 
@@ -304,10 +304,8 @@ def again(task: Task, delay_s: float, message: Any = None) -> Exception:
 
 
 def _delivery(request: Any) -> Delivery:
-    hard_s, soft_s = request.timelimit or (None, None)
-    limits = Limits(soft_s, hard_s) if hard_s and soft_s else None
     worker = Worker(request.hostname, identity.incarnation())
-    return Delivery(publish.capability_of(request), worker, limits, publish.is_in_chord(request))
+    return Delivery(publish.capability_of(request), worker, publish.is_in_chord(request))
 
 
 def _parse(kind: type[Message], message: Any) -> Message:

@@ -144,7 +144,7 @@ def test_what_is_left_of_a_runs_messages_goes_when_it_is_over(two: Two) -> None:
     supervisor, _ = two.who("one")
     with supervisor:
         supervisor.lease()
-        publish.publish_chunk(two._app, "measure", two.run, 0)
+        publish.publish_chunk(two._app, "measure", two.run, 0, RunPolicy().limits)
         assert client.llen(keys.queue("measure")) == 1
         two.stores.ledger.runs.stop(two.run, "failed", "by a node that could not join parts")
         publish.publish_batch(two._app, "measure", two.run, 0, [range(1)], RunPolicy())  # not heard of yet

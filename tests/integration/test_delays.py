@@ -86,7 +86,7 @@ def test_a_delayed_message_comes_in_front_when_due(app: Celery, run: str, client
 def test_a_chunk_that_is_redelivered_comes_in_front(app: Celery, run: str, client: redis.Redis) -> None:
     requirement = f"measure.{run}"  # a queue of its own
     client.lpush(keys.queue(requirement), "waits already")
-    publish.publish_chunk(app, requirement, run, 7)
+    publish.publish_chunk(app, requirement, run, 7, RunPolicy().limits)
     first: Any = client.rpop(keys.queue(requirement))
     assert task_id(first) == f"{run}.7"
     client.delete(keys.queue(requirement))

@@ -238,8 +238,8 @@ def test_runs_forged_as_waiting_take_no_share_for_long(shared: Stores) -> None:
 def test_parts_are_joined_before_further_chunks_are_begun(shared: Stores, redis_url: str) -> None:
     with closing(celery_app.build(settings.load(broker_url=redis_url))) as app:
         for chunk in range(3):
-            publish.publish_chunk(app, "measure", "measure-1", chunk)
-        publish.start_aggregate(app, "measure", "measure-1", Partial(0, 0))
+            publish.publish_chunk(app, "measure", "measure-1", chunk, RunPolicy().limits)
+        publish.start_aggregate(app, "measure", "measure-1", Partial(0, 0), RunPolicy().limits)
     first: Any = shared.redis.rpop(QUEUE)
     assert task_id(first) == "measure-1.partial.0.0"
 

@@ -61,7 +61,7 @@ def test_how_full_it_is_can_be_asked(client: redis.Redis) -> None:
 
 def test_a_full_redis_takes_acknowledgements(server: RedisServer, client: redis.Redis) -> None:
     with closing(celery_app.build(settings.load(broker_url=server.url))) as app, app.connection() as connection:
-        publish.publish_chunk(app, "measure", "measure-1", 0)
+        publish.publish_chunk(app, "measure", "measure-1", 0, RunPolicy().limits)
         message = connection.SimpleQueue(keys.queue("measure")).get(timeout=5)
         assert client.hlen("unacked") == 1
         fill(client)
@@ -74,7 +74,7 @@ def test_what_cannot_be_put_back_into_a_full_redis_is_put_back_once_it_has_room(
     server: RedisServer, client: redis.Redis
 ) -> None:
     with closing(celery_app.build(settings.load(broker_url=server.url))) as app, app.connection() as connection:
-        publish.publish_chunk(app, "measure", "measure-1", 0)
+        publish.publish_chunk(app, "measure", "measure-1", 0, RunPolicy().limits)
         message = connection.SimpleQueue(keys.queue("measure")).get(timeout=5)
         fill(client)
         message.reject_log_error(None, connection.connection_errors, requeue=True)
@@ -90,7 +90,7 @@ def test_an_acknowledgement_that_redis_does_not_hear_of_in_time_takes_no_slot_aw
 ) -> None:
     config = settings.load(broker_url=f"{server.url}?socket_timeout=0.3")
     with closing(celery_app.build(config)) as app, app.connection() as connection:
-        publish.publish_chunk(app, "measure", "measure-1", 0)
+        publish.publish_chunk(app, "measure", "measure-1", 0, RunPolicy().limits)
         message = connection.SimpleQueue(keys.queue("measure")).get(timeout=5)
         qos = message.channel.qos
         message.channel.basic_qos(0, 1, False)

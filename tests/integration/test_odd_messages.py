@@ -16,6 +16,7 @@ from celery import Celery
 
 from cluster import celery_app, keys, settings
 from cluster.coordinator.failure_detector import FailureDetector
+from cluster.ledger.row import RunPolicy
 from cluster.messaging import held, messages, publish
 from cluster.messaging.transport import Connected, QoS
 from cluster.nodes.registry import Incarnation, NodeReport
@@ -40,7 +41,7 @@ def app(broker: str) -> Iterator[Celery]:
 
 def published(app: Celery, stores: Stores, run: str = "measure-1") -> dict[str, Any]:
     """A message of ours, taken from its queue again."""
-    publish.publish_chunk(app, "measure", run, 0)
+    publish.publish_chunk(app, "measure", run, 0, RunPolicy().limits)
     taken: Any = stores.redis.rpop(QUEUE)
     found: dict[str, Any] = json.loads(taken)
     return found
@@ -116,7 +117,7 @@ def test_a_worker_that_an_error_ends_leaves_its_messages_to_the_failure_detector
 ) -> None:
     """Its own putting back would count no loss, and the message end one worker after another."""
     client = stores.redis
-    publish.publish_chunk(app, "measure", "measure-1", 0)
+    publish.publish_chunk(app, "measure", "measure-1", 0, RunPolicy().limits)
     with app.connection_for_write(transport_options=held.options(app.conf, "ending")) as connection:
         connection.SimpleQueue(QUEUE).get(timeout=5)
         monkeypatch.setattr(QoS, "ended_badly", True)

@@ -10,6 +10,7 @@ import pytest
 from cluster import catalog, celery_app, errors, keys, names, settings
 from cluster.cli import texts
 from cluster.client import session
+from cluster.ledger.row import RunPolicy
 from cluster.messaging import publish
 from cluster.nodes import places
 from cluster.nodes.places import Places
@@ -81,7 +82,7 @@ def test_a_node_with_another_store_takes_no_work(
     places.disagreement(empty, config)
     run = opened(empty)
     with closing(celery_app.build(config)) as app:
-        publish.publish_chunk(app, "measure", run, 0)
+        publish.publish_chunk(app, "measure", run, 0, RunPolicy().limits)
     with Worker("odd", broker, tmp_path, *queues, CLUSTER_BLOB_URL=f"file://{tmp_path}/blobs") as worker:
         [node] = wait_until("it is here", lambda: [node for node in empty.nodes.nodes() if node.state == "online"])
         seen = node.last_seen_at

@@ -17,6 +17,7 @@ from cluster.coordinator import prune
 from cluster.coordinator.cancel import cancel
 from cluster.ledger import records
 from cluster.ledger.lease import Lease, Split
+from cluster.ledger.row import RunPolicy
 from cluster.messaging import publish
 from cluster.stores import Stores
 from cluster.wire import ChunkEntry
@@ -110,7 +111,7 @@ def test_messages_of_a_run_that_no_node_took_go_with_it(broker: str, client: red
     over, running = opened(stores), opened(stores)
     for run in (over, running):
         for chunk in range(3):
-            publish.publish_chunk(app, "measure", run, chunk)
+            publish.publish_chunk(app, "measure", run, chunk, RunPolicy().limits)
     app.close()
     client.rpush(keys.queue("measure"), b"not one of ours", b"{}")
     cancel(over, stores, "test")

@@ -18,6 +18,7 @@ from cluster import catalog, celery_app, keys, settings
 from cluster.client import session
 from cluster.coordinator import pace
 from cluster.ledger import parts
+from cluster.ledger.row import RunPolicy
 from cluster.messaging import held, publish
 from cluster.stores import Stores
 from cluster.worker import map_chunk
@@ -140,7 +141,7 @@ def test_tiny_chunks_travel_together_and_a_bad_one_harms_no_other(
 def test_who_died_while_he_gave_back_what_a_node_held_holds_up_nobody(broker: str, stores: Stores) -> None:
     client, queue = stores.redis, keys.queue("measure")
     with closing(celery_app.build(settings.load(broker_url=broker))) as app:
-        publish.publish_chunk(app, "measure", "measure-1", 0)
+        publish.publish_chunk(app, "measure", "measure-1", 0, RunPolicy().limits)
         taken: Any = client.rpop(queue)
         client.hset(keys.unacked("gone"), "tag", json.dumps([json.loads(taken), "", queue]))
         client.zadd(keys.unacked("gone") + ":index", {"tag": time.time()})

@@ -256,13 +256,13 @@ def test_messages_replayed_by_hand_change_nothing(broker: str, tmp_path: Path) -
             run = wait_until("the run is published", lambda: published(stores, 8))
             publish.publish_batch(app, "measure", run, 0, [range(at, at + 1) for at in range(4)], RunPolicy())
             publish.publish_batch(app, "measure", run, 1, [range(4, 8)], RunPolicy())
-            publish.start_aggregate(app, "measure", run, Partial(0, 0))
+            publish.start_aggregate(app, "measure", run, Partial(0, 0), RunPolicy().limits)
             held.release()
             out, err = submit.communicate(timeout=60)
     assert submit.returncode == 0, err
     assert json.loads(out) == held.answer()
     for chunk in range(4):
-        publish.publish_chunk(app, "measure", run, chunk)
+        publish.publish_chunk(app, "measure", run, chunk, RunPolicy().limits)
     wait_until("all messages are taken", lambda: no_message_is_left(stores, run))
     found = stores.ledger.runs.status(run)
     assert found.duplicates >= 1

@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,10 +36,11 @@ class Sent:
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, dict[str, Any], str]] = []
-        self.conf = SimpleNamespace(task_time_limit=630, task_soft_time_limit=600)
+        self.limits: list[tuple[int, int]] = []
 
     def send_task(self, task: str, arguments: tuple[dict[str, Any]], **options: Any) -> None:
         self.messages.append((task, arguments[0], options["queue"]))
+        self.limits.append((options["soft_time_limit"], options["time_limit"]))
 
 
 def node(stores: Stores, job: Job = JOB) -> tuple[Node, Sent]:
@@ -62,12 +62,14 @@ def joins(run: Run, number: int, level: int = 0) -> tuple[str, dict[str, Any], s
 def test_the_commit_that_completes_a_batch_starts_to_join(
     trigger: Trigger, came: Delivery, starts: bool, stores: Stores
 ) -> None:
-    run = Run(stores, batches=2, batch_chunks=2, trigger=trigger)
+    policy = POLICY._replace(soft_time_limit_s=5, time_limit_s=7)
+    run = Run(stores, batches=2, batch_chunks=2, trigger=trigger, policy=policy)
     here, sent = node(stores)
     assert map_chunks(here, MapMessage(run=run.run, chunks=[2]), came) == "settled now"
     assert sent.messages == []
     assert map_chunks(here, MapMessage(run=run.run, chunks=[3]), came) == "settled now"
     assert sent.messages == ([joins(run, 1)] if starts else [])
+    assert sent.limits == [policy.limits] * starts  # those of the run, whatever the message named
     assert map_chunks(here, MapMessage(run=run.run, chunks=[3]), came) == "settled"
     assert len(sent.messages) == starts
 
@@ -144,8 +146,8 @@ def test_both_triggers_bring_a_batch_to_its_end(trigger: Trigger, broker: str, t
 def test_joining_that_is_started_again_goes_in_front(broker: str) -> None:
     stores = emptied(broker)
     with closing(celery_app.build(settings.load(broker_url=broker))) as app:
-        publish.publish_chunk(app, "measure.2@x", "measure-1", 0)
-        publish.start_aggregate(app, "measure.2@x", "measure-1", Partial(0, 3))
+        publish.publish_chunk(app, "measure.2@x", "measure-1", 0, RunPolicy().limits)
+        publish.start_aggregate(app, "measure.2@x", "measure-1", Partial(0, 3), RunPolicy().limits)
     queued: Any = stores.redis.lrange(keys.queue("measure.2@x"), 0, -1)
     first, last = (json.loads(message)["headers"] for message in reversed(queued))
     assert (first["id"], first["task"]) == ("measure-1.partial.0.3", AGGREGATE)
