@@ -14,9 +14,9 @@ from typing import Any
 import click
 import redis
 
-from cluster import client
+from cluster import catalog, client
 from cluster.cli import foreground, print_text, say, shared, texts
-from cluster.client import Client, machine
+from cluster.client import Client
 from cluster.embedded import LOOPBACK, LocalCluster, hub
 
 ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - compared with, not bound to
@@ -63,9 +63,9 @@ def command(host: str, port: int, data: Path | None, no_worker: bool) -> None:
             "  cluster worker                       adds a worker\n"
             "Ctrl-C ends it."
         )
-        for job, problem in machine.abilities().items():
+        for job, problem in catalog.abilities().items():
             if problem and not no_worker:
-                say(machine.left_out(job, problem))
+                say(catalog.left_out(job, problem))
         if host == LOOPBACK:
             say("For other machines to join, start it with --host 0.0.0.0.")
         c = client.existing(local.url)

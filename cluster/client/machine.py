@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from cluster.job import Job
     from cluster.settings import Settings
 
-abilities, how_to_add, left_out = catalog.abilities, catalog.how_to_add, catalog.left_out
-
 
 def require_model_can_be_made(job: Job) -> None:
     """See that this machine can make the model of the parts, if the job trains one: before the work, not after.

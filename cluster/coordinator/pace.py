@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 MESSAGE_S = 0.5
 """Seconds of work in one message: it holds as many chunks as take this long, and at least one."""
 MOST_CHUNKS_PER_MESSAGE = 32
+"""A coordinator puts no more into a message; a node accepts up to ``names.MAX_CHUNKS_PER_MESSAGE``."""
 LEARN_S = 0.5
 """Publishing waits no longer than this for the first chunk of a run to be done."""
 FASTER = 4

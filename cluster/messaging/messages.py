@@ -97,7 +97,7 @@ class TaskHeaders(Plain):
     retries: Count = 0
     timelimit: tuple[Seconds | None, Seconds | None] | None = None
     eta: None = None
-    """A moment by another node's clock; ours are sent for later by ``runs.delays``."""
+    """A moment by another node's clock; ours are sent for later by ``messaging.delays``."""
     expires: None = None
     ignore_result: bool | None = None
     argsrepr: Shown = ""
@@ -194,7 +194,7 @@ class ReplyTo(Model):
 
 
 class Asked(Model):
-    """A command of remote control. Which ones there are, and with what arguments, ``nodes.control`` says."""
+    """A command of remote control. Which ones there are, and with what arguments, ``worker.control`` says."""
 
     method: Annotated[str, Field(pattern="^[a-z_]{1,64}$")]
     arguments: Annotated[dict[str, JsonValue], Field(max_length=16)] | None = None
