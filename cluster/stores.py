@@ -1,4 +1,4 @@
-"""One run's life: ledger (its state in Redis), publish, map and aggregate (on the nodes), results."""
+"""The stores that a process has open: ledger, bytes, nodes, models."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Target(NamedTuple):
             errors.ClusterError: It cannot be written, or makes no model.
         """
         write(*run.rendered(self.chosen, status), self.output)
-        if run.job.draw is None or self.drawn is None:
+        if self.drawn is None:
             return ()
         return run.draw(self.drawn, self.source, self.since)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cluster import catalog, client, errors, logs
+from cluster import client, errors, logs
 from cluster.cli import output as outputs
 from cluster.cli import say, shared, texts
 from cluster.cli.progress import Progress
@@ -41,8 +41,7 @@ def command(
     with client.existing(broker, patient=wait) as c:
         asked = c.run(run)
         status = asked.status()
-        job = catalog.get(status.job)
-        to = outputs.prepare(job, format_name, status.options, output, drawn, inputs, status.started_at)
+        to = outputs.prepare(asked.job, format_name, status.options, output, drawn, inputs, status.started_at)
         if wait:
             hint = f"; on a machine that should help: {join_line(c.config)}"
             shown = Progress(lambda: asked.status(failures=False), asked.nodes, quiet=quiet, lonely_hint=hint)

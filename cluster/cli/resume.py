@@ -8,7 +8,6 @@ import click
 
 from cluster import client
 from cluster.cli import foreground, output, shared
-from cluster.client import machine
 
 
 @click.command(
@@ -38,7 +37,5 @@ def command(
     client.require_resumable(status, has_input=bool(inputs))
     job = c.job_to_resume(status)
     to = output.prepare(job, format_name, status.options, target, drawn, inputs, status.started_at)
-    if status.state == "running":
-        machine.require_model_can_be_made(job)
     with foreground.terminable(), c:
         return foreground.to_end(c, c.take_up(status, inputs or None, background=False), to, quiet=quiet)

@@ -24,7 +24,7 @@ def command(run: str | None, events: bool, broker: str | None, as_json: bool) ->
             run = latest[0].run
         status = c.run(run).status()
         there = c.nodes() if status.state == "running" else []
-        status.rejections.update(rejections(status, there))
+        status.rejections.update(rejections(status.requirement, there))
         if events:
             changes = c.run(run).events()
             if as_json:

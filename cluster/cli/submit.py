@@ -15,7 +15,7 @@ from cluster.cli import foreground, print_text, say, shared, texts
 from cluster.cli import output as outputs
 from cluster.cli.job_command import JobCommand
 from cluster.client import machine
-from cluster.client.nodes import join_line
+from cluster.client.nodes import join_line, rejections
 from cluster.client.submission import UNUSABLE, Submission
 
 
@@ -83,7 +83,7 @@ def _look_for_nodes(submission: Submission, *, fail: bool) -> None:
         return
     count = texts.count(len(answer.online), "node")
     problem = f"no node of this cluster can do the job {requirement} ({count} online; `cluster nodes` lists their jobs)"
-    reasons = {node.name: why for node in answer.online if (why := node.why_not(requirement))}
+    reasons = rejections(requirement, answer.online)
     problem += "".join(f"\n  {logs.plain(name)}: {logs.plain(why)}" for name, why in reasons.items())
     older = submission.client.older_nodes()
     problem += "".join(f"\n  {logs.plain(name)}: {what}" for name, what in older.items())

@@ -23,6 +23,7 @@ from cluster.client.run import Run, Status
 from cluster.stores import Stores
 
 if TYPE_CHECKING:
+    from cluster.bundles.store import ModelStore
     from cluster.client.models import Models
     from cluster.client.nodes import Node, Stopped
     from cluster.client.session import Session
@@ -161,7 +162,7 @@ class Client:
             As ``submit``.
         """
         from cluster import catalog
-        from cluster.client import machine, session
+        from cluster.client import machine
         from cluster.client.submission import Submission
 
         packed = b""
@@ -174,7 +175,7 @@ class Client:
         machine.require_model_can_be_made(job)
         machine.require_model_can_be_kept(job, self.config)
         if job.bundles:
-            given = session.models_of(self.config, None if self.is_private else self.stores).pin(job, given)
+            given = self.model_store.pin(job, given)
         return Submission(self, job, given, packed)
 
     def open(self, job: Job, options: dict[str, Any], packed: bytes = b"") -> Run:
@@ -229,16 +230,15 @@ class Client:
         """The job of a run that is to be gone on with.
 
         Raises:
-            errors.JobUnavailable: It has another version here.
+            errors.JobUnavailable: It has another version here, or this machine cannot make the model that the run
+                trains.
             errors.UnknownJob: There is none here.
         """
-        from cluster import catalog, logs
+        from cluster.client import machine
 
-        job = catalog.get(status.job)
-        if job.version != status.version:
-            raise errors.JobUnavailable(
-                f"the run {status.run} is of the job {logs.plain(status.requirement)}; here is {job.capability}"
-            )
+        job = self._find(status.job, status.version)
+        if status.state == "running":
+            machine.require_model_can_be_made(job)
         return job
 
     def run(self, id: str) -> Run:
@@ -261,11 +261,12 @@ class Client:
 
     def prune(self, runs: Sequence[Status]) -> list[Status]:
         """Remove these runs with their results, but for those that are running; gives those it removed."""
+        from cluster.client.submission import log_folder
         from cluster.coordinator import prune
 
         removed = prune.prune(self.stores, runs)
         for run in removed:  # what `detach` wrote here
-            (self.config.cache_folder / "runs" / f"{run.run}.log").unlink(missing_ok=True)
+            (log_folder(self.config) / f"{run.run}.log").unlink(missing_ok=True)
         return removed
 
     # The cluster.
@@ -330,6 +331,13 @@ class Client:
     # What it has open.
 
     @property
+    def model_store(self) -> ModelStore:
+        """The models that runs get: those of the cluster; of a private cluster those of this machine."""
+        from cluster.bundles import store
+
+        return store.here(self.config) if self.is_private else self.stores.models
+
+    @property
     def session(self) -> Session:
         """The session that coordinates the runs of this process. A private cluster starts at the first access."""
         from cluster.client.session import CLOSED, Session
@@ -371,9 +379,23 @@ class Client:
         return jobs.pack(job)
 
     def _find(self, name: str, version: str) -> Job:
-        from cluster import catalog
+        """The job of a run. Parts of another version may have another form, so that one joins nothing here.
 
-        return self._own_jobs.get((name, version)) or catalog.get(name)
+        Raises:
+            errors.JobUnavailable: It has another version here.
+            errors.UnknownJob: There is none here.
+        """
+        from cluster import catalog, logs
+
+        if own := self._own_jobs.get((name, version)):
+            return own
+        job = catalog.get(name)
+        if job.version != version:
+            raise errors.JobUnavailable(
+                f"the run is of version {logs.plain(version) or 'none'} of the job {name}; here is version"
+                f" {job.version or 'none'}"
+            )
+        return job
 
     def _close(self, *, is_error: bool) -> None:
         with self._lock:

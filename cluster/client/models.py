@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster import catalog, errors, names
-from cluster.bundles import Pushed, content, folder, requirements, store, trial
+from cluster.bundles import Pushed, content, folder, requirements, trial
 from cluster.bundles.install import install
 from cluster.bundles.manifest import Manifest
 from cluster.bundles.state import State
-from cluster.bundles.store import ModelStore
 from cluster.coordinator.cancel import cancel
 from cluster.names import ModelRef
 from cluster.nodes import wanted
@@ -43,7 +42,7 @@ class Models:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._store: ModelStore = store.here(client.config) if client.is_private else client.stores.models
+        self._store = client.model_store
 
     def push(
         self, name: str, source: str | Path, job: str | None = None, requirements: Sequence[str] = (), *,

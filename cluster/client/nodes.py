@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +12,6 @@ from cluster.nodes.registry import HEARTBEAT_S, PENDING, Node
 from cluster.settings import DEFAULT_MASTER
 
 if TYPE_CHECKING:
-    from cluster.client.run import Status
     from cluster.settings import Settings
     from cluster.stores import Stores
 
@@ -37,9 +36,9 @@ def join_line(config: Settings) -> str:
     return f"{master}CLUSTER_BROKER_URL='{shown}' cluster worker{hidden}"
 
 
-def rejections(status: Status, nodes: Iterable[Node]) -> Mapping[str, str]:
+def rejections(requirement: str, nodes: Iterable[Node]) -> dict[str, str]:
     """Node -> why it does not do a run: it lacks something, or does not know the job, or in another version."""
-    return {node.name: why for node in nodes if node.state == "online" and (why := node.why_not(status.requirement))}
+    return {node.name: why for node in nodes if node.state == "online" and (why := node.why_not(requirement))}
 
 
 def shut_down(config: Settings, stores: Stores, asked: Sequence[Node], *, now: bool, wait_s: float) -> list[Stopped]:

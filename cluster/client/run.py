@@ -58,7 +58,8 @@ class Run:
         """Its job, as it is installed on this machine.
 
         Raises:
-            errors.UnknownJob: It is not, or in another version.
+            errors.UnknownJob: It is not.
+            errors.JobUnavailable: It has another version.
         """
         if self._job is None:
             if self._of is None:
@@ -104,7 +105,8 @@ class Run:
             on_wait: Called some times a second.
 
         Raises:
-            TimeoutError: It has not ended by then; it goes on.
+            TimeoutError: It has not ended by then; it goes on. A run whose input the calling thread itself reads
+                (``Client.take_up`` without ``background``) is waited for to its end.
         """
         deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
         if self._reading is not None:
@@ -203,8 +205,10 @@ class Run:
     @property
     def other_reader(self) -> str:
         """The process that reads this run's input instead of this one; "" if there is none."""
+        from cluster.client.session import whoami
+
         found = self.status(failures=False)
-        is_read_there = found.role == "splitter" and found.coordinator != self._session.owner
+        is_read_there = found.role == "splitter" and found.coordinator != whoami()
         return str(found.coordinator) if is_read_there else ""
 
     def cancel(self, reason: str = "cancelled by its client") -> None:

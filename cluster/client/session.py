@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import redis
 from pydantic import SecretStr
 
-from cluster import errors, keys, logs, names, redis_client
+from cluster import errors, keys, logs, names
 from cluster.bundles import store
 from cluster.coordinator.cancel import cancel
 from cluster.job import Job, Source, paths
@@ -30,7 +30,6 @@ from splitters.items import Items
 if TYPE_CHECKING:
     from celery import Celery
 
-    from cluster.bundles.store import ModelStore
     from cluster.coordinator.supervise import Supervisor
     from cluster.embedded import LocalCluster
     from cluster.ledger.lease import Role
@@ -56,7 +55,6 @@ class Session:
     def __init__(self, config: Settings, slots: int | None = None, stores: Stores | None = None) -> None:
         self.is_private = config.broker_url is None
         self.config = config
-        self._agrees = False
         self._slots = slots
         self._open = ExitStack()
         self._local: LocalCluster | None = None
@@ -166,8 +164,7 @@ class Session:
             errors.BadSetting: This machine keeps bytes or models elsewhere than the cluster does.
             errors.UnknownBundle: What it was to be begun with was removed meanwhile.
         """
-        self._agrees = False
-        self._require_places()
+        places.require(self.stores, self.config)
         run = names.new_run(job.name)
         requirement = job.requirement(options)
         self.stores.ledger.runs.create(
@@ -182,17 +179,6 @@ class Session:
                     self.stores.ledger.runs.stop(run, "failed", str(error))
                 raise
         return run
-
-    def _require_places(self) -> None:
-        """Asked once a run, as one that is started here is coordinated next."""
-        if not self._agrees:
-            places.require(self.stores, self.config)
-            self._agrees = True
-
-    @property
-    def owner(self) -> str:
-        """Names this process as a submitter and coordinator."""
-        return whoami()
 
     def cancel(self, run: str, reason: str) -> tuple[bool, str]:
         """End a run now: whether this call did it, and the state it is in."""
@@ -216,7 +202,7 @@ class Session:
             errors.RunBusy: Another one reads its input.
             errors.InputChanged: The input is not the one that the run was begun with.
         """
-        self._require_places()
+        places.require(self.stores, self.config)
         # They bring Celery with them: a private cluster's worker starts while they are loaded.
         from cluster.coordinator.failure_detector import FailureDetector
         from cluster.coordinator.split import Coordinator
@@ -251,23 +237,6 @@ class Session:
             raise
 
 
-@contextmanager
-def opened(config: Settings, job: Job, options: Mapping[str, Any]) -> Iterator[Session]:
-    """A session on the cluster of ``config.broker_url``; without one, on a private one for this ``job``.
-
-    Raises:
-        errors.BrokerError: The cluster does not answer, or none can be started.
-        errors.JobUnavailable: It would be a private one, and this machine cannot do the job.
-    """
-    if config.broker_url is None:
-        require_here(config, job, options)
-    else:
-        redis_client.check(config.require_broker())
-    with Session(config) as session, session.explaining():
-        session.serve(job, options)
-        yield session
-
-
 def _take(supervisor: Supervisor, run: str) -> None:
     """Take the run's lease, as soon as the lease of a process that may be dead has run out."""
     from cluster.ledger.lease import LEASE_S, Busy
@@ -289,11 +258,6 @@ def _take(supervisor: Supervisor, run: str) -> None:
 def whoami() -> str:
     """Names this process as a submitter and coordinator."""
     return names.process(socket.gethostname(), os.getpid())
-
-
-def models_of(config: Settings, stores: Stores | None) -> ModelStore:
-    """The models that runs get: those of the cluster, without one those of this machine."""
-    return store.here(config) if stores is None else stores.models
 
 
 def require_here(config: Settings, job: Job, options: Mapping[str, Any]) -> None:

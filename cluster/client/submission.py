@@ -106,7 +106,7 @@ class Submission:
         config = self.client.config
         self.require_it_stays()
         session.Input(self.job, inputs, self.options)
-        folder = config.cache_folder / "runs"
+        folder = log_folder(config)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -115,7 +115,7 @@ class Submission:
                 " CLUSTER_CACHE_DIR"
             ) from None
         run = self._opened()
-        log = folder / f"{run.id}.log"
+        log = log_folder(config) / f"{run.id}.log"
         try:
             spawn(config, run.id, inputs, log, arguments)
         except BaseException:
@@ -159,6 +159,11 @@ class Submission:
             if over and not (to_the_end and self._pending(online)):
                 return online
             time.sleep(0.1)
+
+
+def log_folder(config: Settings) -> Path:
+    """The folder with a file RUN.log of each run that went on in the background."""
+    return config.cache_folder / "runs"
 
 
 def spawn(config: Settings, run: str, inputs: Sequence[str], log: Path, arguments: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ A run's row is a hash; ``row`` lists its fields. The methods of ``lease`` are th
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -168,7 +169,8 @@ class Runs:
             after: What the call before gave; "" at first, which may return at once.
             most_s: Seconds to wait at most.
         """
-        found: Any = self._redis.xread({keys.run(run, "events"): after or "0"}, count=1000, block=int(most_s * 1000))
+        block_ms = max(1, math.ceil(most_s * 1000))  # 0 would mean without limit
+        found: Any = self._redis.xread({keys.run(run, "events"): after or "0"}, count=1000, block=block_ms)
         if found:
             events = found[0][1] if isinstance(found, list) else next(iter(found.values()))[-1]
             return str(events[-1][0].decode())

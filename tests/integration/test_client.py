@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import cluster
-from cluster import client, errors, settings
+from cluster import client, errors, names, settings
 from cluster.client import Client, Run
 from cluster.job import Job
 from cluster.stores import Stores
@@ -259,3 +259,11 @@ def test_a_script_that_forgets_its_run_loses_no_input(broker: str, worker: Worke
     )  # fmt: skip
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
     assert there.run(done.stdout.strip()).status().items_total == 40
+
+
+def test_a_run_of_another_version_has_no_job_here(broker: str, there: Client) -> None:
+    run = there.run(names.new_run("measure"))
+    Stores.connect(settings.load(broker_url=broker)).ledger.runs.create(run.id, "measure", "7", {}, "test")
+    with pytest.raises(errors.JobUnavailable, match="is of version 7 of the job measure; here is version none"):
+        _ = run.job
+    assert run.status().requirement == "measure@7"

@@ -23,6 +23,7 @@ from cluster.messaging import held, publish
 from cluster.stores import Stores
 from cluster.worker import map_chunk
 from splitters import Chunk
+from tests.kit import sessions
 from tests.kit.looking import begun, no_message_is_left, published
 from tests.kit.programs import Worker, admin, cluster, emptied, start_cluster
 from tests.kit.waiting import wait_until
@@ -124,7 +125,7 @@ def test_tiny_chunks_travel_together_and_a_bad_one_harms_no_other(
     config = settings.load(broker_url=broker, retry_delay_s=0.1)
     with (
         Worker("one", broker, tmp_path, "-c", "2", CLUSTER_TASK_EVENTS="1") as worker,
-        session.opened(config, job, options) as opened,
+        sessions.opened(config, job, options) as opened,
     ):
         run = opened.start(job, options)
         assert opened.coordinate(job, run, session.Input(job, [source], options), lambda: None) == "done"
@@ -188,7 +189,7 @@ def test_a_batch_that_could_not_be_published_is_found_missing(
     options = job.check_options({"chunk_size": 1})
     with (
         Worker("a", broker, tmp_path, "-c", "2"),
-        session.opened(settings.load(broker_url=broker), job, options) as opened,
+        sessions.opened(settings.load(broker_url=broker), job, options) as opened,
     ):
         run = opened.start(job, options)
         assert opened.coordinate(job, run, session.Input(job, [source], options), lambda: None) == "done"
@@ -204,7 +205,7 @@ def test_what_travels_behind_long_chunks_is_taken_by_others(
     options = job.check_options({"seconds": 1.25 * map_chunk.LONG_S, "trace": str(trace)})
     with (
         Worker("a", broker, tmp_path, "-c", "4"),
-        session.opened(settings.load(broker_url=broker), job, options) as opened,
+        sessions.opened(settings.load(broker_url=broker), job, options) as opened,
     ):
         run = opened.start(job, options)
         assert opened.coordinate(job, run, session.Input(job, [source], options), lambda: None) == "done"
@@ -448,7 +449,7 @@ def test_what_redis_has_forgotten_is_entered_and_done_again(
         if when == "afterwards" and found.chunks_published >= 20 and (found.split_ended or not remembered):
             forget()
 
-    with Worker("a", broker, tmp_path, "-c", "2"), session.opened(config, job, options) as opened:
+    with Worker("a", broker, tmp_path, "-c", "2"), sessions.opened(config, job, options) as opened:
         run = opened.start(job, options)
         assert opened.coordinate(job, run, Given(job, [source], options), wait) == "done"
         assert remembered == ["used"]

@@ -15,7 +15,6 @@ from cluster import catalog, errors, names, settings
 from cluster.bundles.content import Content
 from cluster.bundles.trial import UNUSABLE
 from cluster.cli import models, submit
-from cluster.client import session
 from cluster.client.submission import ANSWER_S
 from cluster.job import Job
 from cluster.names import ModelRef
@@ -23,6 +22,7 @@ from cluster.nodes import wanted
 from cluster.nodes.registry import PENDING, NodeReport
 from cluster.stores import Stores
 from cluster.worker.provisioner import Provisioner
+from tests.kit import sessions
 from tests.kit.bundle_laws import unused
 from tests.kit.jobs.cluster_testjobs import PICKY, TAGGED
 from tests.kit.programs import Program, start_cluster
@@ -50,7 +50,7 @@ def number(ref: str) -> str:
 def test_a_run_whose_bundle_goes_meanwhile_is_not_begun(redis_url: str, stores: Stores, bundle: str) -> None:
     config = settings.load(broker_url=redis_url)
     options = stores.models.pin(TAGGED, {"model": bundle})
-    with session.opened(config, TAGGED, options) as opened:
+    with sessions.opened(config, TAGGED, options) as opened:
         opened.stores.models.manifest(bundle)  # which it may know by heart
         stores.models.bundles.remove(ModelRef.parse(bundle).name)
         with pytest.raises(errors.UnknownBundle):
@@ -74,7 +74,7 @@ def test_a_run_whose_bundle_cannot_be_looked_up_is_not_left_running(
     error: Exception, redis_url: str, stores: Stores, bundle: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = settings.load(broker_url=redis_url)
-    with session.opened(config, TAGGED, {"model": bundle}) as opened:
+    with sessions.opened(config, TAGGED, {"model": bundle}) as opened:
         monkeypatch.setattr(type(opened.stores.models), "require", lambda *_: raise_it(error))
         with pytest.raises(type(error)):
             opened.start(TAGGED, {"model": bundle})
@@ -96,7 +96,7 @@ def test_all_versions_that_are_removed_by_a_name_end_their_runs(
         if not begun:
             new = self.push(name, Content("tagged", {"tag.txt": b"blue"}), "another").manifest
             options = {"model": new.reference}
-            with session.opened(settings.load(broker_url=redis_url), TAGGED, options) as opened:
+            with sessions.opened(settings.load(broker_url=redis_url), TAGGED, options) as opened:
                 begun.append(opened.start(TAGGED, options))
         return remove(self, name, version)
 
@@ -115,7 +115,7 @@ def test_who_removes_a_bundle_ends_the_runs_that_began_meanwhile_and_no_others(
 
     def remove_late(self: Any, name: str, version: int | None = None) -> Any:
         if not begun:
-            with session.opened(config, TAGGED, options) as opened:
+            with sessions.opened(config, TAGGED, options) as opened:
                 begun.append(opened.start(TAGGED, options))
         return remove(self, name, version)
 

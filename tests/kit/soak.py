@@ -17,6 +17,7 @@ from cluster.client.session import Session
 from cluster.coordinator import prune
 from cluster.coordinator.cancel import cancel
 from cluster.stores import Stores
+from tests.kit import sessions
 from tests.kit.programs import RedisServer, Worker, admin
 from tests.kit.waiting import wait_until
 
@@ -40,7 +41,7 @@ def soak(folder: Path, runs: int) -> None:
     with RedisServer(folder / "redis") as server, Worker("soaked", server.url, folder, "-c", "2"):
         config = settings.load(broker_url=server.url, inline_bytes=0)  # all parts and partials are blobs
         client = admin(server.url)
-        with session.opened(config, catalog.get("measure"), {}) as opened:
+        with sessions.opened(config, catalog.get("measure"), {}) as opened:
             do(opened, source, 4)  # what the first runs leave for good
             wait_until("the node has dropped what was cancelled", lambda: not endless(client))
             prune_all(client, opened.stores)
