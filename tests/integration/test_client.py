@@ -266,4 +266,4 @@ def test_a_run_of_another_version_has_no_job_here(broker: str, there: Client) ->
     Stores.connect(settings.load(broker_url=broker)).ledger.runs.create(run.id, "measure", "7", {}, "test")
     with pytest.raises(errors.JobUnavailable, match="is of version 7 of the job measure; here is version none"):
         _ = run.job
-    assert run.status().requirement == "measure@7"
+    assert run.status().requirement == "measure.7"
