@@ -22,3 +22,55 @@ class Model(NamedTuple):
 
     report: Mapping[str, Any]
     """Figures for the person who submitted the run; only JSON types."""
+
+
+class Closed(NamedTuple):
+    """A round that is over, as the aggregator of a job with rounds sees it."""
+
+    round: int
+    """Counted from 0."""
+    shards: int
+    """How many the run has."""
+    kind: str
+    """As the last ``Step`` said."""
+    base: str
+    """Names the view that the parts were made from."""
+    seconds: float | None
+    """Seconds that each shard was to work for."""
+    parts: Mapping[int, Any]
+    """Shard -> its part, in the order of the shards."""
+    late: tuple[int, ...] = ()
+    """Shards whose parts were not there when the round was closed."""
+    staleness: int = 0
+    """Versions that the state went on by since the parts' view was made; 0 where rounds are closed as a whole."""
+    node_seconds: Mapping[int, float] = {}
+    """Shard -> seconds from its claim to its commit."""
+    sizes_bytes: Mapping[int, int] = {}
+    """Shard -> the size of its part."""
+    view_bytes: int = 0
+    """The size of the view that each shard read."""
+
+
+class Step(NamedTuple):
+    """What the aggregator of a job with rounds makes of a closed round; ``begin`` gives the first one."""
+
+    state: Any
+    """The next round's; never the old one, changed: the aggregator may be called again with more parts."""
+    view: bytes | None
+    """What nodes get, on top of the view before; None: the view stays as it is."""
+    whole: bool = False
+    """``view`` takes the place of the view before."""
+    row: Mapping[str, Any] = {}
+    """The round's line of the curve: numbers, texts and lists of such."""
+    kind: str = "train"
+    """What the next round is for; "" ends the run."""
+    seconds: float | None = None
+    """Seconds that each shard is to work for in the next round; None where an option says how many steps."""
+    quorum: float = 1.0
+    """The share of the shards, over 0 and up to 1, after which the next round may be closed without the others."""
+    keep: bool = False
+    """Keep this state as a checkpoint."""
+    rejected: Mapping[int, str] = {}
+    """Shard -> why its part was not used."""
+    rounds: int | None = None
+    """How many rounds the run has in all, where that has changed."""

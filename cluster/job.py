@@ -170,6 +170,28 @@ class Format(NamedTuple):
     folder: bool = False
 
 
+class Rounds(NamedTuple):
+    """What makes a job go in rounds: its task is done for each shard of the input again and again.
+
+    The first chunk of its splitter has one item, which tells about the whole input; each other chunk is a shard.
+    ``task(turn, **options)`` gives a shard's value in a round (see ``tasks.Turn``).
+    ``aggregate(state, closed, about, **options)`` makes an ``aggregators.Step`` of these values, where the run is
+    coordinated; the last one ends the run. ``finish(state, rows, about, **options)`` makes the result of the last
+    state and the rows of all steps. All are deterministic: another process may do them again.
+    """
+
+    begin: Callable[..., Any]
+    """``begin(about, base, **options)`` gives the first ``Step``; ``base`` is the folder of a bundle to start from."""
+    see: Callable[..., Any]
+    """``see(view, data, whole)`` gives the view that nodes work with after one more ``Step.view``; None is no view."""
+    dump: Callable[..., bytes]
+    """``dump(state)`` gives a state as bytes."""
+    load: Callable[..., Any]
+    """``load(data)`` gives the state back."""
+    why_unavailable: Callable[..., str] = lambda: ""
+    """Why this machine cannot coordinate such a run, or ""."""
+
+
 class Outcome(NamedTuple):
     """The result of a run, and the items that are missing from it."""
 
@@ -235,6 +257,8 @@ class Job:
     megapixels: Callable[[bytes], Iterable[float]] | None = None
     """The sizes of an item's pictures in million pixels, before they are decoded; for a job with an option
     ``max_megapixels``. A node whose owner allows less leaves such an item to others."""
+    rounds: Rounds | None = None
+    """The job goes in rounds."""
     draw: Callable[[bytes, Any], bytes] | None = None
     """Draws what was found in an item, its value in all parts joined, into the item's picture."""
 

@@ -10,8 +10,10 @@ chunk, which is then tried again, mostly elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from splitters import Chunk
 
 Value = TypeVar("Value")
 
@@ -24,3 +26,33 @@ class Part(NamedTuple, Generic[Value]):
 
     failures: Mapping[str, str] = {}
     """Item name -> why it could not be done, as a sentence for the person who sent it."""
+
+
+class Turn(NamedTuple):
+    """One shard's work in one round of a job that goes in rounds: what its task gets in place of a chunk.
+
+    Such a task is ``task(turn, **options) -> value``. ``value`` holds only types that MessagePack carries.
+    """
+
+    round: int
+    """Counted from 0."""
+    shard: int
+    """Counted from 0."""
+    shards: int
+    """How many the run has."""
+    kind: str
+    """What the round is for, as the last ``aggregators.Step`` said: "train", say."""
+    seconds: float | None
+    """Seconds to work for, from now; None where an option says how many steps."""
+    view: Any
+    """What ``Rounds.see`` made of the views so far; not to be changed."""
+    base: str
+    """Names that view; the value repeats it."""
+    about: bytes
+    """What the splitter tells about the whole input: the only item of its first chunk."""
+    read: Callable[[], Chunk]
+    """Fetches the shard's items. That takes long: keep what is made of them in ``kept``."""
+    kept: dict[str, Any]
+    """What this process keeps of the shard from turn to turn; empty in a new process."""
+    times: dict[str, float]
+    """The task enters its seconds of "compute" and "encode" here."""
