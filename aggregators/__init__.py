@@ -42,7 +42,7 @@ class Closed(NamedTuple):
     late: tuple[int, ...] = ()
     """Shards whose parts were not there when the round was closed."""
     staleness: int = 0
-    """Versions that the state went on by since the parts' view was made; 0 where rounds are closed as a whole."""
+    """Steps that changed the view since the parts' view was made; 0 where a round waits for all shards."""
     node_seconds: Mapping[int, float] = {}
     """Shard -> seconds from its claim to its commit."""
     sizes_bytes: Mapping[int, int] = {}
@@ -68,6 +68,8 @@ class Step(NamedTuple):
     """Seconds that each shard is to work for in the next round; None where an option says how many steps."""
     quorum: float = 1.0
     """The share of the shards, over 0 and up to 1, after which the next round may be closed without the others."""
+    apart: bool = False
+    """Each shard goes on by itself: the aggregator gets one part at a time, and that shard the next view."""
     keep: bool = False
     """Keep this state as a checkpoint."""
     rejected: Mapping[int, str] = {}
