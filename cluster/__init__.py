@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from cluster import errors
     from cluster.client import Client, Run, connect, local
-    from cluster.job import Format, Job, Lazy, Option
+    from cluster.functions import Lazy
+    from cluster.job import Format, Job
+    from cluster.option import Option
 
     app: Celery
 
@@ -33,8 +35,8 @@ MODULES = {
     "local": "cluster.client",
     "Format": "cluster.job",
     "Job": "cluster.job",
-    "Lazy": "cluster.job",
-    "Option": "cluster.job",
+    "Lazy": "cluster.functions",
+    "Option": "cluster.option",
 }
 
 

@@ -12,8 +12,10 @@ from collections.abc import Mapping
 
 from aggregators import by_name, counts
 from cluster import errors, keys, names
+from cluster.functions import Lazy
 from cluster.installed import Installed
-from cluster.job import Format, Job, Lazy, Option
+from cluster.job import Format, Job
+from cluster.option import Option
 from splitters import lines, people, pictures
 
 MEGAPIXELS = Option(

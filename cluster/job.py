@@ -6,7 +6,6 @@ import contextlib
 import functools
 import inspect
 import math
-import pkgutil
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -15,8 +14,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from cluster import errors, names
+from cluster import errors, functions, names
+from cluster.functions import Lazy
 from cluster.names import Capability, ModelRef
+from cluster.option import Option
 from splitters import Chunk, NothingToSplit, PassedOver
 from splitters.items import Items, NotFiles
 from tasks import Part
@@ -32,48 +33,8 @@ RESERVED = frozenset(
 )
 """Names that no option of a job may have: `cluster submit` and the parts themselves use them."""
 
-JSON_TYPES: Mapping[type, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
-
 Source = str | Path | Sequence[str | Path] | Items
 """Files and folders, or items in memory: ``cluster.client.source`` makes such ``Items`` of what a program gives."""
-
-
-@functools.cache
-def _load(path: str) -> Any:
-    return pkgutil.resolve_name(path)
-
-
-@dataclass(frozen=True)
-class Lazy:
-    """A function of a job by its name, ``module:function``: the module is imported when the function is first used.
-
-    So a machine that only submits, or shows a form, can know the job without the libraries of its task.
-    """
-
-    path: str
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w.]+:\w+", self.path):
-            raise ValueError(f"{self.path!r} must be of the form module:function")
-
-    @property
-    def function(self) -> Callable[..., Any]:
-        """The function itself.
-
-        Raises:
-            ImportError: The module, or a module that it imports, is not installed.
-            AttributeError: The module has no such function.
-        """
-        function: Callable[..., Any] = _load(self.path)
-        return function
-
-    @property
-    def __signature__(self) -> inspect.Signature:
-        return inspect.signature(self.function)
-
-    def __call__(self, *args: Any, **options: Any) -> Any:
-        """Call the function, which is imported first if need be."""
-        return self.function(*args, **options)
 
 
 CHECKS: Mapping[str, Check] = {
@@ -84,79 +45,11 @@ CHECKS: Mapping[str, Check] = {
 """Path of an aggregator -> the check of the parts that it joins."""
 
 
-def path_of(function: Callable[..., Any]) -> str:
-    """Where a function stands, as ``module:function``."""
-    if isinstance(function, Lazy):
-        return function.path
-    return f"{function.__module__}:{getattr(function, '__qualname__', type(function).__qualname__)}"
-
-
 def part_bytes(chunk: Chunk) -> int:
     """Return the default limit of a chunk's part in bytes: 64 times its input, at least 16 MiB."""
     from cluster import wire
 
     return max(wire.LEAST_PART_BYTES, wire.PART_SHARE * sum(len(item.data) for item in chunk))
-
-
-@dataclass(frozen=True)
-class Option:
-    """An option of a job. It reaches those of splitter, task, aggregator, finish, formats and ``why_unavailable`` that
-    have a parameter of its name."""
-
-    name: str
-    type: type[str] | type[int] | type[float] | type[bool]
-    default: Any
-    help: str
-    minimum: float | None = None
-    maximum: float | None = None
-    required: bool = False
-    """A run cannot be submitted without."""
-
-    @property
-    def flag(self) -> str:
-        """The option as written on the command line: ``--max-megapixels``."""
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def json_schema(self) -> dict[str, Any]:
-        """The values that ``check`` takes, as JSON Schema: a form can be made from it."""
-        kind = JSON_TYPES[self.type]
-        schema: dict[str, Any] = {"type": [kind, "null"] if self.default is None and not self.required else kind}
-        schema["description"] = self.help
-        if self.default is not None:
-            schema["default"] = self.default
-        if self.minimum is not None:
-            schema["minimum"] = self.minimum
-        if self.maximum is not None:
-            schema["maximum"] = self.maximum
-        return schema
-
-    def read(self, text: str) -> Any:
-        """The value that ``requirement`` wrote as this text; "" is None."""
-        return None if not text else text == "True" if self.type is bool else self.type(text)
-
-    def check(self, value: Any) -> Any:
-        """The value as this option's type; None stands for "not given" where that is the default.
-
-        Raises:
-            errors.UsageError: It has another type or is out of range.
-        """
-        if value is None and self.default is None:
-            return None
-        right = isinstance(value, self.type) and (self.type is bool or not isinstance(value, bool))
-        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
-            right = True
-        if not right:
-            raise errors.UsageError(f"{self.flag} is {value!r}; it must be of type {self.type.__name__}")
-        if isinstance(value, str) and not _is_text(value):
-            raise errors.UsageError(f"{self.flag} is {value!r}; it must be text in UTF-8")
-        if isinstance(value, int | float) and not abs(value) < 2**63:  # neither too large nor NaN
-            raise errors.UsageError(f"{self.flag} is {value!r}; it must be a number below 2**63")
-        if self.minimum is not None and value < self.minimum:
-            raise errors.UsageError(f"{self.flag} is {value!r}; it must be {self.minimum} or more")
-        if self.maximum is not None and value > self.maximum:
-            raise errors.UsageError(f"{self.flag} is {value!r}; it must be {self.maximum} or less")
-        return value
 
 
 class Format(NamedTuple):
@@ -305,7 +198,7 @@ class Job:
     def _verify_options(self) -> None:
         writers = [format_.write for format_ in self.formats.values()]
         parts = (self.split, self.task, self.aggregate, self.finish, self.why_unavailable, *writers)
-        named = set().union(*(_names(part) for part in parts if part))
+        named = set().union(*(functions.parameters(part) for part in parts if part))
         for option in self.options:
             if option.name not in named:
                 raise ValueError(f"job {self.name}: no part has a parameter {option.name!r}")
@@ -403,7 +296,7 @@ class Job:
         try:
             yield from self.split(
                 source if isinstance(source, Items) else paths(source),
-                **_for(self.split, {**options, "passed_over": passed_over}),
+                **functions.taken(self.split, {**options, "passed_over": passed_over}),
             )
         except NothingToSplit as error:
             raise errors.NothingToDo(str(error)) from None
@@ -418,16 +311,16 @@ class Job:
 
     def run_task(self, chunk: Chunk, options: Options) -> Part[Any]:
         """Do one chunk, here."""
-        return self.task(chunk, **_for(self.task, options))
+        return self.task(chunk, **functions.taken(self.task, options))
 
     def run_aggregate(self, parts: Iterable[Any], options: Options) -> Any:
         """Join parts into one, here."""
-        return self.aggregate(parts, **_for(self.aggregate, options))
+        return self.aggregate(parts, **functions.taken(self.aggregate, options))
 
     @property
     def aggregates_with_model(self) -> bool:
         """Whether the aggregator takes the folder of the bundle."""
-        return "model" in _names(self.aggregate)
+        return "model" in functions.parameters(self.aggregate)
 
     def check_part(self, value: Any, names: Collection[str] | None = None) -> None:
         """See that a value is one that the task gives for items of these names (None: of any).
@@ -435,7 +328,7 @@ class Job:
         Raises:
             ValueError: It is not; the message says what is wrong.
         """
-        if check := self.check or CHECKS.get(path_of(self.aggregate)):
+        if check := self.check or CHECKS.get(functions.path_of(self.aggregate)):
             try:
                 check(value, names)
             except (TypeError, LookupError, AttributeError, ArithmeticError) as error:
@@ -450,12 +343,12 @@ class Job:
     def result(self, parts: Iterable[Any], options: Options) -> Any:
         """Join ``parts`` and finish."""
         joined = self.run_aggregate(parts, options)
-        return self.finish(joined, **_for(self.finish, options)) if self.finish else joined
+        return self.finish(joined, **functions.taken(self.finish, options)) if self.finish else joined
 
     def why_not_here(self, options: Options | None = None) -> str:
         """Why this machine cannot do this job (with these options), or ""."""
         try:
-            return self.why_unavailable(**_for(self.why_unavailable, options or {}))
+            return self.why_unavailable(**functions.taken(self.why_unavailable, options or {}))
         except Exception as error:  # noqa: BLE001 - a job's own mistake must not keep a node from the others
             return f"whether it can be done cannot be told: {type(error).__name__}: {error}"
 
@@ -467,7 +360,7 @@ class Job:
         """
         if name in self.formats:
             found = self.formats[name]
-            return found._replace(write=functools.partial(found.write, **_for(found.write, options)))
+            return found._replace(write=functools.partial(found.write, **functions.taken(found.write, options)))
         if name != "json":
             known = ", ".join(self.format_names)
             raise errors.UsageError(f"job {self.name} has no format {name!r} (it has: {known})")
@@ -528,24 +421,3 @@ def paths(source: Source) -> list[Path]:
     if "" in given:
         raise errors.UsageError("a path is empty")
     return [Path(path) for path in given]
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _names(function: Callable[..., Any]) -> set[str]:
-    try:
-        return set(inspect.signature(function).parameters)
-    except ValueError:  # one of Python's own that does not tell, as max
-        return set()
-
-
-def _for(function: Callable[..., Any], options: Options) -> dict[str, Any]:
-    """Return the options that the function takes."""
-    names = _names(function)
-    return {name: value for name, value in options.items() if name in names}

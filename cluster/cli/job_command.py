@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from cluster import catalog
-from cluster.job import Job, Option
+from cluster.job import Job
+from cluster.option import Option
 
 
 class JobCommand(click.Command):

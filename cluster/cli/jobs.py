@@ -9,7 +9,8 @@ import click
 
 from cluster import catalog
 from cluster.cli import new_job, print_text, shared
-from cluster.job import Job, path_of
+from cluster.functions import path_of
+from cluster.job import Job
 
 
 @click.group(

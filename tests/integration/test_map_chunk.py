@@ -8,8 +8,8 @@ import pytest
 import redis
 
 from cluster import keys
-from cluster.job import Option
 from cluster.ledger.records import MOST_KILLS, Attempts
+from cluster.option import Option
 from cluster.stores import Stores
 from cluster.wire import AggregateMessage, MapMessage
 from cluster.worker import aggregate_parts, map_chunk

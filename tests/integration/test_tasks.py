@@ -14,13 +14,14 @@ import pytest
 
 from aggregators import by_name
 from cluster import blobs, catalog, celery_app, keys, settings
-from cluster.job import Job, Option
+from cluster.job import Job
 from cluster.ledger import parts
 from cluster.ledger.lease import Lease, Split
 from cluster.ledger.records import Trigger
 from cluster.ledger.row import RunPolicy
 from cluster.messaging import publish
 from cluster.names import Partial
+from cluster.option import Option
 from cluster.stores import Stores
 from cluster.wire import AGGREGATE, MAP, AggregateMessage, ChunkEntry, MapMessage
 from cluster.worker.tasks import Delivery, Node, Retry, aggregate, map_chunks

@@ -7,11 +7,12 @@ from typing import Any
 
 from aggregators import by_name
 from cluster import errors, keys, settings
-from cluster.job import Job, Option
+from cluster.job import Job
 from cluster.ledger import parts
 from cluster.ledger.lease import Lease, Split
 from cluster.ledger.records import Claim, Claims, Trigger, Worker
 from cluster.ledger.row import RunPolicy
+from cluster.option import Option
 from cluster.stores import Stores
 from cluster.wire import AggregateMessage, ChunkEntry, MapMessage
 from cluster.worker import aggregate_parts, map_chunk

@@ -16,7 +16,7 @@ import click
 
 import cluster
 from cluster import catalog, cli, errors, keys, settings
-from cluster.job import Option
+from cluster.option import Option
 from tests.kit.programs import ROOT
 
 FOLDER = ROOT / "docs" / "reference"

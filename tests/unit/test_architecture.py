@@ -110,7 +110,7 @@ FOREIGN = {
     "requirements.py": {"partition '.'"},  # modules
     "__init__.py": {"build 'cluster.cli.'"},
     "flower.py": {"build ':'"},  # as Flower takes a password
-    "job.py": {"build ':'"},  # a function of a module
+    "functions.py": {"build ':'"},  # a function of a module
     "models.py": {"partition ' '"},  # what pip says
     "hub.py": {"build '.-'"},  # files of drafts
     "logs.py": {"build '.'"},  # rotated files
@@ -222,7 +222,18 @@ def test_the_table_of_keys_names_each_key_that_is_made() -> None:
     assert rows == made
 
 
-DECLARATIONS = {"catalog", "errors", "job", "logs", "names", "placement", "settings", "__version__"}
+DECLARATIONS = {
+    "catalog",
+    "errors",
+    "functions",
+    "job",
+    "logs",
+    "names",
+    "option",
+    "placement",
+    "settings",
+    "__version__",
+}
 """What a command may import of the project besides the client: what is declared, and how it is told."""
 OWN_PROCESS = {
     "up.py": {"embedded"},  # it is the cluster that it starts

@@ -11,7 +11,9 @@ from typing import Any, BinaryIO
 import pytest
 
 from cluster import catalog, errors, names
-from cluster.job import Format, Job, Lazy, Option
+from cluster.functions import Lazy
+from cluster.job import Format, Job
+from cluster.option import Option
 from splitters import Chunk
 from tasks import Part
 

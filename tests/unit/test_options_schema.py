@@ -15,7 +15,9 @@ from click.testing import CliRunner
 
 from cluster import catalog, errors
 from cluster.cli import jobs
-from cluster.job import Job, Lazy, Option
+from cluster.functions import Lazy
+from cluster.job import Job
+from cluster.option import Option
 from tests.kit.programs import ROOT
 from tests.unit.test_architecture import HEAVY
 

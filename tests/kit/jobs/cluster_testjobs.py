@@ -18,8 +18,9 @@ from celery import Celery
 
 from aggregators import Model, by_name, counts
 from aggregators.counts import Counts
-from cluster.job import Job, Option
+from cluster.job import Job
 from cluster.messaging import publish
+from cluster.option import Option
 from splitters import Chunk, Item, files
 from tasks import Part
 

@@ -1,0 +1,80 @@
+"""An option of a job: its name, type and limits, as the command line, a form and the job itself read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cluster import errors
+
+JSON_TYPES: Mapping[type, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a job. It reaches those of splitter, task, aggregator, finish, formats and ``why_unavailable`` that
+    have a parameter of its name."""
+
+    name: str
+    type: type[str] | type[int] | type[float] | type[bool]
+    default: Any
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+    required: bool = False
+    """A run cannot be submitted without."""
+
+    @property
+    def flag(self) -> str:
+        """The option as written on the command line: ``--max-megapixels``."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        """The values that ``check`` takes, as JSON Schema: a form can be made from it."""
+        kind = JSON_TYPES[self.type]
+        schema: dict[str, Any] = {"type": [kind, "null"] if self.default is None and not self.required else kind}
+        schema["description"] = self.help
+        if self.default is not None:
+            schema["default"] = self.default
+        if self.minimum is not None:
+            schema["minimum"] = self.minimum
+        if self.maximum is not None:
+            schema["maximum"] = self.maximum
+        return schema
+
+    def read(self, text: str) -> Any:
+        """The value that ``requirement`` wrote as this text; "" is None."""
+        return None if not text else text == "True" if self.type is bool else self.type(text)
+
+    def check(self, value: Any) -> Any:
+        """The value as this option's type; None stands for "not given" where that is the default.
+
+        Raises:
+            errors.UsageError: It has another type or is out of range.
+        """
+        if value is None and self.default is None:
+            return None
+        right = isinstance(value, self.type) and (self.type is bool or not isinstance(value, bool))
+        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
+            right = True
+        if not right:
+            raise errors.UsageError(f"{self.flag} is {value!r}; it must be of type {self.type.__name__}")
+        if isinstance(value, str) and not _is_text(value):
+            raise errors.UsageError(f"{self.flag} is {value!r}; it must be text in UTF-8")
+        if isinstance(value, int | float) and not abs(value) < 2**63:  # neither too large nor NaN
+            raise errors.UsageError(f"{self.flag} is {value!r}; it must be a number below 2**63")
+        if self.minimum is not None and value < self.minimum:
+            raise errors.UsageError(f"{self.flag} is {value!r}; it must be {self.minimum} or more")
+        if self.maximum is not None and value > self.maximum:
+            raise errors.UsageError(f"{self.flag} is {value!r}; it must be {self.maximum} or less")
+        return value
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
