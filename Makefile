@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 EXAMPLES := deploy/examples/images
 
-.PHONY: help run test chaos check fix lock latest wheel docs bench bench-peers examples clean
+.PHONY: help run test test-train chaos check fix lock latest wheel docs bench bench-peers examples clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the recipes.
@@ -33,12 +33,21 @@ $(VENV)/.test: pyproject.toml requirements/dev.txt | $(BIN)/python
 	$(call pip,$(VENV)) --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.ocr
 
+# Outside of the lock: which build of torch suits depends on the machine. One that is installed already stays.
+TORCH := torch==2.13.0
+$(VENV)/.train: Makefile $(VENV)/.test
+	$(call pip,$(VENV)) $(TORCH)
+	@touch $@
+
 run: $(VENV)/.ocr  ## Read the text on the example pictures.
 	$(BIN)/cluster submit --job ocr $(EXAMPLES)
 
 test: $(VENV)/.test  ## Run all tests but the long ones.
 	$(BIN)/python -m pytest -m 'not slow and not alone' -n 3 --dist worksteal
 	$(BIN)/python -m pytest -m 'alone and not slow'
+
+test-train: $(VENV)/.train  ## Run the tests that need PyTorch, which this installs (800 MB).
+	$(BIN)/python -m pytest tests/train
 
 chaos: $(VENV)/.test  ## Run every job while nodes, connections, submitters and Redis fail (about 20 minutes).
 	$(BIN)/python -m pytest tests/chaos
@@ -60,7 +69,7 @@ LOCK := .venv-lock/bin/uv pip compile pyproject.toml --quiet --upgrade --univers
 lock:  ## Write requirements/ again, with the newest packages that pyproject.toml allows.
 	@test -x .venv-lock/bin/python || $(PYTHON) -m venv .venv-lock
 	$(call pip,.venv-lock) --upgrade uv
-	$(LOCK) --all-extras --output-file requirements/dev.txt
+	$(LOCK) --extra all --extra test --extra check --output-file requirements/dev.txt
 	$(LOCK) --extra ocr --constraint requirements/dev.txt --output-file requirements/run.txt
 
 latest:  ## Check and test with the newest packages instead of the locked ones, in .venv-latest.

@@ -35,7 +35,7 @@ def wanted(name: str) -> list[str]:
     """What ``make run`` or ``make test`` needs: for the build, of the project itself, of its extras."""
     found = project()
     extras = found["project"]["optional-dependencies"]
-    names = ["ocr"] if name == "run" else [extra for extra in extras if extra != "all"]
+    names = ["ocr"] if name == "run" else [extra for extra in extras if extra not in ("all", "train")]
     needs = [*found["build-system"]["requires"], *found["dependency-groups"]["build"]]
     return [*needs, *found["project"]["dependencies"], *(line for extra in names for line in extras[extra])]
 
