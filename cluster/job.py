@@ -29,7 +29,7 @@ Check = Callable[[Any, Collection[str] | None], None]
 Options = Mapping[str, Any]
 RESERVED = frozenset(
     {"chunk_size", "job", "job_name", "output", "annotate", "format", "format_name", "detach", "quiet", "run", "broker"}
-    | {"if_no_node", "log_format", "inputs", "help", "chunk", "source", "passed_over"}
+    | {"if_no_node", "log_format", "inputs", "help", "plan", "chunk", "source", "passed_over"}
 )
 """Names that no option of a job may have: `cluster submit` and the parts themselves use them."""
 
@@ -152,6 +152,11 @@ class Job:
     ``max_megapixels``. A node whose owner allows less leaves such an item to others."""
     rounds: Rounds | None = None
     """The job goes in rounds."""
+    prepare: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None
+    """Gives the options of a run for those that were given, before it is submitted: it reads the files that options
+    name, as nodes have none of them. Raises ``ValueError`` where options do not go together."""
+    plan: Callable[..., str] | None = None
+    """``plan(about, **options)`` tells a person what a run with rounds would do, where that shows before it begins."""
     draw: Callable[[bytes, Any], bytes] | None = None
     """Draws what was found in an item, its value in all parts joined, into the item's picture."""
 
@@ -286,6 +291,23 @@ class Job:
             if option.required and given.get(option.name) is None:
                 raise errors.UsageError(f"job {self.name} needs {option.flag}: {option.help}")
 
+    def options_of_run(self, given: Options) -> dict[str, Any]:
+        """All options as they stand in a run that is submitted with these: see ``check_options`` and ``prepare``.
+
+        Raises:
+            errors.UsageError: An option cannot be used, or options do not go together.
+        """
+        checked = self.check_options(given)
+        if self.prepare is None:
+            return checked
+        try:
+            prepared = self.prepare({name: checked[name] for name, value in given.items() if value is not None})
+        except OSError as error:
+            raise errors.UsageError(f"{error.filename}: {error.strerror}") from None
+        except ValueError as error:
+            raise errors.UsageError(str(error)) from None
+        return self.check_options(prepared)
+
     def chunks(self, source: Source, options: Options, passed_over: PassedOver | None = None) -> Iterator[Chunk]:
         """Cut ``source``, lazily; ``passed_over`` counts the files that the splitter leaves out.
 
@@ -306,6 +328,21 @@ class Job:
             raise errors.UsageError(f"no such file or folder: {error.filename}") from None
         except OSError as error:
             raise errors.UsageError(f"{error.filename}: {error.strerror}") from None
+        except ValueError as error:
+            raise errors.UsageError(str(error)) from None
+
+    def plan_of(self, source: Source, given: Options) -> str:
+        """What a run that is submitted with these options would do, as a text for people.
+
+        Raises:
+            errors.UsageError: The job has nothing to tell, or an option or the input cannot be used.
+        """
+        if self.plan is None:
+            raise errors.UsageError(f"the job {self.name} has no plan to show: leave out --plan")
+        options = self.options_of_run(given)
+        [about] = next(self.chunks(source, options))
+        try:
+            return self.plan(about.data, **functions.taken(self.plan, options))
         except ValueError as error:
             raise errors.UsageError(str(error)) from None
 
@@ -387,7 +424,7 @@ class Job:
         """Like ``run_locally``, with the failures."""
         from cluster import wire
 
-        values = self.check_options(options)
+        values = self.options_of_run(options)
         failures: dict[str, str] = {}
         passed_over = PassedOver()
 

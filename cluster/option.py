@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,17 +25,22 @@ class Option:
     maximum: float | None = None
     required: bool = False
     """A run cannot be submitted without."""
+    choices: tuple[str, ...] = ()
+    """All texts that it may be; any, where there are none."""
+    word: str = ""
+    """Its name on the command line, where that is not ``name``: no parameter in Python is called ``from``."""
 
     @property
     def flag(self) -> str:
         """The option as written on the command line: ``--max-megapixels``."""
-        return "--" + self.name.replace("_", "-")
+        return "--" + (self.word or self.name).replace("_", "-")
 
     @property
     def json_schema(self) -> dict[str, Any]:
         """The values that ``check`` takes, as JSON Schema: a form can be made from it."""
         kind = JSON_TYPES[self.type]
-        schema: dict[str, Any] = {"type": [kind, "null"] if self.default is None and not self.required else kind}
+        may_be_left_out = self.default is None and not self.required
+        schema: dict[str, Any] = {"type": [kind, "null"] if may_be_left_out else kind}
         schema["description"] = self.help
         if self.default is not None:
             schema["default"] = self.default
@@ -42,6 +48,8 @@ class Option:
             schema["minimum"] = self.minimum
         if self.maximum is not None:
             schema["maximum"] = self.maximum
+        if self.choices:
+            schema["enum"] = [*self.choices, None] if may_be_left_out else [*self.choices]
         return schema
 
     def read(self, text: str) -> Any:
@@ -52,7 +60,7 @@ class Option:
         """The value as this option's type; None stands for "not given" where that is the default.
 
         Raises:
-            errors.UsageError: It has another type or is out of range.
+            errors.UsageError: It has another type, is out of range, or none of the choices.
         """
         if value is None and self.default is None:
             return None
@@ -69,6 +77,10 @@ class Option:
             raise errors.UsageError(f"{self.flag} is {value!r}; it must be {self.minimum} or more")
         if self.maximum is not None and value > self.maximum:
             raise errors.UsageError(f"{self.flag} is {value!r}; it must be {self.maximum} or less")
+        if self.choices and value not in self.choices:
+            near = difflib.get_close_matches(value.lower(), self.choices, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise errors.UsageError(f"{self.flag} is {value!r}; it must be one of {', '.join(self.choices)}{hint}")
         return value
 
 

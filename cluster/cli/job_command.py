@@ -96,12 +96,15 @@ def _example(job: Job) -> str:
 
 
 def _for(job: Job, parameter: click.Parameter) -> click.Parameter:
-    """A parameter of the command as it is for a job: the formats that it has, and drawing only if it draws."""
+    """A parameter of the command as it is for a job: the formats that it has, drawing only if it draws, a plan only if
+    it has one."""
     changed: Any = copy.copy(parameter)
     if parameter.name == "format_name":
         changed.metavar = f"[{'|'.join(job.format_names)}]"
     if parameter.name == "drawn":
         changed.hidden = job.draw is None
+    if parameter.name == "plan":
+        changed.hidden = job.plan is None
     return changed  # type: ignore[no-any-return]
 
 
@@ -117,4 +120,6 @@ def _parameter(option: Option) -> click.Option:
     if option.type in (int, float) and (option.minimum is not None or option.maximum is not None):
         ranged = click.IntRange if option.type is int else click.FloatRange
         kind = ranged(min=option.minimum, max=option.maximum)  # type: ignore[arg-type]
+    if option.choices:
+        kind = click.Choice(option.choices)
     return click.Option([option.flag, option.name], type=kind, default=None, help=help_text)

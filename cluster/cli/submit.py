@@ -44,18 +44,23 @@ from cluster.client.submission import UNUSABLE, Submission
     help="What to do when no node of the cluster can do the job.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@click.option("--plan", is_flag=True, help="Print what the run would do, and do nothing.")
 @shared.broker
 def command(
     inputs: tuple[str, ...], job_name: str, output: str | None, format_name: str, drawn: Path | None,
-    detach: bool, if_no_node: str, quiet: bool, broker: str | None, **given: Any,
+    detach: bool, if_no_node: str, quiet: bool, plan: bool, broker: str | None, **given: Any,
 ) -> int:  # fmt: skip
     """Run a job on files and folders and print its result.
 
     Without a broker, a private cluster is started on this machine for the time of the run.
     """
     job = catalog.get(job_name)
-    options = job.check_options({name: value for name, value in given.items() if value is not None})
+    options = {name: value for name, value in given.items() if value is not None}
+    job.check_options(options)
     job.check_given(options)
+    if plan:
+        print_text(job.plan_of(inputs, options))
+        return 0
     machine.require_model_can_be_made(job)
     c = client.connect(broker)
     with c.prepare(job, options) as submission:

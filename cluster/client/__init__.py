@@ -170,8 +170,8 @@ class Client:
             job = catalog.get(job)
         elif catalog.jobs().get(job.name) is not job:
             job, packed = self._pack(job)
-        given = job.check_options(options)
-        job.check_given(given)
+        job.check_given(options)
+        given = job.options_of_run(options)
         machine.require_model_can_be_made(job)
         machine.require_model_can_be_kept(job, self.config)
         if job.bundles:

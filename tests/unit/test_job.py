@@ -29,6 +29,53 @@ def test_an_option_that_cannot_be_used_is_an_error(given: dict[str, Any]) -> Non
         catalog.get("ocr").check_options(given)
 
 
+def test_a_choice_that_there_is_not_names_those_there_are() -> None:
+    mode = Option("mode", str, "local", "how", choices=("local", "sync", "async"))
+    assert mode.check("sync") == "sync"
+    with pytest.raises(errors.UsageError, match=r"^--mode is 'synk'; .* local, sync, async; did you mean sync\?$"):
+        mode.check("synk")
+
+
+def test_a_flag_may_be_a_word_that_python_has_taken() -> None:
+    assert Option("from_model", str, None, "", word="from").flag == "--from"
+
+
+def prepared(prepare: Any) -> Job:
+    options = (Option("net", str, "mlp", "a file or a name"), Option("top", int, None, "how many"))
+    split = catalog.WORDCOUNT.split
+    task = Lazy("nowhere:nothing")
+    return Job(name="net", about="", split=split, task=task, aggregate=task, options=options, prepare=prepare)
+
+
+def test_a_run_has_the_options_that_the_job_prepares() -> None:
+    seen = []
+
+    def prepare(given: dict[str, Any]) -> dict[str, Any]:
+        seen.append(given)
+        return {**given, "top": 7}
+
+    options = prepared(prepare).options_of_run({"net": "cnn", "top": None})
+    assert seen == [{"net": "cnn"}]
+    assert options == {"net": "cnn", "top": 7, "chunk_size": 8 * 2**20}
+
+
+def test_what_a_job_prepares_is_checked_like_what_is_given() -> None:
+    with pytest.raises(errors.UsageError, match="--top is 'x'"):
+        prepared(lambda given: {"top": "x"}).options_of_run({})
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [(ValueError("they do not go together"), "^they do not go together$"), (OSError(2, "No such file", "a"), "a: No")],
+)
+def test_options_that_cannot_be_prepared_are_wrong_use(raised: Exception, told: str) -> None:
+    def prepare(given: dict[str, Any]) -> dict[str, Any]:
+        raise raised
+
+    with pytest.raises(errors.UsageError, match=told):
+        prepared(prepare).options_of_run({})
+
+
 def test_an_option_may_be_for_a_format_alone() -> None:
     def write(parts: Iterable[Any], out: BinaryIO, *, width: int = 1) -> None:
         out.write(b"-" * width)

@@ -62,6 +62,9 @@ KINDS = [
     Option("least", int, 1, "", minimum=1, maximum=2),
     Option("share", float, 0.5, "", minimum=0),
     Option("clean", bool, False, ""),
+    Option("mode", str, "a", "", choices=("a", "b")),
+    Option("kind", str, None, "", choices=("a", "b")),
+    Option("way", str, None, "", choices=("a", "b"), required=True),
 ]
 
 

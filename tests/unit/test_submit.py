@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,9 +20,12 @@ from cluster import catalog, cli, client, errors, settings
 from cluster.cli import output, result, resume, submit
 from cluster.cli.progress import PlainView, Progress
 from cluster.client import machine, nodes, session, submission
-from cluster.job import Format
+from cluster.functions import Lazy
+from cluster.job import Format, Job
 from cluster.ledger.row import RunRow
 from cluster.ledger.status import from_ledger
+from cluster.option import Option
+from splitters import Chunk, Item
 
 
 def no_numpy(*, model: str | None = None) -> str:
@@ -291,3 +295,71 @@ def test_a_full_disk_names_the_output(tmp_path: Path) -> None:
         output.write(Format(fill), [], tmp_path / "out.json")
     assert caught.value.filename == str(tmp_path / "out.json")
     assert list(tmp_path.iterdir()) == []
+
+
+def about_twice(source: Any, *, chunk_size: int = 1, net: str = "mlp") -> Iterator[Chunk]:
+    yield [Item("about", f"{net} of {len(source)}".encode())]
+    raise AssertionError("no plan needs a shard")
+
+
+def prepare_net(given: dict[str, Any]) -> dict[str, Any]:
+    return {**given, "net": Path(given["net"]).read_text()}
+
+
+@pytest.fixture
+def planning(monkeypatch: pytest.MonkeyPatch) -> Job:
+    task = Lazy("nowhere:nothing")
+    mode = Option("mode", str, "local", "how", choices=("local", "sync"))
+    origin = Option("origin", str, None, "what to start with", word="from")
+    job = Job(
+        name="planned", about="", split=about_twice, task=task, aggregate=task, prepare=prepare_net,
+        options=(Option("net", str, "mlp", "a file"), mode, origin),
+        plan=lambda about, *, mode, origin: f"{mode} {about.decode()} from {origin}",
+    )  # fmt: skip
+    monkeypatch.setattr(catalog, "jobs", lambda: MappingProxyType({"planned": job, "wordcount": catalog.WORDCOUNT}))
+    return job
+
+
+@pytest.mark.usefixtures("planning")
+def test_a_plan_is_printed_and_nothing_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "connect", None)  # to call it would raise a TypeError
+    (tmp_path / "net").write_text("cnn")
+    given = ["--job", "planned", "--net", str(tmp_path / "net"), "--mode", "sync", "--from", "a:3", "--plan", "x"]
+    done = CliRunner().invoke(submit.command, given, catch_exceptions=False, standalone_mode=False)
+    assert done.stdout == "sync cnn of 1 from a:3\n"
+
+
+@pytest.mark.usefixtures("planning")
+def test_a_job_without_a_plan_says_so() -> None:
+    done = CliRunner().invoke(submit.command, ["--job", "wordcount", "--plan", "x"])
+    assert isinstance(done.exception, errors.UsageError)
+    assert str(done.exception) == "the job wordcount has no plan to show: leave out --plan"
+
+
+@pytest.mark.usefixtures("planning")
+def test_choices_of_a_job_are_choices_of_the_command() -> None:
+    told = CliRunner().invoke(submit.command, ["--job", "planned", "--mode", "synk", "x"])
+    assert "'synk' is not one of 'local', 'sync'" in told.stderr
+
+
+def test_a_program_submits_with_options_that_the_job_prepares(
+    planning: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "net").write_text("cnn")
+    prepared = client.local().prepare("planned", {"net": str(tmp_path / "net")})
+    assert prepared.options == {"net": "cnn", "mode": "local", "origin": None, "chunk_size": 1}
+    with pytest.raises(errors.UsageError, match="none"):
+        client.local().prepare("planned", {"net": str(tmp_path / "none")})
+
+
+@pytest.mark.usefixtures("planning")
+def test_the_command_submits_with_options_that_the_job_prepares(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "net").write_text("cnn")
+    submitted = Mock(return_value=0)
+    monkeypatch.setattr(submit, "_submit", submitted)
+    CliRunner().invoke(
+        submit.command, ["--job", "planned", "--net", str(tmp_path / "net"), "x"], catch_exceptions=False
+    )
+    assert submitted.call_args.args[0].options["net"] == "cnn"
