@@ -53,7 +53,7 @@ chaos: $(VENV)/.test  ## Run every job while nodes, connections, submitters and 
 	$(BIN)/python -m pytest tests/chaos
 	$(BIN)/python -m pytest -m slow
 
-check: $(VENV)/.test  ## Run the linters, the type checker, and see that each room imports only those below it.
+check: $(VENV)/.test  ## Run the linters, the type checker, and see that each folder imports only those below it.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

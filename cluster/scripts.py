@@ -1,6 +1,6 @@
 """Lua scripts by name: each is one step that Redis does whole or not at all.
 
-A room keeps its scripts in its folder ``lua/``, one file a step. The head of the file says what the step takes::
+A package keeps its scripts in its folder ``lua/``, one file a step. The head of the file says what the step takes::
 
     -- KEYS: run events
     -- ARGV: state error fence names...
@@ -67,16 +67,16 @@ class Script(NamedTuple):
 
 
 class Scripts:
-    """Runs the scripts of one room. Redis keeps a script that it was sent; a Redis that lacks it is sent it again.
+    """Runs the scripts of one package. Redis keeps a script that it was sent; a Redis that lacks it is sent it again.
 
     Args:
         client: Whose ``register_script`` sends them.
-        room: The package whose folder ``lua/`` they lie in.
+        package: The one whose folder ``lua/`` they lie in.
     """
 
-    def __init__(self, client: redis.Redis, room: str) -> None:
+    def __init__(self, client: redis.Redis, package: str) -> None:
         self._redis = client
-        self._room = room
+        self._package = package
         self._known: dict[str, Callable[..., Any]] = {}
 
     def __call__(self, name: str, keys: Mapping[str, str], /, **arguments: Any) -> Any:
@@ -85,7 +85,7 @@ class Scripts:
         Raises:
             TypeError: A key or an argument is missing or unknown; the message names it.
         """
-        script = read(self._room, name)
+        script = read(self._package, name)
         names, values = script.lists(name, keys, arguments)
         if name not in self._known:
             self._known[name] = self._redis.register_script(script.text)
@@ -93,14 +93,14 @@ class Scripts:
 
     def takes(self, name: str) -> Script:
         """Return a script with the names of its keys and arguments."""
-        return read(self._room, name)
+        return read(self._package, name)
 
     def load(self) -> dict[str, str]:
-        """Send all scripts of the room to Redis, in one round trip; gives name -> digest, by name.
+        """Send all scripts of the package to Redis, in one round trip; gives name -> digest, by name.
 
         The digests depend on the files alone, so each process of one version gives the same.
         """
-        found = every(self._room)
+        found = every(self._package)
         with self._redis.pipeline(transaction=False) as pipe:
             for script in found.values():
                 pipe.script_load(script.text)
@@ -108,16 +108,17 @@ class Scripts:
         return {name: script.digest for name, script in found.items()}
 
 
-def every(room: str) -> dict[str, Script]:
-    """All scripts of a room, by name."""
-    there = (file.name.removesuffix(".lua") for file in (files(room) / "lua").iterdir() if file.name.endswith(".lua"))
-    return {name: read(room, name) for name in sorted(there) if name != PRELUDE}
+def every(package: str) -> dict[str, Script]:
+    """All scripts of a package, by name."""
+    there = (file.name for file in (files(package) / "lua").iterdir() if file.name.endswith(".lua"))
+    found = sorted(name.removesuffix(".lua") for name in there)
+    return {name: read(package, name) for name in found if name != PRELUDE}
 
 
 @functools.cache
-def read(room: str, name: str) -> Script:
+def read(package: str, name: str) -> Script:
     """A script with its prelude, and with the tables ``K`` and ``A`` of what it takes."""
-    folder = files(room) / "lua"
+    folder = files(package) / "lua"
     body = (folder / f"{name}.lua").read_text(encoding="utf-8")
     prelude = folder / f"{PRELUDE}.lua"
     shared = ""

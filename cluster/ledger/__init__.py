@@ -1,4 +1,4 @@
-"""The truth about runs, in Redis. Nothing but this room touches a run's keys.
+"""The truth about runs, in Redis. Nothing but this package touches a run's keys.
 
 What must happen at once is one Lua script; each opens with the keys it touches. ``lease`` holds what only a run's
 coordinator may do.

@@ -17,7 +17,7 @@ from cluster.wire import run_of_message
 if TYPE_CHECKING:
     import redis
 
-ROOM = "cluster.ledger"
+PACKAGE = "cluster.ledger"
 MOST_S = 60.0
 MOST_AT_ONCE = 200
 """Messages that one call moves at most, which holds up Redis for under a millisecond."""
@@ -27,7 +27,7 @@ def put(client: redis.Redis, queue: str, message: str, delay_s: float) -> None:
     """Have a message reach its queue after ``delay_s``, ``MOST_S`` at most."""
     delay_ms = round(1000 * min(MOST_S, max(0.0, delay_s)))
     row = bytes(DelayedRow(queue, message.encode()))
-    Scripts(client, ROOM)("delay", {"delayed": keys.DELAYED}, delay_ms=delay_ms, member=row)
+    Scripts(client, PACKAGE)("delay", {"delayed": keys.DELAYED}, delay_ms=delay_ms, member=row)
 
 
 def release(client: redis.Redis) -> int:
@@ -37,7 +37,7 @@ def release(client: redis.Redis) -> int:
     each heartbeat, so a run without a coordinator goes on.
     """
     names = {"delayed": keys.DELAYED, "paused": keys.PAUSED}
-    return int(Scripts(client, ROOM)("release_delayed", names, most=MOST_AT_ONCE, far_ms=round(2000 * MOST_S)))
+    return int(Scripts(client, PACKAGE)("release_delayed", names, most=MOST_AT_ONCE, far_ms=round(2000 * MOST_S)))
 
 
 def messages(rows: Collection[bytes]) -> list[bytes]:

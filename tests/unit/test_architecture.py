@@ -245,8 +245,8 @@ OWN_PROCESS = {
 
 @pytest.mark.parametrize("path", sorted((ROOT / "cluster" / "cli").glob("*.py")), ids=lambda path: path.name)
 def test_the_command_line_uses_the_client_and_nothing_else(path: Path) -> None:
-    rooms = {room for room in ours(ast.parse(path.read_text())) if room not in ("cli", "client")}
-    assert rooms <= DECLARATIONS | OWN_PROCESS.get(path.name, set())
+    folders = {folder for folder in ours(ast.parse(path.read_text())) if folder not in ("cli", "client")}
+    assert folders <= DECLARATIONS | OWN_PROCESS.get(path.name, set())
 
 
 def ours(code: ast.AST) -> Iterator[str]:

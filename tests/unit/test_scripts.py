@@ -10,8 +10,8 @@ import pytest
 from cluster import scripts
 from cluster.scripts import Scripts
 
-ROOMS = ("cluster.ledger", "cluster.nodes", "cluster.bundles")
-EACH = [(room, name) for room in ROOMS for name in scripts.every(room)]
+PACKAGES = ("cluster.ledger", "cluster.nodes", "cluster.bundles")
+EACH = [(package, name) for package in PACKAGES for name in scripts.every(package)]
 KEYS = {"run": "r", "events": "e", "outbox": "o", "queued": "q"}
 STOP = {"state": "cancelled", "error": "why", "fence": ""}
 
@@ -88,16 +88,16 @@ def test_a_misspelt_name_is_a_type_error_that_says_it(
     assert client.sent == []
 
 
-def test_a_room_is_sent_whole_in_one_round_trip(client: Recorder) -> None:
+def test_a_package_is_sent_whole_in_one_round_trip(client: Recorder) -> None:
     digests = runs(client).load()
     assert client.sent == [script.text for script in scripts.every("cluster.ledger").values()] + ["execute"]
     assert list(digests) == sorted(digests)
     assert digests == runs(client).load()
 
 
-@pytest.mark.parametrize(("room", "name"), EACH)
-def test_a_script_uses_the_names_of_its_head(room: str, name: str) -> None:
-    script = scripts.read(room, name)
+@pytest.mark.parametrize(("package", "name"), EACH)
+def test_a_script_uses_the_names_of_its_head(package: str, name: str) -> None:
+    script = scripts.read(package, name)
     code = re.sub(r"--.*", "", script.text)
     assert set(re.findall(r"\bK\.(\w+)", code)) | ({*script.keys} if "ipairs(KEYS)" in code else set()) == {
         *script.keys
