@@ -20,7 +20,7 @@
     │   ├── RunBusy
     │   ├── RunCancelled
     │   └── RunFailed
-    ├── JobUnavailable              6  this machine, or no node of the cluster, can do the job
+    ├── JobUnavailable              6  this machine cannot do the job, or no node of the cluster can
     │   ├── OtherProcess
     │   └── NotInstalled
     ├── BadPart                        a part is not what its job gives
@@ -130,7 +130,7 @@ class RunFailed(RunError):
 
 
 class JobUnavailable(ClusterError):
-    """This machine, or no node of the cluster, can do the job."""
+    """This machine cannot do the job, or no node of the cluster can."""
 
     exit_code = 6
 

@@ -2,7 +2,7 @@
 
 A call names its event and what it is about, beside a sentence for people:
 
-    log.warning("chunk 3 failed: …", extra={"event": "chunk-failed", "run": run, "chunk": 3, "node": node})
+    log.warning("chunk 3 failed: …", extra={"event": "failed", "run": run, "chunk": 3, "node": node})
 
 As text that is ``2026-11-05 10:31:07 WARNING worker@kitchen: chunk 3 failed: …``; as JSON an object a line with the
 fields of ``JsonFormatter``. A line of a worker that names no node is about the worker's own.

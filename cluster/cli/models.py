@@ -38,12 +38,20 @@ def command() -> None:
 
 
 @command.command(
-    "push", epilog="\b\nExample:\n  cluster models push office ./office --job faces --requirement numpy==1.26.4"
+    "push",
+    epilog="\b\nExample:\n"
+    "  cluster models push office ./office --job faces --requirement 'numpy==1.26.4 --hash=sha256:…'",
 )
 @click.argument("name")
 @click.argument("source", metavar="FOLDER", type=shared.PATH)
 @click.option("--job", help="The job it is for; by default that in FOLDER/bundle.json.")
-@click.option("--requirement", "required", multiple=True, metavar="LINE", help="As numpy==1.26.4; may be given again.")
+@click.option(
+    "--requirement",
+    "required",
+    multiple=True,
+    metavar="LINE",
+    help="As 'numpy==1.26.4 --hash=sha256:…'; may be given again.",
+)
 @click.option("--force", is_flag=True, help="Also if this machine has tried it and cannot use it; others may.")
 @shared.broker
 @shared.as_json
@@ -52,8 +60,8 @@ def push(
 ) -> None:
     """Make the files of FOLDER the next version of the bundle NAME.
 
-    FOLDER/bundle.json may say {"job": "…", "requirements": ["numpy==1.26.4"], "parameters": {…}}; the options win.
-    The same content again is no new version. Pickles and programs are refused, and what cannot be used.
+    FOLDER/bundle.json may say {"job": "…", "requirements": ["numpy==1.26.4 --hash=sha256:…"], "parameters": {…}}; the
+    options win. The same content again is no new version. Pickles and programs are refused, and what cannot be used.
     """
     models = _models(broker)
     found = models.push(
@@ -171,7 +179,8 @@ def pin(ref: str, latest: bool, broker: str | None) -> None:
 def install_requirements(ref: str, yes: bool, broker: str | None) -> None:
     """Install here the Python packages that REF requires and this machine lacks, into a folder of its own.
 
-    Only pinned ones (NAME==VERSION) are installed, without what else they depend on. This Python stays as it is.
+    Only pinned ones with hashes (NAME==VERSION --hash=sha256:…) are installed, without what else they depend on. This
+    Python stays as it is.
     """
     models = _models(broker)
     manifest, packages = models.get(ref), models.packages(ref)

@@ -47,7 +47,7 @@ def command(host: str, port: int, data: Path | None, no_worker: bool) -> None:
 
     Prints the line with which another terminal or machine joins. Its Redis has a random password and
     keeps nothing on disk: with the cluster, its runs are gone, unless they are kept with --data. It is a
-    `cluster master`, too. During a run Ctrl-C must be pressed twice.
+    `cluster master`, too. Without --data, Ctrl-C must be pressed twice during a run.
     """
     foreground.catch(_leave, signal.SIGTERM, signal.SIGHUP)
     with ExitStack() as held:

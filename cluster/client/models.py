@@ -54,7 +54,8 @@ class Models:
             name: The model's.
             source: The folder; its ``bundle.json`` may say job, requirements and parameters.
             job: The name of the job it is for; None: as ``bundle.json`` says.
-            requirements: Python packages it requires, as ``numpy==1.26.4``; () for those of ``bundle.json``.
+            requirements: Python packages it requires, as ``numpy==1.26.4 --hash=sha256:…``; () for those of
+                ``bundle.json``.
             force: Also if this machine has tried it and cannot use it.
             progress: Told how far it is.
             on_left_out: Told of each file that is left out as its name starts with a dot.
