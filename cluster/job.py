@@ -33,7 +33,9 @@ RESERVED = frozenset(
 )
 """Names that no option of a job may have: `cluster submit` and the parts themselves use them."""
 
-Source = str | Path | Sequence[str | Path] | Items
+Paths = str | Path | Sequence[str | Path]
+"""Files and folders."""
+Source = Paths | Items
 """Files and folders, or items in memory: ``cluster.client.source`` makes such ``Items`` of what a program gives."""
 
 
@@ -317,7 +319,7 @@ class Job:
         """
         try:
             yield from self.split(
-                source if isinstance(source, Items) else paths(source),
+                for_splitter(source),
                 **functions.taken(self.split, {**options, "passed_over": passed_over}),
             )
         except NothingToSplit as error:
@@ -446,14 +448,21 @@ def sift(chunk: Chunk) -> tuple[Chunk, dict[str, str]]:
     return [item for item in chunk if not item.problem], {i.name: i.problem for i in chunk if i.problem}
 
 
-def paths(source: Source) -> list[Path]:
-    """The source as a list of paths; items in memory have none.
+def for_splitter(source: Source) -> list[Path] | Items:
+    """The source as a splitter takes it.
+
+    Raises:
+        errors.UsageError: As ``paths``.
+    """
+    return source if isinstance(source, Items) else paths(source)
+
+
+def paths(source: Paths) -> list[Path]:
+    """The source as a list of paths.
 
     Raises:
         errors.UsageError: One is empty; as a path it would mean the current folder.
     """
-    if isinstance(source, Items):
-        return []
     given = [source] if isinstance(source, str | Path) else list(source)
     if "" in given:
         raise errors.UsageError("a path is empty")

@@ -18,7 +18,7 @@ from cluster import errors, logs
 if TYPE_CHECKING:
     from cluster.client.run import Status
     from cluster.client.session import Session
-    from cluster.job import Format, Job, Options, Source
+    from cluster.job import Format, Job, Options, Paths
 
 
 def require_done(status: Status) -> None:
@@ -96,7 +96,7 @@ def naming_odd_parts() -> Iterator[None]:
 
 
 def draw(
-    session: Session, job: Job, run: str, options: Options, source: Source, folder: Path, since: float
+    session: Session, job: Job, run: str, options: Options, source: Paths, folder: Path, since: float
 ) -> list[str]:  # fmt: skip
     """Draw what was found into copies of the input's pictures; gives what could not be drawn, a sentence each.
 

@@ -16,7 +16,7 @@ from cluster.ledger.status import Event, Failure, Status
 if TYPE_CHECKING:
     from cluster.client.nodes import Node
     from cluster.client.session import Input, Session
-    from cluster.job import Format, Job
+    from cluster.job import Format, Job, Paths
 
 __all__ = ["Event", "Failure", "Run", "Status"]
 POLL_S = 0.2
@@ -186,7 +186,7 @@ class Run:
             return result.of_report(result.report(self._session, self.job, status)), ()
         return chosen, result.parts(self._session, self.job, self.id)
 
-    def draw(self, folder: str | Path, source: Any, since: float = math.inf) -> Sequence[str]:
+    def draw(self, folder: str | Path, source: Paths, since: float = math.inf) -> Sequence[str]:
         """Draw what was found into copies of the input's pictures, in a folder; gives what could not be drawn.
 
         Args:

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from cluster import errors, keys, logs, names
 from cluster.bundles import store
 from cluster.coordinator.cancel import cancel
-from cluster.job import Job, Source, paths
+from cluster.job import Job, Source, for_splitter
 from cluster.ledger.row import RunPolicy
 from cluster.nodes import places, wanted
 from cluster.settings import Settings
@@ -306,9 +306,7 @@ class Input:
         chunks = self._job.chunks(self.source, self._options, self.passed_over)
         first = next(chunks, None)
         if first is None:
-            raise errors.NothingToDo(f"nothing for the job {self._job.name} in {files.places(_given(self.source))}")
+            raise errors.NothingToDo(
+                f"nothing for the job {self._job.name} in {files.places(for_splitter(self.source))}"
+            )
         return chain([first], chunks)
-
-
-def _given(source: Source) -> list[Path] | Items:
-    return source if isinstance(source, Items) else paths(source)

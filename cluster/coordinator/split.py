@@ -15,7 +15,7 @@ from cluster import blobs, errors, keys, redis_client
 from cluster.coordinator.backlog import Backlog
 from cluster.coordinator.pace import Pace
 from cluster.coordinator.supervise import Supervisor
-from cluster.job import Job, Source, paths, sift
+from cluster.job import Job, Paths, paths, sift
 from cluster.ledger.lease import Busy, Lease, OutOfStep, Split
 from cluster.messaging import publish
 from cluster.settings import Settings
@@ -155,13 +155,13 @@ class Coordinator:
             self._on_wait()
             event = self._ledger.runs.await_event(self._run, event, WAIT_S)
 
-    def count_ahead(self, source: Source) -> None:
+    def count_ahead(self, source: Paths) -> None:
         """Count the items in the background, so that the time left can be told."""
         if self._job.count:
             counting = threading.Thread(target=self._count, args=(self._job.count, source), daemon=True)
             counting.start()
 
-    def _count(self, count: Callable[..., int], source: Source) -> None:
+    def _count(self, count: Callable[..., int], source: Paths) -> None:
         try:
             self._ledger.runs.expect_items(self._run, count(paths(source)))
         except Exception as error:  # noqa: BLE001 - without it only the time left is missing
