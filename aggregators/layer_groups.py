@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -14,6 +15,7 @@ EXACT_KINDS = ("norm", "bias")
 MOST_BYTES = 2**20
 """A group by ``plan`` has at most this many bytes of float32, if it has two parameters or more."""
 MOST_GROUPS = 10_000
+AUTO = "auto"
 
 
 class Parameter(Protocol):
@@ -126,9 +128,32 @@ def to_toml(groups: Sequence[Group]) -> str:
     return "\n".join(rows)
 
 
-def with_bits(groups: Sequence[Group], bits: int) -> tuple[Group, ...]:
-    """The same groups with these bits for all."""
-    return tuple(group._replace(bits=bits) for group in groups)
+def chosen(joint: str, parameters: Iterable[Parameter], bits: int) -> tuple[Group, ...]:
+    """The groups of ``plan`` where ``joint`` is ``AUTO``, else those of the plan that it is.
+
+    Raises:
+        BadPlan: See ``parse``.
+    """
+    return plan(parameters, bits) if joint == AUTO else parse(joint, parameters, bits)
+
+
+def exact(groups: Sequence[Group]) -> tuple[Group, ...]:
+    """The same groups in float32."""
+    return tuple(group._replace(bits=32) for group in groups)
+
+
+def is_quantized(round_: int, rounds: int, share: float, when: str) -> bool:
+    """Whether the changes of a round are quantized; else they travel in float32, see ``exact``.
+
+    Args:
+        round_: Counted from 0.
+        rounds: How many are planned.
+        share: Percent of the rounds that are quantized, 0 to 100.
+        when: "spread" spreads these evenly over the rounds; with "first" they come before all others.
+    """
+    if when == "first":
+        return round_ < share * rounds / 100
+    return math.floor((round_ + 1) * share / 100) > math.floor(round_ * share / 100)
 
 
 def table(groups: Sequence[Group], sizes_bytes: Sequence[int]) -> str:

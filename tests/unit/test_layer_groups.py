@@ -115,3 +115,24 @@ def test_the_table_tells_bytes_and_bits_of_each_group() -> None:
     assert lines[0].split() == ["group", "values", "bits", "bytes", "layers"]
     assert lines[1] == "conv        4,752     4  2,452  conv1.weight, conv2.weight"
     assert lines[-1].split() == ["all", "5,146", "4.30", "2,768"]
+
+
+@pytest.mark.parametrize("share", [0, 25, 50, 75, 100, 33.3])
+@pytest.mark.parametrize("when", ["spread", "first"])
+def test_the_share_of_rounds_is_quantized(share: float, when: str) -> None:
+    quantized = [layer_groups.is_quantized(round_, 40, share, when) for round_ in range(40)]
+
+    assert abs(sum(quantized) - 0.4 * share) < 1
+    if when == "first":
+        assert quantized == sorted(quantized, reverse=True)
+    else:
+        windows = [sum(quantized[at : at + 10]) for at in range(30)]
+        assert max(windows) - min(windows) <= 1
+
+
+def test_the_plan_of_a_file_takes_the_place_of_the_net_s() -> None:
+    text = "[[group]]\nname = 'all'\nlayers = ['*']\nbits = 2"
+
+    assert layer_groups.chosen("auto", NET, 4) == layer_groups.plan(NET, 4)
+    assert [group.name for group in layer_groups.chosen(text, NET, 4)] == ["all"]
+    assert [group.bits for group in layer_groups.exact(layer_groups.chosen(text, NET, 4))] == [32]
