@@ -8,6 +8,7 @@ import click
 
 from cluster import client
 from cluster.cli import foreground, output, shared
+from cluster.client import resume
 
 
 @click.command(
@@ -34,8 +35,8 @@ def command(
     """
     c = client.existing(broker)
     status = c.run(run).status()
-    client.require_resumable(status, has_input=bool(inputs))
-    job = c.job_to_resume(status)
+    resume.require_possible(status, has_input=bool(inputs))
+    job = resume.job_of(c, status)
     to = output.prepare(job, format_name, status.options, target, drawn, inputs, status.started_at)
     with foreground.terminable(), c:
-        return foreground.to_end(c, c.take_up(status, inputs or None, background=False), to, quiet=quiet)
+        return foreground.to_end(c, resume.take_up(c, status, inputs or None, background=False), to, quiet=quiet)

@@ -56,6 +56,7 @@ def command(
     """
     job = catalog.get(job_name)
     options = {name: value for name, value in given.items() if value is not None}
+    # `prepare` checks all this, too; here a mistake is told before a Redis that is away.
     job.check_options(options)
     job.check_given(options)
     if plan:

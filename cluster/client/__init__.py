@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Client", "Run", "connect", "local"]
 given_up = redis_outage.given_up
 """Once it is set, nothing in this process waits for a Redis that is away any more."""
-READ_POLL_S = 0.05
 LEAVE_S = 5.0
 """How long a run's thread may take to let go, which may be waiting for its input or for Redis."""
 log = logging.getLogger(__name__)
@@ -192,7 +191,12 @@ class Client:
                 self._own_jobs[job.name, job.version] = job
             busy = [run.requirement for run in self._runs if not run.is_over]
             session.serve(job, options, file, busy)
-            run = Run(session.start(job, options), session, self._find, job, job.requirement(options))
+            return self.ours(session.start(job, options), job, job.requirement(options))
+
+    def ours(self, id: str, job: Job, requirement: str) -> Run:
+        """A run that this process is to bring forward: leaving the client waits for it."""
+        with self._lock:
+            run = Run(id, self.session, self.find, job, requirement)
             self._runs.append(run)
         return run
 
@@ -208,38 +212,11 @@ class Client:
             errors.UsageError: Its input is needed, or cannot be used.
             errors.JobUnavailable: This machine has the job in another version.
         """
+        from cluster.client import resume
+
         status = self.run(run).status(failures=False)
-        require_resumable(status, has_input=source is not None)
-        return self.take_up(status, source, background=True)
-
-    def take_up(self, status: Status, source: Given | None, *, background: bool) -> Run:
-        """Resume a run; without ``background`` it goes on in the first thread that waits for it. See ``resume``."""
-        from cluster.client import session
-        from cluster.client import source as sources
-
-        job = self.job_to_resume(status)
-        given = None
-        if source is not None and status.state == "running":
-            given = session.Input(job, sources.read(source), status.options)
-        run = Run(status.run, self.session, self._find, job, status.requirement)
-        with self._lock:
-            self._runs.append(run)
-        return run.begin(given, background=background)
-
-    def job_to_resume(self, status: Status) -> Job:
-        """The job of a run that is to be gone on with.
-
-        Raises:
-            errors.JobUnavailable: It has another version here, or this machine cannot make the model that the run
-                trains.
-            errors.UnknownJob: There is none here.
-        """
-        from cluster.client import machine
-
-        job = self._find(status.job, status.version)
-        if status.state == "running":
-            machine.require_model_can_be_made(job)
-        return job
+        resume.require_possible(status, has_input=source is not None)
+        return resume.take_up(self, status, source, background=True)
 
     def run(self, id: str) -> Run:
         """Return a run by its id, also one of another client. An unknown id raises only when the run is used."""
@@ -247,7 +224,26 @@ class Client:
             for run in self._runs:
                 if run.id == id:
                     return run
-        return Run(id, self._looking(), self._find)
+        return Run(id, self._looking(), self.find)
+
+    def find(self, name: str, version: str) -> Job:
+        """The job of a run. Parts of another version may have another form, so that one joins nothing here.
+
+        Raises:
+            errors.JobUnavailable: It has another version here.
+            errors.UnknownJob: There is none here.
+        """
+        from cluster import catalog, logs
+
+        if own := self._own_jobs.get((name, version)):
+            return own
+        job = catalog.get(name)
+        if job.version != version:
+            raise errors.JobUnavailable(
+                f"the run is of version {logs.plain(version) or 'none'} of the job {name}; here is version"
+                f" {job.version or 'none'}"
+            )
+        return job
 
     def runs(self, most: int = 20) -> list[Status]:
         """The runs of the cluster, the latest first."""
@@ -378,25 +374,6 @@ class Client:
             raise errors.UsageError(f"the job {job.name} takes models, so it must come by a package")
         return jobs.pack(job)
 
-    def _find(self, name: str, version: str) -> Job:
-        """The job of a run. Parts of another version may have another form, so that one joins nothing here.
-
-        Raises:
-            errors.JobUnavailable: It has another version here.
-            errors.UnknownJob: There is none here.
-        """
-        from cluster import catalog, logs
-
-        if own := self._own_jobs.get((name, version)):
-            return own
-        job = catalog.get(name)
-        if job.version != version:
-            raise errors.JobUnavailable(
-                f"the run is of version {logs.plain(version) or 'none'} of the job {name}; here is version"
-                f" {job.version or 'none'}"
-            )
-        return job
-
     def _close(self, *, is_error: bool) -> None:
         with self._lock:
             if self._is_closed:
@@ -408,7 +385,7 @@ class Client:
                 self._give_up(waited_for)
             else:
                 for run in waited_for:
-                    self._wait_for(run)
+                    run.wait_while_needed(to_its_end=self.is_private)
         except BaseException:
             self._give_up(waited_for)
             raise
@@ -421,11 +398,6 @@ class Client:
             if run.error is not None and not run.error_is_told and not is_error:
                 raise run.error
 
-    def _wait_for(self, run: Run) -> None:
-        """Wait until a run needs this process no more."""
-        while run.is_ours and (self.is_private or not run.is_read):
-            run.pause(READ_POLL_S)
-
     def _give_up(self, waited_for: Sequence[Run]) -> None:
         """Cancel the runs that would be lost."""
         for run in waited_for:
@@ -434,23 +406,6 @@ class Client:
                     run.cancel("its client ended")
             except Exception as error:  # noqa: BLE001 - what came first is told
                 log.warning("run %s is not cancelled: %s", run.id, error)
-
-
-def require_resumable(status: Status, *, has_input: bool) -> None:
-    """See that a run can be gone on with.
-
-    Raises:
-        errors.RunOver: It was given up.
-        errors.UsageError: Its input is needed.
-    """
-    if status.state in ("cancelled", "failed"):
-        raise errors.RunOver(f"the run {status.run} is {status.state}: see `cluster result {status.run}`")
-    if not has_input and status.chunks_total is None:
-        total = "?" if status.items_total is None else status.items_total
-        raise errors.UsageError(
-            f"the input of {status.run} was not read to its end ({status.items_done} of {total} done): name it, as it"
-            " was submitted"
-        )
 
 
 def _texts(source: Given) -> list[str]:

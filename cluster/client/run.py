@@ -106,7 +106,7 @@ class Run:
 
         Raises:
             TimeoutError: It has not ended by then; it goes on. A run whose input the calling thread itself reads
-                (``Client.take_up`` without ``background``) is waited for to its end.
+                (``resume.take_up`` without ``background``) is waited for to its end.
         """
         deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
         if self._reading is not None:
@@ -236,9 +236,17 @@ class Run:
             self._reading = (given,)
         return self
 
-    def pause(self, seconds: float) -> None:
-        """Let that time pass, or less where the background thread ends."""
-        self._over.wait(seconds)
+    def wait_while_needed(self, *, to_its_end: bool) -> None:
+        """Block while the background thread of this process must live for the run: until the input is read.
+
+        Args:
+            to_its_end: Block until the run has ended, as its cluster ends with this process.
+        """
+        if to_its_end and self.is_ours:
+            self._over.wait()
+        event = ""
+        while self.is_ours and not self.is_read:
+            event = self._session.stores.ledger.runs.await_event(self.id, event, POLL_S)
 
     def leave(self, most_s: float) -> None:
         """Leave the run to others, if this process coordinates it in the background; waits for that ``most_s``."""

@@ -1,0 +1,54 @@
+"""Go on with a run whose submitter is gone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cluster import errors
+from cluster.client import machine, session
+from cluster.client import source as sources
+
+if TYPE_CHECKING:
+    from cluster.client import Client
+    from cluster.client.run import Run, Status
+    from cluster.client.source import Given
+    from cluster.job import Job
+
+
+def require_possible(status: Status, *, has_input: bool) -> None:
+    """See that a run can be gone on with.
+
+    Raises:
+        errors.RunOver: It was given up.
+        errors.UsageError: Its input is needed.
+    """
+    if status.state in ("cancelled", "failed"):
+        raise errors.RunOver(f"the run {status.run} is {status.state}: see `cluster result {status.run}`")
+    if not has_input and status.chunks_total is None:
+        total = "?" if status.items_total is None else status.items_total
+        raise errors.UsageError(
+            f"the input of {status.run} was not read to its end ({status.items_done} of {total} done): name it, as it"
+            " was submitted"
+        )
+
+
+def job_of(client: Client, status: Status) -> Job:
+    """The job of a run that is to be gone on with.
+
+    Raises:
+        errors.JobUnavailable: It has another version here, or this machine cannot make the model that the run trains.
+        errors.UnknownJob: There is none here.
+    """
+    job = client.find(status.job, status.version)
+    if status.state == "running":
+        machine.require_model_can_be_made(job)
+    return job
+
+
+def take_up(client: Client, status: Status, source: Given | None, *, background: bool) -> Run:
+    """Resume a run; without ``background`` it goes on in the first thread that waits for it. See ``Client.resume``."""
+    job = job_of(client, status)
+    given = None
+    if source is not None and status.state == "running":
+        given = session.Input(job, sources.read(source), status.options)
+    return client.ours(status.run, job, status.requirement).begin(given, background=background)
