@@ -112,3 +112,16 @@ def test_counts_of_lines_are_the_same_in_any_order_and_grouping(linecount: Job, 
     for order in permutations(parts):
         assert linecount.aggregate(order) == whole
         assert linecount.aggregate([linecount.aggregate(order[:2]), linecount.aggregate(order[2:])]) == whole
+
+
+def test_letters_drawn_twice_are_the_same_and_all_come_equally_often() -> None:
+    pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    numpy = pytest.importorskip("numpy", reason="NumPy is not installed")
+    draw = runpy.run_path(str(EXAMPLES / "draw_letters.py"))["draw"]
+    pictures, letters = draw(260, 7)
+    again, _ = draw(260, 7)
+    other, _ = draw(260, 8)
+    assert (pictures.shape, pictures.dtype) == ((260, 16, 16), numpy.uint8)
+    assert (pictures == again).all()
+    assert (pictures != other).any()
+    assert set(numpy.unique(letters, return_counts=True)[1]) == {10}
