@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from cluster import logs
+from cluster.cli import worth_texts
 from cluster.client.models import Manifest, Pushed, State
 
 UNITS = ("bytes", "KiB", "MiB", "GiB")
@@ -53,7 +53,8 @@ def details(manifest: Manifest, missing: Mapping[str, str]) -> str:
         logs.plain(f"    {required}{f'  (not here: {missing[required]})' if required in missing else ''}")
         for required in manifest.requirements
     ]
-    lines += ["  parameters   " + json.dumps(manifest.parameters, indent=2).replace("\n", "\n    ")]
+    lines += [f"  {line}" for line in worth_texts.lines(manifest.parameters)]
+    lines += ["  parameters   " + worth_texts.readable(manifest.parameters).replace("\n", "\n    ")]
     return "\n".join(lines)
 
 
