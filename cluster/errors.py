@@ -140,7 +140,7 @@ class OtherProcess(JobUnavailable):
 
 
 class NotInstalled(JobUnavailable):
-    """The requirements of a bundle could not be installed on this machine."""
+    """What a bundle or a command requires is not on this machine, or could not be installed."""
 
 
 class BadPart(ClusterError):

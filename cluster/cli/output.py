@@ -79,8 +79,8 @@ def prepare(
             raise errors.UsageError(f"-o {output} is no folder")
         if not chosen.folder and str(given).endswith("/"):
             raise errors.UsageError(f"-o {given} names a folder, but --format {name} writes a file: leave out the /")
-        if not chosen.folder and os.path.isdir(output):  # noqa: PTH112
-            raise errors.UsageError(f"-o {output} is a folder; give the name of a file")
+        if not chosen.folder:
+            _check_is_no_folder("-o", output)
         if not chosen.folder and any(os.path.realpath(output) == os.path.realpath(root) for root in paths(source)):
             raise errors.UsageError(f"-o {output} would write over the input; name another file")
         _check_place("-o", output)
@@ -138,6 +138,21 @@ def _would_be_read(job: Job, options: Mapping[str, Any], path: Path) -> bool:
             return next(job.chunks(folder, options), None) is not None
         except Exception:  # noqa: BLE001 - whatever a splitter thinks of such a file, it is no reason not to begin
             return False
+
+
+def check_file(flag: str, output: Path) -> None:
+    """See that a file can be written there.
+
+    Raises:
+        errors.UsageError: It cannot.
+    """
+    _check_is_no_folder(flag, output)
+    _check_place(flag, output)
+
+
+def _check_is_no_folder(flag: str, output: Path) -> None:
+    if os.path.isdir(output):  # noqa: PTH112 - this raises nothing
+        raise errors.UsageError(f"{flag} {output} is a folder; give the name of a file")
 
 
 def _check_place(flag: str, output: Path) -> None:
