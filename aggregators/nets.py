@@ -295,6 +295,8 @@ def _resolve_layers(specs: Sequence[LayerSpec], takes: Shape, outputs: int, with
     built: list[Layer] = []
     for at, spec in enumerate(specs, 1):
         name = f"{within}{at}.{spec.type}"
+        if spec.type == "embedding" and (within or at > 1):
+            raise BadNet(f"layer {name} takes the numbers of words from the data, so it must be the first layer")
         options = {key: outputs if value == OUTPUTS else value for key, value in spec.options.items()}
         inner = _resolve_layers(spec.inner, takes, outputs, f"{name}.")
         built.append(layers.resolve(name, spec.type, options, takes, inner))

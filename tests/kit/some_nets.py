@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
-from aggregators import nets
+import pytest
+from hypothesis import strategies as st
+
+from aggregators import layers, nets
 
 DECLARED = {
     "table.toml": """
@@ -43,6 +47,7 @@ SHAPES: dict[str, tuple[tuple[int, ...], int]] = {
     "words.toml": ((12,), 2),
 }
 """Name of a net -> shape of a sample, outputs."""
+LAST = ({"type": "flatten"}, {"type": "linear", "units": "outputs"})
 WORDS = 50
 """Rows of the embedding of ``words.toml``."""
 
@@ -51,3 +56,34 @@ WORDS = 50
 def resolved(name: str) -> nets.Net:
     """One of ``SHAPES``."""
     return nets.resolve(nets.parse(DECLARED.get(name, name)), *SHAPES[name])
+
+
+def samples_of(name: str, count: int) -> Any:
+    """Samples for one of ``SHAPES``: float32, (count, *shape); whole numbers for an embedding."""
+    np = pytest.importorskip("numpy")
+    draw = np.random.default_rng(5)
+    shape = (count, *SHAPES[name][0])
+    if name == "words.toml":
+        return draw.integers(0, WORDS, shape).astype(np.float32)
+    return draw.standard_normal(shape).astype(np.float32)
+
+
+def any_layers() -> st.SearchStrategy[dict[str, Any]]:
+    """A layer of any type as it is declared, with options of the right kind; it may not fit where it is put."""
+    of_kind: dict[type, st.SearchStrategy[Any]] = {
+        int: st.integers(1, 9),
+        float: st.floats(0, 0.9),
+        bool: st.booleans(),
+        str: st.sampled_from(["last", "all"]),
+        tuple: st.lists(st.integers(1, 9), min_size=1, max_size=3),
+    }
+
+    def one(kind: str) -> st.SearchStrategy[dict[str, Any]]:
+        options = layers.OPTIONS[kind]
+        needed = {key: of_kind[setting.kind] for key, setting in options.items() if setting.needed}
+        others = {key: of_kind[setting.kind] for key, setting in options.items() if not setting.needed}
+        return st.fixed_dictionaries({"type": st.just(kind), **needed}, optional=others)
+
+    simple = st.sampled_from(sorted(set(layers.OPTIONS) - {"residual"})).flatmap(one)
+    blocks = st.fixed_dictionaries({"type": st.just("residual"), "layers": st.lists(simple, min_size=1, max_size=3)})
+    return simple | blocks

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregators import layers, named_nets, nets
-from tests.kit.some_nets import DECLARED, SHAPES, resolved
+from tests.kit.some_nets import DECLARED, LAST, SHAPES, any_layers, resolved
 
 np = pytest.importorskip("numpy")
 Made = TypeVar("Made")
@@ -237,6 +237,7 @@ def test_a_file_that_is_no_net_is_refused_with_its_place(text: str, words: str) 
         (layer("groupnorm"), (4, 4), "layernorm"),
         (layer("layernorm"), (3, 8, 8), "groupnorm"),
         (layer("embedding", rows=9, units=4), (4, 4), "layer 1.embedding gets samples of the shape 4 x 4"),
+        (layer("relu") + layer("embedding", rows=9, units=4), (16,), "layer 2.embedding .* must be the first layer"),
         (layer("globalavgpool"), (16,), "wants a picture or a sequence"),
         (layer("residual", layers=0), (16,), "wants layers"),
         ("layers=[{type='residual', layers=[{type='linear', units=8}]}]", (16,), "16, .* make 8 .* cannot be added"),
@@ -291,16 +292,14 @@ VALUES = st.recursive(
 )
 KINDS = st.sampled_from([*layers.OPTIONS, "batchnorm", "lambda"])
 KEYS = st.sampled_from([*{key for options in layers.OPTIONS.values() for key in options}, "layers", "type", "x"])
-SANE = st.integers(1, 20) | st.just(layers.OUTPUTS)
 ODD_LAYERS = st.builds(
     lambda kind, options: {"type": kind, **options}, KINDS, st.dictionaries(KEYS, VALUES, max_size=3)
 )
-NEAR_LAYERS = KINDS.flatmap(
-    lambda kind: st.fixed_dictionaries(
-        {"type": st.just(kind)}, optional=dict.fromkeys(layers.OPTIONS.get(kind, {}), SANE)
-    )
+NETS = (
+    st.lists(ODD_LAYERS | any_layers() | VALUES, max_size=6)
+    | st.lists(any_layers(), max_size=6).map(lambda some: [*some, *LAST])
+    | VALUES
 )
-NETS = st.lists(ODD_LAYERS | NEAR_LAYERS | VALUES, max_size=6) | st.lists(NEAR_LAYERS, max_size=6) | VALUES
 INPUTS = st.lists(st.integers(1, 12), min_size=1, max_size=3)
 
 
