@@ -92,8 +92,13 @@ def test_one_that_fails_or_kills_its_process_costs_the_others_nothing(tmp_path: 
 def test_what_changed_or_vanished_since_is_told(tmp_path: Path) -> None:
     source = texts(tmp_path / "in", {"kept": "kept", "gone": "gone", "replaced": "replaced", "folder": "folder"})
     texts(tmp_path, {"old": "another picture, older than the run"})
-    began = time.time()
-    time.sleep(0.05)  # file systems tell time in ticks
+    began, probe = time.time(), tmp_path / "probe"
+
+    def ticked() -> bool:
+        probe.write_text("")
+        return probe.stat().st_ctime > began
+
+    wait_until("the clock of the file system goes on, which it does in ticks", ticked)
     (source / "gone").unlink()
     (tmp_path / "old").rename(source / "replaced")
     (source / "folder").unlink()

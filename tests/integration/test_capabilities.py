@@ -6,7 +6,6 @@ import json
 import secrets
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -198,23 +197,24 @@ def test_capabilities_that_make_no_sense_are_answered_and_harm_nothing(
     assert "no capability" in provisioner.served.missing["picky@saw"]
 
 
-def test_a_revision_that_was_seen_is_not_looked_at_again(
-    provisioner: Provisioner, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_revision_that_was_seen_is_not_looked_at_again(provisioner: Provisioner) -> None:
+    for revision, is_due in ((3, True), (3, False), (4, True), (4, False)):
+        provisioner.heard(revision)
+        assert provisioner._due.is_set() == is_due
+        provisioner.look()
+
+
+def test_a_new_revision_is_looked_at_at_once(provisioner: Provisioner, monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[int] = []
-    look = provisioner.look
     monkeypatch.setattr("cluster.worker.provisioner.LOOK_S", 60.0)
 
     def counted() -> None:
         looks.append(1)
-        look()
+        provisioner._due.clear()
 
     monkeypatch.setattr(provisioner, "look", counted)
     provisioner.start()
-    for revision in (3, 3, 3):
-        provisioner.heard(revision)
-        wait_until("it has looked", lambda: bool(looks))
-        time.sleep(0.3)  # were it to look again, it would by now
-    assert len(looks) == 1
+    provisioner.heard(3)
+    wait_until("it has looked", lambda: bool(looks))
     provisioner.heard(4)
-    wait_until("it looks again", lambda: len(looks) == 2)
+    wait_until("it looks again", lambda: len(looks) > 1)

@@ -79,7 +79,9 @@ def test_one_who_leaves_late_takes_no_input_along_that_is_the_others_by_then(two
     assert there == [1] * 8
 
 
-def test_one_who_only_waits_leaves_the_lease_to_whoever_has_the_input(two: Two) -> None:
+def test_one_who_only_waits_leaves_the_lease_to_whoever_has_the_input(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def read() -> Iterator[Chunk]:
         yield from CHUNKS[:4]
         two.other(CHUNKS[:6]).release()  # and is stopped before the end of the input
@@ -87,6 +89,14 @@ def test_one_who_only_waits_leaves_the_lease_to_whoever_has_the_input(two: Two) 
 
     supervisor, coordinator = two.who("one")
     ended: list[Any] = []
+    tries: list[int] = []
+    take = supervisor.lease
+
+    def tried() -> Lease:
+        tries.append(1)
+        return take()
+
+    monkeypatch.setattr(supervisor, "lease", tried)
     with supervisor:
         coordinator._on_wait = lambda: ended.append(1) if coordinator._supervisor._role == "supervisor" else None
 
@@ -95,7 +105,8 @@ def test_one_who_only_waits_leaves_the_lease_to_whoever_has_the_input(two: Two) 
         wait_until("it only waits", lambda: ended)
         third = Lease.take(two.stores.ledger, two.run, "a third", "splitter")
         assert third.split().chunks == 6
-        time.sleep(1)
+        before = len(tries)
+        wait_until("it tries to take the lease", lambda: len(tries) > before + 1)
         assert third.keep()
         two.stores.ledger.runs.stop(two.run, "cancelled", "by a test")
         thread.join(timeout=5)

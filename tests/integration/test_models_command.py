@@ -124,13 +124,17 @@ def test_wrong_use_is_one_clear_sentence(run: Run, source: Path, tmp_path: Path)
     assert run("show", name).stdout.startswith(f"{name}:1\n")
 
 
-def test_the_reference_of_a_run_shows_its_model(
-    source: Path, machine: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def runner(source: Path, machine: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+    """Runs commands in this process, on a machine with the model ``office``."""
     for key, value in machine.items():
         monkeypatch.setenv(key, value)
     runner = CliRunner()
     assert runner.invoke(models.command, ["push", "office", str(source)]).exit_code == 0
+    return runner
+
+
+def test_the_reference_of_a_run_shows_its_model(runner: CliRunner, machine: Mapping[str, str]) -> None:
     [manifest] = FolderBundles(Path(machine["CLUSTER_MODELS_DIR"])).current()
     assert runner.invoke(models.command, ["show", manifest.reference]).output.splitlines()[1] == "office:1"
     other = runner.invoke(models.command, ["show", "office:1.00000000"])
@@ -140,13 +144,8 @@ def test_the_reference_of_a_run_shows_its_model(
 
 
 def test_a_version_that_runs_use_is_not_removed_but_by_force(
-    source: Path, machine: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for key, value in machine.items():
-        monkeypatch.setenv(key, value)
-    runner = CliRunner()
-    assert runner.invoke(models.command, ["push", "office", str(source)]).exit_code == 0
-
+    runner: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
     def used(_: Models, ref: ModelRef) -> list[str]:
         return ["faces-1a2b"] if ref == ModelRef("office", 1) else []
 
