@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from itertools import pairwise
+from typing import Annotated, Any, NamedTuple, Self
 
 import msgpack
 import orjson
 import zstandard
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from cluster import names
 
@@ -88,6 +89,98 @@ class Expected(BaseModel):
             raise BadMessage(f"what the ledger expects of this chunk cannot be read: {error}") from None
 
 
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Number = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
+Bytes = Annotated[int, Field(strict=True, ge=0)]
+
+
+class View(NamedTuple):
+    """One version of what nodes read of a run's state, and the address of its only blob: see ``keys.view_scope``."""
+
+    version: Number
+    whole: Annotated[bool, Field(strict=True)]
+    """It stands for itself. Any other goes on top of the version before."""
+    sha256: Sha256
+    size_bytes: Bytes
+
+
+class TurnEntry(BaseModel):
+    """What the ledger tells a node of a chunk that is a shard's turn in a round; see ``tasks.Turn``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    round: Number
+    shard: Number
+    """Counted from 0; its items are those of ``shard + 1`` in ``Rounds.shards``."""
+    shards: Number = Field(ge=1)
+    kind: str
+    seconds: float | None = Field(ge=0, allow_inf_nan=False)
+    """Seconds to work for after the round was opened (``Rounds.open_s``); None where an option says how many steps."""
+    base: str
+    """Names the last of ``views``."""
+    views: list[View]
+    """The last whole one and those that came after it, in their order."""
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.shard >= self.shards:
+            raise ValueError(f"it is shard {self.shard} of {self.shards}")
+        check_views(self.views)
+        return self
+
+
+def check_views(views: list[View]) -> None:
+    """See that each view can be made: the first is whole, and the versions grow.
+
+    Raises:
+        ValueError: One cannot.
+    """
+    if not views or not views[0].whole:
+        raise ValueError("the first view must be whole")
+    if any(after.version <= before.version for before, after in pairwise(views)):
+        raise ValueError("the versions of views must grow")
+
+
+class ShardEntry(BaseModel):
+    """The ledger's record of a shard's items, or of what is told about the whole input, for all rounds of a run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    names: list[str]
+    refs: list[tuple[Sha256, Bytes]]
+    data: list[bytes] | None = None
+    """The items' bytes, where they are few enough to stand here; else they lie in the blob store."""
+
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of all items."""
+        return sum(size for _, size in self.refs)
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        lengths = {len(self.names), len(self.refs), len(self.names if self.data is None else self.data)}
+        if len(lengths) > 1:
+            raise ValueError("it has another number of names than of items")
+        return self
+
+    def pack(self) -> bytes:
+        """As kept in the ledger."""
+        return pack([self.names, self.refs, self.data])
+
+    @classmethod
+    def unpack(cls, data: bytes) -> ShardEntry:
+        """Back from the ledger.
+
+        Raises:
+            BadMessage: It was not written by ``pack``.
+        """
+        try:
+            names, refs, inline = unpack(data)
+            return cls(names=names, refs=refs, data=inline)
+        except (TypeError, ValueError) as error:
+            raise BadMessage(f"what the ledger holds of this shard cannot be read: {error}") from None
+
+
 class ChunkEntry(BaseModel):
     """The ledger's record of a chunk until it is settled."""
 
@@ -102,6 +195,8 @@ class ChunkEntry(BaseModel):
     """The items' bytes, where they are few enough to stand here; else they lie in the blob store."""
     part_bytes: int = LEAST_PART_BYTES
     """Limit of the chunk's part in bytes before compression: ``Job.max_part_bytes``."""
+    turn: TurnEntry | None = None
+    """The chunk is a shard's turn in a round."""
 
     @property
     def items(self) -> int:
@@ -115,7 +210,8 @@ class ChunkEntry(BaseModel):
 
     def pack(self) -> bytes:
         """As kept in the ledger."""
-        return pack([self.names, self.refs, self.last, self.batch, self.data, self.part_bytes])
+        turn = [] if self.turn is None else [self.turn.model_dump()]
+        return pack([self.names, self.refs, self.last, self.batch, self.data, self.part_bytes, *turn])
 
     @property
     def expected(self) -> Expected:
@@ -130,8 +226,11 @@ class ChunkEntry(BaseModel):
             BadMessage: It was not written by ``pack``.
         """
         try:
-            names, refs, last, batch, inline, part_bytes = unpack(data)
-            return cls(names=names, refs=refs, last=last, batch=batch, data=inline, part_bytes=part_bytes)
+            names, refs, last, batch, inline, part_bytes, *rest = unpack(data)
+            [turn] = rest or [None]
+            return cls(
+                names=names, refs=refs, last=last, batch=batch, data=inline, part_bytes=part_bytes, turn=turn
+            )  # fmt: skip
         except (TypeError, ValueError) as error:
             raise BadMessage(f"what the ledger holds of this chunk cannot be read: {error}") from None
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cluster import wire
-from cluster.wire import AggregateMessage, ChunkEntry, MapMessage
+from cluster.wire import AggregateMessage, ChunkEntry, MapMessage, ShardEntry, TurnEntry, View
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False)
 VALUES = st.recursive(
@@ -140,3 +140,69 @@ def test_a_message_that_cannot_be_read_has_no_id(message: bytes) -> None:
 def test_the_id_of_a_message_in_a_queue_and_of_one_that_is_held() -> None:
     message = b'{"headers": {"id": "ocr-1.17"}}'
     assert wire.task_id(message) == wire.task_id(b"[" + message + b', "", "cluster2.ocr"]') == "ocr-1.17"
+
+
+TURN = TurnEntry(
+    round=3,
+    shard=1,
+    shards=4,
+    kind="train",
+    seconds=1.5,
+    base="b",
+    views=[View(2, True, "0" * 64, 9), View(3, False, "1" * 64, 4)],
+)
+SHARD = ShardEntry(names=["a", "b"], refs=[("0" * 64, 3), ("1" * 64, 4)])
+
+
+def test_a_turn_comes_back_with_the_entry_of_its_chunk() -> None:
+    entry = ChunkEntry(names=["3:1"], refs=[], last=[False], batch=3, turn=TURN)
+    assert ChunkEntry.unpack(entry.pack()) == entry
+    assert ChunkEntry.unpack(entry.pack()).turn == TURN
+
+
+def test_an_entry_without_a_turn_is_packed_as_it_was_before_turns() -> None:
+    entry = ChunkEntry(names=["a"], refs=[("0" * 64, 3)], last=[True], batch=2)
+    assert wire.unpack(entry.pack()) == [["a"], [["0" * 64, 3]], [True], 2, None, wire.LEAST_PART_BYTES]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"round": -1}, {"round": "3"}, {"shard": 4}, {"shards": 0}, {"seconds": -1.0}, {"seconds": float("nan")},
+        {"seconds": float("inf")}, {"kind": None}, {"base": None}, {"more": 1}, {"views": []},
+        {"views": [[2, False, "0" * 64, 9]]}, {"views": [[2, True, "0" * 63, 9]]}, {"views": [[2, True, "0" * 64, -1]]},
+        {"views": [[2, 1, "0" * 64, 9]]}, {"views": [["2", True, "0" * 64, 9]]}, {"views": [[2, True, "0" * 64, 9, 0]]},
+        {"views": [[2, True, "0" * 64, 9], [2, False, "0" * 64, 9]]},
+    ],
+)  # fmt: skip
+def test_a_turn_of_another_shape_is_refused(wrong: dict[str, Any]) -> None:
+    given = [["a"], [], [False], 3, None, 1, {**TURN.model_dump(), **wrong}]
+    with pytest.raises(wire.BadMessage, match="what the ledger holds of this chunk cannot be read"):
+        ChunkEntry.unpack(wire.pack(given))
+    given[-1] = TURN.model_dump()
+    assert ChunkEntry.unpack(wire.pack(given)).turn == TURN
+
+
+def test_an_entry_with_two_turns_is_refused() -> None:
+    turn = TURN.model_dump()
+    with pytest.raises(wire.BadMessage):
+        ChunkEntry.unpack(wire.pack([["a"], [], [False], 3, None, 1, turn, turn]))
+
+
+def test_a_shard_comes_back_with_its_bytes_or_their_addresses() -> None:
+    for kept in (SHARD, SHARD.model_copy(update={"data": [b"\xff\0a", b"four"]})):
+        assert ShardEntry.unpack(kept.pack()) == kept
+    assert SHARD.size_bytes == 7
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        b"", [], [["a"], [["0" * 64, 3]]], [["a"], [["0" * 64, 3]], None, 1], [["a", "b"], [["0" * 64, 3]], None],
+        [["a"], [["0" * 64, 3]], []], [["a"], [["0", 3]], None], [["a"], [["0" * 64, -3]], None],
+        [[1], [["0" * 64, 3]], None],
+    ],
+)  # fmt: skip
+def test_a_shard_of_another_shape_is_refused(given: Any) -> None:
+    with pytest.raises(wire.BadMessage):
+        ShardEntry.unpack(given if isinstance(given, bytes) else wire.pack(given))
