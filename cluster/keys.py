@@ -21,6 +21,11 @@
 | cluster2:run:R:times         | hash   | node -> microseconds it took for these |
 | cluster2:run:R:rejections    | hash   | node -> why it does not take this run's chunks |
 | cluster2:run:R:events        | stream | the run's history, its last changes |
+| cluster2:run:R:shards        | hash   | of rounds: "0" -> what is told about the input, "1" and on -> its shards |
+| cluster2:run:R:curve         | stream | of rounds: a line for each one that is closed, the last 10,000 |
+| cluster2:run:R:opened        | stream | of rounds: a line for each batch that is entered, the last ones |
+| cluster2:run:R:arrivals      | stream | of rounds: a line for each chunk that is settled, the last ones |
+| cluster2:run:R:late          | set    | of rounds: chunks that were not settled when their round was closed |
 | cluster2:run:R:publishing    | string | the process that publishes the run's model; for 10 minutes |
 | cluster2:blobs:SCOPE         | hash   | sha256 -> bytes |
 | cluster2:nodes               | hash   | node -> "incarnation joined seen phase report", by the node every second |
@@ -44,6 +49,8 @@
 Scopes of blobs: ``runs/R/in/<chunk>`` the input of a chunk, dropped when it is settled;
 ``runs/R/parts/<batch>`` large parts, dropped when their batch is aggregated;
 ``runs/R/partials/<level>/<number>`` large partials, dropped when they are aggregated themselves;
+of rounds ``runs/R/data/<number>`` a shard, ``runs/R/state/<round>`` the state before that round and
+``runs/R/view/<version>`` what nodes read of it, dropped with the run;
 ``bundles/<name>/<random>`` the pieces of one version of a bundle, dropped when that is removed.
 
 **The number in the prefix** is that of the format (``FORMAT``). Two versions of this program with different numbers can
@@ -100,6 +107,7 @@ BUNDLES = f"{OURS}bundles"
 OF_RUN = (
     "done", "chunks", "expected", "claims", "attempts", "speculative", "batches", "partials",
     "failures", "nodes", "times", "rejections", "events", "publishing", "outbox", "queued", "pieces",
+    "shards", "curve", "opened", "arrivals", "late",
 )  # fmt: skip
 """The keys of a run besides its own hash and the parts of its batches."""
 
@@ -187,6 +195,21 @@ def parts_scope(run: str, batch: int) -> str:
 def partial_scope(run: str, level: int, number: int) -> str:
     """Where a large partial lies."""
     return f"runs/{run}/partials/{level}/{number}"
+
+
+def data_scope(run: str, shard: int) -> str:
+    """Where the items of a shard lie, for all rounds; 0 is what is told about the whole input."""
+    return f"runs/{run}/data/{shard}"
+
+
+def state_scope(run: str, round_: int) -> str:
+    """Where the state lies from which a round begins."""
+    return f"runs/{run}/state/{round_}"
+
+
+def view_scope(run: str, version: int) -> str:
+    """Where one version of what nodes read of the state lies."""
+    return f"runs/{run}/view/{version}"
 
 
 def run_folder(run: str) -> str:

@@ -87,8 +87,8 @@ def redeliver(app: Celery, stores: Stores, lease: Lease, search: Search, require
     wanted: set[Unit] = {*unsettled}
     wanted |= {
         Partial(0, batch)
-        for batch, chunks in ledger.partials.open_batches(lease.run).items()
-        if unsettled.isdisjoint(chunks)
+        for batch, row in ledger.partials.open_batches(lease.run).items()
+        if row.trigger != "driver" and unsettled.isdisjoint(row.chunks)
     }
     queue = keys.queue(requirement)
     ids = queues.messages(stores, lease.run, queue)

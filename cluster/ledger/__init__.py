@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cluster.ledger.chunks import Chunks
     from cluster.ledger.partials import Partials
     from cluster.ledger.reports import Reports
+    from cluster.ledger.rounds import Rounds
     from cluster.ledger.runs import Runs
     from cluster.ledger.steps import Steps
 
@@ -25,6 +26,7 @@ class Ledger(NamedTuple):
     chunks: Chunks
     partials: Partials
     reports: Reports
+    rounds: Rounds
     step: Steps
 
     @classmethod
@@ -33,9 +35,12 @@ class Ledger(NamedTuple):
         from cluster.ledger.chunks import Chunks
         from cluster.ledger.partials import Partials
         from cluster.ledger.reports import Reports
+        from cluster.ledger.rounds import Rounds
         from cluster.ledger.runs import Runs
         from cluster.ledger.steps import Steps
 
         step = Steps(client)
         runs = Runs(client, step)
-        return cls(runs, Chunks(client, step), Partials(client, step), Reports(client, runs), step)
+        return cls(
+            runs, Chunks(client, step), Partials(client, step), Reports(client, runs), Rounds(client, runs), step
+        )

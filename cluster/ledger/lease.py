@@ -8,7 +8,7 @@ distributed locking", 2016).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Self
 
 import orjson
@@ -18,12 +18,13 @@ from cluster.ledger import Ledger
 from cluster.ledger.records import Trigger
 from cluster.ledger.row import RunRow
 from cluster.names import Unit
-from cluster.wire import ChunkEntry
+from cluster.wire import ChunkEntry, ShardEntry, View
 
 LEASE_S = 6.0
 NOTHING: Mapping[str, int] = {}
 SHARE_S = 5.0
 """Seconds that a run's share of the slots holds, and that other runs count the run when they share the nodes."""
+Advanced = Literal["running", "more", "done"]
 Role = Literal["splitter", "supervisor"]
 """A splitter has the run's input and reads it; a supervisor has not. Where a supervisor has the lease, a
 splitter may take it at once."""
@@ -150,6 +151,80 @@ class Lease:
         )  # fmt: skip
         self._held(state)
 
+    def begin_rounds(
+        self, at: Split, shards: Sequence[ShardEntry], state: Mapping[str, Any], views: Sequence[View],
+        entries: Sequence[ChunkEntry], planned: int, failures: Mapping[str, str], unreadable: int,
+    ) -> bool:  # fmt: skip
+        """Enter all of a run in rounds: its shards, its first state, and the chunks of round 0. Its input is read then.
+
+        Args:
+            at: How far the input is read: to its end.
+            shards: What is told about the whole input, then the shards.
+            state: Where the first state lies, and what else a driver needs to go on; JSON. See ``Rounds.of``.
+            views: What nodes read of it.
+            entries: The chunks of round 0, each with its ``turn``. They are chunks 0, 1 and so on, of batch 0, or each
+                of a batch of its own where shards do not wait for each other.
+            planned: How many rounds the run is to have.
+            failures: As for ``open_batch``.
+            unreadable: As for ``open_batch``.
+
+        Returns:
+            Whether the run goes on; it is over if not.
+
+        Raises:
+            Busy: The lease is another's.
+            OutOfStep: The run has batches that are no rounds.
+        """
+        unread = [word for pair in failures.items() for word in pair]
+        state_now = self.ledger.step(
+            "begin_rounds", self.run, fence=self.fence, chunks_read=at.chunks_read, items_read=at.items,
+            bytes=at.size_bytes, digest=at.digest, unreadable=unreadable, planned=planned,
+            state=_json(state), views=_json(views), shards=len(shards), failures=len(failures),
+            rest=[*(shard.pack() for shard in shards), *unread, *_turns(entries)],
+        )  # fmt: skip
+        return self._held(state_now)
+
+    def advance(
+        self, round_: int, batch: int, used: int, state: Mapping[str, Any], views: Sequence[View],
+        row: Mapping[str, Any], entries: Sequence[ChunkEntry], planned: int | None = None, rejected: int = 0,
+    ) -> Advanced:  # fmt: skip
+        """Close a round: its batch goes with its parts, and the next one is entered. All at once, or nothing.
+
+        Chunks of the batch that are not settled are late from now on: their commits are dropped, and counted.
+
+        Args:
+            round_: The one after the last that was closed.
+            batch: Its batch.
+            used: How many entries ``Rounds.parts`` gave when the state was made, those of chunks given up among them.
+            state: As for ``begin_rounds``: what was made of these parts.
+            views: As for ``begin_rounds``.
+            row: The round's line of the curve; JSON, where NaN and infinities become null.
+            entries: The chunks of the next round, all of the next batch: the first that was never entered. Without any
+                the run is done.
+            planned: How many rounds the run is to have in all, where that has changed.
+            rejected: How many of these parts were not used.
+
+        Returns:
+            "more" where other parts are there by now, and nothing has changed: make the state of all, and ask again.
+
+        Raises:
+            Busy: The lease is another's.
+            OutOfStep: It is not the next round, or not its batch.
+            errors.RunOver: The run was stopped, or is gone.
+        """
+        answer = self.ledger.step(
+            "advance", self.run, {"parts": keys.parts(self.run, batch)}, fence=self.fence,
+            round=round_, batch=batch, used=used, state=_json(state), views=_json(views),
+            row=orjson.dumps(row), planned="" if planned is None else planned, rejected=rejected, turns=_turns(entries),
+        )  # fmt: skip
+        if answer == b"more":
+            return "more"
+        if self._held(answer):
+            return "running"
+        if answer != b"done":
+            raise errors.RunOver(f"the run {self.run} is {answer.decode()}")
+        return "done"
+
     def feed(self, share: float, slots: int) -> list[str]:
         """Put messages of the run's outbox into its queue, as many as may be there: see ``feed`` in ``prelude.lua``.
 
@@ -203,6 +278,22 @@ class Lease:
         if state == b"out of step":
             raise OutOfStep
         return state == b"running"
+
+
+def _json(value: Any) -> bytes:
+    return orjson.dumps(value, default=tuple)  # a named tuple is none for orjson
+
+
+def _turns(entries: Sequence[ChunkEntry]) -> Iterator[int | bytes]:
+    """The chunks of a round as the scripts take them.
+
+    Raises:
+        ValueError: One is no turn of a shard.
+    """
+    for entry in entries:
+        if entry.turn is None:
+            raise ValueError(f"the chunk {entry.names} is no turn of a shard")
+        yield from (entry.batch, entry.turn.shard, entry.pack())
 
 
 def _take(ledger: Ledger, run: str, owner: str, role: Role, fence: str) -> Any:

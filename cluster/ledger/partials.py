@@ -76,11 +76,11 @@ class Partials:
         )  # fmt: skip
         return str(answer, "ascii")
 
-    def open_batches(self, run: str) -> dict[int, range]:
-        """Batches that are entered and not aggregated, with their chunks."""
+    def open_batches(self, run: str) -> dict[int, names.BatchRow]:
+        """Batches that are entered, and neither aggregated nor closed with their round."""
         found: Any = self._redis.hgetall(keys.run(run, "batches"))
         rows = {int(batch): names.BatchRow.parse(row.decode(errors="replace")) for batch, row in found.items()}
-        return {batch: row.chunks for batch, row in sorted(rows.items())}
+        return dict(sorted(rows.items()))
 
     def of_result(self, run: str) -> list[tuple[int, int, bytes]]:
         """The parts that are the result as (level, number, part entry), in the order of the input.

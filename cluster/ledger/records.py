@@ -11,8 +11,9 @@ from cluster.ledger.row import RunPolicy
 if TYPE_CHECKING:
     from cluster.wire import ChunkEntry
 
-Trigger = Literal["chord", "ledger"]
-"""The start of joining a batch's parts: by the chord of its messages, or by the commit that completes the batch."""
+Trigger = Literal["chord", "ledger", "driver"]
+"""The start of joining a batch's parts: by the chord of its messages, or by the commit that completes the batch. No
+node joins those of a round ("driver"): see ``Lease.advance``."""
 MOST_KILLS = 3
 """A chunk that ended its process 3 times is given up: most likely it needs more memory than there is."""
 MOST_LOSSES = 10
@@ -125,9 +126,10 @@ class Committed(NamedTuple):
     """The outcome of a commit of chunks."""
 
     states: Mapping[int, str]
-    """Chunk -> "settled now", or why it was dropped: "settled", "unknown", or the state of a run that is over."""
+    """Chunk -> "settled now", or why it was dropped: "settled", "late" (its round is closed), "unknown", or the state
+    of a run that is over."""
     complete: Mapping[int, Trigger] = {}
-    """Batches whose last chunk was among them -> the trigger that starts joining their parts."""
+    """Batches whose last chunk was among them -> the trigger that starts joining their parts; none of a round's."""
 
 
 class PartialInputs(NamedTuple):
@@ -165,6 +167,30 @@ class Progress(NamedTuple):
     batches_complete: int
     batches_aggregated: int
     split_ended: bool
+
+
+class Arrival(NamedTuple):
+    """A chunk of a run in rounds that is settled."""
+
+    id: str
+    chunk: int
+    claimed_ms: int
+    """When its node began it, in milliseconds since 1970 by Redis's clock; so is ``at_ms``."""
+    at_ms: int
+    """When it was settled."""
+
+
+class Opened(NamedTuple):
+    """A batch of a run in rounds that is entered; or that there is none any more, as the run is done."""
+
+    id: str
+    round: int
+    batch: int
+    """-1 where the run is done."""
+    chunks: Mapping[int, int]
+    """Shard -> its chunk, of all shards that have a turn in this batch."""
+    at_ms: int
+    """Since 1970, by Redis's clock."""
 
 
 class Running(NamedTuple):

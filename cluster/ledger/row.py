@@ -18,21 +18,21 @@
 | state | str | create, finish | "running", "done", "failed" or "cancelled" |
 | error | str | finish | why it failed, or the person who cancelled it |
 | finished_at | float? | finish | seconds since 1970; none while it is running |
-| chunks_read | int | open_batch | chunks that the splitter gave, readable or not |
-| items_read | int | open_batch | items of these chunks |
-| chunks_published | int | create, open_batch | chunks that are entered |
-| batches_published | int | create, open_batch | batches that are entered |
-| bytes_published | int | open_batch | input of the chunks that are entered |
-| digest | str | open_batch | of all that was read: tells whether an input is the same |
-| items_total | int? | expect_items, end_split | counted ahead, then for certain |
-| chunks_total | int? | end_split | none while the input is being read |
-| batches_total | int | end_split | 0 while the input is being read |
+| chunks_read | int | open_batch, begin_rounds | chunks that the splitter gave, readable or not |
+| items_read | int | open_batch, begin_rounds | items of these chunks |
+| chunks_published | int | create, open_batch, enter_turns | chunks that are entered |
+| batches_published | int | create, open_batch, enter_turns | batches that are entered |
+| bytes_published | int | open_batch, begin_rounds | input of the chunks that are entered |
+| digest | str | open_batch, begin_rounds | of all that was read: tells whether an input is the same |
+| items_total | int? | expect_items, end_split, expect_rounds, advance | counted ahead, then for certain; or rounds |
+| chunks_total | int? | end_split, expect_rounds, advance | none while the input is being read |
+| batches_total | int | end_split, expect_rounds, advance | 0 while the input is being read |
 | passed_over | dict | end_split | kind of file -> files of the input that the job does not read, as JSON |
-| items_settled | int | open_batch, end_split, settle | items that are done or missing |
-| chunks_settled | int | settle | chunks that are committed or given up |
+| items_settled | int | open_batch, end_split, settle, begin_rounds, advance | items that are done or missing |
+| chunks_settled | int | settle, advance | chunks that are committed, given up or late |
 | bytes_settled | int | settle | input of these chunks |
-| batches_complete | int | settle | batches whose chunks are all settled |
-| batches_aggregated | int | commit_partial | batches whose parts are joined |
+| batches_complete | int | settle, advance | batches whose chunks are all settled |
+| batches_aggregated | int | commit_partial, advance | batches whose parts are joined |
 | chunk_us | int | settle | microseconds that a chunk takes, the last ones count most |
 | duplicates | int | claim, settle | chunks that came a second time and were dropped |
 | retries | int | end_attempt | attempts that gave nothing |
@@ -46,9 +46,16 @@
 | share_until_ms | int | feed | how long ``share`` holds, in ms since 1970 |
 | due_ms | int | feed | when the next message may follow, with a share under one slot |
 | report | dict? | Reports.enter | the model that the run has trained, as JSON |
+| round | int? | begin_rounds, advance | the last round that is closed, -1 before; none of a run without rounds |
+| rounds_planned | int | expect_rounds, advance | rounds that the run is to have |
+| model_state | dict | begin_rounds, advance | where the state lies, and what its driver needs to go on, as JSON |
+| views | list | begin_rounds, advance | what nodes read of the state: ``wire.View`` of each, as JSON |
+| late | int | advance | chunks whose parts were not there when their round was closed |
+| late_committed | int | settle | those of them that were committed since; the others are lost |
+| rejected | int | advance | parts that the driver did not use |
 
-``finish`` and ``feed`` are functions of ``prelude.lua``; ``Reports.enter`` is a method; the other writers are
-scripts of that name.
+``finish``, ``feed``, ``enter_turns`` and ``expect_rounds`` are functions of ``prelude.lua``; ``Reports.enter`` is a
+method; the other writers are scripts of that name.
 """
 
 from __future__ import annotations
@@ -162,6 +169,13 @@ class RunRow:
     share_until_ms: int = 0
     due_ms: int = 0
     report: dict[str, Any] | None = None
+    round: int | None = None
+    rounds_planned: int = 0
+    model_state: dict[str, Any] = field(default_factory=dict)
+    views: list[Any] = field(default_factory=list)
+    late: int = 0
+    late_committed: int = 0
+    rejected: int = 0
 
     @classmethod
     def read(cls, given: Mapping[str, bytes | None]) -> Self:
@@ -179,14 +193,14 @@ class RunRow:
 
 
 KINDS = {one.name: re.findall(r"\w+", str(one.type))[0] for one in fields(RunRow) if one.name != "policy"}
-"""Field -> "str", "int", "float" or "dict"."""
+"""Field -> "str", "int", "float", "dict" or "list"."""
 
 
 def _parse(value: bytes, kind: str) -> Any:
-    if kind == "dict":
+    if wanted := {"dict": dict, "list": list}.get(kind):
         found = orjson.loads(value)
-        if not isinstance(found, dict):
-            raise ValueError(f"{value[:50]!r} is no table")
+        if not isinstance(found, wanted):
+            raise ValueError(f"{value[:50]!r} is no {'table' if wanted is dict else 'list'}")
         return found
     text = value.decode(errors="replace")
     return {"int": int, "float": float, "str": str}[kind](text)

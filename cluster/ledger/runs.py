@@ -6,7 +6,6 @@ A run's row is a hash; ``row`` lists its fields. The methods of ``lease`` are th
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,9 +14,10 @@ import orjson
 
 from cluster import errors, keys, names, older
 from cluster.ledger.records import Progress
+from cluster.ledger.rounds import row_of
 from cluster.ledger.row import RunPolicy, RunRow
 from cluster.ledger.status import Event, Status, from_ledger
-from cluster.ledger.steps import Steps, decoded
+from cluster.ledger.steps import Steps, awaited, decoded
 from cluster.names import Capability
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 OF_WORK = (
     "chunks", "expected", "batches", "claims", "done", "attempts", "speculative", "outbox", "queued", "pieces",
+    "shards", "opened", "arrivals", "late",
 )  # fmt: skip
 """Keys that are removed when a run is stopped."""
 
@@ -137,9 +138,10 @@ class Runs:
             pipe.hlen(keys.run(run, "claims"))
             pipe.hgetall(keys.run(run, "nodes"))
             pipe.hgetall(keys.run(run, "rejections"))
+            pipe.xrevrange(keys.run(run, "curve"), count=1)
             if failures:
                 pipe.hgetall(keys.run(run, "failures"))
-            fields, (seconds, micros), failed, running, nodes, rejections, *rest = pipe.execute()
+            fields, (seconds, micros), failed, running, nodes, rejections, curve, *rest = pipe.execute()
         if b"state" not in fields:
             raise self.unknown(run)
         try:
@@ -152,6 +154,7 @@ class Runs:
                 failed=failed,
                 running=running,
                 now_s=seconds + micros / 1e6,
+                curve_row=row_of(run, curve[0][1]) if curve else None,
             )
         except (ValueError, TypeError, LookupError, ArithmeticError) as error:
             raise errors.RunFailed(f"what Redis holds of the run {run} cannot be read: {error}") from error
@@ -169,12 +172,8 @@ class Runs:
             after: What the call before gave; "" at first, which may return at once.
             most_s: Seconds to wait at most.
         """
-        block_ms = max(1, math.ceil(most_s * 1000))  # 0 would mean without limit
-        found: Any = self._redis.xread({keys.run(run, "events"): after or "0"}, count=1000, block=block_ms)
-        if found:
-            events = found[0][1] if isinstance(found, list) else next(iter(found.values()))[-1]
-            return str(events[-1][0].decode())
-        return after
+        lines = awaited(self._redis, keys.run(run, "events"), after, most_s)
+        return lines[-1][0].decode() if lines else after
 
     def unknown(self, run: str) -> errors.UnknownRun:
         """The error about a run that is not here; it says so where the version before has it."""

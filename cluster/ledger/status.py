@@ -43,6 +43,23 @@ class Event(BaseModel):
         return cls.model_validate({**fields, "at": at})
 
 
+class RoundsStatus(BaseModel):
+    """How far the rounds of a run are. A round counts as an item of the run."""
+
+    round: int
+    """The last one that is closed, counted from 0; -1 before."""
+    planned: int
+    """How many rounds the run is to have."""
+    row: dict[str, Any] | None
+    """The last line of the curve, with ``round`` and ``late_chunks``; None before there is one."""
+    late: int
+    """Parts that were not there when their round was closed."""
+    lost: int
+    """Those of them that have not come since."""
+    rejected: int
+    """Parts that came and were not used."""
+
+
 class Status(BaseModel):
     """One run at one moment. ``model_dump(mode="json")`` is what ``cluster status --json`` prints."""
 
@@ -87,6 +104,8 @@ class Status(BaseModel):
     finished_at: datetime | None
     seconds: float
     """How long it has been running, or ran, by Redis's clock."""
+    rounds: RoundsStatus | None = None
+    """None of a run that does not go in rounds, or has not begun them."""
 
     @property
     def items_settled(self) -> int:
@@ -97,6 +116,7 @@ class Status(BaseModel):
 def from_ledger(
     run: str, row: RunRow, failures: Mapping[str, str], nodes: Mapping[str, int],
     rejections: Mapping[str, str], *, failed: int, running: int, now_s: float,
+    curve_row: Mapping[str, Any] | None = None,
 ) -> Status:  # fmt: skip
     """Build it from the run's row and its neighbours (see ``keys``)."""
 
@@ -104,6 +124,10 @@ def from_ledger(
         return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
     held = row.lease_until_ms > now_s * 1000
+    rounds = None if row.round is None else {
+        "round": row.round, "planned": row.rounds_planned, "row": curve_row,
+        "late": row.late, "lost": row.late - row.late_committed, "rejected": row.rejected,
+    }  # fmt: skip
     return Status.model_validate(
         {
             "run": run,
@@ -132,5 +156,6 @@ def from_ledger(
             "started_at": moment(row.started_at),
             "finished_at": moment(row.finished_at),
             "seconds": max(0.0, (now_s if row.finished_at is None else row.finished_at) - (row.started_at or 0.0)),
+            "rounds": rounds,
         }
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,16 @@ def terms(answer: Sequence[Any]) -> tuple[str, str, dict[str, Any], RunPolicy]:
 def decoded(row: Mapping[bytes, bytes]) -> dict[str, str]:
     """A hash of Redis as text; odd bytes are replaced."""
     return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in row.items()}
+
+
+def awaited(client: redis.Redis, stream: str, after: str, most_s: float) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """The lines of a stream after the one with this id ("": from the start); waits for one, for at most ``most_s``."""
+    block_ms = max(1, math.ceil(most_s * 1000))  # 0 would mean without limit
+    found: Any = client.xread({stream: after or "0"}, count=1000, block=block_ms)
+    if not found:
+        return []
+    lines: Any = found[0][1] if isinstance(found, list) else next(iter(found.values()))[-1]
+    return list(lines)
 
 
 @functools.lru_cache(maxsize=64)  # the chunks of a run have the same one

@@ -40,6 +40,7 @@ def publish_batch(
         policy: That of the run.
         trigger: As in the batch's row. ``chord``: the messages are the header of a chord, and its body joins their
             parts. ``ledger``: they are a group, and the node whose commit completes the batch starts to join.
+            ``driver``: a group, too, whose parts no node joins.
 
     Raises:
         kombu.exceptions.OperationalError: Redis does not take it; some messages may have been sent.
@@ -54,7 +55,7 @@ def publish_batch(
         )
         for chunks in messages
     ]
-    if trigger == "ledger":
+    if trigger != "chord":
         group(header, app=app).apply_async()
         return
     partial = Partial(0, batch)

@@ -342,7 +342,7 @@ class _Work:
         for one in done:
             if one.entry.data is None and committed.states[one.chunk] in ("settled now", "settled"):
                 self._stores.blobs.drop(keys.input_scope(self._run, one.chunk))
-            if one.part[:1] == parts.BLOB and committed.states[one.chunk] in OVER:  # not there when the run ended
+            if one.part[:1] == parts.BLOB and committed.states[one.chunk] in ("late", *OVER):  # not there at the end
                 self._stores.blobs.drop(keys.parts_scope(self._run, one.entry.batch))
         self._ended += committed.states.values()
         for batch, trigger in committed.complete.items():
@@ -465,4 +465,4 @@ def _exhausted(attempts: Attempts) -> str:
 def _batch_of(run: str, chunk: int, stores: Stores) -> int:
     """The batch of a chunk whose entry cannot be read."""
     rows = stores.ledger.partials.open_batches(run)
-    return next((batch for batch, chunks in rows.items() if chunk in chunks), 0)
+    return next((batch for batch, row in rows.items() if chunk in row.chunks), 0)

@@ -17,7 +17,8 @@ local answer = {'ready', run[3], run[4], run[5], cjson.encode({unpack(run, 9)}),
 if level == 0 then
   local batch = redis.call('HGET', K.batches, number)
   if not batch then return {'aggregated'} end
-  local first, count = batch_of(batch)
+  local first, count, trigger = batch_of(batch)
+  if trigger == 'driver' then return {'incomplete'} end -- no node joins the parts of a round
   for chunk = first, first + count - 1 do
     if redis.call('GETBIT', K.done, chunk) == 0 then return {'incomplete'} end
   end

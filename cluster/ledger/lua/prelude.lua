@@ -8,6 +8,10 @@ local AHEAD_US = 1e6
 -- A run that nobody coordinates counts on these slots at least, while no other run waits.
 local UNATTENDED_SLOTS = 32
 local MOST_CHUNKS = 64
+-- Lines of a run in rounds that tell of batches which are entered, and of chunks which are settled: enough to wait for.
+local MOST_LINES = 1000
+-- Lines of the curve, one for each round.
+local MOST_ROWS = 10000
 -- Names of expired runs that one new run removes from the list of runs, at most.
 local MOST_FORGOTTEN = 100
 -- The keys of a run whose row `create.lua` did not write are kept for this time, in seconds.
@@ -55,8 +59,8 @@ local function finish(run, events, retention_s, state, why)
   note(events, retention_s, state, 'why', why)
 end
 
--- The row of a batch: its first chunk, how many it has, and its trigger, which starts joining the parts ("chord", or
--- "ledger": the commit that completes it).
+-- The row of a batch: its first chunk, how many it has, and its trigger, which starts joining the parts ("chord",
+-- "ledger": the commit that completes it; "driver": no node joins them, as they are a round's).
 local function batch_of(row)
   local first, count, trigger = string.match(row or '', '^(%d+) (%d+) (%l+)$')
   return tonumber(first or 0), tonumber(count or 0), trigger
@@ -66,6 +70,43 @@ end
 local function attempts_of(attempts, name)
   local failed, killed, lost = string.match(redis.call('HGET', attempts, name) or '0 0 0', '^(%d+) (%d+) (%d+)$')
   return tonumber(failed), tonumber(killed), tonumber(lost)
+end
+
+-- A chunk is settled: what is kept of it until then goes, also from the given hashes.
+local function forget_chunk(chunk, queued, pieces, ...)
+  for _, key in ipairs({...}) do redis.call('HDEL', key, chunk) end
+  redis.call('SREM', queued, chunk) -- the message of a speculative copy may be lost
+  local over = redis.call('HGET', pieces, chunk)
+  if over then
+    redis.call('HDEL', pieces, chunk)
+    for item = 0, over - 1 do redis.call('HDEL', pieces, chunk .. ':' .. item) end
+  end
+end
+
+-- Enter the next chunks of a run in rounds, which are turns of shards in this round: from given[at] on the batch, the shard
+-- and the entry of each. Batches and chunks are counted on.
+local function enter_turns(run, chunks, batches, opened, round, given, at)
+  local chunk, batch, shards = redis.call('HGET', run, 'chunks_published') + 0, given[at], {}
+  while at <= #given do
+    redis.call('HSET', chunks, chunk, given[at + 2])
+    shards[#shards + 1] = given[at + 1]
+    chunk, at = chunk + 1, at + 3
+    if given[at] ~= batch then
+      local first = chunk - #shards
+      redis.call('HSET', batches, batch, first .. ' ' .. #shards .. ' driver')
+      redis.call('XADD', opened, 'MAXLEN', '~', MOST_LINES, '*', 'round', round, 'batch', batch, 'first', first,
+        'shards', table.concat(shards, ' '))
+      redis.call('HSET', run, 'chunks_published', chunk, 'batches_published', batch + 1)
+      batch, shards = given[at], {}
+    end
+  end
+end
+
+-- How many rounds a run is to have in all, of so many chunks each. Rounds that are closed count as items that are settled.
+local function expect_rounds(run, rounds, count)
+  local done = redis.call('HMGET', run, 'items_settled', 'round')
+  redis.call('HSET', run, 'rounds_planned', rounds, 'items_total', rounds + (done[1] or 0) - (done[2] + 1),
+    'chunks_total', rounds * count, 'batches_total', rounds)
 end
 
 -- A claim of this incarnation of a node goes, without an attempt.

@@ -1,15 +1,18 @@
 -- Chunks of one batch are over: of each the first commit wins, or it is given up. Returns the state of a run that is
--- not running, or for each chunk "settled now", "settled" or "unknown", and at last, if the batch is complete now,
--- "complete" and its trigger.
+-- not running, or for each chunk "settled now", "settled", "late" (its round is closed) or "unknown", and at last, if the
+-- batch is complete now and a node is to join its parts, "complete" and its trigger.
 -- The only place where repeats of a chunk are dropped. A chunk that is not in the batch is unknown: after Redis has lost
 -- its last moments the batches of a run may be entered anew, with other chunks.
--- KEYS: run done claims chunks parts failures nodes times attempts speculative batches events outbox queued pieces
+-- A run in rounds waits for each chunk that is settled (`arrivals`), and asks for a chunk that failed again in the next round:
+-- no item is missing for that.
+-- KEYS: run done claims chunks parts failures nodes times attempts speculative batches events outbox queued pieces arrivals late
 -- ARGV: batch node rows...
 --   rows: for each chunk: chunk, part ("": given up), items, bytes, microseconds, why ("": not given up), number of
 --   failures, then item, reason, ...
-local state = redis.call('HGET', K.run, 'state')
-if not state then return {'unknown'} end
-if state ~= 'running' then return {state} end
+local run = redis.call('HMGET', K.run, 'state', 'round')
+if not run[1] then return {'unknown'} end
+if run[1] ~= 'running' then return {run[1]} end
+local in_rounds = run[2]
 local retention_s = retention_of(K.run)
 local first, count, trigger = batch_of(redis.call('HGET', K.batches, A.batch))
 local answer, settled, duplicates, items, bytes, parts, micros = {}, 0, 0, 0, 0, 0, 0
@@ -19,8 +22,12 @@ while at <= #ARGV do
   local failures = at + 7
   local after = failures + 2 * ARGV[at + 6]
   if redis.call('GETBIT', K.done, chunk) == 1 then
-    duplicates = duplicates + 1
-    answer[#answer + 1] = 'settled'
+    if in_rounds and redis.call('SREM', K.late, chunk) == 1 then
+      redis.call('HINCRBY', K.run, 'late_committed', 1)
+    else
+      duplicates = duplicates + 1
+    end
+    answer[#answer + 1] = in_rounds and not trigger and 'late' or 'settled'
   elseif chunk - first < 0 or chunk - first >= count or redis.call('HDEL', K.chunks, chunk) == 0 then
     answer[#answer + 1] = 'unknown'
   else
@@ -33,14 +40,13 @@ while at <= #ARGV do
     else
       parts, micros = parts + 1, micros + ARGV[at + 4]
     end
-    for _, key in ipairs({K.claims, K.attempts, K.speculative}) do redis.call('HDEL', key, chunk) end
-    redis.call('SREM', K.queued, chunk) -- the message of a speculative copy may be lost
-    local over = redis.call('HGET', K.pieces, chunk)
-    if over then
-      redis.call('HDEL', K.pieces, chunk)
-      for item = 0, over - 1 do redis.call('HDEL', K.pieces, chunk .. ':' .. item) end
+    if in_rounds then
+      local since_ms = string.match(redis.call('HGET', K.claims, chunk) or '', '^%d+') or string.format('%.0f', now_ms())
+      redis.call('XADD', K.arrivals, 'MAXLEN', '~', MOST_LINES, '*', 'chunk', chunk, 'since_ms', since_ms)
+    else
+      for i = failures, after - 1, 2 do redis.call('HSET', K.failures, ARGV[i], ARGV[i + 1]) end
     end
-    for i = failures, after - 1, 2 do redis.call('HSET', K.failures, ARGV[i], ARGV[i + 1]) end
+    forget_chunk(chunk, K.queued, K.pieces, K.claims, K.attempts, K.speculative)
     answer[#answer + 1] = 'settled now'
   end
   at = after
@@ -52,8 +58,10 @@ redis.call('HINCRBY', K.run, 'items_settled', items)
 redis.call('HINCRBY', K.run, 'bytes_settled', bytes)
 if redis.call('HLEN', K.parts) == count then
   redis.call('HINCRBY', K.run, 'batches_complete', 1)
-  answer[#answer + 1] = 'complete'
-  answer[#answer + 1] = trigger
+  if trigger ~= 'driver' then
+    answer[#answer + 1] = 'complete'
+    answer[#answer + 1] = trigger
+  end
 end
 if parts > 0 then
   -- The chunks done last count most: later ones are likely to be as large.
@@ -67,5 +75,5 @@ if parts > 0 then
 end
 feed(K.run, K.outbox, K.queued, K.claims)
 -- Whatever becomes of the run, its keys do not stay for ever.
-for _, key in ipairs({K.run, K.done, K.parts, K.failures, K.nodes, K.times}) do redis.call('EXPIRE', key, retention_s) end
+for _, key in ipairs({K.run, K.done, K.parts, K.failures, K.nodes, K.times, K.arrivals}) do redis.call('EXPIRE', key, retention_s) end
 return answer

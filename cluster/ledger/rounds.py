@@ -1,0 +1,165 @@
+"""Runs in rounds: how far one is, its shards, the parts of a round, its curve. ``Lease`` begins and closes rounds.
+
+A round is a batch (see ``Partials.open_batches``), and a chunk of it is one shard's turn. Where shards do not wait for
+each other each batch has one chunk, and a round is closed with each part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+import pydantic
+
+from cluster import errors, keys, names, wire
+from cluster.ledger.records import Arrival, Opened
+from cluster.ledger.steps import awaited
+from cluster.wire import ShardEntry, View
+
+if TYPE_CHECKING:
+    import redis
+
+    from cluster.ledger.runs import Runs
+
+_VIEWS = pydantic.TypeAdapter(list[View])
+
+
+class RoundsRow(NamedTuple):
+    """How far a run in rounds is."""
+
+    round: int
+    """The last one that is closed; -1 before."""
+    planned: int
+    """How many rounds it is to have."""
+    state: Mapping[str, Any]
+    """As ``Lease.advance`` was given it last, with all that a driver needs to go on."""
+    views: Sequence[View]
+
+
+class Rounds:
+    """The rounds of all runs. Nothing here changes anything."""
+
+    def __init__(self, client: redis.Redis, runs: Runs) -> None:
+        self._redis = client
+        self._runs = runs
+
+    def of(self, run: str) -> RoundsRow | None:
+        """How far a run is; None if it goes in no rounds, has not begun them, or is gone.
+
+        Raises:
+            errors.RunFailed: What Redis holds is not what we write.
+        """
+        row = self._runs.row(run, "round", "rounds_planned", "model_state", "views")
+        if row is None or row.round is None:
+            return None
+        try:
+            views = _VIEWS.validate_python(row.views)
+            wire.check_views(views)
+        except ValueError as error:
+            raise errors.RunFailed(f"what Redis holds of the run {run} cannot be read: {error}") from error
+        return RoundsRow(row.round, row.rounds_planned, row.model_state, views)
+
+    def shards(self, run: str) -> dict[int, ShardEntry]:
+        """What is told about the whole input (0), and the shards (1 and on), in this order.
+
+        Raises:
+            wire.BadMessage: One cannot be read.
+        """
+        found: Any = self._redis.hgetall(keys.run(run, "shards"))
+        return {number: ShardEntry.unpack(found[b"%d" % number]) for number in sorted(map(int, found))}
+
+    def shard(self, run: str, number: int) -> ShardEntry:
+        """One of ``shards``.
+
+        Raises:
+            wire.BadMessage: It is not there, or cannot be read.
+        """
+        found: Any = self._redis.hget(keys.run(run, "shards"), str(number))
+        return ShardEntry.unpack(found or b"")
+
+    def parts(self, run: str, batch: int) -> dict[int, bytes]:
+        """Chunk -> its entry (see ``parts``) of those in an open batch that are settled, in their order.
+
+        An entry is empty where the chunk was given up. Entries are only added until the batch is closed.
+        """
+        found: Any = self._redis.hgetall(keys.parts(run, batch))
+        return {chunk: found[b"%d" % chunk] for chunk in sorted(map(int, found))}
+
+    def arrived(self, run: str, batch: int) -> int:
+        """How many entries ``parts`` would give."""
+        found: Any = self._redis.hlen(keys.parts(run, batch))
+        return int(found)
+
+    def late(self, run: str) -> set[int]:
+        """Chunks that were not there when their round was closed, and have not been committed since: so far, lost."""
+        found: Any = self._redis.smembers(keys.run(run, "late"))
+        return set(map(int, found))
+
+    def curve(self, run: str, after: str = "") -> list[tuple[str, dict[str, Any]]]:
+        """The rows of the rounds, the last ten thousand, each with an id; see ``row_of``.
+
+        Args:
+            run: Whose.
+            after: The id of the last one that is known; "" for none.
+        """
+        found: Any = self._redis.xrange(keys.run(run, "curve"), f"({after}" if after else "-")
+        return [(entry.decode(), row_of(run, fields)) for entry, fields in found]
+
+    def last(self, run: str) -> dict[str, Any] | None:
+        """The row of the round that was closed last; None before there is one."""
+        found: Any = self._redis.xrevrange(keys.run(run, "curve"), count=1)
+        return row_of(run, found[0][1]) if found else None
+
+    def opened(self, run: str) -> list[Opened]:
+        """The batches that were entered last, those that are closed among them; the last one at the end."""
+        found: Any = self._redis.xrange(keys.run(run, "opened"))
+        return [_opened(*each) for each in found]
+
+    def open_s(self, run: str, round_: int) -> float | None:
+        """Seconds since a round was opened, by Redis's clock; None of one that never was, or long ago."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.xrevrange(keys.run(run, "opened"))
+            (seconds, micros), lines = pipe.execute()
+        opened = (_opened(*line) for line in lines)
+        at_ms = next((each.at_ms for each in opened if each.round == round_), None)
+        return None if at_ms is None else max(0.0, seconds + micros / 1e6 - at_ms / 1000)
+
+    def await_arrival(self, run: str, after: str, most_s: float) -> list[Arrival]:
+        """The chunks that were settled after that one, in this order; waits for one, for at most ``most_s``.
+
+        Args:
+            run: Whose.
+            after: The id of the last one that is known; "" for none.
+            most_s: Seconds to wait at most.
+        """
+        return [_arrival(*each) for each in awaited(self._redis, keys.run(run, "arrivals"), after, most_s)]
+
+    def await_opened(self, run: str, after: str, most_s: float) -> list[Opened]:
+        """The batches that were entered after that one, as ``await_arrival``."""
+        return [_opened(*each) for each in awaited(self._redis, keys.run(run, "opened"), after, most_s)]
+
+
+def row_of(run: str, fields: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """A line of the curve: the row that the driver made of a round, ``round``, and ``late_chunks``.
+
+    Raises:
+        errors.RunFailed: It is not what we write.
+    """
+    try:
+        late = list(map(int, fields[b"late"].split()))
+        return {**orjson.loads(fields[b"row"]), "round": int(fields[b"round"]), "late_chunks": late}
+    except (ValueError, TypeError, LookupError) as error:
+        raise errors.RunFailed(f"what Redis holds of the run {run} cannot be read: {error}") from error
+
+
+def _arrival(entry: bytes, fields: Mapping[bytes, bytes]) -> Arrival:
+    text = entry.decode()
+    return Arrival(text, int(fields[b"chunk"]), int(fields[b"since_ms"]), names.entered_ms(text))
+
+
+def _opened(entry: bytes, fields: Mapping[bytes, bytes]) -> Opened:
+    text, first = entry.decode(), int(fields[b"first"])
+    chunks = {int(shard): first + at for at, shard in enumerate(fields[b"shards"].split())}
+    return Opened(text, int(fields[b"round"]), int(fields[b"batch"]), chunks, names.entered_ms(text))
