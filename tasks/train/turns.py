@@ -1,0 +1,165 @@
+"""One shard's work in one round."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import time
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+
+from aggregators import codec, layer_groups, nets
+from splitters.tables.card import Card
+from tasks import Turn
+from tasks.train import augment, devices, evaluate, optimizers, seeds
+from tasks.train.batches import Batches
+from tasks.train.learner import Learner, balanced
+from tasks.train.options import Options
+from tasks.train.shards import Rows, Shard
+
+
+class _Trained(NamedTuple):
+    """What came of the steps."""
+
+    steps: int = 0
+    samples: int = 0
+    loss_sum: float = 0.0
+    """Over the samples; not finite where the training diverged."""
+
+    @property
+    def loss(self) -> float:
+        """Mean of a sample; NaN where the training diverged."""
+        return self.loss_sum / max(self.samples, 1) if math.isfinite(self.loss_sum) else math.nan
+
+
+def do(turn: Turn, options: Options) -> dict[str, Any]:
+    """See ``tasks.train.train``."""
+    began = time.monotonic()
+    fresh = "work" not in turn.kept
+    if fresh:
+        turn.kept["work"] = _Work(turn, options)
+    work: _Work = turn.kept["work"]
+    reading_s = work.reading_s if fresh else 0.0
+    work.learner.load(turn.view)
+    value = {
+        "base": turn.base, "kind": turn.kind, "steps": 0, "samples": 0, "loss": 0.0, "groups": [],
+        "valid": work.evaluate(turn.kind), "device": work.device, "fresh": fresh,
+    }  # fmt: skip
+    trained, encode_s = _Trained(), 0.0
+    if turn.kind == "train":
+        trained = work.train(turn, began)
+        trained_at = time.monotonic()
+        value["groups"] = work.encode(turn, trained)
+        encode_s = time.monotonic() - trained_at
+        loss = trained.loss if value["groups"] else math.nan
+        value |= {"steps": trained.steps, "samples": trained.samples, "loss": loss}
+    turn.times["compute"] = time.monotonic() - began - encode_s - reading_s
+    turn.times["encode"] = encode_s
+    return value
+
+
+class _Work:
+    """What this process keeps of a shard between its turns."""
+
+    def __init__(self, turn: Turn, options: Options) -> None:
+        """Read the shard.
+
+        Raises:
+            ValueError: The options do not fit the data.
+        """
+        torch.set_num_threads(1)  # this machine has a slot for each core
+        self._options = options
+        self._card = cast(Card, json.loads(turn.about))
+        self.device = devices.own()
+        shape, outputs = tuple(self._card["input_shape"]), self._card["outputs"]
+        self._net, self.learner = _learner(options.net, shape, outputs, self.device)
+        self._augment = augment.kinds(options.augment)
+        if self._augment and len(shape) < 2:
+            raise ValueError(f"--augment is for pictures; a row of this input has {shape[0]} numbers")
+        began = time.monotonic()
+        items = turn.read()
+        self.reading_s = time.monotonic() - began
+        self._shard = Shard(items, self._card, self.device)
+        self._batches = Batches(max(1, len(self._shard.train)), options.batch_size, options.seed, turn.shard)
+        self._next_batch = turn.round * self._batches.per_epoch  # not the same after each restart of a process
+        self._optimizer: torch.optim.Optimizer | None = None
+        self._error = np.zeros(self._net.size, np.float32) if options.error_feedback else None
+        self._class_weights: torch.Tensor | None = None
+        if options.class_weights == "balanced" and self._card["classes"]:
+            weights = balanced(self._card["class_rows"]["train"])
+            self._class_weights = torch.tensor(weights, device=self.device)
+
+    def evaluate(self, kind: str) -> dict[str, Any]:
+        """Evaluate the loaded weights on the validation rows, or on the test rows in a turn of the kind "test"."""
+        rows = self._shard.test if kind == "test" else self._shard.valid
+        self.learner.module.eval()
+        return evaluate.evaluate(self._predict, rows, len(self._card["classes"]), confusion=kind == "test")
+
+    def train(self, turn: Turn, began: float) -> _Trained:
+        """Make the turn's steps; without training rows, none."""
+        rows = self._shard.train
+        if not len(rows):
+            return _Trained()
+        options, timed = self._options, turn.seconds is not None
+        torch.manual_seed(seeds.number(options.seed, turn.round, turn.shard, "dropout"))
+        random = seeds.generator(options.seed, turn.round, turn.shard, "augment")
+        optimizer = self._optimizer_of(turn.round)
+        first = self._next_batch if timed else turn.round * options.steps
+        steps, samples, loss_sum = 0, 0, 0.0
+        while True:
+            inputs, y = self._batch(rows, first + steps, random)
+            loss_sum += len(y) * self.learner.step(inputs, y, optimizer, self._class_weights)
+            steps, samples = steps + 1, samples + len(y)
+            over = time.monotonic() - began >= (turn.seconds or 0) if timed else steps >= options.steps
+            if over or not math.isfinite(loss_sum):
+                break
+        self._next_batch = first + steps
+        return _Trained(steps, samples, loss_sum)
+
+    def encode(self, turn: Turn, trained: _Trained) -> list[bytes]:
+        """The change of the weights, encoded; nothing where the training diverged."""
+        options = self._options
+        random = seeds.generator(options.seed, turn.round, turn.shard, "encode")
+        try:
+            if not math.isfinite(trained.loss_sum):
+                raise codec.NotEncodable("the training diverged")
+            change = self.learner.change_from(turn.view)
+            return codec.encode(change, _groups(self._net, options, turn.round), random, self._error)
+        except codec.NotEncodable:
+            self._optimizer = None  # its state is spoilt
+            return []
+
+    def _optimizer_of(self, round_: int) -> torch.optim.Optimizer:
+        options = self._options
+        if self._optimizer is None or options.inner_state == "reset":
+            self._optimizer = optimizers.build(
+                options.optimizer, self.learner.weights, rate=options.lr, momentum=options.momentum,
+                weight_decay=options.weight_decay,
+            )  # fmt: skip
+        optimizers.set_rate(self._optimizer, optimizers.rate_at(options.schedule, options.lr, round_, options.rounds))
+        return self._optimizer
+
+    def _batch(self, rows: Rows, number: int, random: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        chosen = torch.from_numpy(self._batches.at(number)).to(self.device)
+        inputs = self._shard.inputs(rows.X[chosen])
+        if self._augment:
+            pictures = inputs if inputs.dim() == 4 else inputs[:, None]
+            inputs = augment.change(pictures, self._augment, random).reshape(inputs.shape)
+        return inputs, rows.y[chosen]
+
+    def _predict(self, rows: torch.Tensor) -> torch.Tensor:
+        return self.learner.module(self._shard.inputs(rows))
+
+
+@functools.lru_cache(maxsize=2)
+def _learner(net: str, input_shape: tuple[int, ...], outputs: int, device: str) -> tuple[nets.Net, Learner]:
+    """All shards that this process trains share one: its weights are loaded at the begin of each turn."""
+    resolved = nets.resolve(nets.parse(net), input_shape, outputs)
+    return resolved, Learner(resolved, device)
+
+
+def _groups(net: nets.Net, options: Options, round_: int) -> tuple[layer_groups.Group, ...]:
+    return layer_groups.plan(net.parameters, options.bits)
