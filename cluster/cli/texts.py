@@ -56,7 +56,7 @@ def status(found: Status, there: Iterable[Node] = ()) -> str:
 
 def rejected_by_all(found: Status, there: Iterable[Node]) -> str:
     """A sentence about a run that stands, as each node that serves it has rejected chunks of it; else ""."""
-    serving = {node.name for node in there if node.state == "online" and found.requirement in node.jobs}
+    serving = {node.name for node in there if node.serves(found.requirement)}
     if found.state != "running" or found.chunks_running or not serving or not serving <= found.rejections.keys():
         return ""
     return f"no node takes the rest of this run: all that can do the job reject it ({count(len(serving), 'node')})"

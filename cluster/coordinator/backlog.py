@@ -31,10 +31,9 @@ def share(nodes: Iterable[Node], requirement: str, others: Sequence[str]) -> tup
     """
     mine, slots = 0.0, 0
     for node in nodes:
-        if node.state == "online" and requirement in node.jobs:
-            allowed = node.slots if node.slots_allowed is None else node.slots_allowed
-            mine += allowed / (1 + sum(other in node.jobs for other in others))
-            slots += allowed
+        if node.serves(requirement):
+            mine += node.slots_to_fill / (1 + sum(map(node.serves, others)))
+            slots += node.slots_to_fill
     return mine, slots
 
 
@@ -86,7 +85,5 @@ class Backlog:
         now = time.monotonic()
         if now - self._slots_looked_at > SLOTS_LOOK_S:
             self._slots_looked_at = now
-            self._slots = sum(
-                node.slots for node in self._nodes.nodes() if node.state == "online" and self._requirement in node.jobs
-            )
+            self._slots = sum(node.slots for node in self._nodes.nodes() if node.serves(self._requirement))
         return self._slots

@@ -9,7 +9,6 @@ from cluster.ledger.lease import Lease
 from cluster.ledger.records import Running
 from cluster.ledger.row import Limits
 from cluster.messaging import publish
-from cluster.nodes.registry import Node
 from cluster.stores import Stores
 
 if TYPE_CHECKING:
@@ -37,12 +36,13 @@ def speculate(app: Celery, stores: Stores, lease: Lease, requirement: str, limit
     running = ledger.chunks.running(lease.run)
     if not running or len(running) < ledger.chunks.count_unsettled(lease.run):  # some wait in the queue
         return
-    free = {node.name: node for node in stores.nodes.nodes() if _has_room(node, requirement)}
+    serving = (node for node in stores.nodes.nodes() if node.serves(requirement))
+    free = {node.name: node.slots_to_fill - node.busy for node in serving if node.slots_to_fill > node.busy}
     pace = ledger.chunks.pace(lease.run)
-    room = sum(_room(node) for node in free.values())
+    slots = sum(free.values())
     for chunk in sorted(running, key=lambda chunk: -chunk.seconds):
         others = [pace[name] for name in free.keys() & pace.keys() if name != chunk.worker.node]
-        if room and others and is_slow(chunk, pace.get(chunk.worker.node), min(others)):
+        if slots and others and is_slow(chunk, pace.get(chunk.worker.node), min(others)):
             why = f"{chunk.seconds:.1f} s so far; {min(others):.1f} s elsewhere"
             if lease.speculate(chunk.chunk, chunk.worker.node, why):
                 log.info(
@@ -54,7 +54,7 @@ def speculate(app: Celery, stores: Stores, lease: Lease, requirement: str, limit
                     },
                 )  # fmt: skip
                 publish.publish_chunk(app, requirement, lease.run, chunk.chunk, limits)
-                room -= 1
+                slots -= 1
 
 
 def is_slow(chunk: Running, pace_s: float | None, elsewhere_s: float) -> bool:
@@ -68,11 +68,3 @@ def is_slow(chunk: Running, pace_s: float | None, elsewhere_s: float) -> bool:
     if pace_s is not None and pace_s > SLOW_FACTOR * elsewhere_s and chunk.seconds < pace_s:
         return pace_s - chunk.seconds > max(WORTH_FACTOR * elsewhere_s, SLOW_FROM_S)
     return chunk.seconds > max(SLOW_FACTOR * elsewhere_s, elsewhere_s + SLOW_FROM_S)
-
-
-def _has_room(node: Node, requirement: str) -> bool:
-    return node.state == "online" and requirement in node.jobs and _room(node) > 0
-
-
-def _room(node: Node) -> int:
-    return (node.slots if node.slots_allowed is None else node.slots_allowed) - node.busy

@@ -75,6 +75,15 @@ class Node(NodeReport):
     phase: str = Field(exclude=True)
     """The phase in the node's last heartbeat: "here", "leaving" or "left"."""
 
+    @property
+    def slots_to_fill(self) -> int:
+        """How many slots it fills at most for now; all of them where it does not tell."""
+        return self.slots if self.slots_allowed is None else self.slots_allowed
+
+    def serves(self, capability: str) -> bool:
+        """Whether it is online and takes messages for a capability."""
+        return self.state == "online" and capability in self.jobs
+
     def has_answered(self, capability: str) -> bool:
         """Whether the node has answered if it serves a capability, or will never try to."""
         job = names.plain(capability)

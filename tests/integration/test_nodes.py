@@ -16,11 +16,12 @@ import psutil
 import pytest
 
 from cluster import celery_app, keys, names, redis_client, settings
-from cluster.nodes.registry import FORGET_S, GONE_S, Node, NodeReport, Registry
+from cluster.nodes.registry import FORGET_S, GONE_S, Node, Registry
 from cluster.worker import identity
 from cluster.worker.setup import _own_name
 from tests.kit.held import Held
 from tests.kit.inputs import texts
+from tests.kit.nodes import a_report
 from tests.kit.programs import DATA, RedisServer, Worker, admin, cluster, start_cluster
 from tests.kit.waiting import line_with, wait_until
 
@@ -316,9 +317,7 @@ def test_a_node_that_was_not_heard_of_for_a_day_is_forgotten(broker: str) -> Non
     """Containers have a new name each time."""
     client = redis_client.connect(broker)
     registry = Registry(client)
-    report = NodeReport(
-        slots=1, busy=0, done=0, cores=1, memory_total_bytes=1, memory_available_bytes=1, load=0, jobs=[], versions={}
-    )
+    report = a_report()
     for name in ("old", "new"):
         registry.take_name(name, f"incarnation-of-{name}")
         registry.heartbeat(name, f"incarnation-of-{name}", "here", report)

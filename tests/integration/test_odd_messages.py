@@ -19,9 +19,10 @@ from cluster.coordinator.failure_detector import FailureDetector
 from cluster.ledger.row import RunPolicy
 from cluster.messaging import held, messages, publish
 from cluster.messaging.transport import Connected, QoS
-from cluster.nodes.registry import Incarnation, NodeReport
+from cluster.nodes.registry import Incarnation
 from cluster.stores import Stores
 from tests.kit import looking
+from tests.kit.nodes import a_report
 from tests.kit.programs import Worker, cluster, emptied, start_cluster
 from tests.kit.waiting import wait_until
 
@@ -166,9 +167,7 @@ def test_odd_words_beside_the_messages_hold_up_nobody(app: Celery, stores: Store
     client.hset(keys.INCARNATIONS, b"\xff", b"\xff")
     client.hset(keys.DESIRED, "one@test", b"incarnation \xff")
     hold(stores, "lost", b'{"headers": {"id": ' + b"[" * 900 + b"]" * 900 + b"}}")
-    report = NodeReport(
-        slots=1, busy=0, done=0, cores=1, memory_total_bytes=1, memory_available_bytes=1, load=0, jobs=[], versions={}
-    )
+    report = a_report()
     assert stores.nodes.heartbeat("one@test", "incarnation", "here", report) == ("", 0)
     assert stores.nodes.losses() == 0
     assert [one.id for one in stores.nodes.incarnations()] == ["incarnation"]

@@ -19,12 +19,13 @@ from cluster.client.submission import ANSWER_S
 from cluster.job import Job
 from cluster.names import ModelRef
 from cluster.nodes import wanted
-from cluster.nodes.registry import PENDING, NodeReport
+from cluster.nodes.registry import PENDING
 from cluster.stores import Stores
 from cluster.worker.provisioner import Provisioner
 from tests.kit import sessions
 from tests.kit.bundle_laws import unused
 from tests.kit.jobs.cluster_testjobs import PICKY, TAGGED
+from tests.kit.nodes import a_report
 from tests.kit.programs import Program, start_cluster
 from tests.kit.waiting import line_with, wait_until
 
@@ -141,10 +142,7 @@ def node(
     stores: Stores, *jobs: str, missing: dict[str, str] | None = None, known: list[str] | None = None
 ) -> None:  # fmt: skip
     """Have the node ``slow`` tell that it serves these capabilities, and why not others."""
-    report = NodeReport(
-        slots=1, busy=0, done=0, cores=1, memory_total_bytes=2, memory_available_bytes=1, load=0, versions={},
-        jobs=list(jobs), missing=missing or {}, known=known,
-    )  # fmt: skip
+    report = a_report(jobs=list(jobs), missing=missing or {}, known=known)
     stores.nodes.heartbeat("slow@test", "incarnation", "here", report)
 
 

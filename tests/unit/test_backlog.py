@@ -10,13 +10,15 @@ import pytest
 from cluster import settings
 from cluster.coordinator import backlog
 from cluster.coordinator.backlog import Backlog
+from cluster.nodes.registry import Node
 from cluster.settings import MiB, Settings
+from tests.kit.nodes import a_node
 
 MB = 10**6
 
 
-def node(slots: int, *jobs: str, state: str = "online", allowed: int | None = None) -> Any:
-    return SimpleNamespace(slots=slots, slots_allowed=allowed, jobs=list(jobs), state=state)
+def node(slots: int, *jobs: str, state: str = "online", allowed: int | None = None) -> Node:
+    return a_node(slots=slots, slots_allowed=allowed, jobs=list(jobs), state=state)
 
 
 class Claims:
@@ -30,15 +32,15 @@ class Claims:
         return self.now
 
 
-def made(config: Settings, nodes: list[Any], claims: Claims | None = None) -> Backlog:
+def made(config: Settings, there: list[Node], claims: Claims | None = None) -> Backlog:
     stores: Any = SimpleNamespace(
-        ledger=SimpleNamespace(chunks=claims or Claims(0)), nodes=SimpleNamespace(nodes=lambda: nodes)
+        ledger=SimpleNamespace(chunks=claims or Claims(0)), nodes=SimpleNamespace(nodes=lambda: there)
     )
     return Backlog(stores, config, "run", "ocr")
 
 
 @pytest.mark.parametrize(
-    ("nodes", "limits"),
+    ("there", "limits"),
     [
         ([], (64 * MiB, 512)),
         ([node(2, "ocr")], (64 * MiB, 512)),
@@ -47,8 +49,8 @@ def made(config: Settings, nodes: list[Any], claims: Claims | None = None) -> Ba
         ([node(400, "wordcount"), node(400, "ocr", state="silent")], (64 * MiB, 512)),
     ],
 )
-def test_two_chunks_for_each_slot_may_be_on_their_way(nodes: list[Any], limits: tuple[int, int]) -> None:
-    assert made(settings.load(), nodes).limits(MB, chunks_per_message=1) == limits
+def test_two_chunks_for_each_slot_may_be_on_their_way(there: list[Node], limits: tuple[int, int]) -> None:
+    assert made(settings.load(), there).limits(MB, chunks_per_message=1) == limits
 
 
 def test_two_messages_for_each_slot_where_chunks_travel_together() -> None:
@@ -64,11 +66,11 @@ def test_chunks_wait_that_nobody_has_begun(monkeypatch: pytest.MonkeyPatch) -> N
     now = [100.0]
     monkeypatch.setattr("cluster.coordinator.backlog.time.monotonic", lambda: now[0])
     claims = Claims(3)
-    there = made(settings.load(), [], claims)
-    assert [there.waiting(unsettled) for unsettled in (10, 9, 2)] == [7, 6, 0]
+    found = made(settings.load(), [], claims)
+    assert [found.waiting(unsettled) for unsettled in (10, 9, 2)] == [7, 6, 0]
     assert claims.asked == 1
     claims.now, now[0] = 5, now[0] + 2 * backlog.LOOK_S
-    assert there.waiting(10) == 5
+    assert found.waiting(10) == 5
 
 
 @pytest.mark.parametrize(
@@ -78,8 +80,8 @@ def test_chunks_wait_that_nobody_has_begun(monkeypatch: pytest.MonkeyPatch) -> N
 def test_all_slots_are_fed_where_each_has_one_chunk_and_another_waits(
     slots: int, published: int, claimed: int, fed: bool
 ) -> None:
-    nodes = [node(slots, "ocr")] if slots else []
-    assert made(settings.load(), nodes, Claims(claimed)).feeds_all(published) is fed
+    there = [node(slots, "ocr")] if slots else []
+    assert made(settings.load(), there, Claims(claimed)).feeds_all(published) is fed
 
 
 @pytest.mark.parametrize(
@@ -87,8 +89,8 @@ def test_all_slots_are_fed_where_each_has_one_chunk_and_another_waits(
     [([], (7, 7)), (["ocr"], (3.5, 7)), (["ocr", "ocr"], (7 / 3, 7)), (["wordcount"], (4.5, 7)), (["faces"], (7, 7))],
 )
 def test_runs_share_the_slots_of_nodes_that_serve_both(others: list[str], found: tuple[float, int]) -> None:
-    nodes = [
+    there = [
         node(2, "ocr"), node(5, "ocr", "wordcount"), node(9, "wordcount"), node(4, "ocr", allowed=0),
         node(4, "ocr", state="silent"),
     ]  # fmt: skip
-    assert backlog.share(nodes, "ocr", others) == pytest.approx(found)
+    assert backlog.share(there, "ocr", others) == pytest.approx(found)

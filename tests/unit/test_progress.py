@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 import pytest
 
@@ -12,6 +11,7 @@ from cluster.cli.progress import Crew, Progress
 from cluster.ledger.row import RunRow
 from cluster.ledger.status import Status, from_ledger
 from cluster.nodes.registry import Node, State
+from tests.kit.nodes import a_node
 
 
 def row(fields: dict[str, str]) -> RunRow:
@@ -19,11 +19,7 @@ def row(fields: dict[str, str]) -> RunRow:
 
 
 def node(name: str, state: State = "online", phase: str = "here", jobs: Iterable[str] = ("ocr",)) -> Node:
-    now = datetime.now(UTC)
-    return Node(
-        slots=1, busy=0, done=0, cores=1, memory_total_bytes=2, memory_available_bytes=1, load=0, versions={},
-        jobs=list(jobs), name=name, state=state, joined_at=now, last_seen_at=now, incarnation=name, phase=phase,
-    )  # fmt: skip
+    return a_node(name, state=state, phase=phase, jobs=list(jobs))
 
 
 def status(settled: int = 0, running: int = 0) -> Status:
