@@ -1,4 +1,4 @@
-"""Publish the work of a run as Celery messages. No other file uses Celery's chords and groups.
+"""Publish the work of a run as Celery messages. No other file makes chords and groups; ``chord_backend`` counts them.
 
 All messages are of two tasks, whatever the job: ``wire.MAP`` does chunks, ``wire.AGGREGATE`` joins their parts. The
 message names the run and the chunks, and its queue is that of the run's requirement; the job stands in the run's row.

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from cluster.ledger.records import Trigger
     from cluster.settings import Settings
-    from cluster.stores import Stores
 
 Message = TypeVar("Message", MapMessage, AggregateMessage)
 AWAY = (redis.RedisError, kombu.exceptions.OperationalError)
