@@ -23,9 +23,7 @@ GENERIC = (
     "times",
 )  # fmt: skip
 """Fields that a row of any job has; all others are the job's own."""
-SCORES = ("accuracy", "rmse")
-"""What says how good a model is. Of ``accuracy`` more is better, of ``rmse`` less."""
-OWN_FIRST = ("loss", *SCORES)
+OWN_FIRST = ("loss", *texts.SCORES)
 
 
 class Column(NamedTuple):
@@ -108,7 +106,7 @@ def _rejections(rows: Iterable[Row]) -> Iterator[str]:
 
 def best_of(rows: Iterable[Row]) -> tuple[str, Row] | None:
     """Name of the score that the rows have, and the first row with the best one; None where they have none."""
-    for name in SCORES:
+    for name in texts.SCORES:
         scored = [row for row in rows if _is_number(row.get(name))]
         if scored:
             best = max if name == "accuracy" else min

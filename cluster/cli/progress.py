@@ -203,7 +203,8 @@ def _line(status: Status, nodes: int) -> str:
     words = [texts.items(status)]
     if status.items_settled:
         rate = status.items_settled / max(status.seconds, 0.001)
-        words.append(f"{rate:.1f}/s")
+        if status.rounds is None:
+            words.append(f"{rate:.1f}/s")
         if status.items_total:
             left = max(0, status.items_total - status.items_settled) / rate
             words.append(f"{texts.duration(left)} left")

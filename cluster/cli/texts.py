@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from cluster import logs, names
 from cluster.client.nodes import Node
-from cluster.client.run import Event, Status
+from cluster.client.run import Event, RoundsStatus, Status
 from splitters import tell_passed_over
 
 EVENTS = {
@@ -25,6 +26,8 @@ EVENTS = {
     "input-read": "input read to its end",
 }
 """How a run's changes read."""
+SCORES = ("accuracy", "rmse")
+"""What says how good a model is. Of ``accuracy`` more is better, of ``rmse`` less."""
 MOST_FAILURES = 20
 GIB = 2**30
 MIN_COLUMN = 10
@@ -36,11 +39,13 @@ def status(found: Status, there: Iterable[Node] = ()) -> str:
     nodes = ", ".join(f"{node} ({chunks})" for node, chunks in found.nodes.items())
     lines = [
         f"{found.run}: {found.state}{f' ({logs.plain(found.error)})' if found.error else ''}",
-        f"  items        {items(found)}",
+        f"  {'items' if found.rounds is None else 'rounds':12} {items(found)}",
         f"  chunks       {found.chunks_settled} of {_total(found.chunks_total)} done",
         f"  time         {duration(found.seconds)}, since {found.started_at.astimezone():%Y-%m-%d %H:%M:%S}",
         f"  nodes        {logs.plain(nodes) or 'none yet'}",
     ]
+    if found.rounds is not None and found.rounds.late + found.rounds.rejected:
+        lines.append(f"  parts        {late(found.rounds)}")
     if found.retries:
         lines.append(f"  retries      {found.retries}")
     if found.state == "running":
@@ -79,9 +84,22 @@ def resume(found: Status) -> str:
 
 
 def items(found: Status) -> str:
-    """``7 of 9 done, 1 failed``."""
+    """``7 of 9 done, 1 failed``; of a run in rounds ``7 of 40 rounds, accuracy 0.912``."""
     failed = f", {found.items_failed} failed" if found.items_failed else ""
+    if found.rounds is not None:
+        scores = [f", {name} {value:.3f}" for name, value in scores_of(found.rounds.row or {})]
+        return f"{found.rounds.round + 1} of {found.rounds.planned} rounds{''.join(scores)}{failed}"
     return f"{found.items_done} of {_total(found.items_total)} done{failed}"
+
+
+def scores_of(figures: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Those of ``SCORES`` that a row of a curve or a table of figures has."""
+    return [(name, figures[name]) for name in SCORES if isinstance(figures.get(name), int | float)]
+
+
+def late(found: RoundsStatus) -> str:
+    """``3 late, of which 1 lost; 2 rejected``."""
+    return f"{found.late} late, of which {found.lost} lost; {found.rejected} rejected"
 
 
 def missing(found: Status, rest: str = "") -> list[str]:

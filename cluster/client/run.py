@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster import errors
-from cluster.client import result
-from cluster.ledger.status import Event, Failure, Status
+from cluster.client import curve, result
+from cluster.ledger.status import Event, Failure, RoundsStatus, Status
 
 if TYPE_CHECKING:
     from cluster.client.nodes import Node
     from cluster.client.session import Input, Session
     from cluster.job import Format, Job, Paths
 
-__all__ = ["Event", "Failure", "Run", "Status"]
+__all__ = ["Event", "Failure", "RoundsStatus", "Run", "Status"]
 POLL_S = 0.2
 
 
@@ -131,6 +131,28 @@ class Run:
                 self.wait(every_s)
             except TimeoutError:
                 continue
+
+    def curve(self, after: int = 0) -> list[dict[str, Any]]:
+        """The rows of the rounds that are closed, without the first ``after`` of them.
+
+        A row has ``round`` (counted from 0), ``kind``, ``at`` (seconds since the run began), ``wall_s``, ``parts``,
+        ``late``, ``lost``, ``rejected`` (shard -> why), ``up_bytes`` and ``down_bytes`` of all shards, ``times``
+        (seconds of wait, fetch, compute, encode, push, read, step and write), and what the job tells: of ``train``
+        ``loss``, ``accuracy`` or ``rmse``, ``steps``, ``samples`` and others. The last 10,000 rows are kept; a run
+        whose job does not go in rounds has none.
+
+        Raises:
+            errors.RunFailed: What Redis holds of the run is not what we write.
+        """
+        return [row for _, row in curve.read(self._session.stores.ledger.rounds, self.id)][after:]
+
+    def watch_curve(self, every_s: float = 0.5) -> Iterator[dict[str, Any]]:
+        """Each row of ``curve``: those of closed rounds at once, the others as they come. It ends with the run."""
+        rounds, known = self._session.stores.ledger.rounds, ""
+        for _ in self.watch(every_s):
+            found = curve.read(rounds, self.id, known)
+            yield from (row for _, row in found)
+            known = found[-1][0] if found else known
 
     def parts(self) -> Iterator[Any]:
         """The result piece by piece, in the order of the input, once the run has ended. Holds one piece at a time.

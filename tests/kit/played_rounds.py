@@ -103,7 +103,8 @@ class PlayedRounds:
 
     def close(
         self, round_: int, batch: int | None = None, *, parts: Sequence[Mapping[str, Any]] | None = None,
-        last: bool = False, lease: Lease | None = None, after: Sequence[int] | None = None, **more: Any,
+        last: bool = False, lease: Lease | None = None, after: Sequence[int] | None = None,
+        row: Mapping[str, Any] | None = None, **more: Any,
     ) -> Advanced:  # fmt: skip
         """Close a round with these parts, those that are there now if None, and enter the next turn of its shards.
 
@@ -114,6 +115,7 @@ class PlayedRounds:
             last: No round comes after it.
             lease: By this lease.
             after: The shards whose turn is next; None: all.
+            row: The round's line of the curve; None: only how many parts there were.
             more: See ``Lease.advance``.
         """
         batch = round_ if batch is None else batch
@@ -121,8 +123,9 @@ class PlayedRounds:
         following = self.next_batch
         numbers = () if last else range(self.shards) if after is None else after
         entries = [self.entry(following, round_ + 1, number) for number in numbers]
+        told = {"parts": len(parts)} if row is None else dict(row)
         return (lease or self.lease).advance(
-            round_, batch, len(parts), self.step(parts), [view(round_ + 1)], {"parts": len(parts)}, entries, **more
+            round_, batch, len(parts), self.step(parts), [view(round_ + 1)], told, entries, **more
         )
 
     @property

@@ -176,7 +176,8 @@ API: dict[str, tuple[str, ...]] = {
     "local": (),
     "Client": ("submit", "resume", "run", "runs", "nodes", "models", "close"),
     "Run": (
-        "watch", "wait", "result", "parts", "write", "status", "events", "failures", "draw", "cancel",
+        "watch", "wait", "curve", "watch_curve", "result", "parts", "write", "status", "events", "failures", "draw",
+        "cancel",
     ),
     "Job": ("run_locally",),
     "Option": (),

@@ -95,6 +95,23 @@ def test_a_run_that_all_nodes_reject_says_so_once(clock: list[float], capsys: py
     assert said.count("a rejects pictures of over 20 megapixels") == 1
 
 
+def test_progress_of_rounds_tells_round_score_and_time_left(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fields = {"state": "running", "job": "train", "options": "{}", "started_at": "0", "items_total": "40"}
+    done = {"items_settled": "10", "round": "9", "rounds_planned": "40", "late": "2", "late_committed": "1"}
+    at = from_ledger(
+        "train-1", row({**fields, **done}), {}, {}, {}, failed=0, running=1, now_s=20, curve_row={"accuracy": 0.9119}
+    )
+    with Progress(lambda: at, lambda: [node("a", jobs=["train"])]) as progress:
+        clock[0] += 6
+        progress()
+    assert capsys.readouterr().err == "train-1: 10 of 40 rounds, accuracy 0.912, 1:00 min left, 1 node\n"
+    assert "  rounds       10 of 40 rounds, accuracy 0.912\n" in texts.status(at)
+    assert "  parts        2 late, of which 1 lost; 0 rejected\n" in texts.status(at)
+    assert texts.items(at.model_copy(update={"rounds": None})) == "10 of 40 done"
+
+
 def test_one_node_that_has_not_rejected_is_enough() -> None:
     at = status(settled=3).model_copy(update={"rejections": {"a": "why"}})
     assert "waiting" in texts.status(at, [node("a")])
