@@ -22,6 +22,9 @@ def cancel(
             stores.blobs.drop(keys.input_scope(run, chunk))
         for batch in stores.ledger.partials.open_batches(run):
             stores.blobs.drop(keys.parts_scope(run, batch))
+        row = stores.ledger.runs.row(run, "round")
+        if row and row.round is not None:  # its shards, states and views, and parts that came too late
+            stores.blobs.drop_below([keys.run_folder(run)])
         stores.ledger.runs.forget_work(run)
         queues.unsend(stores, keys.queue(stores.ledger.runs.requirement(run)), {run})
     return did, now
