@@ -1,7 +1,7 @@
 -- A node starts chunks. Returns {state}, {"other capability"}, or {"ready", job, version, options, policy, then for each
 -- chunk}: {"claimed" or "exhausted", failed, killed, lost, entry, its items that are over where it is done item by item,
 -- else ""}, {"settled"}, {"unknown"}, {"elsewhere"} or {"apart"}.
--- KEYS: run done claims chunks attempts speculative outbox queued pieces
+-- KEYS: run done claims chunks attempts speculative outbox queued pieces late
 -- ARGV: node incarnation capability max_killed max_lost chunks...
 --   capability: "" for any
 for i = FIRST, #ARGV do redis.call('SREM', K.queued, ARGV[i]) end
@@ -19,7 +19,8 @@ local duplicates = 0
 
 local function start(chunk)
   if redis.call('GETBIT', K.done, chunk) == 1 then
-    duplicates = duplicates + 1
+    -- What is late may come for the first time: its round was closed before any node began it.
+    if redis.call('SISMEMBER', K.late, chunk) == 0 then duplicates = duplicates + 1 end
     return {'settled'}
   end
   local entry = redis.call('HGET', K.chunks, chunk)
