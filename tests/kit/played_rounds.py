@@ -5,9 +5,11 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Self
 
-from cluster import wire
+import redis
+
+from cluster import keys, wire
 from cluster.blobs import address
 from cluster.ledger.lease import Advanced, Lease, Split
 from cluster.ledger.parts import INLINE
@@ -35,6 +37,40 @@ def on(node: str) -> Worker:
     return Worker(f"worker@{node}", f"incarnation-of-{node}")
 
 
+class Kept(NamedTuple):
+    """All that a Redis holds of a run at one moment."""
+
+    dumps: Mapping[bytes, bytes]
+    values: Mapping[bytes, Any]
+    """What can be compared: a dump of equal values may differ."""
+
+    @classmethod
+    def of(cls, client: redis.Redis, run: str) -> Self:
+        found: Any = sorted(client.scan_iter(f"{keys.run(run)}*"))
+        return cls({key: client.dump(key) for key in found}, {key: _value(client, key) for key in found})  # type: ignore[misc]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Kept) and self.values == other.values
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.values))
+
+    def restore(self, client: redis.Redis, run: str) -> None:
+        """What came since is lost."""
+        for key in client.scan_iter(f"{keys.run(run)}*"):
+            client.delete(key)
+        for key, dump in self.dumps.items():
+            client.restore(key, 600_000, dump)
+
+
+def _value(client: Any, key: bytes) -> Any:
+    read = {
+        b"hash": client.hgetall, b"set": client.smembers, b"string": client.get, b"stream": client.xrange,
+        b"list": lambda key: client.lrange(key, 0, -1),
+    }  # fmt: skip
+    return read[client.type(key)](key)
+
+
 class PlayedRounds:
     """A run with ``shards`` shards, which all wait for each other; or, where not ``together``, none for any other.
 
@@ -52,11 +88,15 @@ class PlayedRounds:
         self.planned = planned
         self.failures = failures or {}
         stores.ledger.runs.create(self.run, "rounds", "", {}, "test", policy=policy)
-        self.lease = self.take()
+        self.lease = Lease.take(stores.ledger, self.run, "test", "splitter")
         self.begin()
 
-    def take(self, owner: str = "test") -> Lease:
-        return Lease.take(self.stores.ledger, self.run, owner, "splitter")
+    def take_over(self) -> Lease:
+        """Another driver has the lease from now on; gives the old one, which does not know."""
+        old = self.lease
+        old.release()
+        self.lease = Lease.take(self.stores.ledger, self.run, "another", "supervisor")
+        return old
 
     def begin(self) -> bool:
         given = [shard("about", ABOUT), *(shard(f"shard {number}", b"%d" % number) for number in range(self.shards))]
@@ -73,8 +113,12 @@ class PlayedRounds:
         )  # fmt: skip
         return ChunkEntry(names=[f"{batch}:{number}"], refs=[], last=[False], batch=batch, turn=turn)
 
-    def chunk(self, round_: int, number: int) -> int:
+    def chunks(self, round_: int) -> range:
         """Of a run whose shards wait for each other."""
+        return range(self.chunk(round_, 0), self.chunk(round_ + 1, 0))
+
+    def chunk(self, round_: int, number: int) -> int:
+        """As ``chunks``."""
         return round_ * self.shards + number
 
     def claim(self, chunk: int, node: str = "n1") -> Claim:
