@@ -10,6 +10,7 @@ import torch
 
 from aggregators import nets
 from tasks.train import torch_nets
+from tasks.train.optimizers import Optimizer
 
 Floats = npt.NDArray[np.float32]
 
@@ -20,10 +21,10 @@ class Learner:
     def __init__(self, net: nets.Net, device: str) -> None:
         """Build the net, with weights of 0."""
         self.module = torch_nets.build(net, device)
-        self.weights = torch.nn.Parameter(self.module.flat)  # the same memory
-        self.weights.grad = torch.zeros_like(self.module.flat)
+        self.weights = self.module.flat
+        self.gradients = torch.zeros_like(self.weights)
         for each, parameter in zip(net.parameters, self.module.parameters(), strict=True):
-            parameter.grad = self.weights.grad[each.start : each.stop].view(each.shape)
+            parameter.grad = self.gradients[each.start : each.stop].view(each.shape)
 
     def load(self, weights: Floats) -> None:
         """Take these weights, float32 of shape (n,)."""
@@ -34,15 +35,14 @@ class Learner:
         return torch_nets.dump_flat(self.module) - weights
 
     def step(
-        self, inputs: torch.Tensor, y: torch.Tensor, optimizer: torch.optim.Optimizer,
-        class_weights: torch.Tensor | None,
+        self, inputs: torch.Tensor, y: torch.Tensor, optimizer: Optimizer, rate: float,
+        class_weights: torch.Tensor | None = None,
     ) -> float:  # fmt: skip
-        """Make one step on a batch and return its mean loss before the step."""
-        self.module.train()
-        self.weights.grad.zero_()
+        """Make one step on a batch, with ``module`` in training mode; return its mean loss before the step."""
+        self.gradients.zero_()
         loss = mean_loss(self.module(inputs), y, class_weights)
         loss.backward()
-        optimizer.step()
+        optimizer.step(rate)
         return float(loss.item())  # waits for a GPU, so that the clock is right
 
 

@@ -17,6 +17,7 @@ from tasks import Turn
 from tasks.train import augment, devices, evaluate, optimizers, seeds
 from tasks.train.batches import Batches
 from tasks.train.learner import Learner, balanced
+from tasks.train.optimizers import Optimizer
 from tasks.train.options import Options
 from tasks.train.shards import Rows, Shard
 
@@ -85,7 +86,7 @@ class _Work:
         self._shard = Shard(items, self._card, self.device)
         self._batches = Batches(max(1, len(self._shard.train)), options.batch_size, options.seed, turn.shard)
         self._next_batch = turn.round * self._batches.per_epoch  # not the same after each restart of a process
-        self._optimizer: torch.optim.Optimizer | None = None
+        self._optimizer: Optimizer | None = None
         self._error = np.zeros(self._net.size, np.float32) if options.error_feedback else None
         self._class_weights: torch.Tensor | None = None
         if options.class_weights == "balanced" and self._card["classes"]:
@@ -106,12 +107,14 @@ class _Work:
         options, timed = self._options, turn.seconds is not None
         torch.manual_seed(seeds.number(options.seed, turn.round, turn.shard, "dropout"))
         random = seeds.generator(options.seed, turn.round, turn.shard, "augment")
-        optimizer = self._optimizer_of(turn.round)
+        optimizer = self._own_optimizer()
+        rate = optimizers.rate_at(options.schedule, options.lr, turn.round, options.rounds)
+        self.learner.module.train()
         first = self._next_batch if timed else turn.round * options.steps
         steps, samples, loss_sum = 0, 0, 0.0
         while True:
             inputs, y = self._batch(rows, first + steps, random)
-            loss_sum += len(y) * self.learner.step(inputs, y, optimizer, self._class_weights)
+            loss_sum += len(y) * self.learner.step(inputs, y, optimizer, rate, self._class_weights)
             steps, samples = steps + 1, samples + len(y)
             over = time.monotonic() - began >= (turn.seconds or 0) if timed else steps >= options.steps
             if over or not math.isfinite(loss_sum):
@@ -132,14 +135,13 @@ class _Work:
             self._optimizer = None  # its state is spoilt
             return []
 
-    def _optimizer_of(self, round_: int) -> torch.optim.Optimizer:
+    def _own_optimizer(self) -> Optimizer:
         options = self._options
         if self._optimizer is None or options.inner_state == "reset":
-            self._optimizer = optimizers.build(
-                options.optimizer, self.learner.weights, rate=options.lr, momentum=options.momentum,
+            self._optimizer = Optimizer(
+                options.optimizer, self.learner.weights, self.learner.gradients, momentum=options.momentum,
                 weight_decay=options.weight_decay,
             )  # fmt: skip
-        optimizers.set_rate(self._optimizer, optimizers.rate_at(options.schedule, options.lr, round_, options.rounds))
         return self._optimizer
 
     def _batch(self, rows: Rows, number: int, random: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
