@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
-import orjson
 
-from cluster import catalog, client, errors, logs
+from cluster import catalog, client, errors
 from cluster.cli import curve_texts, plot, print_text, say, shared
 from cluster.cli import output as outputs
 from cluster.cli.curve_texts import Row
@@ -114,7 +113,7 @@ def _follow(run: Run, rows: list[Row], *, as_json: bool) -> int:
     try:
         for row in _kept(run.watch_curve(), rows):
             if as_json:
-                _print_line(row)
+                shared.print_json_line(row)
                 continue
             if table is None:
                 table = curve_texts.Table(row, room)
@@ -134,11 +133,6 @@ def _kept(found: Iterator[Row], rows: list[Row]) -> Iterator[Row]:
     for row in found:
         rows.append(row)
         yield row
-
-
-def _print_line(row: Row) -> None:
-    sys.stdout.buffer.write(logs.plain_json(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE).decode()).encode())
-    sys.stdout.buffer.flush()
 
 
 def _room() -> int | None:

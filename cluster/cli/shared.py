@@ -89,6 +89,14 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for 
 
 def print_json(value: Any) -> None:
     """Print a value as indented JSON with a line end."""
-    text = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
-    sys.stdout.buffer.write(logs.plain_json(text).encode())
+    _print(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def print_json_line(value: Any) -> None:
+    """Print a value as JSON in one line."""
+    _print(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def _print(text: bytes) -> None:
+    sys.stdout.buffer.write(logs.plain_json(text.decode()).encode())
     sys.stdout.buffer.flush()
