@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from aggregators import forward, layers
+from aggregators import forward, layers, onnx_net
+from tests.kit.cards import card
 from tests.kit.some_nets import SHAPES, resolved, samples_of
 
 np = pytest.importorskip("numpy")
@@ -112,6 +113,21 @@ def test_first_weights_are_spread_as_those_of_torch() -> None:
         assert ours.shape == their.shape
         assert ours.std() == pytest.approx(their.std(), rel=0.25)
         assert np.abs(ours).max() == pytest.approx(np.abs(their).max(), rel=0.15)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in SHAPES if resolved(name).outputs > 1))
+def test_onnxruntime_says_of_samples_what_torch_says(name: str) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install 'cluster[onnx]'")
+    net, weights, module = built(name)
+    samples = samples_of(name, 200)
+    written = onnx_net.write(net, weights, card(net.outputs))
+    session = runtime.InferenceSession(written, providers=["CPUExecutionProvider"])
+    labels, shares = session.run(["labels", "probabilities"], {"x": samples.astype(np.float64)})
+    with torch.no_grad():
+        wanted = module(torch.from_numpy(samples)).softmax(1).numpy()
+    assert np.abs(shares - wanted).max() <= 1e-6
+    assert labels.tolist() == [f"c{best}" for best in wanted.argmax(1)]
+    assert wanted.std(axis=0).max() > 0.001
 
 
 def test_each_layer_is_there_in_torch_and_numpy() -> None:
