@@ -20,10 +20,12 @@ The card is a JSON object with the fields of ``card.Card``, in UTF-8.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from splitters import Item
+from splitters import Chunk, Item, PassedOver
+from splitters.items import Items
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +35,49 @@ PARTS = ("train", "valid", "test")
 """What rows are for, in the order of their numbers."""
 ARRAYS = (("X", "y"), ("valid_X", "valid_y"), ("test_X", "test_y"))
 """The arrays of a shard, for each of ``PARTS``."""
+
+
+def split(
+    source: Sequence[Path] | Items, *, chunk_size: int = 8192, target: str | None = None, drop: str = "",
+    test: float = 0.2, valid: float = 0.1, test_file: str | None = None, shards: int = 0, partition: str = "slice",
+    size: str | None = None, grey: bool = False, batch_size: int = 32, seed: int = 0,
+    passed_over: PassedOver | None = None,
+) -> Iterator[Chunk]:  # fmt: skip
+    """Yield the card, then the shards; the same ones for the same input, options and seed.
+
+    Reads the source twice or thrice. Holds ``chunk_size`` of its rows, the targets of all rows, and one shard; the
+    rows lie scattered in files in the system's folder for temporary files meanwhile.
+
+    Args:
+        source: An .npz file with ``X`` and ``y``, or with an array for each column; text files (CSV) with the same
+            header; or a folder with a folder of pictures for each class.
+        chunk_size: How many rows are read at a time.
+        target: The column to learn; of an .npz file "y" if None.
+        drop: Columns that are left out, with commas between.
+        test: The share of the rows that the result is measured by.
+        valid: The share of the rows that the best round is chosen by.
+        test_file: Holds the test rows, in the form of ``source``; ``test`` does not count then.
+        shards: How many; 0: eight, or fewer if they would have less than a batch.
+        partition: "slice" scrambles the rows and cuts them into slices; "sample" draws the rows of each shard from all.
+        size: To which pictures are scaled, as "32x32": width and height.
+        grey: Take the brightness of pictures alone.
+        batch_size: Of a step of training; smaller shards are noted.
+        seed: Of all chance.
+        passed_over: Counts the files of a folder that are no pictures.
+
+    Raises:
+        ImportError: NumPy is not installed; or Pillow, and the source is a folder.
+        NothingToSplit: There is nothing in the source.
+        ValueError: The source or an option cannot be used; the message says what to do.
+    """
+    from splitters.tables import cut
+    from splitters.tables.source import Wanted
+
+    options = cut.Options(test, valid, shards, partition, batch_size, seed)
+    with cut.temporary() as folder:
+        names = tuple(name.strip() for name in drop.split(",") if name.strip())
+        wanted = Wanted(target, names, cut.picture_size(size), grey, chunk_size, folder, passed_over)
+        yield from cut.split(list(source), None if test_file is None else Path(test_file), wanted, options)
 
 
 def arrays(shard: Iterable[Item]) -> dict[str, np.ndarray[Any, Any]]:

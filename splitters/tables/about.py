@@ -1,0 +1,94 @@
+"""Make the card of a source whose rows were dealt out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splitters.tables import PARTS, deal
+from splitters.tables.card import FORMAT, Card, Scale
+from splitters.tables.deal import Dealt
+from splitters.tables.source import Source
+from splitters.tables.values import listed
+
+
+def card(
+    train: Source, held: Source | None, dealt: Dealt, targets: Sequence[NDArray[Any]], scale: Scale | None, *,
+    batch_size: int, seed: int,
+) -> Card:  # fmt: skip
+    """The card of rows that were dealt out.
+
+    Args:
+        train: The training rows, whose encoder has learned.
+        held: The file of test rows, if there is one.
+        dealt: Who gets which rows.
+        targets: For each of ``PARTS``, those that its rows' are among, as a net learns them.
+        scale: How numbers were scaled.
+        batch_size: Of a step of training.
+        seed: Of all chance.
+    """
+    taught = [dealt.taught, np.concatenate(dealt.valid), np.concatenate(dealt.test)]
+    of_part = [y[rows] for y, rows in zip(targets, taught, strict=True)]
+    number = len(train.classes)
+    notes = [*train.notes, *train.encoder.notes(), *(held.notes if held else ())]
+    described = train.encoder.described()
+    return {
+        "format": FORMAT,
+        "source": train.kind,
+        "task": "classification" if number else "regression",
+        "target": train.target,
+        "classes": train.classes,
+        "target_scale": scale,
+        "input_shape": described.input_shape,
+        "dtype": described.dtype,
+        "outputs": number or 1,
+        "columns": described.columns,
+        "scaling": described.scaling,
+        "picture": train.picture,
+        "rows": {part: len(y) for part, y in zip(PARTS, of_part, strict=True)},
+        "class_rows": {
+            part: np.bincount(y, minlength=number).tolist() for part, y in zip(PARTS, of_part, strict=True) if number
+        },
+        "shards": len(dealt.train),
+        "shard_rows": [len(rows) for rows in dealt.train],
+        "baseline": _baseline(train.classes, scale, *of_part),
+        "seed": seed,
+        "notes": [*notes, *_notes(train, dealt, batch_size)],
+    }
+
+
+def _baseline(
+    classes: Sequence[str], scale: Scale | None, train: NDArray[Any], valid: NDArray[Any], test: NDArray[Any]
+) -> dict[str, Any] | None:
+    measured = test if len(test) else valid
+    if not len(measured):
+        return None
+    if scale is None:
+        most = int(np.bincount(train).argmax())
+        return {"always": classes[most], "accuracy": float((measured == most).mean())}
+    return {"always": scale["mean"], "rmse": float(np.sqrt((measured.astype(np.float64) ** 2).mean()) * scale["std"])}
+
+
+def _notes(train: Source, dealt: Dealt, batch_size: int) -> list[str]:
+    notes = []
+    least = min(len(rows) for rows in dealt.train)
+    if least < batch_size:
+        notes.append(
+            f"a shard has {least} training rows, fewer than a batch of {batch_size}: its steps take all its"
+            " rows; fewer --shards would be faster"
+        )
+    if train.classes:
+        if dealt.returned:
+            names = listed([train.classes[one] for one in dealt.returned])
+            notes.append(f"classes with so few rows that none is held out: {names}")
+        if alone := deal.in_one_shard_only(train.y, dealt.train, len(train.classes)):
+            names = listed([train.classes[one] for one in alone])
+            notes.append(f"classes that one shard alone has, and so one node at a time learns: {names}")
+    if not sum(map(len, dealt.valid)):
+        notes.append("no row is held out for validation: the result is that of the last round, not of the best")
+    if not sum(map(len, dealt.test)):
+        notes.append("no row is held out for the test: how good the result is remains unknown")
+    return notes
