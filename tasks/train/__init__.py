@@ -32,11 +32,11 @@ def train(
     is reset and there is no error feedback; ``turn.kept`` may be empty or not. Other processors round in other ways.
 
     Args:
-        turn: ``view`` is float32 of shape (n,): the weights. Of the kind "train", or "test": then the slice of the
-            test rows is evaluated, and nothing is trained. Steps are made for ``turn.seconds`` from now, at least one;
-            where that is None, ``steps``.
+        turn: ``view`` is float32 of shape (n,): the weights. Only a turn of the kind "train" trains; one of the kind
+            "test" evaluates the slice of the test rows instead. Steps are made for ``turn.seconds`` from now, at least
+            one; where that is None, ``steps``.
         net: A named net, or the text of a ``model.toml``: see ``aggregators.nets``.
-        mode: "sync" makes one step.
+        mode: "sync" makes one step. With "async" each shard has ``rounds`` rounds of its own.
         steps: 0 is ``FIXED_STEPS``.
         batch_size: Rows a step; all, where the shard has fewer.
         optimizer: With ``lr``, ``momentum`` and ``weight_decay``: see ``optimizers.build``.
@@ -46,9 +46,9 @@ def train(
         rounds: See ``schedule``.
         class_weights: "none", or "balanced": see ``learner.balanced``.
         augment: See ``augment.change``.
-        bits: With ``quantize``, ``quantize_when`` and ``joint``: how the change is encoded.
-        quantize: See ``bits``.
-        quantize_when: See ``bits``.
+        bits: Of a value of the encoded change; with ``joint``: see ``layer_groups.chosen``.
+        quantize: With ``quantize_when``: see ``layer_groups.is_quantized``.
+        quantize_when: See ``quantize``.
         error_feedback: Add what the encoding left over to the next round's change, as long as this process lives.
         joint: See ``bits``.
         seed: Decides batches, augmentation, dropout and rounding, together with the round and the shard.
@@ -65,8 +65,9 @@ def train(
     from tasks.train import turns
 
     fixed = 1 if mode == "sync" else steps or FIXED_STEPS
+    planned = rounds * turn.shards if mode == "async" else rounds
     options = Options(
-        net, seed, fixed, batch_size, optimizer, lr, momentum, weight_decay, inner_state, schedule, rounds,
+        net, seed, fixed, batch_size, optimizer, lr, momentum, weight_decay, inner_state, schedule, planned,
         class_weights, augment, bits, quantize, quantize_when, error_feedback, joint,
     )  # fmt: skip
     return turns.do(turn, options)

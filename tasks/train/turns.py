@@ -77,6 +77,7 @@ class _Work:
         self.device = devices.own()
         shape, outputs = tuple(self._card["input_shape"]), self._card["outputs"]
         self._net, self.learner = _learner(options.net, shape, outputs, self.device)
+        self._groups = layer_groups.chosen(options.joint, self._net.parameters, options.bits)
         self._augment = augment.kinds(options.augment)
         if self._augment and len(shape) < 2:
             raise ValueError(f"--augment is for pictures; a row of this input has {shape[0]} numbers")
@@ -129,8 +130,9 @@ class _Work:
         try:
             if not math.isfinite(trained.loss_sum):
                 raise codec.NotEncodable("the training diverged")
-            change = self.learner.change_from(turn.view)
-            return codec.encode(change, _groups(self._net, options, turn.round), random, self._error)
+            quantized = layer_groups.is_quantized(turn.round, options.rounds, options.quantize, options.quantize_when)
+            groups = self._groups if quantized else layer_groups.exact(self._groups)
+            return codec.encode(self.learner.change_from(turn.view), groups, random, self._error)
         except codec.NotEncodable:
             self._optimizer = None  # its state is spoilt
             return []
@@ -161,7 +163,3 @@ def _learner(net: str, input_shape: tuple[int, ...], outputs: int, device: str) 
     """All shards that this process trains share one: its weights are loaded at the begin of each turn."""
     resolved = nets.resolve(nets.parse(net), input_shape, outputs)
     return resolved, Learner(resolved, device)
-
-
-def _groups(net: nets.Net, options: Options, round_: int) -> tuple[layer_groups.Group, ...]:
-    return layer_groups.plan(net.parameters, options.bits)

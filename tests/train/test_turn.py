@@ -209,6 +209,59 @@ def test_a_shard_without_validation_rows_tells_zero_rows() -> None:
         assert value["valid"]["rows"] == len(shard.arrays()["valid_y"])
 
 
+def test_a_turn_that_only_evaluates_leaves_the_state_alone() -> None:
+    net, shard = net_of(), Shard(training.blobs(), net="mlp:8", steps=4)
+    first = shard.turn(net.init(0))
+    value = shard.turn(net.init(0), 1, "valid")
+    assert value["valid"] == first["valid"]
+    assert (value["steps"], value["loss"], value["groups"]) == (0, 0.0, [])
+    other = Shard(shard.data, net="mlp:8", steps=4)
+    other.turn(net.init(0))
+    assert shard.turn(net.init(1), 2)["groups"] == other.turn(net.init(1), 2)["groups"]
+
+
+def sizes(value: dict[str, Any]) -> int:
+    return sum(map(len, value["groups"]))
+
+
+@pytest.mark.parametrize(
+    ("quantize", "when", "exact"),
+    [(100, "spread", []), (50, "spread", [0, 2]), (50, "first", [2, 3]), (0, "first", [0, 1, 2, 3])],
+)
+def test_a_share_of_the_rounds_is_quantized(quantize: float, when: str, exact: list[int]) -> None:
+    net, shard = (
+        net_of(),
+        Shard(training.blobs(), net="mlp:8", steps=1, quantize=quantize, quantize_when=when, rounds=4),
+    )
+    found = [sizes(shard.turn(net.init(0), number)) for number in range(4)]
+    assert [number for number in range(4) if found[number] == 4 * net.size] == exact
+
+
+def test_the_plan_of_layer_groups_decides_the_bytes() -> None:
+    net = net_of()
+    plan = layer_groups.to_toml([layer_groups.plan(net.parameters, 4)[0]._replace(name="all", layers=("*",), bits=8)])
+    value = Shard(training.blobs(), net="mlp:8", steps=1, joint=plan).turn(net.init(0))
+    assert [len(data) for data in value["groups"]] == [net.size + 4]
+
+
+def test_shards_that_go_on_apart_have_all_their_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def rate_at(schedule: str, rate: float, round_: int, rounds: int) -> float:
+        asked.append((round_, rounds))
+        return rate
+
+    monkeypatch.setattr("tasks.train.optimizers.rate_at", rate_at)
+    Shard(training.blobs(), net="mlp:8", steps=1, rounds=5, mode="async").turn(net_of().init(0), 7)
+    Shard(training.blobs(), net="mlp:8", rounds=5, mode="sync").turn(net_of().init(0), 3)
+    assert asked == [(7, 15), (3, 5)]
+
+
+def test_a_round_of_mode_sync_is_one_step() -> None:
+    value = Shard(training.blobs(), net="mlp:8", mode="sync", batch_size=8).turn(net_of().init(0))
+    assert (value["steps"], value["samples"]) == (1, 8)
+
+
 def test_a_shard_is_read_once_in_a_process() -> None:
     net, shard = net_of(), Shard(training.blobs(), net="mlp:8", steps=1)
     for number in range(3):
