@@ -49,6 +49,8 @@ class Closed(NamedTuple):
     """Shard -> the size of its part."""
     view_bytes: int = 0
     """The size of the view that each shard read."""
+    at_s: float = 0.0
+    """Seconds since the run began."""
 
 
 class Step(NamedTuple):

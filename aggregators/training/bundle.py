@@ -1,0 +1,103 @@
+"""The model that a training gives, as files of a bundle: data only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import safetensors
+import safetensors.numpy
+
+from aggregators import Model, nets
+from aggregators.codec import Floats
+from aggregators.nets import Net
+from aggregators.training import scores, views
+from aggregators.training.state import State
+from splitters.tables.card import Card
+
+FORMAT = 1
+WEIGHTS, NET, CARD, CURVE = "weights.safetensors", "net.json", "card.json", "curve.json"
+SYNC_BYTES = 8
+"""Bytes a parameter and step of a shard in synchronous training: a gradient of float32 up, the weights down."""
+
+
+def finish(state: State, rows: Sequence[Mapping[str, Any]], about: bytes) -> Model:
+    """Make the model of the best weights, and the report.
+
+    The weights are those that the test rows were evaluated with: rounded to float16, kept as float32.
+
+    Args:
+        state: The last one.
+        rows: The curve, as far as it is kept.
+        about: The card.
+
+    Raises:
+        ValueError: The training has ended before its end.
+    """
+    if state.best is None:
+        raise ValueError("the training has not come to its end")
+    card, net = cast(Card, json.loads(about)), nets.from_json(state.net)
+    files = {
+        WEIGHTS: safetensors.numpy.save(net.named(views.see(None, state.best, whole=True))),
+        NET: state.net.encode(),
+        CARD: about,
+        CURVE: json.dumps(rows).encode(),
+    }
+    metrics = {"test": scores.tell(state.book.test, card), "valid": scores.tell(state.book.valid, card)}
+    named = nets.parse(state.settings.net).name != "declared"
+    parameters = {
+        "format": FORMAT, "task": card["task"], "net": state.settings.net.strip() if named else net.name,
+        "classes": card["classes"], "target": card["target"], "metrics": metrics,
+    }  # fmt: skip
+    return Model(files, parameters, _report(state, rows, card, net, metrics))
+
+
+def weights(folder: Path, net: Net, card: Card) -> Floats:
+    """Return the weights of a bundle that ``finish`` made, to train them on.
+
+    Raises:
+        ValueError: It is none, or is of another net or for other classes.
+    """
+    try:
+        old, known = nets.from_json((folder / NET).read_text()), json.loads((folder / CARD).read_bytes())
+        named = safetensors.numpy.load((folder / WEIGHTS).read_bytes())
+        classes = known["classes"]
+    except (OSError, ValueError, LookupError, TypeError, safetensors.SafetensorError) as error:
+        raise ValueError(f"the model to train on is none of the job train: {error}") from None
+    if old._replace(name=net.name) != net:
+        raise ValueError(f"the model to train on is another net; give --net as it was made with:\n{old.table()}")
+    if classes != card["classes"]:
+        raise ValueError(
+            f"the model to train on has the classes {_some(classes)}; the data has {_some(card['classes'])}"
+        )
+    return net.flat(named)
+
+
+def _report(
+    state: State, rows: Sequence[Mapping[str, Any]], card: Card, net: Net, metrics: Mapping[str, Any]
+) -> dict[str, Any]:  # fmt: skip
+    """Figures of the run; whoever publishes it adds ``model``, ``lost`` and ``nodes``."""
+    book, settings = state.book, state.settings
+    traffic_bytes = book.up_bytes + book.down_bytes
+    sync_bytes = SYNC_BYTES * net.size * book.steps
+    return {
+        "task": card["task"], "net": net.name, "parameters": net.size, "mode": settings.mode,
+        "rounds": book.trained // card["shards"] if settings.mode == "async" else book.trained,
+        "best_round": book.best_round, "rows": card["rows"], **metrics, "baseline": card["baseline"],
+        "shards": card["shards"], "steps": book.steps, "samples": book.samples,
+        "traffic": {
+            "up_bytes": book.up_bytes, "down_bytes": book.down_bytes,
+            "share_of_sync_fp32": float(f"{traffic_bytes / sync_bytes:.6g}") if sync_bytes else None,
+        },
+        "late": sum(row.get("late", 0) for row in rows),
+        "rejected": sum(len(row.get("rejected", ())) for row in rows),
+        "dropped": book.dropped,
+        "seconds": rows[-1].get("at") if rows else None,
+        "notes": [*card["notes"], *book.notes],
+    }  # fmt: skip
+
+
+def _some(classes: Sequence[str]) -> str:
+    return ", ".join(classes[:5]) + (f" and {len(classes) - 5:,} more" if len(classes) > 5 else "") or "none: a number"

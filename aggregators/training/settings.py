@@ -1,0 +1,97 @@
+"""How a net is trained in rounds: the options that the coordinator follows, and which of them go together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from aggregators import server
+from aggregators.server import Server
+
+MODES = ("local", "sync", "async")
+"""Rounds of many steps; rounds of one step; each shard by itself."""
+TIMED_QUORUM = 0.75
+"""The share of the shards after which a round of some seconds may be closed."""
+BY_MODE: Mapping[str, Mapping[str, Any]] = {
+    "local": {},
+    # What a parameter server does: shards hand in gradients, the server has the optimizer.
+    "sync": {"server": "adam", "optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "inner_state": "reset"},
+    # Momentum on changes from older weights diverged in each measurement.
+    "async": {"server": "sgd", "server_lr": 1.0, "server_momentum": 0.0},
+}
+"""Mode -> options that have other defaults in it."""
+
+
+class Settings(NamedTuple):
+    """Options by their names; see ``cluster submit --job train --help``."""
+
+    net: str
+    rounds: int
+    minutes: float
+    patience: int
+    min_gain: float
+    mode: str
+    steps: int
+    """0: each shard works for some seconds."""
+    round_seconds: float
+    """0: ``pace`` chooses them."""
+    batch_size: int
+    server: str
+    server_lr: float | None
+    server_momentum: float | None
+    quantize: float
+    quantize_when: str
+    bits: int
+    down_bits: int
+    joint: str
+    quorum: float
+    staleness: int
+    checkpoint: int
+    norm_check: bool
+    seed: int
+
+    @property
+    def steps_each(self) -> int:
+        """Steps that each shard makes in a round; 0 where seconds decide."""
+        return 1 if self.mode == "sync" else self.steps
+
+    @property
+    def closes_at(self) -> float:
+        """The share of the shards after which a round may be closed."""
+        return self.quorum or (1.0 if self.steps_each else TIMED_QUORUM)
+
+    @property
+    def optimizer(self) -> Server:
+        """The server's."""
+        return server.choose(self.server, self.server_lr, self.server_momentum)
+
+
+def complete(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were given, with the defaults of their mode.
+
+    Raises:
+        ValueError: Options do not go together; says which, and what to do.
+    """
+    mode = given.get("mode", "local")
+    if mode not in MODES:
+        raise ValueError(f"--mode is {mode!r}; it must be one of {', '.join(MODES)}")
+    options = {**BY_MODE[mode], **given}
+    if "server" in options:
+        chosen = server.choose(options["server"], options.get("server_lr"), options.get("server_momentum"))
+        if mode == "async" and (chosen.momentum > 0 or chosen.optimizer == "adam"):
+            raise ValueError(
+                f"--mode async cannot go with the server optimizer {chosen.optimizer} with momentum {chosen.momentum}:"
+                " momentum on changes from older weights diverges; use --server sgd, or --mode local"
+            )
+        options |= {"server_lr": chosen.rate, "server_momentum": chosen.momentum}
+    if options.get("steps") and options.get("round_seconds"):
+        raise ValueError("--steps and --round-seconds cannot go together; give one of them")
+    if mode == "sync" and (options.get("steps", 1) > 1 or options.get("round_seconds")):
+        raise ValueError(
+            "--mode sync makes one step a round; leave out --steps and --round-seconds, or use --mode local"
+        )
+    if mode == "async" and options.get("quorum"):
+        raise ValueError("--mode async closes no rounds: leave out --quorum")
+    if mode != "async" and "staleness" in given:
+        raise ValueError("--staleness is for --mode async: in other modes no part is stale")
+    return options
