@@ -217,6 +217,18 @@ def resolve(spec: NetSpec, input_shape: Sequence[int], outputs: int) -> Net:
     return Net(spec.name, start, outputs, built, tuple(placed), size)
 
 
+def for_data(spec: NetSpec, card: Mapping[str, Any]) -> Net:
+    """Return the net for the data that a card describes (``splitters.tables.card``).
+
+    Raises:
+        BadNet: It does not fit the data.
+    """
+    net = resolve(spec, card["input_shape"], card["outputs"])
+    if net.layers[0].type == "embedding" and (card["columns"] or card["scaling"]):
+        raise BadNet("layer 1.embedding takes the numbers of words, and the numbers of this data are scaled")
+    return net
+
+
 def from_json(text: str) -> Net:
     """Return the net that ``Net.to_json`` wrote.
 

@@ -258,6 +258,17 @@ def test_data_of_no_class_or_too_many_is_refused() -> None:
         assert f"the data has {outputs:,} classes" in why_not("mlp:8", (4,), outputs)
 
 
+def test_an_embedding_refuses_data_whose_numbers_are_scaled() -> None:
+    spec = nets.parse(layer("embedding", rows=9, units=2) + layer("globalavgpool") + END)
+    words = {"input_shape": [7], "outputs": 3, "columns": [], "scaling": None}
+    assert nets.for_data(spec, words) == nets.resolve(spec, (7,), 3)
+    scaling = {"axis": 1, "mean": [1.0] * 7, "std": [2.0] * 7}
+    for scaled in ({"scaling": scaling}, {"columns": [{"name": "a"}]}):
+        with pytest.raises(nets.BadNet, match="the numbers of words, and the numbers of this data are scaled"):
+            nets.for_data(spec, words | scaled)
+        assert nets.for_data(nets.parse("mlp:3"), words | scaled).input_shape == (7,)
+
+
 def test_the_table_names_each_layer_its_shape_and_weights() -> None:
     lines = resolved("resnet-s:8,16").table().splitlines()
     assert lines[0].split() == ["layer", "options", "gives", "weights"]
