@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -28,9 +28,8 @@ from aggregators.training import bundle, ending, pace, parts, scores, views
 from aggregators.training.bundle import finish
 from aggregators.training.parts import Plan, check
 from aggregators.training.settings import Settings
-from aggregators.training.state import Book, Known, State, dump, load
+from aggregators.training.state import Book, Card, Known, State, dump, load
 from aggregators.training.views import see
-from splitters.tables.card import Card
 
 __all__ = ["begin", "check", "dump", "finish", "load", "see", "step"]
 
@@ -178,4 +177,5 @@ def _plan(net: str, settings: Settings, about: bytes) -> Plan:
 
 
 def _card(about: bytes) -> Card:
-    return cast(Card, json.loads(about))
+    card: Card = json.loads(about)
+    return card

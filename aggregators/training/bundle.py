@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import safetensors
 import safetensors.numpy
@@ -14,8 +14,7 @@ from aggregators import Model, nets
 from aggregators.codec import Floats
 from aggregators.nets import Net
 from aggregators.training import scores, views
-from aggregators.training.state import State
-from splitters.tables.card import Card
+from aggregators.training.state import Card, State
 
 FORMAT = 1
 WEIGHTS, NET, CARD, CURVE = "weights.safetensors", "net.json", "card.json", "curve.json"
@@ -38,7 +37,7 @@ def finish(state: State, rows: Sequence[Mapping[str, Any]], about: bytes) -> Mod
     """
     if state.best is None:
         raise ValueError("the training has not come to its end")
-    card, net = cast(Card, json.loads(about)), nets.from_json(state.net)
+    card, net = json.loads(about), nets.from_json(state.net)
     files = {
         WEIGHTS: safetensors.numpy.save(net.named(views.see(None, state.best, whole=True))),
         NET: state.net.encode(),

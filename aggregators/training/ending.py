@@ -7,8 +7,7 @@ from typing import Any
 
 from aggregators import Closed, Step
 from aggregators.training import scores, views
-from aggregators.training.state import State
-from splitters.tables.card import Card
+from aggregators.training.state import Card, State
 
 
 def rounds(card: Card) -> int:

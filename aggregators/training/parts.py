@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 from aggregators import Closed, codec
 from aggregators.layer_groups import Group
-from aggregators.training.state import Known
-from splitters.tables.card import Card
+from aggregators.training.state import Card, Known
 
 KINDS = ("train", "valid", "test")
 """What a round is for: to train after the view is evaluated on validation rows; to evaluate it there alone; to evaluate

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from splitters.tables.card import Card
+from aggregators.training.state import Card
 
 DIGITS = 6
 

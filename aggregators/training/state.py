@@ -16,6 +16,8 @@ from aggregators.server import Moments
 from aggregators.training.settings import Settings
 
 BOOK = "book"
+Card = Mapping[str, Any]
+"""What the splitter tells of the data: JSON types; ``splitters.tables.card.Card`` lists its fields."""
 
 
 class Known(NamedTuple):
