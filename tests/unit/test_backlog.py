@@ -62,6 +62,26 @@ def test_a_limit_that_was_set_holds_whatever_the_nodes_need() -> None:
     assert made(config, [node(400, "ocr")]).limits(MB, chunks_per_message=32) == (5, 7)
 
 
+@pytest.mark.parametrize(
+    ("given", "limits"),
+    [({"max_in_flight_bytes": 5}, (5, 800)), ({"max_in_flight_chunks": 7}, (800 * MB, 7))],
+)
+def test_the_limit_that_was_not_set_follows_the_nodes(given: dict[str, int], limits: tuple[int, int]) -> None:
+    assert made(settings.load(**given), [node(400, "ocr")]).limits(MB, chunks_per_message=1) == limits
+
+
+def test_nodes_are_looked_at_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("cluster.coordinator.backlog.time.monotonic", lambda: now[0])
+    there = [node(2, "ocr")]
+    found = made(settings.load(), there)
+    assert found.slots() == 2
+    there.append(node(3, "ocr"))
+    assert found.slots() == 2
+    now[0] += 2 * backlog.SLOTS_LOOK_S
+    assert found.slots() == 5
+
+
 def test_chunks_wait_that_nobody_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr("cluster.coordinator.backlog.time.monotonic", lambda: now[0])

@@ -300,7 +300,9 @@ def test_a_group_that_shares_the_folder_shares_what_is_new_in_it(tmp_path: Path)
         FolderBundles(tmp_path / "shared").push("office", Content("onnx", {"a/net.onnx": b"x"}), "a test")
     finally:
         os.umask(before)
-    for path in (tmp_path / "shared").rglob("*"):
+    made = list((tmp_path / "shared").rglob("*"))
+    assert "net.onnx" in {path.name for path in made}
+    for path in made:
         wanted = 0o775 if path.is_dir() else 0o664
         assert path.stat().st_mode & 0o777 == wanted, path
 
