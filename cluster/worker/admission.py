@@ -12,7 +12,7 @@ from celery import bootsteps
 from celery.concurrency.prefork import TaskPool
 from celery.worker import state as worker_state
 
-from cluster.settings import Settings
+from cluster.settings import MiB, Settings
 from cluster.worker import politeness
 from cluster.worker.host import HostMonitor, Member
 from cluster.worker.politeness import Allowance, Policy, Reading
@@ -135,7 +135,7 @@ class Admission(bootsteps.StartStopStep):  # type: ignore[misc]
         pid = end_largest(members, {request.worker_pid for request in worker_state.active_requests})
         if pid is not None:
             self._recovers_until_s = now_s + RECOVER_S
-            free = reading.memory_available_bytes // politeness.MIB
+            free = reading.memory_available_bytes // MiB
             log.warning("memory runs out (%s MiB available): the chunk of process %s is handed back", free, pid)
 
     def _fit(self, consumer: Any) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cluster.settings import Settings
+from cluster.settings import MiB, Settings
 
-MIB = 2**20
 FLOOR_PART = 8
 """By default no more than this part of the memory is left free: a small machine could never work else."""
 
@@ -67,9 +66,9 @@ def allowed(reading: Reading, slots: int, config: Settings) -> Allowance:
         limits.append(Allowance(in_use, "on battery", "the machine is on battery"))
     free, floor = reading.memory_available_bytes, floor_bytes(reading, config)
     if runs_out(reading, config):
-        limits.append(Allowance(0, "memory low", f"memory runs out, {free // MIB} MiB are available"))
+        limits.append(Allowance(0, "memory low", f"memory runs out, {free // MiB} MiB are available"))
     elif floor:
-        detail = f"{free // MIB} MiB of memory are available, {floor // MIB} are the owner's"
+        detail = f"{free // MiB} MiB of memory are available, {floor // MiB} are the owner's"
         limits.append(Allowance(min(slots, _memory_slots(reading, config)), "memory low", detail))
     return min(limits, key=lambda limit: limit.slots)
 
