@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 from typing import Any
+
+from packaging.version import Version
 
 from tasks import Turn
 from tasks.train.options import FIXED_STEPS, Options
 
 __all__ = ["train", "why_unavailable"]
 
+LEAST = Version("2.6")
+HOW = "a CPU build is enough: docs/howto/install.md"
+
 
 def why_unavailable() -> str:
     """Say why this machine cannot train, or ""; looks for the libraries without importing them."""
     for name, package in (("torch", "PyTorch"), ("numpy", "NumPy")):
         if importlib.util.find_spec(name) is None:
-            return f"{package} is not installed (a CPU build is enough: docs/howto/install.md)"
+            return f"{package} is not installed ({HOW})"
+    try:
+        found = importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:  # built here, and not by pip
+        return ""
+    if Version(found) < LEAST:
+        return f"PyTorch {found} is too old; training needs {LEAST} or newer ({HOW})"
     return ""
 
 

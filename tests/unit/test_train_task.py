@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import subprocess
 import sys
+import tomllib
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
 
 from tasks import train
 from tasks.train import devices, seeds
 from tasks.train.batches import Batches
+from tests.kit.programs import ROOT
 
 
 def test_a_node_without_torch_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,6 +27,21 @@ def test_a_node_without_torch_says_what_is_missing(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(importlib.util, "find_spec", find)
     assert "PyTorch is not installed" in train.why_unavailable()
+
+
+@pytest.mark.parametrize(("version", "said"), [("2.5.1+cu121", "PyTorch 2.5.1+cu121 is too old"), ("2.13.0+cpu", "")])
+def test_a_node_with_an_old_torch_says_so(version: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: ModuleSpec(name, None))
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
+    assert train.why_unavailable()[: len(said)] == said
+    assert bool(train.why_unavailable()) == bool(said)
+
+
+def test_the_least_torch_is_that_of_the_extra() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    [torch] = [line for line in extras["train"] if line.startswith("torch")]
+    assert Requirement(torch).specifier.contains(str(train.LEAST))
+    assert not Requirement(torch).specifier.contains("2.5.1")
 
 
 def test_asking_whether_a_node_can_train_imports_nothing_heavy() -> None:
