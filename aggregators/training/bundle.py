@@ -10,14 +10,14 @@ from typing import Any
 import safetensors
 import safetensors.numpy
 
-from aggregators import Model, nets
+from aggregators import Model, nets, onnx_net
 from aggregators.codec import Floats
 from aggregators.nets import Net
 from aggregators.training import scores, views
 from aggregators.training.state import Card, State
 
 FORMAT = 1
-WEIGHTS, NET, CARD, CURVE = "weights.safetensors", "net.json", "card.json", "curve.json"
+WEIGHTS, NET, CARD, CURVE, ONNX = "weights.safetensors", "net.json", "card.json", "curve.json", "model.onnx"
 SYNC_BYTES = 8
 """Bytes a parameter and step of a shard in synchronous training: a gradient of float32 up, the weights down."""
 
@@ -38,11 +38,13 @@ def finish(state: State, rows: Sequence[Mapping[str, Any]], about: bytes) -> Mod
     if state.best is None:
         raise ValueError("the training has not come to its end")
     card, net = json.loads(about), nets.from_json(state.net)
+    flat = views.see(None, state.best, whole=True)
     files = {
-        WEIGHTS: safetensors.numpy.save(net.named(views.see(None, state.best, whole=True))),
+        WEIGHTS: safetensors.numpy.save(net.named(flat)),
         NET: state.net.encode(),
         CARD: about,
         CURVE: json.dumps(rows).encode(),
+        ONNX: onnx_net.write(net, flat, card),
     }
     metrics = {"test": scores.tell(state.book.test, card), "valid": scores.tell(state.book.valid, card)}
     named = nets.parse(state.settings.net).name != "declared"

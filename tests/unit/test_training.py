@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx.reference
 import pytest
 import safetensors.numpy
 from hypothesis import given, settings
@@ -367,6 +368,18 @@ def test_the_bundle_holds_data_and_nothing_else() -> None:
     assert json.loads(json.dumps(model.parameters)) == model.parameters
     assert json.loads(json.dumps(model.report)) == model.report
     assert model.parameters["metrics"]["test"]["confusion"] == model.report["test"]["confusion"]
+
+
+def test_the_onnx_file_says_what_the_weights_say() -> None:
+    model, _ = softmax.run(rounds=3)
+    flat = NETWORK.flat(safetensors.numpy.load(model.files["weights.safetensors"]))
+    session = onnx.reference.ReferenceEvaluator(onnx.load_from_string(model.files["model.onnx"]))
+
+    for shard in range(softmax.SHARDS):
+        X, y = softmax.rows_of("test", shard)
+        labels = session.run(["labels"], {"x": X.astype(np.float64)})[0]
+        right = sum(label == "abc"[number] for label, number in zip(labels, y, strict=True))
+        assert right == softmax.evaluate(flat, "test", shard)["correct"]
 
 
 def test_weights_of_the_bundle_are_those_that_were_tested() -> None:
