@@ -8,7 +8,7 @@ distributed locking", 2016).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Self
 
 import orjson
@@ -185,8 +185,9 @@ class Lease:
         return self._held(state_now)
 
     def advance(
-        self, round_: int, batch: int, used: int, state: Mapping[str, Any], views: Sequence[View],
+        self, round_: int, batch: int, used: Collection[int], state: Mapping[str, Any], views: Sequence[View],
         row: Mapping[str, Any], entries: Sequence[ChunkEntry], planned: int | None = None, rejected: int = 0,
+        *, over: bool = False,
     ) -> Advanced:  # fmt: skip
         """Close a round: its batch goes with its parts, and the next one is entered. All at once, or nothing.
 
@@ -195,14 +196,14 @@ class Lease:
         Args:
             round_: The one after the last that was closed.
             batch: Its batch.
-            used: How many entries ``Rounds.parts`` gave when the state was made, those of chunks given up among them.
+            used: The chunks that ``Rounds.parts`` gave when the state was made, those that were given up among them.
             state: As for ``begin_rounds``: what was made of these parts.
             views: As for ``begin_rounds``.
-            row: The round's line of the curve; JSON, where NaN and infinities become null.
-            entries: The chunks of the next round, all of the next batch: the first that was never entered. Without any
-                the run is done.
+            row: The round's line of the curve; JSON, where NaN and infinities become null. An empty one is no line.
+            entries: The chunks of the next round, all of the next batch: the first that was never entered.
             planned: How many rounds the run is to have in all, where that has changed.
             rejected: How many of these parts were not used.
+            over: The run is done.
 
         Returns:
             "more" where other parts are there by now, and nothing has changed: make the state of all, and ask again.
@@ -214,8 +215,9 @@ class Lease:
         """
         answer = self.ledger.step(
             "advance", self.run, {"parts": keys.parts(self.run, batch)}, fence=self.fence,
-            round=round_, batch=batch, used=used, state=_json(state), views=_json(views),
-            row=orjson.dumps(row), planned="" if planned is None else planned, rejected=rejected, turns=_turns(entries),
+            round=round_, batch=batch, state=_json(state), views=_json(views), row=orjson.dumps(row) if row else "",
+            planned="" if planned is None else planned, rejected=rejected, over=int(over), used=len(used),
+            rest=[*used, *_turns(entries)],
         )  # fmt: skip
         if answer == b"more":
             return "more"

@@ -30,7 +30,8 @@ def test_rounds_go_on_until_the_last_and_then_the_run_is_done(stores: Stores) ->
     assert (status.chunks_settled, status.chunks_total, status.chunks_published) == (9, 9, 9)
     assert status.nodes == {"worker@n1": 9}
     assert [row["round"] for _, row in stores.ledger.rounds.curve(run.run)] == [0, 1, 2]
-    assert run.close(2, parts=[], last=True) == "done"
+    assert run.close(2, parts={}, last=True) == "done"
+    assert len(stores.ledger.rounds.curve(run.run)) == 3
     assert run.claim(8).state == "done"
 
 
@@ -88,7 +89,7 @@ def test_only_who_has_the_lease_begins_or_closes_rounds(stores: Stores, client: 
     assert Kept.of(client, run.run) == kept
     assert run.close(0) == "running"
     with pytest.raises(Busy):
-        run.close(0, lease=old, parts=[])
+        run.close(0, lease=old, parts={})
 
 
 def test_rounds_do_not_begin_where_other_batches_are(stores: Stores) -> None:
@@ -98,7 +99,7 @@ def test_rounds_do_not_begin_where_other_batches_are(stores: Stores) -> None:
     with pytest.raises(OutOfStep):
         lease.begin_rounds(Split(), [], {}, [view(0)], [], 1, {}, 0)
     with pytest.raises(OutOfStep):
-        lease.advance(0, 0, 0, {}, [view(0)], {}, [])
+        lease.advance(0, 0, [], {}, [view(0)], {}, [])
 
 
 def test_a_round_that_is_closed_twice_counts_once(stores: Stores, client: redis.Redis) -> None:
@@ -128,9 +129,9 @@ def test_chunks_of_a_batch_that_is_not_the_next_are_out_of_step(stores: Stores) 
     run = PlayedRounds(stores)
     for batch in (0, 2):
         with pytest.raises(OutOfStep):
-            run.lease.advance(0, 0, 0, {}, [view(1)], {}, [run.entry(batch, 1, 0)])
+            run.lease.advance(0, 0, [], {}, [view(1)], {}, [run.entry(batch, 1, 0)])
     with pytest.raises(ValueError, match="no turn of a shard"):
-        run.lease.advance(0, 0, 0, {}, [view(1)], {}, [run.entry(1, 1, 0).model_copy(update={"turn": None})])
+        run.lease.advance(0, 0, [], {}, [view(1)], {}, [run.entry(1, 1, 0).model_copy(update={"turn": None})])
     assert run.status.rounds.round == -1
 
 
@@ -144,6 +145,27 @@ def test_a_part_that_comes_before_the_round_is_closed_is_in(stores: Stores, clie
     assert Kept.of(client, run.run) == kept
     assert run.close(0) == "running"
     assert run.counted == {"0:0": 1, "0:1": 1, "0:2": 1}
+
+
+def test_a_part_in_place_of_a_forgotten_one_is_in(stores: Stores, client: redis.Redis) -> None:
+    run = PlayedRounds(stores)
+    run.do(0)
+    kept = Kept.of(client, run.run)
+    run.do(1)
+    read = run.read(0)
+    kept.restore(client, run.run)
+    run.do(2)
+    assert run.close(0, parts=read) == "more"
+    run.close(0)
+    assert run.counted == {"0:0": 1, "0:2": 1}
+    assert stores.ledger.rounds.late(run.run) == {1}
+
+
+def test_a_round_without_a_row_is_no_line_of_the_curve(stores: Stores) -> None:
+    run = PlayedRounds(stores)
+    run.lease.advance(0, 0, [], {}, [view(1)], {}, [run.entry(1, 1, 0)])
+    assert (stores.ledger.rounds.curve(run.run), run.status.rounds.round) == ([], 0)
+    assert stores.ledger.rounds.late(run.run) == {0, 1, 2}
 
 
 def test_a_late_part_is_dropped_and_counted_once(stores: Stores) -> None:
@@ -346,7 +368,7 @@ def test_a_run_cancelled_in_mid_round_leaves_its_curve(stores: Stores) -> None:
     assert cancel(run.run, stores, "by a test") == (True, "cancelled")
     assert list(stores.redis.scan_iter(keys.blobs(f"{keys.run_folder(run.run)}*"))) == []
     with pytest.raises(errors.RunOver, match="cancelled"):
-        run.close(1, parts=[])
+        run.close(1, parts={})
     assert run.commit(4, claim) == "cancelled"
     assert not run.begin()
     left = {key.decode() for key in stores.redis.scan_iter(f"{keys.run(run.run)}*")}
@@ -357,7 +379,7 @@ def test_a_run_cancelled_in_mid_round_leaves_its_curve(stores: Stores) -> None:
     assert [found.run for found in prune.prune(stores, [run.status])] == [run.run]
     assert list(stores.redis.scan_iter(f"*{run.run}*")) == []
     with pytest.raises(errors.RunOver, match="unknown"):
-        run.lease.advance(1, 1, 0, {}, [view(2)], {}, [])
+        run.lease.advance(1, 1, [], {}, [view(2)], {}, [])
 
 
 def test_no_key_of_a_run_in_rounds_lives_for_ever(stores: Stores, client: redis.Redis) -> None:

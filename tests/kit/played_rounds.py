@@ -21,6 +21,8 @@ from cluster.wire import ChunkEntry, ShardEntry, TurnEntry, View
 POLICY = RunPolicy(max_attempts=3, retry_delay_s=1, time_limit_s=60)
 PLANNED = 5
 ABOUT = b"about the input"
+Parts = Mapping[int, Mapping[str, Any]]
+"""Chunk -> its part."""
 
 
 def view(version: int) -> View:
@@ -134,19 +136,19 @@ class PlayedRounds:
     def do(self, *chunks: int, node: str = "n1") -> list[str]:
         return [self.commit(chunk, self.claim(chunk, node), node) for chunk in chunks]
 
-    def read(self, batch: int) -> list[dict[str, Any]]:
+    def read(self, batch: int) -> Parts:
         """The parts of a batch; one that is given up is empty."""
-        entries = self.stores.ledger.rounds.parts(self.run, batch).values()
-        return [wire.unpack(entry.removeprefix(INLINE)) if entry else {} for entry in entries]
+        entries = self.stores.ledger.rounds.parts(self.run, batch)
+        return {chunk: wire.unpack(entry.removeprefix(INLINE)) if entry else {} for chunk, entry in entries.items()}
 
-    def step(self, parts: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    def step(self, parts: Parts) -> dict[str, int]:
         """The state before, and the parts on top of it."""
         row = self.stores.ledger.rounds.of(self.run)
         assert row is not None
-        return dict(Counter(row.state) + Counter(part["at"] for part in parts if part))
+        return dict(Counter(row.state) + Counter(part["at"] for part in parts.values() if part))
 
     def close(
-        self, round_: int, batch: int | None = None, *, parts: Sequence[Mapping[str, Any]] | None = None,
+        self, round_: int, batch: int | None = None, *, parts: Parts | None = None,
         last: bool = False, lease: Lease | None = None, after: Sequence[int] | None = None,
         row: Mapping[str, Any] | None = None, **more: Any,
     ) -> Advanced:  # fmt: skip
@@ -169,7 +171,7 @@ class PlayedRounds:
         entries = [self.entry(following, round_ + 1, number) for number in numbers]
         told = {"parts": len(parts)} if row is None else dict(row)
         return (lease or self.lease).advance(
-            round_, batch, len(parts), self.step(parts), [view(round_ + 1)], told, entries, **more
+            round_, batch, parts, self.step(parts), [view(round_ + 1)], told, entries, over=last, **more
         )
 
     @property

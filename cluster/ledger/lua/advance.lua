@@ -1,16 +1,17 @@
 -- A round is closed: its batch goes with its parts, and what is not settled of it is late; the state that was made of its
--- parts is the run's, its row is added to the curve, and the chunks of the next round are entered. Without these the run is
--- done. All at once; asked again, it does nothing.
+-- parts is the run's, its row is added to the curve, and the chunks of the next round are entered; or the run is done. All at
+-- once; asked again, it does nothing.
 -- Returns the run's state, "fenced" (the lease is another's), "out of step" (it is not the next round, or not its batch) or
--- "more" (the state was made of another number of parts than there are by now).
+-- "more" (the state was made of other parts than there are by now).
 -- It touches the parts of other batches, too, where these are left at the end.
 -- KEYS: run done chunks batches parts claims attempts speculative queued pieces outbox shards curve opened arrivals late failures events
--- ARGV: fence round batch used state views row planned rejected turns...
---   used: of how many parts the state was made, those of chunks given up among them
---   state, views, row: JSON
+-- ARGV: fence round batch state views row planned rejected over used rest...
+--   state, views, row: JSON; row may be "", for no line of the curve
 --   planned: rounds in all, "" for as many as before
 --   rejected: how many parts were not used
---   turns: of each chunk of the next round its batch, its shard and its entry
+--   over: 1 if the run is done
+--   used: how many of the rest are the chunks of whose parts the state was made, those that were given up among them; then
+--   of each chunk of the next round its batch, its shard and its entry
 local run = redis.call('HMGET', K.run, 'state', 'fence', 'round', 'batches_published')
 if not run[1] then return 'unknown' end
 if run[1] ~= 'running' then return run[1] end
@@ -18,9 +19,12 @@ if run[2] ~= A.fence then return 'fenced' end
 if run[3] == A.round then return 'running' end
 local first, count, trigger = batch_of(redis.call('HGET', K.batches, A.batch))
 if not run[3] or run[3] + 1 ~= tonumber(A.round) or trigger ~= 'driver' then return 'out of step' end
-if ARGV[FIRST] and ARGV[FIRST] ~= run[4] then return 'out of step' end
--- Parts are only added until their batch goes: as many as were used are those that were used.
+local turns = FIRST + A.used
+if ARGV[turns] and ARGV[turns] ~= run[4] then return 'out of step' end
 if redis.call('HLEN', K.parts) ~= tonumber(A.used) then return 'more' end
+for i = FIRST, turns - 1 do -- as many, and others: Redis lost its last moments meanwhile
+  if redis.call('HEXISTS', K.parts, ARGV[i]) == 0 then return 'more' end
+end
 local late = {}
 for chunk = first, first + count - 1 do
   if redis.call('GETBIT', K.done, chunk) == 0 then
@@ -41,12 +45,13 @@ redis.call('HINCRBY', K.run, 'batches_aggregated', 1)
 redis.call('HINCRBY', K.run, 'items_settled', 1)
 redis.call('HINCRBY', K.run, 'rejected', A.rejected)
 redis.call('HSET', K.run, 'round', A.round, 'model_state', A.state, 'views', A.views)
-redis.call('XADD', K.curve, 'MAXLEN', '~', MOST_ROWS, '*', 'round', A.round, 'row', A.row, 'late', table.concat(late, ' '))
+if A.row ~= '' then
+  redis.call('XADD', K.curve, 'MAXLEN', '~', MOST_ROWS, '*', 'round', A.round, 'row', A.row, 'late', table.concat(late, ' '))
+end
 if A.planned ~= '' then expect_rounds(K.run, A.planned, count) end
 local retention_s, state = retention_of(K.run), 'running'
-if ARGV[FIRST] then
-  enter_turns(K.run, K.chunks, K.batches, K.opened, A.round + 1, ARGV, FIRST)
-else
+if ARGV[turns] then enter_turns(K.run, K.chunks, K.batches, K.opened, A.round + 1, ARGV, turns) end
+if A.over == '1' then
   -- Where each batch has one chunk, others are under way.
   for _, other in ipairs(redis.call('HKEYS', K.batches)) do redis.call('UNLINK', K.run .. ':parts:' .. other) end
   redis.call('UNLINK', K.batches, K.chunks, K.claims, K.attempts, K.speculative, K.queued, K.pieces, K.outbox)
