@@ -58,10 +58,7 @@ def softmax(values: Floats) -> Floats:
 
 
 def _largest(layer: Layer) -> int:
-    """Numbers that a sample takes in the layer at most: a convolution lays its windows side by side."""
-    if layer.type == "conv2d":
-        window: int = layer.takes[0] * layer.options["kernel"] ** 2
-        return max(window * math.prod(layer.gives[1:]), math.prod(layer.gives))
+    """Numbers that a sample takes in the layer at most."""
     return max(math.prod(layer.takes), math.prod(layer.gives), *(_largest(each) for each in layer.inner))
 
 
@@ -78,16 +75,21 @@ def _plus(values: Floats, layer: Layer, weights: Weights) -> Floats:
 
 
 def _conv2d(layer: Layer, weights: Weights, values: Floats) -> Floats:
-    """Lay the windows side by side, and multiply matrices (Chellapilla et al. 2006)."""
+    """Lay windows side by side, and multiply matrices (Chellapilla et al. 2006): some rows of the pictures at a time."""
     import numpy as np
 
     kernel, stride, padding = (layer.options[key] for key in ("kernel", "stride", "padding"))
+    channels, height, width = layer.gives
     padded = np.pad(values, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), axis=(2, 3))[:, :, ::stride, ::stride]
-    channels, height, width = layer.gives
-    columns = windows.transpose(0, 2, 3, 1, 4, 5).reshape(len(values) * height * width, -1)
-    made = _plus(columns @ weights[f"{layer.name}.weight"].reshape(channels, -1).T, layer, weights)
-    return made.reshape(len(values), height, width, channels).transpose(0, 3, 1, 2)
+    windows = windows.transpose(0, 2, 3, 1, 4, 5)  # (n, height, width, channels before, kernel, kernel)
+    turned = weights[f"{layer.name}.weight"].reshape(channels, -1).T
+    made = np.empty((len(values), height, width, channels), np.float32)
+    rows = max(1, MOST_VALUES // (len(values) * width * len(turned)))
+    for top in range(0, height, rows):
+        strip = windows[:, top : top + rows]
+        made[:, top : top + rows] = (strip.reshape(-1, len(turned)) @ turned).reshape(*strip.shape[:3], channels)
+    return _plus(made, layer, weights).transpose(0, 3, 1, 2)
 
 
 def _windows(layer: Layer, values: Floats) -> Floats:

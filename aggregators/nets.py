@@ -44,14 +44,15 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float32]
 
 MOST_TEXT_BYTES = 64 * 2**10
+MOST_JSON_BYTES = 2**20
 MOST_LAYERS = 200
 """Those within residual blocks count."""
 MOST_SIZES = 24
 """Numbers after the colon of a named net: a block of a residual net is 6 layers."""
 MOST_PARAMETERS = 100_000_000
 """400 MB of float32, which the coordinator holds several times."""
-MOST_VALUES = 100_000_000
-"""Numbers that one sample may take at any place in the net."""
+MOST_VALUES = 2**24
+"""Numbers that one sample may take at any place in the net: 64 MB of float32."""
 MOST_DIMENSIONS = 3
 
 
@@ -236,6 +237,8 @@ def from_json(text: str) -> Net:
         BadNet: The text is damaged, or was never such.
     """
     try:
+        if len(text) > MOST_JSON_BYTES:
+            raise ValueError("it is too long")
         told = json.loads(text)
         name, start, outputs, declared = (told[key] for key in ("name", "input_shape", "outputs", "layers"))
         whole = isinstance(start, list) and all(type(size) is int for size in (*start, outputs))

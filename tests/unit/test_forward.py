@@ -57,7 +57,9 @@ def test_many_samples_are_worked_through_in_equal_batches(monkeypatch: pytest.Mo
     net, samples = resolved("cnn:4,8"), samples_of("cnn:4,8", 23)
     weights = net.init(1)
     at_once = forward.logits(net, weights, samples)
-    monkeypatch.setattr(forward, "MOST_VALUES", 8 * 8 * 36 * 5)  # 5 samples a batch
+    monkeypatch.setattr(
+        forward, "MOST_VALUES", 8 * 8 * 4 * 5
+    )  # 5 samples a batch, 4 rows of pictures in the first convolution
     in_batches = forward.logits(net, weights, samples)
     assert np.abs(in_batches - at_once).max() < 1e-6
     assert at_once.shape == (23, 10)
