@@ -11,9 +11,9 @@ import click
 
 from cluster import logs
 from cluster.cli import worth_texts
+from cluster.cli.texts import size
 from cluster.client.models import Manifest, Pushed, State
 
-UNITS = ("bytes", "KiB", "MiB", "GiB")
 LIVE_EVERY_S = 0.2
 PLAIN_EVERY_S = 5.0
 
@@ -54,7 +54,7 @@ def details(manifest: Manifest, missing: Mapping[str, str]) -> str:
         for required in manifest.requirements
     ]
     lines += [f"  {line}" for line in worth_texts.lines(manifest.parameters)]
-    lines += ["  parameters   " + worth_texts.readable(manifest.parameters).replace("\n", "\n    ")]
+    lines += ["  parameters   " + worth_texts.others(manifest.parameters).replace("\n", "\n    ")]
     return "\n".join(lines)
 
 
@@ -68,14 +68,6 @@ def as_json(manifest: Manifest, state: State) -> dict[str, Any]:
 def count(manifest: Manifest) -> str:
     """How many files it has."""
     return f"{len(manifest.files)} file{'' if len(manifest.files) == 1 else 's'}"
-
-
-def size(size_bytes: float) -> str:
-    """``512 bytes``, ``12.3 MiB``."""
-    power = 0
-    while size_bytes >= 1024 and power < len(UNITS) - 1:
-        size_bytes, power = size_bytes / 1024, power + 1
-    return f"{size_bytes:.1f} {UNITS[power]}" if power else f"{size_bytes:.0f} {UNITS[0]}"
 
 
 class Transfer:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from cluster import logs
 from cluster.cli import texts
-from cluster.cli.bundle_texts import size
+from cluster.cli.texts import size
 
 Row = Mapping[str, Any]
 NODE_TIMES = ("wait", "fetch", "compute", "encode", "push")
@@ -48,6 +48,7 @@ class Table:
         before = [name for name in OWN_FIRST if name in own]
         self._columns = [
             Column("round", lambda row: str(row.get("round", "")), 5),
+            Column("kind", lambda row: str(row.get("kind", "")), 5),
             Column("at s", lambda row: _number(row.get("at"), 1), 7),
             *(_own(name) for name in before),
             *map(_counted, ("parts", "late", "lost", "rejected")),
@@ -151,7 +152,8 @@ def write_csv(rows: Iterable[Row], out: Any) -> None:
 
 
 def _own(name: str) -> Column:
-    return Column(name, lambda row: _own_text(row.get(name)), max(len(name), 6))
+    """One of the job's numbers; a row of the kind "test" may have it as ``test_…``."""
+    return Column(name, lambda row: _own_text(row.get(name, row.get(f"{row.get('kind')}_{name}"))), max(len(name), 6))
 
 
 def _counted(name: str) -> Column:

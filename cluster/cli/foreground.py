@@ -15,7 +15,7 @@ import redis
 
 from aggregators import by_name
 from cluster import client, errors, logs
-from cluster.cli import say, texts
+from cluster.cli import say, texts, worth_texts
 from cluster.cli.output import Target
 from cluster.cli.progress import Progress
 from cluster.client import Client, Run
@@ -144,9 +144,9 @@ def _rescue(c: Client, run: Run, status: Status, to: Target) -> None:
 def _conclude(c: Client, run: Run, status: Status, to: Target) -> int:
     """Write the result of a run that ended, and say how it went."""
     require_done(status)
-    rate = status.items_settled / max(status.seconds, 0.001)
+    rate = f" ({status.items_settled / max(status.seconds, 0.001):.1f}/s)" if status.rounds is None else ""
     nodes = texts.count(len(status.nodes), "node")
-    told = [f"{run.id}: {texts.items(status)} in {texts.duration(status.seconds)} ({rate:.1f}/s) on {nodes}"]
+    told = [f"{run.id}: {texts.items(status)} in {texts.duration(status.seconds)}{rate} on {nodes}"]
     rest = _keep_missing(c, status) if c.is_private and len(status.failures) > texts.MOST_FAILURES else ""
     told += texts.missing(status, rest)
     try:
@@ -160,5 +160,5 @@ def _conclude(c: Client, run: Run, status: Status, to: Target) -> int:
         elif not c.is_private and not isinstance(error, errors.RunFailed):  # else it can be had nowhere
             say(f"{run.id} is done, and its result is kept: cluster result {run.id}")
         raise
-    say("\n".join([*told, *map(logs.plain, problems)]))
+    say("\n".join([*told, *worth_texts.of_run(run), *map(logs.plain, problems)]))
     return errors.ITEMS_MISSING_EXIT_CODE if status.items_failed or problems else 0

@@ -8,7 +8,7 @@ import click
 
 from cluster import client, errors, logs
 from cluster.cli import output as outputs
-from cluster.cli import say, shared, texts
+from cluster.cli import say, shared, texts, worth_texts
 from cluster.cli.progress import Progress
 from cluster.client import Run
 from cluster.client.nodes import join_line
@@ -61,6 +61,6 @@ def _print(run: Run, status: Status, to: outputs.Target) -> int:
         if told and not isinstance(error, BrokenPipeError):
             say("\n".join(told))  # that the result cannot be written hides nothing that is missing
         raise
-    if lines := [*told, *map(logs.plain, problems)]:
+    if lines := [*told, *worth_texts.of_run(run), *map(logs.plain, problems)]:
         say("\n".join(lines))
     return errors.ITEMS_MISSING_EXIT_CODE if status.items_failed or problems else 0

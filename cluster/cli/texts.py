@@ -30,6 +30,7 @@ SCORES = ("accuracy", "rmse")
 """What says how good a model is. Of ``accuracy`` more is better, of ``rmse`` less."""
 MOST_FAILURES = 20
 GIB = 2**30
+UNITS = ("bytes", "KiB", "MiB", "GiB")
 MIN_COLUMN = 10
 """Characters of text in a line, however narrow the terminal."""
 
@@ -87,14 +88,15 @@ def items(found: Status) -> str:
     """``7 of 9 done, 1 failed``; of a run in rounds ``7 of 40 rounds, accuracy 0.912``."""
     failed = f", {found.items_failed} failed" if found.items_failed else ""
     if found.rounds is not None:
-        scores = [f", {name} {value:.3f}" for name, value in scores_of(found.rounds.row or {})]
+        scores = [f", {name.replace('_', ' ')} {value:.3f}" for name, value in scores_of(found.rounds.row or {})]
         return f"{found.rounds.round + 1} of {found.rounds.planned} rounds{''.join(scores)}{failed}"
     return f"{found.items_done} of {_total(found.items_total)} done{failed}"
 
 
 def scores_of(figures: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Those of ``SCORES`` that a row of a curve or a table of figures has."""
-    return [(name, figures[name]) for name in SCORES if isinstance(figures.get(name), int | float)]
+    """Those of ``SCORES`` that a row of a curve has, also on test rows."""
+    names = (*SCORES, *(f"test_{name}" for name in SCORES))
+    return [(name, figures[name]) for name in names if isinstance(figures.get(name), int | float)]
 
 
 def late(found: RoundsStatus) -> str:
@@ -192,6 +194,14 @@ def duration(seconds: float) -> str:
     minutes, second = divmod(int(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02} h" if hours else f"{minutes}:{second:02} min"
+
+
+def size(size_bytes: float) -> str:
+    """``512 bytes``, ``12.3 MiB``."""
+    power = 0
+    while size_bytes >= 1024 and power < len(UNITS) - 1:
+        size_bytes, power = size_bytes / 1024, power + 1
+    return f"{size_bytes:.1f} {UNITS[power]}" if power else f"{size_bytes:.0f} {UNITS[0]}"
 
 
 def _total(number: int | None) -> str:

@@ -65,8 +65,32 @@ def of_report(report: Mapping[str, Any]) -> Format:
     """The format that writes a report about a model, whatever the parts."""
     from cluster.job import Format
 
-    told = orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    told = f"{readable_json(report)}\n".encode()
     return Format(lambda _, out: out.write(told))
+
+
+def readable_json(value: Any, pad: str = "") -> str:
+    """JSON with a line for each name, and for each row of a table; a list of numbers or texts stands in one line.
+
+    Args:
+        value: Only JSON types.
+        pad: Stands before each line but the first.
+    """
+    inner = f"{pad}  "
+    if isinstance(value, Mapping) and value:
+        begin, end = "{}"
+        lines = [f"{_json(name)}: {readable_json(one, inner)}" for name, one in value.items()]
+    elif isinstance(value, list) and any(isinstance(one, list | Mapping) for one in value):
+        begin, end = "[]"
+        lines = [_json(one) for one in value]
+    else:
+        return _json(value)
+    return "\n".join([begin, ",\n".join(f"{inner}{line}" for line in lines), f"{pad}{end}"])
+
+
+def _json(value: Any) -> str:
+    """In one line."""
+    return f"[{', '.join(map(_json, value))}]" if isinstance(value, list) else orjson.dumps(value).decode()
 
 
 def write(chosen: Format, parts: Iterable[Any], output: Path) -> None:

@@ -83,9 +83,9 @@ def test_the_curve_is_printed_and_written_for_the_latest_run_with_rounds(
     shown = cluster("curve", "--csv", tmp_path / "rows.csv", settings=settings)
     assert shown.returncode == 0, shown.stderr
     head, first, second, _, *summary = shown.stdout.splitlines()
-    assert head.split()[:5] == ["round", "at", "s", "loss", "accuracy"]
-    assert first.split()[:5] == ["0", "1.5", "2.0000", "0.5000", "3"]
-    assert second.split()[:5] == ["1", "3.0", "1.0000", "0.6000", "3"]
+    assert head.split()[:6] == ["round", "kind", "at", "s", "loss", "accuracy"]
+    assert first.split()[:6] == ["0", "train", "1.5", "2.0000", "0.5000", "3"]
+    assert second.split()[:6] == ["1", "train", "3.0", "1.0000", "0.6000", "3"]
     assert summary[0] == "2 rounds in 3.0 s, best accuracy 0.6000 in round 1"
     assert "round 1: shard 1 rejected: its norm is \\x1b[2J" in summary
     with (tmp_path / "rows.csv").open() as file:

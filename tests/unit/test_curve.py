@@ -34,8 +34,8 @@ def test_a_row_stands_below_the_heads_of_its_table() -> None:
     table = curve_texts.Table(found)
     head, line = table.head.replace("at s", "at").split(), words(table.line(found))
     assert dict(zip(head, line, strict=False)) == {
-        "round": "3", "at": "4.8", "loss": "2.0000", "accuracy": "0.5000", "parts": "6", "late": "1", "lost": "1",
-        "rejected": "1", "steps": "200", "up": "85.9K", "down": "1.9M", "wait": "100", "fetch": "10",
+        "round": "3", "kind": "train", "at": "4.8", "loss": "2.0000", "accuracy": "0.5000", "parts": "6", "late": "1",
+        "lost": "1", "rejected": "1", "steps": "200", "up": "85.9K", "down": "1.9M", "wait": "100", "fetch": "10",
         "compute": "1000", "encode": "20", "push": "30", "|": "|", "read": "40", "step": "50", "write": "0",
     }  # fmt: skip
 
@@ -58,11 +58,18 @@ def test_times_are_left_out_where_the_terminal_is_narrow() -> None:
 
 def test_a_job_with_other_numbers_has_them_as_columns() -> None:
     table = curve_texts.Table({"round": 0, "at": 1.0, "rmse": 3.25, "stale": 4, "note": "text", "flag": True})
-    assert table.head.split()[3:4] == ["rmse"]
+    assert table.head.split()[4:5] == ["rmse"]
     assert "stale" in table.head
     assert "note" not in table.head
     assert "flag" not in table.head
     assert "loss" not in table.head
+
+
+def test_scores_of_test_rows_stand_below_the_others_and_are_no_best_round() -> None:
+    last = {"round": 2, "kind": "test", "at": 4.0, "test_accuracy": 0.95, "parts": 8}
+    rows = [row(0), row(1, accuracy=0.9), last]
+    assert words(curve_texts.Table(rows[0]).line(last))[:5] == ["2", "test", "4.0", "0.9500", "8"]
+    assert "best accuracy 0.9000 in round 1" in curve_texts.summary(rows)[0]
 
 
 def test_the_summary_names_the_best_round_and_all_rejections() -> None:

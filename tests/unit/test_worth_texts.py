@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import orjson
+
 from cluster.cli import worth_texts
+from cluster.client.result import readable_json
 
 TEST = {"rows": 4000, "accuracy": 0.95123, "balanced_accuracy": 0.94, "confusion": [[9, 1], [0, 12]]}
 
@@ -40,5 +43,36 @@ def test_parameters_of_another_form_are_no_scores() -> None:
 
 
 def test_other_parameters_take_a_line_for_each_name() -> None:
-    told = worth_texts.readable({"metrics": {}, "curve": [], "sizes": [1, 2], "net": {"kind": "mlp", "words": "[ a ]"}})
-    assert told == '{\n  "sizes": [1, 2],\n  "net": {\n    "kind": "mlp",\n    "words": "[ a ]"\n  }\n}'
+    told = worth_texts.others({"metrics": {}, "curve": [], "sizes": [1, 2], "net": {"kind": "mlp", "words": "[,a ]"}})
+    assert told == '{\n  "sizes": [1, 2],\n  "net": {\n    "kind": "mlp",\n    "words": "[,a ]"\n  }\n}'
+
+
+def test_a_table_in_json_has_a_line_for_each_row() -> None:
+    given = {
+        "test": {"confusion": [[9, 1], [0, 12]], "rows": [{"a": [1]}]},
+        "notes": ["a, b", "c"],
+        "none": {},
+        "f": 0.1,
+    }
+    told = readable_json(given)
+    assert orjson.loads(told) == given
+    assert told.splitlines()[2:6] == ['    "confusion": [', "      [9, 1],", "      [0, 12]", "    ],"]
+    assert '  "notes": ["a, b", "c"],' in told.splitlines()
+
+
+def test_a_report_says_in_two_lines_what_a_training_gave() -> None:
+    traffic = {"up_bytes": 2**20, "down_bytes": 2**21, "share_of_sync_fp32": 0.0076}
+    report = {
+        "model": "letters:1", "rounds": 40, "best_round": 37, "test": TEST, "valid": {"rows": 9, "accuracy": 1},
+        "baseline": {"always": "a", "accuracy": 0.45}, "traffic": traffic, "late": 3, "lost": 1, "rejected": 0,
+        "notes": ["a column is constant"],
+    }  # fmt: skip
+    assert worth_texts.report(report) == [
+        "letters:1: test accuracy 0.9512, balanced accuracy 0.9400 on 4,000 rows (always a: accuracy 0.4500);"
+        " the best of 40 rounds was 37",
+        "up 1.0 MiB, down 2.0 MiB: 0.76 % of synchronous training; 3 parts late, of which 1 lost; 0 rejected",
+        "note: a column is constant",
+    ]
+    assert worth_texts.report({"model": "office:1", "people": {}, "notes": ["of another job"]}) == []
+    valid = worth_texts.report({"model": "m:1", "test": {}, "valid": {"rmse": 2.0, "rows": 5}, "rounds": 1})
+    assert valid == ["m:1: valid rmse 2.0000 on 5 rows"]
