@@ -75,7 +75,7 @@ def _plus(values: Floats, layer: Layer, weights: Weights) -> Floats:
 
 
 def _conv2d(layer: Layer, weights: Weights, values: Floats) -> Floats:
-    """Lay windows side by side, and multiply matrices (Chellapilla et al. 2006): some rows of the pictures at a time."""
+    """Lay windows side by side, and multiply matrices (Chellapilla et al. 2006): some rows of pictures at a time."""
     import numpy as np
 
     kernel, stride, padding = (layer.options[key] for key in ("kernel", "stride", "padding"))
