@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgpack
 import numpy as np
 import numpy.typing as npt
 
+from aggregators import Closed, Model, training
+from cluster import functions
 from splitters import Chunk, tables
 from splitters.tables.card import FORMAT, Card
 from tasks import Turn, train
@@ -106,6 +109,57 @@ class Shard:
 def digest(values: Sequence[Any]) -> str:
     """The same for values of the same bytes."""
     return hashlib.sha256(msgpack.packb(list(values))).hexdigest()
+
+
+def run(
+    source: Path, forget: bool = False, spoil: int | None = None, **options: Any
+) -> tuple[Model, list[dict[str, Any]]]:  # fmt: skip
+    """Do all rounds here: split, begin, do the turns, close the rounds, finish.
+
+    Args:
+        source: What is learnt.
+        forget: Each turn is done by a process that knows nothing of those before.
+        spoil: The shard whose rate is so large that its training diverges.
+        options: Of the job.
+
+    Returns:
+        The model, and a row for each round.
+    """
+    [[about], *chunks] = tables.split([source], **functions.taken(tables.split, options))
+    data = Data(about.data, chunks)
+    own = functions.taken(train.train, options)
+    shards = [
+        Shard(data, number, **{**own, **({"lr": 1e30} if number == spoil else {})}) for number in range(len(chunks))
+    ]
+    step = training.begin(data.about, None, **functions.taken(training.begin, options))
+    rows: list[dict[str, Any]] = []
+    view, version, round_ = training.see(None, step.view or b"", step.whole), 0, 0
+    seen = [(view, version)] * len(shards)
+    while step.kind:
+        turns = [round_ % len(shards)] if step.apart else range(len(shards))
+        if not step.apart:
+            seen = [(view, version)] * len(shards)
+        parts = {}
+        for number in turns:
+            if forget:
+                shards[number].kept.clear()
+            parts[number] = shards[number].turn(seen[number][0], round_, step.kind, step.seconds, str(seen[number][1]))
+            training.check(parts[number])
+        closed = Closed(
+            round_, len(shards), step.kind, str(seen[turns[0]][1]), step.seconds, parts,
+            staleness=version - seen[turns[0]][1], view_bytes=len(step.view or b""),
+            sizes_bytes={number: len(msgpack.packb(part)) for number, part in parts.items()},
+        )  # fmt: skip
+        kind, step = step.kind, training.step(step.state, closed, data.about)
+        rows.append(
+            {"round": round_, "kind": kind, "rejected": {str(k): v for k, v in step.rejected.items()}, **step.row}
+        )
+        if step.view is not None:
+            view, version = training.see(view, step.view, step.whole), version + 1
+        for number in turns:
+            seen[number] = (view, version)
+        round_ += 1
+    return training.finish(step.state, rows, data.about), rows
 
 
 def arrays_of(shard: Chunk) -> dict[str, Array]:
