@@ -373,7 +373,7 @@ def test_the_bundle_holds_data_and_nothing_else() -> None:
 def test_the_onnx_file_says_what_the_weights_say() -> None:
     model, _ = softmax.run(rounds=3)
     flat = NETWORK.flat(safetensors.numpy.load(model.files["weights.safetensors"]))
-    session = onnx.reference.ReferenceEvaluator(onnx.load_from_string(model.files["model.onnx"]))
+    session: Any = onnx.reference.ReferenceEvaluator(onnx.load_from_string(model.files["model.onnx"]))
 
     for shard in range(softmax.SHARDS):
         X, y = softmax.rows_of("test", shard)
