@@ -17,9 +17,11 @@ class Goal(NamedTuple):
 
     sign: Literal["<=", ">=", ">"]
     factor: float
+    of: Literal["x", "points", "itself"] = "x"
+    """What is to be so: the ratio, the percentage points by which our share is above the other's, or our figure."""
 
     def __str__(self) -> str:
-        return f"{self.sign} {self.factor:g} x"
+        return f"{self.sign} {self.factor:g}{'' if self.of == 'itself' else f' {self.of}'}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,19 +47,24 @@ class Row:
     """Why the other was not run."""
 
     def ratios(self, theirs: Sequence[float] | None = None) -> list[float]:
-        """In the sense of the goal: of ``<=`` what ours takes of theirs, else how many times as good ours is."""
+        """In the sense of the goal: of ``<=`` what ours takes of theirs, else how many times as good ours is.
+
+        Where the goal is of points, by how many ours is above theirs.
+        """
         theirs = self.theirs if theirs is None else theirs
         if not theirs or not self.ours:
             return []
         if len(theirs) != len(self.ours):
             theirs = [statistics.median(theirs)] * len(self.ours)
+        pairs = list(zip(self.ours, theirs, strict=True))
+        if self.goal is not None and self.goal.of == "points":
+            return [100 * (our - other) for our, other in pairs]
         inverted = self.goal is not None and self.goal.sign != "<=" and not self.more_is_better
-        pairs = zip(self.ours, theirs, strict=True)
         return [other / our if inverted else our / other for our, other in pairs]
 
     def met(self, theirs: Sequence[float] | None = None) -> bool | None:
         """Whether the median of the ratios is what the goal asks for; None where nothing is asked, or nothing known."""
-        ratios = self.ratios(theirs)
+        ratios = self.ours if self.goal is not None and self.goal.of == "itself" else self.ratios(theirs)
         if self.goal is None or not ratios:
             return None
         return HOLDS[self.goal.sign](statistics.median(ratios), self.goal.factor)
@@ -117,7 +124,7 @@ def _cells(row: Row) -> list[str]:
         spread(row.ours, row.unit),
         f"skipped: {row.skipped}" if row.skipped else spread(row.theirs, row.unit),
         spread(row.theirs_ready, row.unit),
-        spread(row.ratios()),
+        spread(row.ratios(), "points" if row.goal is not None and row.goal.of == "points" else ""),
         spread(row.ratios(row.theirs_ready)),
         str(row.goal or ""),
         met if met == met_ready or not met_ready else f"{met}; once ready {met_ready}",

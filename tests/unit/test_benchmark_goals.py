@@ -26,6 +26,24 @@ def test_so_many_times_as_good_is_less_time_or_more_of_a_rate(more_is_better: bo
     assert row.met() is more_is_better
 
 
+def test_points_compare_shares_by_their_difference() -> None:
+    row = Row(work="w", against="a", ours=[0.954, 0.956], theirs=[0.958, 0.958], goal=Goal(">=", -0.5, "points"))
+
+    assert row.ratios() == pytest.approx([-0.4, -0.2])
+    assert row.met()
+    assert not Row(**{**row.__dict__, "ours": [0.95, 0.952]}).met()
+    assert "-0.3 points [-0.4--0.2]" in goals.table([row])
+    assert ">= -0.5 points" in goals.table([row])
+
+
+def test_a_goal_of_the_figure_itself_needs_no_other() -> None:
+    row = Row(work="w", against="a", ours=[0.98], unit="", goal=Goal(">=", 0.975, "itself"))
+
+    assert row.met()
+    assert not Row(**{**row.__dict__, "ours": [0.97]}).met()
+    assert goals.of_json(json.loads(json.dumps([row.as_json()]))) == [row]
+
+
 def test_nothing_is_met_without_a_goal_or_figures() -> None:
     assert Row(work="w", against="a", ours=[1], theirs=[1]).met() is None
     assert Row(work="w", against="a", ours=[1], goal=Goal("<=", 1), skipped="not here").met() is None
