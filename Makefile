@@ -100,11 +100,17 @@ PEERS := tests/benchmarks/peers/requirements.txt
 	@touch $@
 	@command -v java >/dev/null || echo "there is no java: Spark is left out (apt install openjdk-17-jre-headless)" >&2
 
-bench-peers: .venv-peers/.installed  ## Install what the benchmarks compare with (Spark, Dask, Ray, polars) into .venv-peers.
+# Flower wants versions of its own. Without it the benchmarks say that it is left out, and go on.
+.venv-peers-flwr/.installed: tests/benchmarks/peers/flwr.txt
+	@test -x .venv-peers-flwr/bin/python || $(PYTHON) -m venv .venv-peers-flwr
+	.venv-peers-flwr/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+bench-peers: .venv-peers/.installed .venv-peers-flwr/.installed  ## Install what the benchmarks compare with (Spark, Dask, Ray, polars, Flower) into .venv-peers*.
 
 examples: $(VENV)/.test  ## Draw the example pictures again.
 	$(BIN)/python deploy/examples/draw_images.py $(EXAMPLES)
 	$(BIN)/python deploy/examples/draw_faces.py deploy/examples
 
 clean:  ## Remove what the recipes made.
-	rm -rf $(VENV) .venv-latest .venv-lock .venv-peers .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
+	rm -rf $(VENV) .venv-latest .venv-lock .venv-peers .venv-peers-flwr .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info

@@ -32,11 +32,11 @@ class Options(NamedTuple):
     files: int | None = None
     """How many files `many-files` has, instead of its own choice."""
     kills: int | None = None
-    """How many kills a `battle` has, instead of its own choice."""
+    """How many kills a `battle` or `training-kills` has, instead of its own choice."""
     nodes: int | None = None
     """How many nodes `scaling` has, instead of its own choice."""
     seed: int = 1
-    """What a `battle` draws its plan from."""
+    """What a `battle` or `training-kills` draws its plan from."""
     system: str | None = None
     """The one system that a `battle` is fought on, instead of all."""
     keep: Path | None = None

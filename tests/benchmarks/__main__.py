@@ -31,6 +31,7 @@ from tests.benchmarks import (
     wordcount_peers,
 )
 from tests.benchmarks.measure import Failed
+from tests.benchmarks.training import accuracy, kills, peers, quantized, speed, uneven
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     "ocr": ocr.cases,
@@ -46,11 +47,17 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "faces-speed": faces_speed.cases,
     "bundles": bundles.cases,
     "scaling": scaling.cases,
+    "training": accuracy.cases,
+    "training-speed": speed.cases,
+    "training-quantized": quantized.cases,
+    "training-uneven": uneven.cases,
+    "training-peers": peers.cases,
+    "training-kills": kills.cases,
     "battle": battle.cases,
 }
-BY_DEFAULT = tuple(name for name in BENCHMARKS if name != "battle")
-"""Without the battle: it takes as long as its kills do, and measures no speed."""
-COMPARED = ("ocr-quality", "faces", "faces-speed", "bundles", "scaling", "battle")
+BY_DEFAULT = tuple(name for name in BENCHMARKS if name not in ("battle", "training-kills"))
+"""Without those that take as long as their kills do, and measure no speed."""
+COMPARED = ("ocr-quality", "faces", "faces-speed", "bundles", "scaling", "training-peers", "training-kills", "battle")
 """Whose cases stand side by side in a table of their own."""
 
 
@@ -60,9 +67,13 @@ COMPARED = ("ocr-quality", "faces", "faces-speed", "bundles", "scaling", "battle
 @click.option("--repeat", type=click.IntRange(min=1), help="Run each case so often.  [default: 5, small 1]")
 @click.option("--against", multiple=True, metavar="PATTERN", help="Only others in whose name it is found.")
 @click.option("--files", type=click.IntRange(min=100), help="How many files many-files has.")
-@click.option("--kills", type=click.IntRange(min=1), help="How many kills a battle has.  [default: 20, small 4]")
+@click.option(
+    "--kills",
+    type=click.IntRange(min=1),
+    help="How many kills a battle, or training-kills, has.  [default: 20 and 8, small 4 and 3]",
+)
 @click.option("--nodes", type=click.IntRange(min=1), help="How many nodes scaling has.  [default: 5, then 50; small 2]")
-@click.option("--seed", type=int, default=1, show_default=True, help="What a battle's plan is drawn from.")
+@click.option("--seed", type=int, default=1, show_default=True, help="What the plan of the kills is drawn from.")
 @click.option("--system", type=click.Choice(battle.SYSTEMS), help="Fight the battle on this one only.")
 @click.option(
     "--keep", type=click.Path(path_type=Path, file_okay=False), help="Leave a battle's records and logs there."
