@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
 import redis
+from celery import Celery
 
 from cluster import errors, keys
-from cluster.coordinator import prune
+from cluster.coordinator import lost_messages, prune
 from cluster.coordinator.cancel import cancel
 from cluster.ledger.lease import Busy, Lease, OutOfStep, Split
 from cluster.ledger.records import Attempts
+from cluster.ledger.row import Limits
 from cluster.ledger.runs import OF_WORK
+from cluster.messaging import publish
+from cluster.names import Partial
 from cluster.stores import Stores
 from cluster.wire import ChunkEntry
 from tests.kit.played_rounds import ABOUT, POLICY, Kept, PlayedRounds, on, view
+from tests.kit.played_run import Run
 
 
 def test_rounds_go_on_until_the_last_and_then_the_run_is_done(stores: Stores) -> None:
@@ -47,14 +51,6 @@ def test_what_a_driver_needs_to_go_on_is_in_the_ledger(stores: Stores) -> None:
     assert (shards[0].data, ledger.rounds.shard(run.run, 3)) == ([ABOUT], shards[3])
     assert {batch: row.chunks for batch, row in ledger.partials.open_batches(run.run).items()} == {1: range(3, 6)}
     assert ChunkEntry.unpack(run.claim(4).entry) == run.entry(1, 1, 1)
-
-
-def test_a_run_that_is_none_of_rounds_has_no_rounds(stores: Stores) -> None:
-    stores.ledger.runs.create("plain-1", "rounds", "", {}, "test")
-    assert stores.ledger.rounds.of("plain-1") is None
-    assert stores.ledger.rounds.of("gone-1") is None
-    assert stores.ledger.runs.status("plain-1").rounds is None
-    assert (stores.ledger.rounds.curve("plain-1"), stores.ledger.rounds.last("plain-1")) == ([], None)
 
 
 def test_begun_twice_the_rounds_begin_once(stores: Stores, client: redis.Redis) -> None:
@@ -253,7 +249,7 @@ def test_shards_that_wait_for_no_other_go_on_one_by_one(stores: Stores) -> None:
         assert run.close(round_, batch, after=[shard]) == "running"
     assert [*stores.ledger.partials.open_batches(run.run)] == [0, 4, 5]
     assert ChunkEntry.unpack(run.claim(4).entry).turn.shard == 1  # type: ignore[union-attr]
-    run.do(4)
+    run.do(4, 5)  # of these, no round is left for the part of 5
     assert run.close(3, 4, last=True) == "done"
     assert run.counted == {"1:1": 1, "3:1": 1, "2:2": 1, "4:1": 1}
     assert run.commit(0, late, "slow") == "done"
@@ -282,75 +278,17 @@ def test_no_node_joins_the_parts_of_a_round(stores: Stores) -> None:
     assert len(run.read(0)) == 3
 
 
-def test_the_driver_hears_of_each_part_and_when_it_was_begun(stores: Stores) -> None:
-    run = PlayedRounds(stores)
-    rounds = stores.ledger.rounds
-    assert rounds.await_arrival(run.run, "", 0.01) == []
-    claim = run.claim(1)
-    [begun] = stores.ledger.chunks.running(run.run)
-    waiting: list[Any] = []
-    thread = threading.Thread(target=lambda: waiting.extend(rounds.await_arrival(run.run, "", 10)))
-    thread.start()
-    run.commit(1, claim)
-    thread.join(timeout=10)
-    [arrival] = waiting
-    assert (arrival.chunk, begun.chunk) == (1, 1)
-    assert 0 <= arrival.at_ms - arrival.claimed_ms < 10_000
-    assert rounds.await_arrival(run.run, arrival.id, 0.01) == []
-    run.do(0)
-    assert [other.chunk for other in rounds.await_arrival(run.run, arrival.id, 1)] == [0]
-    assert rounds.arrived(run.run, 0) == 2
-
-
-def test_who_waits_for_the_next_round_finds_its_chunk(stores: Stores) -> None:
-    run = PlayedRounds(stores)
-    rounds = stores.ledger.rounds
-    [first] = rounds.await_opened(run.run, "", 1)
-    assert (first.round, first.batch, first.chunks) == (0, 0, {0: 0, 1: 1, 2: 2})
-    run.close(0, after=[2, 0])
-    [second] = rounds.await_opened(run.run, first.id, 1)
-    assert (second.round, second.batch, second.chunks) == (1, 1, {2: 3, 0: 4})
-    run.close(1, last=True)
-    [over] = rounds.await_opened(run.run, second.id, 1)
-    assert (over.batch, over.chunks) == (-1, {})
-    assert rounds.opened(run.run) == [first, second, over]
-
-
-def test_how_long_a_round_is_open_is_by_redis_clock(stores: Stores) -> None:
-    run = PlayedRounds(stores)
-    seconds = stores.ledger.rounds.open_s(run.run, 0)
-    assert seconds is not None
-    assert 0 <= seconds < 10
-    assert stores.ledger.rounds.open_s(run.run, 1) is None
-
-
-def test_a_curve_is_read_on_from_its_last_known_row(stores: Stores) -> None:
-    run = PlayedRounds(stores)
-    run.close(0)
-    [(entry, row)] = stores.ledger.rounds.curve(run.run)
-    assert row == {"parts": 0, "round": 0, "late_chunks": [0, 1, 2]}
-    assert stores.ledger.rounds.curve(run.run, entry) == []
-    run.close(1)
-    assert [row["round"] for _, row in stores.ledger.rounds.curve(run.run, entry)] == [1]
-
-
-def test_the_status_of_rounds_costs_one_round_trip(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = PlayedRounds(stores, planned=7)
-    run.do(0, 1)
-    run.close(0, rejected=1)
-    trips = []
-    execute = redis.client.Pipeline.execute
-
-    def once(pipe: Any, **how: Any) -> Any:
-        trips.append("pipeline")
-        return execute(pipe, **how)
-
-    monkeypatch.setattr(redis.client.Pipeline, "execute", once)
-    monkeypatch.setattr(redis.Redis, "execute_command", lambda *_, **__: trips.append("command"))
-    rounds = run.status.rounds
-    assert trips == ["pipeline"]
-    row = {"parts": 2, "round": 0, "late_chunks": [2]}
-    assert rounds.model_dump() == {"round": 0, "planned": 7, "row": row, "late": 1, "lost": 1, "rejected": 1}
+@pytest.mark.parametrize("in_rounds", [True, False])
+def test_the_supervisor_has_no_node_join_a_complete_round(
+    in_rounds: bool, app: Celery, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = PlayedRounds(stores) if in_rounds else Run(stores, batch_chunks=3)
+    run.do(0, 1, 2)
+    started: list[Any] = []
+    monkeypatch.setattr(lost_messages, "MISSING_S", 0.0)
+    monkeypatch.setattr(publish, "redeliver", lambda *arguments: started.append(arguments[3]))
+    lost_messages.redeliver(app, stores, run.lease, lost_messages.Search(), "no-such", Limits(1, 2))
+    assert started == ([] if in_rounds else [Partial(0, 0)])
 
 
 def test_a_run_cancelled_in_mid_round_leaves_its_curve(stores: Stores) -> None:
@@ -397,14 +335,3 @@ def test_no_key_of_a_run_in_rounds_lives_for_ever(stores: Stores, client: redis.
     assert all(0 < client.ttl(key) <= 1000 for key in rest)
     assert {keys.run(run.run, name) for name in ("shards", "curve", "opened", "arrivals", "late")} <= names
     assert keys.parts(run.run, 1) in names
-
-
-def test_a_row_of_rounds_that_is_not_ours_is_an_error(stores: Stores) -> None:
-    run = PlayedRounds(stores)
-    for views in (b"{}", b"[]", b'[[0, false, "0", 1]]', b"["):
-        stores.redis.hset(keys.run(run.run), "views", views)
-        with pytest.raises(errors.RunFailed, match="cannot be read"):
-            stores.ledger.rounds.of(run.run)
-    stores.redis.xadd(keys.run(run.run, "curve"), {"row": "[]", "round": "0", "late": ""})
-    with pytest.raises(errors.RunFailed, match="cannot be read"):
-        stores.ledger.rounds.curve(run.run)
