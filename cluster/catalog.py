@@ -14,9 +14,9 @@ from aggregators import by_name, counts
 from cluster import errors, keys, names
 from cluster.functions import Lazy
 from cluster.installed import Installed
-from cluster.job import Format, Job
+from cluster.job import Format, Job, Rounds
 from cluster.option import Option
-from splitters import lines, people, pictures
+from splitters import lines, people, pictures, tables
 
 MEGAPIXELS = Option(
     "max_megapixels",
@@ -142,6 +142,90 @@ ONNX = Job(
     needs=("model",),
     bundles="onnx",
 )
+
+TRAIN = Job(
+    name="train",
+    about="train a network on a table, arrays or a folder of pictures, on all machines at once",
+    example="letters.csv --target letter --model letters --net mlp:128,128",
+    chunk_unit="in rows that are read at a time",
+    split=tables.split,
+    task=Lazy("tasks.train:train"),
+    aggregate=Lazy("aggregators.training:step"),
+    finish=Lazy("aggregators.training:finish"),
+    check=Lazy("aggregators.training:check"),
+    rounds=Rounds(
+        begin=Lazy("aggregators.training:begin"),
+        see=Lazy("aggregators.training:see"),
+        dump=Lazy("aggregators.training:dump"),
+        load=Lazy("aggregators.training:load"),
+        why_unavailable=Lazy("aggregators.train_options:why_unavailable"),
+    ),
+    prepare=Lazy("aggregators.train_options:prepare"),
+    plan=Lazy("aggregators.train_options:plan"),
+    options=(
+        Option("model", str, None, "the bundle that the result becomes the next version of", required=True),
+        Option("net", str, "mlp:128,128", "a net by name: mlp:, cnn:, resnet-s or gru: with sizes; or a model.toml"),
+        Option("target", str, None, "the column to learn; of an .npz file y"),
+        Option("drop", str, "", "columns to leave out, with commas between"),
+        Option("test", float, 0.2, "share of the rows that the result is measured by", minimum=0, maximum=0.9),
+        Option("valid", float, 0.1, "share of the rows that the best round is chosen by", minimum=0, maximum=0.9),
+        Option("test_file", str, None, "a file or folder with the test rows, in the form of the input"),
+        Option("size", str, None, "scale pictures to this width and height, as 32x32"),
+        Option("grey", bool, False, "take the brightness of pictures alone"),
+        Option(
+            "augment", str, "none", "change pictures a little at each step",
+            choices=("none", "flip", "shift", "flip,shift"),
+        ),
+        Option(
+            "class_weights", str, "none", "balanced: rows of rare classes count more", choices=("none", "balanced")
+        ),
+        Option("shards", int, 0, "how many slices of the rows to train on at once; 0: 8", minimum=0, maximum=256),
+        Option(
+            "partition", str, "slice", "slice: scramble the rows and cut them; sample: each shard draws from all rows",
+            choices=("slice", "sample"),
+        ),
+        Option("rounds", int, 40, "how many rounds to train", minimum=1, maximum=1_000_000),
+        Option("minutes", float, 0.0, "end after this time; 0: never", minimum=0),
+        Option("patience", int, 0, "end after this many rounds without a gain of --min-gain; 0: never", minimum=0),
+        Option("min_gain", float, 0.001, "what counts as a gain: of the accuracy, or of the scaled error", minimum=0),
+        Option(
+            "mode", str, "local", "local: many steps between rounds; sync: one; async: each shard by itself",
+            choices=("local", "sync", "async"),
+        ),
+        Option("steps", int, 0, "steps of a shard in a round; 0: as many as there is time for", minimum=0),
+        Option("round_seconds", float, 0.0, "time of a round; 0: chosen by what steps and transfers take", minimum=0),
+        Option("quorum", float, 0.0, "share of the shards that a round waits for; 0: .75, with --steps all", minimum=0,
+               maximum=1),
+        Option("staleness", int, 4, "drop what was made from weights older than this; for --mode async", minimum=0),
+        Option("batch_size", int, 32, "rows of a step", minimum=1, maximum=1_000_000),
+        Option("optimizer", str, "adamw", "of the steps on a node", choices=("adamw", "adam", "sgd")),
+        Option("lr", float, 0.001, "learning rate of these steps", minimum=0),
+        Option("momentum", float, 0.9, "of sgd; of the others the first beta", minimum=0, maximum=1),
+        Option("weight_decay", float, 0.01, "of the optimizer of the steps", minimum=0),
+        Option("inner_state", str, "keep", "of that optimizer between rounds", choices=("keep", "reset")),
+        Option("schedule", str, "constant", "of --lr over the rounds", choices=("constant", "cosine", "step")),
+        Option(
+            "server", str, "nesterov", "optimizer that makes new weights of the shards' changes; adam with --mode sync,"
+            " sgd with async", choices=("nesterov", "average", "sgd", "adam"),
+        ),
+        Option("server_lr", float, None, "its rate; 0.7 of nesterov, 0.001 of adam, else 1", minimum=0),
+        Option("server_momentum", float, None, "its momentum; 0.9 of nesterov and adam, else 0", minimum=0, maximum=1),
+        Option("quantize", float, 100.0, "percent of the rounds whose changes have few bits", minimum=0, maximum=100),
+        Option("quantize_when", str, "spread", "where these rounds are", choices=("spread", "first")),
+        Option("bits", int, 4, "bits of a value of a change: 2 to 8, 16 or 32", minimum=2, maximum=32),
+        Option("down_bits", int, 8, "bits of a value of what nodes are sent", minimum=2, maximum=32),
+        Option("error_feedback", bool, False, "add what few bits leave over to the next change"),
+        Option("joint", str, "auto", "layers that are encoded together: auto, or a file as --plan prints it"),
+        Option("norm_check", bool, True, "refuse changes that are far larger than others"),
+        Option("checkpoint", int, 0, "keep the state of every so many rounds; 0: of none", minimum=0),
+        Option("from_model", str, None, "a bundle of this job to train on, as NAME or NAME:VERSION", word="from"),
+        Option("seed", int, 0, "of all chance"),
+    ),
+    why_unavailable=Lazy("tasks.train:why_unavailable"),
+    install="cluster[train]",
+    bundles="train",
+    trains=True,
+)  # fmt: skip
 
 BUILT_IN = (OCR, WORDCOUNT, FACES, FACES_TRAIN, ONNX)
 installed = Installed(BUILT_IN)

@@ -76,7 +76,8 @@ class Rounds(NamedTuple):
     """
 
     begin: Callable[..., Any]
-    """``begin(about, base, **options)`` gives the first ``Step``; ``base`` is the folder of a bundle to start from."""
+    """``begin(about, base, **options)`` gives the first ``Step``; ``base`` is the folder of the bundle that the option
+    ``from_model`` names, None without."""
     see: Callable[..., Any]
     """``see(view, data, whole)`` gives the view that nodes work with after one more ``Step.view``; None is no view."""
     dump: Callable[..., bytes]
@@ -176,7 +177,7 @@ class Job:
             taken.add(option.name)
         if missing := set(self.needs) - {option.name for option in self.options}:
             raise ValueError(f"job {self.name}: it needs {missing.pop()!r}, which is none of its options")
-        if self.bundles and "model" not in self.needs:
+        if self.bundles and not self.trains and "model" not in self.needs:
             raise ValueError(f"job {self.name}: it has bundles, so it must need an option 'model'")
         if not isinstance(self.split, Lazy):
             self._verify_splitter()
@@ -206,6 +207,10 @@ class Job:
         writers = [format_.write for format_ in self.formats.values()]
         parts = (self.split, self.task, self.aggregate, self.finish, self.why_unavailable, *writers)
         named = set().union(*(functions.parameters(part) for part in parts if part))
+        if self.trains:
+            named.add("model")  # where the result goes
+        if self.rounds:
+            named |= {"from_model", *functions.parameters(self.rounds.begin)}
         for option in self.options:
             if option.name not in named:
                 raise ValueError(f"job {self.name}: no part has a parameter {option.name!r}")
@@ -316,6 +321,7 @@ class Job:
         Raises:
             errors.NothingToDo: Nothing in it for this job.
             errors.UsageError: A path does not exist, or the chunk size is out of range.
+            errors.JobUnavailable: The splitter needs a library that is not installed.
         """
         try:
             yield from self.split(
@@ -324,6 +330,8 @@ class Job:
             )
         except NothingToSplit as error:
             raise errors.NothingToDo(str(error)) from None
+        except ImportError as error:
+            raise errors.JobUnavailable(f"this machine cannot cut the input of the job {self.name}: {error}") from None
         except NotFiles:
             raise errors.UsageError(f"the splitter of the job {self.name} reads files: give paths, not bytes") from None
         except FileNotFoundError as error:

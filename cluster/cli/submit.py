@@ -59,10 +59,10 @@ def command(
     # `prepare` checks all this, too; here a mistake is told before a Redis that is away.
     job.check_options(options)
     job.check_given(options)
+    machine.require_model_can_be_made(job)
     if plan:
         print_text(job.plan_of(inputs, options))
         return 0
-    machine.require_model_can_be_made(job)
     c = client.connect(broker)
     with c.prepare(job, options) as submission:
         if not c.is_private:

@@ -170,8 +170,8 @@ class Client:
         elif catalog.jobs().get(job.name) is not job:
             job, packed = self._pack(job)
         job.check_given(options)
-        given = job.options_of_run(options)
         machine.require_model_can_be_made(job)
+        given = job.options_of_run(options)
         machine.require_model_can_be_kept(job, self.config)
         if job.bundles:
             given = self.model_store.pin(job, given)

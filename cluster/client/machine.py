@@ -23,9 +23,11 @@ def require_model_can_be_made(job: Job) -> None:
     Raises:
         errors.JobUnavailable: It cannot; the message says what to type.
     """
-    problem = job.why_not_here() if job.trains else ""
+    problem = ""
+    if job.trains:
+        problem = job.rounds.why_unavailable() if job.rounds else job.why_not_here()
     if problem:
-        hint = catalog.how_to_add(job.name)
+        hint = "" if job.rounds else catalog.how_to_add(job.name)  # which names what its task needs
         raise errors.JobUnavailable(
             f"the model of {job.name} is made on the machine that submits, and this one cannot: {problem}"
             f"{f'; to add it: {hint}' if hint else ''}"

@@ -70,8 +70,11 @@ def split(
         NothingToSplit: There is nothing in the source.
         ValueError: The source or an option cannot be used; the message says what to do.
     """
-    from splitters.tables import cut
-    from splitters.tables.source import Wanted
+    try:
+        from splitters.tables import cut
+        from splitters.tables.source import Wanted
+    except ImportError as error:
+        raise ImportError(f"tables are read with NumPy (pip install numpy): {error}") from None
 
     options = cut.Options(test, valid, shards, partition, batch_size, seed)
     with cut.temporary() as folder:

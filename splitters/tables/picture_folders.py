@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import warnings
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ def read(path: Path, wanted: Wanted, like: Source | None = None) -> Source:
         ImportError: Pillow is not installed.
         ValueError: The pictures cannot be learned from; the message says what to do.
     """
+    if importlib.util.find_spec("PIL") is None:
+        raise ImportError("pictures are read with Pillow, which is not installed (pip install pillow)")
     if wanted.target is not None:
         raise ValueError("a picture's class is its folder: leave out --target")
     if wanted.drop:

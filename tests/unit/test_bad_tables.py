@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from cluster import errors
 from cluster.functions import Lazy
 from cluster.job import Job
 from splitters.tables import buckets
+from tests.kit.programs import ROOT
 from tests.kit.tables import cut, pictures, save, write
 
 AB = ["a", "b"] * 20
@@ -288,6 +291,22 @@ def test_a_shard_over_the_limit_names_how_many_are_needed(tmp_path: Path, monkey
     with pytest.raises(ValueError, match="a shard has up to 224 bytes, over the limit of 100: give --shards 4 or more"):
         cut(npz, shards=1)
     cut(npz, shards=4)
+
+
+@pytest.mark.parametrize(("lacking", "told"), [("numpy", "NumPy"), ("PIL", "Pillow")])
+def test_a_machine_without_a_library_names_it(tmp_path: Path, lacking: str, told: str) -> None:
+    code = (
+        f"import sys; sys.modules['{lacking}'] = None\n"
+        "from cluster import catalog, errors\n"
+        "try: next(catalog.TRAIN.chunks(sys.argv[1], {}))\n"
+        "except errors.JobUnavailable as error: print(error)"
+    )
+    folder = pictures(tmp_path / "all", 2)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert told in done.stdout
+    assert "pip install" in done.stdout
 
 
 def test_a_submitted_table_that_is_wrong_is_wrong_use(tmp_path: Path) -> None:

@@ -58,6 +58,15 @@ def test_a_job_that_trains_nothing_is_for_others_to_do() -> None:
     machine.require_model_can_be_made(catalog.get("faces"))
 
 
+def test_who_coordinates_rounds_needs_no_library_of_their_task() -> None:
+    able = dataclasses.replace(catalog.TRAIN, why_unavailable=lambda: "torch is not installed")
+    machine.require_model_can_be_made(able)
+    assert able.rounds is not None
+    unable = dataclasses.replace(able, rounds=able.rounds._replace(why_unavailable=lambda: "numpy is not installed"))
+    with pytest.raises(errors.JobUnavailable, match="numpy is not installed"):
+        machine.require_model_can_be_made(unable)
+
+
 def test_who_can_make_the_model_goes_on() -> None:
     able = dataclasses.replace(catalog.FACES_TRAIN, why_unavailable=lambda *, model=None: "")
     machine.require_model_can_be_made(able)
