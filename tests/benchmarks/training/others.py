@@ -10,11 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+import psutil
 
 from tests.benchmarks.contest import SCRIPTS
 from tests.benchmarks.measure import ROOT, Failed
+from tests.kit.programs import mark, marked
 
 STALL_S = 90.0
 """A peer that tells nothing for so long hangs."""
@@ -86,18 +89,15 @@ class Other(NamedTuple):
         command = [*alone(), python, *self.launcher, str(SCRIPTS / self.script), json.dumps(settings)]
         unset = ("PYTHONDONTWRITEBYTECODE",)
         environment = {name: value for name, value in os.environ.items() if name not in unset}
-        environment |= {"PYTHONPATH": str(SCRIPTS), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+        ours = mark()
+        environment |= {**ours, "PYTHONPATH": str(SCRIPTS), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
         began = time.monotonic()
-        process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-        )
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
             looks, errors, anew = _follow(process, kill_at)
             code = process.poll()
         finally:
-            if process.poll() is None:  # its children with it
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            _end(process, ours)
         return Went(looks, time.monotonic() - began, code, errors.decode(errors="replace").strip()[-1500:], anew)
 
 
@@ -105,6 +105,16 @@ def alone() -> Sequence[str]:
     """``ALONE``, or nothing where there can be no namespace."""
     done = subprocess.run([*ALONE, "true"], capture_output=True, check=False)
     return () if done.returncode else ALONE
+
+
+def _end(process: subprocess.Popen[bytes], ours: Mapping[str, str]) -> None:
+    """It and all that it started: some lead sessions of their own, and some outlive their parents."""
+    process.kill()
+    process.wait()
+    while left := marked(ours, SCRIPTS):
+        for each in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
 
 
 def _follow(process: subprocess.Popen[bytes], kill_at: float | None) -> tuple[list[Look], bytes, bool]:
@@ -149,7 +159,7 @@ SINGLE = Other("one process, one thread", "training_single.py")
 DDP = Other(
     "DDP over gloo, 2 ranks",
     "training_ddp.py",
-    launcher=("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1"),
+    launcher=("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "3"),
 )
 FLOWER = Other(
     "Flower, 2 SuperNodes",
