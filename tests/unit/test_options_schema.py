@@ -68,6 +68,37 @@ KINDS = [
 ]
 
 
+BY_NAME = {option.name: option for option in KINDS}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("text", "\udcff", "text in UTF-8"),
+        ("least", 3, "2 or less"),
+        ("least", 0, "1 or more"),
+        ("least", -(2**63), "below"),
+        ("share", 2**63, "below"),
+        ("share", float("inf"), "below"),
+        ("share", float("nan"), "below"),
+    ],
+)
+def test_a_value_that_cannot_be_stored_or_is_out_of_range_is_refused(name: str, value: Any, told: str) -> None:
+    with pytest.raises(errors.UsageError, match=f"^--{name} is .*{told}"):
+        BY_NAME[name].check(value)
+
+
+def test_the_limits_themselves_are_in_range() -> None:
+    assert [BY_NAME["least"].check(value) for value in (1, 2)] == [1, 2]
+    assert BY_NAME["share"].check(2**63 - 1025) == 2**63 - 1025
+
+
+@pytest.mark.parametrize("value", ["a", 7, 0.25, True, False, None])
+def test_a_value_is_read_back_from_its_text(value: Any) -> None:
+    option = Option("any", str if value is None else type(value), None, "")
+    assert option.read("" if value is None else str(value)) == value
+
+
 @pytest.mark.parametrize("option", KINDS, ids=lambda option: option.name)
 @pytest.mark.parametrize("value", TRIED, ids=repr)
 def test_the_schema_takes_what_the_option_takes(option: Option, value: Any) -> None:

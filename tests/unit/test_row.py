@@ -107,6 +107,10 @@ def test_the_policy_is_made_of_what_only_submitters_read() -> None:
     assert read & {*Settings.model_fields} == {name for name in Settings.model_fields if reader(name) == "submitter"}
 
 
+def test_a_run_without_a_policy_has_that_of_a_submitter_without_settings() -> None:
+    assert RunPolicy() == RunPolicy.of(Settings())
+
+
 def test_nothing_but_the_policy_reads_a_submitters_settings() -> None:
     names = "|".join(name for name in Settings.model_fields if reader(name) == "submitter")
     for path in (ROOT / "cluster").rglob("*.py"):
