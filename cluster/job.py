@@ -23,7 +23,7 @@ from splitters.items import Items, NotFiles
 from tasks import Part
 
 Splitter = Callable[..., Iterator[Chunk]]
-Task = Callable[..., Part[Any]]
+Task = Callable[..., Any]
 Aggregator = Callable[..., Any]
 Check = Callable[[Any, Collection[str] | None], None]
 Options = Mapping[str, Any]
@@ -134,8 +134,8 @@ class Job:
     needs: tuple[str, ...] = ()
     """Options that decide which machines can do a run: see ``requirement``."""
     bundles: str = ""
-    """The job whose bundles its option ``model`` names; "" where it has no such option. A run's functions get the
-    folder where the bundle lies on their machine, None where the run has none."""
+    """The job whose bundles its option ``model`` names; "" where it has no such option. Where the job ``needs`` the
+    model, a run's functions get the folder where it lies on their machine, None where the run has none."""
     trains: bool = False
     """Its result is an ``aggregators.Model``, which becomes the next version of the bundle that ``model`` names."""
     chunk_unit: str = "as the splitter counts"
@@ -358,7 +358,8 @@ class Job:
 
     def run_task(self, chunk: Chunk, options: Options) -> Part[Any]:
         """Do one chunk, here."""
-        return self.task(chunk, **functions.taken(self.task, options))
+        part: Part[Any] = self.task(chunk, **functions.taken(self.task, options))
+        return part
 
     def run_aggregate(self, parts: Iterable[Any], options: Options) -> Any:
         """Join parts into one, here."""
@@ -388,7 +389,10 @@ class Job:
         return max((size for size in sizes if size <= most), default=0.0)
 
     def result(self, parts: Iterable[Any], options: Options) -> Any:
-        """Join ``parts`` and finish."""
+        """Join ``parts`` and finish; of a job with rounds the only part is what it was finished to."""
+        if self.rounds:
+            [result] = parts
+            return result
         joined = self.run_aggregate(parts, options)
         return self.finish(joined, **functions.taken(self.finish, options)) if self.finish else joined
 
@@ -432,9 +436,11 @@ class Job:
 
     def outcome_locally(self, source: Source, **options: Any) -> Outcome:
         """Like ``run_locally``, with the failures."""
-        from cluster import wire
+        from cluster import rounds, wire
 
         values = self.options_of_run(options)
+        if self.rounds:
+            return rounds.locally(self, source, values)
         failures: dict[str, str] = {}
         passed_over = PassedOver()
 

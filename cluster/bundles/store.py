@@ -48,18 +48,24 @@ class ModelStore:
             errors.UnknownBundle: There is none of that name or version.
             errors.UsageError: It is for another job, or the name cannot be one.
         """
+        if start := options.get("from_model"):
+            options = {**options, "from_model": self._of_job(start, job).reference}
         wanted = options.get("model") if job.bundles else None
         if wanted is None:
             return dict(options)
         try:
-            manifest = self.manifest(wanted)
+            manifest = self._of_job(wanted, job)
         except errors.UnknownBundle:
             if job.trains and ModelRef.parse(wanted).version is None:
                 return dict(options)
             raise
+        return {**options, "model": manifest.reference}
+
+    def _of_job(self, ref: str, job: Job) -> Manifest:
+        manifest = self.manifest(ref)
         if manifest.job != job.bundles:
             raise errors.UsageError(f"{manifest.ref} is a bundle for the job {manifest.job}, not for {job.bundles}")
-        return {**options, "model": manifest.reference}
+        return manifest
 
     def require(self, job: Job, options: Mapping[str, Any]) -> None:
         """See that the version of a bundle that a run is begun with has not been removed.
@@ -88,6 +94,15 @@ class ModelStore:
         folder = self._folder(ref)
         requirements.activate(self.packages(ref))
         return {**options, "model": str(folder)}
+
+    def fetch(self, ref: str) -> Path:
+        """The folder of a bundle on this machine, whole and verified; fetched if need be.
+
+        Raises:
+            errors.BlobError, errors.UnknownBundle: It is gone, or damaged.
+            errors.NotInstalled: It requires what this machine lacks.
+        """
+        return self._folder(ref)
 
     def problem(self, job: Job, options: Mapping[str, Any], keep: Collection[str] = ()) -> str:
         """Why this machine cannot do a job with these options, once all is fetched and installed that may be; or "".
@@ -183,7 +198,7 @@ class ModelStore:
 
 def version(job: Job, options: Mapping[str, Any]) -> str | None:
     """The version of a bundle that the options name; None where there is none, or one is yet to be trained."""
-    ref = options.get("model") if job.bundles else None
+    ref = options.get("model") if job.bundles and "model" in job.needs else None
     return ref if ref and ModelRef.parse(ref).version is not None else None
 
 

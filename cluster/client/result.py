@@ -46,6 +46,10 @@ def parts(session: Session, job: Job, run: str) -> Iterator[Any]:
     """
     from cluster.ledger import parts as stored
 
+    if job.rounds:
+        from cluster.coordinator import standing
+
+        return iter([standing.result(run, job, session.stores)])
     return stored.of_run(run, job, session.stores)
 
 

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from cluster import errors, logs
+from cluster.coordinator import standing
 from cluster.job import Job
 from cluster.ledger import parts
 from cluster.ledger.status import Status
@@ -60,6 +61,8 @@ def _make(job: Job, status: Status, stores: Stores, config: Settings, before: st
     if problem := job.why_not_here(options):
         raise errors.JobUnavailable(f"this machine cannot make the model of the run {status.run}: {problem}")
     try:
+        if job.rounds:
+            return standing.result(status.run, job, stores, options)
         return job.result(parts.of_run(status.run, job, stores), options)
     except OSError as error:  # the bundle was dropped while it was read
         raise errors.BlobMissing(str(error)) from error

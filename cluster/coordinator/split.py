@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, TypeVar
 import kombu.exceptions
 
 from cluster import blobs, errors, keys, redis_client
+from cluster.coordinator import begin_rounds
 from cluster.coordinator.backlog import Backlog
 from cluster.coordinator.pace import Pace
 from cluster.coordinator.supervise import Supervisor
 from cluster.job import Job, Paths, paths, sift
 from cluster.ledger.lease import Busy, Lease, OutOfStep, Split
 from cluster.messaging import publish
+from cluster.rounds import Bound, about_of
 from cluster.settings import Settings
 from cluster.stores import Stores
-from cluster.wire import ChunkEntry
+from cluster.wire import ChunkEntry, ShardEntry
 from splitters import Chunk, PassedOver
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class Coordinator:
         self._app = app
         self._job = job
         self._run = run
+        self._stores = stores
         self._ledger, self._blobs = stores.ledger, stores.blobs
         self._config = config
         self._supervisor = supervisor
@@ -112,7 +115,9 @@ class Coordinator:
     def _split(self, read: Callable[[], Iterable[Chunk]], passed_over: PassedOver) -> None:
         try:
             self._entered = self._fenced(Lease.split)
-            if not self._entered.ended and self._publish_all(read()):
+            if not self._entered.ended and self._job.rounds:
+                self._begin_rounds(read())
+            elif not self._entered.ended and self._publish_all(read()):
                 self._flush(last=True)
                 at, left_out = self._position(), passed_over.shown()
                 self._fenced(lambda lease: lease.end_split(at, self._failures, self._unreadable, left_out))
@@ -189,6 +194,48 @@ class Coordinator:
                 self._flush()
         if self._read.chunks_read < self._entered.chunks_read:
             raise errors.InputChanged(_changed(self._run, self._read.chunks_read))
+        return True
+
+    def _begin_rounds(self, chunks: Iterable[Chunk]) -> None:
+        """Upload the whole input, and enter the first round; the driver of the run publishes it."""
+        shards: list[ShardEntry] = []
+        about = b""
+        for chunk in chunks:
+            readable, problems = sift(chunk)
+            if not shards:
+                about = about_of(readable)
+            if not self._wait_for_memory(sum(len(item.data) for item in readable)):
+                return
+            shard = begin_rounds.upload(self._run, len(shards), readable, self._stores, self._policy)
+            self._failures |= problems
+            self._unreadable += sum(item.last for item in chunk if item.problem)
+            self._count_chunk(chunk, [sha256 for sha256, _ in shard.refs])
+            shards.append(shard)
+        row = self._ledger.runs.row(self._run, "options")
+        bound = Bound(self._job, row.options if row else {}, about)
+        now_ms = int(self._ledger.runs.now().timestamp() * 1000)
+        first = begin_rounds.first(self._run, bound, shards, self._stores, self._policy, now_ms)
+        at = self._position()
+        self._fenced(
+            lambda lease: lease.begin_rounds(
+                at,
+                shards,
+                first.standing.packed(),
+                first.standing.views,
+                first.entries,
+                first.rounds,
+                self._failures,
+                self._unreadable,
+            )
+        )
+        self._entered = self._fenced(Lease.split)
+
+    def _wait_for_memory(self, size_bytes: int) -> bool:
+        """Hold until Redis has room; False if the run ended."""
+        while not self._memory.has_room(size_bytes):
+            if self._look().state != "running":
+                return False
+            self._pause()
         return True
 
     def _compare(self, chunk: Chunk) -> None:

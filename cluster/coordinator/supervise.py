@@ -14,6 +14,7 @@ import redis
 from cluster import errors, keys
 from cluster.coordinator import backlog, lost_messages, stragglers
 from cluster.coordinator.lost_messages import Search
+from cluster.coordinator.rounds import Driver, Tools
 from cluster.job import Job
 from cluster.ledger.lease import LEASE_S, Busy, Lease, Role
 from cluster.messaging import delays, queues
@@ -23,6 +24,8 @@ from cluster.stores import Stores
 
 if TYPE_CHECKING:
     from celery import Celery
+
+    from cluster.ledger.records import Progress
 
 TICK_S = 0.25
 KEEP_S = LEASE_S / 6
@@ -62,6 +65,7 @@ class Supervisor:
         """Held while messages are published: what is half published does not count as lost."""
         self.held: Lease | None = None
         """The run's lease, unless it is known to be another's."""
+        self._driver: Driver | None = None
         self._taking = threading.Lock()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._supervise, name=f"supervise {run}", daemon=True)
@@ -77,6 +81,8 @@ class Supervisor:
 
     def __exit__(self, *_: object) -> None:
         self._ending.set()
+        if self._driver is not None:
+            self._driver.stop(LEAVE_S)
         self._thread.join(timeout=LEAVE_S)  # it may be waiting for Redis; then the lease runs out by itself
 
     @property
@@ -193,10 +199,20 @@ class Supervisor:
                 self.feed(lease)
             if self._search.due(progress, self._stores.nodes.losses()):
                 self._look_for_messages(lease)
-            if self.job.idempotent and progress.split_ended:
+            if self.job.rounds:
+                self._drive(lease, progress)
+            elif self.job.idempotent and progress.split_ended:
                 stragglers.speculate(self._app, self._stores, lease, self.requirement, self.policy.limits)
         except Busy:
             self.lost(lease)
+
+    def _drive(self, lease: Lease, progress: Progress) -> None:
+        """See that a run in rounds has a driver with this lease."""
+        if not progress.split_ended or (self._driver and self._driver.lease is lease and self._driver.is_alive):
+            return
+        tools = Tools(self._app, self._stores, self.requirement, self.publishing, self.feed)
+        self._driver = Driver(self.job, self._run, lease, tools)
+        self._driver.start()
 
     def _look_for_messages(self, lease: Lease) -> None:
         """Publish again what is to be done and has no message anywhere."""

@@ -1,0 +1,328 @@
+"""Drive a run in rounds: close a round, make the next state of its parts, enter the next round.
+
+The process that holds the run's lease drives it, in a thread of its own. All that it knows stands in the ledger after
+each round, so the next holder goes on with the round that is open. A state is made of parts by functions that give the
+same again, so it does not matter how often that is done: ``Lease.advance`` takes each round once.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import kombu.exceptions
+import redis
+
+from aggregators import Closed, Step
+from cluster import errors, keys
+from cluster.coordinator import round_parts
+from cluster.coordinator import standing as standings
+from cluster.coordinator.deadline import Deadline
+from cluster.coordinator.round_parts import Got
+from cluster.coordinator.standing import Open, Standing
+from cluster.job import Job
+from cluster.ledger.lease import Busy, Lease, OutOfStep
+from cluster.ledger.records import as_reason
+from cluster.messaging import publish, queues
+from cluster.rounds import Bound
+from cluster.stores import Stores
+from cluster.wire import ChunkEntry, TurnEntry
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from cluster.ledger.records import Arrival
+
+WAIT_S = 0.5
+"""Seconds between two looks at a round to which no part comes."""
+HOLD_S = 0.1
+"""Seconds that chunks wait for the slots that stay, before messages for them are published."""
+DROP_S = 2.0
+"""Seconds for which the blobs of a round stay after they are replaced: Redis may forget its last second."""
+log = logging.getLogger(__name__)
+
+
+class Tools(NamedTuple):
+    """What a driver works with; its supervisor makes it."""
+
+    app: Celery
+    stores: Stores
+    requirement: str
+    publishing: threading.Lock
+    """Held while messages are published: what is half published does not count as lost."""
+    feed: Callable[[Lease], None]
+    """Puts published messages into the queue."""
+
+
+class Driver:
+    """Drives one run for the holder of its lease, until the run is over or the lease is another's."""
+
+    def __init__(self, job: Job, run: str, lease: Lease, tools: Tools) -> None:
+        self._job = job
+        self._run = run
+        self.lease = lease
+        self._tools = tools
+        self._stores = tools.stores
+        self._ledger = tools.stores.ledger
+        self._policy = self._ledger.runs.policy(run)
+        self._began_ms = 0
+        self._deadline = Deadline()
+        self._arrivals: dict[int, Arrival] = {}
+        self._after = ""
+        self._held: list[int] = []
+        """Chunks for slots that stay; they are published at ``_held_until``."""
+        self._held_until = 0.0
+        self._published = False
+        """Whether messages of open batches may be in the queue."""
+        self._old: deque[tuple[float, str]] = deque()
+        """Scopes of blobs that nobody needs soon, and when."""
+        self._kept: set[int] = set()
+        """Rounds whose states are checkpoints."""
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._drive_on, name=f"drive {run}", daemon=True)
+
+    def start(self) -> None:
+        """Begin, in a thread of its own."""
+        self._thread.start()
+
+    def stop(self, most_s: float) -> None:
+        """End, within this many seconds or a little later by itself."""
+        self._ending.set()
+        self._thread.join(timeout=most_s)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it drives."""
+        return self._thread.is_alive()
+
+    def _drive_on(self) -> None:
+        while not self._ending.is_set():
+            try:
+                self._drive()
+                return
+            except (Busy, errors.RunOver):
+                return  # the supervisor finds out, too
+            except OutOfStep:
+                log.warning(
+                    "run %s: Redis has forgotten the last round; it is done again",
+                    self._run, extra={"event": "out-of-step", "run": self._run},
+                )  # fmt: skip
+            except (redis.RedisError, kombu.exceptions.OperationalError, OSError) as error:
+                log.debug("run %s cannot be driven now: %s", self._run, error)
+                self._ending.wait(WAIT_S)
+            except Exception as error:
+                log.exception("run %s: a round failed", self._run, extra={"event": "failed", "run": self._run})
+                self._fail(f"closing a round failed: {type(error).__name__}: {error}")
+                return
+
+    def _fail(self, why: str) -> None:
+        try:
+            self._ledger.runs.stop(self._run, "failed", as_reason(why), self.lease.fence)
+        except redis.RedisError as error:
+            log.warning("run %s cannot be ended now: %s", self._run, error)
+
+    def _drive(self) -> None:
+        found = self._ledger.rounds.of(self._run)
+        row = self._ledger.runs.row(self._run, "started_at")
+        if found is None or row is None:
+            raise errors.RunOver(f"the run {self._run} is gone")
+        self._began_ms = int(1000 * (row.started_at or 0.0))
+        standing, bound = Standing.unpack(found.state, found.views), standings.bound(self._run, self._job, self._stores)
+        state = standings.read_state(self._run, standing, bound, self._stores)
+        if not standing.round:  # later, the search for lost messages finds what the last driver did not publish
+            with self._tools.publishing:
+                self._publish(standing.open)
+        while standing.kind and not self._ending.is_set():
+            if standing.is_draining:
+                standing = self._drain(standing)
+            elif batch := self._wait(standing):
+                state, standing = self._close(bound, state, standing, batch)
+            else:
+                return
+            self._drop_old()
+
+    # Wait for the parts of a round.
+
+    def _wait(self, standing: Standing) -> Open | None:
+        """Wait until a batch is to be closed; None where the run is over."""
+        while not self._ending.is_set():
+            self._hear(standing, 0)
+            for batch in standing.open:
+                if self._is_to_close(standing, batch):
+                    return batch
+            if self._ledger.runs.progress(self._run).state != "running":
+                return None
+            if self._held and time.monotonic() >= self._held_until:
+                self._publish_held(standing)
+            self._hear(standing, self._patience_s(standing))
+        return None
+
+    def _hear(self, standing: Standing, most_s: float) -> None:
+        """Learn which parts have come; wait for one, for up to ``most_s``."""
+        opened_ms = {chunk: batch.opened_ms for batch in standing.open for chunk in batch.chunks}
+        for arrival in self._ledger.rounds.await_arrival(self._run, self._after, most_s):
+            self._after = arrival.id
+            if arrival.chunk in opened_ms:
+                self._arrivals[arrival.chunk] = arrival
+                self._deadline.learn((arrival.at_ms - opened_ms[arrival.chunk]) / 1000)
+
+    def _patience_s(self, standing: Standing) -> float:
+        """Wait no longer than until the deadline, or until what is held is to be published."""
+        waits = [WAIT_S]
+        if self._held:
+            waits.append(self._held_until - time.monotonic())
+        if not standing.apart:
+            waits.append(self._deadline.seconds(standing.seconds) - self._open_s(standing.open[0]))
+        return max(0.005, min(waits))
+
+    def _is_to_close(self, standing: Standing, batch: Open) -> bool:
+        there = self._ledger.rounds.arrived(self._run, batch.batch)
+        if there >= len(batch.shards):
+            return True
+        if there < max(1, math.ceil(standing.quorum * len(batch.shards))):
+            return False
+        return self._open_s(batch) > self._deadline.seconds(standing.seconds)
+
+    def _open_s(self, batch: Open) -> float:
+        return (self._now_ms() - batch.opened_ms) / 1000
+
+    def _now_ms(self) -> int:
+        return int(self._ledger.runs.now().timestamp() * 1000)
+
+    # Close it.
+
+    def _close(self, bound: Bound, state: Any, standing: Standing, batch: Open) -> tuple[Any, Standing]:
+        """Make the next state of the parts, and enter the next round.
+
+        Raises:
+            Busy: The lease is another's.
+            OutOfStep: The ledger does not stand where ``standing`` does.
+            errors.RunOver: The run is over.
+        """
+        while True:
+            times, began = {}, time.monotonic()
+            got = round_parts.read(self._run, bound, batch, self._stores, self._policy)
+            times["read"], began = time.monotonic() - began, time.monotonic()
+            step = bound.step(state, self._closed(standing, batch, got))
+            times["step"], began = time.monotonic() - began, time.monotonic()
+            written = standings.write(self._run, standing, step, bound, self._stores, self._policy.retention_s)
+            times["write"] = time.monotonic() - began
+            self._hear(standing, 0)
+            now_ms = self._now_ms()
+            after, row = written.after(step, batch, now_ms), {}
+            if step.row:
+                row = round_parts.row(standing, batch, got, step, self._arrivals, times, now_ms, self._began_ms)
+            if self._advance(standing, after, batch, step, got, row):
+                self._leave(standing, after, batch, step)
+                return step.state, after
+
+    def _closed(self, standing: Standing, batch: Open, got: Got) -> Closed:
+        came = {shard: self._arrivals.get(chunk) for shard, chunk in zip(batch.shards, batch.chunks, strict=True)}
+        return Closed(
+            round=standing.round, shards=standing.shards, kind=standing.kind, base=str(batch.version),
+            seconds=standing.seconds, parts=got.values,
+            late=tuple(shard for shard in batch.shards if shard not in got.sizes_bytes),
+            staleness=standing.version - batch.version,
+            node_seconds={shard: (each.at_ms - each.claimed_ms) / 1000 for shard, each in came.items() if each},
+            sizes_bytes=got.sizes_bytes, view_bytes=batch.view_bytes,
+        )  # fmt: skip
+
+    def _advance(
+        self, standing: Standing, after: Standing, batch: Open, step: Step, got: Got, row: dict[str, Any]
+    ) -> bool:  # fmt: skip
+        """Whether the round is closed now; False where a part came since the parts were read."""
+        entered = tuple(each for each in after.open if each.batch >= standing.batches)
+        with self._tools.publishing:
+            answer = self.lease.advance(
+                standing.round, batch.batch, got.chunks, after.packed(), after.views, row, entries(after, entered),
+                planned=step.rounds, rejected=len(got.odd) + len(step.rejected), over=not after.kind,
+            )  # fmt: skip
+            if answer == "more":
+                return False
+            if self._published:  # slots that stay did without it
+                queues.unsend(self._stores, keys.queue(self._tools.requirement), {self._run})
+                self._published = False
+            self._publish(entered, staying=got.staying)
+            return True
+
+    def _drain(self, standing: Standing) -> Standing:
+        """Give up a batch that one shard does apart: from now on all shards go on together."""
+        batch = standing.open[0]
+        step = Step(None, None, kind=standing.kind, seconds=standing.seconds, quorum=standing.quorum)
+        nothing = Got({}, {}, {}, {}, staying=False, chunks=())
+        while True:
+            chunks = tuple(self._ledger.rounds.parts(self._run, batch.batch))
+            after = standing.after(step, batch, self._now_ms())
+            if self._advance(standing, after, batch, step, nothing._replace(chunks=chunks), {}):
+                return after
+
+    # Publish it.
+
+    def _publish(self, batches: Sequence[Open], *, staying: bool = False) -> None:
+        """Publish the chunks of batches; where slots stay, these have ``HOLD_S`` to claim them."""
+        if staying:
+            self._held += [chunk for batch in batches for chunk in batch.chunks]
+            self._held_until = time.monotonic() + HOLD_S
+            return
+        for batch in batches:
+            self._send(batch, batch.chunks)
+        self._tools.feed(self.lease)
+
+    def _publish_held(self, standing: Standing) -> None:
+        waiting = set(self._ledger.chunks.waiting(self._run))
+        held, self._held = [chunk for chunk in self._held if chunk in waiting], []
+        with self._tools.publishing:
+            for batch in standing.open:
+                self._send(batch, [chunk for chunk in held if chunk in batch.chunks])
+        if held:
+            self._tools.feed(self.lease)
+
+    def _send(self, batch: Open, chunks: Sequence[int]) -> None:
+        if chunks:
+            self._published = True
+            publish.publish_batch(
+                self._tools.app, self._tools.requirement, self._run, batch.batch,
+                [range(chunk, chunk + 1) for chunk in chunks], self._policy, "driver",
+            )  # fmt: skip
+
+    # Forget it.
+
+    def _leave(self, standing: Standing, after: Standing, batch: Open, step: Step) -> None:
+        """What only the closed round needed goes, a while later."""
+        moment = time.monotonic() + DROP_S
+        self._held = [chunk for chunk in self._held if chunk not in batch.chunks]
+        for chunk in batch.chunks:
+            self._arrivals.pop(chunk, None)
+        self._old.append((moment, keys.parts_scope(self._run, batch.batch)))
+        if step.keep:
+            self._kept.add(after.state_of)
+        if standing.state_of not in self._kept:
+            self._old.append((moment, keys.state_scope(self._run, standing.state_of)))
+        needed = {view.version for view in after.views}
+        self._old += [
+            (moment, keys.view_scope(self._run, view.version)) for view in standing.views if view.version not in needed
+        ]
+
+    def _drop_old(self) -> None:
+        while self._old and self._old[0][0] < time.monotonic():
+            self._stores.blobs.drop(self._old.popleft()[1])
+
+
+def entries(standing: Standing, batches: Sequence[Open]) -> list[ChunkEntry]:
+    """The ledger's entries of the chunks of batches that are entered."""
+    return [
+        ChunkEntry(
+            names=[f"round {standing.round}, shard {shard}"], refs=[], last=[False], batch=batch.batch,
+            turn=TurnEntry(
+                round=standing.round, shard=shard, shards=standing.shards, kind=standing.kind,
+                seconds=standing.seconds, base=str(standing.version), views=list(standing.views),
+            ),
+        )
+        for batch in batches
+        for shard in batch.shards
+    ]  # fmt: skip

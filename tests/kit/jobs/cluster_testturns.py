@@ -1,0 +1,120 @@
+"""A job in rounds that counts each (round, shard), so that a test sees what was counted twice, or not at all."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from aggregators import Closed, Step
+from cluster.job import Job, Rounds
+from cluster.option import Option
+from splitters import Chunk, Item
+from tasks import Turn
+
+
+def deal(source: Sequence[Path], *, chunk_size: int = 1, shards: int = 4) -> Iterator[Chunk]:
+    """The number of shards, then as many shards, each with its number."""
+    yield [Item("about", str(shards).encode())]
+    for shard in range(shards):
+        yield [Item(f"shard {shard}", str(shard).encode() * 100_000)]
+
+
+def begin(about: bytes, base: Path | None, *, rounds: int = 10, quorum: float = 1.0, apart: bool = False) -> Step:
+    """Nothing is counted yet."""
+    return Step({}, b"begun", whole=True, kind="count", quorum=quorum, apart=apart, rounds=rounds)
+
+
+def see(view: list[str] | None, data: bytes, whole: bool) -> list[str]:
+    """All views since the last whole one."""
+    return [data.decode()] if whole else [*(view or []), data.decode()]
+
+
+def count(
+    turn: Turn, *, seconds: float = 0.0, slow_shard: int = -1, slow_s: float = 0.0, fail: str = "", trace: str = ""
+) -> dict[str, Any]:  # fmt: skip
+    """Say which round and shard this is, and which views were seen."""
+    if "shard" not in turn.kept:
+        [item] = turn.read()
+        turn.kept["shard"] = item.data.decode()
+    assert set(turn.kept["shard"]) == set(str(turn.shard))
+    if fail == f"{turn.round}:{turn.shard}" and not Path(trace).exists():
+        Path(trace).touch()
+        raise RuntimeError("asked to fail once")
+    began = time.monotonic()
+    time.sleep(slow_s if turn.shard == slow_shard else seconds)
+    turn.times["compute"] = time.monotonic() - began
+    turn.kept["turns"] = turn.kept.get("turns", 0) + 1
+    return {"base": turn.base, "at": f"{turn.round}:{turn.shard}", "view": turn.view, "turns": turn.kept["turns"]}
+
+
+def check(value: Any, names: Any) -> None:
+    """A part names its round and shard."""
+    if not isinstance(value["at"], str) or not isinstance(value["view"], list):
+        raise ValueError("it names no round and shard")
+
+
+def add(
+    state: dict[str, int], closed: Closed, about: bytes, *,
+    rounds: int = 10, quorum: float = 1.0, apart: bool = False, pause: float = 0.0,
+) -> Step:  # fmt: skip
+    """Count each part once more; the view names the round that is counted."""
+    time.sleep(pause)
+    counted, rejected = dict(state), {}
+    for shard, part in closed.parts.items():
+        if part["base"] != closed.base or len(part["view"]) > 4:
+            rejected[shard] = "it has another base"
+        else:
+            counted[part["at"]] = counted.get(part["at"], 0) + 1
+    number = closed.round + 1
+    over = number >= rounds * (closed.shards if apart else 1)
+    turns = max((part["turns"] for part in closed.parts.values()), default=0)
+    row = {"counted": len(closed.parts), "staleness": closed.staleness, "turns": turns}
+    whole = number % 4 == 0
+    return Step(
+        counted, f"after {closed.round}".encode(), whole, row, "" if over else "count", quorum=quorum,
+        apart=apart, rejected=rejected,
+    )  # fmt: skip
+
+
+def dump(state: dict[str, int]) -> bytes:
+    """As JSON, with room so that it is no small blob."""
+    return json.dumps(state, sort_keys=True).encode()
+
+
+def load(data: bytes) -> dict[str, int]:
+    """Back from JSON."""
+    found: dict[str, int] = json.loads(data)
+    return found
+
+
+def finish(state: dict[str, int], rows: list[dict[str, Any]], about: bytes) -> dict[str, Any]:
+    """What was counted, and the curve."""
+    return {"counted": state, "rows": rows, "shards": int(about)}
+
+
+COUNT_TURNS = Job(
+    name="count-turns",
+    about="for tests: counts rounds and shards",
+    split=deal,
+    task=count,
+    aggregate=add,
+    finish=finish,
+    check=check,
+    rounds=Rounds(begin=begin, see=see, dump=dump, load=load),
+    idempotent=False,
+    options=(
+        Option("shards", int, 4, "how many"),
+        Option("rounds", int, 10, "how many"),
+        Option("quorum", float, 1.0, "share of the shards that closes a round"),
+        Option("apart", bool, False, "each shard goes on by itself"),
+        Option("seconds", float, 0.0, "that a turn takes"),
+        Option("pause", float, 0.0, "seconds that a step takes"),
+        Option("slow_shard", int, -1, "that takes longer"),
+        Option("slow_s", float, 0.0, "seconds that it takes"),
+        Option("fail", str, "", "round:shard that raises once"),
+        Option("trace", str, "", "a file that is made then"),
+    ),
+)
