@@ -164,6 +164,14 @@ class Chunks:
         names: Any = self._redis.hkeys(keys.run(run, "chunks"))
         return list(map(int, names))
 
+    def waiting(self, run: str) -> set[int]:
+        """Chunks that are entered, and that no node works on."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hkeys(keys.run(run, "chunks"))
+            pipe.hkeys(keys.run(run, "claims"))
+            chunks, claims = pipe.execute()
+        return {int(chunk) for chunk in set(chunks) - set(claims)}
+
     def running(self, run: str) -> list[Running]:
         """List the chunks that nodes are working on, also those of a node that is lost and not yet known to be."""
         with self._redis.pipeline(transaction=False) as pipe:

@@ -50,8 +50,8 @@ class Claim(NamedTuple):
     """The answer about a chunk that a node wants to start.
 
     ``state`` is "claimed", or why not: "settled" (a repeat), "exhausted" (attempted too often), "unknown" (no such
-    chunk), "elsewhere" (a speculative copy that came to the node that has the first), "apart" (an attempt at
-    it has ended badly: it is to be claimed by itself).
+    chunk), "taken" (of a run in rounds: a node is at it), "elsewhere" (a speculative copy that came to the node which
+    has the first), "apart" (an attempt at it has ended badly: it is to be claimed by itself).
     """
 
     state: str

@@ -38,7 +38,7 @@ class RoundsRow(NamedTuple):
 
 
 class Rounds:
-    """The rounds of all runs. Nothing here changes anything."""
+    """The rounds of all runs, and the slots that stay for them."""
 
     def __init__(self, client: redis.Redis, runs: Runs) -> None:
         self._redis = client
@@ -125,6 +125,27 @@ class Rounds:
         opened = (_opened(*line) for line in lines)
         at_ms = next((each.at_ms for each in opened if each.round == round_), None)
         return None if at_ms is None else max(0.0, seconds + micros / 1e6 - at_ms / 1000)
+
+    # Slots that stay: see ``worker.stay``.
+
+    def stay(self, run: str, message_of: int, chunk: int) -> None:
+        """A slot that keeps the message of one chunk does another one, for which there is no message."""
+        self._redis.hset(keys.run(run, "stays"), str(message_of), str(chunk))
+
+    def leave(self, run: str, message_of: int) -> None:
+        """The slot that keeps the message of this chunk does no other one any more."""
+        self._redis.hdel(keys.run(run, "stays"), str(message_of))
+
+    def others_wait(self, run: str) -> bool:
+        """Whether chunks of another run wait for nodes."""
+        seconds, micros = self._redis.time()
+        waiting: Any = self._redis.zrangebyscore(keys.WAITING, seconds * 1000 + micros // 1000, "+inf", start=0, num=2)
+        return any(each != run.encode() for each in waiting)
+
+    def stays_for(self, run: str, message_of: int) -> int | None:
+        """The chunk that the slot does which keeps the message of this one; None where that is all it does."""
+        found: Any = self._redis.hget(keys.run(run, "stays"), str(message_of))
+        return None if found is None else int(found)
 
     def await_arrival(self, run: str, after: str, most_s: float) -> list[Arrival]:
         """The chunks that were settled after that one, in this order; waits for one, for at most ``most_s``.

@@ -207,6 +207,14 @@ class Registry:
                 pipe.execute()
         return sorted((node for node in found if node.name not in old), key=lambda node: node.name)
 
+    def node(self, name: str) -> Node | None:
+        """The last report of one node; None where there is none that can be read."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.hget(keys.NODES, name)
+            (seconds, micros), row = pipe.execute()
+        return _node(name, row, seconds + micros / 1e6) if row else None
+
     def older(self) -> dict[str, str]:
         """The nodes of the version before that are there, by name -> what is to be done about them, for people."""
         return older.nodes(self._redis)

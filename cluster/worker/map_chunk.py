@@ -30,7 +30,8 @@ from cluster.ledger.records import (
 from cluster.ledger.row import RunPolicy
 from cluster.settings import Settings
 from cluster.stores import Stores
-from cluster.wire import ChunkEntry, MapMessage
+from cluster.wire import ChunkEntry, MapMessage, TurnEntry
+from cluster.worker import turns
 from splitters import Item
 
 ELSEWHERE_S = 1.0
@@ -67,6 +68,7 @@ class TryAgain(NamedTuple):
 def run(
     message: MapMessage, find: Find, stores: Stores, config: Settings, worker: Worker, capability: str = "",
     on_complete: Callable[[int, Trigger], None] = lambda batch, trigger: None,
+    stays: Callable[[], bool] = lambda: False,
 ) -> TryAgain | str:  # fmt: skip
     """Claim the chunks of a message; of each, fetch and verify its bytes and do it; commit their parts.
 
@@ -86,6 +88,7 @@ def run(
         capability: By whose queue it came; chunks of a run of another one are left alone.
         on_complete: Called with the number of a batch that is complete with a chunk of these, and the trigger that
             starts joining its parts.
+        stays: Whether this slot is to do the same shard in the next round, of a run in rounds; asked after its turn.
 
     Returns:
         ``TryAgain``, or how it ended, for the log.
@@ -95,7 +98,7 @@ def run(
         errors.OtherProcess: This process cannot do it, another one of this node can.
     """
     return _Work(
-        message.run, find, stores, config, worker, capability, on_complete
+        message.run, find, stores, config, worker, capability, on_complete, stays
     ).do(message.chunks)  # fmt: skip
 
 
@@ -107,9 +110,10 @@ class _Work:
 
     def __init__(
         self, run: str, find: Find, stores: Stores, config: Settings, worker: Worker, capability: str,
-        on_complete: Callable[[int, Trigger], None],
+        on_complete: Callable[[int, Trigger], None], stays: Callable[[], bool],
     ) -> None:  # fmt: skip
         self._run = run
+        self._stays = stays
         self._find = find
         self._stores = stores
         self._config = config
@@ -215,6 +219,8 @@ class _Work:
         began = time.monotonic()
         try:
             entry = ChunkEntry.unpack(claim.entry)
+            if entry.turn is not None:
+                return Commit(chunk, entry, self._do_turn(entry.turn, entry, options), {}, time.monotonic() - began)
             if claim.over is None and len(entry.names) > 1 and claim.attempts.failed + claim.attempts.killed:
                 why = "an attempt at all of its items ended badly"
                 self._over[chunk] = self._stores.ledger.chunks.begin_items(self._run, chunk, self._worker, why)
@@ -248,6 +254,17 @@ class _Work:
         # Names that are not of this chunk would count against others.
         told = {name: as_reason(part.failures[name]) for name in names if name in part.failures}
         return Piece(self._place(part.value, names, entry), {**told, **failures})
+
+    def _do_turn(self, turn: TurnEntry, entry: ChunkEntry, options: Mapping[str, Any]) -> bytes:
+        """The entry of a shard's part in a round."""
+        seen = turns.seen(self._run, self._stores)
+        try:
+            told = seen.turn(turn, self._job, options)
+        except BaseException:
+            turns.forget(self._run)  # what is kept of the shard may be half changed
+            raise
+        packed = wire.pack({**told, "stays": self._stays()}, self._policy.max_part_bytes)
+        return parts.place(self._stores.blobs, keys.parts_scope(self._run, entry.batch), packed, self._policy)
 
     def _place(self, value: Any, names: Sequence[str], entry: ChunkEntry) -> bytes:
         """The entry of a part, once it is sure that its readers will take it."""

@@ -28,7 +28,7 @@ from cluster.messaging import publish, transport
 from cluster.names import Partial
 from cluster.stores import Stores
 from cluster.wire import AGGREGATE, MAP, AggregateMessage, MapMessage
-from cluster.worker import aggregate_parts, identity, map_chunk
+from cluster.worker import aggregate_parts, identity, map_chunk, stay
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -103,7 +103,12 @@ def map_chunks(node: Node, message: MapMessage, came: Delivery) -> Retry | str:
             publish.start_aggregate(node.app, came.capability, run, Partial(0, batch), node.limits(run))
 
     try:
-        ended = map_chunk.run(message, node.find, node.stores, node.config, came.worker, came.capability, complete)
+        slot = stay.Slot(node, message, came)
+        ended = map_chunk.run(
+            message, node.find, node.stores, node.config, came.worker, came.capability, complete, slot.stays
+        )
+        if slot.staying:
+            ended = slot.go_on()
         if isinstance(ended, str):
             return ended
         for chunk in ended.apart:
@@ -119,9 +124,14 @@ def map_chunks(node: Node, message: MapMessage, came: Delivery) -> Retry | str:
 
 
 def chunks_cut_short(node: Node, message: MapMessage, how: str, why: str, worker: Worker) -> None:
-    """The attempts at all chunks of a message have ended: ``how`` is "failed", "killed" or "lost"."""
-    for chunk in message.chunks:
-        node.stores.ledger.chunks.end_attempt(message.run, chunk, how, worker, why)
+    """The attempts at all chunks of a message have ended: ``how`` is "failed", "killed" or "lost".
+
+    So has that at a chunk for which the slot stayed; the supervisor of the run finds that it has no message.
+    """
+    ledger = node.stores.ledger
+    stays_for = [ledger.rounds.stays_for(message.run, chunk) for chunk in message.chunks]
+    for chunk in (*message.chunks, *filter(None, stays_for)):
+        ledger.chunks.end_attempt(message.run, chunk, how, worker, why)
 
 
 def chunks_timed_out(node: Node, message: MapMessage, why: str, worker: Worker) -> None:

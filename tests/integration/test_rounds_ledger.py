@@ -191,13 +191,25 @@ def test_a_part_that_never_comes_is_lost_and_named(stores: Stores) -> None:
 
 def test_a_second_commit_in_time_is_a_duplicate_and_not_late(stores: Stores) -> None:
     run = PlayedRounds(stores)
-    claims = [run.claim(0, node) for node in ("n1", "n2")]
+    claims = [run.claim(0)] * 2
     assert [run.commit(0, claim, node) for claim, node in zip(claims, ("n1", "n2"), strict=True)] == [
         "settled now", "settled",
     ]  # fmt: skip
     run.close(0)
     assert run.commit(0, claims[1], "n2") == "late"  # so that the node takes back what it wrote
     assert (run.status.rounds.late, run.status.rounds.lost, run.status.duplicates) == (2, 2, 2)
+
+
+def test_a_turn_is_done_by_one_node_at_a_time(stores: Stores) -> None:
+    run = PlayedRounds(stores)
+    run.claim(0, "n1")
+    assert run.claim(0, "n2").state == "taken"
+    assert run.claim(0, "n1").state == "claimed"  # the node has handed its message back, and gets it again
+    stores.ledger.rounds.stay(run.run, 1, 0)
+    assert run.claim(0, "n1").state == "taken"  # a slot that stays is at it
+    stores.ledger.rounds.leave(run.run, 1)
+    stores.ledger.chunks.release(run.run, on("n1"), 0)
+    assert run.claim(0, "n2").state == "claimed"
 
 
 def test_a_shard_that_is_given_up_has_its_turn_in_the_next_round(stores: Stores) -> None:

@@ -1,12 +1,12 @@
 -- A node starts chunks. Returns {state}, {"other capability"}, or {"ready", job, version, options, policy, then for each
 -- chunk}: {"claimed" or "exhausted", failed, killed, lost, entry, its items that are over where it is done item by item,
--- else ""}, {"settled"}, {"unknown"}, {"elsewhere"} or {"apart"}.
--- KEYS: run done claims chunks attempts speculative outbox queued pieces late
+-- else ""}, {"settled"}, {"unknown"}, {"taken"} (of a run in rounds: it is under way), {"elsewhere"} or {"apart"}.
+-- KEYS: run done claims chunks attempts speculative outbox queued pieces stays late
 -- ARGV: node incarnation capability max_killed max_lost chunks...
 --   capability: "" for any
 for i = FIRST, #ARGV do redis.call('SREM', K.queued, ARGV[i]) end
 local run = redis.call('HMGET', K.run, 'state', 'requirement', 'job', 'version', 'options', 'max_attempts', 'time_limit_s',
-  'retention_s', unpack(POLICY))
+  'retention_s', 'round', unpack(POLICY))
 if not run[1] then return {'unknown'} end
 if run[1] ~= 'running' then return {run[1]} end
 -- By a queue of another capability it reached a node that may lack what the run needs. It counts as lost there.
@@ -16,6 +16,16 @@ local max_attempts, busy_ms = tonumber(run[6]) or 1, 1000 * (tonumber(run[7]) or
 local alone = #ARGV == FIRST
 local claim = now_ms() .. ' ' .. A.incarnation .. ' ' .. A.node
 local duplicates = 0
+
+-- Slots that stay claim chunks of a round whose messages may still be on their way. A message that comes to the node of its
+-- claim again was handed back by it.
+local function is_taken(chunk, incarnation)
+  if incarnation ~= A.incarnation then return true end
+  for _, stayed_for in ipairs(redis.call('HVALS', K.stays)) do
+    if stayed_for == tostring(chunk) then return true end
+  end
+  return false
+end
 
 local function start(chunk)
   if redis.call('GETBIT', K.done, chunk) == 1 then
@@ -34,6 +44,7 @@ local function start(chunk)
   if not alone and (over or failed + killed + lost > 0) then return {'apart'} end
   -- A speculative copy is for another node than the slow one, as long as that one may be at it.
   local held = redis.call('HGET', K.claims, chunk)
+  if held and run[9] and is_taken(chunk, string.match(held, '^%d+ (%S+) ')) then return {'taken'} end
   if held and redis.call('HGET', K.speculative, chunk) == A.node then
     local since_ms, incarnation = string.match(held, '^(%d+) (%S+) ')
     if incarnation == A.incarnation and now_ms() - since_ms < busy_ms then return {'elsewhere'} end
@@ -43,7 +54,7 @@ local function start(chunk)
   return {'claimed', failed, killed, lost, entry, over or ''}
 end
 
-local answer = {'ready', run[3], run[4], run[5], cjson.encode({unpack(run, 9)})}
+local answer = {'ready', run[3], run[4], run[5], cjson.encode({unpack(run, 10)})}
 for i = FIRST, #ARGV do answer[#answer + 1] = start(ARGV[i]) end
 redis.call('EXPIRE', K.claims, tonumber(run[8]) or LEAST_S)
 if duplicates > 0 then redis.call('HINCRBY', K.run, 'duplicates', duplicates) end
