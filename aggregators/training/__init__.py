@@ -62,7 +62,7 @@ def begin(
     )  # fmt: skip
     _ = settings.optimizer  # raises where there is none
     card = _card(about)
-    resolved = nets.resolve(nets.parse(net), card["input_shape"], card["outputs"])
+    resolved = nets.for_data(nets.parse(net), card)
     layer_groups.chosen(joint, resolved.parameters, bits)  # raises where the plan does not fit
     if patience and not card["rows"].get("valid"):
         raise ValueError("--patience needs validation rows; give --valid as well")

@@ -31,8 +31,8 @@ def test_the_page_has_each_named_net_by_its_example() -> None:
 
 
 def test_the_files_on_the_page_are_nets() -> None:
-    words, pictures = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
-    assert nets.resolve(nets.parse(words), (50,), 4).size == 10_000 * 32 + 32 * 4 + 4
+    sequences, pictures = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    assert nets.resolve(nets.parse(sequences), (50, 8), 4).size == 3 * 64 * (8 + 64 + 2) + 64 * 4 + 4
     assert nets.resolve(nets.parse(pictures), (3, 32, 32), 4).layers[3].gives == (32, 16, 16)
 
 

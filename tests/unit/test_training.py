@@ -243,6 +243,15 @@ def test_training_ends_when_nothing_is_gained_any_more() -> None:
     assert max(accuracies[trained - 3 : trained]) < max(accuracies[: trained - 3]) + 0.01
 
 
+def test_a_net_that_does_not_fit_the_card_is_refused() -> None:
+    with pytest.raises(nets.BadNet, match=r"layer 1\.conv2d gets samples of the shape"):
+        begun(net="cnn:4")
+    words = "layers = [{type='embedding', rows=9, units=2}, {type='flatten'}, {type='linear', units='outputs'}]"
+    scaling = {"axis": 1, "mean": [0.0] * softmax.FEATURES, "std": [1.0] * softmax.FEATURES}
+    with pytest.raises(nets.BadNet, match="the numbers of this data are scaled"):
+        begun(softmax.card(scaling=scaling), net=words)
+
+
 def test_patience_without_validation_rows_is_refused() -> None:
     with pytest.raises(ValueError, match="--patience needs validation rows"):
         begun(softmax.card(rows={"train": 480, "valid": 0, "test": 0}), patience=3)
