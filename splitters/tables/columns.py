@@ -178,7 +178,7 @@ class ColumnEncoder:
         self.row_bytes = 4 * int(self._starts[-1])
 
     def of(self, table: Columnar) -> ColumnEncoder:
-        """The same for another file, which may have its columns in another order.
+        """One that reads the same of another file, which may have its columns in another order; it has learned nothing.
 
         Raises:
             ValueError: It lacks one.
@@ -186,9 +186,7 @@ class ColumnEncoder:
         for column in self._columns:
             if column.name not in table.names:
                 raise source.no_such("column", column.name, table.names, table.name)
-        other = ColumnEncoder([column._replace(at=table.names.index(column.name)) for column in self._columns])
-        other._moments = self._moments
-        return other
+        return ColumnEncoder([column._replace(at=table.names.index(column.name)) for column in self._columns])
 
     def raw(self, block: Block) -> NDArray[np.float64]:
         """A block as numbers, of shape (rows, columns): categories by their number, NaN for what is missing or unknown.

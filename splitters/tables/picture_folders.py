@@ -65,9 +65,7 @@ def read(path: Path, wanted: Wanted, like: Source | None = None) -> Source:
         if problems:
             raise ValueError(f"no picture in {path} can be read, as {problems[0].name}: {problems[0].problem}")
         raise NothingToSplit(f"no pictures in {path}")
-    names = sorted(known)
-    place = np.array([names.index(name) for name in known], np.int32)
-    labels = targets.Labels(names, place[np.array(codes)])
+    labels = targets.Labels(list(known), np.array(codes, np.int32))  # in the order of names, as folders are walked
     decided = targets.decide(
         targets.Targets(labels, None, is_classes=True), "the folder", like.classes if like else None, where=path.name
     )

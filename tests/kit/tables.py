@@ -39,7 +39,10 @@ def cut(*paths: Path, **options: Any) -> Cut:
     problems: dict[str, str] = {}
     shards = []
     for chunk in chunks:
-        problems.update({item.name: item.problem for item in chunk if item.problem})
+        for item in chunk:
+            if item.problem:
+                assert item.name not in problems, f"{item.name} is named twice"
+                problems[item.name] = item.problem
         shards.append(tables.arrays(item for item in chunk if not item.problem))
     return Cut(json.loads(about.data), shards, problems)
 
