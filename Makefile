@@ -100,17 +100,17 @@ PEERS := tests/benchmarks/peers/requirements.txt
 	@touch $@
 	@command -v java >/dev/null || echo "there is no java: Spark is left out (apt install openjdk-17-jre-headless)" >&2
 
-# Flower wants versions of its own. Without it the benchmarks say that it is left out, and go on.
-.venv-peers-flwr/.installed: tests/benchmarks/peers/flwr.txt
-	@test -x .venv-peers-flwr/bin/python || $(PYTHON) -m venv .venv-peers-flwr
-	.venv-peers-flwr/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+# Flower wants versions of its own. Where they are not installed, the benchmarks say so and go on.
+.venv-peers-training/.installed: tests/benchmarks/peers/training.txt
+	@test -x .venv-peers-training/bin/python || $(PYTHON) -m venv .venv-peers-training
+	.venv-peers-training/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-bench-peers: .venv-peers/.installed .venv-peers-flwr/.installed  ## Install what the benchmarks compare with (Spark, Dask, Ray, polars, Flower) into .venv-peers*.
+bench-peers: .venv-peers/.installed .venv-peers-training/.installed  ## Install what the benchmarks compare with (Spark, Dask, Ray, polars, Flower), apart from ours.
 
 examples: $(VENV)/.test  ## Draw the example pictures again.
 	$(BIN)/python deploy/examples/draw_images.py $(EXAMPLES)
 	$(BIN)/python deploy/examples/draw_faces.py deploy/examples
 
 clean:  ## Remove what the recipes made.
-	rm -rf $(VENV) .venv-latest .venv-lock .venv-peers .venv-peers-flwr .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
+	rm -rf $(VENV) .venv-latest .venv-lock .venv-peers .venv-peers-training .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info

@@ -45,7 +45,7 @@ def cases(options: Options, folder: Path) -> Iterator[Case]:
         yield _letters(ground, folder, seeds, small=options.small)
         digits = rows.digits(folder)
         if digits is None:
-            yield Case(name="training, digits", skipped="scikit-learn, which has them, is not installed")
+            yield Case(name="training, digits", skipped="`make bench-peers` installs scikit-learn, which has them")
         else:
             yield _digits(ground, digits, folder, seeds, small=options.small)
 

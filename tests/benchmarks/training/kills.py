@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cluster import names, settings
+from cluster.coordinator import deadline
 from cluster.stores import Stores
 from tests.benchmarks import Case, Options
 from tests.benchmarks.battle.killer import Nodes
@@ -32,6 +33,8 @@ SHARDS, QUORUM, PART_S = 4, 0.75, 0.6
 MACHINES, SLOTS, READY_BEFORE = 3, 2, 2
 PAUSE_S = 10.0
 NEW_DRIVER_S = 8.0
+LEAST_DEADLINE_S = PART_S + deadline.LEAST_S
+"""No deadline of a round is shorter, as no part is faster."""
 OVER_S = 5.0
 """A round may take so much longer than its deadline, or than its coordinator or Redis was away."""
 TIMEOUT_S = 300.0
@@ -72,7 +75,7 @@ class Found(NamedTuple):
     counts: Sequence[Sequence[int]]
     """For each round, how often each shard counts."""
     rows: Sequence[Mapping[str, Any]]
-    """The curve; ``at`` is when the round was closed, by ``time.time()``."""
+    """The curve; ``closed_at`` is when the round was closed, by ``time.time()``."""
     away: Sequence[Away]
     began: float
     rounds: int
@@ -112,7 +115,7 @@ def cases(options: Options, folder: Path) -> Iterator[Case]:
             "a round, median, s": round(sorted(took)[len(took) // 2], 2),
             "the longest round, s": round(max(took), 2),
             "until there is a new coordinator, s": ", ".join(f"{each:.1f}" for each in drivers),
-            "wall, s": round(found.rows[-1]["at"] - found.began),
+            "wall, s": round(found.rows[-1]["closed_at"] - found.began),
         },
         problem="; ".join(problems),
     )
@@ -120,7 +123,7 @@ def cases(options: Options, folder: Path) -> Iterator[Case]:
 
 def seconds(found: Found) -> list[float]:
     """How long each round took, from the end of the one before."""
-    ends = [found.began, *(row["at"] for row in found.rows)]
+    ends = [found.began, *(row["closed_at"] for row in found.rows)]
     return [end - before for before, end in itertools.pairwise(ends)]
 
 
@@ -141,7 +144,9 @@ def wrong(found: Found) -> list[str]:
         if away.who is not Kind.BROKER and away.until - away.since > NEW_DRIVER_S:
             problems.append(f"a new coordinator after {away.until - away.since:.1f} s")
     for row, took in zip(found.rows, seconds(found), strict=True):
-        most_s = OVER_S + max(row["deadline_s"] or 0.0, longest_absence_s(found.away, row["at"] - took, row["at"]))
+        most_s = OVER_S + max(
+            LEAST_DEADLINE_S, longest_absence_s(found.away, row["closed_at"] - took, row["closed_at"])
+        )
         if took > most_s:
             problems.append(f"round {row['round']} took {took:.1f} s, of at most {most_s:.1f} s")
     return problems
@@ -202,7 +207,7 @@ class Scene:
         told = cluster("result", run, "--wait", "-o", output, "--broker", self._server.url)
         if told.returncode:
             raise Failed(f"the result is not there: {told.stderr}")
-        rows = [{**row, "at": names.entered_ms(at) / 1000} for at, row in self._ledger.rounds.curve(run)]
+        rows = [{**row, "closed_at": names.entered_ms(at) / 1000} for at, row in self._ledger.rounds.curve(run)]
         return Found(json.loads(output.read_bytes())["counts"], rows, self._absences(run), began, self._rounds)
 
     def _run_of(self, submitter: subprocess.Popen[str]) -> Any:

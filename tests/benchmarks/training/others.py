@@ -17,6 +17,7 @@ import psutil
 
 from tests.benchmarks.contest import SCRIPTS
 from tests.benchmarks.measure import ROOT, Failed
+from tests.benchmarks.training import rows
 from tests.kit.programs import mark, marked
 
 STALL_S = 90.0
@@ -164,7 +165,7 @@ DDP = Other(
 FLOWER = Other(
     "Flower, 2 SuperNodes",
     "training_flwr.py",
-    environment=".venv-peers-flwr",
+    environment=rows.PEERS,
     rounds=20,
     note="20 rounds of 400 steps a node: each of its rounds starts processes",
 )

@@ -80,7 +80,7 @@ def looks(found: Trained) -> list[Look]:
     rounds, moved, made = found.rounds, 0, []
     for at, row in enumerate(rounds, 1):
         moved += row["up_bytes"] + row["down_bytes"]
-        made.append(Look(at / len(rounds), row["at"] - found.begun_at, moved, row.get("accuracy") or 0.0))
+        made.append(Look(at / len(rounds), row["closed_at"] - found.begun_at, moved, row.get("accuracy") or 0.0))
     return [*made[:-1], made[-1]._replace(accuracy=found.accuracy)]
 
 

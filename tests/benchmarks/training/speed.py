@@ -85,7 +85,7 @@ def _timed(ground: Grounds, options: Options) -> Case:
 
 def overhead(found: Trained) -> float:
     """The median share of a round in which a slot does not compute."""
-    lasts = [float(later["at"] - before["at"]) for before, later in itertools.pairwise(found.rounds)]
+    lasts = [float(later["closed_at"] - before["closed_at"]) for before, later in itertools.pairwise(found.rounds)]
     computes = [float(row["times"]["compute"]) for row in found.rounds[1:]]
     return statistics.median(1 - compute / last for compute, last in zip(computes, lasts, strict=True))
 

@@ -26,7 +26,7 @@ class Trained(NamedTuple):
     run: str
     report: Mapping[str, Any]
     curve: Sequence[Mapping[str, Any]]
-    """Its rows; ``at`` is when the round was closed, in seconds since 1970."""
+    """Its rows; ``closed_at`` is when the round was closed, in seconds since 1970."""
     begun_at: float
     """When round 0 was opened."""
     wall_s: float
@@ -52,7 +52,7 @@ class Trained(NamedTuple):
     def seconds_from(self, first: int) -> float:
         """Seconds from the end of round ``first`` to the end of the last one that trains."""
         rounds = self.rounds
-        return float(rounds[-1]["at"] - rounds[first]["at"])
+        return float(rounds[-1]["closed_at"] - rounds[first]["closed_at"])
 
 
 class Grounds(NamedTuple):
@@ -102,7 +102,7 @@ class Grounds(NamedTuple):
         wall_s = output.stat().st_mtime - started
         ledger = Stores.connect(settings.load(broker_url=self.url)).ledger
         run = ledger.runs.latest(1)[0].run
-        curve = [{**row, "at": names.entered_ms(at) / 1000} for at, row in ledger.rounds.curve(run)]
+        curve = [{**row, "closed_at": names.entered_ms(at) / 1000} for at, row in ledger.rounds.curve(run)]
         begun_at = next(event.at for event in ledger.runs.events(run) if event.event == "input-read").timestamp()
         report = json.loads(output.read_bytes())
         return Trained(run, report, curve, begun_at, wall_s, self._redis_bytes() - before)

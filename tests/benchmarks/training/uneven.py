@@ -89,7 +89,7 @@ def _accuracy(what: str, ours: list[Trained], equal: list[Trained], goal: Goal |
 
 def longest_s(found: Trained) -> float:
     """The longest round after the first one, in which nodes load torch."""
-    ends = [row["at"] for row in found.rounds]
+    ends = [row["closed_at"] for row in found.rounds]
     return max((after - before for before, after in itertools.pairwise(ends)), default=0.0)
 
 
