@@ -1,14 +1,10 @@
-"""Jobs that go in rounds: one that counts which parts reach its state, and ``train`` on odd machines."""
+"""Jobs that go in rounds: one that counts which parts reach its state."""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
-import functools
-import inspect
 import json
 import os
-import random
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,19 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from aggregators import Closed, Step
-from cluster import catalog
 from cluster.job import Job, Rounds
 from cluster.option import Option
 from splitters import Chunk, Item
-from tasks import Turn, train
+from tasks import Turn
 
 DIE_IN_STEP = "CLUSTER_TEST_DIE_IN_STEP"
 """The round in which the coordinator kills itself, once it has read the parts and before the ledger advances."""
-STEP_S = "CLUSTER_TEST_STEP_S"
-"""Seconds that are added to each step of a training."""
-DROP = "CLUSTER_TEST_DROP"
-"""The share of the parts of a training that fail whenever they are tried."""
-
 State = list[list[int]]
 """For each round so far, how often each shard counts."""
 
@@ -120,33 +110,3 @@ COUNT_ROUNDS = Job(
         Option("quorum", float, 1.0, "share of the shards that closes a round", minimum=0.01, maximum=1),
     ),
 )
-
-
-@functools.cache
-def _pad_steps() -> None:
-    """Let each step of this process take as long as ``STEP_S`` says, and more."""
-    least_s = float(os.environ.get(STEP_S, "0"))
-    if least_s:
-        from tasks.train.learner import Learner
-
-        step = Learner.step
-
-        def padded(*arguments: Any, **more: Any) -> float:
-            time.sleep(least_s)
-            return step(*arguments, **more)
-
-        Learner.step = padded  # type: ignore[method-assign]
-
-
-def train_padded(turn: Turn, **options: Any) -> dict[str, Any]:
-    """Train, on a machine whose steps are slow and which gives up some parts, if its environment says so."""
-    _pad_steps()
-    share = float(os.environ.get(DROP, "0"))
-    if turn.kind == "train" and random.Random(f"{turn.round}:{turn.shard}").random() < share:
-        raise RuntimeError("asked to drop this part")
-    return train.train(turn, **options)
-
-
-# The options of train are told by its signature.
-train_padded.__signature__ = inspect.signature(train.train)  # type: ignore[attr-defined]
-TRAIN_PADDED = dataclasses.replace(catalog.TRAIN, name="train-padded", task=train_padded)
