@@ -58,6 +58,31 @@ def test_of_two_nodes_on_the_same_chunk_the_first_commit_wins(stores: Stores) ->
     assert committed == ({0: "settled"}, {})
     assert run.status.nodes == {"worker@fast": 1}
     assert run.status.failures == []
+    assert run.status.duplicates == 1
+
+
+def test_a_commit_counts_what_was_done_how_long_it_took_and_where(stores: Stores) -> None:
+    run = Run(stores, batches=2, batch_chunks=2)
+
+    def commit(*done: tuple[int, float], node: str) -> None:
+        parts_of = [Commit(chunk, run.upload(chunk, chunk // 2), b"i\x80", seconds=took) for chunk, took in done]
+        stores.ledger.chunks.commit(run.run, parts_of, on(node))
+
+    def counted() -> list[int]:
+        fields = "chunks_settled", "items_settled", "bytes_settled", "batches_complete", "chunk_us", "duplicates"
+        row = stores.ledger.runs.row(run.run, *fields)
+        return [getattr(row, field) for field in fields]
+
+    commit((1, 2.0), node="a")
+    assert counted() == [1, 1, 1, 0, 2_000_000, 0]
+    commit((0, 6.0), node="a")
+    assert counted() == [2, 2, 1, 1, 2_500_000, 0]  # an eighth of the way, as one of eight chunks
+    commit((2, 1.0), (3, 3.0), (1, 9.0), node="b")
+    assert counted() == [4, 4, 6, 2, 2_375_000, 1]
+    commit((2, 1.0), (3, 3.0), node="a")
+    assert counted() == [4, 4, 6, 2, 2_375_000, 3]
+    assert stores.ledger.chunks.pace(run.run) == {"worker@a": 4.0, "worker@b": 2.0}
+    assert run.events().count(("first-part", "")) == 2
 
 
 def test_a_lost_node_counts_only_against_what_it_had_begun_and_nobody_has_since(stores: Stores) -> None:
@@ -72,6 +97,18 @@ def test_a_lost_node_counts_only_against_what_it_had_begun_and_nobody_has_since(
         stores.ledger.chunks.end_attempt(run.run, 0, "lost", on("n3"), "gone")
     assert run.do(0) == "given up (settled now)"
     assert run.status.failures[0].reason.endswith(f"was lost, or handed it back, {MOST_LOSSES} times")
+
+
+def test_a_chunk_that_raised_too_often_is_given_up_by_the_next_node(stores: Stores) -> None:
+    """The node on which it raised last has ended before it could."""
+    run = Run(stores)
+    for left in reversed(range(POLICY.max_attempts)):
+        assert run.claim(0, "n1").state == "claimed"
+        stores.ledger.chunks.end_attempt(run.run, 0, "failed", on("n1"), "it broke")
+        assert (run.claim(0, "n2").state == "exhausted") == (left == 0)
+        stores.ledger.chunks.release(run.run, on("n2"), 0)
+    assert run.do(0, node="n2") == "given up (settled now)"
+    assert run.status.failures[0].reason == f"it failed {POLICY.max_attempts} times"
 
 
 def test_a_run_of_another_version_of_the_job_is_rejected_and_the_run_says_so(stores: Stores) -> None:
