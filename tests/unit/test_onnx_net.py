@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregators import forward, layers, nets, onnx_net, onnx_wire
+from splitters import tables
 from tests.kit.cards import card
 from tests.kit.some_nets import SHAPES, resolved, samples_of
 
@@ -58,6 +62,41 @@ def test_the_file_scales_numbers_and_fills_in_missing_ones() -> None:
     wanted = forward.softmax(forward.logits(net, net.init(0), scaled))
     assert np.abs(found["probabilities"] - wanted).max() < 1e-6
     assert wanted.std() > 0.01
+
+
+def test_rows_of_a_file_are_told_as_those_of_its_shards(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    colours = ["red", "blue", ""]
+    rows = [
+        (
+            f"{draw.normal(1.7e9, 3):.2f}",
+            "" if at % 9 == 0 else f"{draw.normal(5, 2):.3f}",
+            colours[at % 3],
+            "ab"[at % 2],
+        )
+        for at in range(90)
+    ]
+    table = tmp_path / "table.csv"
+    table.write_text("at,size,colour,kind\n" + "".join(",".join(row) + "\n" for row in rows))
+    about, *shards = tables.split([table], target="kind", shards=2)
+    told = json.loads(about[0].data)
+    net = nets.for_data(nets.parse("mlp:8"), told)
+    arrays = [tables.arrays(shard) for shard in shards]
+    seen = np.concatenate([found[name] for found in arrays for name in ("X", "valid_X", "test_X")])
+    wanted = forward.softmax(forward.logits(net, moved(net), seen))
+
+    raw = []  # as the page on nets says: numbers as they are, NaN where missing, categories as 0 and 1
+    for row in rows:
+        named = dict(zip(["at", "size", "colour"], [text or None for text in row], strict=False))
+        for column in told["columns"]:
+            value = named[column["name"]]
+            if column["kind"] == "number":
+                raw.append(math.nan if value is None else float(value))
+            else:
+                raw += [float(value == each) for each in column["values"]]
+    found = run(onnx_net.write(net, moved(net), told), np.array(raw).reshape(90, -1))
+    assert np.abs(np.sort(found["probabilities"][:, 0]) - np.sort(wanted[:, 0])).max() < 1e-6
+    assert set(found["labels"]) == {"a", "b"}
 
 
 @pytest.mark.parametrize(
