@@ -52,7 +52,8 @@ def decoded(row: Mapping[bytes, bytes]) -> dict[str, str]:
 
 def awaited(client: redis.Redis, stream: str, after: str, most_s: float) -> list[tuple[bytes, dict[bytes, bytes]]]:
     """The lines of a stream after the one with this id ("": from the start); waits for one, for at most ``most_s``."""
-    block_ms = max(1, math.ceil(most_s * 1000))  # 0 would mean without limit
+    # With a block of 0 Redis would wait without limit; and with 1 ms, up to 100 ms, as often as it looks at its clock.
+    block_ms = math.ceil(most_s * 1000) if most_s > 0 else None
     found: Any = client.xread({stream: after or "0"}, count=1000, block=block_ms)
     if not found:
         return []

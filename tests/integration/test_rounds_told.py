@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -39,6 +40,18 @@ def test_the_driver_hears_of_each_part_and_when_it_was_begun(stores: Stores) -> 
     run.do(0)
     assert [other.chunk for other in rounds.await_arrival(run.run, arrival.id, 1)] == [0]
     assert rounds.arrived(run.run, 0) == 2
+
+
+def test_a_look_at_arrivals_without_waiting_takes_no_time(stores: Stores) -> None:
+    """Redis looks at its clock ten times a second, so even the shortest wait may last 100 ms."""
+    run = PlayedRounds(stores)
+    looks = 20
+
+    began = time.monotonic()
+    for _ in range(looks):
+        assert stores.ledger.rounds.await_arrival(run.run, "", 0) == []
+
+    assert time.monotonic() - began < looks * 0.025
 
 
 def test_who_waits_for_the_next_round_finds_its_chunk(stores: Stores) -> None:
