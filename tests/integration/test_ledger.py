@@ -15,8 +15,8 @@ from cluster.coordinator import split
 from cluster.coordinator.cancel import cancel
 from cluster.job import Job
 from cluster.ledger import parts
-from cluster.ledger.lease import Busy, Lease, Split
-from cluster.ledger.records import MOST_LOSSES, Attempts, Commit
+from cluster.ledger.lease import LEASE_S, Busy, Lease, Split
+from cluster.ledger.records import MOST_LOSSES, Attempts, Claims, Commit, Piece
 from cluster.names import Partial
 from cluster.stores import Stores
 from cluster.wire import ChunkEntry, MapMessage
@@ -345,3 +345,63 @@ def test_input_waits_while_redis_uses_its_share_of_memory(
         "run a run: Redis uses 50% of the memory there is; publishing waits for room",
         "run a run: Redis has room again",
     ]
+
+
+@pytest.mark.parametrize("ended", ["cancelled", "gone"])
+def test_no_step_changes_a_run_that_is_over(ended: str, stores: Stores, client: redis.Redis) -> None:
+    run, ledger = Run(stores, batches=2), stores.ledger
+    entry = run.upload(1, 0)
+    run.do(0), run.do(2), run.do(3)
+    run.claim(1, "n1")
+    if ended == "gone":
+        ledger.runs.forget([run.run])
+    else:
+        assert ledger.runs.stop(run.run, "cancelled", "by a test") == (True, "cancelled")
+    state = "unknown" if ended == "gone" else ended
+
+    def dumped() -> dict[Any, Any]:
+        return {key: client.dump(key) for key in client.scan_iter(f"*{run.run}*")}
+
+    before = dumped()
+    assert run.claim(1, "n2").state == state
+    assert ledger.chunks.end_attempt(run.run, 1, "failed", on("n1"), "it broke") is None
+    assert ledger.chunks.commit(run.run, [Commit(1, entry, b"i\x80")], on("n1")) == ({1: state}, {})
+    assert ledger.chunks.enter_piece(run.run, 1, 0, Piece(), on("n1")) == -1
+    assert ledger.chunks.begin_items(run.run, 1, on("n1"), "it broke") == -1
+    assert ledger.partials.inputs(run.run, 0, 1, on("n1")).state == state
+    assert ledger.partials.commit(run.run, 0, 1, ["2", "3"], b"i\x80") == state
+    assert run.lease.redeliver([1], "redelivered", "it was lost") == []
+    assert not run.lease.speculate(1, "worker@n1", "it is slow")
+    assert not run.lease.keep()
+    assert run.lease.open_batch(Split(chunks=4, batches=2), [entry], {}, 0) is None
+    assert ledger.runs.stop(run.run, "failed", "again") == (False, state)
+    with pytest.raises(errors.RunOver, match=state):
+        Lease.take(ledger, run.run, "another", "splitter")
+    assert dumped() == before
+
+
+def test_a_settled_chunk_has_no_further_attempt(stores: Stores) -> None:
+    run = Run(stores)
+    run.claim(0, "n1")
+    run.do(0, node="n2")
+    assert stores.ledger.chunks.end_attempt(run.run, 0, "failed", on("n1"), "it broke") is None
+    assert run.status.retries == 0
+
+
+def test_a_claim_by_the_queue_of_another_capability_begins_nothing(stores: Stores) -> None:
+    run = Run(stores)
+    chunks = stores.ledger.chunks
+    assert chunks.claim(run.run, [0], on("n1"), "faces") == Claims("other capability")
+    assert chunks.running(run.run) == []
+    assert chunks.claim(run.run, [0], on("n1"), "lengths").of[0].state == "claimed"
+
+
+def test_a_lease_that_is_kept_lasts_anew(stores: Stores) -> None:
+    run = Run(stores)
+    stores.redis.hset(keys.run(run.run), "lease_until_ms", 1)
+    assert run.lease.keep()
+    with pytest.raises(Busy, match="test"):
+        Lease.take(stores.ledger, run.run, "another", "splitter")
+    row = stores.ledger.runs.row(run.run, "lease_until_ms")
+    assert row is not None
+    assert row.lease_until_ms / 1000 - stores.ledger.runs.now().timestamp() == pytest.approx(LEASE_S, abs=2)
