@@ -227,7 +227,7 @@ TRAIN = Job(
     trains=True,
 )  # fmt: skip
 
-BUILT_IN = (OCR, WORDCOUNT, FACES, FACES_TRAIN, ONNX)
+BUILT_IN = (OCR, WORDCOUNT, FACES, FACES_TRAIN, ONNX, TRAIN)
 installed = Installed(BUILT_IN)
 
 

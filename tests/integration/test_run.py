@@ -57,7 +57,7 @@ def run_id(stderr: str) -> str:
     return summary.partition(":")[0]
 
 
-@pytest.mark.parametrize("name", [job.name for job in catalog.BUILT_IN])
+@pytest.mark.parametrize("name", list(inputs.TABLE))
 def test_the_answer_of_the_cluster_is_that_of_run_locally(
     name: str, broker: str, stores: Stores, tmp_path: Path
 ) -> None:

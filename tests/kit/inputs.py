@@ -1,4 +1,7 @@
-"""A small and a long input for each built-in job, and the result of the small one: a row for each job."""
+"""A small and a long input for each built-in job, and the result of the small one: a row for each job.
+
+Jobs that go in rounds have none here: their tasks do no chunk once and for all.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,7 @@ TABLE: Mapping[str, Row] = {
     "faces-train": Row(faces.small_people, faces.check_small_people, 1, faces.long_people),
     "onnx": Row(onnx_models.small, _is(COLOURS), 1, onnx_models.long, model=onnx_models.write),
 }
-"""Every built-in job."""
+"""Every built-in job but those that go in rounds: ``tests/train`` has theirs."""
 MEASURED = ("--seconds", "0.4")
 """The options of a long input of the test jobs."""
 
