@@ -86,4 +86,13 @@ def _publish(job: Job, status: Status, stores: Stores, config: Settings) -> dict
         "current": str(ModelRef(pushed.manifest.name, pushed.current)),
         "based_on": None if based_on.version is None else str(based_on.without_digest),
         **made.report,
+        **(_of_rounds(status) if job.rounds else {}),
     }
+
+
+def _of_rounds(status: Status) -> dict[str, Any]:
+    """What the ledger alone knows of a run in rounds."""
+    told: dict[str, Any] = {"seconds": status.seconds, "nodes": dict(status.nodes)}
+    if (rounds := status.rounds) is not None:
+        told |= {"late": rounds.late, "lost": rounds.lost, "rejected": rounds.rejected}
+    return told

@@ -48,7 +48,7 @@ def test_shards_that_go_apart_count_each_part_once(private: Client) -> None:
 def test_a_slow_shard_is_late_and_named(private: Client) -> None:
     result = private.submit("count-turns", ["x"], rounds=8, shards=2, quorum=0.5, slow_shard=1, slow_s=1.0).result(60)
     late = sum(row["late"] for row in result["rows"])
-    assert 0 < late < 8
+    assert 0 < late <= 8
     assert counted(result) + late == 16
     assert {shard for row in result["rows"] for shard in row["late_shards"]} == {1}
 
