@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 EXAMPLES := deploy/examples/images
 
-.PHONY: help run test test-train chaos check fix lock latest wheel docs bench bench-peers examples clean
+.PHONY: help run test test-train train-example chaos check fix lock latest wheel docs bench bench-peers examples clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the recipes.
@@ -45,6 +45,9 @@ run: $(VENV)/.ocr  ## Read the text on the example pictures.
 test: $(VENV)/.test  ## Run all tests but the long ones.
 	$(BIN)/python -m pytest -m 'not slow and not alone' -n 3 --dist worksteal
 	$(BIN)/python -m pytest -m 'alone and not slow'
+
+train-example: $(VENV)/.train  ## Train a network on two workers, one of which is killed in the middle (1 minute).
+	$(BIN)/python -m tests.kit.train_example build/train-example
 
 test-train: $(VENV)/.train  ## Run the tests that need PyTorch, which this installs (800 MB).
 	$(BIN)/python -m pytest tests/train
