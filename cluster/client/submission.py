@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["ANSWER_S", "UNUSABLE", "Answer", "Submission"]
 ANSWER_S = 5.0
 """How long nodes may take to say whether they can serve what they were not asked for before."""
+USUAL_SHARDS, MOST_SHARDS = 8, 32
+"""Shards of a run in rounds, where the cluster has few slots; and where it has many."""
 NO_BROKER = "--detach needs a cluster that stays: start one with `cluster up`, or give --broker URL"
 
 
@@ -83,7 +85,19 @@ class Submission:
         Raises:
             errors.UsageError: It is missing or empty.
         """
+        if self.job.rounds:
+            self.options = self._with_shards()
         return session.Input(self.job, source.read(given), self.options)
+
+    def _with_shards(self) -> dict[str, Any]:
+        """The options, with a shard for each slot of a large cluster where nobody says how many.
+
+        Of a small one the splitter chooses, so that runs on one machine give the same shards everywhere.
+        """
+        if self.options.get("shards") != 0 or self.client.is_private:
+            return self.options
+        slots = sum(node.slots for node in self._online() if self.requirement in node.jobs)
+        return {**self.options, "shards": min(slots, MOST_SHARDS)} if slots > USUAL_SHARDS else self.options
 
     def start(self, given: session.Input, *, background: bool) -> Run:
         """Open the run; its input is read in the background, or by the thread that waits for it first.
@@ -105,7 +119,7 @@ class Submission:
         """
         config = self.client.config
         self.require_it_stays()
-        session.Input(self.job, inputs, self.options)
+        self.read(inputs)
         folder = log_folder(config)
         try:
             folder.mkdir(parents=True, exist_ok=True)
