@@ -111,6 +111,8 @@ class Master:
             elif row.state == "running":
                 if job is None or job.version != row.version:
                     self._pass(run, row)
+                elif job.rounds and (why := job.rounds.why_unavailable()):
+                    self._leave(run, f"cannot be coordinated here: {why}")
                 elif row.lease_until_ms < now_s * 1000:
                     supervisor = Supervisor(self._app, job, run, self._stores, self._owner, "supervisor")
                     self._supervisors[run] = supervisor.__enter__()
@@ -125,9 +127,12 @@ class Master:
 
     def _pass(self, run: str, row: RunRow) -> None:
         """Leave a run to others, until something is installed here."""
+        named = f"{row.job}, version {row.version}" if row.version else row.job
+        self._leave(run, f"is of a job that is not installed here: {named}")
+
+    def _leave(self, run: str, why: str) -> None:
         if run not in self._told:
-            named = f"{row.job}, version {row.version}" if row.version else row.job
-            log.warning("run %s is of a job that is not installed here: %s", run, named, extra={"run": run})
+            log.warning("run %s %s", run, why, extra={"run": run})
         self._told.add(run)
         self._passed.add(run)
 

@@ -83,6 +83,7 @@ class Driver:
         """Scopes of blobs that nobody needs soon, and when."""
         self._kept: set[int] = set()
         """Rounds whose states are checkpoints."""
+        self._told = ""
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._drive_on, name=f"drive {run}", daemon=True)
 
@@ -113,12 +114,21 @@ class Driver:
                     self._run, extra={"event": "out-of-step", "run": self._run},
                 )  # fmt: skip
             except (redis.RedisError, kombu.exceptions.OperationalError, OSError) as error:
-                log.debug("run %s cannot be driven now: %s", self._run, error)
+                self._tell_once(error)
                 self._ending.wait(WAIT_S)
             except Exception as error:
                 log.exception("run %s: a round failed", self._run, extra={"event": "failed", "run": self._run})
                 self._fail(f"closing a round failed: {type(error).__name__}: {error}")
                 return
+
+    def _tell_once(self, error: Exception) -> None:
+        """Say what keeps a round open, Redis or a disk that is full, say. The round goes on by itself."""
+        if str(error) != self._told:
+            log.warning(
+                "run %s: a round cannot be closed now; it is tried again: %s",
+                self._run, error, extra={"event": "round-waits", "run": self._run},
+            )  # fmt: skip
+        self._told = str(error)
 
     def _fail(self, why: str) -> None:
         try:
@@ -219,6 +229,7 @@ class Driver:
                 row = round_parts.row(standing, batch, got, step, self._arrivals, times, now_ms, self._began_ms)
             if self._advance(standing, after, batch, step, got, row):
                 self._leave(standing, after, batch, step)
+                self._told = ""
                 return step.state, after
 
     def _closed(self, standing: Standing, batch: Open, got: Got) -> Closed:
