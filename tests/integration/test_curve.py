@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from cluster import client
+from cluster.cli import curve_texts
 from cluster.stores import Stores
 from tests.kit.played_rounds import PlayedRounds
 from tests.kit.programs import cluster, emptied, start_cluster
@@ -165,6 +167,25 @@ def test_ctrl_c_ends_the_watching_and_not_the_run(
     assert f"{run.run} goes on" in said
     assert run.status.state == "running"
     assert len(table.read_text().splitlines()) == 2
+
+
+def test_the_rows_of_a_real_run_come_one_by_one_and_end_with_it() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLUSTER_CONFIG", os.devnull)
+        with client.local(slots=2, slots_in_use=100) as c:
+            run = c.submit("count-turns", ["x"], rounds=8)
+            rows = list(run.watch_curve(0.05))
+            assert run.status().state == "done"
+            assert [found["round"] for found in rows] == list(range(8))
+            assert rows == run.curve()
+    head, *lines = [words.split() for words in table_of(rows)]
+    assert "turns" in head  # a number of that job
+    assert all(len(line) == len(lines[0]) for line in lines)
+
+
+def table_of(rows: list[dict[str, Any]]) -> list[str]:
+    table = curve_texts.Table(rows[0])
+    return [table.head, *map(table.line, rows)]
 
 
 def test_looking_at_a_curve_imports_no_matplotlib_and_no_numpy() -> None:

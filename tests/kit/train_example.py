@@ -46,7 +46,7 @@ def main(folder: Path, rows: int, options: Mapping[str, Any]) -> Mapping[str, An
             follow(run, second, options["rounds"] // 2)
             report: Mapping[str, Any] = run.result()
             settings = {**PLAIN, "CLUSTER_BROKER_URL": redis.url}
-            run.write(folder / "report.json")
+            tell(settings, "result", run.id, "-o", folder / "report.json")
             tell(settings, "curve", run.id, "--csv", folder / "curve.csv")
             tell(settings, "models", "show", report["model"])
             shutil.rmtree(folder / "bundle", ignore_errors=True)
