@@ -49,9 +49,10 @@ def report(found: Mapping[str, Any]) -> list[str]:
     told = f"{found['model']}: {name} {_scores(found[name])}"
     baseline = found.get("baseline") or {}
     if scores := _scores(baseline):
-        told += f" (always {baseline.get('always')}: {scores})"
-    if found.get("best_round") is not None:
-        told += f"; the best of {texts.count(found['rounds'], 'round')} was {found['best_round']}"
+        always = baseline.get("always")
+        told += f" (always {f'{always:.6g}' if isinstance(always, float) else always}: {scores})"
+    if found.get("best_round") is not None and found.get("mode") != "async":  # there it counts parts
+        told += f"; the best weights came after {found['best_round']} of {texts.count(found['rounds'], 'round')}"
     notes = found.get("notes") or ()
     return [logs.plain(line) for line in (told, *_costs(found), *(f"note: {note}" for note in notes))]
 

@@ -22,6 +22,6 @@ def test_letters_are_learnt_though_a_worker_is_killed(tmp_path: Path, capsys: py
     assert len((tmp_path / "curve.csv").read_text().splitlines()) == 1 + ROUNDS + 2  # with those that only measure
     assert told.index(f"round {ROUNDS // 2 - 1} ") < told.index("kill -9") < told.index(f"round {ROUNDS - 1} ")
     assert "best accuracy" in told
-    assert f"the best of {ROUNDS} rounds was {report['best_round']}" in told  # `cluster result` says so
+    assert f"after {report['best_round']} of {ROUNDS} rounds" in told  # `cluster result` says so
     assert "a row for each true class" in told
     assert len(report["nodes"]) == 2

@@ -69,10 +69,11 @@ def test_a_report_says_in_two_lines_what_a_training_gave() -> None:
     }  # fmt: skip
     assert worth_texts.report(report) == [
         "letters:1: test accuracy 0.9512, balanced accuracy 0.9400 on 4,000 rows (always a: accuracy 0.4500);"
-        " the best of 40 rounds was 37",
+        " the best weights came after 37 of 40 rounds",
         "up 1.0 MiB, down 2.0 MiB: 0.76 % of synchronous training; 3 parts late, of which 1 lost; 0 rejected",
         "note: a column is constant",
     ]
     assert worth_texts.report({"model": "office:1", "people": {}, "notes": ["of another job"]}) == []
-    valid = worth_texts.report({"model": "m:1", "test": {}, "valid": {"rmse": 2.0, "rows": 5}, "rounds": 1})
-    assert valid == ["m:1: valid rmse 2.0000 on 5 rows"]
+    apart = {"mode": "async", "best_round": 35, "rounds": 8, "baseline": {"always": 35.7625429, "rmse": 9.0}}
+    valid = worth_texts.report({"model": "m:1", "test": {}, "valid": {"rmse": 2.0, "rows": 5}, **apart})
+    assert valid == ["m:1: valid rmse 2.0000 on 5 rows (always 35.7625: rmse 9.0000)"]
