@@ -69,7 +69,13 @@ def _baseline(
     if scale is None:
         most = int(np.bincount(train).argmax())
         return {"always": classes[most], "accuracy": float((measured == most).mean())}
-    return {"always": scale["mean"], "rmse": float(np.sqrt((measured.astype(np.float64) ** 2).mean()) * scale["std"])}
+    rmse = np.sqrt((measured.astype(np.float64) ** 2).mean()) * scale["std"]
+    return {"always": _shown(scale["mean"]), "rmse": _shown(rmse)}
+
+
+def _shown(number: float) -> float:
+    """A number with as many digits as a person reads."""
+    return float(f"{number:.6g}")
 
 
 def _notes(train: Source, dealt: Dealt, batch_size: int) -> list[str]:

@@ -87,7 +87,7 @@ def _decoded(
     found: files.Found, size: tuple[int, int] | None, *, grey: bool
 ) -> tuple[NDArray[np.uint8] | None, str]:  # fmt: skip
     """The pixels as (height, width) or (height, width, 3); or why there are none."""
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     if found.depth < 2:
         return None, NO_CLASS
@@ -101,5 +101,7 @@ def _decoded(
             with Image.open(io.BytesIO(item.data)) as opened:
                 upright = ImageOps.exif_transpose(opened).convert("L" if grey else "RGB")
                 return np.asarray(upright if size is None else upright.resize(size, Image.Resampling.BOX)), ""
+    except UnidentifiedImageError:  # its message names an address in memory
+        return None, "is no picture of a kind that can be read"
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         return None, f"is no picture that can be read: {str(error) or type(error).__name__}"

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from splitters import NothingToSplit, PassedOver
-from tests.kit.tables import cut, pictures
+from tests.kit.tables import cut, items, pictures
 
 
 def test_a_picture_is_of_the_class_of_its_folder(tmp_path: Path) -> None:
@@ -52,13 +52,16 @@ def test_a_picture_is_turned_as_its_camera_says(tmp_path: Path) -> None:
 
 def test_a_broken_picture_is_named_and_the_others_are_learned(tmp_path: Path) -> None:
     folder = pictures(tmp_path / "all")
-    whole = (folder / "dark" / "1.png").read_bytes()
-    (folder / "dark" / "cut.png").write_bytes(whole[:40])
+    Image.effect_noise((64, 64), 50).save(folder / "dark" / "cut.jpg")
+    whole = (folder / "dark" / "cut.jpg").read_bytes()
+    (folder / "dark" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (folder / "dark" / "text.png").write_text("no picture")
     (folder / "empty.jpg").touch()
     done = cut(folder, shards=3)
-    assert sorted(done.problems) == ["dark/cut.png", "dark/text.png", "empty.jpg"]
-    assert done.problems["dark/cut.png"].startswith("is no picture that can be read: ")
+    assert sorted(done.problems) == ["dark/cut.jpg", "dark/text.png", "empty.jpg"]
+    assert done.problems["dark/cut.jpg"].startswith("is no picture that can be read: ")
+    assert done.problems["dark/text.png"] == "is no picture of a kind that can be read"
+    assert items(folder, shards=3) == items(folder, shards=3)
     assert done.problems["empty.jpg"].startswith("lies in no class's folder")
     assert sum(done.card["rows"].values()) == 20
 
@@ -96,5 +99,5 @@ def test_a_folder_without_a_picture_to_read_is_refused(tmp_path: Path) -> None:
         cut(tmp_path)
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "b.png").touch()
-    with pytest.raises(ValueError, match=r"no picture in .* can be read, as a/b.png: is no picture"):
+    with pytest.raises(ValueError, match=r"no picture in .* can be read, as a/b.png: is no picture of a kind"):
         cut(tmp_path)
