@@ -80,6 +80,6 @@ def _print(found: Sequence[Status], as_json: bool, before: str = "") -> None:
 
 def _line(run: Status) -> str:
     return (
-        f"{run.run:24} {run.state:10} {texts.items(run):32} {texts.duration(run.seconds):>10}"
+        f"{run.run:24} {run.state:10} {texts.items(run):36} {texts.duration(run.seconds):>10}"
         f"  {run.started_at.astimezone():%Y-%m-%d %H:%M}"
     )
