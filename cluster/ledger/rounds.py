@@ -120,7 +120,7 @@ class Rounds:
         """Seconds since a round was opened, by Redis's clock; None of one that never was, or long ago."""
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
-            pipe.xrevrange(keys.run(run, "opened"))
+            pipe.xrevrange(keys.run(run, "opened"), count=100)
             (seconds, micros), lines = pipe.execute()
         opened = (_opened(*line) for line in lines)
         at_ms = next((each.at_ms for each in opened if each.round == round_), None)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import redis
 from celery import Celery
+from redis.exceptions import OutOfMemoryError
 
 from cluster import errors, keys
 from cluster.coordinator import lost_messages, prune
@@ -278,6 +279,22 @@ def test_the_number_of_rounds_may_change_while_it_goes_on(stores: Stores) -> Non
     assert (status.items_total, status.chunks_total, status.rounds.planned, status.rounds.rejected) == (8, 24, 8, 2)
     run.close(1, last=True, rejected=1)
     assert (run.status.items_total, run.status.rounds.planned, run.status.rounds.rejected) == (2, 2, 3)
+
+
+def test_a_full_redis_closes_a_round_and_drops_late_parts(stores: Stores, client: redis.Redis) -> None:
+    run = PlayedRounds(stores)
+    late = run.claim(2)
+    run.do(0, 1)
+    parts = run.read(0)
+    client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(OutOfMemoryError):
+            client.set("more", "x")
+        assert run.close(0, parts=parts) == "running"
+        assert run.commit(2, late) == "late"
+    finally:
+        client.config_set("maxmemory", 0)
+    assert run.counted == {"0:0": 1, "0:1": 1}
 
 
 def test_no_node_joins_the_parts_of_a_round(stores: Stores) -> None:

@@ -25,6 +25,8 @@ if redis.call('HLEN', K.parts) ~= tonumber(A.used) then return 'more' end
 for i = FIRST, turns - 1 do -- as many, and others: Redis lost its last moments meanwhile
   if redis.call('HEXISTS', K.parts, ARGV[i]) == 0 then return 'more' end
 end
+redis.call('UNLINK', K.parts) -- first what needs no memory: then a full Redis takes what follows, too
+redis.call('HDEL', K.batches, A.batch)
 local late = {}
 for chunk = first, first + count - 1 do
   if redis.call('GETBIT', K.done, chunk) == 0 then
@@ -34,8 +36,6 @@ for chunk = first, first + count - 1 do
     late[#late + 1] = chunk
   end
 end
-redis.call('UNLINK', K.parts)
-redis.call('HDEL', K.batches, A.batch)
 if #late > 0 then
   redis.call('HINCRBY', K.run, 'late', #late)
   redis.call('HINCRBY', K.run, 'chunks_settled', #late)
