@@ -166,7 +166,7 @@ TRAIN = Job(
         Option("model", str, None, "the bundle that the result becomes the next version of", required=True),
         Option("net", str, "mlp:128,128", "a net by name: mlp:, cnn:, resnet-s or gru: with sizes; or a model.toml"),
         Option("target", str, None, "the column to learn; of an .npz file y"),
-        Option("drop", str, "", "columns to leave out, with commas between"),
+        Option("drop", str, None, "columns to leave out, with commas between"),
         Option("test", float, 0.2, "share of the rows that the result is measured by", minimum=0, maximum=0.9),
         Option("valid", float, 0.1, "share of the rows that the best round is chosen by", minimum=0, maximum=0.9),
         Option("test_file", str, None, "a file or folder with the test rows, in the form of the input"),

@@ -29,8 +29,15 @@ class Bound(NamedTuple):
         return self.job.rounds
 
     def begin(self, base: Path | None) -> Step:
-        """See ``Rounds.begin``."""
-        step: Step = self.rounds.begin(self.about, base, **taken(self.rounds.begin, self.options))
+        """See ``Rounds.begin``.
+
+        Raises:
+            errors.UsageError: The options do not fit the input.
+        """
+        try:
+            step: Step = self.rounds.begin(self.about, base, **taken(self.rounds.begin, self.options))
+        except ValueError as error:
+            raise errors.UsageError(str(error)) from None
         return step
 
     def turn(self, turn: Turn) -> Any:

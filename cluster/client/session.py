@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import redis
 from pydantic import SecretStr
 
-from cluster import errors, keys, logs, names
+from cluster import errors, keys, logs, names, rounds
 from cluster.bundles import store
 from cluster.coordinator.cancel import cancel
 from cluster.job import Job, Source, for_splitter
@@ -277,11 +277,13 @@ def require_here(config: Settings, job: Job, options: Mapping[str, Any]) -> None
 
 
 class Input:
-    """The input of a run. The first chunk of files is read at once, so that a wrong input fails before the run starts.
-    Items in memory may come slowly and are read only with the run.
+    """The input of a run.
+
+    The first chunk of files is read at once, so that a wrong input fails before the run starts; so do options that do
+    not fit what a first chunk tells about it all. Items in memory may come slowly and are read only with the run.
 
     Raises:
-        errors.UsageError: The input is missing or empty.
+        errors.UsageError: The input is missing or empty, or the options do not fit it.
     """
 
     def __init__(self, job: Job, source: Source, options: Mapping[str, Any]) -> None:
@@ -290,7 +292,7 @@ class Input:
         self._options = options
         self.passed_over = PassedOver()
         """The files that were left out among those already read."""
-        self._begun = None if isinstance(source, Items) else self._begin()
+        self._begun = None if isinstance(source, Items) else self._begin(check=True)
 
     def chunks(self) -> Iterator[Chunk]:
         """All its chunks; the same ones again when asked again.
@@ -301,7 +303,7 @@ class Input:
         begun, self._begun = self._begun, None
         return begun or self._begin()
 
-    def _begin(self) -> Iterator[Chunk]:
+    def _begin(self, *, check: bool = False) -> Iterator[Chunk]:
         self.passed_over.clear()
         chunks = self._job.chunks(self.source, self._options, self.passed_over)
         first = next(chunks, None)
@@ -309,4 +311,6 @@ class Input:
             raise errors.NothingToDo(
                 f"nothing for the job {self._job.name} in {files.places(for_splitter(self.source))}"
             )
+        if check and self._job.rounds:
+            rounds.Bound(self._job, self._options, rounds.about_of(first)).begin(None)
         return chain([first], chunks)

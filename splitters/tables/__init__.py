@@ -38,7 +38,7 @@ ARRAYS = (("X", "y"), ("valid_X", "valid_y"), ("test_X", "test_y"))
 
 
 def split(
-    source: Sequence[Path] | Items, *, chunk_size: int = 8192, target: str | None = None, drop: str = "",
+    source: Sequence[Path] | Items, *, chunk_size: int = 8192, target: str | None = None, drop: str | None = None,
     test: float = 0.2, valid: float = 0.1, test_file: str | None = None, shards: int = 0, partition: str = "slice",
     size: str | None = None, grey: bool = False, batch_size: int = 32, seed: int = 0,
     passed_over: PassedOver | None = None,
@@ -78,7 +78,7 @@ def split(
 
     options = cut.Options(test, valid, shards, partition, batch_size, seed)
     with cut.temporary() as folder:
-        names = tuple(name.strip() for name in drop.split(",") if name.strip())
+        names = tuple(name.strip() for name in (drop or "").split(",") if name.strip())
         wanted = Wanted(target, names, cut.picture_size(size), grey, chunk_size, folder, passed_over)
         yield from cut.split(list(source), None if test_file is None else Path(test_file), wanted, options)
 

@@ -13,6 +13,7 @@ import pytest
 
 from aggregators import layer_groups, nets, train_options
 from cluster import catalog, errors
+from cluster.client import session
 from tests.kit.programs import ROOT
 from tests.kit.tables import save
 
@@ -143,6 +144,18 @@ def test_a_plan_of_a_net_that_does_not_fit_says_which_layer(digits: Path) -> Non
     (digits.parent / "plan.toml").write_text('[[group]]\nname = "a"\nlayers = ["nothing"]\n')
     with pytest.raises(errors.UsageError, match="the net has no layer 'nothing'"):
         catalog.TRAIN.plan_of(digits, {"model": "m", "joint": str(digits.parent / "plan.toml")})
+
+
+def test_a_net_that_does_not_fit_the_input_fails_before_the_run_starts(digits: Path) -> None:
+    options = run_options(net="cnn:4")
+    with pytest.raises(errors.UsageError, match=r"^layer 1\.conv2d gets samples of the shape 64"):
+        session.Input(catalog.TRAIN, str(digits), options)
+    assert next(session.Input(catalog.TRAIN, str(digits), run_options(net="mlp:4")).chunks())[0].name == "about"
+
+
+def test_a_net_that_does_not_fit_is_wrong_use_in_one_process(digits: Path) -> None:
+    with pytest.raises(errors.UsageError, match=r"^layer 1\.conv2d gets samples of the shape 64"):
+        catalog.TRAIN.run_locally(digits, model="m", net="cnn:4")
 
 
 def test_a_training_is_known_without_its_libraries() -> None:
