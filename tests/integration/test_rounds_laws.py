@@ -102,6 +102,16 @@ class Rounds(RuleBasedStateMachine):
         assert self.advance(round_, batch, parts, self.played.lease) == "running"
         assert self.last == round_
 
+    @rule(at=st.integers(0, SHARDS - 1), shard=st.integers(0, SHARDS - 1), forgets=st.booleans())
+    def close_while_parts_come(self, at: int, shard: int, forgets: bool) -> None:
+        """Between reading and closing a part comes; perhaps in place of one that Redis forgot."""
+        what = self.read(at)
+        if forgets and self.kept is not None:
+            self.kept.restore(self.client, self.played.run)
+        self.commit(self.claim(shard, "n1"))
+        self.close(what, old=False)
+        self.take_over()
+
     @rule()
     def take_over(self) -> None:
         self.old = self.played.take_over()
@@ -176,6 +186,6 @@ def test_parts_and_late_ones_are_all_whatever_happens(stores: Stores, client: re
     run_state_machine_as_test(
         lambda: Rounds(stores, client),  # type: ignore[arg-type]
         settings=settings(
-            max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
