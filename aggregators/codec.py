@@ -169,7 +169,7 @@ def _encode_span(change: Floats, bits: int, out: Bytes, rng: np.random.Generator
         if bits in FLOATS:
             written = inside.astype(FLOATS[bits])
             out[part.start * bits // 8 : part.stop * bits // 8] = written.view(np.uint8)
-            decoded = written.astype(np.float32)
+            decoded = inside if error is None else written.astype(np.float32)
         else:
             codes, scales = _quantize(values.reshape(-1, BLOCK), bits, rng)
             all_scales[part.start // BLOCK :][: len(scales)] = scales

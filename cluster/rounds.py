@@ -108,6 +108,7 @@ class _Local:
     def __init__(self, bound: Bound, shards: list[Chunk], base: Path | None) -> None:
         self._bound = bound
         self._shards = shards
+        self._began_s = time.monotonic()
         self._kept: list[dict[str, Any]] = [{} for _ in shards]
         self._rows: list[dict[str, Any]] = []
         self._step = bound.begin(base)
@@ -145,7 +146,7 @@ class _Local:
                 round=self._number, shards=len(self._shards), kind=self._step.kind, base=str(version),
                 seconds=self._step.seconds, parts=parts, staleness=self._version - version,
                 sizes_bytes={shard: len(data) for shard, data in packed.items()},
-                view_bytes=self._view_bytes,
+                view_bytes=self._view_bytes, at_s=time.monotonic() - self._began_s,
             ),
         )  # fmt: skip
         row = {

@@ -240,7 +240,7 @@ class Driver:
             late=tuple(shard for shard in batch.shards if shard not in got.sizes_bytes),
             staleness=standing.version - batch.version,
             node_seconds={shard: (each.at_ms - each.claimed_ms) / 1000 for shard, each in came.items() if each},
-            sizes_bytes=got.sizes_bytes, view_bytes=batch.view_bytes,
+            sizes_bytes=got.sizes_bytes, view_bytes=batch.view_bytes, at_s=(self._now_ms() - self._began_ms) / 1000,
         )  # fmt: skip
 
     def _advance(

@@ -35,6 +35,7 @@ def test_each_part_of_each_round_counts_once(private: Client) -> None:
     assert [row["round"] for row in rows] == list(range(12))
     for row in rows:
         assert sum(row["times"].values()) == pytest.approx(row["wall_s"], rel=0.05)
+        assert 0 < row["closed_at"] <= row["at"]
     status = run.status()
     assert (status.state, status.items_done, status.items_total) == ("done", 12, 12)
 

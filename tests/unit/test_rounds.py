@@ -26,6 +26,11 @@ def test_each_shard_counts_once_in_each_round() -> None:
     assert [row["round"] for row in result["rows"]] == [0, 1, 2]
 
 
+def test_a_round_tells_how_long_the_run_has_taken() -> None:
+    rows = COUNT_TURNS.run_locally("x", rounds=3, shards=1, seconds=0.01)["rows"]
+    assert all(row["closed_at"] >= 0.01 * (row["round"] + 1) for row in rows)
+
+
 def test_apart_each_shard_sees_what_the_others_did() -> None:
     rows = COUNT_TURNS.run_locally("x", rounds=3, shards=3, apart=True)["rows"]
     assert [row["staleness"] for row in rows] == [0, 1, 2, 2, 2, 2, 2, 2, 2]

@@ -71,7 +71,7 @@ def add(
     number = closed.round + 1
     over = number >= rounds * (closed.shards if apart else 1)
     turns = max((part["turns"] for part in closed.parts.values()), default=0)
-    row = {"counted": len(closed.parts), "staleness": closed.staleness, "turns": turns}
+    row = {"counted": len(closed.parts), "staleness": closed.staleness, "turns": turns, "closed_at": closed.at_s}
     whole = number % 4 == 0
     return Step(
         counted, f"after {closed.round}".encode(), whole, row, "" if over else "count", quorum=quorum,
