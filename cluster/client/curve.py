@@ -14,9 +14,9 @@ def read(rounds: Rounds, run: str, after: str = "") -> list[tuple[str, dict[str,
     A part that was late when its round was closed may come later, so ``lost`` can become smaller.
     """
     lost = rounds.late(run)
-    found = []
-    for entry, row in rounds.curve(run, after):
-        late = row.pop("late_chunks")
-        if "at" in row:  # the others are of steps about which the job tells nothing
-            found.append((entry, {**row, "lost": len(lost.intersection(late))}))
-    return found
+    return [(entry, _with_lost(row, lost)) for entry, row in rounds.curve(run, after)]
+
+
+def _with_lost(row: dict[str, Any], lost: set[int]) -> dict[str, Any]:
+    late = row.pop("late_chunks")
+    return {**row, "lost": len(lost.intersection(late))}
