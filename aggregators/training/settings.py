@@ -17,7 +17,7 @@ BY_MODE: Mapping[str, Mapping[str, Any]] = {
     # What a parameter server does: shards hand in gradients, the server has the optimizer.
     "sync": {"server": "adam", "optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "inner_state": "reset"},
     # Momentum on changes from older weights diverged in each measurement.
-    "async": {"server": "sgd", "server_lr": 1.0, "server_momentum": 0.0},
+    "async": {"server": "sgd"},
 }
 """Mode -> options that have other defaults in it."""
 
