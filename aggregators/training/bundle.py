@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +60,12 @@ def weights(folder: Path, net: Net, card: Card) -> Floats:
     """Return the weights of a bundle that ``finish`` made, to train them on.
 
     Raises:
-        ValueError: It is none, or is of another net or for other classes.
+        ValueError: It is none, or is of another net, for other classes, or for other columns.
     """
     try:
         old, known = nets.from_json((folder / NET).read_text()), json.loads((folder / CARD).read_bytes())
         named = safetensors.numpy.load((folder / WEIGHTS).read_bytes())
-        classes = known["classes"]
+        classes, columns = known["classes"], _columns(known)
     except (OSError, ValueError, LookupError, TypeError, safetensors.SafetensorError) as error:
         raise ValueError(f"the model to train on is none of the job train: {error}") from None
     if old._replace(name=net.name) != net:
@@ -73,7 +74,18 @@ def weights(folder: Path, net: Net, card: Card) -> Floats:
         raise ValueError(
             f"the model to train on has the classes {_some(classes)}; the data has {_some(card['classes'])}"
         )
+    if columns != _columns(card):
+        odd = next(new or old for old, new in zip_longest(columns, _columns(card)) if old != new)
+        raise ValueError(
+            f"the model to train on has other columns than the data: {odd[0]!r} is one of them. Their order and their"
+            " texts must be the same"
+        )
     return net.flat(named)
+
+
+def _columns(card: Mapping[str, Any]) -> list[tuple[str, list[str | None] | None]]:
+    """Return what each number that a net takes of a table stands for: names, and the texts of a category."""
+    return [(column["name"], column.get("values")) for column in card["columns"]]
 
 
 def _report(

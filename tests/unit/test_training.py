@@ -363,6 +363,21 @@ def test_a_model_of_another_kind_cannot_be_trained_on(tmp_path: Path) -> None:
         training.begin(softmax.card(classes=["a", "b", "d"]), tmp_path, net=softmax.NET)
 
 
+@pytest.mark.parametrize("odd", [["red", None], ["red"]])
+def test_a_model_of_other_columns_cannot_be_trained_on(tmp_path: Path, odd: list[str | None]) -> None:
+    number = {"name": "size", "kind": "number", "mean": 1.0, "std": 2.0}
+    category = {"name": "colour", "kind": "category", "values": ["blue", "red"]}
+    for name, data in softmax.run(rounds=1)[0].files.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "card.json").write_bytes(softmax.card(columns=[number, category]))
+
+    training.begin(softmax.card(columns=[{**number, "mean": 7.0}, category]), tmp_path, net=softmax.NET)
+    with pytest.raises(ValueError, match="other columns than the data: 'colour' is one of them"):
+        training.begin(softmax.card(columns=[number, {**category, "values": odd}]), tmp_path, net=softmax.NET)
+    with pytest.raises(ValueError, match="other columns than the data: 'colour' is one of them"):
+        training.begin(softmax.card(columns=[number]), tmp_path, net=softmax.NET)
+
+
 def test_the_bundle_holds_data_and_nothing_else() -> None:
     model, rows = softmax.run(rounds=2)
 
