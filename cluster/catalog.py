@@ -179,7 +179,7 @@ TRAIN = Job(
         Option(
             "class_weights", str, "none", "balanced: rows of rare classes count more", choices=("none", "balanced")
         ),
-        Option("shards", int, 0, "slices of the rows; a slot trains on one. 0: by slots, 8 to 32", minimum=0, maximum=256),
+        Option("shards", int, 0, "slices of the rows, one a slot; 0: by slots, 8 to 32", minimum=0, maximum=256),
         Option(
             "partition", str, "slice", "slice: scramble the rows and cut them; sample: each shard draws from all rows",
             choices=("slice", "sample"),
