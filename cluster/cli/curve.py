@@ -17,7 +17,7 @@ from cluster.client import Client, Run
 from cluster.client.run import Status
 from cluster.job import Format
 
-MOST_LOOKED_AT = 1000
+MOST_LOOKED_AT = 200
 """Among this many runs the last one with rounds is looked for."""
 
 
