@@ -111,11 +111,11 @@ class TurnEntry(BaseModel):
 
     round: Number
     shard: Number
-    """Counted from 0; its items are those of ``shard + 1`` in ``Rounds.shards``."""
+    """Counted from 0; ``Rounds.shard(run, shard + 1)`` has its items."""
     shards: Number = Field(ge=1)
     kind: str
     seconds: float | None = Field(ge=0, allow_inf_nan=False)
-    """Seconds to work for after the round was opened (``Rounds.open_s``); None where an option says how many steps."""
+    """Seconds to work for; None where an option says how many steps."""
     base: str
     """Names the last of ``views``."""
     views: list[View]

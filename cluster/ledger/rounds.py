@@ -60,17 +60,8 @@ class Rounds:
             raise errors.RunFailed(f"what Redis holds of the run {run} cannot be read: {error}") from error
         return RoundsRow(row.round, row.rounds_planned, row.model_state, views)
 
-    def shards(self, run: str) -> dict[int, ShardEntry]:
-        """What is told about the whole input (0), and the shards (1 and on), in this order.
-
-        Raises:
-            wire.BadMessage: One cannot be read.
-        """
-        found: Any = self._redis.hgetall(keys.run(run, "shards"))
-        return {number: ShardEntry.unpack(found[b"%d" % number]) for number in sorted(map(int, found))}
-
     def shard(self, run: str, number: int) -> ShardEntry:
-        """One of ``shards``.
+        """What is told about the whole input (0), or a shard (1 and on).
 
         Raises:
             wire.BadMessage: It is not there, or cannot be read.
@@ -105,26 +96,6 @@ class Rounds:
         """
         found: Any = self._redis.xrange(keys.run(run, "curve"), f"({after}" if after else "-")
         return [(entry.decode(), row_of(run, fields)) for entry, fields in found]
-
-    def last(self, run: str) -> dict[str, Any] | None:
-        """The row of the round that was closed last; None before there is one."""
-        found: Any = self._redis.xrevrange(keys.run(run, "curve"), count=1)
-        return row_of(run, found[0][1]) if found else None
-
-    def opened(self, run: str) -> list[Opened]:
-        """The batches that were entered last, those that are closed among them; the last one at the end."""
-        found: Any = self._redis.xrange(keys.run(run, "opened"))
-        return [_opened(*each) for each in found]
-
-    def open_s(self, run: str, round_: int) -> float | None:
-        """Seconds since a round was opened, by Redis's clock; None of one that never was, or long ago."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            pipe.time()
-            pipe.xrevrange(keys.run(run, "opened"), count=100)
-            (seconds, micros), lines = pipe.execute()
-        opened = (_opened(*line) for line in lines)
-        at_ms = next((each.at_ms for each in opened if each.round == round_), None)
-        return None if at_ms is None else max(0.0, seconds + micros / 1e6 - at_ms / 1000)
 
     # Slots that stay: see ``worker.stay``.
 
