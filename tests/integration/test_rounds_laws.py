@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from cluster.ledger.lease import Busy, Lease, OutOfStep
-from cluster.ledger.records import Claim
+from cluster.ledger.records import Claim, Opened
 from cluster.stores import Stores
 from cluster.wire import ChunkEntry
 from tests.kit.played_rounds import Kept, Parts, PlayedRounds, on
@@ -78,7 +78,9 @@ class Rounds(RuleBasedStateMachine):
         return self.last + 1, batch, self.played.read(batch)
 
     def advance(self, round_: int, batch: int, parts: Parts, lease: Lease) -> str:
-        opened = {each.batch: [*each.chunks] for each in self.stores.ledger.rounds.opened(self.played.run)}
+        opened = {
+            each.batch: [*each.chunks] for each in self.stores.ledger.rounds.await_opened(self.played.run, "", 0.01)
+        }
         row = {"counted": [chunk for chunk, part in parts.items() if part], "all": [*parts]}
         return self.played.close(round_, batch, parts=parts, lease=lease, after=opened.get(batch, [0]), row=row)
 
@@ -174,10 +176,14 @@ class Rounds(RuleBasedStateMachine):
         return row.round
 
     @property
+    def opened(self) -> list[Opened]:
+        return self.stores.ledger.rounds.await_opened(self.played.run, "", 0.01)
+
+    @property
     def turns(self) -> dict[int, int]:
         """Shard -> its chunk that was entered last."""
         found: dict[int, int] = {}
-        for opened in self.stores.ledger.rounds.opened(self.played.run):
+        for opened in self.opened:
             found |= opened.chunks
         return found
 
@@ -186,6 +192,6 @@ def test_parts_and_late_ones_are_all_whatever_happens(stores: Stores, client: re
     run_state_machine_as_test(
         lambda: Rounds(stores, client),  # type: ignore[arg-type]
         settings=settings(
-            max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

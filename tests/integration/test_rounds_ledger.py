@@ -9,7 +9,7 @@ import redis
 from celery import Celery
 from redis.exceptions import OutOfMemoryError
 
-from cluster import errors, keys
+from cluster import errors, keys, wire
 from cluster.coordinator import lost_messages, prune
 from cluster.coordinator.cancel import cancel
 from cluster.ledger.lease import Busy, Lease, OutOfStep, Split
@@ -47,9 +47,9 @@ def test_what_a_driver_needs_to_go_on_is_in_the_ledger(stores: Stores) -> None:
     run.do(0, 1, 2)
     run.close(0)
     assert ledger.rounds.of(run.run) == (0, 5, {"0:0": 1, "0:1": 1, "0:2": 1}, [view(1)])
-    shards = ledger.rounds.shards(run.run)
-    assert list(shards) == [0, 1, 2, 3]
-    assert (shards[0].data, ledger.rounds.shard(run.run, 3)) == ([ABOUT], shards[3])
+    assert [ledger.rounds.shard(run.run, number).data for number in range(4)] == [[ABOUT], [b"0"], [b"1"], [b"2"]]
+    with pytest.raises(wire.BadMessage):
+        ledger.rounds.shard(run.run, 4)
     assert {batch: row.chunks for batch, row in ledger.partials.open_batches(run.run).items()} == {1: range(3, 6)}
     assert ChunkEntry.unpack(run.claim(4).entry) == run.entry(1, 1, 1)
 
@@ -174,7 +174,7 @@ def test_a_late_part_is_dropped_and_counted_once(stores: Stores) -> None:
     assert [run.commit(2, late, "slow") for _ in range(2)] == ["late", "late"]
     assert (run.status.rounds.late, run.status.rounds.lost, run.status.duplicates) == (1, 0, 1)
     assert run.counted == {"0:0": 1, "0:1": 1}
-    assert stores.ledger.rounds.last(run.run) == {"parts": 2, "round": 0, "late_chunks": [2]}
+    assert run.status.rounds.row == {"parts": 2, "round": 0, "late_chunks": [2]}
     assert run.status.nodes == {"worker@n1": 2}
 
 

@@ -19,7 +19,7 @@ def test_a_run_that_is_none_of_rounds_has_no_rounds(stores: Stores) -> None:
     assert stores.ledger.rounds.of("plain-1") is None
     assert stores.ledger.rounds.of("gone-1") is None
     assert stores.ledger.runs.status("plain-1").rounds is None
-    assert (stores.ledger.rounds.curve("plain-1"), stores.ledger.rounds.last("plain-1")) == ([], None)
+    assert stores.ledger.rounds.curve("plain-1") == []
 
 
 def test_the_driver_hears_of_each_part_and_when_it_was_begun(stores: Stores) -> None:
@@ -65,15 +65,7 @@ def test_who_waits_for_the_next_round_finds_its_chunk(stores: Stores) -> None:
     run.close(1, last=True)
     [over] = rounds.await_opened(run.run, second.id, 1)
     assert (over.batch, over.chunks) == (-1, {})
-    assert rounds.opened(run.run) == [first, second, over]
-
-
-def test_how_long_a_round_is_open_is_by_redis_clock(stores: Stores) -> None:
-    run = PlayedRounds(stores)
-    seconds = stores.ledger.rounds.open_s(run.run, 0)
-    assert seconds is not None
-    assert 0 <= seconds < 10
-    assert stores.ledger.rounds.open_s(run.run, 1) is None
+    assert rounds.await_opened(run.run, "", 1) == [first, second, over]
 
 
 def test_a_curve_is_read_on_from_its_last_known_row(stores: Stores) -> None:

@@ -96,8 +96,8 @@ class PlayedRounds:
     def take_over(self) -> Lease:
         """Another driver has the lease from now on; gives the old one, which does not know."""
         old = self.lease
-        old.release()
-        self.lease = Lease.take(self.stores.ledger, self.run, "another", "supervisor")
+        self.stores.redis.hset(keys.run(self.run), "lease_until_ms", 0)
+        self.lease = Lease.take(self.stores.ledger, self.run, f"driver {secrets.token_hex(4)}", "supervisor")
         return old
 
     def begin(self) -> bool:
