@@ -9,9 +9,11 @@ import redis
 from celery import Celery
 from redis.exceptions import OutOfMemoryError
 
+from aggregators import Step
 from cluster import errors, keys, wire
 from cluster.coordinator import lost_messages, prune
 from cluster.coordinator.cancel import cancel
+from cluster.job import Job, Rounds
 from cluster.ledger.lease import Busy, Lease, OutOfStep, Split
 from cluster.ledger.records import Attempts
 from cluster.ledger.row import Limits
@@ -19,9 +21,11 @@ from cluster.ledger.runs import OF_WORK
 from cluster.messaging import publish
 from cluster.names import Partial
 from cluster.stores import Stores
-from cluster.wire import ChunkEntry
+from cluster.wire import ChunkEntry, MapMessage
+from cluster.worker import map_chunk
+from tasks import Turn
 from tests.kit.played_rounds import ABOUT, POLICY, Kept, PlayedRounds, on, view
-from tests.kit.played_run import Run
+from tests.kit.played_run import CONFIG, JOB, Run, finding
 
 
 def test_rounds_go_on_until_the_last_and_then_the_run_is_done(stores: Stores) -> None:
@@ -176,6 +180,28 @@ def test_a_late_part_is_dropped_and_counted_once(stores: Stores) -> None:
     assert run.counted == {"0:0": 1, "0:1": 1}
     assert run.status.rounds.row == {"parts": 2, "round": 0, "late_chunks": [2]}
     assert run.status.nodes == {"worker@n1": 2}
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_late_part_takes_its_large_bytes_with_it(late: bool, stores: Stores) -> None:
+    run = PlayedRounds(stores, policy=POLICY._replace(inline_bytes=0))
+    stores.blobs.put(keys.view_scope(run.run, 0), [b"0"])
+
+    def task(turn: Turn) -> Any:
+        if late:
+            run.close(0)
+        return {"at": "0:0", "base": turn.base}
+
+    rounds = Rounds(
+        begin=lambda about, base: Step({}, b"0", whole=True), see=lambda view, data, whole: data,
+        dump=lambda state: b"", load=lambda data: {},
+    )  # fmt: skip
+    job = Job(name="rounds", about="", split=JOB.split, task=task, aggregate=lambda *_: None, rounds=rounds)
+    ended = map_chunk.run(MapMessage(run=run.run, chunks=[0]), finding(job), stores, CONFIG, on("n1"))
+    assert ended == ("late" if late else "settled now")
+    left = list(stores.redis.scan_iter(keys.blobs(keys.parts_scope(run.run, 0))))
+    assert bool(left) is not late
+    assert stores.ledger.rounds.late(run.run) == ({1, 2} if late else set())
 
 
 def test_a_part_that_never_comes_is_lost_and_named(stores: Stores) -> None:
