@@ -159,14 +159,21 @@ class Driver:
     # Wait for the parts of a round.
 
     def _wait(self, standing: Standing) -> Open | None:
-        """Wait until a batch is to be closed; None where the run is over."""
+        """Wait until a batch is to be closed; None where the run is over.
+
+        Raises:
+            OutOfStep: Redis has forgotten that the round before was closed.
+        """
         while not self._ending.is_set():
             self._hear(standing, 0)
             for batch in standing.open:
                 if self._is_to_close(standing, batch):
                     return batch
-            if self._ledger.runs.progress(self._run).state != "running":
+            progress = self._ledger.runs.progress(self._run)
+            if progress.state != "running":
                 return None
+            if progress.batches_aggregated != standing.round:
+                raise OutOfStep
             if self._held and time.monotonic() >= self._held_until:
                 self._publish_held(standing)
             self._hear(standing, self._patience_s(standing))

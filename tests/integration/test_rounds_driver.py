@@ -1,0 +1,93 @@
+"""The driver of a run in rounds, whose nodes the test plays."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+
+from cluster.coordinator import begin_rounds
+from cluster.coordinator import standing as standings
+from cluster.coordinator.rounds import Driver, Tools
+from cluster.coordinator.standing import Standing
+from cluster.ledger.lease import Lease, Split
+from cluster.ledger.row import RunPolicy
+from cluster.rounds import Bound
+from cluster.stores import Stores
+from cluster.wire import MapMessage
+from cluster.worker import map_chunk
+from splitters import Item
+from tests.kit.jobs.cluster_testturns import COUNT_TURNS
+from tests.kit.played_rounds import Kept, on
+from tests.kit.played_run import CONFIG, finding
+from tests.kit.waiting import wait_until
+
+SHARDS, ROUNDS = 2, 3
+
+
+class Driven:
+    """A run that is driven; the test does its chunks."""
+
+    def __init__(self, app: Celery, stores: Stores) -> None:
+        self.run = f"count-turns-{secrets.token_hex(4)}"
+        self.stores = stores
+        options = COUNT_TURNS.check_options({"shards": SHARDS, "rounds": ROUNDS})
+        policy = RunPolicy(time_limit_s=60)
+        stores.ledger.runs.create(self.run, COUNT_TURNS.name, COUNT_TURNS.version, options, "test", policy=policy)
+        lease = Lease.take(stores.ledger, self.run, "test", "splitter")
+        items = [Item("about", b"%d" % SHARDS), *(Item(f"shard {at}", b"%d" % at) for at in range(SHARDS))]
+        shards = [begin_rounds.upload(self.run, at, [item], stores, policy) for at, item in enumerate(items)]
+        now_ms = int(stores.ledger.runs.now().timestamp() * 1000)
+        first = begin_rounds.first(self.run, Bound(COUNT_TURNS, options, b"2"), shards, stores, policy, now_ms)
+        lease.begin_rounds(
+            Split(), shards, first.standing.packed(), first.standing.views, first.entries, first.rounds, {}, 0
+        )
+        tools = Tools(app, stores, COUNT_TURNS.capability, threading.Lock(), lambda lease: None)
+        self.driver = Driver(COUNT_TURNS, self.run, lease, tools)
+
+    def do(self, chunk: int) -> Any:
+        message = MapMessage(run=self.run, chunks=[chunk])
+        return map_chunk.run(message, finding(COUNT_TURNS), self.stores, CONFIG, on("n1"))
+
+    def closed(self, round_: int) -> None:
+        def there() -> bool:
+            found = self.stores.ledger.rounds.of(self.run)
+            return found is not None and found.round == round_
+
+        wait_until(f"round {round_} is closed", there, 20)
+
+    @property
+    def counted(self) -> dict[str, int]:
+        found = self.stores.ledger.rounds.of(self.run)
+        assert found is not None
+        standing = Standing.unpack(found.state, found.views)
+        state: dict[str, int] = standings.read_state(self.run, standing, Bound(COUNT_TURNS, {}, b"2"), self.stores)
+        return state
+
+
+@pytest.fixture
+def driven(app: Celery, stores: Stores) -> Iterator[Driven]:
+    found = Driven(app, stores)
+    found.driver.start()
+    yield found
+    found.driver.stop(10)
+
+
+def test_a_driver_does_a_round_again_that_redis_forgot(driven: Driven, client: redis.Redis) -> None:
+    assert driven.do(0) == "settled now"
+    kept = Kept.of(client, driven.run)
+    assert driven.do(1) == "settled now"
+    driven.closed(0)
+    kept.restore(client, driven.run)
+    assert driven.do(1) == "settled now"
+    driven.closed(0)
+    for round_ in (1, 2):
+        assert [driven.do(SHARDS * round_ + shard) for shard in range(SHARDS)] == ["settled now"] * SHARDS
+        driven.closed(round_)
+    assert driven.stores.ledger.runs.status(driven.run).state == "done"
+    assert driven.counted == {f"{round_}:{shard}": 1 for round_ in range(ROUNDS) for shard in range(SHARDS)}
