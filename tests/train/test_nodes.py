@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,11 @@ def loads_torch(process: psutil.Process) -> bool:
     return any("libtorch" in each.path for each in process.memory_maps())
 
 
+def has_a_slot_with_torch(main: psutil.Process) -> bool:
+    """Whether a process of a worker's pool has imported it."""
+    return any(map(loads_torch, main.children(recursive=True)))
+
+
 def test_two_nodes_give_the_weights_of_one_process(
     points: Path, nodes: tuple[str, list[Worker]], tmp_path: Path
 ) -> None:  # fmt: skip
@@ -60,4 +66,4 @@ def test_two_nodes_give_the_weights_of_one_process(
     for worker in workers:
         main = psutil.Process(worker.process.pid)
         assert not loads_torch(main)
-        wait_until("a slot has torch", lambda main=main: any(map(loads_torch, main.children(recursive=True))))
+        wait_until("a slot has torch", functools.partial(has_a_slot_with_torch, main))
