@@ -88,10 +88,12 @@ class Slot:
         return None
 
     def _choose(self, waiting: set[int]) -> int:
-        """Of the chunks one of a shard that this process knows, if it can be; else any, so that slots choose apart."""
+        """Of the chunks one of a shard that was done here last, so that it is the slot with the newest state of its
+        optimizer that goes on with a shard; else any, at random, so that slots choose apart."""
         self._shard_of = {chunk: shard for chunk, shard in self._shard_of.items() if chunk in waiting}
-        known = turns.shards(self._run)
-        mine = [chunk for chunk, shard in self._shard_of.items() if shard in known]
+        done = turns.shards(self._run)
+        last = {chunk: done[shard] for chunk, shard in self._shard_of.items() if shard in done}
+        mine = [chunk for chunk, round_ in last.items() if round_ == max(last.values())]
         return random.choice(mine or list(waiting))  # noqa: S311 - nothing secret
 
     def _why_leave(self) -> str:

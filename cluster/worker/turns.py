@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 from cluster import blobs, keys
@@ -30,13 +31,10 @@ class Seen:
         self._version = -1
         self._view: Any = None
         self._kept: dict[int, dict[str, Any]] = {}
+        self.rounds: dict[int, int] = {}
+        """Shard -> the last round in which it was done here."""
         self.read_bytes = 0
         """Bytes that were fetched for the last turn."""
-
-    @property
-    def shards(self) -> frozenset[int]:
-        """The shards that were done here."""
-        return frozenset(self._kept)
 
     def turn(self, entry: TurnEntry, job: Job, options: Options) -> dict[str, Any]:
         """Do a turn; gives the value with what is to be told beside it, see ``cluster.rounds``.
@@ -61,6 +59,7 @@ class Seen:
                 fetched_s += time.monotonic() - began
 
         times: dict[str, float] = {}
+        self.rounds[entry.shard] = entry.round
         value = bound.turn(
             Turn(
                 round=entry.round, shard=entry.shard, shards=entry.shards, kind=entry.kind, seconds=entry.seconds,
@@ -113,9 +112,9 @@ def seen(run: str, stores: Stores) -> Seen:
     return _seen[run]
 
 
-def shards(run: str) -> frozenset[int]:
-    """The shards of a run that this process has done."""
-    return _seen[run].shards if run in _seen else frozenset()
+def shards(run: str) -> Mapping[int, int]:
+    """The shards of a run that this process has done, each with the last round in which it did."""
+    return _seen[run].rounds if run in _seen else {}
 
 
 def forget(run: str) -> None:

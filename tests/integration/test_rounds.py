@@ -56,7 +56,7 @@ def test_a_slow_shard_is_late_and_named(private: Client) -> None:
 
 def test_slots_stay_and_need_no_messages(private: Client) -> None:
     result = private.submit("count-turns", ["x"], rounds=30, shards=2).result(60)
-    assert max(row["turns"] for row in result["rows"]) > 10
+    assert max(row["turns"] for row in result["rows"]) > 20
 
 
 def test_a_turn_that_raises_is_done_again(private: Client, tmp_path: Path) -> None:
