@@ -58,7 +58,7 @@ def _letters(ground: Grounds, folder: Path, seeds: range, more: Mapping[str, Any
     """A tenth of the rows choose the best round; without them, the last one is taken, and all of these are learnt."""
     ours, theirs, moved, synchronous = [], [], [], []
     for seed in seeds:
-        given = letters(seed, small=small) | more
+        given = {**letters(seed, small=small), **more}
         found = ground.train(rows.LETTER, given)
         check(found, given)
         ours.append(found)
