@@ -93,7 +93,9 @@ def redeliver(app: Celery, stores: Stores, lease: Lease, search: Search, require
     queue = keys.queue(requirement)
     ids = queues.messages(stores, lease.run, queue)
     abouts = filter(None, map(TaskId.parse, ids))
-    there = {unit for run, units in abouts if run == lease.run for unit in units} | _stayed_for(stores, lease.run)
+    there = {unit for run, units in abouts if run == lease.run for unit in units}
+    # Slots that stay do these without a message of their own: as long as one keeps the message that it came by.
+    there |= {chunk for message_of, chunk in ledger.rounds.staying(lease.run).items() if message_of in there}
     lost = search.missing(wanted - there)
     for unit in lease.redeliver(lost, "redelivered", "its message was lost") if lost else []:
         log.warning(
@@ -102,12 +104,3 @@ def redeliver(app: Celery, stores: Stores, lease: Lease, search: Search, require
             extra={"event": "redelivered", "run": lease.run, "chunk": str(unit)},
         )  # fmt: skip
         publish.redeliver(app, requirement, lease.run, unit, limits)
-
-
-def _stayed_for(stores: Stores, run: str) -> set[Unit]:
-    """Chunks of a run in rounds that slots of living nodes do without a message: see ``worker.stay``."""
-    if stores.ledger.rounds.of(run) is None:
-        return set()
-    alive = {node.incarnation for node in stores.nodes.nodes() if node.state in ("online", "leaving")}
-    claimed = stores.ledger.chunks.running(run)
-    return {claim.chunk for claim in claimed if claim.worker.incarnation in alive}

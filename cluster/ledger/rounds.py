@@ -118,6 +118,11 @@ class Rounds:
         found: Any = self._redis.hget(keys.run(run, "stays"), str(message_of))
         return None if found is None else int(found)
 
+    def staying(self, run: str) -> dict[int, int]:
+        """Chunk whose message a slot keeps -> the chunk that it does; where it died, what it did last."""
+        found: Any = self._redis.hgetall(keys.run(run, "stays"))
+        return {int(message_of): int(chunk) for message_of, chunk in found.items()}
+
     def await_arrival(self, run: str, after: str, most_s: float) -> list[Arrival]:
         """The chunks that were settled after that one, in this order; waits for one, for at most ``most_s``.
 

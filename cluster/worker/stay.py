@@ -12,8 +12,9 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from cluster.nodes.registry import Node as Report
-from cluster.wire import MapMessage
+from cluster.messaging import publish
+from cluster.names import TaskId
+from cluster.wire import MapMessage, task_id
 from cluster.worker import map_chunk, turns
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 WAIT_S = 0.5
 """Seconds between two looks at whether something else wants the slot."""
-REPORT_S = 1.0
-"""Seconds between two looks at what the node reports: it does so once a second."""
+LOOK_S = 1.0
+"""Seconds between two looks at the run, the message and what the node reports: it does so once a second."""
 STAY_S = 30.0
 """Seconds without a turn to do after which a slot leaves."""
 GO_ON = ("settled now", "settled", "late", "taken")
@@ -46,8 +47,8 @@ class Slot:
         self._came = came
         self._began = time.monotonic()
         self._limit_s = 0.0
-        self._report: Report | None = None
-        self._reported_at = -REPORT_S
+        self._looked_at = -LOOK_S
+        self._seen = ""
         self._after = ""
         self._shard_of: dict[int, int] = {}
         self._is_over = False
@@ -59,19 +60,26 @@ class Slot:
         self.staying = not self._why_leave()
         return self.staying
 
-    def go_on(self) -> map_chunk.TryAgain | str:
-        """Do turns until something else wants the slot, or one ends badly; says how the last one ended."""
+    def go_on(self) -> str:
+        """Do turns until something else wants the slot, or one ends badly; says how the last one ended.
+
+        Where this raises, the chunk that it does is still known: see ``tasks.chunks_cut_short``.
+        """
         node, came, rounds = self._node, self._came, self._node.stores.ledger.rounds
         ended: map_chunk.TryAgain | str = "settled now"
-        try:
-            while self.staying and ended in GO_ON and (chunk := self._next()) is not None:
-                rounds.stay(self._run, self._chunk, chunk)
-                ended = map_chunk.run(
-                    MapMessage(run=self._run, chunks=[chunk]), node.find, node.stores, node.config, came.worker,
-                    came.capability, stays=self.stays,
-                )  # fmt: skip
-        finally:
-            rounds.leave(self._run, self._chunk)
+        while self.staying and ended in GO_ON and (chunk := self._next()) is not None:
+            rounds.stay(self._run, self._chunk, chunk)
+            ended = map_chunk.run(
+                MapMessage(run=self._run, chunks=[chunk]), node.find, node.stores, node.config, came.worker,
+                came.capability, stays=self.stays,
+            )  # fmt: skip
+        if isinstance(ended, map_chunk.TryAgain):  # not by our message: its name is another chunk's
+            for chunk in ended.chunks:
+                publish.publish_chunk(node.app, came.capability, self._run, chunk, node.limits(self._run))
+            ended = ended.reason
+        rounds.leave(self._run, self._chunk)
+        if self._is_over:
+            turns.forget(self._run)
         return ended
 
     def _next(self) -> int | None:
@@ -102,11 +110,22 @@ class Slot:
         now = time.monotonic()
         if now - self._began > self._limit_s:
             return "its message has had half of its time"
-        if now - self._reported_at >= REPORT_S:
-            self._report, self._reported_at = self._node.stores.nodes.node(self._came.worker.node), now
-        report = self._report
+        if now - self._looked_at >= LOOK_S:
+            self._seen, self._looked_at = self._look(), now
+        if self._seen:
+            return self._seen
+        return "another run waits for a slot" if self._node.stores.ledger.rounds.others_wait(self._run) else ""
+
+    def _look(self) -> str:
+        """As ``_why_leave``, of what seldom changes."""
+        stores, worker = self._node.stores, self._came.worker
+        self._is_over = self._is_over or stores.ledger.runs.states([self._run]) != ["running"]
+        if self._is_over:
+            return "the run is over"
+        if str(TaskId(self._run, (self._chunk,))) not in map(task_id, stores.nodes.held(worker.incarnation)):
+            return "its message was given to others, as the node was lost for a while"
+        report = stores.nodes.node(worker.node)
         if report is None or report.phase != "here":
             return "the node ends"
-        if report.slots_allowed is not None and report.slots_allowed < report.busy:
-            return "its owner wants the machine"
-        return "another run waits for a slot" if self._node.stores.ledger.rounds.others_wait(self._run) else ""
+        is_wanted = report.slots_allowed is not None and report.slots_allowed < report.busy
+        return "its owner wants the machine" if is_wanted else ""

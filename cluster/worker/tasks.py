@@ -126,12 +126,16 @@ def map_chunks(node: Node, message: MapMessage, came: Delivery) -> Retry | str:
 def chunks_cut_short(node: Node, message: MapMessage, how: str, why: str, worker: Worker) -> None:
     """The attempts at all chunks of a message have ended: ``how`` is "failed", "killed" or "lost".
 
-    So has that at a chunk for which the slot stayed; the supervisor of the run finds that it has no message.
+    So has that at a chunk for which the slot stayed: it gets a message of its own.
     """
-    ledger = node.stores.ledger
-    stays_for = [ledger.rounds.stays_for(message.run, chunk) for chunk in message.chunks]
-    for chunk in (*message.chunks, *filter(None, stays_for)):
-        ledger.chunks.end_attempt(message.run, chunk, how, worker, why)
+    run, ledger = message.run, node.stores.ledger
+    for chunk in message.chunks:
+        ledger.chunks.end_attempt(run, chunk, how, worker, why)
+        if (stayed_for := ledger.rounds.stays_for(run, chunk)) is None:
+            continue
+        if ledger.chunks.end_attempt(run, stayed_for, how, worker, why) is not None:
+            publish.publish_chunk(node.app, ledger.runs.requirement(run), run, stayed_for, node.limits(run))
+        ledger.rounds.leave(run, chunk)
 
 
 def chunks_timed_out(node: Node, message: MapMessage, why: str, worker: Worker) -> None:
@@ -140,11 +144,10 @@ def chunks_timed_out(node: Node, message: MapMessage, why: str, worker: Worker) 
     A chunk that was alone is gone on with item by item; where it has but one item left, it is given up. Of several it
     shows which one it was when each comes by itself, once the supervisor misses them.
     """
-    run = message.run
-    if len(message.chunks) > 1:
+    run, ledger, chunk = message.run, node.stores.ledger, message.chunks[0]
+    if len(message.chunks) > 1 or ledger.rounds.stays_for(run, chunk) is not None:
         chunks_cut_short(node, message, "killed", why, worker)
         return
-    ledger, chunk = node.stores.ledger, message.chunks[0]
     if (entry := ledger.chunks.entry(run, chunk)) is None:
         return
     over = ledger.chunks.items_over(run, chunk)

@@ -118,5 +118,5 @@ def shards(run: str) -> Mapping[int, int]:
 
 
 def forget(run: str) -> None:
-    """Drop what is kept of a run: a turn of it raised, so that it may be half done."""
+    """Drop what is kept of a run: it is over, or a turn of it raised, so that it may be half done."""
     _seen.pop(run, None)

@@ -4,7 +4,7 @@
 -- Returns the run's state, "fenced" (the lease is another's), "out of step" (it is not the next round, or not its batch) or
 -- "more" (the state was made of other parts than there are by now).
 -- It touches the parts of other batches, too, where these are left at the end.
--- KEYS: run done chunks batches parts claims attempts speculative queued pieces outbox shards curve opened arrivals late failures events
+-- KEYS: run done chunks batches parts claims attempts speculative queued pieces outbox stays shards curve opened arrivals late failures events
 -- ARGV: fence round batch state views row planned rejected over used rest...
 --   state, views, row: JSON; row may be "", for no line of the curve
 --   planned: rounds in all, "" for as many as before
@@ -54,7 +54,7 @@ if ARGV[turns] then enter_turns(K.run, K.chunks, K.batches, K.opened, A.round + 
 if A.over == '1' then
   -- Where each batch has one chunk, others are under way.
   for _, other in ipairs(redis.call('HKEYS', K.batches)) do redis.call('UNLINK', K.run .. ':parts:' .. other) end
-  redis.call('UNLINK', K.batches, K.chunks, K.claims, K.attempts, K.speculative, K.queued, K.pieces, K.outbox)
+  redis.call('UNLINK', K.batches, K.chunks, K.claims, K.attempts, K.speculative, K.queued, K.pieces, K.outbox, K.stays)
   local all = redis.call('HMGET', K.run, 'items_settled', 'chunks_settled', 'batches_aggregated')
   redis.call('HSET', K.run, 'rounds_planned', A.round + 1, 'items_total', all[1], 'chunks_total', all[2], 'batches_total', all[3])
   redis.call('XADD', K.opened, '*', 'round', A.round + 1, 'batch', -1, 'first', 0, 'shards', '') -- who waits for it leaves
