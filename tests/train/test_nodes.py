@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import pytest
 import cluster
 from cluster import catalog
 from tests.kit.programs import RedisServer, Worker
-from tests.kit.waiting import wait_until
 
 WEIGHTS = "weights.safetensors"
 OPTIONS: dict[str, Any] = {
@@ -47,11 +45,6 @@ def loads_torch(process: psutil.Process) -> bool:
     return any("libtorch" in each.path for each in process.memory_maps())
 
 
-def has_a_slot_with_torch(main: psutil.Process) -> bool:
-    """Whether a process of a worker's pool has imported it."""
-    return any(map(loads_torch, main.children(recursive=True)))
-
-
 def test_two_nodes_give_the_weights_of_one_process(
     points: Path, nodes: tuple[str, list[Worker]], tmp_path: Path
 ) -> None:  # fmt: skip
@@ -63,7 +56,7 @@ def test_two_nodes_give_the_weights_of_one_process(
     assert (tmp_path / "pulled" / WEIGHTS).read_bytes() == alone.files[WEIGHTS]
     assert report["test"] == alone.report["test"]
     assert len(report["nodes"]) == 2
-    for worker in workers:
-        main = psutil.Process(worker.process.pid)
-        assert not loads_torch(main)
-        wait_until("a slot has torch", functools.partial(has_a_slot_with_torch, main))
+    mains = [psutil.Process(worker.process.pid) for worker in workers]
+    assert not any(map(loads_torch, mains))
+    slots = [slot for main in mains for slot in main.children(recursive=True)]
+    assert sum(map(loads_torch, slots)) == 2
