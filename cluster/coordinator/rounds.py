@@ -81,6 +81,8 @@ class Driver:
         """Whether messages of open batches may be in the queue."""
         self._old: deque[tuple[float, str]] = deque()
         """Scopes of blobs that nobody needs soon, and when."""
+        self._superseded: set[int] = set()
+        """Versions of views that only batches which are open may still need."""
         self._kept: set[int] = set()
         """Rounds whose states are checkpoints."""
         self._told = ""
@@ -262,9 +264,10 @@ class Driver:
             )  # fmt: skip
             if answer == "more":
                 return False
-            if self._published:  # slots that stay did without it
+            if self._published and len(standing.open) == 1:  # slots that stay did without it
                 queues.unsend(self._stores, keys.queue(self._tools.requirement), {self._run})
                 self._published = False
+            self._held = [chunk for chunk in self._held if chunk not in batch.chunks]
             self._publish(entered, staying=got.staying)
             return True
 
@@ -284,8 +287,9 @@ class Driver:
     def _publish(self, batches: Sequence[Open], *, staying: bool = False) -> None:
         """Publish the chunks of batches; where slots stay, these have ``HOLD_S`` to claim them."""
         if staying:
+            if not self._held:  # where shards go apart, others come before these are due
+                self._held_until = time.monotonic() + HOLD_S
             self._held += [chunk for batch in batches for chunk in batch.chunks]
-            self._held_until = time.monotonic() + HOLD_S
             return
         for batch in batches:
             self._send(batch, batch.chunks)
@@ -313,7 +317,6 @@ class Driver:
     def _leave(self, standing: Standing, after: Standing, batch: Open, step: Step) -> None:
         """What only the closed round needed goes, a while later."""
         moment = time.monotonic() + DROP_S
-        self._held = [chunk for chunk in self._held if chunk not in batch.chunks]
         for chunk in batch.chunks:
             self._arrivals.pop(chunk, None)
         self._old.append((moment, keys.parts_scope(self._run, batch.batch)))
@@ -321,10 +324,11 @@ class Driver:
             self._kept.add(after.state_of)
         if standing.state_of not in self._kept:
             self._old.append((moment, keys.state_scope(self._run, standing.state_of)))
-        needed = {view.version for view in after.views}
-        self._old += [
-            (moment, keys.view_scope(self._run, view.version)) for view in standing.views if view.version not in needed
-        ]
+        self._superseded |= {view.version for view in standing.views} - {view.version for view in after.views}
+        behind = [other.version for other in after.open if other.version < after.views[0].version]
+        gone = {version for version in self._superseded if all(version > other for other in behind)}
+        self._superseded -= gone
+        self._old += [(moment, keys.view_scope(self._run, version)) for version in sorted(gone)]
 
     def _drop_old(self) -> None:
         while self._old and self._old[0][0] < time.monotonic():

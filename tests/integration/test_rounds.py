@@ -46,6 +46,15 @@ def test_shards_that_go_apart_count_each_part_once(private: Client) -> None:
     assert max(row["staleness"] for row in result["rows"]) > 0
 
 
+def test_shards_that_go_apart_lose_nothing_beside_another_run(private: Client) -> None:
+    other = private.submit("count-turns", ["x"], rounds=15, shards=4, seconds=0.1)
+    run = private.submit("count-turns", ["y"], rounds=12, shards=4, seconds=0.1, apart=True)
+    assert counted(other.result(60)) == 60
+    result = run.result(60)
+    assert counted(result) == 48
+    assert {event.event for event in run.events()} == {"begun", "coordinator", "input-read", "first-part", "done"}
+
+
 def test_a_slow_shard_is_late_and_named(private: Client) -> None:
     result = private.submit("count-turns", ["x"], rounds=8, shards=2, quorum=0.5, slow_shard=1, slow_s=1.0).result(60)
     late = sum(row["late"] for row in result["rows"])

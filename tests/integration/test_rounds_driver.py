@@ -11,7 +11,8 @@ import pytest
 import redis
 from celery import Celery
 
-from cluster.coordinator import begin_rounds
+from cluster import keys
+from cluster.coordinator import begin_rounds, rounds
 from cluster.coordinator import standing as standings
 from cluster.coordinator.rounds import Driver, Tools
 from cluster.coordinator.standing import Standing
@@ -33,10 +34,10 @@ SHARDS, ROUNDS = 2, 3
 class Driven:
     """A run that is driven; the test does its chunks."""
 
-    def __init__(self, app: Celery, stores: Stores) -> None:
+    def __init__(self, app: Celery, stores: Stores, **given: Any) -> None:
         self.run = f"count-turns-{secrets.token_hex(4)}"
         self.stores = stores
-        options = COUNT_TURNS.check_options({"shards": SHARDS, "rounds": ROUNDS})
+        options = COUNT_TURNS.check_options({"shards": SHARDS, "rounds": ROUNDS, **given})
         policy = RunPolicy(time_limit_s=60)
         stores.ledger.runs.create(self.run, COUNT_TURNS.name, COUNT_TURNS.version, options, "test", policy=policy)
         lease = Lease.take(stores.ledger, self.run, "test", "splitter")
@@ -91,3 +92,17 @@ def test_a_driver_does_a_round_again_that_redis_forgot(driven: Driven, client: r
         driven.closed(round_)
     assert driven.stores.ledger.runs.status(driven.run).state == "done"
     assert driven.counted == {f"{round_}:{shard}": 1 for round_ in range(ROUNDS) for shard in range(SHARDS)}
+
+
+def test_a_turn_begun_late_still_finds_its_views(app: Celery, stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "DROP_S", 0.0)
+    driven = Driven(app, stores, apart=True, rounds=10)
+    driven.driver.start()
+    for round_ in range(9):  # shard 1 goes ahead; every fourth view is a whole one
+        assert driven.do(round_ + 1) == "settled now"
+        driven.closed(round_)
+    assert driven.do(0) == "settled now"
+    driven.closed(9)
+    driven.driver.stop(5)
+    views = [view for view in range(11) if stores.redis.exists(keys.blobs(keys.view_scope(driven.run, view)))]
+    assert views == [8, 9, 10]
