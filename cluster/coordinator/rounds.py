@@ -167,6 +167,7 @@ class Driver:
             OutOfStep: Redis has forgotten that the round before was closed.
         """
         while not self._ending.is_set():
+            self._drop_old()  # a full Redis may have no room for the next state before
             self._hear(standing, 0)
             for batch in standing.open:
                 if self._is_to_close(standing, batch):

@@ -94,6 +94,13 @@ def test_a_driver_does_a_round_again_that_redis_forgot(driven: Driven, client: r
     assert driven.counted == {f"{round_}:{shard}": 1 for round_ in range(ROUNDS) for shard in range(SHARDS)}
 
 
+def test_what_a_closed_round_left_goes_though_none_follows(driven: Driven) -> None:
+    assert [driven.do(chunk) for chunk in range(SHARDS)] == ["settled now"] * SHARDS
+    driven.closed(0)
+    state = keys.blobs(keys.state_scope(driven.run, 0))
+    wait_until("the first state is dropped", lambda: not driven.stores.redis.exists(state), 10)
+
+
 def test_a_turn_begun_late_still_finds_its_views(app: Celery, stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rounds, "DROP_S", 0.0)
     driven = Driven(app, stores, apart=True, rounds=10)
