@@ -9,9 +9,9 @@ import pytest
 from tasks import train
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def torch_is_there() -> None:
-    """Without PyTorch each test here is skipped on a laptop and fails on CI."""
+    """Without PyTorch each test here is skipped on a laptop and fails on CI, before any other fixture."""
     if problem := train.why_unavailable():
         if os.environ.get("CI"):
             pytest.fail(problem)
