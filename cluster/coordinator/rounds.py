@@ -168,18 +168,17 @@ class Driver:
         """
         while not self._ending.is_set():
             self._drop_old()  # a full Redis may have no room for the next state before
-            self._hear(standing, 0)
-            for batch in standing.open:
-                if self._is_to_close(standing, batch):
-                    return batch
-            progress = self._ledger.runs.progress(self._run)
-            if progress.state != "running":
+            seen = self._ledger.rounds.look(self._run, [batch.batch for batch in standing.open])
+            if seen.state != "running":
                 return None
-            if progress.batches_aggregated != standing.round:
+            if seen.closed != standing.round:
                 raise OutOfStep
+            for batch, arrived in zip(standing.open, seen.arrived, strict=True):
+                if self._is_to_close(standing, batch, arrived, seen.now_ms):
+                    return batch
             if self._held and time.monotonic() >= self._held_until:
                 self._publish_held(standing)
-            self._hear(standing, self._patience_s(standing))
+            self._hear(standing, self._patience_s(standing, seen.now_ms))
         return None
 
     def _hear(self, standing: Standing, most_s: float) -> None:
@@ -191,25 +190,25 @@ class Driver:
                 self._arrivals[arrival.chunk] = arrival
                 self._deadline.learn((arrival.at_ms - opened_ms[arrival.chunk]) / 1000)
 
-    def _patience_s(self, standing: Standing) -> float:
-        """Wait no longer than until the deadline, or until what is held is to be published."""
+    def _patience_s(self, standing: Standing, now_ms: int) -> float:
+        """Wait no longer than until the deadline, or until what is held is to be published.
+
+        After the deadline only a part can close the round.
+        """
         waits = [WAIT_S]
         if self._held:
             waits.append(self._held_until - time.monotonic())
         if not standing.apart:
-            waits.append(self._deadline.seconds(standing.seconds) - self._open_s(standing.open[0]))
+            left_s = self._deadline.seconds(standing.seconds) - (now_ms - standing.open[0].opened_ms) / 1000
+            waits += [left_s] if left_s >= 0 else []
         return max(0.005, min(waits))
 
-    def _is_to_close(self, standing: Standing, batch: Open) -> bool:
-        there = self._ledger.rounds.arrived(self._run, batch.batch)
-        if there >= len(batch.shards):
+    def _is_to_close(self, standing: Standing, batch: Open, arrived: int, now_ms: int) -> bool:
+        if arrived >= len(batch.shards):
             return True
-        if there < max(1, math.ceil(standing.quorum * len(batch.shards))):
+        if arrived < max(1, math.ceil(standing.quorum * len(batch.shards))):
             return False
-        return self._open_s(batch) > self._deadline.seconds(standing.seconds)
-
-    def _open_s(self, batch: Open) -> float:
-        return (self._now_ms() - batch.opened_ms) / 1000
+        return (now_ms - batch.opened_ms) / 1000 > self._deadline.seconds(standing.seconds)
 
     def _now_ms(self) -> int:
         return int(self._ledger.runs.now().timestamp() * 1000)

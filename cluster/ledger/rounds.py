@@ -37,6 +37,19 @@ class RoundsRow(NamedTuple):
     views: Sequence[View]
 
 
+class Look(NamedTuple):
+    """What a driver looks at while it waits for parts."""
+
+    state: str
+    """The run's; "" if it is gone."""
+    closed: int
+    """How many rounds are closed."""
+    arrived: list[int]
+    """Of each batch that was asked for, how many entries ``Rounds.parts`` would give."""
+    now_ms: int
+    """By Redis's clock, since 1970."""
+
+
 class Rounds:
     """The rounds of all runs, and the slots that stay for them."""
 
@@ -77,10 +90,15 @@ class Rounds:
         found: Any = self._redis.hgetall(keys.parts(run, batch))
         return {chunk: found[b"%d" % chunk] for chunk in sorted(map(int, found))}
 
-    def arrived(self, run: str, batch: int) -> int:
-        """How many entries ``parts`` would give."""
-        found: Any = self._redis.hlen(keys.parts(run, batch))
-        return int(found)
+    def look(self, run: str, batches: Sequence[int]) -> Look:
+        """See ``Look``; in one go, as it is on the way of each round."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hmget(keys.run(run), "state", "batches_aggregated")
+            pipe.time()
+            for batch in batches:
+                pipe.hlen(keys.parts(run, batch))
+            (state, closed), (seconds, micros), *arrived = pipe.execute()
+        return Look((state or b"").decode(), int(closed or 0), arrived, seconds * 1000 + micros // 1000)
 
     def late(self, run: str) -> set[int]:
         """Chunks that were not there when their round was closed, and have not been committed since: so far, lost."""
@@ -109,9 +127,12 @@ class Rounds:
 
     def others_wait(self, run: str) -> bool:
         """Whether chunks of another run wait for nodes."""
-        seconds, micros = self._redis.time()
-        waiting: Any = self._redis.zrangebyscore(keys.WAITING, seconds * 1000 + micros // 1000, "+inf", start=0, num=2)
-        return any(each != run.encode() for each in waiting)
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.zrevrange(keys.WAITING, 0, 1, withscores=True)  # if one of them is ours, the other one is not
+            (seconds, micros), waiting = pipe.execute()
+        now_ms = seconds * 1000 + micros // 1000
+        return any(each != run.encode() and until_ms >= now_ms for each, until_ms in waiting)
 
     def stays_for(self, run: str, message_of: int) -> int | None:
         """The chunk that the slot does which keeps the message of this one; None where that is all it does."""

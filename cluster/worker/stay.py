@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 WAIT_S = 0.5
 """Seconds between two looks at whether something else wants the slot."""
+ASK_S = 0.05
+"""Seconds between two looks at whether another run waits."""
 LOOK_S = 1.0
 """Seconds between two looks at the run, the message and what the node reports: it does so once a second."""
 STAY_S = 30.0
@@ -47,7 +49,8 @@ class Slot:
         self._came = came
         self._began = time.monotonic()
         self._limit_s = 0.0
-        self._looked_at = -LOOK_S
+        self._looked_at = self._asked_at = -LOOK_S
+        self._others_wait = False
         self._seen = ""
         self._after = ""
         self._shard_of: dict[int, int] = {}
@@ -114,7 +117,9 @@ class Slot:
             self._seen, self._looked_at = self._look(), now
         if self._seen:
             return self._seen
-        return "another run waits for a slot" if self._node.stores.ledger.rounds.others_wait(self._run) else ""
+        if now - self._asked_at >= ASK_S:
+            self._others_wait, self._asked_at = self._node.stores.ledger.rounds.others_wait(self._run), now
+        return "another run waits for a slot" if self._others_wait else ""
 
     def _look(self) -> str:
         """As ``_why_leave``, of what seldom changes."""

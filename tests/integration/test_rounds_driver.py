@@ -14,6 +14,7 @@ from celery import Celery
 from cluster import keys
 from cluster.coordinator import begin_rounds, rounds
 from cluster.coordinator import standing as standings
+from cluster.coordinator.deadline import Deadline
 from cluster.coordinator.rounds import Driver, Tools
 from cluster.coordinator.standing import Standing
 from cluster.ledger.lease import Lease, Split
@@ -113,3 +114,20 @@ def test_a_turn_begun_late_still_finds_its_views(app: Celery, stores: Stores, mo
     driven.driver.stop(5)
     views = [view for view in range(11) if stores.redis.exists(keys.blobs(keys.view_scope(driven.run, view)))]
     assert views == [8, 9, 10]
+
+
+def test_a_round_below_its_quorum_is_not_looked_at_all_the_time(
+    driven: Driven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    await_arrival = driven.stores.ledger.rounds.await_arrival
+
+    def noted(run: str, after: str, most_s: float) -> Any:
+        waits.append(most_s)
+        return await_arrival(run, after, most_s)
+
+    monkeypatch.setattr(Deadline, "seconds", lambda deadline, work_s: 0.0)
+    monkeypatch.setattr(driven.stores.ledger.rounds, "await_arrival", noted)
+    assert driven.do(0) == "settled now"
+    wait_until("the driver has waited thrice", lambda: len(waits) > 2, 20)
+    assert min(waits) == rounds.WAIT_S

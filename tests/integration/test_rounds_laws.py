@@ -157,7 +157,11 @@ class Rounds(RuleBasedStateMachine):
         assert row.late - row.late_committed == len(rounds.late(self.played.run))
         unsettled = self.stores.ledger.chunks.unsettled(self.played.run)
         assert row.chunks_settled + len(unsettled) == row.chunks_published
-        whole = [batch for batch, chunks in self.open.items() if rounds.arrived(self.played.run, batch) == len(chunks)]
+        whole = [
+            batch
+            for batch, chunks in self.open.items()
+            if rounds.look(self.played.run, [batch]).arrived == [len(chunks)]
+        ]
         assert row.batches_complete - row.batches_aggregated == len(whole)
         assert sorted(chunk for chunks in self.open.values() for chunk in chunks) == sorted(
             {*unsettled, *(chunk for batch in self.open for chunk in rounds.parts(self.played.run, batch))}

@@ -39,7 +39,7 @@ def test_the_driver_hears_of_each_part_and_when_it_was_begun(stores: Stores) -> 
     assert rounds.await_arrival(run.run, arrival.id, 0.01) == []
     run.do(0)
     assert [other.chunk for other in rounds.await_arrival(run.run, arrival.id, 1)] == [0]
-    assert rounds.arrived(run.run, 0) == 2
+    assert rounds.look(run.run, [0]).arrived == [2]
 
 
 def test_a_look_at_arrivals_without_waiting_takes_no_time(stores: Stores) -> None:
