@@ -22,6 +22,7 @@ from aggregators import Closed, Step
 from cluster import errors, keys
 from cluster.coordinator import round_parts
 from cluster.coordinator import standing as standings
+from cluster.coordinator.cancel import cancel
 from cluster.coordinator.deadline import Deadline
 from cluster.coordinator.round_parts import Got
 from cluster.coordinator.standing import Open, Standing
@@ -134,7 +135,7 @@ class Driver:
 
     def _fail(self, why: str) -> None:
         try:
-            self._ledger.runs.stop(self._run, "failed", as_reason(why), self.lease.fence)
+            cancel(self._run, self._stores, as_reason(why), "failed", self.lease.fence)
         except redis.RedisError as error:
             log.warning("run %s cannot be ended now: %s", self._run, error)
 
@@ -157,6 +158,8 @@ class Driver:
             else:
                 return
             self._drop_old()
+        if not standing.kind:
+            self._drop_all(standing)
 
     # Wait for the parts of a round.
 
@@ -226,12 +229,12 @@ class Driver:
         while True:
             times, began = {}, time.monotonic()
             got = round_parts.read(self._run, bound, batch, self._stores, self._policy)
+            self._hear(standing, 0)  # so that it is known when each of these came
             times["read"], began = time.monotonic() - began, time.monotonic()
             step = bound.step(state, self._closed(standing, batch, got))
             times["step"], began = time.monotonic() - began, time.monotonic()
             written = standings.write(self._run, standing, step, bound, self._stores, self._policy.retention_s)
             times["write"] = time.monotonic() - began
-            self._hear(standing, 0)
             now_ms = self._now_ms()
             after, row = written.after(step, batch, now_ms), {}
             if step.row:
@@ -329,6 +332,15 @@ class Driver:
         gone = {version for version in self._superseded if all(version > other for other in behind)}
         self._superseded -= gone
         self._old += [(moment, keys.view_scope(self._run, version)) for version in sorted(gone)]
+
+    def _drop_all(self, standing: Standing) -> None:
+        """The run is done: of its blobs the last state stays, and what is told about the input."""
+        self._ending.wait(DROP_S)
+        scopes = [scope for _, scope in self._old]
+        scopes += [keys.view_scope(self._run, view.version) for view in standing.views]
+        scopes += [keys.data_scope(self._run, shard + 1) for shard in range(standing.shards)]
+        for scope in scopes:
+            self._stores.blobs.drop(scope)
 
     def _drop_old(self) -> None:
         while self._old and self._old[0][0] < time.monotonic():

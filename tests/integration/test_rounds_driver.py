@@ -42,7 +42,7 @@ class Driven:
         policy = RunPolicy(time_limit_s=60)
         stores.ledger.runs.create(self.run, COUNT_TURNS.name, COUNT_TURNS.version, options, "test", policy=policy)
         lease = Lease.take(stores.ledger, self.run, "test", "splitter")
-        items = [Item("about", b"%d" % SHARDS), *(Item(f"shard {at}", b"%d" % at) for at in range(SHARDS))]
+        items = [Item("about", b"%d" % SHARDS), *(Item(f"shard {at}", b"%d" % at * 100_000) for at in range(SHARDS))]
         shards = [begin_rounds.upload(self.run, at, [item], stores, policy) for at, item in enumerate(items)]
         now_ms = int(stores.ledger.runs.now().timestamp() * 1000)
         first = begin_rounds.first(self.run, Bound(COUNT_TURNS, options, b"2"), shards, stores, policy, now_ms)
@@ -62,6 +62,10 @@ class Driven:
             return found is not None and found.round == round_
 
         wait_until(f"round {round_} is closed", there, 20)
+
+    @property
+    def blobs(self) -> set[str]:
+        return {key.decode() for key in self.stores.redis.scan_iter(keys.blobs(f"runs/{self.run}/*"))}
 
     @property
     def counted(self) -> dict[str, int]:
@@ -131,3 +135,27 @@ def test_a_round_below_its_quorum_is_not_looked_at_all_the_time(
     assert driven.do(0) == "settled now"
     wait_until("the driver has waited thrice", lambda: len(waits) > 2, 20)
     assert min(waits) == rounds.WAIT_S
+
+
+def test_a_run_that_is_done_leaves_its_last_state_alone(app: Celery, stores: Stores) -> None:
+    driven = Driven(app, stores, rounds=1)
+    driven.driver.start()
+    assert [driven.do(chunk) for chunk in range(SHARDS)] == ["settled now"] * SHARDS
+    driven.closed(0)
+    driven.driver.stop(10)
+    assert driven.blobs == {keys.blobs(keys.state_scope(driven.run, 1))}
+    assert driven.counted == {"0:0": 1, "0:1": 1}
+
+
+def test_a_run_whose_step_raises_leaves_no_blobs(app: Celery, stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    def bad(*given: Any) -> Any:
+        raise ArithmeticError("it diverges")
+
+    monkeypatch.setattr(Bound, "step", bad)
+    driven = Driven(app, stores)
+    assert driven.blobs
+    driven.driver.start()
+    assert [driven.do(chunk) for chunk in range(SHARDS)] == ["settled now"] * SHARDS
+    wait_until("the driver has ended", lambda: not driven.driver.is_alive, 20)
+    assert stores.ledger.runs.status(driven.run).state == "failed"
+    assert driven.blobs == set()
