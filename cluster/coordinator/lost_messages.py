@@ -94,9 +94,7 @@ def redeliver(app: Celery, stores: Stores, lease: Lease, search: Search, require
     ids = queues.messages(stores, lease.run, queue)
     abouts = filter(None, map(TaskId.parse, ids))
     there = {unit for run, units in abouts if run == lease.run for unit in units}
-    # Slots that stay do these without a message of their own: as long as one keeps the message that it came by.
-    there |= {chunk for message_of, chunk in ledger.rounds.staying(lease.run).items() if message_of in there}
-    lost = search.missing(wanted - there)
+    lost = search.missing(wanted - there - _stayed_for(stores, lease.run))
     for unit in lease.redeliver(lost, "redelivered", "its message was lost") if lost else []:
         log.warning(
             "run %s: the message of %s was lost; redelivered",
@@ -104,3 +102,16 @@ def redeliver(app: Celery, stores: Stores, lease: Lease, search: Search, require
             extra={"event": "redelivered", "run": lease.run, "chunk": str(unit)},
         )  # fmt: skip
         publish.redeliver(app, requirement, lease.run, unit, limits)
+
+
+def _stayed_for(stores: Stores, run: str) -> set[Unit]:
+    """Chunks that slots do without a message, as long as the node of the claim holds the message that its slot came by.
+
+    That of a dead node is back in the queue, where a slot that stays does not look.
+    """
+    staying = stores.ledger.rounds.staying(run)
+    if not staying:
+        return set()
+    holder = {claimed.chunk: claimed.worker.incarnation for claimed in stores.ledger.chunks.running(run)}
+    held = {incarnation: queues.held(stores, run, incarnation) for incarnation in set(holder.values())}
+    return {chunk for message_of, chunk in staying.items() if message_of in held.get(holder.get(chunk, ""), ())}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster import keys
 from cluster.messaging import delays
+from cluster.names import TaskId, Unit
 from cluster.wire import run_of_message, task_id
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ def messages(stores: Stores, run: str, queue: str) -> set[str]:
         first, *rows, last = pipe.execute()
     rows += [outbox, delays.messages(first), delays.messages(last)]
     return {task_id(message) for row in rows for message in row}
+
+
+def held(stores: Stores, run: str, incarnation: str) -> set[Unit]:
+    """What the messages of a run are about that an incarnation of a node holds."""
+    found = filter(None, (TaskId.parse(task_id(message)) for message in stores.nodes.held(incarnation)))
+    return {unit for of_run, units in found if of_run == run for unit in units}
 
 
 def unsend(stores: Stores, queue: str, runs: Collection[str]) -> None:

@@ -72,9 +72,9 @@ def test_what_a_dead_slot_stayed_for_is_published_again(
     assert run.claim(stayed_for).state == "claimed"  # handed back, it comes again: no dead slot counts as being at it
 
 
-@pytest.mark.parametrize("is_held", [True, False])
-def test_a_claim_without_any_message_is_redelivered(
-    is_held: bool, stores: Stores, app: Celery, published: list[Unit], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("place", ["the node", "the queue", "nowhere"])
+def test_a_claim_whose_node_holds_no_message_is_redelivered(
+    place: str, stores: Stores, app: Celery, published: list[Unit], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = PlayedRounds(stores)
     worker = on("n1")
@@ -84,12 +84,14 @@ def test_a_claim_without_any_message_is_redelivered(
     run.claim(0)
     run.claim(2)
     hold(stores, run, 2)
-    if is_held:
+    if place == "the node":
         hold(stores, run, 1)
+    if place == "the queue":  # the node was lost; no slot that stays looks there
+        stores.redis.lpush(keys.queue("no-such"), json.dumps({"headers": {"id": f"{run.run}.1"}}))
     monkeypatch.setattr(lost_messages, "MISSING_S", 0.0)
     lost_messages.redeliver(app, stores, run.lease, lost_messages.Search(), "no-such", Limits(1, 2))
-    assert published == ([] if is_held else [0])
-    assert run.claim(0, "n2").state == ("taken" if is_held else "claimed")
+    assert published == ([] if place == "the node" else [0])
+    assert run.claim(0, "n2").state == ("taken" if place == "the node" else "claimed")
 
 
 def slot(run: PlayedRounds) -> stay.Slot:
