@@ -22,7 +22,7 @@ INVALID = "a run of bytes that are not UTF-8 is one sign for it"
 def peers(books: Path) -> list[Peer]:
     """Each writes all words, the most frequent first."""
     return [
-        Peer(name="polars, one process", script="wordcount_polars.py", arguments=[books], goal=Goal("<=", 2)),
+        Peer(name="polars, one process", script="wordcount_polars.py", arguments=[books], goal=Goal("<=", 1.8)),
         Peer(
             name="process pool of Counters",
             script="wordcount_pool.py",
