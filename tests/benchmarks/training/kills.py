@@ -194,7 +194,7 @@ class Scene:
         source.write_text("whatever")
         [dies] = [step.round for step in steps if step.kind is Kind.STEP]
         submitter = self._start(
-            *("submit", "--job", "count-rounds", "--rounds", str(self._rounds), "--shards", str(SHARDS)),
+            *("submit", "--job", "count-turns", "--rounds", str(self._rounds), "--shards", str(SHARDS)),
             *("--seconds", str(PART_S), "--quorum", str(QUORUM), source),
             **{DIE_IN_STEP: str(dies)},
         )

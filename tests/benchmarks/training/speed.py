@@ -108,7 +108,7 @@ def _empty(ground: Grounds, options: Options) -> Case:
     for _ in range(options.repeat):
         output = ground.folder / "counts.json"
         told = cluster(
-            *("submit", "--job", "count-rounds", "--rounds", str(rounds), "--shards", str(SLOTS), source),
+            *("submit", "--job", "count-turns", "--rounds", str(rounds), "--shards", str(SLOTS), source),
             *("-o", output, "--broker", ground.url),
             timeout_s=120,
         )

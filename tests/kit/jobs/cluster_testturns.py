@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +15,9 @@ from cluster.job import Job, Rounds
 from cluster.option import Option
 from splitters import Chunk, Item
 from tasks import Turn
+
+DIE_IN_STEP = "CLUSTER_TEST_DIE_IN_STEP"
+"""The round in which the coordinator kills itself, once it has read the parts and before the ledger advances."""
 
 
 def deal(source: Sequence[Path], *, chunk_size: int = 1, shards: int = 4) -> Iterator[Chunk]:
@@ -60,11 +65,14 @@ def add(
     state: dict[str, int], closed: Closed, about: bytes, *,
     rounds: int = 10, quorum: float = 1.0, apart: bool = False, pause: float = 0.0,
 ) -> Step:  # fmt: skip
-    """Count each part once more; the view names the round that is counted."""
+    """Count each part once more, where its view is the one that it was to be made from."""
+    if os.environ.get(DIE_IN_STEP) == str(closed.round):
+        os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(pause)
+    newest = f"after {int(closed.base) - 1}" if closed.base != "0" else "begun"
     counted, rejected = dict(state), {}
     for shard, part in closed.parts.items():
-        if part["base"] != closed.base or len(part["view"]) > 4:
+        if part["base"] != closed.base or part["view"][-1] != newest or len(part["view"]) > 4:
             rejected[shard] = "it has another base"
         else:
             counted[part["at"]] = counted.get(part["at"], 0) + 1
@@ -80,7 +88,7 @@ def add(
 
 
 def dump(state: dict[str, int]) -> bytes:
-    """As JSON, with room so that it is no small blob."""
+    """As JSON."""
     return json.dumps(state, sort_keys=True).encode()
 
 
@@ -91,8 +99,9 @@ def load(data: bytes) -> dict[str, int]:
 
 
 def finish(state: dict[str, int], rows: list[dict[str, Any]], about: bytes) -> dict[str, Any]:
-    """What was counted, and the curve."""
-    return {"counted": state, "rows": rows, "shards": int(about)}
+    """What was counted, also as ``counts`` (a list of shards for each row of the curve), and the curve."""
+    counts = [[state.get(f"{row['round']}:{shard}", 0) for shard in range(int(about))] for row in rows]
+    return {"counted": state, "counts": counts, "rows": rows, "shards": int(about)}
 
 
 COUNT_TURNS = Job(
