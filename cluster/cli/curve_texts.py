@@ -19,8 +19,8 @@ COORDINATOR_TIMES = ("read", "step", "write")
 TIMES = (*NODE_TIMES, *COORDINATOR_TIMES)
 """The parts of a round's wall time: ``row["times"][name]`` is in seconds."""
 GENERIC = (
-    "round", "kind", "at", "wall_s", "parts", "late", "late_shards", "lost", "rejected", "up_bytes", "down_bytes",
-    "times",
+    "round", "kind", "at", "wall_s", "deadline_s", "parts", "late", "late_shards", "lost", "rejected", "up_bytes",
+    "down_bytes", "times",
 )  # fmt: skip
 """Fields that a row of any job has; all others are the job's own."""
 OWN_FIRST = ("loss", *texts.SCORES)

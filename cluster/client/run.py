@@ -135,11 +135,11 @@ class Run:
     def curve(self, after: int = 0) -> list[dict[str, Any]]:
         """The rows of the rounds that are closed, without the first ``after`` of them.
 
-        A row has ``round`` (counted from 0), ``kind``, ``at`` (seconds since the run began), ``wall_s``, ``parts``,
-        ``late``, ``lost``, ``rejected`` (shard -> why), ``up_bytes`` and ``down_bytes`` of all shards, ``times``
-        (seconds of wait, fetch, compute, encode, push, read, step and write), and what the job tells: of ``train``
-        ``loss``, ``accuracy`` or ``rmse``, ``steps``, ``samples`` and others. The last 10,000 rows are kept; a run
-        whose job does not go in rounds has none.
+        A row has ``round`` (counted from 0), ``kind``, ``at`` (seconds since the run began), ``wall_s``,
+        ``deadline_s`` (None: it waited for all parts), ``parts``, ``late``, ``lost``, ``rejected`` (shard -> why),
+        ``up_bytes`` and ``down_bytes`` of all shards, ``times`` (seconds of wait, fetch, compute, encode, push, read,
+        step and write), and what the job tells: of ``train`` ``loss``, ``accuracy`` or ``rmse``, ``steps``,
+        ``samples`` and others. The last 10,000 rows are kept; a run whose job does not go in rounds has none.
 
         Raises:
             errors.RunFailed: What Redis holds of the run is not what we write.

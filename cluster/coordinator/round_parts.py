@@ -66,7 +66,7 @@ def read(run: str, bound: Bound, batch: Open, stores: Stores, policy: RunPolicy)
 
 def row(
     standing: Standing, batch: Open, got: Got, step: Step, arrivals: Mapping[int, Arrival], ours: Mapping[str, float],
-    now_ms: int, began_ms: int,
+    granted_s: float | None, now_ms: int, began_ms: int,
 ) -> dict[str, Any]:  # fmt: skip
     """A closed round's line of the curve: what holds for all jobs, and what the step tells.
 
@@ -80,6 +80,7 @@ def row(
         step: What was made of them.
         arrivals: Chunk -> when its part came.
         ours: Seconds of "read", "step" and "write".
+        granted_s: Seconds after which the round was to be closed without the parts that were missing; None: never.
         now_ms: When the round is over, by Redis's clock.
         began_ms: When the run began.
     """
@@ -100,6 +101,7 @@ def row(
         "kind": standing.kind,
         "at": round((now_ms - began_ms) / 1000, 3),
         "wall_s": wall_s,
+        "deadline_s": None if granted_s is None else round(granted_s, 3),
         "parts": len(got.values) - len(step.rejected),
         "late": len(late),
         "late_shards": late,

@@ -209,9 +209,14 @@ class Driver:
     def _is_to_close(self, standing: Standing, batch: Open, arrived: int, now_ms: int) -> bool:
         if arrived >= len(batch.shards):
             return True
-        if arrived < max(1, math.ceil(standing.quorum * len(batch.shards))):
+        if arrived < _quorum(standing, batch):
             return False
         return (now_ms - batch.opened_ms) / 1000 > self._deadline.seconds(standing.seconds)
+
+    def _granted_s(self, standing: Standing, batch: Open) -> float | None:
+        """The seconds after which the batch is closed without the parts that are missing; None: it waits for all."""
+        seconds = self._deadline.seconds(standing.seconds)
+        return seconds if seconds < math.inf and _quorum(standing, batch) < len(batch.shards) else None
 
     def _now_ms(self) -> int:
         return int(self._ledger.runs.now().timestamp() * 1000)
@@ -226,6 +231,7 @@ class Driver:
             OutOfStep: The ledger does not stand where ``standing`` does.
             errors.RunOver: The run is over.
         """
+        granted_s = self._granted_s(standing, batch)
         while True:
             times, began = {}, time.monotonic()
             got = round_parts.read(self._run, bound, batch, self._stores, self._policy)
@@ -238,7 +244,9 @@ class Driver:
             now_ms = self._now_ms()
             after, row = written.after(step, batch, now_ms), {}
             if step.row:
-                row = round_parts.row(standing, batch, got, step, self._arrivals, times, now_ms, self._began_ms)
+                row = round_parts.row(
+                    standing, batch, got, step, self._arrivals, times, granted_s, now_ms, self._began_ms
+                )
             if self._advance(standing, after, batch, step, got, row):
                 self._leave(standing, after, batch, step)
                 self._told = ""
@@ -345,6 +353,11 @@ class Driver:
     def _drop_old(self) -> None:
         while self._old and self._old[0][0] < time.monotonic():
             self._stores.blobs.drop(self._old.popleft()[1])
+
+
+def _quorum(standing: Standing, batch: Open) -> int:
+    """How many parts a batch needs to be closed at its deadline."""
+    return max(1, math.ceil(standing.quorum * len(batch.shards)))
 
 
 def entries(standing: Standing, batches: Sequence[Open]) -> list[ChunkEntry]:

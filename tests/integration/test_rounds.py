@@ -63,6 +63,14 @@ def test_a_slow_shard_is_late_and_named(private: Client) -> None:
     assert {shard for row in result["rows"] for shard in row["late_shards"]} == {1}
 
 
+def test_each_row_tells_the_deadline_of_its_round(private: Client) -> None:
+    run = private.submit("count-turns", ["x"], rounds=8, shards=2, quorum=0.5, slow_shard=1, slow_s=1.0)
+    late = [row for row in run.result(60)["rows"] if row["late"]]
+    assert all(0 < row["deadline_s"] < row["wall_s"] for row in late)
+    waits = private.submit("count-turns", ["x"], rounds=2, shards=2)
+    assert [row["deadline_s"] for row in waits.result(60)["rows"]] == [None, None]
+
+
 def test_slots_stay_and_need_no_messages(private: Client) -> None:
     result = private.submit("count-turns", ["x"], rounds=30, shards=2).result(60)
     assert max(row["turns"] for row in result["rows"]) > 20

@@ -18,8 +18,8 @@ TIMES = {"wait": 0.1, "fetch": 0.01, "compute": 1.0, "encode": 0.02, "push": 0.0
 def row(number: int, **more: Any) -> dict[str, Any]:
     """A row as the coordinator writes it."""
     found = {
-        "round": number, "kind": "train", "at": 1.0 + 1.25 * number, "wall_s": 1.25, "parts": 8, "late": 0,
-        "late_shards": [], "lost": 0, "rejected": {}, "up_bytes": 88_000, "down_bytes": 2_000_000,
+        "round": number, "kind": "train", "at": 1.0 + 1.25 * number, "wall_s": 1.25, "deadline_s": 1.5,
+        "parts": 8, "late": 0, "late_shards": [], "lost": 0, "rejected": {}, "up_bytes": 88_000, "down_bytes": 2_000_000,
         "times": {**TIMES, "write": 0.0}, "loss": 2.0, "accuracy": 0.5, "steps": 200,
     }  # fmt: skip
     return {**found, **more}
@@ -95,6 +95,7 @@ def test_csv_has_a_column_for_each_field_of_any_row() -> None:
     assert (first["round"], first["at_s"], first["compute_s"], first["rejected"]) == ("0", "1.0", "1.0", "0")
     assert (second["rejected"], second["staleness"], first["staleness"]) == ("2", "2", "")
     assert not {"times", "late_shards"} & set(first)
+    assert first["deadline_s"] == "1.5"
 
 
 def test_the_picture_is_a_png_with_a_point_for_each_round() -> None:

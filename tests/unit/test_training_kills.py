@@ -13,8 +13,8 @@ from tests.benchmarks.training.kills import Away, Found, Kind
 def found(**other: Any) -> Found:
     """Two rounds of a second each; shard 3 of the second was late."""
     rows = [
-        {"round": 0, "late_chunks": [], "closed_at": 101.0},
-        {"round": 1, "late_chunks": [7], "closed_at": 102.0},
+        {"round": 0, "late_chunks": [], "closed_at": 101.0, "deadline_s": None},
+        {"round": 1, "late_chunks": [7], "closed_at": 102.0, "deadline_s": 0.9},
     ]
     usual = Found([[1, 1, 1, 1], [1, 1, 1, 0]], rows, [], began=100.0, rounds=2)
     return usual._replace(**other)
@@ -40,11 +40,18 @@ def test_a_part_that_counts_wrongly_is_found(counts: list[list[int]], said: str)
 
 def test_a_round_may_take_five_seconds_more_than_its_deadline() -> None:
     slow = [dict(row) for row in found().rows]
-    most_s = kills.LEAST_DEADLINE_S + 5
+    most_s = 0.9 + 5
     slow[1]["closed_at"] = 101.0 + most_s - 0.01
     assert kills.wrong(found(rows=slow)) == []
     slow[1]["closed_at"] = 101.0 + most_s + 0.2
     assert kills.wrong(found(rows=slow)) == [f"round 1 took {most_s + 0.2:.1f} s, of at most {most_s:.1f} s"]
+
+
+def test_a_round_without_a_deadline_has_the_least_one() -> None:
+    slow = [dict(row) for row in found().rows]
+    slow[0]["closed_at"] = 100.0 + kills.LEAST_DEADLINE_S + 5.2
+    slow[1]["closed_at"] = slow[0]["closed_at"] + 1
+    assert "round 0 took" in kills.wrong(found(rows=slow))[0]
 
 
 def test_a_round_may_take_as_long_as_its_coordinator_was_away() -> None:

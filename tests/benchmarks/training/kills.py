@@ -34,7 +34,8 @@ MACHINES, SLOTS, READY_BEFORE = 3, 2, 2
 PAUSE_S = 10.0
 NEW_DRIVER_S = 8.0
 LEAST_DEADLINE_S = PART_S + deadline.LEAST_S
-"""No deadline of a round is shorter, as no part is faster."""
+"""No deadline of a round is shorter, as no part is faster: for rounds that a coordinator closed without one, since all
+parts came before it had heard of any."""
 OVER_S = 5.0
 """A round may take so much longer than its deadline, or than its coordinator or Redis was away."""
 TIMEOUT_S = 300.0
@@ -145,7 +146,8 @@ def wrong(found: Found) -> list[str]:
             problems.append(f"a new coordinator after {away.until - away.since:.1f} s")
     for row, took in zip(found.rows, seconds(found), strict=True):
         most_s = OVER_S + max(
-            LEAST_DEADLINE_S, longest_absence_s(found.away, row["closed_at"] - took, row["closed_at"])
+            row["deadline_s"] or LEAST_DEADLINE_S,
+            longest_absence_s(found.away, row["closed_at"] - took, row["closed_at"]),
         )
         if took > most_s:
             problems.append(f"round {row['round']} took {took:.1f} s, of at most {most_s:.1f} s")
