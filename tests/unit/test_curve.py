@@ -19,8 +19,9 @@ def row(number: int, **more: Any) -> dict[str, Any]:
     """A row as the coordinator writes it."""
     found = {
         "round": number, "kind": "train", "at": 1.0 + 1.25 * number, "wall_s": 1.25, "deadline_s": 1.5,
-        "parts": 8, "late": 0, "late_shards": [], "lost": 0, "rejected": {}, "up_bytes": 88_000, "down_bytes": 2_000_000,
-        "times": {**TIMES, "write": 0.0}, "loss": 2.0, "accuracy": 0.5, "steps": 200,
+        "parts": 8, "late": 0, "late_shards": [], "lost": 0, "rejected": {},
+        "up_bytes": 88_000, "down_bytes": 2_000_000, "times": {**TIMES, "write": 0.0},
+        "loss": 2.0, "accuracy": 0.5, "steps": 200,
     }  # fmt: skip
     return {**found, **more}
 
