@@ -23,6 +23,8 @@ class Option:
     help: str
     minimum: float | None = None
     maximum: float | None = None
+    below: float | None = None
+    """All numbers below this one are in range, and itself is not."""
     required: bool = False
     """A run cannot be submitted without."""
     choices: tuple[str, ...] = ()
@@ -48,6 +50,8 @@ class Option:
             schema["minimum"] = self.minimum
         if self.maximum is not None:
             schema["maximum"] = self.maximum
+        if self.below is not None:
+            schema["exclusiveMaximum"] = self.below
         if self.choices:
             schema["enum"] = [*self.choices, None] if may_be_left_out else [*self.choices]
         return schema
@@ -77,6 +81,8 @@ class Option:
             raise errors.UsageError(f"{self.flag} is {value!r}; it must be {self.minimum} or more")
         if self.maximum is not None and value > self.maximum:
             raise errors.UsageError(f"{self.flag} is {value!r}; it must be {self.maximum} or less")
+        if self.below is not None and value >= self.below:
+            raise errors.UsageError(f"{self.flag} is {value!r}; it must be below {self.below}")
         if self.choices and value not in self.choices:
             near = difflib.get_close_matches(value.lower(), self.choices, 1)
             hint = f"; did you mean {near[0]}?" if near else ""

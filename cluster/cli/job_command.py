@@ -117,9 +117,10 @@ def _parameter(option: Option) -> click.Option:
     if option.type is bool:
         return click.Option([f"{option.flag}/--no-{option.flag[2:]}", option.name], default=None, help=help_text)
     kind: Any = option.type
-    if option.type in (int, float) and (option.minimum is not None or option.maximum is not None):
+    most = option.maximum if option.below is None else option.below
+    if option.type in (int, float) and (option.minimum is not None or most is not None):
         ranged = click.IntRange if option.type is int else click.FloatRange
-        kind = ranged(min=option.minimum, max=option.maximum)  # type: ignore[arg-type]
+        kind = ranged(min=option.minimum, max=most, max_open=option.below is not None)  # type: ignore[arg-type]
     if option.choices:
         kind = click.Choice(option.choices)
     return click.Option([option.flag, option.name], type=kind, default=None, help=help_text)

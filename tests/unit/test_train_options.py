@@ -92,6 +92,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"net": "none.toml"}, "none.toml: No such file"),
     ({"net": "mlpx:3"}, "there is no net 'mlpx:3'"),
     ({"joint": "none.toml"}, "none.toml: No such file"),
+    ({"momentum": 1.0}, "--momentum is 1.0; it must be below 1"),
+    ({"momentum": -0.1}, "--momentum is -0.1; it must be 0 or more"),
+    ({"server_momentum": 1.0}, "--server-momentum is 1.0; it must be below 1"),
     ({"bits": 9}, "--bits is 9; it must be 2 to 8, 16 or 32"),
     ({"down_bits": 20}, "--down-bits is 20; it must be 2 to 8, 16 or 32"),
 ]
