@@ -39,6 +39,7 @@
 | cluster2:bundles             | hash   | bundle -> "last latest pinned" (``bundles.state.State``); "#revision" |
 | cluster2:bundle:NAME         | hash   | version -> its manifest as JSON, without name and version |
 | cluster2:bundle:NAME:digests | hash   | digest of the content -> version |
+| cluster2:tokens              | hash   | token's name -> "made digest", until it is revoked |
 | cluster2:wanted              | zset   | "requirement run" -> when it was entered: what running runs need of nodes |
 | cluster2:delayed             | zset   | queue and message -> when it goes there, in ms since 1970 by Redis's clock |
 | cluster2:waiting             | zset   | run whose chunks wait for nodes -> until when it counts, in ms since 1970 |
@@ -104,6 +105,7 @@ WAITING = f"{OURS}waiting"
 PAUSED = f"{OURS}paused"
 REVISION = f"{OURS}revision"
 WRITABLE = f"{OURS}writable"
+TOKENS = f"{OURS}tokens"
 BUNDLES = f"{OURS}bundles"
 OF_RUN = (
     "done", "chunks", "expected", "claims", "attempts", "speculative", "batches", "partials",

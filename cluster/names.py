@@ -32,6 +32,7 @@ RUN = r"[a-zA-Z0-9-]{1,64}"
 JOB = rf"[a-zA-Z0-9][a-zA-Z0-9-]{{0,{MAX_JOB_CHARS - 1}}}"
 VERSION = r"[a-zA-Z0-9._-]*"
 MODEL = r"[a-z0-9][a-z0-9-]{0,63}"
+OF_TOKEN = r"[a-z0-9][a-z0-9._-]{0,63}"
 DIGEST_CHARS = 8
 _NUMBER = r"(0|[1-9][0-9]{0,9})"
 _LEVEL = r"([0-9]|1[0-5])"
@@ -93,6 +94,11 @@ class ModelRef(NamedTuple):
 def is_model(text: str) -> bool:
     """Whether a model may have this name, without a version."""
     return re.fullmatch(MODEL, text) is not None
+
+
+def is_token(text: str) -> bool:
+    """Whether a token may have this name."""
+    return re.fullmatch(OF_TOKEN, text) is not None
 
 
 Need = str | ModelRef
@@ -343,6 +349,30 @@ class WantedRow(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.requirement} {self.run}"
+
+
+class TokenRow(NamedTuple):
+    """A token as the cluster keeps it, without its secret: ``made_s digest``."""
+
+    made_s: int
+    """Since 1970, by Redis's clock."""
+    digest: str
+    """The sha256 of the secret, in hexadecimal."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read one.
+
+        Raises:
+            ValueError: ``text`` has another form.
+        """
+        made_s, _, digest = text.partition(" ")
+        if re.fullmatch(r"[0-9a-f]{64}", digest) is None:
+            raise ValueError("it is no row of a token")
+        return cls(_milliseconds(made_s), digest)
+
+    def __str__(self) -> str:
+        return f"{self.made_s} {self.digest}"
 
 
 class NodeRow(NamedTuple):
