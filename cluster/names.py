@@ -32,7 +32,6 @@ RUN = r"[a-zA-Z0-9-]{1,64}"
 JOB = rf"[a-zA-Z0-9][a-zA-Z0-9-]{{0,{MAX_JOB_CHARS - 1}}}"
 VERSION = r"[a-zA-Z0-9._-]*"
 MODEL = r"[a-z0-9][a-z0-9-]{0,63}"
-OF_TOKEN = r"[a-z0-9][a-z0-9._-]{0,63}"
 DIGEST_CHARS = 8
 _NUMBER = r"(0|[1-9][0-9]{0,9})"
 _LEVEL = r"([0-9]|1[0-5])"
@@ -98,7 +97,7 @@ def is_model(text: str) -> bool:
 
 def is_token(text: str) -> bool:
     """Whether a token may have this name."""
-    return re.fullmatch(OF_TOKEN, text) is not None
+    return re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", text) is not None
 
 
 Need = str | ModelRef

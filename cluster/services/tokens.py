@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cluster import errors, keys, names
@@ -28,8 +29,8 @@ class Token(NamedTuple):
     """A token, as people see it."""
 
     name: str
-    made_s: int
-    """Since 1970, by Redis's clock."""
+    created_at: datetime
+    """By Redis's clock."""
 
 
 class KnownTokens:
@@ -73,7 +74,7 @@ class Tokens:
 
     def list(self) -> list[Token]:
         """Return all tokens, by name."""
-        return [Token(name, row.made_s) for name, row in sorted(self._rows().items())]
+        return [Token(name, datetime.fromtimestamp(row.made_s, UTC)) for name, row in sorted(self._rows().items())]
 
     def revoke(self, name: str) -> None:
         """End a token. Gateways refuse it within a second.
