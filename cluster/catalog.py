@@ -51,6 +51,7 @@ OCR = Job(
     megapixels=Lazy("tasks.pictures:megapixels"),
     install="cluster[ocr]",
     needs=("lang",),
+    serves=True,
 )
 
 WORDCOUNT = Job(
@@ -94,6 +95,7 @@ FACES = Job(
     needs=("model",),
     bundles="faces",
     draw=Lazy("tasks.faces.draw:draw"),
+    serves=True,
 )
 
 FACES_TRAIN = Job(
@@ -141,6 +143,9 @@ ONNX = Job(
     install="cluster[faces]",
     needs=("model",),
     bundles="onnx",
+    serves=True,
+    infer=Lazy("tasks.onnx.tensors:infer"),
+    infer_about=Lazy("tasks.onnx.tensors:about"),
 )
 
 TRAIN = Job(

@@ -162,6 +162,15 @@ class Job:
     """``plan(about, **options)`` tells a person what a run with rounds would do, where that shows before it begins."""
     draw: Callable[[bytes, Any], bytes] | None = None
     """Draws what was found in an item, its value in all parts joined, into the item's picture."""
+    serves: bool = False
+    """It can answer single items in real time: its task gives a value for each item alone, in a part that maps names to
+    values or, of blocks of rows, to what the rows of that block get."""
+    infer: Callable[..., Any] | None = None
+    """``infer(arrays, model)`` gives what the model in that folder says of tensors: a dict of name -> array for a dict
+    of name -> array, both with the rows, or pictures, along axis 0, so that requests can be joined. Raises
+    ``ValueError`` where names, shapes or dtypes are not those of ``infer_about``."""
+    infer_about: Callable[[str], Any] | None = None
+    """``infer_about(model)`` gives what ``infer`` takes and gives, a ``tasks.Tensors``."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(names.JOB, self.name):

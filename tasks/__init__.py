@@ -28,6 +28,23 @@ class Part(NamedTuple, Generic[Value]):
     """Item name -> why it could not be done, as a sentence for the person who sent it."""
 
 
+class Tensor(NamedTuple):
+    """An array that a model takes or gives."""
+
+    name: str
+    dtype: str
+    """As NumPy names it: float32, int64."""
+    shape: tuple[int | None, ...]
+    """None stands for a dimension of any size; the first one counts rows, or pictures."""
+
+
+class Tensors(NamedTuple):
+    """What a model takes and gives."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
 class Turn(NamedTuple):
     """One shard's work in one round of a job that goes in rounds: what its task gets in place of a chunk.
 

@@ -2,20 +2,23 @@
 
 The model is a folder with an ONNX file and a `bundle.json` that says how pictures are prepared for it and what
 its answers mean: `parameters.py` lists what stands in it.
+`tensors.py` gives the model's own outputs for its own inputs.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from splitters import Chunk
 from tasks import Part, pictures
-from tasks.onnx import external, graph, parameters
+from tasks.onnx import external, graph, parameters, tensors
+from tasks.onnx.net import MOST_ROWS, Net
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,15 +60,38 @@ def classify(
         raise parameters.ModelUnusable("the job onnx needs a model: name one with --model")
     if problem := _not_installed():
         raise parameters.ModelUnusable(problem)
-    answer = _loaded(model)
+    loaded = _loaded(model)
     found: dict[str, list[Guess]] = {}
     failures: dict[str, str] = {}
-    for item in chunk:
-        try:
-            found[item.name] = answer(item.data, max_megapixels, top)
-        except (pictures.UnreadablePicture, parameters.ModelUnusable) as error:
-            failures[item.name] = str(error)
+    for at in range(0, len(chunk), MOST_ROWS):
+        ready: dict[str, Array] = {}
+        for item in chunk[at : at + MOST_ROWS]:
+            try:
+                ready[item.name] = loaded.prepare(item.data, max_megapixels)
+            except pictures.UnreadablePicture as error:
+                failures[item.name] = str(error)
+        _answer(loaded, ready, top, found, failures)
     return Part(found, failures)
+
+
+def _answer(
+    loaded: Loaded, ready: Mapping[str, Array], top: int, found: dict[str, list[Guess]], failures: dict[str, str]
+) -> None:
+    """Enter the answer of each picture in one of the two."""
+    import numpy as np
+
+    if not ready:
+        return
+    try:
+        scores = loaded.scores(np.stack(list(ready.values())))
+    except parameters.ModelUnusable as error:
+        failures |= dict.fromkeys(ready, str(error))
+        return
+    for name, row in zip(ready, scores, strict=True):
+        try:
+            found[name] = loaded.guesses(row, top)
+        except parameters.ModelUnusable as error:
+            failures[name] = str(error)
 
 
 def why_unavailable(*, model: str | None = None) -> str:
@@ -73,7 +99,9 @@ def why_unavailable(*, model: str | None = None) -> str:
     if problem := _not_installed():
         return problem
     try:
-        if model:
+        if model and parameters.is_of_tensors(Path(model)):
+            tensors.about(model)
+        elif model:
             _loaded(model)
     except parameters.ModelUnusable as error:
         return str(error)
@@ -83,7 +111,8 @@ def why_unavailable(*, model: str | None = None) -> str:
 def unusable(model: str) -> str:
     """Why no machine can classify pictures by the model in that folder, or "": its parameters, or its file's form."""
     try:
-        _read(parameters.read(Path(model)))
+        folder = Path(model)
+        external.whole(parameters.file(folder) if parameters.is_of_tensors(folder) else parameters.read(folder).file)
     except parameters.ModelUnusable as error:
         return str(error)
     return ""
@@ -95,72 +124,88 @@ def _not_installed() -> str:
 
 
 @functools.lru_cache(maxsize=2)
-def _loaded(folder: str) -> Callable[[bytes, int, int], list[Guess]]:
-    """The model, tried once: a function of a picture's bytes, the megapixels it may have, and how many
-    labels to give. Loaded once in a process.
+def _loaded(folder: str) -> Loaded:
+    """The model, tried once, so that what is wrong shows before the first picture. Loaded once in a process.
 
     Raises:
         ModelUnusable: As ``classify``.
     """
-    import cv2
-    import numpy as np
-
-    cv2.setNumThreads(1)  # with a process for each core, threads only get in each other's way
     wanted = parameters.read(Path(folder))
-    name, data = wanted.file.name, _read(wanted)
-    try:
-        declared = graph.read(data)
-        output = _output(declared, wanted)
-        axes = _axes(declared, wanted)
-        # OpenCV's exceptions hold all that it prints. The place of the setting changed after 4.12.
-        if hasattr(cv2, "setLogLevel"):
-            cv2.setLogLevel(0)
-        else:
-            cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        # From memory, so that what was looked into is what is used.
-        net = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
-    except cv2.error as error:
-        raise parameters.ModelUnusable(f"{name}: OpenCV cannot read it: {error.err}") from None
+    data = external.whole(wanted.file)
+    declared = graph.read(data)
+    output, axes = _output(declared, wanted), _axes(declared, wanted)
+    net = Net(data, declared, wanted.file.name)
+    net.require(output)
+    return Loaded(wanted, net, output, axes).tried()
 
-    if output not in net.getLayerNames():
-        raise parameters.ModelUnusable(f"{name}: OpenCV does not know its output {output!r}")
 
-    def run(pixels: Bytes) -> Array:
-        net.setInput(_prepared(pixels, wanted, axes))
-        try:
-            return _probabilities(np.asarray(net.forward(output), np.float32).ravel(), wanted)
-        except cv2.error as error:
-            way = f"a picture of {wanted.size[0]} x {wanted.size[1]} in {wanted.colours}"
-            raise parameters.ModelUnusable(f"{name} cannot be run on {way} (size, colours): {error.err}") from None
+class Loaded(NamedTuple):
+    """A model that is ready."""
 
-    def answer(picture: bytes, max_megapixels: int, top: int) -> list[Guess]:
-        given = run(np.asarray(_fitted(picture, wanted, max_megapixels)))
-        likely = [round(float(value), DECIMALS) for value in given]
+    wanted: parameters.Parameters
+    net: Net
+    output: str
+    """The name of the output that holds the answer."""
+    axes: Axes
+
+    def tried(self) -> Loaded:
+        """The same, once it has run on made-up pictures.
+
+        Raises:
+            ModelUnusable: It cannot be run on pictures as its parameters say, or its answers are none.
+        """
+        import numpy as np
+
+        shape = (*self.wanted.size[::-1], len(self.wanted.mean))
+        shades = [np.full(shape, shade, np.uint8) for shade in (128, 32)]
+        batch = np.stack([_prepared(pixels, self.wanted, self.axes) for pixels in shades])
+        with self._naming():
+            self.net.see_batches({self._input: batch}, self.output)
+        _probabilities(self.scores(batch[:1])[0], self.wanted)
+        return self
+
+    def scores(self, batch: Array) -> Array:
+        """What the model gives of prepared pictures, as (pictures, values).
+
+        Raises:
+            ModelUnusable: It cannot be run on these.
+        """
+        with self._naming():
+            return self.net.run({self._input: batch}, self.output).reshape(len(batch), -1)
+
+    def prepare(self, data: bytes, max_megapixels: int) -> Array:
+        """The model's input of one picture, without the axis of the batch.
+
+        Raises:
+            UnreadablePicture: It cannot be decoded, or is too large.
+        """
+        import numpy as np
+
+        return _prepared(np.asarray(_fitted(data, self.wanted, max_megapixels)), self.wanted, self.axes)
+
+    def guesses(self, scores: Array, top: int) -> list[Guess]:
+        """The likeliest labels by what the model gives of one picture.
+
+        Raises:
+            ModelUnusable: These are no probabilities, or not as many as labels.
+        """
+        labels = self.wanted.labels
+        likely = [round(float(value), DECIMALS) for value in _probabilities(scores, self.wanted)]
         order = sorted(range(len(likely)), key=lambda at: (-likely[at], at))[:top]  # rounded, so that machines agree
-        return [{"label": wanted.labels[at], "confidence": likely[at]} for at in order]
+        return [{"label": labels[at], "confidence": likely[at]} for at in order]
 
-    run(np.full((*wanted.size[::-1], len(wanted.mean)), 128, np.uint8))  # what is wrong shows before the first picture
-    return answer
+    @property
+    def _input(self) -> str:
+        return self.net.declared.inputs[0].name
 
-
-def _read(wanted: parameters.Parameters) -> bytes:
-    """The model's file, which is complete in itself.
-
-    Raises:
-        ModelUnusable: It is not, or cannot be read.
-    """
-    name = wanted.file.name
-    try:
-        data = wanted.file.read_bytes()
-        if files := external.files(data):
-            raise parameters.ModelUnusable(
-                f"{name} has weights in other files ({', '.join(files)}); export it as one file"
-            )
-    except OSError as error:
-        raise parameters.ModelUnusable(f"{name} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise parameters.ModelUnusable(f"{name}: {error}") from None
-    return data
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        try:
+            yield
+        except parameters.ModelUnusable as error:
+            width, height = self.wanted.size
+            way = f"a picture of {width} x {height} in {self.wanted.colours}"
+            raise parameters.ModelUnusable(f"{self.net.name} cannot be run on {way} (size, colours): {error}") from None
 
 
 def _output(declared: graph.Graph, wanted: parameters.Parameters) -> str:
@@ -217,7 +262,7 @@ def _fitted(data: bytes, wanted: parameters.Parameters, max_megapixels: int) -> 
 
 
 def _prepared(pixels: Bytes, wanted: parameters.Parameters, axes: Axes) -> Array:
-    """The model's input, a batch of one with its ``axes`` in that order, of pixels (height, width[, channels])."""
+    """The model's input with its ``axes`` in that order, of pixels (height, width[, channels])."""
     import numpy as np
 
     channels = pixels.reshape(*pixels.shape[:2], -1).astype(np.float32)
@@ -225,7 +270,7 @@ def _prepared(pixels: Bytes, wanted: parameters.Parameters, axes: Axes) -> Array
         channels = channels[..., ::-1]
     mean, std = np.array(wanted.mean, np.float32), np.array(wanted.std, np.float32)
     scaled = (channels * np.float32(wanted.scale) - mean) / std
-    return np.ascontiguousarray(scaled.transpose(axes)[None], np.float32)
+    return np.ascontiguousarray(scaled.transpose(axes), np.float32)
 
 
 def _probabilities(given: Array, wanted: parameters.Parameters) -> Array:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+
+from tasks.onnx.parameters import ModelUnusable
 
 # The numbers of fields in onnx.proto: which of a message's fields lead to tensors, and to what kind of message.
 MESSAGES: dict[str, dict[int, str]] = {
@@ -20,6 +23,23 @@ GRAPH, EXTERNAL_DATA, DATA_LOCATION, ENTRY_KEY, ENTRY_VALUE = 7, 13, 14, 1, 2
 VARINT, FIXED_64, BYTES, FIXED_32 = 0, 1, 2, 5
 DEEPEST = 64
 """Graphs may hold graphs; none that is meant well goes as deep."""
+
+
+def whole(file: Path) -> bytes:
+    """A model's file, which is complete in itself.
+
+    Raises:
+        ModelUnusable: It is not, or cannot be read.
+    """
+    try:
+        data = file.read_bytes()
+        if others := files(data):
+            raise ModelUnusable(f"{file.name} has weights in other files ({', '.join(others)}); export it as one file")
+    except OSError as error:
+        raise ModelUnusable(f"{file.name} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ModelUnusable(f"{file.name}: {error}") from None
+    return data
 
 
 def files(data: bytes) -> list[str]:

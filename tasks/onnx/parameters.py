@@ -1,6 +1,6 @@
 """How a model wants its pictures and what its answers mean, as its `bundle.json` says.
 
-``parameters`` in that file may have these keys; ``size`` and ``labels`` it must have:
+``parameters`` in that file may have these keys; ``size`` and ``labels`` it must have, but for a model of ``tensors``:
 
 =========  ====================================================================================================
 model      the ONNX file's name; not needed where there is only one
@@ -12,6 +12,7 @@ scale      what values of 0 to 255 are multiplied by: 1/255 unless told
 mean, std  a number a channel, in the order of ``colours``: the model gets (value * scale - mean) / std
 resize     "stretch" (the default), or "crop": the middle of the picture in the shape of ``size``
 softmax    true where the model gives logits; false (the default) where it gives probabilities
+tensors    true: the model takes no pictures. It is for `cluster serve` alone, and has no other key but ``model``
 =========  ====================================================================================================
 """
 
@@ -25,7 +26,7 @@ from typing import Any, NamedTuple
 
 MAX_SIDE = 4096
 MAX_LABELS = 1_000_000
-KEYS = ("model", "output", "labels", "size", "colours", "scale", "mean", "std", "resize", "softmax")
+KEYS = ("model", "output", "labels", "size", "colours", "scale", "mean", "std", "resize", "softmax", "tensors")
 
 
 class ModelUnusable(RuntimeError):
@@ -54,8 +55,8 @@ def read(folder: Path) -> Parameters:
         ModelUnusable: Something is missing or has a value that cannot be used; the message names the key.
     """
     given = _given(folder)
-    if unknown := sorted(set(given) - set(KEYS)):
-        raise ModelUnusable(f"the model has the unknown parameter {unknown[0]!r} (there are: {', '.join(KEYS)})")
+    if given.get("tensors"):
+        raise ModelUnusable('the model takes tensors, not pictures ("tensors" in its bundle.json): see `cluster serve`')
     colours = _one_of(given, "colours", ("rgb", "bgr", "grey"))
     channels = 1 if colours == "grey" else 3
     size = given.get("size")
@@ -86,6 +87,24 @@ def read(folder: Path) -> Parameters:
     )
 
 
+def is_of_tensors(folder: Path) -> bool:
+    """Whether the model in ``folder`` takes no pictures.
+
+    Raises:
+        ModelUnusable: Its description cannot be used.
+    """
+    return bool(_given(folder).get("tensors"))
+
+
+def file(folder: Path) -> Path:
+    """The ONNX file of the model in ``folder``, whatever it takes.
+
+    Raises:
+        ModelUnusable: It is not there, or the description cannot be used.
+    """
+    return _model(folder, _given(folder).get("model"))
+
+
 def _given(folder: Path) -> dict[str, Any]:
     try:
         bundle = json.loads((folder / "bundle.json").read_bytes())
@@ -100,6 +119,13 @@ def _given(folder: Path) -> dict[str, Any]:
         raise ModelUnusable(f"the model is one of the job {job!r}, not of onnx")
     if not isinstance(given, dict):
         raise ModelUnusable("parameters in the model's bundle.json must be an object")
+    if unknown := sorted(set(given) - set(KEYS)):
+        raise ModelUnusable(f"the model has the unknown parameter {unknown[0]!r} (there are: {', '.join(KEYS)})")
+    of_tensors = given.get("tensors", False)
+    if not isinstance(of_tensors, bool):
+        raise _wrong("tensors", of_tensors, "must be true or false")
+    if of_tensors and (others := sorted(set(given) - {"tensors", "model"})):
+        raise _wrong(others[0], given[others[0]], "must be left out of a model of tensors")
     return given
 
 
