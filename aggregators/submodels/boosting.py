@@ -1,0 +1,73 @@
+"""Gradient boosting: the sum of what the leaves of all trees say.
+
+Beside the arrays of ``trees.py``: ``base`` (k) float64, the scores before the first tree; ``values`` (leaves) float64.
+Tree t adds to score t % k. Two classes and numbers have k = 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aggregators.submodels import links, trees
+from aggregators.submodels.about import About
+from aggregators.submodels.archive import take
+
+BLOCK = 8192
+"""Rows that are worked on at a time."""
+
+
+class Boosting:
+    """Trees of gradient boosting."""
+
+    def __init__(self, about: About, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Check what came from elsewhere.
+
+        Raises:
+            ValueError: It is no such model; says why.
+        """
+        self.about = about
+        self.base = take(arrays, "base", "number", links.width(about)).astype(np.float64)
+        self.trees = trees.of(arrays, about.width)
+        self.values = take(arrays, "values", "number", self.trees.leaves_count).astype(np.float64)
+        if len(self.trees.sizes) % len(self.base):
+            raise ValueError(f"its {len(self.trees.sizes):,} trees are not as many for each of {len(self.base)} scores")
+
+    @property
+    def kind(self) -> str:
+        """As in ``spec.KINDS``."""
+        return self.about.kind
+
+    @property
+    def outputs(self) -> int:
+        """Classes of the card, or 1 for a number."""
+        return self.about.outputs
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what the constructor takes."""
+        return {**self.trees.arrays(), "base": self.base, "values": self.values}
+
+    def scores(self, x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """(rows, width) -> (rows, outputs): trees are added in their order, as scikit-learn does it."""
+        self.about.check(x)
+        total = np.repeat(self.base[:, None], len(x), axis=1)  # (k, rows)
+        for start in range(0, len(x), BLOCK):
+            block = np.ascontiguousarray(x[start : start + BLOCK], np.float32)
+            for tree, leaves in self.trees.leaves(block):
+                total[tree % len(total), start : start + BLOCK] += self.values.take(leaves)
+        return self.about.spread(links.apply(self.about, np.ascontiguousarray(total.T)))
+
+
+def of(
+    about: About, plain: list[trees.Plain], values: list[npt.NDArray[np.float64]], base: npt.NDArray[np.float64]
+) -> Boosting:
+    """Make a model of scikit-learn's trees, with what each of their nodes says: (nodes,)."""
+    arranged, leaves = trees.arrange(plain, about.width)
+    said = np.concatenate([value[at] for value, at in zip(values, leaves, strict=True)])
+    return Boosting(about, {**arranged.arrays(), "base": base, "values": said})
+
+
+KINDS = {"hgb": Boosting}

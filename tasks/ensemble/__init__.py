@@ -1,0 +1,1 @@
+"""Fit sub-models on parts of a table, with scikit-learn."""
