@@ -43,6 +43,10 @@ class Closed(NamedTuple):
     """Shards whose parts were not there when the round was closed."""
     staleness: int = 0
     """Steps that changed the view since the parts' view was made; 0 where a round waits for all shards."""
+    given_up: Mapping[int, str] = {}
+    """Shard -> why its turn was given up: it failed as often as the run allows."""
+    nodes: Mapping[int, str] = {}
+    """Shard -> the node that did its turn, or tried it last, as far as that is known."""
     node_seconds: Mapping[int, float] = {}
     """Shard -> seconds from its claim to its commit."""
     sizes_bytes: Mapping[int, int] = {}
@@ -76,5 +80,11 @@ class Step(NamedTuple):
     """Keep this state as a checkpoint."""
     rejected: Mapping[int, str] = {}
     """Shard -> why its part was not used."""
+    missing: Mapping[str, str] = {}
+    """What the result lacks since this round -> why, as sentences for the person who submitted the run."""
     rounds: int | None = None
     """How many rounds the run has in all, where that has changed."""
+
+
+class NoResult(Exception):
+    """The run cannot go on. The aggregator of a job with rounds raises it with the reason, for people."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aggregators import Closed, Step
+from aggregators import Closed, NoResult, Step
 from cluster import errors, wire
 from cluster.functions import taken
 from cluster.job import Job, Options, Outcome, Rounds, Source, sift
@@ -99,7 +99,12 @@ def locally(job: Job, source: Source, options: Options, base: Path | None = None
         shards.append(readable)
     if not shards:
         raise errors.NothingToDo(f"the input has no shards for the job {job.name}")
-    return Outcome(_Local(bound, shards, base).run(), failures, passed_over.shown())
+    local = _Local(bound, shards, base)
+    try:
+        result = local.run()
+    except NoResult as error:
+        raise errors.RunFailed(str(error)) from None
+    return Outcome(result, {**failures, **local.missing}, passed_over.shown())
 
 
 class _Local:
@@ -111,6 +116,7 @@ class _Local:
         self._began_s = time.monotonic()
         self._kept: list[dict[str, Any]] = [{} for _ in shards]
         self._rows: list[dict[str, Any]] = []
+        self.missing: dict[str, str] = {}
         self._step = bound.begin(base)
         self._views: list[tuple[int, Any]] = []
         """Version and view of each shard, as it last got them."""
@@ -156,6 +162,7 @@ class _Local:
         }  # fmt: skip
         if step.row:
             self._rows.append({**row, **step.row})
+        self.missing |= step.missing
         self._number += 1
         self._step, self._view_bytes = step, 0
         self._see()

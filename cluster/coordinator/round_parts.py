@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cluster.ledger.records import Arrival
 
 MOST_S = 1e6
+GIVEN_UP = "its turn was given up"
 ON_NODE = ("fetch", "compute", "encode")
 """The times that a node tells of a turn."""
 
@@ -27,7 +28,9 @@ class Got(NamedTuple):
     values: Mapping[int, Any]
     """Shard -> its value, in the order of the shards."""
     odd: Mapping[int, str]
-    """Shard -> why its part cannot be used."""
+    """Shard -> why its part cannot be used, or why there is none."""
+    given_up: Mapping[int, str]
+    """Those of them whose chunks were given up."""
     times: Mapping[int, Mapping[str, float]]
     """Shard -> seconds that its node tells, by ``ON_NODE``."""
     sizes_bytes: Mapping[int, int]
@@ -37,6 +40,16 @@ class Got(NamedTuple):
     chunks: tuple[int, ...]
     """All that were settled, those that were given up among them."""
 
+    def explained(self, batch: Open, arrivals: Mapping[int, Arrival]) -> Got:
+        """The same, with the reasons of what was given up, as far as ``arrivals`` (chunk -> its line) tells them."""
+        why = {
+            shard: arrivals[chunk].why
+            for shard, chunk in zip(batch.shards, batch.chunks, strict=True)
+            if chunk in arrivals
+        }
+        known = {shard: why.get(shard) or told for shard, told in self.given_up.items()}
+        return self._replace(odd={**self.odd, **known}, given_up=known)
+
 
 def read(run: str, bound: Bound, batch: Open, stores: Stores, policy: RunPolicy) -> Got:
     """Read the parts that are there.
@@ -45,13 +58,15 @@ def read(run: str, bound: Bound, batch: Open, stores: Stores, policy: RunPolicy)
         redis.RedisError: Redis is away.
     """
     entries = stores.ledger.rounds.parts(run, batch.batch)
-    values, odd, times, sizes, staying = {}, {}, {}, {}, False
+    values, odd, times, sizes, staying = {}, dict[int, str](), {}, {}, False
+    given_up = {
+        shard: GIVEN_UP
+        for shard, chunk in zip(batch.shards, batch.chunks, strict=True)
+        if entries.get(chunk) == parts.NOTHING
+    }
     for shard, chunk in zip(batch.shards, batch.chunks, strict=True):
         entry = entries.get(chunk)
-        if entry is None:
-            continue
-        if entry == parts.NOTHING:
-            odd[shard] = "its chunk was given up"
+        if entry is None or entry == parts.NOTHING:
             continue
         try:
             sizes[shard] = parts.size_bytes(entry)
@@ -61,7 +76,7 @@ def read(run: str, bound: Bound, batch: Open, stores: Stores, policy: RunPolicy)
         except (errors.BlobError, ValueError, TypeError, LookupError) as error:
             odd[shard] = f"its part cannot be read: {error}"
     good, wrong = bound.rest(values)
-    return Got(good, {**odd, **wrong}, times, sizes, staying, tuple(entries))
+    return Got(good, {**odd, **wrong, **given_up}, given_up, times, sizes, staying, tuple(entries))
 
 
 def row(

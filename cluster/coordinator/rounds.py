@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import kombu.exceptions
 import redis
 
-from aggregators import Closed, Step
+from aggregators import Closed, NoResult, Step
 from cluster import errors, keys
 from cluster.coordinator import round_parts
 from cluster.coordinator import standing as standings
@@ -119,6 +119,10 @@ class Driver:
             except (redis.RedisError, kombu.exceptions.OperationalError, OSError) as error:
                 self._tell_once(error)
                 self._ending.wait(WAIT_S)
+            except NoResult as error:
+                log.warning("run %s: %s", self._run, error, extra={"event": "failed", "run": self._run})
+                self._fail(str(error))
+                return
             except Exception as error:
                 log.exception("run %s: a round failed", self._run, extra={"event": "failed", "run": self._run})
                 self._fail(f"closing a round failed: {type(error).__name__}: {error}")
@@ -235,7 +239,8 @@ class Driver:
         while True:
             times, began = {}, time.monotonic()
             got = round_parts.read(self._run, bound, batch, self._stores, self._policy)
-            self._hear(standing, 0)  # so that it is known when each of these came
+            self._hear(standing, 0)  # so that it is known when each of these came, and why one was given up
+            got = got.explained(batch, self._arrivals)
             times["read"], began = time.monotonic() - began, time.monotonic()
             step = bound.step(state, self._closed(standing, batch, got))
             times["step"], began = time.monotonic() - began, time.monotonic()
@@ -257,7 +262,8 @@ class Driver:
         return Closed(
             round=standing.round, shards=standing.shards, kind=standing.kind, base=str(batch.version),
             seconds=standing.seconds, parts=got.values,
-            late=tuple(shard for shard in batch.shards if shard not in got.sizes_bytes),
+            late=tuple(shard for shard in batch.shards if shard not in got.sizes_bytes and shard not in got.given_up),
+            given_up=got.given_up, nodes={shard: each.node for shard, each in came.items() if each and each.node},
             staleness=standing.version - batch.version,
             node_seconds={shard: (each.at_ms - each.claimed_ms) / 1000 for shard, each in came.items() if each},
             sizes_bytes=got.sizes_bytes, view_bytes=batch.view_bytes, at_s=(self._now_ms() - self._began_ms) / 1000,
@@ -272,6 +278,7 @@ class Driver:
             answer = self.lease.advance(
                 standing.round, batch.batch, got.chunks, after.packed(), after.views, row, entries(after, entered),
                 planned=step.rounds, rejected=len(got.odd) + len(step.rejected), over=not after.kind,
+                missing={item: as_reason(why) for item, why in step.missing.items()},
             )  # fmt: skip
             if answer == "more":
                 return False
@@ -286,7 +293,7 @@ class Driver:
         """Give up a batch that one shard does apart: from now on all shards go on together."""
         batch = standing.open[0]
         step = Step(None, None, kind=standing.kind, seconds=standing.seconds, quorum=standing.quorum)
-        nothing = Got({}, {}, {}, {}, staying=False, chunks=())
+        nothing = Got({}, {}, {}, {}, {}, staying=False, chunks=())
         while True:
             chunks = tuple(self._ledger.rounds.parts(self._run, batch.batch))
             after = standing.after(step, batch, self._now_ms())

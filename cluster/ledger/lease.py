@@ -22,6 +22,7 @@ from cluster.wire import ChunkEntry, ShardEntry, View
 
 LEASE_S = 6.0
 NOTHING: Mapping[str, int] = {}
+NO_REASONS: Mapping[str, str] = {}
 SHARE_S = 5.0
 """Seconds that a run's share of the slots holds, and that other runs count the run when they share the nodes."""
 Advanced = Literal["running", "more", "done"]
@@ -187,7 +188,7 @@ class Lease:
     def advance(
         self, round_: int, batch: int, used: Collection[int], state: Mapping[str, Any], views: Sequence[View],
         row: Mapping[str, Any], entries: Sequence[ChunkEntry], planned: int | None = None, rejected: int = 0,
-        *, over: bool = False,
+        *, over: bool = False, missing: Mapping[str, str] = NO_REASONS,
     ) -> Advanced:  # fmt: skip
         """Close a round: its batch goes with its parts, and the next one is entered. All at once, or nothing.
 
@@ -204,6 +205,7 @@ class Lease:
             planned: How many rounds the run is to have in all, where that has changed.
             rejected: How many of these parts were not used.
             over: The run is done.
+            missing: What the result lacks since this round -> why.
 
         Returns:
             "more" where other parts are there by now, and nothing has changed: make the state of all, and ask again.
@@ -217,7 +219,8 @@ class Lease:
             "advance", self.run, {"parts": keys.parts(self.run, batch)}, fence=self.fence,
             round=round_, batch=batch, state=_json(state), views=_json(views), row=orjson.dumps(row) if row else "",
             planned="" if planned is None else planned, rejected=rejected, over=int(over), used=len(used),
-            rest=[*used, *_turns(entries)],
+            missing=len(missing),
+            rest=[*used, *(word for pair in missing.items() for word in pair), *_turns(entries)],
         )  # fmt: skip
         if answer == b"more":
             return "more"

@@ -178,6 +178,10 @@ class Arrival(NamedTuple):
     """When its node began it, in milliseconds since 1970 by Redis's clock; so is ``at_ms``."""
     at_ms: int
     """When it was settled."""
+    node: str = ""
+    """Where."""
+    why: str = ""
+    """Why it was given up; "" where it has a part."""
 
 
 class Opened(NamedTuple):

@@ -174,7 +174,8 @@ def row_of(run: str, fields: Mapping[bytes, bytes]) -> dict[str, Any]:
 
 def _arrival(entry: bytes, fields: Mapping[bytes, bytes]) -> Arrival:
     text = entry.decode()
-    return Arrival(text, int(fields[b"chunk"]), int(fields[b"since_ms"]), names.entered_ms(text))
+    node, why = (fields.get(name, b"").decode() for name in (b"node", b"why"))
+    return Arrival(text, int(fields[b"chunk"]), int(fields[b"since_ms"]), names.entered_ms(text), node, why)
 
 
 def _opened(entry: bytes, fields: Mapping[bytes, bytes]) -> Opened:

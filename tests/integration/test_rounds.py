@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import cluster
+from cluster import errors
 from cluster.client import Client
 
 
@@ -17,6 +18,7 @@ from cluster.client import Client
 def private() -> Iterator[Client]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLUSTER_CONFIG", os.devnull)
+        patch.setenv("CLUSTER_RETRY_DELAY_S", "0.05")
         with cluster.local(slots=2) as c:
             yield c
 
@@ -85,3 +87,22 @@ def test_two_runs_go_on_side_by_side(private: Client) -> None:
     first = private.submit("count-turns", ["x"], rounds=20, shards=2, seconds=0.1)
     second = private.submit("count-turns", ["y"], rounds=20, shards=2, seconds=0.1)
     assert counted(second.result(60)) == counted(first.result(60)) == 40
+
+
+def test_a_run_goes_on_without_a_turn_that_fails_each_time(private: Client) -> None:
+    run = private.submit("count-turns", ["x"], rounds=4, broken="1:2")
+    result = run.result(60)
+
+    assert counted(result) == 15
+    assert "1:2" not in result["counted"]
+    [(item, why)] = run.failures.items()
+    assert item.startswith("shard 2 on ")
+    assert why == "RuntimeError: asked to fail each time"
+    assert [row["rejected"] for row in result["rows"]] == [{}, {"2": why}, {}, {}]
+    assert (run.status().items_failed, run.status().items_done) == (1, 3)
+
+
+def test_a_run_that_can_give_no_result_says_why(private: Client) -> None:
+    run = private.submit("count-turns", ["x"], rounds=4, broken="1:2", need=4)
+    with pytest.raises(errors.RunFailed, match="3 parts are there, and 4 are needed: .*RuntimeError: asked to fail"):
+        run.result(60)

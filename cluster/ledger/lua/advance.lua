@@ -5,13 +5,14 @@
 -- "more" (the state was made of other parts than there are by now).
 -- It touches the parts of other batches, too, where these are left at the end.
 -- KEYS: run done chunks batches parts claims attempts speculative queued pieces outbox stays shards curve opened arrivals late failures events
--- ARGV: fence round batch state views row planned rejected over used rest...
+-- ARGV: fence round batch state views row planned rejected over used missing rest...
 --   state, views, row: JSON; row may be "", for no line of the curve
 --   planned: rounds in all, "" for as many as before
 --   rejected: how many parts were not used
 --   over: 1 if the run is done
---   used: how many of the rest are the chunks of whose parts the state was made, those that were given up among them; then
---   of each chunk of the next round its batch, its shard and its entry
+--   used: how many of the rest are the chunks of whose parts the state was made, those that were given up among them
+--   missing: how many items the result lacks since this round; they follow, each with its reason; then of each chunk of
+--   the next round its batch, its shard and its entry
 local run = redis.call('HMGET', K.run, 'state', 'fence', 'round', 'batches_published')
 if not run[1] then return 'unknown' end
 if run[1] ~= 'running' then return run[1] end
@@ -19,10 +20,11 @@ if run[2] ~= A.fence then return 'fenced' end
 if run[3] == A.round then return 'running' end
 local first, count, trigger = batch_of(redis.call('HGET', K.batches, A.batch))
 if not run[3] or run[3] + 1 ~= tonumber(A.round) or trigger ~= 'driver' then return 'out of step' end
-local turns = FIRST + A.used
+local items = FIRST + A.used
+local turns = items + 2 * A.missing
 if ARGV[turns] and ARGV[turns] ~= run[4] then return 'out of step' end
 if redis.call('HLEN', K.parts) ~= tonumber(A.used) then return 'more' end
-for i = FIRST, turns - 1 do -- as many, and others: Redis lost its last moments meanwhile
+for i = FIRST, items - 1 do -- as many, and others: Redis lost its last moments meanwhile
   if redis.call('HEXISTS', K.parts, ARGV[i]) == 0 then return 'more' end
 end
 redis.call('UNLINK', K.parts) -- first what needs no memory: then a full Redis takes what follows, too
@@ -44,6 +46,7 @@ end
 redis.call('HINCRBY', K.run, 'batches_aggregated', 1)
 redis.call('HINCRBY', K.run, 'items_settled', 1)
 redis.call('HINCRBY', K.run, 'rejected', A.rejected)
+for i = items, turns - 1, 2 do redis.call('HSET', K.failures, ARGV[i], ARGV[i + 1]) end
 redis.call('HSET', K.run, 'round', A.round, 'model_state', A.state, 'views', A.views)
 if A.row ~= '' then
   redis.call('XADD', K.curve, 'MAXLEN', '~', MOST_ROWS, '*', 'round', A.round, 'row', A.row, 'late', table.concat(late, ' '))

@@ -42,7 +42,7 @@ while at <= #ARGV do
     end
     if in_rounds then
       local since_ms = string.match(redis.call('HGET', K.claims, chunk) or '', '^%d+') or string.format('%.0f', now_ms())
-      redis.call('XADD', K.arrivals, 'MAXLEN', '~', MOST_LINES, '*', 'chunk', chunk, 'since_ms', since_ms)
+      redis.call('XADD', K.arrivals, 'MAXLEN', '~', MOST_LINES, '*', 'chunk', chunk, 'since_ms', since_ms, 'node', A.node, 'why', why)
     else
       for i = failures, after - 1, 2 do redis.call('HSET', K.failures, ARGV[i], ARGV[i + 1]) end
     end

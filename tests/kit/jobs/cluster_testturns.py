@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from aggregators import Closed, Step
+from aggregators import Closed, NoResult, Step
 from cluster.job import Job, Rounds
 from cluster.option import Option
 from splitters import Chunk, Item
@@ -38,7 +38,8 @@ def see(view: list[str] | None, data: bytes, whole: bool) -> list[str]:
 
 
 def count(
-    turn: Turn, *, seconds: float = 0.0, slow_shard: int = -1, slow_s: float = 0.0, fail: str = "", trace: str = ""
+    turn: Turn, *, seconds: float = 0.0, slow_shard: int = -1, slow_s: float = 0.0, fail: str = "", trace: str = "",
+    broken: str = "",
 ) -> dict[str, Any]:  # fmt: skip
     """Say which round and shard this is, and which views were seen."""
     if "shard" not in turn.kept:
@@ -48,6 +49,8 @@ def count(
     if fail == f"{turn.round}:{turn.shard}" and not Path(trace).exists():
         Path(trace).touch()
         raise RuntimeError("asked to fail once")
+    if f"{turn.round}:{turn.shard}" in broken.split():
+        raise RuntimeError("asked to fail each time")
     began = time.monotonic()
     time.sleep(slow_s if turn.shard == slow_shard else seconds)
     turn.times["compute"] = time.monotonic() - began
@@ -63,7 +66,7 @@ def check(value: Any, names: Any) -> None:
 
 def add(
     state: dict[str, int], closed: Closed, about: bytes, *,
-    rounds: int = 10, quorum: float = 1.0, apart: bool = False, pause: float = 0.0,
+    rounds: int = 10, quorum: float = 1.0, apart: bool = False, pause: float = 0.0, need: int = 0,
 ) -> Step:  # fmt: skip
     """Count each part once more, where its view is the one that it was to be made from."""
     if os.environ.get(DIE_IN_STEP) == str(closed.round):
@@ -76,14 +79,17 @@ def add(
             rejected[shard] = "it has another base"
         else:
             counted[part["at"]] = counted.get(part["at"], 0) + 1
+    if len(closed.parts) < need:
+        raise NoResult(f"{len(closed.parts)} parts are there, and {need} are needed: {dict(closed.given_up)}")
     number = closed.round + 1
     over = number >= rounds * (closed.shards if apart else 1)
     turns = max((part["turns"] for part in closed.parts.values()), default=0)
     row = {"counted": len(closed.parts), "staleness": closed.staleness, "turns": turns, "closed_at": closed.at_s}
+    missing = {f"shard {shard} on {closed.nodes[shard]}": why for shard, why in closed.given_up.items()}
     whole = number % 4 == 0
     return Step(
         counted, f"after {closed.round}".encode(), whole, row, "" if over else "count", quorum=quorum,
-        apart=apart, rejected=rejected,
+        apart=apart, rejected=rejected, missing=missing,
     )  # fmt: skip
 
 
@@ -125,5 +131,7 @@ COUNT_TURNS = Job(
         Option("slow_s", float, 0.0, "seconds that it takes"),
         Option("fail", str, "", "round:shard that raises once"),
         Option("trace", str, "", "a file that is made then"),
+        Option("broken", str, "", "round:shard that raises each time"),
+        Option("need", int, 0, "parts that a round needs, or the run fails"),
     ),
 )
