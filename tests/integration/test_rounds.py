@@ -104,5 +104,5 @@ def test_a_run_goes_on_without_a_turn_that_fails_each_time(private: Client) -> N
 
 def test_a_run_that_can_give_no_result_says_why(private: Client) -> None:
     run = private.submit("count-turns", ["x"], rounds=4, broken="1:2", need=4)
-    with pytest.raises(errors.RunFailed, match="3 parts are there, and 4 are needed: .*RuntimeError: asked to fail"):
+    with pytest.raises(errors.RunFailed, match=r"3 parts are there, and 4 are needed: .*RuntimeError: asked to fail"):
         run.result(60)
