@@ -45,6 +45,14 @@
 | cluster2:waiting             | zset   | run whose chunks wait for nodes -> until when it counts, in ms since 1970 |
 | cluster2:paused              | zset   | run whose outbox waits -> when nodes look at it, in ms since 1970 |
 | cluster2:revision            | string | counts changes of what is wanted and of bundles: nodes look at a new one |
+| cluster2:services            | hash   | service -> what people want of it, as JSON (``services/desired.py``) |
+| cluster2:service:S:leases    | zset   | replica of service S -> until when it counts, in ms since 1970 |
+| cluster2:service:S:replicas  | hash   | replica -> what it tells of itself, as JSON (``services/replicas.py``) |
+| cluster2:service:S:problems  | hash   | node -> why it has no replica of S, for people |
+| cluster2:service:S:asked     | zset   | version that a request named -> when it did last, in seconds since 1970 |
+| cluster2:requests:TARGET     | list   | requests for a version of a service that no replica has taken yet |
+| cluster2:answers:GATEWAY     | list   | answers that a gateway has not taken yet |
+| cluster2:payload:GATEWAY:N   | string | the bytes of its request N, where they are many; until its deadline |
 | cluster2:writable            | string | written, for a second, to see whether Redis takes writes |
 | cluster2:unacked:INCARNATION | hash   | messages that an incarnation holds (kombu's; beside it `:index`, `:mutex`) |
 
@@ -106,6 +114,7 @@ PAUSED = f"{OURS}paused"
 REVISION = f"{OURS}revision"
 WRITABLE = f"{OURS}writable"
 TOKENS = f"{OURS}tokens"
+SERVICES = f"{OURS}services"
 BUNDLES = f"{OURS}bundles"
 OF_RUN = (
     "done", "chunks", "expected", "claims", "attempts", "speculative", "batches", "partials",
@@ -138,6 +147,41 @@ def parts(run: str, batch: int) -> str:
 def unacked(incarnation: str) -> str:
     """The messages that an incarnation of a node holds."""
     return f"{OURS}unacked:{incarnation}"
+
+
+def leases(service: str) -> str:
+    """The replicas that a service has."""
+    return f"{OURS}service:{service}:leases"
+
+
+def replicas(service: str) -> str:
+    """What these replicas tell of themselves."""
+    return f"{OURS}service:{service}:replicas"
+
+
+def problems(service: str) -> str:
+    """Why nodes have no replica of a service."""
+    return f"{OURS}service:{service}:problems"
+
+
+def asked(service: str) -> str:
+    """The versions that requests to a service named lately."""
+    return f"{OURS}service:{service}:asked"
+
+
+def requests(target: str) -> str:
+    """The requests for a version of a service: see ``names.Target``."""
+    return f"{OURS}requests:{target}"
+
+
+def answers(gateway: str) -> str:
+    """The answers for a gateway."""
+    return f"{OURS}answers:{gateway}"
+
+
+def payload(gateway: str, request: int) -> str:
+    """The bytes of one large request."""
+    return f"{OURS}payload:{gateway}:{request}"
 
 
 def blobs(scope: str) -> str:

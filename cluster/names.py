@@ -9,6 +9,9 @@
 | a message                                  | ``ocr-1a2b3c4d.17-20``           | ``TaskId`` |
 | rows in Redis                              | ``ocr@deu ocr-1a2b3c4d``         | ``WantedRow`` and others |
 | a node, its connection                     | ``worker@pc~2``                  | ``node``, ``connection`` |
+| a service, what its requests are for       | ``office``, ``office:3``         | ``is_service``, ``Target`` |
+| a replica of a service, its connection     | ``1700000000000-1a2b3c4d``       | ``Replica``, ``replica_connection`` |
+| a gateway                                  | ``1a2b3c4d5e6f7a8b``             | ``new_gateway`` |
 
 Other machines may have written anything. What ``parse`` accepts, ``str`` writes again, character by character; where
 another form is no error, the docstring says so. Lua scripts read some rows, too.
@@ -43,6 +46,10 @@ _NODE_ROW = re.compile(r"(\S+) ([0-9]{1,17}(?:\.[0-9]+)?) ([0-9]{1,17}(?:\.[0-9]
 _SEPARATOR = ";"  # no comma: `celery worker -Q` takes several queues with these
 _SUBMITTING = "?"
 _CONNECTION = "cluster-node-"
+_REPLICA_CONNECTION = "cluster-replica-"
+_REPLICA = re.compile(r"([0-9]{13})-([0-9a-f]{8})")
+_TARGET = re.compile(rf"({MODEL})(?::([1-9][0-9]{{0,8}}))?")
+GATEWAY = r"[0-9a-f]{16}"
 
 
 class ModelRef(NamedTuple):
@@ -320,6 +327,76 @@ def connection(incarnation: str) -> str:
 def incarnation_of(connection: str) -> str:
     """Read the incarnation of a node from its connection's name; "" for the name of any other connection."""
     return connection.removeprefix(_CONNECTION) if connection.startswith(_CONNECTION) else ""
+
+
+def is_service(text: str) -> bool:
+    """Whether a service may have this name."""
+    return re.fullmatch(MODEL, text) is not None
+
+
+class Target(NamedTuple):
+    """What a request is for: a service and a version of its model, ``office:3``; ``ocr`` where it has no model."""
+
+    service: str
+    version: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read one.
+
+        Raises:
+            ValueError: ``text`` has another form.
+        """
+        found = _TARGET.fullmatch(text)
+        if found is None:
+            raise ValueError(f"{text!r} is neither a service nor a version of one")
+        return cls(found[1], int(found[2]) if found[2] else None)
+
+    def __str__(self) -> str:
+        return self.service if self.version is None else f"{self.service}:{self.version}"
+
+
+class Replica(NamedTuple):
+    """A replica of a service: the moment when it was begun, and chance. In the order of texts the oldest is first."""
+
+    since_ms: int
+    """Since 1970, by Redis's clock."""
+    chance: str
+
+    @classmethod
+    def begun(cls, since_ms: int) -> Self:
+        """An id that no other replica has."""
+        return cls(since_ms, secrets.token_hex(4))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read one.
+
+        Raises:
+            ValueError: ``text`` has another form.
+        """
+        found = _REPLICA.fullmatch(text)
+        if found is None:
+            raise ValueError(f"{text!r} is no replica")
+        return cls(int(found[1]), found[2])
+
+    def __str__(self) -> str:
+        return f"{self.since_ms:013}-{self.chance}"
+
+
+def replica_connection(replica: str) -> str:
+    """How a replica names its connections to Redis."""
+    return _REPLICA_CONNECTION + replica
+
+
+def replica_of(connection: str) -> str:
+    """Read the replica from its connection's name; "" for the name of any other connection."""
+    return connection.removeprefix(_REPLICA_CONNECTION) if connection.startswith(_REPLICA_CONNECTION) else ""
+
+
+def new_gateway() -> str:
+    """An id that no other gateway has."""
+    return secrets.token_hex(8)
 
 
 class WantedRow(NamedTuple):

@@ -215,6 +215,10 @@ def test_the_table_of_keys_names_each_key_that_is_made() -> None:
         *(keys.run("R", what) for what in ("", *keys.OF_RUN)),
         keys.parts("R", "B"),  # type: ignore[arg-type]
         keys.unacked("INCARNATION"),
+        *(key("S") for key in (keys.leases, keys.replicas, keys.problems, keys.asked)),
+        keys.requests("TARGET"),
+        keys.answers("GATEWAY"),
+        keys.payload("GATEWAY", "N"),  # type: ignore[arg-type]
         keys.blobs("SCOPE"),
         keys.bundle("NAME"),
         keys.bundle_digests("NAME"),
