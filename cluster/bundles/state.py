@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -26,6 +27,8 @@ class State(NamedTuple):
 def unknown(name: str, version: int | None, names: Sequence[str], versions: Sequence[int]) -> errors.UnknownBundle:
     """Return the error for a bundle or version that does not exist; it lists the existing ones."""
     if not versions:
-        return errors.UnknownBundle(f"no bundle {name!r} (there are: {', '.join(names) or 'none'})")
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return errors.UnknownBundle(f"no bundle {name!r} (there are: {', '.join(names) or 'none'}){hint}")
     there = ", ".join(map(str, sorted(versions)))
     return errors.UnknownBundle(f"no version {version} of the bundle {name} (there are: {there})")
