@@ -16,10 +16,26 @@ from cluster.option import Option
 class JobCommand(click.Command):
     """Has the options of the job that ``--job`` names besides its own, and tells of that job in its help."""
 
+    def jobs(self) -> list[Job]:
+        """The jobs that ``--job`` may name."""
+        return list(catalog.jobs().values())
+
+    def options_of(self, job: Job) -> list[Option]:
+        """The options of a job that the command takes."""
+        return [*job.options, job.chunk_size]
+
+    def about(self, job: Job) -> list[str]:
+        """Sentences about a job, for the help."""
+        return [f"The job {job.name}: {job.about}.", f"Formats of its result: {', '.join(job.format_names)}."]
+
+    def example(self, job: Job) -> str:
+        """A command with a job, to paste."""
+        return f"cluster submit --job {job.name} {job.example or _example(job)}"
+
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Its own parameters, and those of the job."""
         own, job = super().get_params(ctx), _job(ctx)
-        return [*(_for(job, parameter) for parameter in own), *_options(job)] if job else own
+        return [*(_for(job, parameter) for parameter in own), *self._options(job)] if job else own
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Look for the job first: what else may stand there depends on it."""
@@ -36,7 +52,7 @@ class JobCommand(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            if having := [job.name for job in catalog.jobs().values() if _has(job, error.option_name)]:
+            if having := [job.name for job in self.jobs() if self._has(job, error.option_name)]:
                 job = _job(ctx)
                 but = f"not of {job.name}" if job else "which --job must name"
                 raise click.UsageError(f"{error.option_name} is an option of {', '.join(having)}, {but}", ctx) from None
@@ -47,13 +63,11 @@ class JobCommand(click.Command):
         super().format_help_text(ctx, formatter)
         job = _job(ctx)
         if job:
-            texts = [
-                f"The job {job.name}: {job.about}.",
-                f"Formats of its result: {', '.join(job.format_names)}.",
-            ]
+            texts = self.about(job)
         else:
-            names = ", ".join(catalog.jobs())
-            texts = [f"Jobs: {names}. `cluster jobs` describes them, `cluster submit --job NAME --help` their options."]
+            names = ", ".join(job.name for job in self.jobs())
+            told = f"`cluster jobs` describes them, `{ctx.command_path} --job NAME --help` their options."
+            texts = [f"Jobs: {names}. {told}"]
         for text in texts:
             formatter.write_paragraph()
             with formatter.indentation():
@@ -63,7 +77,7 @@ class JobCommand(click.Command):
         """Write the options, those of the job first."""
         if job := _job(ctx):
             with formatter.section(f"Options of {job.name}"):
-                formatter.write_dl([record for one in _options(job) if (record := one.get_help_record(ctx))])
+                formatter.write_dl([record for one in self._options(job) if (record := one.get_help_record(ctx))])
         own = [_for(job, one) if job else one for one in super().get_params(ctx) if isinstance(one, click.Option)]
         with formatter.section("Options"):
             formatter.write_dl([record for one in own if (record := one.get_help_record(ctx))])
@@ -75,19 +89,21 @@ class JobCommand(click.Command):
             super().format_epilog(ctx, formatter)
             return
         formatter.write_paragraph()
-        formatter.write(f"  Example:\n    cluster submit --job {job.name} {job.example or _example(job)}\n")
+        formatter.write(f"  Example:\n    {self.example(job)}\n")
         formatter.write_paragraph()
         with formatter.indentation():
             formatter.write_text(epilog.rpartition("\n\n")[2])
+
+    def _options(self, job: Job) -> list[click.Option]:
+        return [_parameter(option) for option in self.options_of(job)]
+
+    def _has(self, job: Job, flag: str) -> bool:
+        return any(flag in option.opts + option.secondary_opts for option in self._options(job))
 
 
 def _job(ctx: click.Context) -> Job | None:
     job: Job | None = ctx.meta.get("job")
     return job
-
-
-def _has(job: Job, flag: str) -> bool:
-    return any(flag in option.opts + option.secondary_opts for option in _options(job))
 
 
 def _example(job: Job) -> str:
@@ -106,10 +122,6 @@ def _for(job: Job, parameter: click.Parameter) -> click.Parameter:
     if parameter.name == "plan":
         changed.hidden = job.plan is None
     return changed  # type: ignore[no-any-return]
-
-
-def _options(job: Job) -> list[click.Option]:
-    return [_parameter(option) for option in (*job.options, job.chunk_size)]
 
 
 def _parameter(option: Option) -> click.Option:

@@ -126,7 +126,8 @@ def nodes(found: Sequence[Node], width: int | None = None) -> str:
     """A table of nodes, those that are gone last; one column where a terminal of that width has no room for it."""
     if not found:
         return "no nodes: join one with CLUSTER_BROKER_URL=… cluster worker"
-    rows = [("NODE", "STATE", "SLOTS", "BUSY", "DONE", "MEMORY FREE", "LOAD", "JOINED", "JOBS")]
+    heads = ("NODE", "STATE", "SLOTS", "BUSY", "DONE", "MEMORY FREE", "LOAD", "JOINED", "JOBS")
+    rows: list[tuple[str, ...]] = []
     found = sorted(found, key=lambda node: node.state == "gone")
     for node in found:
         memory = f"{node.memory_available_bytes / GIB:.1f} of {node.memory_total_bytes / GIB:.1f} GiB"
@@ -150,11 +151,7 @@ def nodes(found: Sequence[Node], width: int | None = None) -> str:
                 logs.plain(" ".join(node.jobs)),
             )
         )
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    if width is None or sum(widths) + 2 * (len(widths) - 1) <= width:
-        lines = ["  ".join(word.ljust(size) for word, size in zip(row, widths, strict=True)).rstrip() for row in rows]
-    else:
-        lines = [line for row in rows[1:] for line in _column(rows[0], row, width)]
+    lines = table(heads, rows, width)
     for node in found:
         if node.state == "online":
             lines += [
@@ -168,6 +165,15 @@ def nodes(found: Sequence[Node], width: int | None = None) -> str:
         if node.rejected and node.state != "gone":
             lines.append(logs.plain(f"{node.name} has rejected {count(node.rejected, 'malformed message')}"))
     return "\n".join(lines)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> list[str]:
+    """The lines of a table; one column where a terminal of that width has no room for it."""
+    lines = [heads, *rows]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(heads))]
+    if width is not None and sum(widths) + 2 * (len(widths) - 1) > width:
+        return [line for row in rows for line in _column(heads, row, width)]
+    return ["  ".join(word.ljust(size) for word, size in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
 def _column(names: Sequence[str], row: Sequence[str], width: int) -> list[str]:
