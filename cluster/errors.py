@@ -5,6 +5,7 @@
     │   ├── UnknownJob
     │   ├── UnknownRun
     │   ├── UnknownBundle
+    │   ├── UnknownService
     │   ├── BadBundle
     │   ├── BadSetting
     │   ├── NothingToDo
@@ -63,6 +64,10 @@ class UnknownRun(UsageError):
 
 class UnknownBundle(UsageError):
     """No bundle of that name and version is known."""
+
+
+class UnknownService(UsageError):
+    """No service of that name is known to this cluster."""
 
 
 class BadBundle(UsageError):

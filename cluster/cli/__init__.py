@@ -19,8 +19,8 @@ import click
 from cluster import __version__, errors, logs, placement
 
 COMMANDS = (
-    "submit", "status", "curve", "result", "cancel", "resume", "runs", "jobs", "models", "nodes", "shutdown", "up",
-    "worker", "master", "flower", "doctor",
+    "submit", "status", "curve", "result", "cancel", "resume", "runs", "jobs", "models", "serve", "services", "token",
+    "nodes", "shutdown", "up", "worker", "master", "flower", "doctor",
 )  # fmt: skip
 GARBAGE_FROM = 200_000
 """New objects after which Python looks for garbage. Loading makes half as many, none of them garbage: with this
@@ -88,6 +88,9 @@ SUMMARIES = {
     "runs": "List the runs of a cluster.",
     "jobs": "List the jobs and their options, or begin one of your own.",
     "models": "Manage models. Nodes fetch them by themselves.",
+    "serve": "Answer HTTP requests by a job and its model.",
+    "services": "List the services of a cluster, scale and stop them.",
+    "token": "Manage the tokens with which programs may ask services.",
     "nodes": "Show the machines of a cluster.",
     "shutdown": "Ask nodes to stop, by default all.",
     "up": "Start a cluster on this machine that others can join.",

@@ -59,6 +59,7 @@ class Session:
         self._open = ExitStack()
         self._local: LocalCluster | None = None
         self._workers: dict[str, str] = {}  # requirement -> the worker that serves it
+        self._serving: set[str] = set()  # jobs with a worker whose replicas serve them
         self._opening = threading.Lock()
         self._is_closed = False
         if stores is not None:
@@ -94,12 +95,26 @@ class Session:
                 return
             for idle in self._workers.keys() - set(busy):
                 self._local.end_worker(self._workers.pop(idle))
-            # The user waits for the run and wants the whole machine for it, unless these settings were set on purpose.
-            polite = not self.config.model_fields_set.isdisjoint({"slots_in_use", "memory_floor_bytes"})
             self._workers[requirement] = self._local.start_worker(
-                [keys.queue(requirement)], task_events=False, polite=polite, bundle_dir=self.config.bundle_dir,
-                slots=self._slots, job_file=job_file,
+                [keys.queue(requirement)], task_events=False, polite=self._is_polite,
+                bundle_dir=self.config.bundle_dir, slots=self._slots, job_file=job_file,
             )  # fmt: skip
+
+    def serve_on(self, job: Job) -> None:
+        """See that a private cluster has a worker whose replicas serve a job with any model, to the cluster's end."""
+        with self._opening:
+            if self._local is None or job.name in self._serving:
+                return
+            self._serving.add(job.name)
+            self._local.start_worker(
+                [keys.queue(job.capability)], task_events=False, polite=self._is_polite,
+                bundle_dir=self.config.bundle_dir, slots=1,
+            )  # fmt: skip
+
+    @property
+    def _is_polite(self) -> bool:
+        """Its user waits for it and wants the whole machine for it, unless these settings were set on purpose."""
+        return not self.config.model_fields_set.isdisjoint({"slots_in_use", "memory_floor_bytes"})
 
     @property
     def folder(self) -> Path:

@@ -120,7 +120,7 @@ def check_options(words: list[str]) -> None:
         assert inner is not None, " ".join(words)
         command = inner
     known = {flag for one in command.get_params(context) for flag in (*one.opts, *one.secondary_opts)}
-    if words[0] == "submit":
+    if words[0] in ("submit", "serve"):
         known |= {option.flag for job in catalog.BUILT_IN for option in (*job.options, job.chunk_size)}
         known |= {"--min-length"}  # of the example package
     for word in words[1:]:

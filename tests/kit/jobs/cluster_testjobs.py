@@ -173,6 +173,7 @@ TAGGED = Job(
     options=(MODEL, Option("seconds", float, 0.05, "seconds a chunk"), Option("gate", str, "", "file to wait for")),
     needs=("model",),
     bundles="tagged",
+    serves=True,
 )
 TAG_TRAIN = Job(
     name="tag-train",

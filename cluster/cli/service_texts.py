@@ -1,0 +1,76 @@
+"""Texts about services for people."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from cluster import logs
+from cluster.cli import texts
+from cluster.client.serve import News
+from cluster.client.services import ServiceStatus
+
+HEADS = ("SERVICE", "JOB", "MODEL", "READY", "NODES", "ANSWERS/S", "SINCE")
+
+
+def table(found: Sequence[ServiceStatus], width: int | None = None) -> str:
+    """A table of services; one column where a terminal of that width has no room for it."""
+    return "\n".join(texts.table(HEADS, [row(service) for service in found], width))
+
+
+def row(service: ServiceStatus) -> tuple[str, ...]:
+    """Name, job, model with the versions that are ready, replicas, nodes, rate, age."""
+    nodes: dict[str, int] = {}
+    for replica in service.replicas:
+        nodes[replica.node] = nodes.get(replica.node, 0) + 1
+    where = ", ".join(node if number == 1 else f"{node} ({number})" for node, number in sorted(nodes.items()))
+    rate = "" if service.requests_per_s is None else f"{service.requests_per_s:.1f}"
+    return (
+        service.service,
+        service.job,
+        logs.plain(models(service)),
+        f"{service.replicas_ready} of {service.replicas_wanted}",
+        logs.plain(where) or "none yet",
+        rate,
+        f"{service.created_at.astimezone():%m-%d %H:%M}",
+    )
+
+
+def models(service: ServiceStatus) -> str:
+    """``office (office:3, office:4), canary 4: 10 %, shadow 5``: what is asked for, and which versions are ready."""
+    if service.model is None:
+        return ""
+    ready = sorted({version for replica in service.replicas for version in replica.ready})
+    told = [f"{service.model} ({', '.join(ready)})" if ready else service.model]
+    told += [f"canary {version}: {share * 100:g} %" for version, share in sorted(service.canary.items())]
+    told += [f"shadow {service.shadow}"] if service.shadow is not None else []
+    return ", ".join(told)
+
+
+def news(told: News) -> str:
+    """A sentence about a service that has no ready replica yet."""
+    reasons = "".join(f"\n  {logs.plain(node)}: {logs.plain(why)}" for node, why in told.problems.items())
+    if told.able:
+        return f"{logs.plain(', '.join(told.able))}: {told.requirement} is here; a replica is starting{reasons}"
+    if told.pending:
+        return f"waiting for {logs.plain(', '.join(told.pending))}: {told.requirement} is being fetched{reasons}"
+    return f"no node can serve {told.requirement} yet{reasons}"
+
+
+def curl(url: str, service: str, example: Any, *, insecure: bool = False) -> str:
+    """A command that asks a service, to paste into a shell where ``TOKEN`` is set.
+
+    Args:
+        url: Of the gateway.
+        service: Its name.
+        example: What to ask: rows as a JSON value, None for a picture.
+        insecure: The certificate may be one that curl does not know.
+    """
+    body = "-H 'Content-Type: image/jpeg' --data-binary @picture.jpg"
+    if example is not None:
+        body = f"-H 'Content-Type: application/json' -d {shlex.quote(orjson.dumps(example).decode())}"
+    more = " --cacert cert.pem" if insecure else ""
+    return f'curl{more} -H "Authorization: Bearer $TOKEN" {body} {url}/v1/models/{service}/predict'

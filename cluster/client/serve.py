@@ -1,0 +1,283 @@
+"""Serve a job in real time: enter a service, wait for its replicas, ask it, and run a gateway for other programs."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from cluster import catalog, errors, names
+from cluster.client import examples, services
+from cluster.client.nodes import PENDING, rejections
+from cluster.client.services import ServiceStatus
+from cluster.client.session import require_here, whoami
+from cluster.names import ModelRef
+from cluster.nodes import places
+from cluster.services import desired
+
+if TYPE_CHECKING:
+    from cluster.bundles.store import ModelStore
+    from cluster.client import Client
+    from cluster.job import Job
+
+__all__ = ["Entry", "News", "Service"]
+POLL_S = 0.1
+SHARE = re.compile(r"(.+)=([0-9]{1,6}(?:\.[0-9]{1,6})?) ?%")
+LIMITS: Mapping[str, tuple[str, int, int]] = {
+    "replicas": ("the number of replicas", 0, desired.MAX_REPLICAS),
+    "max_waiting": ("the number of requests that may wait", 1, 100_000),
+    "deadline_ms": ("the deadline in ms", 10, 600_000),
+}
+"""Field of a service -> what it is called, and its range."""
+Canary = Mapping[int, float] | Sequence[str]
+"""Version -> the share of requests that it gets, 0 to 1; or texts as ``office:4=10%``."""
+
+
+class News(NamedTuple):
+    """How far a service is that has no ready replica yet."""
+
+    requirement: str
+    """What a node must serve to have a replica."""
+    pending: Sequence[str]
+    """The nodes that are fetching and trying what it needs."""
+    able: Sequence[str]
+    """The nodes that can have a replica."""
+    problems: Mapping[str, str]
+    """Node -> why it has no replica."""
+
+
+class Entry:
+    """A service that is about to be entered: all is checked that can be known before anything is started.
+
+    Args:
+        client: Of the cluster.
+        model: NAME or NAME:VERSION; None where the job needs none.
+        job: Its name; None: that of the model's bundle.
+        name: The service's; None: the model's name, else the job's.
+        wanted: Fields of ``desired.Service`` by name, with canary and shadow as a person gives them; those that are
+            None stay as they are.
+        options: The job's, without ``model``.
+
+    Raises:
+        As ``Client.serve``.
+    """
+
+    def __init__(
+        self, client: Client, model: str | None, job: str | None, name: str | None, wanted: Mapping[str, Any],
+        options: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        store, ref = client.model_store, ModelRef.typed(model) if model else None
+        self._client = client
+        self.job = _job(store, ref, job)
+        self.name = name or (ref.name if ref else self.job.name)
+        if not names.is_service(self.name):
+            raise errors.UsageError(
+                f"{self.name!r} cannot name a service; a name is of a-z, 0-9 and -, at most 64: give --name"
+            )
+        given = {"model": str(ref)} if ref else {}
+        if ref and not self.job.bundles:
+            raise errors.UsageError(f"the job {self.job.name} takes no model: leave {ref} out")
+        self.options = self.job.check_options({**options, **given})
+        self.job.check_given(self.options)
+        if ref:
+            store.pin(self.job, self.options)  # raises where there is no such version, or one for another job
+        self._model = str(ref) if ref else None
+        self._asked = {name: self.options[name] for name in options}
+        self._fields = _fields(store, self.job, ref, wanted)
+        if client.is_private:
+            require_here(client.config, self.job, self.options)
+        else:
+            places.require(client.stores, client.config)
+            if before := desired.Services(client.stores.redis).get(self.name):
+                self._require_same(before)
+
+    def enter(self) -> Service:
+        """Enter the service, or change the one of that name; on a private cluster, a worker for it starts.
+
+        Raises:
+            errors.UsageError: The service of that name serves something else.
+        """
+        known = desired.Services(self._client.stores.redis)
+        if before := known.get(self.name):
+            self._require_same(before)
+            options = {**before.options, **self._asked}
+            known.put(before.model_copy(update={**self._fields, "options": options}))
+        else:
+            new = desired.Service(
+                name=self.name, job=self.job.name, model=self._model, options=self._asked, created_by=whoami(),
+                created_at=datetime.now(UTC),
+            )  # fmt: skip
+            known.put(new.model_copy(update=self._fields))
+        if self._client.is_private:
+            self._client.session.serve_on(self.job)
+        return Service(self._client, self.name)
+
+    def _require_same(self, before: desired.Service) -> None:
+        if (before.job, before.model) != (self.job.name, self._model):
+            serves = f"{before.job}{f' with {before.model}' if before.model else ''}"
+            raise errors.UsageError(
+                f"the service {self.name} is there, and serves {serves}: give this one another --name, or end that one"
+                f" (cluster services stop {self.name})"
+            )
+
+
+class Service:
+    """A service of the cluster: ask it with ``predict`` and ``infer``. In a ``with``, it ends with that."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self.name = name
+        self._client = client
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str | None:
+        """Where programs reach the gateway of this client, if it runs one."""
+        return self._client.gateway_url
+
+    def status(self) -> ServiceStatus:
+        """How many replicas it has and where, and what it has answered.
+
+        Raises:
+            errors.UnknownService: It was stopped.
+        """
+        return services.status(self._client.stores.redis, self.name)
+
+    def example(self) -> list[dict[str, Any]] | None:
+        """Rows to ask it for, made up; None where it takes something else."""
+        model = self.status().model
+        row = examples.row(self._client.model_store, model) if model else None
+        return [row] if row else None
+
+    def wait_until_ready(
+        self, timeout_s: float | None = None, on_wait: Callable[[News], None] = lambda news: None
+    ) -> ServiceStatus:  # fmt: skip
+        """Wait until a replica answers; gives the status then.
+
+        Args:
+            timeout_s: None: however long it takes.
+            on_wait: Told how far it is, every tenth of a second.
+
+        Raises:
+            TimeoutError: It takes longer; the service stays.
+            errors.UnknownService: It was stopped.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            found = self.status()
+            if found.replicas_ready:
+                return found
+            if self._client.is_private:
+                self._client.session.check(0)
+            on_wait(self._news(found))
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError(f"the service {self.name} has no ready replica after {timeout_s} s")
+            time.sleep(POLL_S)
+
+    def scale(self, replicas: int) -> None:
+        """Have the nodes run this many replicas.
+
+        Raises:
+            errors.UnknownService: It was stopped.
+            errors.UsageError: The number is out of range.
+        """
+        what, least, most = LIMITS["replicas"]
+        if not least <= replicas <= most:
+            raise errors.UsageError(f"{what} is {replicas}; it must be {least} to {most}")
+        redis = self._client.stores.redis
+        desired.Services(redis).scale(services.require(redis, self.name).name, replicas)
+
+    def stop(self) -> None:
+        """End the service: its replicas answer what they have taken, and go. Does nothing where it was stopped."""
+        desired.Services(self._client.stores.redis).remove(self.name)
+
+    def _news(self, found: ServiceStatus) -> News:
+        requirement = requirement_of(self._client, found)
+        online = [node for node in self._client.nodes() if node.state == "online"]
+        able = [node.name for node in online if requirement in node.jobs]
+        pending = [node.name for node in online if node.missing.get(requirement) == PENDING]
+        problems = {node: why for node, why in rejections(requirement, online).items() if node not in pending}
+        problems |= {one.node: why for one in found.replicas for why in one.problems.values()}
+        return News(requirement, pending, able, {**problems, **found.problems})
+
+
+def requirement_of(client: Client, found: ServiceStatus) -> str:
+    """What a node must serve to have a replica of a service, with the version that requests get now."""
+    job = catalog.get(found.job)
+    options = {**found.options, **({"model": found.model} if found.model else {})}
+    return job.requirement(client.model_store.pin(job, options))
+
+
+def _job(store: ModelStore, ref: ModelRef | None, name: str | None) -> Job:
+    """The job to serve.
+
+    Raises:
+        errors.UsageError: None is named, or it answers no single items.
+    """
+    if name is None:
+        if ref is None:
+            raise errors.UsageError("name the job to serve: --job NAME")
+        name = store.manifest(str(ref)).job
+    job = catalog.get(name)
+    if not job.serves:
+        those = ", ".join(one.name for one in catalog.jobs().values() if one.serves)
+        raise errors.UsageError(f"the job {name} cannot be served: it gives no answer to a single item ({those} do)")
+    return job
+
+
+def _fields(store: ModelStore, job: Job, ref: ModelRef | None, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a service that were given, checked.
+
+    Raises:
+        errors.UsageError: A number is out of range; canary or shadow are of another model, or the shares are too large.
+    """
+    found = {key: value for key, value in wanted.items() if value is not None}
+    for field, (what, least, most) in LIMITS.items():
+        if field in found and not least <= found[field] <= most:
+            raise errors.UsageError(f"{what} is {found[field]}; it must be {least} to {most}")
+    if "canary" in found:
+        found["canary"] = _shares(ref, found["canary"])
+    if isinstance(found.get("shadow"), str):
+        found["shadow"] = _version(ref, ModelRef.typed(found["shadow"]))
+    for version in (*found.get("canary", ()), *([found["shadow"]] if "shadow" in found else ())):
+        if ref is None:
+            raise errors.UsageError(f"the job {job.name} is served without a model, so it has no versions")
+        store.pin(job, {"model": str(ModelRef(ref.name, version))})
+    return found
+
+
+def _shares(ref: ModelRef | None, given: Canary) -> dict[int, float]:
+    """Version -> its share of the requests.
+
+    Raises:
+        errors.UsageError: A share is not 0 % to 100 %, or they are more together.
+    """
+    found = dict(given.items() if isinstance(given, Mapping) else (_share(ref, text) for text in given))
+    for version, share in found.items():
+        if not 0 <= share <= 1:
+            raise errors.UsageError(
+                f"the canary version {version} is to get {share * 100:g} % of the requests; it must be 0 % to 100 %"
+            )
+    if sum(found.values()) > 1:
+        raise errors.UsageError(f"the canaries are to get {sum(found.values()) * 100:g} % of the requests together")
+    return found
+
+
+def _share(ref: ModelRef | None, text: str) -> tuple[int, float]:
+    found = SHARE.fullmatch(text)
+    if found is None:
+        raise errors.UsageError(f"{text!r} is no share of a version; write NAME:VERSION=SHARE%, as office:4=10%")
+    return _version(ref, ModelRef.typed(found[1])), float(found[2]) / 100
+
+
+def _version(ref: ModelRef | None, other: ModelRef) -> int:
+    if ref is None or other.name != ref.name or other.version is None:
+        served = f"{ref.name}:VERSION" if ref else "none: the job is served without a model"
+        raise errors.UsageError(f"{other} is no version of the model that is served ({served})")
+    return other.version
