@@ -136,9 +136,11 @@ def _learn(
 
 def _count(state: State, closed: Closed, used: dict[int, Known]) -> State:
     shards = 1 if state.settings.mode == "async" and closed.kind == "train" else closed.shards
+    codes = [data for part in closed.parts.values() for data in part["groups"]]
     return state.noted(
         steps=state.book.steps + sum(known.steps for known in used.values()),
         samples=state.book.samples + sum(closed.parts[shard]["samples"] for shard in used),
+        codes_bytes=state.book.codes_bytes + sum(map(len, codes)),
         up_bytes=state.book.up_bytes + sum(closed.sizes_bytes.values()),
         down_bytes=state.book.down_bytes + shards * closed.view_bytes,
     )

@@ -101,7 +101,7 @@ def _report(
         "best_round": book.best_round, "rows": card["rows"], **metrics, "baseline": card["baseline"],
         "shards": card["shards"], "steps": book.steps, "samples": book.samples,
         "traffic": {
-            "up_bytes": book.up_bytes, "down_bytes": book.down_bytes,
+            "codes_bytes": book.codes_bytes, "up_bytes": book.up_bytes, "down_bytes": book.down_bytes,
             "share_of_sync_fp32": float(f"{traffic_bytes / sync_bytes:.6g}") if sync_bytes else None,
         },
         "late": sum(row.get("late", 0) for row in rows),

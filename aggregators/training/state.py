@@ -59,6 +59,8 @@ class Book(NamedTuple):
     steps: int = 0
     """Of all shards."""
     samples: int = 0
+    codes_bytes: int = 0
+    """Of all changes as they are encoded, before they are compressed on their way."""
     up_bytes: int = 0
     down_bytes: int = 0
     dropped: int = 0

@@ -54,10 +54,12 @@ def test_the_report_counts_each_byte_by_the_formula() -> None:
     model, _ = softmax.run(rounds=3)
     size, shards = NETWORK.size, softmax.SHARDS
     groups = layer_groups.plan(NETWORK.parameters, 4)
-    up = shards * (5 * 100 + 3 * sum(codec.sizes_bytes(groups)))
+    codes = shards * 3 * sum(codec.sizes_bytes(groups))
+    up = shards * 5 * 100 + codes
     down = shards * (2 * views.size_bytes(size, 16) + 3 * views.size_bytes(size, 8))  # first, three changes, best
 
     assert model.report["traffic"] == {
+        "codes_bytes": codes,
         "up_bytes": up,
         "down_bytes": down,
         "share_of_sync_fp32": pytest.approx((up + down) / (8 * size * 3 * shards * 5), rel=1e-5),
