@@ -77,7 +77,7 @@ class Step(NamedTuple):
     apart: bool = False
     """Each shard goes on by itself: the aggregator gets one part at a time, and that shard the next view."""
     keep: bool = False
-    """Keep this state as a checkpoint."""
+    """This state is a checkpoint: a model of it is written down, where a folder for that is named."""
     rejected: Mapping[int, str] = {}
     """Shard -> why its part was not used."""
     missing: Mapping[str, str] = {}

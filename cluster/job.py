@@ -29,7 +29,7 @@ Check = Callable[[Any, Collection[str] | None], None]
 Options = Mapping[str, Any]
 RESERVED = frozenset(
     {"chunk_size", "job", "job_name", "output", "annotate", "format", "format_name", "detach", "quiet", "run", "broker"}
-    | {"if_no_node", "log_format", "inputs", "help", "plan", "chunk", "source", "passed_over"}
+    | {"if_no_node", "log_format", "inputs", "help", "plan", "chunk", "source", "passed_over", "save"}
 )
 """Names that no option of a job may have: `cluster submit` and the parts themselves use them."""
 
@@ -86,6 +86,9 @@ class Rounds(NamedTuple):
     """``load(data)`` gives the state back."""
     why_unavailable: Callable[..., str] = lambda: ""
     """Why this machine cannot coordinate such a run, or ""."""
+    checkpoint: Callable[..., Any] | None = None
+    """``checkpoint(state, rows, about, **options)`` gives an ``aggregators.Model`` of a state on the way, of a job that
+    trains and has an option ``checkpoint``; it is written down after each ``Step`` that says ``keep``. None: no."""
 
 
 class Outcome(NamedTuple):

@@ -8,6 +8,7 @@
 | a run                                      | ``ocr-1a2b3c4d``                 | ``new_run``, ``is_run`` |
 | a message                                  | ``ocr-1a2b3c4d.17-20``           | ``TaskId`` |
 | rows in Redis                              | ``ocr@deu ocr-1a2b3c4d``         | ``WantedRow`` and others |
+| a checkpoint of a run                      | ``train-1a2b3c4d-round-0040``    | ``checkpoint`` |
 | a node, its connection                     | ``worker@pc~2``                  | ``node``, ``connection`` |
 | a service, what its requests are for       | ``office``, ``office:3``         | ``is_service``, ``Target`` |
 | a replica of a service, its connection     | ``1700000000000-1a2b3c4d``       | ``Replica``, ``replica_connection`` |
@@ -50,6 +51,11 @@ _REPLICA_CONNECTION = "cluster-replica-"
 _REPLICA = re.compile(r"([0-9]{13})-([0-9a-f]{8})")
 _TARGET = re.compile(rf"({MODEL})(?::([1-9][0-9]{{0,8}}))?")
 GATEWAY = r"[0-9a-f]{16}"
+
+
+def is_folder(text: str) -> bool:
+    """Whether a model that a person names is a folder of his machine: it has a slash then, as no ``ModelRef`` has."""
+    return "/" in text
 
 
 class ModelRef(NamedTuple):
@@ -246,6 +252,11 @@ def piece(chunk: int, item: int) -> str:
 def new_run(job: str) -> str:
     """An id that no other run has."""
     return f"{job}-{secrets.token_hex(4)}"
+
+
+def checkpoint(run: str, rounds: int) -> str:
+    """The name of the folder with the model of a run after so many rounds; those of a run sort by these."""
+    return f"{run}-round-{rounds:04}"
 
 
 def is_run(text: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aggregators import Closed, NoResult, Step
+from aggregators import Closed, Model, NoResult, Step
 from cluster import errors, wire
 from cluster.functions import taken
 from cluster.job import Job, Options, Outcome, Rounds, Source, sift
@@ -60,6 +60,13 @@ class Bound(NamedTuple):
         if self.job.finish is None:
             return state
         return self.job.finish(state, rows, self.about, **taken(self.job.finish, self.options))
+
+    def checkpoint(self, state: Any, rows: list[dict[str, Any]]) -> Model:
+        """Make the model of a state on the way; the job has such, see ``Rounds.checkpoint``."""
+        make = self.rounds.checkpoint
+        assert make is not None  # noqa: S101 - the caller looked
+        made: Model = make(state, rows, self.about, **taken(make, self.options))
+        return made
 
     def rest(self, parts: Mapping[int, Any]) -> tuple[dict[int, Any], dict[int, str]]:
         """Those of the parts that can be used, and of each other one why it cannot."""

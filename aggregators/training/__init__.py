@@ -25,13 +25,13 @@ from aggregators import Closed, Step, codec, layer_groups, nets, server
 from aggregators.codec import Floats
 from aggregators.server import Moments
 from aggregators.training import bundle, ending, pace, parts, scores, views
-from aggregators.training.bundle import finish
+from aggregators.training.bundle import checkpoint, finish
 from aggregators.training.parts import Plan, check
 from aggregators.training.settings import Settings
 from aggregators.training.state import Book, Card, Known, State, dump, load
 from aggregators.training.views import see
 
-__all__ = ["begin", "check", "dump", "finish", "load", "see", "step"]
+__all__ = ["begin", "check", "checkpoint", "dump", "finish", "load", "see", "step"]
 
 WHOLE_EVERY = 8
 """Views after which a whole one follows, so that a node that joins reads few."""
@@ -101,7 +101,7 @@ def step(state: State, closed: Closed, about: bytes) -> Step:
     state = _set_pace(state, closed)
     made = Step(
         state, view, whole, row, "train", state.book.seconds, settings.closes_at, apart=settings.mode == "async",
-        keep=settings.checkpoint > 0 and state.book.trained % settings.checkpoint == 0, rejected=rejected,
+        keep=_is_checkpoint(state, closed), rejected=rejected,
     )  # fmt: skip
     why = ending.why_now(state, closed)
     return made if why is None else ending.begin(closed, card, made, why)
@@ -132,6 +132,11 @@ def _learn(
         return state.noted(notes=(*state.book.notes, note), planned=state.book.trained), None, False
     state = state._replace(weights=weights, view=view, moments=moments)
     return state.noted(known=known, since_whole=0 if whole else state.book.since_whole + 1), data, whole
+
+
+def _is_checkpoint(state: State, closed: Closed) -> bool:
+    every = state.settings.checkpoint * (closed.shards if state.settings.mode == "async" else 1)
+    return every > 0 and state.book.trained % every == 0
 
 
 def _count(state: State, closed: Closed, used: dict[int, Known]) -> State:

@@ -39,7 +39,25 @@ def finish(state: State, rows: Sequence[Mapping[str, Any]], about: bytes) -> Mod
     if state.best is None:
         raise ValueError("the training has not come to its end")
     card, net = json.loads(about), nets.from_json(state.net)
-    flat = views.see(None, state.best, whole=True)
+    metrics = {"test": scores.tell(state.book.test, card), "valid": scores.tell(state.book.valid, card)}
+    made = _model(state, views.see(None, state.best, whole=True), rows, about)
+    parameters = {**made.parameters, "metrics": metrics}
+    return Model(made.files, parameters, _report(state, rows, card, net, metrics))
+
+
+def checkpoint(state: State, rows: Sequence[Mapping[str, Any]], about: bytes) -> Model:
+    """Make a model of the weights between two rounds, to train on if the run is lost: the newest ones, not the best.
+
+    Args:
+        state: Any.
+        rows: The curve so far.
+        about: The card.
+    """
+    return _model(state, state.weights, rows, about)
+
+
+def _model(state: State, flat: Floats, rows: Sequence[Mapping[str, Any]], about: bytes) -> Model:
+    card, net = json.loads(about), nets.from_json(state.net)
     files = {
         WEIGHTS: safetensors.numpy.save(net.named(flat)),
         NET: state.net.encode(),
@@ -47,13 +65,12 @@ def finish(state: State, rows: Sequence[Mapping[str, Any]], about: bytes) -> Mod
         CURVE: json.dumps(rows).encode(),
         ONNX: onnx_net.write(net, flat, card),
     }
-    metrics = {"test": scores.tell(state.book.test, card), "valid": scores.tell(state.book.valid, card)}
     named = nets.parse(state.settings.net).name != "declared"
     parameters = {
         "format": FORMAT, "task": card["task"], "net": state.settings.net.strip() if named else net.name,
-        "classes": card["classes"], "target": card["target"], "metrics": metrics,
+        "classes": card["classes"], "target": card["target"],
     }  # fmt: skip
-    return Model(files, parameters, _report(state, rows, card, net, metrics))
+    return Model(files, parameters, {})
 
 
 def weights(folder: Path, net: Net, card: Card) -> Floats:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cluster import errors
+from cluster import errors, names
 from cluster.bundles import Bundles, Pushed, install, requirements, trial
 from cluster.bundles.cache import Cache
 from cluster.bundles.content import Content
@@ -46,10 +46,11 @@ class ModelStore:
 
         Raises:
             errors.UnknownBundle: There is none of that name or version.
-            errors.UsageError: It is for another job, or the name cannot be one.
+            errors.UsageError: It is for another job, or the name cannot be one; or the folder to start from is none.
         """
         if start := options.get("from_model"):
-            options = {**options, "from_model": self._of_job(start, job).reference}
+            found = _folder(start) if names.is_folder(start) else self._of_job(start, job).reference
+            options = {**options, "from_model": found}
         wanted = options.get("model") if job.bundles else None
         if wanted is None:
             return dict(options)
@@ -194,6 +195,17 @@ class ModelStore:
         """Install what a bundle requires and this machine lacks, into a folder of its own, where that is allowed."""
         if self._config.install == "allow":
             install.install(manifest.requirements, self.cache.packages(manifest.requirements))
+
+
+def _folder(text: str) -> str:
+    """The whole path of a folder with the files of a bundle: another folder may be the current one when it is read.
+
+    Raises:
+        errors.UsageError: There is none.
+    """
+    if not Path(text).is_dir():
+        raise errors.UsageError(f"there is no folder {text}")
+    return str(Path(text).absolute())
 
 
 def version(job: Job, options: Mapping[str, Any]) -> str | None:

@@ -112,13 +112,15 @@ def _example(job: Job) -> str:
 
 
 def _for(job: Job, parameter: click.Parameter) -> click.Parameter:
-    """A parameter of the command as it is for a job: the formats that it has, drawing only if it draws, a plan only if
-    it has one."""
+    """A parameter of the command as it is for a job: the formats that it has, drawing only if it draws, a plan or
+    checkpoints only if it has them."""
     changed: Any = copy.copy(parameter)
     if parameter.name == "format_name":
         changed.metavar = f"[{'|'.join(job.format_names)}]"
     if parameter.name == "drawn":
         changed.hidden = job.draw is None
+    if parameter.name == "save":
+        changed.hidden = job.rounds is None or job.rounds.checkpoint is None
     if parameter.name == "plan":
         changed.hidden = job.plan is None
     return changed  # type: ignore[no-any-return]

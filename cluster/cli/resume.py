@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from cluster import client
-from cluster.cli import foreground, output, shared
-from cluster.client import resume
+from cluster.cli import foreground, output, say, shared
+from cluster.client import resume, saving
 
 
 @click.command(
@@ -21,11 +21,12 @@ from cluster.client import resume
 @click.option("-o", "--output", "target", type=shared.OUTPUT, help="Write the result there.")
 @click.option("--format", "format_name", default="json", show_default=True, help="How to write the result.")
 @shared.annotate
+@shared.save
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @shared.broker
 def command(
     run: str, inputs: tuple[str, ...], target: str | None, format_name: str, drawn: Path | None,
-    quiet: bool, broker: str | None,
+    save: Path | None, quiet: bool, broker: str | None,
 ) -> int:  # fmt: skip
     """Continue RUN, whose submitter is gone, and print its result.
 
@@ -38,5 +39,8 @@ def command(
     resume.require_possible(status, has_input=bool(inputs))
     job = resume.job_of(c, status)
     to = output.prepare(job, format_name, status.options, target, drawn, inputs, status.started_at)
+    if save is None and (told := saving.left_out(job, status)):
+        say(told)
     with foreground.terminable(), c:
-        return foreground.to_end(c, resume.take_up(c, status, inputs or None, background=False), to, quiet=quiet)
+        taken_up = resume.take_up(c, status, inputs or None, background=False, save=save)
+        return foreground.to_end(c, taken_up, to, quiet=quiet)

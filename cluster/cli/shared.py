@@ -84,6 +84,12 @@ annotate = click.option(
     metavar="FOLDER",
     help="Draw boxes and names into copies of the pictures, in this folder.",
 )
+save = click.option(
+    "--save",
+    type=PATH,
+    metavar="FOLDER",
+    help="Write the model of every tenth round (--checkpoint) into this folder of this machine.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 

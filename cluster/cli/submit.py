@@ -35,6 +35,7 @@ from cluster.client.submission import UNUSABLE, Submission
 @click.option("-o", "--output", type=shared.OUTPUT, help="Write the result there, not to stdout (-).")
 @click.option("--format", "format_name", default="json", show_default=True, help="How to write the result.")
 @shared.annotate
+@shared.save
 @click.option("--detach", is_flag=True, help="Print the run's id and continue in the background.")
 @click.option(
     "--if-no-node",
@@ -48,7 +49,7 @@ from cluster.client.submission import UNUSABLE, Submission
 @shared.broker
 def command(
     inputs: tuple[str, ...], job_name: str, output: str | None, format_name: str, drawn: Path | None,
-    detach: bool, if_no_node: str, quiet: bool, plan: bool, broker: str | None, **given: Any,
+    save: Path | None, detach: bool, if_no_node: str, quiet: bool, plan: bool, broker: str | None, **given: Any,
 ) -> int:  # fmt: skip
     """Run a job on files and folders and print its result.
 
@@ -64,7 +65,7 @@ def command(
         print_text(job.plan_of(inputs, options))
         return 0
     c = client.connect(broker)
-    with c.prepare(job, options) as submission:
+    with c.prepare(job, options, save) as submission:
         if not c.is_private:
             _look_for_nodes(submission, fail=if_no_node == "fail")
         if detach:

@@ -137,7 +137,9 @@ class Client:
 
     # Runs.
 
-    def submit(self, job: str | Job, source: Given, /, *, detach: bool = False, **options: Any) -> Run:
+    def submit(
+        self, job: str | Job, source: Given, /, *, detach: bool = False, save: str | Path | None = None, **options: Any
+    ) -> Run:  # fmt: skip
         """Begin a run and return; this process reads the input in the background.
 
         Args:
@@ -146,6 +148,7 @@ class Client:
             source: Files and folders, or items in memory: see ``client.source.Given``.
             detach: Leave reading the input to a process that outlives this one. Paths only, and not on a private
                 cluster.
+            save: A folder of this machine for the checkpoints of a job that trains in rounds.
             options: The job's, and ``chunk_size``.
 
         Raises:
@@ -153,19 +156,19 @@ class Client:
             errors.JobUnavailable: The cluster is a private one, and this machine cannot do the job.
             errors.BrokerError: The cluster does not answer.
         """
-        with self.prepare(job, options) as submission:
+        with self.prepare(job, options, save) as submission:
             if detach:
                 return submission.detach(_texts(source))[0]
             return submission.start(submission.read(source), background=True)
 
-    def prepare(self, job: str | Job, options: dict[str, Any]) -> Submission:
+    def prepare(self, job: str | Job, options: dict[str, Any], save: str | Path | None = None) -> Submission:
         """Find out all that can be known of a run before it is opened.
 
         Raises:
             As ``submit``.
         """
         from cluster import catalog
-        from cluster.client import machine
+        from cluster.client import machine, saving
         from cluster.client.submission import Submission
 
         packed = b""
@@ -175,11 +178,12 @@ class Client:
             job, packed = self._pack(job)
         job.check_given(options)
         machine.require_model_can_be_made(job)
-        given = job.options_of_run(options)
+        folder = None if save is None else Path(save).absolute()
+        given = job.options_of_run(saving.options(job, options, folder))
         machine.require_model_can_be_kept(job, self.config)
         if job.bundles:
             given = self.model_store.pin(job, given)
-        return Submission(self, job, given, packed)
+        return Submission(self, job, given, packed, folder)
 
     def open(self, job: Job, options: dict[str, Any], packed: bytes = b"") -> Run:
         """Open a run whose input nobody reads yet; ``packed`` is the job's file where no package brings it."""
@@ -204,12 +208,13 @@ class Client:
             self._runs.append(run)
         return run
 
-    def resume(self, run: str, source: Given | None = None) -> Run:
+    def resume(self, run: str, source: Given | None = None, *, save: str | Path | None = None) -> Run:
         """Go on with a run whose submitter is gone; what was read of its input is not done again.
 
         Args:
             run: Its id.
             source: What it was submitted with; None where all of it was read.
+            save: As for ``submit``; the folder that was named there counts on that machine only.
 
         Raises:
             errors.RunOver: It was given up.
@@ -220,7 +225,7 @@ class Client:
 
         status = self.run(run).status(failures=False)
         resume.require_possible(status, has_input=source is not None)
-        return resume.take_up(self, status, source, background=True)
+        return resume.take_up(self, status, source, background=True, save=None if save is None else Path(save))
 
     def run(self, id: str) -> Run:
         """Return a run by its id, also one of another client. An unknown id raises only when the run is used."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cluster import errors
-from cluster.client import machine, session
+from cluster.client import machine, saving, session
 from cluster.client import source as sources
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cluster.client import Client
     from cluster.client.run import Run, Status
     from cluster.client.source import Given
@@ -45,10 +47,13 @@ def job_of(client: Client, status: Status) -> Job:
     return job
 
 
-def take_up(client: Client, status: Status, source: Given | None, *, background: bool) -> Run:
+def take_up(
+    client: Client, status: Status, source: Given | None, *, background: bool, save: Path | None = None
+) -> Run:  # fmt: skip
     """Resume a run; without ``background`` it goes on in the first thread that waits for it. See ``Client.resume``."""
     job = job_of(client, status)
+    save = saving.require(job, save)
     given = None
     if source is not None and status.state == "running":
         given = session.Input(job, sources.read(source), status.options)
-    return client.ours(status.run, job, status.requirement).begin(given, background=background)
+    return client.ours(status.run, job, status.requirement).begin(given, background=background, save=save)

@@ -44,6 +44,8 @@ class Run:
         self._thread: threading.Thread | None = None
         self._reading: tuple[Input | None] | None = None
         """The input that is to be read by the thread that waits, where there is no other."""
+        self._save: Path | None = None
+        """The folder for its checkpoints."""
         self._over = threading.Event()
         """This process coordinates it no more."""
         self._leaving = threading.Event()
@@ -248,8 +250,12 @@ class Run:
 
     # How a run is brought to its end by this process: in the background, or by the thread that waits.
 
-    def begin(self, given: Input | None, *, background: bool) -> Run:
-        """Read its input and see that nothing is lost: from now on, or in whichever thread waits for it first."""
+    def begin(self, given: Input | None, *, background: bool, save: Path | None = None) -> Run:
+        """Read its input and see that nothing is lost: from now on, or in whichever thread waits for it first.
+
+        Checkpoints of a run in rounds go to the folder ``save``.
+        """
+        self._save = save
         if background:
             self._reading = None
             self._thread = threading.Thread(target=self._drive, args=(given,), name=self.id, daemon=True)
@@ -294,7 +300,7 @@ class Run:
     def _drive(self, given: Input | None) -> None:
         try:
             with self._session.explaining():
-                self._session.coordinate(self.job, self.id, given, self._look_up)
+                self._session.coordinate(self.job, self.id, given, self._look_up, self._save)
         except _Left:
             pass
         except BaseException as error:  # noqa: BLE001 - `wait` raises it
@@ -312,7 +318,7 @@ class Run:
         self._reading = None
         try:
             with self._session.explaining():
-                self._session.coordinate(self.job, self.id, given, on_wait)
+                self._session.coordinate(self.job, self.id, given, on_wait, self._save)
         finally:
             self._over.set()
 

@@ -204,10 +204,10 @@ class Session:
         cancel(run, self.stores, reason, "failed")
 
     def coordinate(
-        self, job: Job, run: str, given: Input | None, on_wait: Callable[[], None]
+        self, job: Job, run: str, given: Input | None, on_wait: Callable[[], None], save: Path | None = None
     ) -> str:  # fmt: skip
         """Bring the run to its end; gives the state it ended in, or has ended in before. ``on_wait`` is called while
-        waiting.
+        waiting. Checkpoints of a run in rounds go to the folder ``save``.
 
         If part of the input is entered already, it goes on from there; without any it only waits, and sees
         that what is entered is done. A failure of ours fails the run, if nobody else has taken it over.
@@ -228,7 +228,7 @@ class Session:
             on_wait()
 
         role: Role = "splitter" if given else "supervisor"
-        supervisor = Supervisor(self.app, job, run, self.stores, whoami(), role)
+        supervisor = Supervisor(self.app, job, run, self.stores, whoami(), role, save)
         coordinator = Coordinator(self.app, job, run, self.stores, self.config, supervisor, wait)
         try:
             _take(supervisor, run)
@@ -327,5 +327,7 @@ class Input:
                 f"nothing for the job {self._job.name} in {files.places(for_splitter(self.source))}"
             )
         if check and self._job.rounds:
-            rounds.Bound(self._job, self._options, rounds.about_of(first)).begin(None)
+            start = self._options.get("from_model") or ""
+            base = Path(start) if names.is_folder(start) else None  # any other is fetched with the run
+            rounds.Bound(self._job, self._options, rounds.about_of(first)).begin(base)
         return chain([first], chunks)

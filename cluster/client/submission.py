@@ -45,12 +45,15 @@ class Submission:
     What it asks of the nodes ends once the run is open, or given up.
     """
 
-    def __init__(self, client: Client, job: Job, options: dict[str, Any], packed: bytes = b"") -> None:
+    def __init__(
+        self, client: Client, job: Job, options: dict[str, Any], packed: bytes = b"", save: Path | None = None
+    ) -> None:  # fmt: skip
         self.client = client
         self.job = job
         self.options = options
         self.requirement = job.requirement(options)
         self._packed = packed
+        self._save = save
         self._asking = ExitStack()
         self._asked: wanted.Asked | None = None
 
@@ -105,7 +108,7 @@ class Submission:
         Raises:
             errors.UnknownBundle: The model it was to have was removed meanwhile.
         """
-        return self._opened().begin(given, background=background)
+        return self._opened().begin(given, background=background, save=self._save)
 
     def detach(self, inputs: Sequence[str], arguments: Sequence[str] = ("--output", os.devnull)) -> tuple[Run, Path]:
         """Open the run and leave it to a process in the background; gives where that one writes its log.
@@ -128,6 +131,8 @@ class Submission:
                 f"the log of a run in the background is to lie in {folder}: {error.strerror}; name another folder with"
                 " CLUSTER_CACHE_DIR"
             ) from None
+        if self._save is not None:
+            arguments = [*arguments, "--save", str(self._save)]
         run = self._opened()
         log = log_folder(config) / f"{run.id}.log"
         try:

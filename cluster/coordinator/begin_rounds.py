@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from cluster import blobs, keys
+from cluster import blobs, keys, names
 from cluster.coordinator import rounds, standing
 from cluster.coordinator.standing import Standing
 from cluster.job import Options
@@ -57,4 +57,6 @@ def first(run: str, bound: Bound, shards: list[ShardEntry], stores: Stores, poli
 def _base(options: Options, stores: Stores) -> Path | None:
     """The folder of the model to start from."""
     name = options.get("from_model")
-    return stores.models.fetch(name) if name else None
+    if not name or names.is_folder(name):
+        return Path(name) if name else None
+    return stores.models.fetch(name)

@@ -23,6 +23,7 @@ from cluster import errors, keys
 from cluster.coordinator import round_parts
 from cluster.coordinator import standing as standings
 from cluster.coordinator.cancel import cancel
+from cluster.coordinator.checkpoints import Checkpoints
 from cluster.coordinator.deadline import Deadline
 from cluster.coordinator.round_parts import Got
 from cluster.coordinator.standing import Open, Standing
@@ -58,6 +59,8 @@ class Tools(NamedTuple):
     """Held while messages are published: what is half published does not count as lost."""
     feed: Callable[[Lease], None]
     """Puts published messages into the queue."""
+    checkpoints: Checkpoints | None = None
+    """Writes those of the run to a folder of this machine; None: nowhere."""
 
 
 class Driver:
@@ -84,8 +87,6 @@ class Driver:
         """Scopes of blobs that nobody needs soon, and when."""
         self._superseded: set[int] = set()
         """Versions of views that only batches which are open may still need."""
-        self._kept: set[int] = set()
-        """Rounds whose states are checkpoints."""
         self._told = ""
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._drive_on, name=f"drive {run}", daemon=True)
@@ -255,6 +256,8 @@ class Driver:
             if self._advance(standing, after, batch, step, got, row):
                 self._leave(standing, after, batch, step)
                 self._told = ""
+                if step.keep and self._tools.checkpoints is not None:  # nodes work on the next round meanwhile
+                    self._tools.checkpoints.write(bound, step.state, after.round)
                 return step.state, after
 
     def _closed(self, standing: Standing, batch: Open, got: Got) -> Closed:
@@ -338,10 +341,7 @@ class Driver:
         for chunk in batch.chunks:
             self._arrivals.pop(chunk, None)
         self._old.append((moment, keys.parts_scope(self._run, batch.batch)))
-        if step.keep:
-            self._kept.add(after.state_of)
-        if standing.state_of not in self._kept:
-            self._old.append((moment, keys.state_scope(self._run, standing.state_of)))
+        self._old.append((moment, keys.state_scope(self._run, standing.state_of)))
         self._superseded |= {view.version for view in standing.views} - {view.version for view in after.views}
         behind = [other.version for other in after.open if other.version < after.views[0].version]
         gone = {version for version in self._superseded if all(version > other for other in behind)}

@@ -13,6 +13,7 @@ import redis
 
 from cluster import errors, keys
 from cluster.coordinator import backlog, lost_messages, stragglers
+from cluster.coordinator.checkpoints import Checkpoints
 from cluster.coordinator.lost_messages import Search
 from cluster.coordinator.rounds import Driver, Tools
 from cluster.job import Job
@@ -23,6 +24,8 @@ from cluster.nodes.registry import Node
 from cluster.stores import Stores
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from celery import Celery
 
     from cluster.ledger.records import Progress
@@ -48,15 +51,19 @@ class Supervisor:
         stores: Where it is kept.
         owner: Whom to name as coordinator.
         role: With which the lease is taken.
+        save: The folder of this machine for the checkpoints of a run in rounds.
     """
 
-    def __init__(self, app: Celery, job: Job, run: str, stores: Stores, owner: str, role: Role) -> None:
+    def __init__(
+        self, app: Celery, job: Job, run: str, stores: Stores, owner: str, role: Role, save: Path | None = None
+    ) -> None:  # fmt: skip
         self._app = app
         self.job = job
         self._run = run
         self._stores = stores
         self._owner = owner
         self._role = role
+        self._checkpoints = Checkpoints(save, run, stores) if save else None
         self.requirement = stores.ledger.runs.requirement(run) or job.capability
         """The capability that a node needs to do the run."""
         self.policy = stores.ledger.runs.policy(run)
@@ -210,7 +217,7 @@ class Supervisor:
         """See that a run in rounds has a driver with this lease."""
         if not progress.split_ended or (self._driver and self._driver.lease is lease and self._driver.is_alive):
             return
-        tools = Tools(self._app, self._stores, self.requirement, self.publishing, self.feed)
+        tools = Tools(self._app, self._stores, self.requirement, self.publishing, self.feed, self._checkpoints)
         self._driver = Driver(self.job, self._run, lease, tools)
         self._driver.start()
 

@@ -207,7 +207,7 @@ def test_a_run_is_left_to_the_background(there: Client, tmp_path: Path, monkeypa
 def test_a_run_is_gone_on_with_by_another_client(broker: str, worker: Worker, there: Client) -> None:
     given = {"a": b"one", "b": b"two"}
     with cluster.connect(broker) as c, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Run, "begin", lambda self, given, background: self)
+        patch.setattr(Run, "begin", lambda self, given, background, save: self)
         left = c.submit("measure", given)
     with pytest.raises(errors.UsageError, match="was not read to its end"):
         there.resume(left.id)

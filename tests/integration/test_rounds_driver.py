@@ -35,7 +35,7 @@ SHARDS, ROUNDS = 2, 3
 class Driven:
     """A run that is driven; the test does its chunks."""
 
-    def __init__(self, app: Celery, stores: Stores, **given: Any) -> None:
+    def __init__(self, app: Celery, stores: Stores, checkpoints: Any = None, **given: Any) -> None:
         self.run = f"count-turns-{secrets.token_hex(4)}"
         self.stores = stores
         options = COUNT_TURNS.check_options({"shards": SHARDS, "rounds": ROUNDS, **given})
@@ -49,7 +49,7 @@ class Driven:
         lease.begin_rounds(
             Split(), shards, first.standing.packed(), first.standing.views, first.entries, first.rounds, {}, 0
         )
-        tools = Tools(app, stores, COUNT_TURNS.capability, threading.Lock(), lambda lease: None)
+        tools = Tools(app, stores, COUNT_TURNS.capability, threading.Lock(), lambda lease: None, checkpoints)
         self.driver = Driver(COUNT_TURNS, self.run, lease, tools)
 
     def do(self, chunk: int) -> Any:
@@ -135,6 +135,23 @@ def test_a_round_below_its_quorum_is_not_looked_at_all_the_time(
     assert driven.do(0) == "settled now"
     wait_until("the driver has waited thrice", lambda: len(waits) > 2, 20)
     assert min(waits) == rounds.WAIT_S
+
+
+def test_checkpoints_are_written_after_the_rounds_that_make_them(app: Celery, stores: Stores) -> None:
+    written: dict[int, int] = {}
+
+    class Noted:
+        def write(self, bound: Bound, state: dict[str, int], rounds: int) -> None:
+            written[rounds] = sum(state.values())
+
+    driven = Driven(app, stores, Noted(), rounds=5, checkpoint=2)
+    driven.driver.start()
+    for round_ in range(5):
+        assert [driven.do(SHARDS * round_ + shard) for shard in range(SHARDS)] == ["settled now"] * SHARDS
+        driven.closed(round_)
+    driven.driver.stop(10)
+    assert written == {2: 2 * SHARDS, 4: 4 * SHARDS}
+    assert driven.blobs == {keys.blobs(keys.state_scope(driven.run, 5))}
 
 
 def test_a_run_that_is_done_leaves_its_last_state_alone(app: Celery, stores: Stores) -> None:

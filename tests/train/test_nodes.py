@@ -60,3 +60,19 @@ def test_two_nodes_give_the_weights_of_one_process(
     assert not any(map(loads_torch, mains))
     slots = [slot for main in mains for slot in main.children(recursive=True)]
     assert sum(map(loads_torch, slots)) == 2
+
+
+def test_a_training_goes_on_from_a_checkpoint_when_its_redis_is_emptied(
+    points: Path, nodes: tuple[str, list[Worker]], tmp_path: Path
+) -> None:  # fmt: skip
+    url, _ = nodes
+    saved = tmp_path / "saved"
+    with cluster.connect(url) as client:
+        run = client.submit("train", points, save=saved, **{**OPTIONS, "rounds": 7, "checkpoint": 3})
+        accuracy = run.result(100)["test"]["accuracy"]
+        assert sorted(path.name for path in saved.iterdir()) == [f"{run.id}-round-000{rounds}" for rounds in (3, 6)]
+        client.prune([run.status()])
+        again = client.submit("train", points, from_model=str(saved / f"{run.id}-round-0006"), **OPTIONS)
+        again.result(100)
+        assert again.curve()[0]["accuracy"] > accuracy - 0.05 > 0.7
+        assert client.models.push("from-disk", saved / f"{run.id}-round-0003").manifest.job == "train"

@@ -299,7 +299,7 @@ def test_rounds_in_float32_are_taken_as_they_come() -> None:
     assert not softmax.close(step, softmax.card(), 0, parts).rejected
 
 
-def test_states_are_kept_at_each_checkpoint() -> None:
+def test_every_so_many_rounds_there_is_a_checkpoint() -> None:
     step, kept = begun(checkpoint=3, rounds=7), []
     for round_ in range(7):
         step = softmax.close(step, softmax.card(), round_, parts_of(step, round_))

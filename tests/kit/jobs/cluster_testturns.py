@@ -66,7 +66,7 @@ def check(value: Any, names: Any) -> None:
 
 def add(
     state: dict[str, int], closed: Closed, about: bytes, *,
-    rounds: int = 10, quorum: float = 1.0, apart: bool = False, pause: float = 0.0, need: int = 0,
+    rounds: int = 10, quorum: float = 1.0, apart: bool = False, pause: float = 0.0, need: int = 0, checkpoint: int = 0,
 ) -> Step:  # fmt: skip
     """Count each part once more, where its view is the one that it was to be made from."""
     if os.environ.get(DIE_IN_STEP) == str(closed.round):
@@ -89,7 +89,7 @@ def add(
     whole = number % 4 == 0
     return Step(
         counted, f"after {closed.round}".encode(), whole, row, "" if over else "count", quorum=quorum,
-        apart=apart, rejected=rejected, missing=missing,
+        apart=apart, keep=checkpoint > 0 and number % checkpoint == 0, rejected=rejected, missing=missing,
     )  # fmt: skip
 
 
@@ -127,6 +127,7 @@ COUNT_TURNS = Job(
         Option("apart", bool, False, "each shard goes on by itself"),
         Option("seconds", float, 0.0, "that a turn takes"),
         Option("pause", float, 0.0, "seconds that a step takes"),
+        Option("checkpoint", int, 0, "rounds from one checkpoint to the next"),
         Option("slow_shard", int, -1, "that takes longer"),
         Option("slow_s", float, 0.0, "seconds that it takes"),
         Option("fail", str, "", "round:shard that raises once"),
