@@ -410,6 +410,11 @@ def new_gateway() -> str:
     return secrets.token_hex(8)
 
 
+def gateway_connection(gateway: str) -> str:
+    """How a gateway names its connections to Redis."""
+    return f"cluster-gateway-{gateway}"
+
+
 class WantedRow(NamedTuple):
     """A capability that is wanted, and for which run: ``ocr@deu ocr-1a2b3c4d``."""
 

@@ -1,0 +1,163 @@
+"""The services as the cluster has them now, their ready versions, and who may ask. A thread reads them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import redis
+
+from cluster import catalog, errors
+from cluster.names import ModelRef, Target
+from cluster.services import targets
+from cluster.services.desired import Service, Services
+from cluster.services.replicas import Replicas
+from cluster.services.tokens import KnownTokens, Tokens
+from cluster.stores import Stores
+
+if TYPE_CHECKING:
+    from cluster.job import Job
+    from cluster.settings import Settings
+
+LOOK_S = 0.25
+ASK_AGAIN_S = 10.0
+"""Seconds after which a version that requests name is asked for again."""
+log = logging.getLogger(__name__)
+
+
+class Known(NamedTuple):
+    """One service, as of the last look."""
+
+    service: Service
+    job: Job | None
+    """None where this program does not have it."""
+    current: int | None
+    """The version for requests that name none, once a replica has it; None where there is none."""
+    ready: Mapping[int | None, int]
+    """Version -> replicas that take requests for it. A job without models has the version None."""
+    used: int | None
+    """The version that such requests go to now."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a request that names no version finds a replica."""
+        return self.used in self.ready
+
+
+class State(NamedTuple):
+    """What a gateway knows of the cluster. Never changed: the next look makes another."""
+
+    services: Mapping[str, Known]
+    tokens: KnownTokens
+    problem: str
+    """Why it may be out of date; "" where it is not."""
+
+
+NOTHING = State({}, KnownTokens(), "the gateway has not yet read the cluster's services")
+
+
+class Board:
+    """Keeps ``state`` up to date, as ``with Board(config) as board``."""
+
+    def __init__(self, config: Settings, on_change: Callable[[State], object] = lambda state: None) -> None:
+        self._stores = Stores.connect(config, patient=False)
+        self._on_change = on_change
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="gateway-board", daemon=True)
+        self._asked: set[Target] = set()
+        self.state = NOTHING
+
+    def __enter__(self) -> Self:
+        self.look()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._stores.redis.close()
+
+    def ask(self, target: Target) -> None:
+        """A request names a version that no replica has: have it served for a while. Safe in any thread."""
+        self._asked.add(target)
+
+    def why_no_version(self, service: Service, target: Target) -> str:
+        """Why a version cannot be served, or "". Asks Redis."""
+        if service.model is None:
+            return f"{service.name} has no versions; leave out the number"
+        ref = ModelRef(ModelRef.parse(service.model).name, target.version)
+        try:
+            self._stores.models.manifest(str(ref))
+        except errors.UsageError:
+            return f"there is no version {target.version} of {ref.name}"
+        except (redis.RedisError, OSError, errors.ClusterError):
+            return ""
+        return ""
+
+    def look(self) -> None:
+        """Read everything once."""
+        try:
+            state = self._read()
+        except (redis.RedisError, OSError, errors.ClusterError) as error:
+            state = self.state._replace(problem=f"the cluster's Redis does not answer ({type(error).__name__})")
+        self.state = state
+        self._on_change(state)
+
+    def _run(self) -> None:
+        while not self._ended.wait(LOOK_S):
+            try:
+                self.look()
+            except Exception:
+                log.exception("the gateway could not read the cluster's services")
+
+    def _read(self) -> State:
+        client = self._stores.redis
+        while self._asked:
+            asked = self._asked.pop()
+            if asked.version is not None:
+                targets.ask(client, asked.service, asked.version)
+        services = Services(client).all()
+        replicas = Replicas(client).read([service.name for service in services])
+        known = {service.name: self._known(service, replicas.get(service.name, ())) for service in services}
+        return State(known, Tokens(client).known(), "")
+
+    def _known(self, service: Service, replicas: Any) -> Known:
+        ready: Counter[int | None] = Counter()
+        for replica in replicas:
+            if not replica.draining:
+                ready.update(Target.parse(target).version for target in replica.ready)
+        found = targets.versions(service, self._stores)
+        current = found[0].version if found and found[0] is not None else None
+        before = self.state.services.get(service.name)
+        used = choose(current, ready, before.used if before else None, {*service.canary, service.shadow})
+        return Known(service, job(service.job), current, ready, used)
+
+
+def choose(
+    wanted: int | None, ready: Mapping[int | None, int], before: int | None, others: set[int | None]
+) -> int | None:
+    """The version for requests that name none: the wanted one as soon as a replica has it, until then the one before.
+
+    Args:
+        wanted: The current version.
+        ready: Version -> replicas that have it.
+        before: The version that the requests went to until now.
+        others: Versions that are served for another reason, taken only if there is nothing else.
+    """
+    if wanted in ready or not ready:
+        return wanted
+    if before in ready:
+        return before
+    usual = [version for version in ready if version not in others] or list(ready)
+    return max(usual, key=lambda version: (ready[version], version or 0))
+
+
+def job(name: str) -> Job | None:
+    """The job of that name, None where this program has none."""
+    try:
+        return catalog.get(name)
+    except errors.UsageError:
+        return None
