@@ -25,7 +25,9 @@ def served(broker: str) -> Iterator[tuple[redis.Redis, Asking]]:
     enter(client, "net")
     token = Tokens(client).new("tests")
     with PlayedReplica(client, MODEL), Running(settings.load(broker_url=broker), port=0) as gateway:
-        yield client, Asking(gateway.url, token)
+        with Asking(gateway.url, token) as asking:
+            yield client, asking
+    client.close()
 
 
 @pytest.fixture

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
 
 class Asking:
-    """Asks a gateway, as ``Asking(url, token)``."""
+    """Asks a gateway, as ``with Asking(url, token) as asking``."""
 
     def __init__(self, url: str, token: str, **options: Any) -> None:
         self.http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30, **options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
 
     def infer(self, model: str, rows: Sequence[Sequence[float]], **more: Any) -> httpx.Response:
         """Ask for a tensor of these rows."""
