@@ -36,7 +36,8 @@ class Link(asyncio.Protocol):
         self._replies: deque[Reply] = deque()
         self._reader = hiredis.Reader()
         self._transport: Any = None
-        self._connection: Any = None
+        self._writer: Any = None
+        """Held, because asyncio closes what it writes to when nobody does."""
 
     @classmethod
     async def open(cls, url: str, gateway: str, on_lost: Callable[[Exception | None], None]) -> Link:
@@ -48,8 +49,8 @@ class Link(asyncio.Protocol):
         made = cls(on_lost)
         connection: Any = _pool(url, names.gateway_connection(gateway)).make_connection()
         await connection.connect()
-        made._connection = connection  # redis-py closes one that nobody holds
-        made._transport = connection._writer.transport
+        made._writer, connection._writer, connection._reader = connection._writer, None, None  # or it would close them
+        made._transport = made._writer.transport
         made._transport.set_protocol(made)
         return made
 
