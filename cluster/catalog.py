@@ -17,6 +17,7 @@ from cluster.installed import Installed
 from cluster.job import Format, Job, Rounds
 from cluster.option import Option
 from splitters import lines, people, pictures, tables
+from splitters.tables import shares
 
 MEGAPIXELS = Option(
     "max_megapixels",
@@ -234,7 +235,56 @@ TRAIN = Job(
     trains=True,
 )  # fmt: skip
 
-BUILT_IN = (OCR, WORDCOUNT, FACES, FACES_TRAIN, ONNX, TRAIN)
+ENSEMBLE = Job(
+    name="ensemble",
+    about="fit sub-models on shares of a table, on all machines at once, and join them into one model",
+    example="letter.csv --target letter --model letters --kind rf:trees=200 --kind hgb",
+    chunk_unit="in rows that are read at a time",
+    split=shares.split,
+    task=Lazy("tasks.ensemble:work"),
+    aggregate=Lazy("aggregators.ensemble:step"),
+    finish=Lazy("aggregators.ensemble:finish"),
+    check=Lazy("aggregators.ensemble:check"),
+    rounds=Rounds(
+        begin=Lazy("aggregators.ensemble:begin"),
+        see=Lazy("aggregators.ensemble:see"),
+        dump=Lazy("aggregators.ensemble:dump"),
+        load=Lazy("aggregators.ensemble:load"),
+        why_unavailable=Lazy("aggregators.ensemble_options:why_unavailable"),
+        shards="parts",
+    ),
+    prepare=Lazy("aggregators.ensemble_options:prepare"),
+    plan=Lazy("aggregators.ensemble_options:plan"),
+    options=(
+        Option("model", str, None, "the bundle that the result becomes the next version of", required=True),
+        Option(
+            "kind", str, "rf", "sub-models: rf, et, hgb, mlp, logreg, ridge or tree, with parameters as"
+            " rf:trees=200,depth=12", repeats=True,
+        ),
+        Option("target", str, None, "the column to learn; of an .npz file y"),
+        Option("drop", str, None, "columns to leave out, with commas between"),
+        Option("parts", int, 0, "sub-models of each kind; 0: by slots, 8 to 32", minimum=0, maximum=256),
+        Option(
+            "by", str, "auto", "what each part has of the training rows: a slice (rows), a sample, or all; auto: all up"
+            " to 64 MiB, sample up to 256 MiB, rows beyond", choices=("auto", *shares.BYS),
+        ),
+        Option("share", float, 0.0, "of the rows in each sample; 0: a half", minimum=0, maximum=1),
+        Option(
+            "combine", str, "auto", "how sub-models become one: auto takes the best on the validation rows",
+            choices=("auto", "vote", "average", "weighted", "stack"),
+        ),
+        Option("test", float, 0.2, "share of the rows that the result is measured by", minimum=0, maximum=0.9),
+        Option("valid", float, 0.1, "share of the rows that the combiner is chosen by", minimum=0, maximum=0.9),
+        Option("test_file", str, None, "a file with the test rows, in the form of the input"),
+        Option("seed", int, 0, "of all chance"),
+    ),
+    why_unavailable=Lazy("tasks.ensemble:why_unavailable"),
+    install="cluster[ensemble]",
+    bundles="predict",
+    trains=True,
+)  # fmt: skip
+
+BUILT_IN = (OCR, WORDCOUNT, FACES, FACES_TRAIN, ONNX, TRAIN, ENSEMBLE)
 installed = Installed(BUILT_IN)
 
 

@@ -89,6 +89,8 @@ class Rounds(NamedTuple):
     checkpoint: Callable[..., Any] | None = None
     """``checkpoint(state, rows, about, **options)`` gives an ``aggregators.Model`` of a state on the way, of a job that
     trains and has an option ``checkpoint``; it is written down after each ``Step`` that says ``keep``. None: no."""
+    shards: str = "shards"
+    """The option that says how many shards there are; 0: by the slots of the cluster, if it has many."""
 
 
 class Outcome(NamedTuple):

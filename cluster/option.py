@@ -29,6 +29,8 @@ class Option:
     """A run cannot be submitted without."""
     choices: tuple[str, ...] = ()
     """All texts that it may be; any, where there are none."""
+    repeats: bool = False
+    """A text that may be given several times on the command line, and as a list in Python: joined with spaces."""
     word: str = ""
     """Its name on the command line, where that is not ``name``: no parameter in Python is called ``from``."""
 
@@ -68,6 +70,8 @@ class Option:
         """
         if value is None and self.default is None:
             return None
+        if self.repeats and isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+            value = " ".join(value)
         right = isinstance(value, self.type) and (self.type is bool or not isinstance(value, bool))
         if self.type is float and isinstance(value, int) and not isinstance(value, bool):
             right = True

@@ -137,4 +137,9 @@ def _parameter(option: Option) -> click.Option:
         kind = ranged(min=option.minimum, max=most, max_open=option.below is not None)  # type: ignore[arg-type]
     if option.choices:
         kind = click.Choice(option.choices)
-    return click.Option([option.flag, option.name], type=kind, default=None, help=help_text)
+    if option.repeats:
+        help_text += "  (may be given several times)"
+    return click.Option(
+        [option.flag, option.name], type=kind, default=None, help=help_text, multiple=option.repeats,
+        callback=(lambda ctx, parameter, found: " ".join(found) or None) if option.repeats else None,
+    )  # fmt: skip

@@ -97,10 +97,11 @@ class Submission:
 
         Of a small one the splitter chooses, so that runs on one machine give the same shards everywhere.
         """
-        if self.options.get("shards") != 0 or self.client.is_private:
+        name = self.job.rounds.shards if self.job.rounds else ""
+        if self.options.get(name) != 0 or self.client.is_private:
             return self.options
         slots = sum(node.slots for node in self._online() if self.requirement in node.jobs)
-        return {**self.options, "shards": min(slots, MOST_SHARDS)} if slots > USUAL_SHARDS else self.options
+        return {**self.options, name: min(slots, MOST_SHARDS)} if slots > USUAL_SHARDS else self.options
 
     def start(self, given: session.Input, *, background: bool) -> Run:
         """Open the run; its input is read in the background, or by the thread that waits for it first.

@@ -16,8 +16,8 @@ from splitters.tables.values import listed
 
 
 def card(
-    train: Source, held: Source | None, dealt: Dealt, targets: Sequence[NDArray[Any]], scale: Scale | None, *,
-    batch_size: int, seed: int,
+    train: Source, held: Source | None, dealt: Dealt, targets: Sequence[NDArray[Any]], scale: Scale | None,
+    notes: Sequence[str], seed: int,
 ) -> Card:  # fmt: skip
     """The card of rows that were dealt out.
 
@@ -27,13 +27,13 @@ def card(
         dealt: Who gets which rows.
         targets: For each of ``PARTS``, those that its rows' are among, as a net learns them.
         scale: How numbers were scaled.
-        batch_size: Of a step of training.
+        notes: What is to be told of how they were dealt out.
         seed: Of all chance.
     """
     taught = [dealt.taught, np.concatenate(dealt.valid), np.concatenate(dealt.test)]
     of_part = [y[rows] for y, rows in zip(targets, taught, strict=True)]
     number = len(train.classes)
-    notes = [*train.notes, *train.encoder.notes(), *(held.notes if held else ())]
+    found = [*train.notes, *train.encoder.notes(), *(held.notes if held else ())]
     described = train.encoder.described()
     return {
         "format": FORMAT,
@@ -56,7 +56,7 @@ def card(
         "shard_rows": [len(rows) for rows in dealt.train],
         "baseline": _baseline(train.classes, scale, *of_part),
         "seed": seed,
-        "notes": [*notes, *_notes(train, dealt, batch_size)],
+        "notes": [*found, *notes],
     }
 
 
@@ -78,7 +78,8 @@ def _shown(number: float) -> float:
     return float(f"{number:.6g}")
 
 
-def _notes(train: Source, dealt: Dealt, batch_size: int) -> list[str]:
+def of_shards(train: Source, dealt: Dealt, batch_size: int) -> list[str]:
+    """What the user should know of rows that were dealt out to shards, for steps of ``batch_size`` rows."""
     notes = []
     least = min(len(rows) for rows in dealt.train)
     if least < batch_size:
@@ -86,15 +87,20 @@ def _notes(train: Source, dealt: Dealt, batch_size: int) -> list[str]:
             f"a shard has {least} training rows, fewer than a batch of {batch_size}: its steps take all its"
             " rows; fewer --shards would be faster"
         )
-    if train.classes:
-        if dealt.returned:
-            names = listed([train.classes[one] for one in dealt.returned])
-            notes.append(f"classes with so few rows that none is held out: {names}")
-        if alone := deal.in_one_shard_only(train.y, dealt.train, len(train.classes)):
-            names = listed([train.classes[one] for one in alone])
-            notes.append(f"classes that one shard alone has, and so one node at a time learns: {names}")
+    if train.classes and (alone := deal.in_one_shard_only(train.y, dealt.train, len(train.classes))):
+        names = listed([train.classes[one] for one in alone])
+        notes.append(f"classes that one shard alone has, and so one node at a time learns: {names}")
+    return notes
+
+
+def of_held_out(train: Source, dealt: Dealt) -> list[str]:
+    """What the user should know of rows that were held out, or were not."""
+    notes = []
+    if dealt.returned:
+        names = listed([train.classes[one] for one in dealt.returned])
+        notes.append(f"classes with so few rows that none is held out: {names}")
     if not sum(map(len, dealt.valid)):
-        notes.append("no row is held out for validation: the result is that of the last round, not of the best")
+        notes.append("no row is held out for validation: nothing is chosen by how good it is")
     if not sum(map(len, dealt.test)):
         notes.append("no row is held out for the test: how good the result is remains unknown")
     return notes

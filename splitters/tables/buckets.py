@@ -53,6 +53,18 @@ class Buckets:
         bucket.path.unlink()
         return rows
 
+    def look_up(self, bucket: Bucket, rows: Rows) -> NDArray[Any]:
+        """Some rows of a bucket, in their order; its file stays, and only these are read.
+
+        Args:
+            bucket: Where they are.
+            rows: Rows of the source, all in the bucket.
+        """
+        if not len(rows):
+            return np.empty((0, *self._shape), self._dtype)
+        shape = (len(bucket.rows), *self._shape)
+        return np.asarray(np.memmap(bucket.path, self._dtype, "r", shape=shape)[np.searchsorted(bucket.rows, rows)])
+
     def _append(self, path: Path, rows: NDArray[Any]) -> None:
         # Opened each time: a process may have fewer files open than there are buckets.
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
+
+from splitters.tables.shares import Shares
 
 FORMAT = 1
 
@@ -60,6 +62,8 @@ class Card(TypedDict):
     """The rows were scrambled with it."""
     notes: list[str]
     """Sentences for the person who submitted the run."""
+    shares: NotRequired[Shares]
+    """Of an ensemble."""
 
 
 class Scale(TypedDict):

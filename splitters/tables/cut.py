@@ -72,16 +72,9 @@ def split(paths: Sequence[Path], test_file: Path | None, wanted: Wanted, options
     Raises:
         ValueError: The source or an option cannot be used.
     """
-    test_share = 0.0 if test_file else options.test
-    if not (test_share >= 0 and options.valid >= 0 and test_share + options.valid < 1):
-        raise ValueError(
-            f"--test {options.test:g} and --valid {options.valid:g} leave no rows to learn from: both are shares of all"
-            " rows, as 0.2 and 0.1"
-        )
+    test_share = check_shares(options.test, options.valid, test_file)
     train = read(paths, wanted)
-    if test_file and kind([test_file]) != kind(paths):
-        raise ValueError(f"--test-file {test_file} must be of the kind of the training rows: {kind(paths)}")
-    held = None if test_file is None else read([test_file], wanted, train)
+    held = None if test_file is None else read_held(test_file, paths, wanted, train)
     shards = options.shards or _shards(len(train.y) * (1 - test_share - options.valid), options.batch_size)
     dealt = deal.deal(
         train.y, is_classes=bool(train.classes), test=test_share, valid=options.valid, shards=shards,
@@ -93,11 +86,12 @@ def split(paths: Sequence[Path], test_file: Path | None, wanted: Wanted, options
 
     buckets = Buckets(wanted.folder)
     of_source = [*dealt.train, *dealt.valid, *([] if held else dealt.test)]
-    scattered = buckets.scatter(_learned(train, dealt.taught), of_source, "rows")
+    scattered = buckets.scatter(learned(train, dealt.taught), of_source, "rows")
     if held:
         scattered += buckets.scatter(held.blocks(), dealt.test, "test")
-    targets, scale = _targets(train, held, dealt.taught)
-    told = about.card(train, held, dealt, targets, scale, batch_size=options.batch_size, seed=options.seed)
+    goals, scale = targets(train, held, dealt.taught)
+    notes = [*about.of_shards(train, dealt, options.batch_size), *about.of_held_out(train, dealt)]
+    told = about.card(train, held, dealt, goals, scale, notes, options.seed)
     yield [Item(ABOUT, json.dumps(told, ensure_ascii=False).encode())]
     problems = train.problems + (held.problems if held else [])
     for shard in range(shards):
@@ -106,9 +100,36 @@ def split(paths: Sequence[Path], test_file: Path | None, wanted: Wanted, options
             bucket = scattered[part * shards + shard]
             order = deal.chance(options.seed, f"{PARTS[part]} {shard}").permutation(len(bucket.rows))
             chunk.append(array_item(rows, train.encoder.encode(buckets.read(bucket)[order])))
-            chunk.append(array_item(numbers, targets[part][bucket.rows][order]))
+            chunk.append(array_item(numbers, goals[part][bucket.rows][order]))
         yield chunk + problems
         problems = []
+
+
+def check_shares(test: float, valid: float, test_file: Path | None) -> float:
+    """The share of the rows that is held out for the test.
+
+    Raises:
+        ValueError: Nothing is left to learn from.
+    """
+    test_share = 0.0 if test_file else test
+    if not (test_share >= 0 and valid >= 0 and test_share + valid < 1):
+        raise ValueError(
+            f"--test {test:g} and --valid {valid:g} leave no rows to learn from: both are shares of all rows, as 0.2"
+            " and 0.1"
+        )
+    return test_share
+
+
+def read_held(test_file: Path, paths: Sequence[Path], wanted: Wanted, train: Source) -> Source:
+    """Look through the file of test rows, which must be like the training rows at ``paths``.
+
+    Raises:
+        OSError: It is not there, or cannot be read.
+        ValueError: It is another kind of file, or has other columns or classes.
+    """
+    if kind([test_file]) != kind(paths):
+        raise ValueError(f"--test-file {test_file} must be of the kind of the training rows: {kind(paths)}")
+    return read([test_file], wanted, train)
 
 
 def read(paths: Sequence[Path], wanted: Wanted, like: Source | None = None) -> Source:
@@ -172,7 +193,7 @@ def _check_size(dealt: Dealt, row_bytes: int) -> None:
         )
 
 
-def _learned(train: Source, taught: Rows) -> Iterator[NDArray[Any]]:
+def learned(train: Source, taught: Rows) -> Iterator[NDArray[Any]]:
     """All blocks of the source; its encoder learns of their training rows."""
     is_taught = np.zeros(len(train.y), bool)
     is_taught[taught] = True
@@ -183,7 +204,7 @@ def _learned(train: Source, taught: Rows) -> Iterator[NDArray[Any]]:
         yield block
 
 
-def _targets(train: Source, held: Source | None, taught: Rows) -> tuple[list[NDArray[Any]], Scale | None]:
+def targets(train: Source, held: Source | None, taught: Rows) -> tuple[list[NDArray[Any]], Scale | None]:
     """The targets that each part takes its rows' from, as a net learns them; and how numbers were scaled."""
     found = [train.y, train.y, held.y if held else train.y]
     if train.classes:

@@ -45,6 +45,33 @@ def held_out(y: NDArray[Any], share: float, *, is_classes: bool, generator: np.r
     return chosen
 
 
+class Held(NamedTuple):
+    """Which rows are held out, in ascending order."""
+
+    taught: Rows
+    """All others."""
+    valid: Rows
+    test: Rows
+    returned: list[int]
+    """See ``Dealt``."""
+
+
+def hold_out(y: NDArray[Any], *, is_classes: bool, test: float, valid: float, seed: int) -> Held:
+    """Hold rows out for validation and test; see ``deal``. A class keeps at least one row that is taught."""
+    for_test = held_out(y, test, is_classes=is_classes, generator=chance(seed, "test"))
+    rest = np.flatnonzero(~for_test)
+    share = min(1.0, valid * len(y) / max(1, len(rest)))
+    for_valid = np.zeros(len(y), bool)
+    for_valid[rest] = held_out(y[rest], share, is_classes=is_classes, generator=chance(seed, "valid"))
+    is_taught = ~(for_test | for_valid)
+    returned: list[int] = []
+    if is_classes:
+        returned = np.setdiff1d(y, y[is_taught]).tolist()
+        is_taught |= np.isin(y, returned)
+    valid_rows, test_rows = (np.flatnonzero(chosen & ~is_taught) for chosen in (for_valid, for_test))
+    return Held(np.flatnonzero(is_taught), valid_rows, test_rows, returned)
+
+
 def deal(
     y: NDArray[Any], *, is_classes: bool, test: float, valid: float, shards: int, partition: str, seed: int
 ) -> Dealt:
@@ -63,17 +90,7 @@ def deal(
     Raises:
         ValueError: There are fewer training rows than shards.
     """
-    for_test = held_out(y, test, is_classes=is_classes, generator=chance(seed, "test"))
-    rest = np.flatnonzero(~for_test)
-    share = min(1.0, valid * len(y) / max(1, len(rest)))
-    for_valid = np.zeros(len(y), bool)
-    for_valid[rest] = held_out(y[rest], share, is_classes=is_classes, generator=chance(seed, "valid"))
-    is_taught = ~(for_test | for_valid)
-    returned: list[int] = []
-    if is_classes:
-        returned = np.setdiff1d(y, y[is_taught]).tolist()
-        is_taught |= np.isin(y, returned)
-    taught = np.flatnonzero(is_taught)
+    taught, for_valid, for_test, returned = hold_out(y, is_classes=is_classes, test=test, valid=valid, seed=seed)
     if len(taught) < shards:
         raise ValueError(
             f"{len(taught):,} training rows of {len(y):,} cannot be cut into {shards} shards: give fewer --shards, or a"
@@ -87,8 +104,8 @@ def deal(
         train = slices(taught, shards, chance(seed, "train"))
     return Dealt(
         train,
-        slices(np.flatnonzero(for_valid & ~is_taught), shards, chance(seed, "valid slices")),
-        slices(np.flatnonzero(for_test & ~is_taught), shards, chance(seed, "test slices")),
+        slices(for_valid, shards, chance(seed, "valid slices")),
+        slices(for_test, shards, chance(seed, "test slices")),
         taught,
         returned,
     )
