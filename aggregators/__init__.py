@@ -10,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+DRAINED = "drained"
+"""The kind of a row of the curve about a shard's turn that was under way when shards stopped going on apart: its part
+is late, or ``dropped`` as it came too late to be used."""
+
 
 class Model(NamedTuple):
     """The result of a job that trains: its run publishes it as a new version of a bundle."""

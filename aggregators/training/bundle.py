@@ -11,7 +11,7 @@ from typing import Any
 import safetensors
 import safetensors.numpy
 
-from aggregators import Model, nets, onnx_net
+from aggregators import DRAINED, Model, nets, onnx_net
 from aggregators.codec import Floats
 from aggregators.nets import Net
 from aggregators.training import scores, views
@@ -110,7 +110,12 @@ def _report(
 ) -> dict[str, Any]:  # fmt: skip
     """Figures of the run; whoever publishes it adds ``model``, ``lost`` and ``nodes``."""
     book, settings = state.book, state.settings
-    traffic_bytes = book.up_bytes + book.down_bytes
+    drained = [row for row in rows if row.get("kind") == DRAINED]
+    up_bytes, down_bytes = (
+        counted + sum(row[name] for row in drained)
+        for name, counted in (("up_bytes", book.up_bytes), ("down_bytes", book.down_bytes))
+    )
+    traffic_bytes = up_bytes + down_bytes
     sync_bytes = SYNC_BYTES * net.size * book.steps
     return {
         "task": card["task"], "net": net.name, "parameters": net.size, "mode": settings.mode,
@@ -118,12 +123,12 @@ def _report(
         "best_round": book.best_round, "rows": card["rows"], **metrics, "baseline": card["baseline"],
         "shards": card["shards"], "steps": book.steps, "samples": book.samples,
         "traffic": {
-            "codes_bytes": book.codes_bytes, "up_bytes": book.up_bytes, "down_bytes": book.down_bytes,
+            "codes_bytes": book.codes_bytes, "up_bytes": up_bytes, "down_bytes": down_bytes,
             "share_of_sync_fp32": float(f"{traffic_bytes / sync_bytes:.6g}") if sync_bytes else None,
         },
         "late": sum(row.get("late", 0) for row in rows),
         "rejected": sum(len(row.get("rejected", ())) for row in rows),
-        "dropped": book.dropped,
+        "dropped": book.dropped + sum(row["dropped"] for row in drained),
         "seconds": rows[-1].get("at") if rows else None,
         "notes": [*card["notes"], *book.notes],
     }  # fmt: skip

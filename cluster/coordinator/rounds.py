@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import kombu.exceptions
 import redis
 
-from aggregators import Closed, NoResult, Step
+from aggregators import DRAINED, Closed, NoResult, Step
 from cluster import errors, keys
 from cluster.coordinator import round_parts
 from cluster.coordinator import standing as standings
@@ -157,7 +157,7 @@ class Driver:
                 self._publish(standing.open)
         while standing.kind and not self._ending.is_set():
             if standing.is_draining:
-                standing = self._drain(standing)
+                standing = self._drain(bound, standing)
             elif batch := self._wait(standing):
                 state, standing = self._close(bound, state, standing, batch)
             else:
@@ -292,15 +292,22 @@ class Driver:
             self._publish(entered, staying=got.staying)
             return True
 
-    def _drain(self, standing: Standing) -> Standing:
-        """Give up a batch that one shard does apart: from now on all shards go on together."""
+    def _drain(self, bound: Bound, standing: Standing) -> Standing:
+        """Give up a batch that one shard does apart: from now on all shards go on together.
+
+        It has a line of the curve, too, so that nobody misses a part: it is late, or dropped as it came too late.
+        """
         batch = standing.open[0]
-        step = Step(None, None, kind=standing.kind, seconds=standing.seconds, quorum=standing.quorum)
-        nothing = Got({}, {}, {}, {}, {}, staying=False, chunks=())
         while True:
-            chunks = tuple(self._ledger.rounds.parts(self._run, batch.batch))
-            after = standing.after(step, batch, self._now_ms())
-            if self._advance(standing, after, batch, step, nothing._replace(chunks=chunks), {}):
+            got = round_parts.read(self._run, bound, batch, self._stores, self._policy)._replace(staying=False)
+            self._hear(standing, 0)
+            told = {"kind": DRAINED, "parts": 0, "dropped": len(got.values)}
+            step = Step(None, None, row=told, kind=standing.kind, seconds=standing.seconds, quorum=standing.quorum)
+            now_ms = self._now_ms()
+            after = standing.after(step, batch, now_ms)
+            row = round_parts.row(standing, batch, got, step, self._arrivals, {}, None, now_ms, self._began_ms)
+            if self._advance(standing, after, batch, step, got, row):
+                self._leave_parts(batch)
                 return after
 
     # Publish it.
@@ -338,15 +345,18 @@ class Driver:
     def _leave(self, standing: Standing, after: Standing, batch: Open, step: Step) -> None:
         """What only the closed round needed goes, a while later."""
         moment = time.monotonic() + DROP_S
-        for chunk in batch.chunks:
-            self._arrivals.pop(chunk, None)
-        self._old.append((moment, keys.parts_scope(self._run, batch.batch)))
+        self._leave_parts(batch)
         self._old.append((moment, keys.state_scope(self._run, standing.state_of)))
         self._superseded |= {view.version for view in standing.views} - {view.version for view in after.views}
         behind = [other.version for other in after.open if other.version < after.views[0].version]
         gone = {version for version in self._superseded if all(version > other for other in behind)}
         self._superseded -= gone
         self._old += [(moment, keys.view_scope(self._run, version)) for version in sorted(gone)]
+
+    def _leave_parts(self, batch: Open) -> None:
+        for chunk in batch.chunks:
+            self._arrivals.pop(chunk, None)
+        self._old.append((time.monotonic() + DROP_S, keys.parts_scope(self._run, batch.batch)))
 
     def _drop_all(self, standing: Standing) -> None:
         """The run is done: of its blobs the last state stays, and what is told about the input."""

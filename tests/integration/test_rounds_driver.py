@@ -137,6 +137,24 @@ def test_a_round_below_its_quorum_is_not_looked_at_all_the_time(
     assert min(waits) == rounds.WAIT_S
 
 
+@pytest.mark.parametrize("comes_in_time", [False, True])
+def test_a_turn_under_way_when_shards_go_on_together_has_a_row(
+    comes_in_time: bool, app: Celery, stores: Stores
+) -> None:  # fmt: skip
+    driven = Driven(app, stores, rounds=3, apart=True, apart_rounds=1, pause=1.0 if comes_in_time else 0.0)
+    driven.driver.start()
+    assert driven.do(0) == "settled now"
+    if comes_in_time:  # while the driver makes its step, so that this part is not closed as a round
+        assert driven.do(1) == "settled now"
+    driven.closed(1)
+    row = stores.ledger.rounds.curve(driven.run)[1][1]
+    told = (row["round"], row["kind"], row["parts"], row["late"], row["late_shards"], row["late_chunks"])
+    assert told == (1, "drained", 0, *((0, [], []) if comes_in_time else (1, [1], [1])))
+    assert row["dropped"] == (1 if comes_in_time else 0)
+    assert driven.counted == {"0:0": 1}
+    driven.driver.stop(10)
+
+
 def test_checkpoints_are_written_after_the_rounds_that_make_them(app: Celery, stores: Stores) -> None:
     written: dict[int, int] = {}
 

@@ -66,6 +66,18 @@ def test_the_report_counts_each_byte_by_the_formula() -> None:
     }
 
 
+def test_turns_that_were_under_way_at_the_end_are_in_the_report() -> None:
+    state, rows = softmax.close(begun(), softmax.card(), 0, parts_of(begun())).state, [{"round": 0, "late": 0}]
+    drained: Any = {"kind": "drained", "down_bytes": 50}
+    late, dropped = {"late": 1, "dropped": 0, "up_bytes": 0}, {"late": 0, "dropped": 1, "up_bytes": 100}
+    more = [*rows, drained | late, drained | dropped]
+    before, after = (training.finish(state, each, softmax.card()).report for each in (rows, more))
+
+    assert (after["late"] - before["late"], after["dropped"] - before["dropped"]) == (1, 1)
+    assert after["traffic"]["up_bytes"] - before["traffic"]["up_bytes"] == 100
+    assert after["traffic"]["down_bytes"] - before["traffic"]["down_bytes"] == 100
+
+
 def test_the_same_run_twice_gives_the_same_bits() -> None:
     first, second = (softmax.run(rounds=4)[0] for _ in range(2))
 

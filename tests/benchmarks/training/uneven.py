@@ -6,6 +6,7 @@ Steps are padded to 10 ms (50 ms on the slow node), so that four nodes on two co
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -36,6 +37,7 @@ def cases(options: Options, folder: Path) -> Iterator[Case]:
         yield Case(name="training-uneven", skipped=problem)
         return
     rounds = 6 if options.small else ROUNDS
+    load = [os.getloadavg()[0]]
     equal, slow, fixed, dropped, killed = [], [], [], [], []
     for seed in range(1 if options.small else options.repeat):
         given = {
@@ -46,6 +48,7 @@ def cases(options: Options, folder: Path) -> Iterator[Case]:
         with grounds(folder / f"equal-{seed}", *[fast] * NODES) as ground:
             equal.append(ground.train(rows.LETTER, given, JOB))
             killed.append(_killed(ground, given, 2 if options.small else KILLS))
+        load.append(os.getloadavg()[0])
         with grounds(folder / f"slow-{seed}", *[fast] * (NODES - 1), {STEP: str(STEP_S * SLOWER)}) as ground:
             slow.append(ground.train(rows.LETTER, given, JOB))
             # As long, if each round waits for the slow node.
@@ -53,9 +56,13 @@ def cases(options: Options, folder: Path) -> Iterator[Case]:
             fixed.append(ground.train(rows.LETTER, given | waits, JOB))
         with grounds(folder / f"dropped-{seed}", *[{**fast, DROP: str(DROPPED)}] * NODES) as ground:
             dropped.append(ground.train(rows.LETTER, given, JOB))
+        load.append(os.getloadavg()[0])
     yield Case(
         name="training-uneven",
         notes={
+            # Its own nodes make some of it: steps are padded, so that a calm machine has less than one.
+            "load of the machine, before, with equal nodes, at the end of each seed":
+                " ".join(f"{each:.1f}" for each in load),
             "late, equal": sum(each.report["late"] for each in equal),
             "late, one slow": sum(each.report["late"] for each in slow),
             f"missing, {DROPPED:.0%} dropped": sum(NODES - row["parts"] for each in dropped for row in each.rounds),
@@ -113,6 +120,7 @@ def _killed(ground: Grounds, given: Mapping[str, Any], kills: int) -> Trained:
                 worker.kill()
                 worker.start()
                 done += 1
+        found = ground.ended(submitted)
         if done < kills:
             raise Failed(f"the run ended after {done} kills")
-        return ground.ended(submitted)
+        return found

@@ -67,6 +67,7 @@ def check(value: Any, names: Any) -> None:
 def add(
     state: dict[str, int], closed: Closed, about: bytes, *,
     rounds: int = 10, quorum: float = 1.0, apart: bool = False, pause: float = 0.0, need: int = 0, checkpoint: int = 0,
+    apart_rounds: int = 0,
 ) -> Step:  # fmt: skip
     """Count each part once more, where its view is the one that it was to be made from."""
     if os.environ.get(DIE_IN_STEP) == str(closed.round):
@@ -87,9 +88,11 @@ def add(
     row = {"counted": len(closed.parts), "staleness": closed.staleness, "turns": turns, "closed_at": closed.at_s}
     missing = {f"shard {shard} on {closed.nodes[shard]}": why for shard, why in closed.given_up.items()}
     whole = number % 4 == 0
+    goes_apart = apart and not 0 < apart_rounds <= number
+    keep = checkpoint > 0 and number % checkpoint == 0
     return Step(
         counted, f"after {closed.round}".encode(), whole, row, "" if over else "count", quorum=quorum,
-        apart=apart, keep=checkpoint > 0 and number % checkpoint == 0, rejected=rejected, missing=missing,
+        apart=goes_apart, keep=keep, rejected=rejected, missing=missing,
     )  # fmt: skip
 
 
@@ -125,6 +128,7 @@ COUNT_TURNS = Job(
         Option("rounds", int, 10, "how many"),
         Option("quorum", float, 1.0, "share of the shards that closes a round"),
         Option("apart", bool, False, "each shard goes on by itself"),
+        Option("apart_rounds", int, 0, "after so many they go on together; 0: never"),
         Option("seconds", float, 0.0, "that a turn takes"),
         Option("pause", float, 0.0, "seconds that a step takes"),
         Option("checkpoint", int, 0, "rounds from one checkpoint to the next"),
