@@ -24,6 +24,9 @@
     ├── JobUnavailable              6  this machine cannot do the job, or no node of the cluster can
     │   ├── OtherProcess
     │   └── NotInstalled
+    ├── RequestFailed               1  a service gives no answer
+    │   ├── RequestRefused
+    │   └── RequestLate
     ├── BadPart                        a part is not what its job gives
     └── BlobError                      bytes in the store are not what they should be
         ├── BlobMissing
@@ -146,6 +149,18 @@ class OtherProcess(JobUnavailable):
 
 class NotInstalled(JobUnavailable):
     """What a bundle or a command requires is not on this machine, or could not be installed."""
+
+
+class RequestFailed(ClusterError):
+    """A service gives no answer to a request."""
+
+
+class RequestRefused(RequestFailed):
+    """A service takes no more requests for now, or has no replica: ask again later."""
+
+
+class RequestLate(RequestFailed):
+    """A service gave no answer within the deadline."""
 
 
 class BadPart(ClusterError):

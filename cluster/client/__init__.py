@@ -11,8 +11,8 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,18 +20,16 @@ import redis
 
 from cluster import errors, redis_client, redis_outage, settings
 from cluster.client.run import Run, Status
+from cluster.client.serving import Serving
 from cluster.stores import Stores
 
 if TYPE_CHECKING:
     from cluster.bundles.store import ModelStore
     from cluster.client.models import Models
     from cluster.client.nodes import Node, Stopped
-    from cluster.client.serve import Canary, Entry, Service
-    from cluster.client.services import ServiceStatus, Tokens
     from cluster.client.session import Session
     from cluster.client.source import Given
     from cluster.client.submission import Submission
-    from cluster.gateway.server import Running
     from cluster.job import Job
     from cluster.settings import Settings
 
@@ -89,7 +87,7 @@ def existing(broker: str | None = None, *, patient: bool = False) -> Client:
     return Client(config, patient=patient)
 
 
-class Client:
+class Client(Serving):
     """A cluster to work with. Use it in a ``with``, or call ``close``; any thread may use it.
 
     Leaving the ``with`` waits for what would be lost otherwise: on a private cluster for the runs to end, as it ends
@@ -113,7 +111,6 @@ class Client:
         self._session: Session | None = None
         self._stores: Stores | None = None
         self._is_closed = False
-        self.gateway_url: str | None = None
         if not self.is_private:
             redis_client.check(config.require_broker())
 
@@ -273,98 +270,6 @@ class Client:
         for run in removed:  # what `detach` wrote here
             (log_folder(self.config) / f"{run.run}.log").unlink(missing_ok=True)
         return removed
-
-    # Services.
-
-    def serve(
-        self, model: str | None = None, /, *, job: str | None = None, name: str | None = None,
-        replicas: int | None = None, max_waiting: int | None = None, deadline_s: float | None = None,
-        canary: Canary | None = None, shadow: str | int | None = None, **options: Any,
-    ) -> Service:  # fmt: skip
-        """Have replicas on the nodes answer single items of a job at once, until the service is stopped.
-
-        A service stays when this client ends, unless the cluster is a private one. Where one of that name serves the
-        same already, it is changed; what is not given stays.
-
-        Args:
-            model: NAME, which follows the version that runs get, or NAME:VERSION; None where the job needs none.
-            job: The name of a job that serves; None: the one that the model is for.
-            name: The service's; None: the model's name, else the job's.
-            replicas: How many processes answer; 1 by default.
-            max_waiting: How many requests may wait, 512 by default. More are refused at once.
-            deadline_s: How long a request may take, 10 s by default.
-            canary: Version -> the share of requests that it gets, 0 to 1.
-            shadow: The version that gets copies of all requests, to compare its answers.
-            options: The job's.
-
-        Raises:
-            errors.UsageError: The job does not serve, there is no such model, or a value cannot be used.
-            errors.JobUnavailable: The cluster is a private one, and this machine cannot do the job.
-            errors.BrokerError: The cluster does not answer.
-        """
-        return self.entry(
-            model, job=job, name=name, replicas=replicas, max_waiting=max_waiting, deadline_s=deadline_s,
-            canary=canary, shadow=shadow, options=options,
-        ).enter()  # fmt: skip
-
-    def entry(
-        self, model: str | None, *, job: str | None, name: str | None, deadline_s: float | None,
-        options: dict[str, Any], **wanted: Any,
-    ) -> Entry:  # fmt: skip
-        """Find out all that can be known of a service before it is entered; as ``serve`` otherwise."""
-        from cluster.client.serve import Entry
-
-        wanted["deadline_ms"] = None if deadline_s is None else round(deadline_s * 1000)
-        return Entry(self, model, job, name, wanted, options)
-
-    def services(self) -> list[ServiceStatus]:
-        """The services of the cluster, by name."""
-        from cluster.client import services
-
-        return services.read(self.stores.redis)
-
-    def service(self, name: str) -> Service:
-        """Return a service by its name.
-
-        Raises:
-            errors.UnknownService: There is none.
-        """
-        from cluster.client import serve, services
-
-        return serve.Service(self, services.require(self.stores.redis, name).name)
-
-    @contextmanager
-    def gateway(
-        self, host: str = "127.0.0.1", port: int = 0, *, cert: Path | None = None, key: Path | None = None
-    ) -> Iterator[Running]:  # fmt: skip
-        """Answer HTTP requests to all services of the cluster, as long as the ``with`` lasts.
-
-        Args:
-            host: The address to listen on; by default only programs of this machine reach it.
-            port: 0 for any free one: ``url`` of what this gives tells.
-            cert: A PEM file with the certificate, and those that signed it, for HTTPS.
-            key: A PEM file with its key.
-
-        Raises:
-            errors.UsageError: The port is taken, or certificate or key cannot be used.
-            errors.NotInstalled: The extra ``serve`` is not installed.
-            errors.BrokerError: The cluster does not answer.
-        """
-        from cluster.client import gateway
-
-        with gateway.run(self, host, port, cert, key) as running:
-            self.gateway_url = running.url
-            try:
-                yield running
-            finally:
-                self.gateway_url = None
-
-    @property
-    def tokens(self) -> Tokens:
-        """The tokens with which programs may ask the services."""
-        from cluster.client.services import Tokens
-
-        return Tokens(self.stores.redis)
 
     # The cluster.
 

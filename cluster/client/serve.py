@@ -6,7 +6,10 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import orjson
 
 from cluster import catalog, errors, names
 from cluster.client import examples, services
@@ -20,6 +23,7 @@ from cluster.services import desired
 if TYPE_CHECKING:
     from cluster.bundles.store import ModelStore
     from cluster.client import Client
+    from cluster.client.asking import Arrays, Prediction
     from cluster.job import Job
 
 __all__ = ["Entry", "News", "Service"]
@@ -33,6 +37,12 @@ LIMITS: Mapping[str, tuple[str, int, int]] = {
 """Field of a service -> what it is called, and its range."""
 Canary = Mapping[int, float] | Sequence[str]
 """Version -> the share of requests that it gets, 0 to 1; or texts as ``office:4=10%``."""
+
+
+Items = str | Path | Sequence[str | Path] | Mapping[str, bytes] | Sequence[Mapping[str, Any]]
+"""A file or files; names and bytes; rows of a table."""
+ROWS = "rows"
+"""The item that rows are."""
 
 
 class News(NamedTuple):
@@ -129,6 +139,7 @@ class Service:
     def __init__(self, client: Client, name: str) -> None:
         self.name = name
         self._client = client
+        self._has_been_ready = False
 
     def __enter__(self) -> Self:
         return self
@@ -140,6 +151,50 @@ class Service:
     def url(self) -> str | None:
         """Where programs reach the gateway of this client, if it runs one."""
         return self._client.gateway_url
+
+    def predict(
+        self, items: Items, *, version: int | None = None, key: str | None = None, timeout_s: float | None = None
+    ) -> Prediction:  # fmt: skip
+        """Ask for items: what the job says of each.
+
+        Waits for the first replica where none was ready before.
+
+        Args:
+            items: A file, or several; a mapping of names to bytes; or rows of a table, each a mapping of columns to
+                values.
+            version: Of the model; None: the one that requests get now.
+            key: Decides between the current version and a canary; requests of one key get the same.
+            timeout_s: How long it may take, at most the service's deadline.
+
+        Raises:
+            errors.RequestRefused: Too many wait, or no replica is there: ask again later.
+            errors.RequestLate: It took longer.
+            errors.RequestFailed: There is no such version, or the items cannot be used.
+            errors.UsageError: A file cannot be read.
+        """
+        read = _read(items)
+        self._wait_for_the_first()
+        return self._client.asker.predict(self.name, read, version, key, timeout_s)
+
+    def infer(
+        self, arrays: Arrays, *, version: int | None = None, key: str | None = None, timeout_s: float | None = None
+    ) -> Arrays:  # fmt: skip
+        """Ask for what the model says of arrays; gives arrays by name, with the same rows along axis 0.
+
+        Args:
+            arrays: By name, as the model takes them, with the rows along axis 0.
+            version, key, timeout_s: As for ``predict``.
+
+        Raises:
+            As ``predict``.
+        """
+        self._wait_for_the_first()
+        return self._client.asker.infer(self.name, arrays, version, key, timeout_s)
+
+    def _wait_for_the_first(self) -> None:
+        if not self._has_been_ready:
+            self.wait_until_ready()
+            self._has_been_ready = True
 
     def status(self) -> ServiceStatus:
         """How many replicas it has and where, and what it has answered.
@@ -281,3 +336,29 @@ def _version(ref: ModelRef | None, other: ModelRef) -> int:
         served = f"{ref.name}:VERSION" if ref else "none: the job is served without a model"
         raise errors.UsageError(f"{other} is no version of the model that is served ({served})")
     return other.version
+
+
+def _read(given: Items) -> dict[str, bytes]:
+    """Name -> bytes of what is asked for.
+
+    Raises:
+        errors.UsageError: A file cannot be read, or nothing is given.
+    """
+    if isinstance(given, Mapping):
+        found = dict(given)
+    elif isinstance(given, str | Path):
+        found = {str(given): _bytes(given)}
+    elif all(isinstance(one, Mapping) for one in given):
+        found = {ROWS: orjson.dumps(list(given))} if given else {}
+    else:
+        found = {str(path): _bytes(path) for path in given}  # type: ignore[arg-type]
+    if not found:
+        raise errors.UsageError("nothing to ask for: give files, bytes with names, or rows")
+    return found
+
+
+def _bytes(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise errors.UsageError(f"{path}: {error.strerror}") from None

@@ -146,7 +146,8 @@ def _see_certificate(cert: Path | None, key: Path | None) -> None:
     try:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key, lambda: "")
     except (OSError, ssl.SSLError, ValueError) as error:
-        raise errors.UsageError(f"the certificate {cert} with its key cannot be used: {error}") from None
+        hint = "; give the file of its key with --key" if key is None else ""
+        raise errors.UsageError(f"the certificate {cert} with its key cannot be used: {error}{hint}") from None
 
 
 def _bind(host: str, port: int) -> socket.socket:

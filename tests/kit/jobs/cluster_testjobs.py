@@ -79,6 +79,7 @@ MEASURE = Job(
     task=measure,
     aggregate=by_name.join,
     options=(Option("seconds", float, 0.0, "seconds a chunk"), Option("trace", str, "", "file of calls")),
+    serves=True,
 )
 
 
