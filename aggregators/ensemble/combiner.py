@@ -20,6 +20,8 @@ from typing import Any, Literal, Self, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from aggregators.likeliest import likeliest
+
 Floats = NDArray[np.float64]
 How = Literal["vote", "average", "weighted", "stack"]
 HOWS: tuple[How, ...] = get_args(How)
@@ -132,5 +134,5 @@ def _votes(scores: NDArray[Any]) -> Floats:
     votes = np.zeros((scores.shape[0], scores.shape[2]))
     rows = np.arange(len(scores))
     for model in range(scores.shape[1]):
-        votes[rows, scores[:, model].argmax(axis=1)] += 1
+        votes[rows, likeliest(scores[:, model])] += 1
     return votes
