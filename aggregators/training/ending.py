@@ -18,6 +18,9 @@ def rounds(card: Card) -> int:
 def score(state: State, closed: Closed, used: Iterable[int]) -> State:
     """Enter how good the view of the round is, by what its parts tell; the best one is kept.
 
+    Of views that are no worse than the best score less its standard error, the last one counts as the best: with few
+    validation rows many rounds score alike, and the first of them has learnt least.
+
     Where shards go on apart, each has evaluated another view. There the last sums of all shards count for the view that
     nodes have now, after as many parts as there are shards.
     """
@@ -37,10 +40,12 @@ def score(state: State, closed: Closed, used: Iterable[int]) -> State:
     book = state.book
     if book.gain_score is None or value >= book.gain_score + state.settings.min_gain:
         state = state.noted(gain_score=value, gain_round=book.trained)
-    if book.best_score is not None and value <= book.best_score:
+    if book.best_score is None or value > book.best_score:
+        state = state.noted(best_score=value, best_error=scores.error(sums))
+    elif value < book.best_score - book.best_error:
         return state
     data, _ = views.whole(state.view)
-    return state._replace(best=data).noted(best_score=value, best_round=closed.round, valid=sums)
+    return state._replace(best=data).noted(best_round=closed.round, valid=sums)
 
 
 def why_now(state: State, closed: Closed) -> str | None:

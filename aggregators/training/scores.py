@@ -39,6 +39,18 @@ def of(sums: Mapping[str, Any]) -> float | None:
     return score if math.isfinite(score) else -math.inf
 
 
+def error(sums: Mapping[str, Any]) -> float:
+    """Return the standard error of ``of``: how far another sample of as many rows would be from it, say.
+
+    Of an accuracy p it is sqrt(p(1 - p) / rows); of the root of a mean squared error that is about itself by
+    sqrt(2 rows), as if errors were normal. 0 without rows, and where the score is not finite.
+    """
+    score, rows = of(sums), sums.get("rows", 0)
+    if score is None or not math.isfinite(score):
+        return 0.0
+    return math.sqrt(score * (1 - score) / rows) if "correct" in sums else -score / math.sqrt(2 * rows)
+
+
 def tell(sums: Mapping[str, Any], card: Card) -> dict[str, Any]:
     """Return figures for people: ``rows``, ``loss``, and
 

@@ -43,9 +43,11 @@ class Book(NamedTuple):
     paces: tuple[tuple[float, float], ...] = ()
     """See ``pace.measure``: of the rounds since seconds were chosen."""
     best_round: int = -1
-    """The round that began with the best weights."""
+    """The round that began with the best weights, see ``ending.score``."""
     best_score: float | None = None
-    """Their score, see ``scores.of``: more is better."""
+    """The highest score of a round, see ``scores.of``: more is better."""
+    best_error: float = 0.0
+    """Its standard error."""
     gain_score: float | None = None
     """The best score when it last grew by the least gain that counts."""
     gain_round: int = 0
