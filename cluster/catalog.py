@@ -10,13 +10,13 @@ import difflib
 import sys
 from collections.abc import Mapping
 
-from aggregators import by_name, counts
+from aggregators import by_name, counts, predictions
 from cluster import errors, keys, names
 from cluster.functions import Lazy
 from cluster.installed import Installed
 from cluster.job import Format, Job, Rounds
 from cluster.option import Option
-from splitters import lines, people, pictures, tables
+from splitters import lines, people, pictures, rows, tables
 from splitters.tables import shares
 
 MEGAPIXELS = Option(
@@ -231,7 +231,7 @@ TRAIN = Job(
     ),
     why_unavailable=Lazy("tasks.train:why_unavailable"),
     install="cluster[train]",
-    bundles="train",
+    bundles="predict",
     trains=True,
 )  # fmt: skip
 
@@ -284,7 +284,40 @@ ENSEMBLE = Job(
     trains=True,
 )  # fmt: skip
 
-BUILT_IN = (OCR, WORDCOUNT, FACES, FACES_TRAIN, ONNX, TRAIN, ENSEMBLE)
+PREDICT = Job(
+    name="predict",
+    about="say what a trained model says of the rows of a table, or of pictures",
+    example="--model letters letters.csv --format csv -o said.csv",
+    chunk_unit="in rows; of pictures one counts 512",
+    split=rows.split,
+    task=Lazy("tasks.predict:predict"),
+    aggregate=predictions.join,
+    finish=predictions.finish,
+    check=predictions.check,
+    count=rows.count,
+    formats={
+        "json": Format(Lazy("aggregators.prediction_files:write_json")),
+        "jsonl": Format(Lazy("aggregators.prediction_files:write_jsonl")),
+        "csv": Format(Lazy("aggregators.prediction_files:write_csv")),
+        "parquet": Format(Lazy("aggregators.prediction_files:write_parquet")),
+        "npz": Format(Lazy("aggregators.prediction_files:write_npz")),
+    },
+    options=(
+        Option("model", str, None, "the bundle that holds the model, as NAME or NAME:VERSION", required=True),
+        Option("probabilities", bool, False, "give the probability of each class"),
+        Option("keep", str, None, "columns of the input that the result has beside, with commas between"),
+    ),
+    why_unavailable=Lazy("tasks.predict:why_unavailable"),
+    unusable=Lazy("tasks.predict:unusable"),
+    install="cluster[tables]",
+    needs=("model",),
+    bundles="predict",
+    serves=True,
+    infer=Lazy("tasks.predict.tensors:infer"),
+    infer_about=Lazy("tasks.predict.tensors:about"),
+)
+
+BUILT_IN = (OCR, WORDCOUNT, FACES, FACES_TRAIN, ONNX, TRAIN, ENSEMBLE, PREDICT)
 installed = Installed(BUILT_IN)
 
 

@@ -272,14 +272,14 @@ def _entries(folder: Path) -> list[tuple[str, bool]]:
 
 
 def _is_by_content(path: Path, suffix: str, is_kind: Callable[[bytes], bool] | None) -> bool:
-    return is_kind is not None and not _SUFFIX.fullmatch(suffix) and is_kind(_head(path))
+    return is_kind is not None and not _SUFFIX.fullmatch(suffix) and is_kind(head(path))
 
 
 _SUFFIX = re.compile(r"\.[a-z]\w{0,9}", re.ASCII | re.IGNORECASE)
 """A suffix that stands for a kind of file, unlike the ends of ``page.001`` and ``Letter of 3. March``."""
 
 
-def _head(path: Path) -> bytes:
+def head(path: Path) -> bytes:
     """The first ``HEAD_BYTES``; nothing of what is no file or cannot be read."""
     try:
         with reached(path) as near:

@@ -37,7 +37,8 @@ class Card(TypedDict):
     ``{"name", "kind": "number", "mean", "std"}`` is one column of ``X``: ``(number - mean) / std``, 0 where it is
     missing.
     ``{"name", "kind": "category", "values": [...]}`` is a column of ``X`` for each of the values: 1 for rows that have
-    it, else 0. None among the values stands for a missing one. A value that is not among them is 0 in all.
+    it, else 0. None among the values stands for a missing one, and for a value that is not among them; without None
+    such rows are 0 in all.
     """
     scaling: Scaling | None
     """Of arrays and pictures; None for a table. A missing number is the mean."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -166,16 +166,45 @@ def _columns(surveys: Sequence[Survey], notes: list[str], where: str) -> list[Co
     return columns
 
 
+def category(value: float) -> str:
+    """A number as the text of a category; empty for NaN."""
+    if value != value:
+        return ""
+    return f"{value:.0f}" if float(value).is_integer() else repr(value)
+
+
+def encode(
+    raw: NDArray[np.float64], told: Sequence[Mapping[str, Any]], mean: NDArray[np.float64], std: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Rows for the net, of shape (rows, width).
+
+    Args:
+        raw: (rows, columns): categories by their number; NaN for what is missing.
+        told: The columns, as in the card.
+        mean: Of each column; of categories it does not count.
+        std: The same.
+    """
+    is_number = np.array([column["kind"] == "number" for column in told], bool)
+    widths = [1 if column["kind"] == "number" else len(column["values"]) for column in told]
+    starts = np.concatenate([[0], np.cumsum(widths)]).astype(np.int64)
+    encoded = np.zeros((len(raw), int(starts[-1])), np.float32)
+    scaled = (raw[:, is_number] - mean[is_number]) / std[is_number]
+    encoded[:, starts[:-1][is_number]] = np.nan_to_num(scaled, nan=0.0)
+    for at in np.flatnonzero(~is_number).tolist():
+        rows = np.flatnonzero(~np.isnan(raw[:, at]))
+        encoded[rows, starts[at] + raw[rows, at].astype(np.int64)] = 1
+    return encoded
+
+
 class ColumnEncoder:
     """Scales numbers to a mean of 0 and a standard deviation of 1; makes a column of 0 and 1 of each category."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._columns = columns
-        self._is_number = np.array([column.categories is None for column in columns])
         self._moments = Moments(len(columns))
         widths = [1 if column.categories is None else len(column.categories) for column in columns]
-        self._starts = np.concatenate([[0], np.cumsum(widths)])
-        self.row_bytes = 4 * int(self._starts[-1])
+        self._width = sum(widths)
+        self.row_bytes = 4 * self._width
 
     def of(self, table: Columnar) -> ColumnEncoder:
         """One that reads the same of another file, which may have its columns in another order; it has learned nothing.
@@ -204,8 +233,9 @@ class ColumnEncoder:
         name = f"the column {column.name!r}"
         known = column.categories
         if known is not None:
-            texts = held if not isinstance(held, np.ndarray) else [f"{one:g}" for one in held]
-            codes = (known.get(None if text in values.MISSING else text) for text in texts)
+            texts = held if not isinstance(held, np.ndarray) else [category(one) for one in held.tolist()]
+            missing = known.get(None)
+            codes = (known.get(None if text in values.MISSING else text, missing) for text in texts)
             return np.array([np.nan if code is None else code for code in codes], np.float64)
         if isinstance(held, np.ndarray):
             numbers = held
@@ -223,13 +253,7 @@ class ColumnEncoder:
 
     def encode(self, raw: NDArray[Any]) -> NDArray[np.float32]:
         """Rows for the net, of shape (rows, width)."""
-        scaled = np.nan_to_num((raw - self._moments.mean) / self._moments.std, nan=0.0)
-        encoded = np.zeros((len(raw), int(self._starts[-1])), np.float32)
-        encoded[:, self._starts[:-1][self._is_number]] = scaled[:, self._is_number]
-        for at in np.flatnonzero(~self._is_number):
-            rows = np.flatnonzero(~np.isnan(raw[:, at]))
-            encoded[rows, self._starts[at] + raw[rows, at].astype(np.int64)] = 1
-        return encoded
+        return encode(raw, self.described().columns, self._moments.mean, self._moments.std)
 
     def described(self) -> Described:
         """The columns with what was learned of them."""
@@ -239,7 +263,7 @@ class ColumnEncoder:
                 told.append({"name": column.name, "kind": "number", "mean": float(mean), "std": float(std)})
             else:
                 told.append({"name": column.name, "kind": "category", "values": list(column.categories)})
-        return Described([int(self._starts[-1])], "float32", told, None)
+        return Described([self._width], "float32", told, None)
 
     def notes(self) -> list[str]:
         """Which columns teach nothing."""

@@ -29,31 +29,37 @@ class Member(NamedTuple):
     is_fortran: bool
     dtype: np.dtype[Any]
 
+    @property
+    def row_bytes(self) -> int:
+        """The size of a row."""
+        return self.dtype.itemsize * prod(self.shape[1:])
+
 
 class Npz:
-    """The arrays of a file.
+    """The arrays of a file, which messages call by ``name``.
 
     Raises:
         ValueError: It is no such file, or an array is of objects.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str = "") -> None:
         self.path = path
+        self.name = name or path.name
         try:
             with zipfile.ZipFile(path) as opened:
                 names = [name for name in opened.namelist() if name.endswith(".npy")]
                 self.members = {name[:-4]: self._member(opened, name) for name in names}
         except zipfile.BadZipFile:
-            raise ValueError(f"{path.name} is damaged, or no .npz file: save it with numpy.savez") from None
+            raise ValueError(f"{self.name} is damaged, or no .npz file: save it with numpy.savez") from None
         if not self.members:
-            raise ValueError(f"{path.name} has no arrays: save it with numpy.savez")
+            raise ValueError(f"{self.name} has no arrays: save it with numpy.savez")
 
     def read(self, name: str) -> NDArray[Any]:
         """One whole array."""
         member = self.members[name]
         found = list(self.blocks(name, max(1, member.shape[0]))) if member.shape else []
         if not member.shape:
-            raise ValueError(f"the array {name!r} of {self.path.name} is one value, not rows")
+            raise ValueError(f"the array {name!r} of {self.name} is one value, not rows")
         return found[0] if found else np.empty(member.shape, member.dtype)
 
     def blocks(self, name: str, block_rows: int) -> Iterator[NDArray[Any]]:
@@ -67,23 +73,22 @@ class Npz:
                         yield whole[at : at + block_rows]
                     return
                 _header(file)
-                row_bytes = member.dtype.itemsize * prod(member.shape[1:])
                 for at in range(0, member.shape[0], block_rows):
                     rows = min(block_rows, member.shape[0] - at)
-                    data = file.read(rows * row_bytes)
+                    data = file.read(rows * member.row_bytes)
                     yield np.frombuffer(data, member.dtype).reshape(rows, *member.shape[1:])
         except (zipfile.BadZipFile, EOFError, ValueError) as error:
-            raise ValueError(f"the array {name!r} of {self.path.name} is damaged: {error}") from None
+            raise ValueError(f"the array {name!r} of {self.name} is damaged: {error}") from None
 
     def _member(self, opened: zipfile.ZipFile, name: str) -> Member:
         with opened.open(name) as file:
             try:
                 shape, is_fortran, dtype = _header(file)
             except ValueError as error:
-                raise ValueError(f"the array {name[:-4]!r} of {self.path.name} cannot be read: {error}") from None
+                raise ValueError(f"the array {name[:-4]!r} of {self.name} cannot be read: {error}") from None
         if dtype.hasobject:
             raise ValueError(
-                f"the array {name[:-4]!r} of {self.path.name} holds Python objects, which are never loaded: save"
+                f"the array {name[:-4]!r} of {self.name} holds Python objects, which are never loaded: save"
                 " numbers or texts, as X.astype(float)"
             )
         return Member(name[:-4], shape, is_fortran, dtype)
@@ -142,6 +147,29 @@ def read(path: Path, wanted: Wanted, like: Source | None = None) -> Source:
     return Source(
         path.name, "arrays", target, decided.y, decided.classes, blocks, encoder, picture, notes=decided.notes
     )
+
+
+def rows_of(npz: Npz) -> list[str]:
+    """The arrays with a row for each row of the file: ``X`` and the columns beside it; without ``X`` all.
+
+    Raises:
+        ValueError: They are of different lengths.
+    """
+    sizes = {name: member.shape for name, member in npz.members.items()}
+    if "X" in sizes:
+        if not sizes["X"]:
+            raise ValueError(f"the array 'X' of {npz.name} is one value, not rows")
+        return ["X", *(name for name, shape in sizes.items() if name != "X" and shape == sizes["X"][:1])]
+    found = [name for name in sizes if name != CLASSES]
+    if not found:
+        raise ValueError(f"{npz.name} has no array X, and no columns")
+    for name in found:
+        if len(sizes[name]) != 1 or sizes[name] != sizes[found[0]]:
+            raise ValueError(
+                f"the array {name!r} of {npz.name} has the shape {sizes[name]}, and {found[0]!r} {sizes[found[0]]}:"
+                " give an array X, or columns of one length"
+            )
+    return found
 
 
 def _kept(npz: Npz, wanted: Wanted, like: Source | None) -> tuple[list[int], list[str] | None]:

@@ -86,19 +86,21 @@ def read(path: Path, wanted: Wanted, like: Source | None = None) -> Source:
 def _decoded(
     found: files.Found, size: tuple[int, int] | None, *, grey: bool
 ) -> tuple[NDArray[np.uint8] | None, str]:  # fmt: skip
-    """The pixels as (height, width) or (height, width, 3); or why there are none."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
     if found.depth < 2:
         return None, NO_CLASS
     item = files.read(found)
-    if item.problem:
-        return None, item.problem
+    return (None, item.problem) if item.problem else decode(item.data, size, grey=grey)
+
+
+def decode(data: bytes, size: tuple[int, int] | None, *, grey: bool) -> tuple[NDArray[np.uint8] | None, str]:
+    """The pixels as (height, width) or (height, width, 3); or why there are none."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is odd in a file that can be read all the same
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(item.data)) as opened:
+            with Image.open(io.BytesIO(data)) as opened:
                 upright = ImageOps.exif_transpose(opened).convert("L" if grey else "RGB")
                 return np.asarray(upright if size is None else upright.resize(size, Image.Resampling.BOX)), ""
     except UnidentifiedImageError:  # its message names an address in memory

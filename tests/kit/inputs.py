@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from cluster.bundles import Bundles, content
 from cluster.job import Job
-from tests.kit import faces, onnx_models
+from tests.kit import faces, onnx_models, predict_models
 
 LONG_PAGES, LONG_FILES, LONG_LINES, LONG_CHUNKS = 80, 40, 30, 48
 PAGES = {"a.png": "First page\n", "b/c.png": "Second page\n", "b/d.png": "Third page\n"}
@@ -87,6 +87,9 @@ TABLE: Mapping[str, Row] = {
     "faces": Row(faces.small, faces.check_small, 1, faces.long),
     "faces-train": Row(faces.small_people, faces.check_small_people, 1, faces.long_people),
     "onnx": Row(onnx_models.small, _is(COLOURS), 1, onnx_models.long, model=onnx_models.write),
+    "predict": Row(
+        predict_models.small, predict_models.check_small, 2, predict_models.long, model=predict_models.write
+    ),
 }
 """Every built-in job but those that go in rounds: ``tests/train`` has theirs."""
 MEASURED = ("--seconds", "0.4")

@@ -1,0 +1,85 @@
+"""Cut tables, arrays, or pictures into blocks of rows, for a model to answer.
+
+An item is a block of rows in the order of the input, ``letters.csv rows 16384-32767``: rows are counted from 0 over
+all files. Its bytes are of one of these forms, which ``blocks.read`` tells apart:
+
+| form | bytes |
+| --- | --- |
+| CSV | a byte order mark, the header of its file, then the block's lines as they stand there |
+| npz | an array for each column, or ``X``; of a Parquet file, too |
+| JSON | a list of rows, each an object, or a row a line |
+| a picture | the file itself; such an item is named after it |
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from splitters import Chunk, Item, NothingToSplit, PassedOver, files, pictures, tell_passed_over
+from splitters.items import Items
+
+BLOCK_BYTES = 4 * 2**20
+"""A block is closed there, however few rows it has."""
+PICTURES = 512
+"""A picture counts as so many rows where a chunk's size is told."""
+SUFFIXES = frozenset({".csv", ".tsv", ".npz", ".json", ".jsonl", ".ndjson", ".parquet"})
+"""Tables that are taken in a folder, besides pictures."""
+NAME = re.compile(r"(?s).* rows (\d+)-(\d+)")
+
+
+def split(
+    source: Sequence[Path] | Items, *, chunk_size: int = 16_384, passed_over: PassedOver | None = None
+) -> Iterator[Chunk]:
+    """Yield a block of up to ``chunk_size`` rows at a time; or of pictures a ``PICTURES``th of that, one or more.
+
+    A CSV file is cut at line ends outside of quotation marks; its fields are not looked at. Holds two blocks of a CSV
+    file, of lines with JSON, or of a Parquet file, which has at least one of its row groups in memory; the arrays of
+    an .npz file that were saved column by column; and a JSON file as a whole.
+
+    Raises:
+        ImportError: NumPy is not installed; or PyArrow, and a file is Parquet.
+        NothingToSplit: No table and no picture in the source.
+        ValueError: A file cannot be cut; the message says what to do.
+    """
+    if chunk_size < 1:
+        raise ValueError(f"chunk_size is {chunk_size}; it must be 1 or more rows")
+    from splitters.rows import sources
+
+    passed_over = passed_over or PassedOver()
+    walking = walk(source, passed_over)
+    first = next(walking, None)
+    if first is None:
+        others = f"; {told}" if (told := tell_passed_over(passed_over.shown())) else ""
+        raise NothingToSplit(f"no tables and no pictures in {files.places(source)}{others}")
+    found = itertools.chain([first], walking)
+    if not sources.is_picture(first):
+        return sources.blocks(found, chunk_size)
+    return pictures.deal(
+        sources.only_pictures(found), files.read, source, max(1, chunk_size // PICTURES), passed_over
+    )  # fmt: skip
+
+
+def count(source: Sequence[Path] | Items) -> int:
+    """How many files ``split`` will meet, without reading one."""
+    return sum(1 for _ in walk(source))
+
+
+def walk(source: Sequence[Path] | Items, passed_over: PassedOver | None = None) -> Iterator[files.Found]:
+    """Every table and picture under ``source``; a file that is given by name whatever its suffix."""
+    suffixes = pictures.SUFFIXES | SUFFIXES
+    return files.walk(source, suffixes, lambda head: pictures.HEADS.match(head) is not None, passed_over)
+
+
+def block(file: str, start: int, number: int, data: bytes, *, last: bool) -> Item:
+    """An item of ``number`` rows from row ``start``; ``last`` if no other one of the file follows."""
+    rows = f"rows {start}-{start + number - 1}" if number else f"without rows after {start}"
+    return Item(f"{file} {rows}", data, last=last)
+
+
+def place(name: str) -> tuple[int, int] | None:
+    """The first row of an item and how many it has, by its name; None where that does not tell."""
+    found = NAME.fullmatch(name)
+    return (int(found[1]), int(found[2]) - int(found[1]) + 1) if found else None

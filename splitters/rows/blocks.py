@@ -1,0 +1,150 @@
+"""Read the rows of an item again, where they are worked on."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from splitters import Item
+from splitters.rows import csv_text
+from splitters.tables.columns import Values
+from splitters.tables.npz_files import NAMES
+
+NUMBERS = "fiub"
+"""Kinds of dtypes that hold numbers."""
+
+
+class Rows(NamedTuple):
+    """Some rows of an input: named columns, an array, or both."""
+
+    number: int
+    columns: Mapping[str, Values]
+    """Name -> texts, stripped, empty where a value is missing; or numbers, NaN where one is missing."""
+    X: NDArray[Any] | None = None
+    """Of shape (number, ...)."""
+    problems: Mapping[int, str] = {}
+    """Row -> why it cannot be read. Its fields are empty."""
+
+
+def read(item: Item) -> Rows:
+    """The rows of an item that is no picture.
+
+    Raises:
+        ValueError: It holds none.
+    """
+    data = item.data
+    if data[:2] == b"PK":
+        return _of_npz(data)
+    if not data.startswith(csv_text.MARK) and data.lstrip()[:1] in (b"[", b"{"):
+        return _of_json(data)
+    return _of_csv(data.removeprefix(csv_text.MARK), item.name)
+
+
+def _of_csv(data: bytes, name: str) -> Rows:
+    header = csv_text.header(data, name)
+    found, problems = csv_text.rows(data[len(header.text) :], header.delimiter, len(header.names))
+    columns: Sequence[Sequence[str]] = list(zip(*found, strict=True)) or [()] * len(header.names)
+    return Rows(len(found), dict(zip(header.names, columns, strict=True)), problems=problems)
+
+
+def _of_npz(data: bytes) -> Rows:
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as opened:
+            arrays = {name: opened[name] for name in opened.files}
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(f"it is no .npz file of numbers and texts: {error}") from None
+    X, names = arrays.pop("X", None), arrays.pop(NAMES, None) if "X" in arrays else None
+    if X is not None and not X.ndim:
+        raise ValueError("X is one value, not rows")
+    columns = {name: _column(name, array) for name, array in arrays.items()}
+    if X is not None and names is not None and X.ndim == 2:
+        if len(names) != X.shape[1]:
+            raise ValueError(f"'{NAMES}' has {len(names)} names, and X has {X.shape[1]} columns")
+        columns = {str(name): _column(str(name), X[:, at]) for at, name in enumerate(names)} | columns
+    lengths = {len(values) for values in columns.values()} | ({len(X)} if X is not None else set())
+    if len(lengths) != 1:
+        raise ValueError(
+            f"its arrays have {', '.join(map(str, sorted(lengths))) or 'no'} rows: they must be of one length"
+        )
+    return Rows(lengths.pop(), columns, X)
+
+
+def _column(name: str, array: NDArray[Any]) -> Values:
+    if array.ndim != 1:
+        raise ValueError(f"the array {name!r} has the shape {array.shape}: a column has one dimension")
+    if array.dtype.kind in "US":
+        texts = np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
+        return [text.strip() for text in texts.tolist()]
+    if array.dtype.kind not in NUMBERS:
+        raise ValueError(f"the array {name!r} is of dtype {array.dtype}: save numbers or texts")
+    return array
+
+
+def _of_json(data: bytes) -> Rows:
+    """Rows as a list, or one a line."""
+    problems: dict[int, str] = {}
+    try:
+        if data.lstrip()[:1] == b"[":
+            rows = orjson.loads(data)
+        else:
+            rows = [_line(line, at, problems) for at, line in enumerate(line for line in data.splitlines() if line)]
+    except ValueError as error:
+        raise ValueError(f"it is no JSON: {error}") from None
+    if not isinstance(rows, list):
+        raise ValueError("it is no list of rows")
+    if rows and all(isinstance(row, list) for row in rows):
+        return _of_lists(rows)
+    names = list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
+    columns: dict[str, list[str]] = {name: [] for name in names}
+    for at, row in enumerate(rows):
+        if at not in problems and not isinstance(row, dict):
+            problems[at] = "it is no object of names and values"
+        for name in names:
+            try:
+                columns[name].append("" if at in problems else _text(row[name]))
+            except KeyError:
+                problems[at] = f"it has no {name!r}"
+                columns[name].append("")
+            except ValueError as error:
+                problems[at] = f"{name!r} {error}"
+                columns[name].append("")
+    return Rows(len(rows), columns, problems=problems)
+
+
+def _line(line: bytes, at: int, problems: dict[int, str]) -> Any:
+    try:
+        return orjson.loads(line)
+    except ValueError as error:
+        problems[at] = f"it is no JSON: {error}"
+        return None
+
+
+def _text(value: Any) -> str:
+    """A value as it would stand in a CSV file.
+
+    Raises:
+        ValueError: It is none that could.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    raise ValueError(f"is a {'list' if isinstance(value, list) else 'object'}: give a number, a text or null")
+
+
+def _of_lists(rows: list[Any]) -> Rows:
+    """Rows that are arrays; None in them is a missing number."""
+    try:
+        return Rows(len(rows), {}, np.array(rows, np.float64))
+    except (ValueError, TypeError):
+        raise ValueError("its rows must be lists of numbers, all of one shape") from None
