@@ -90,7 +90,7 @@ class Combiner:
         if self.weights is not None:
             return cast(Floats, np.einsum("rmo,m->ro", scores.astype(np.float64), self.weights))
         assert self.coefficients is not None and self.intercepts is not None  # noqa: S101, PT018 - see __post_init__
-        flat = scores.reshape(len(scores), -1).astype(np.float64)
+        flat = scores.reshape(len(scores), self.models * self.outputs).astype(np.float64)
         linear: Floats = flat @ self.coefficients.T + self.intercepts
         return linear if self.outputs == 1 else softmax(linear)
 
