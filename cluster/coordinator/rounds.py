@@ -44,6 +44,9 @@ WAIT_S = 0.5
 """Seconds between two looks at a round to which no part comes."""
 HOLD_S = 0.1
 """Seconds that chunks wait for the slots that stay, before messages for them are published."""
+OFFER_S = 1.0
+"""Seconds after which one of the rounds that end within ``HOLD_S`` is published at once: else a node that joins would
+never get a message, though shards wait for slots."""
 DROP_S = 2.0
 """Seconds for which the blobs of a round stay after they are replaced: Redis may forget its last second."""
 log = logging.getLogger(__name__)
@@ -81,6 +84,8 @@ class Driver:
         self._held: list[int] = []
         """Chunks for slots that stay; they are published at ``_held_until``."""
         self._held_until = 0.0
+        self._entered_at = self._offered_at = 0.0
+        """When chunks were entered last; when those of a round were published at once."""
         self._published = False
         """Whether messages of open batches may be in the queue."""
         self._old: deque[tuple[float, str]] = deque()
@@ -314,7 +319,7 @@ class Driver:
 
     def _publish(self, batches: Sequence[Open], *, staying: bool = False) -> None:
         """Publish the chunks of batches; where slots stay, these have ``HOLD_S`` to claim them."""
-        if staying:
+        if staying and not self._is_offered(batches):
             if not self._held:  # where shards go apart, others come before these are due
                 self._held_until = time.monotonic() + HOLD_S
             self._held += [chunk for batch in batches for chunk in batch.chunks]
@@ -322,6 +327,15 @@ class Driver:
         for batch in batches:
             self._send(batch, batch.chunks)
         self._tools.feed(self.lease)
+
+    def _is_offered(self, batches: Sequence[Open]) -> bool:
+        """Whether chunks are published at once although slots stay: see ``OFFER_S``."""
+        now = time.monotonic()
+        is_short, self._entered_at = now - self._entered_at < HOLD_S, now
+        if not is_short or now - self._offered_at < OFFER_S or all(len(batch.shards) == 1 for batch in batches):
+            return False
+        self._offered_at = now
+        return True
 
     def _publish_held(self, standing: Standing) -> None:
         waiting = set(self._ledger.chunks.waiting(self._run))

@@ -19,6 +19,7 @@ from cluster.coordinator.rounds import Driver, Tools
 from cluster.coordinator.standing import Standing
 from cluster.ledger.lease import Lease, Split
 from cluster.ledger.row import RunPolicy
+from cluster.messaging import publish
 from cluster.rounds import Bound
 from cluster.stores import Stores
 from cluster.wire import MapMessage
@@ -52,9 +53,11 @@ class Driven:
         tools = Tools(app, stores, COUNT_TURNS.capability, threading.Lock(), lambda lease: None, checkpoints)
         self.driver = Driver(COUNT_TURNS, self.run, lease, tools)
 
-    def do(self, chunk: int) -> Any:
+    def do(self, chunk: int, *, stays: bool = False) -> Any:
         message = MapMessage(run=self.run, chunks=[chunk])
-        return map_chunk.run(message, finding(COUNT_TURNS), self.stores, CONFIG, on("n1"))
+        return map_chunk.run(
+            message, finding(COUNT_TURNS), self.stores, CONFIG, on("n1"), stays=lambda: stays
+        )  # fmt: skip
 
     def closed(self, round_: int) -> None:
         def there() -> bool:
@@ -153,6 +156,23 @@ def test_a_turn_under_way_when_shards_go_on_together_has_a_row(
     assert row["dropped"] == (1 if comes_in_time else 0)
     assert driven.counted == {"0:0": 1}
     driven.driver.stop(10)
+
+
+@pytest.mark.parametrize(("offer_s", "published"), [(0.0, [0, 2, 3]), (1e9, [0])])
+def test_now_and_then_a_short_round_is_published_for_nodes_that_join(
+    offer_s: float, published: list[int], app: Celery, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[int] = []
+    monkeypatch.setattr(rounds, "HOLD_S", 60.0)
+    monkeypatch.setattr(rounds, "OFFER_S", offer_s)
+    monkeypatch.setattr(publish, "publish_batch", lambda app, requirement, run, batch, *more: found.append(batch))
+    driven = Driven(app, stores, rounds=4)
+    driven.driver.start()
+    for round_ in range(3):
+        assert [driven.do(SHARDS * round_ + shard, stays=True) for shard in range(SHARDS)] == ["settled now"] * SHARDS
+        driven.closed(round_)
+    driven.driver.stop(10)
+    assert sorted(set(found)) == published
 
 
 def test_checkpoints_are_written_after_the_rounds_that_make_them(app: Celery, stores: Stores) -> None:
