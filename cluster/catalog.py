@@ -53,6 +53,7 @@ OCR = Job(
     install="cluster[ocr]",
     needs=("lang",),
     serves=True,
+    made_up=Lazy("tasks.pictures:made_up"),
 )
 
 WORDCOUNT = Job(
@@ -97,6 +98,7 @@ FACES = Job(
     bundles="faces",
     draw=Lazy("tasks.faces.draw:draw"),
     serves=True,
+    made_up=Lazy("tasks.pictures:made_up"),
 )
 
 FACES_TRAIN = Job(
@@ -145,6 +147,7 @@ ONNX = Job(
     needs=("model",),
     bundles="onnx",
     serves=True,
+    made_up=Lazy("tasks.pictures:made_up"),
     infer=Lazy("tasks.onnx.tensors:infer"),
     infer_about=Lazy("tasks.onnx.tensors:about"),
 )

@@ -18,7 +18,7 @@ from cluster import errors, functions, names
 from cluster.functions import Lazy
 from cluster.names import Capability, ModelRef
 from cluster.option import Option
-from splitters import Chunk, NothingToSplit, PassedOver
+from splitters import Chunk, Item, NothingToSplit, PassedOver
 from splitters.items import Items, NotFiles
 from tasks import Part
 
@@ -170,6 +170,9 @@ class Job:
     serves: bool = False
     """It can answer single items in real time: its task gives a value for each item alone, in a part that maps names to
     values or, of blocks of rows, to what the rows of that block get."""
+    made_up: Callable[..., Item] | None = None
+    """``made_up(model)`` gives an item as somebody might send it, for the model in that folder (None: without).
+    Replicas do it before they take requests, and examples show it."""
     infer: Callable[..., Any] | None = None
     """``infer(arrays, model)`` gives what the model in that folder says of tensors: a dict of name -> array for a dict
     of name -> array, both with the rows, or pictures, along axis 0, so that requests can be joined. Raises

@@ -40,12 +40,13 @@
 | cluster2:bundle:NAME         | hash   | version -> its manifest as JSON, without name and version |
 | cluster2:bundle:NAME:digests | hash   | digest of the content -> version |
 | cluster2:tokens              | hash   | token's name -> "made digest", until it is revoked |
-| cluster2:wanted              | zset   | "requirement run" -> when it was entered: what running runs need of nodes |
+| cluster2:wanted              | zset   | "requirement holder" -> until when it is wanted, in seconds since 1970 |
 | cluster2:delayed             | zset   | queue and message -> when it goes there, in ms since 1970 by Redis's clock |
 | cluster2:waiting             | zset   | run whose chunks wait for nodes -> until when it counts, in ms since 1970 |
 | cluster2:paused              | zset   | run whose outbox waits -> when nodes look at it, in ms since 1970 |
 | cluster2:revision            | string | counts changes of what is wanted and of bundles: nodes look at a new one |
 | cluster2:services            | hash   | service -> what people want of it, as JSON (``services/desired.py``) |
+| cluster2:services:looked     | string | nodes have looked which replicas are connected; for half a second |
 | cluster2:service:S:leases    | zset   | replica of service S -> until when it counts, in ms since 1970 |
 | cluster2:service:S:replicas  | hash   | replica -> what it tells of itself, as JSON (``services/replicas.py``) |
 | cluster2:service:S:problems  | hash   | node -> why it has no replica of S, for people |
@@ -115,6 +116,7 @@ REVISION = f"{OURS}revision"
 WRITABLE = f"{OURS}writable"
 TOKENS = f"{OURS}tokens"
 SERVICES = f"{OURS}services"
+LOOKED = f"{OURS}services:looked"
 BUNDLES = f"{OURS}bundles"
 OF_RUN = (
     "done", "chunks", "expected", "claims", "attempts", "speculative", "batches", "partials",

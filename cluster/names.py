@@ -46,6 +46,7 @@ _TASK_ID = re.compile(rf"({RUN})\.(?:{_NUMBER}(?:-{_NUMBER})?|partial\.{_LEVEL}\
 _NODE_ROW = re.compile(r"(\S+) ([0-9]{1,17}(?:\.[0-9]+)?) ([0-9]{1,17}(?:\.[0-9]+)?) (\S+) (.*)", re.DOTALL)
 _SEPARATOR = ";"  # no comma: `celery worker -Q` takes several queues with these
 _SUBMITTING = "?"
+_OF_SERVICE = "service:"
 _CONNECTION = "cluster-node-"
 _REPLICA_CONNECTION = "cluster-replica-"
 _REPLICA = re.compile(r"([0-9]{13})-([0-9a-f]{8})")
@@ -416,31 +417,41 @@ def gateway_connection(gateway: str) -> str:
 
 
 class WantedRow(NamedTuple):
-    """A capability that is wanted, and for which run: ``ocr@deu ocr-1a2b3c4d``."""
+    """A capability that is wanted, and its holder: ``ocr@deu ocr-1a2b3c4d``."""
 
     requirement: str
     """The requirement in any form: another machine may have written nonsense."""
-    run: str
-    """Before the run is open, ``new_submission``."""
+    holder: str
+    """A run; before it is open, ``new_submission``; or a service, ``of_service``."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read one; of another form it names no run."""
-        requirement, _, run = text.rpartition(" ")
-        return cls(requirement, run)
+        """Read one; of another form it names no holder."""
+        requirement, _, holder = text.rpartition(" ")
+        return cls(requirement, holder)
 
     @staticmethod
     def new_submission() -> str:
         """Stands for a run that is about to be opened; no run is called so."""
         return f"{_SUBMITTING}{secrets.token_hex(4)}"
 
+    @staticmethod
+    def of_service(service: str) -> str:
+        """Stands for a service; no run is called so."""
+        return f"{_OF_SERVICE}{service}"
+
     @property
     def is_submission(self) -> bool:
         """Whether its run is only about to be opened."""
-        return self.run.startswith(_SUBMITTING)
+        return self.holder.startswith(_SUBMITTING)
+
+    @property
+    def service(self) -> str:
+        """The service that wants it; "" where a run does."""
+        return self.holder.removeprefix(_OF_SERVICE) if self.holder.startswith(_OF_SERVICE) else ""
 
     def __str__(self) -> str:
-        return f"{self.requirement} {self.run}"
+        return f"{self.requirement} {self.holder}"
 
 
 class TokenRow(NamedTuple):

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from splitters import Item
 from tasks import _picture_files, _wide
 from tasks._picture_files import Page
 
@@ -336,3 +337,16 @@ def _turns() -> Mapping[int, Image.Transpose]:
         2: how.FLIP_LEFT_RIGHT, 3: how.ROTATE_180, 4: how.FLIP_TOP_BOTTOM, 5: how.TRANSPOSE,
         6: how.ROTATE_270, 7: how.TRANSVERSE, 8: how.ROTATE_90,
     }  # fmt: skip
+
+
+def made_up(model: str | None = None) -> Item:
+    """Make a white picture of 64 x 48 pixels; any model that takes pictures takes it."""
+    width, height = 64, 48
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = (b"\0" + b"\xff" * (3 * width)) * height
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return Item("made-up.png", data)

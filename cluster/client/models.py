@@ -19,6 +19,7 @@ from cluster.bundles.state import State
 from cluster.coordinator.cancel import cancel
 from cluster.names import ModelRef
 from cluster.nodes import wanted
+from cluster.services import targets
 
 if TYPE_CHECKING:
     from cluster.blobs import Ref
@@ -125,8 +126,12 @@ class Models:
         return manifest
 
     def in_use(self, ref: ModelRef) -> Sequence[str]:
-        """The runs that are running with a version."""
-        return () if self._client.is_private else wanted.in_use(self._client.stores, ref)
+        """The runs that are running with a version, and the services that serve it, as "the service office"."""
+        if self._client.is_private:
+            return ()
+        stores = self._client.stores
+        services = (wanted.service_holds(service) for service in targets.holders(ref, stores))
+        return list(dict.fromkeys([*wanted.in_use(stores, ref), *services]))
 
     def remove(
         self, ref: str, *, force: bool = False, on_failed: Callable[[str, ModelRef], None] = lambda run, one: None
@@ -135,23 +140,24 @@ class Models:
 
         Args:
             ref: NAME:VERSION or NAME.
-            force: Also if runs use it: they end as failed.
-            on_failed: Told of each of those, with the version.
+            force: Also if runs or services use it: the runs end as failed, the services serve it no more.
+            on_failed: Told of each of those runs, with the version.
 
         Raises:
-            errors.UsageError: Runs use it.
+            errors.UsageError: Runs or services use it.
         """
         bundles = self._store.bundles
         name, version, _ = ModelRef.typed(ref)
         versions = [version] if version else [manifest.version for manifest in bundles.versions(name)]
         for one in (ModelRef(name, number) for number in versions):
-            if not force and (running := self.in_use(one)):
-                used = f"{one} is in use by {', '.join(running)}"
-                raise errors.UsageError(f"{used}; --force removes it all the same, and ends these as failed")
+            if not force and (holders := self.in_use(one)):
+                used = f"{one} is in use by {', '.join(holders)}"
+                runs = ", and ends these as failed" if any(map(names.is_run, holders)) else ""
+                raise errors.UsageError(f"{used}; --force removes it all the same{runs}")
         gone = [ModelRef(name, number) for number in bundles.remove(name, version)]
         for one in gone:
             # They would wait for ever for a node that has it. Who is about to begin a run sees that it is gone.
-            for run in set(self.in_use(one)) - {wanted.BEING_SUBMITTED}:
+            for run in filter(names.is_run, self.in_use(one)):
                 cancel(run, self._client.stores, f"its bundle {one} was removed", "failed")
                 on_failed(run, one)
         self._announce()

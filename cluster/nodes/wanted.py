@@ -1,12 +1,14 @@
-"""The capabilities that running runs need besides a job itself: a model, the data of a language.
+"""The capabilities that runs and services need besides a job itself: a model, the data of a language.
 
 Such a run has a requirement of its own (``Job.requirement``), and so a queue of its own: its chunks reach only nodes
-that said that they serve it. The requirement stands here, for nodes to find out whether they can.
+that said that they serve it. The requirement stands here, for nodes to find out whether they can. Each row has a holder
+and an end: a run holds it for as long as it runs, a service for as long as somebody enters it again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from types import TracebackType
@@ -23,16 +25,27 @@ if TYPE_CHECKING:
 BEING_SUBMITTED = "a run that is being submitted"
 ASKED_S = 60
 """Seconds after which a capability is no longer wanted for a submitter that was killed before it opened its run."""
+SERVICE_S = 60
+"""The same for a service: the nodes enter it again more often."""
+
+MOST_S = max(ASKED_S, SERVICE_S) + 60
+"""No end of another holder than a run is later than this: anything may be written there."""
 
 
-def enter(client: redis.Redis, requirement: str, run: str) -> None:
-    """Have the nodes find out whether they can serve a capability, as long as the run lasts.
+def enter(client: redis.Redis, requirement: str, holder: str) -> None:
+    """Have the nodes find out whether they can serve a capability.
 
-    Called again, it does nothing, unless Redis has lost what it had, or the run is about to be opened: then its
-    ``ASKED_S`` begin anew.
+    A run holds it until the run ends, a submission for ``ASKED_S``, a service for ``SERVICE_S``: called again, these
+    begin anew. Nodes look at once at what was not there.
+
+    Args:
+        client: Of the cluster's Redis.
+        requirement: The capability.
+        holder: A run, or as ``WantedRow`` writes others.
     """
-    row = WantedRow(requirement, run)
-    if client.zadd(keys.WANTED, {str(row): _now_s(client)}, nx=not row.is_submission):
+    row = WantedRow(requirement, holder)
+    lasts_s = ASKED_S if row.is_submission else SERVICE_S if row.service else math.inf
+    if client.zadd(keys.WANTED, {str(row): _now_s(client) + lasts_s}):
         client.incr(keys.REVISION)
 
 
@@ -66,22 +79,24 @@ class Asked:
 
 
 def read(stores: Stores) -> Mapping[str, list[str]]:
-    """Requirement -> the running runs that have it, also those about to be opened. What is over is removed."""
+    """Requirement -> its holders: running runs, those about to be opened, services. What is over is removed."""
     now_s = _now_s(stores.redis)
     found: Any = stores.redis.zrange(keys.WANTED, 0, -1, withscores=True)
     rows = [WantedRow.parse(raw.decode(errors="replace")) for raw, _ in found]
-    states = stores.ledger.runs.states([row.run for row in rows])
+    states = stores.ledger.runs.states([row.holder for row in rows])
     needed = defaultdict(list)
-    for (raw, entered), row, state in zip(found, rows, states, strict=True):
-        if state == "running" or (row.is_submission and now_s - entered < ASKED_S):
-            needed[row.requirement].append(row.run)
+    for (raw, until_s), row, state in zip(found, rows, states, strict=True):
+        if state == "running" or ((row.is_submission or row.service) and now_s < until_s <= now_s + MOST_S):
+            needed[row.requirement].append(row.holder)
         else:
             stores.redis.zrem(keys.WANTED, raw)
     return needed
 
 
 def in_use(stores: Stores, ref: ModelRef) -> list[str]:
-    """The running runs that were begun with a version of a bundle; a sentence where one is only about to be opened.
+    """The running runs that were begun with a version of a bundle, then services that hold it, as "the service office".
+
+    Where a run is only about to be opened, and nothing else holds the version, a sentence says that.
 
     Args:
         stores: The cluster's.
@@ -89,10 +104,17 @@ def in_use(stores: Stores, ref: ModelRef) -> list[str]:
     """
     wanted = ref.without_digest
     found: list[WantedRow] = []
-    for requirement, running in read(stores).items():
+    for requirement, holders in read(stores).items():
         if any(wanted == model.without_digest for one in capabilities([requirement]) for model in one.models):
-            found += [WantedRow(requirement, run) for run in running]
-    return sorted({row.run for row in found if not row.is_submission}) or [BEING_SUBMITTED] * bool(found)
+            found += [WantedRow(requirement, holder) for holder in holders]
+    runs = sorted({row.holder for row in found if not row.is_submission and not row.service})
+    services = sorted({service_holds(row.service) for row in found if row.service})
+    return [*runs, *services] or [BEING_SUBMITTED] * bool(found)
+
+
+def service_holds(service: str) -> str:
+    """Name a service among what uses a model, for people."""
+    return f"the service {service}"
 
 
 def _now_s(client: redis.Redis) -> int:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from cluster import errors, keys
 from cluster.names import ModelRef, Target
+from cluster.services.desired import Service, Services
 
 if TYPE_CHECKING:
     import redis
 
-    from cluster.services.desired import Service
     from cluster.stores import Stores
 
 ASKED_S = 60
@@ -57,6 +57,16 @@ def target(service: str, ref: ModelRef | None) -> Target:
 def capability_options(service: Service, ref: ModelRef | None) -> dict[str, Any]:
     """The options of the service's job with this version of its model."""
     return {**service.options, **({"model": str(ref)} if ref else {})}
+
+
+def holders(ref: ModelRef, stores: Stores) -> list[str]:
+    """The services that serve a version of a model now; a digest does not count."""
+    wanted = ref.without_digest
+    services = [one for one in Services(stores.redis).all() if one.model and ModelRef.parse(one.model).name == ref.name]
+    return [
+        one.name for one in services
+        if any(found and found.without_digest == wanted for found in versions(one, stores))
+    ]  # fmt: skip
 
 
 def _asked(client: redis.Redis, service: str) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 import psutil
@@ -58,6 +59,8 @@ class Admission(bootsteps.StartStopStep):  # type: ignore[misc]
     requires = ("celery.worker.consumer.tasks:Tasks",)
     config: Settings
     """Set by ``setup.prepare``."""
+    replicas: Callable[[], int] = staticmethod(lambda: 0)
+    """Set by ``setup.prepare``: how many replicas of services this node has. Each takes a slot, but the last one."""
     reading: Reading
     """The last reading of the machine, for other code that needs the same figures; set from ``start`` on."""
 
@@ -75,6 +78,12 @@ class Admission(bootsteps.StartStopStep):  # type: ignore[misc]
         self.allowance = Allowance(0)
         consumer.cluster_admission = self
         super().__init__(consumer, **options)
+
+    @property
+    def limit(self) -> int:
+        """Slots that chunks may fill: those that are allowed, without those of replicas."""
+        allowed = self.allowance.slots
+        return max(1, allowed - self.replicas()) if allowed else 0
 
     def start(self, consumer: Any) -> None:
         """The consumer is connected, on a channel that is new each time."""
@@ -117,7 +126,7 @@ class Admission(bootsteps.StartStopStep):  # type: ignore[misc]
         def can_consume() -> bool:
             if channel._in_poll:
                 return True
-            limit = 0 if self._closed else self.allowance.slots
+            limit = 0 if self._closed else self.limit
             return len(worker_state.reserved_requests) < limit and bool(may_consume())
 
         channel.qos.can_consume = can_consume

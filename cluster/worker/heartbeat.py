@@ -25,6 +25,7 @@ from cluster.redis_outage import Outage
 from cluster.worker import capacity, identity
 from cluster.worker.admission import Admission
 from cluster.worker.provisioner import Provisioner
+from cluster.worker.replicas import Keeper
 
 NAMED = ("cluster", "celery", "redis", "tesserocr", "pytesseract")
 ANNOUNCE_S = 5.0
@@ -40,6 +41,8 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
     """Set by ``setup.prepare``: one that gives up at once, for this runs in the worker's event loop."""
     provisioner: Provisioner
     """Set by ``setup.prepare``: knows which capabilities this node can serve."""
+    keeper: Keeper
+    """Set by ``setup.prepare``: keeps this node's replicas of services."""
     news: Outage
     """Set by ``setup.prepare``. The main process logs outages for its children, which wait."""
 
@@ -62,6 +65,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         """The consumer is connected."""
         self._own = self._own or frozenset(consumer.app.amqp.queues.consume_from)
         self.provisioner.start()
+        self.keeper.start(consumer.hostname, consumer.cluster_admission)
         self.send(consumer)
         if self._report is not None and not self.provisioner.unfit:
             log.info(
@@ -79,6 +83,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
     def shutdown(self, consumer: Any) -> None:
         """The worker ends."""
         self.stop(consumer)
+        self.keeper.end()
         self._tell(consumer, "left")
         log.info("this node has left", extra={"event": "node-left"})
 
@@ -89,6 +94,8 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
             redis.TimeoutError: Redis hears us, but does not answer the consumer: Celery connects it anew.
         """
         ending = worker_state.should_stop is not None or worker_state.should_terminate is not None
+        if ending:
+            self.keeper.drain()
         try:
             if not self._away:
                 self._serve(consumer)  # first, so that this heartbeat tells of it: submitters wait for that
@@ -156,7 +163,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         admission: Admission = consumer.cluster_admission
         return NodeReport(
             slots=admission.slots,
-            slots_allowed=admission.allowance.slots,
+            slots_allowed=admission.limit,
             held_back=admission.allowance.held_back,
             busy=len(worker_state.active_requests),
             done=worker_state.all_total_count[0],

@@ -89,6 +89,11 @@ class Provisioner:
         if not self._thread.is_alive():
             self._thread.start()
 
+    def serves(self, capability: str) -> bool:
+        """Whether this node can do what needs a capability, as far as it has found out."""
+        is_plain = capability in self._jobs and capability not in self._left_out
+        return not self.unfit and (is_plain or capability in self.served.capabilities)
+
     def heard(self, revision: int) -> None:
         """This is the revision now."""
         if revision != self._revision:

@@ -57,10 +57,12 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
     from celery.utils.nodenames import default_nodename
     from celery.worker.state import maybe_shutdown
 
+    from cluster.stores import Stores
     from cluster.worker import tasks
     from cluster.worker.admission import Admission
     from cluster.worker.consumer import Consumer
     from cluster.worker.heartbeat import Heartbeat
+    from cluster.worker.replicas import Keeper
     from cluster.worker.stop import Stop
 
     try:
@@ -87,6 +89,8 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
         slots = options.get("concurrency") or conf.worker_concurrency
         redis_check.see_files(redis_check.FILES + FILES_A_SLOT * slots, f"a worker of {slots} slots")
         Heartbeat.provisioner = _provisioner(conf, config, given)
+        Heartbeat.keeper = Keeper(Stores.connect(config, patient=False), config, Heartbeat.provisioner)
+        Admission.replicas = Heartbeat.keeper.count
         conf.broker_transport_options = held.options(conf, identity.incarnation())
         Heartbeat.news = Consumer.news = redis_outage.outage(url)
         Heartbeat.news.on_wait = maybe_shutdown

@@ -1,0 +1,340 @@
+"""A replica: a process of a node that answers requests to a service. ``python -m cluster.worker.replica``.
+
+The node's main process starts it (``cluster.worker.replicas``) and writes orders to its stdin, a JSON object a line:
+first a ``Start``, then an ``Order`` whenever something changes. The replica ends when stdin does, as its worker died.
+Log lines go to stderr.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import redis
+from pydantic import BaseModel
+
+from cluster import catalog, errors, names, redis_client, redis_outage
+from cluster.names import ModelRef
+from cluster.services import messages, targets
+from cluster.services.desired import Service
+from cluster.services.messages import Answer, Request
+from cluster.services.replicas import Replicas, Row
+from cluster.settings import Settings
+from cluster.stores import Stores
+from cluster.wire import BadMessage
+from cluster.worker import batches
+from cluster.worker.batches import Loaded
+from cluster.worker.request_lists import Lists, portions
+
+PR_SET_PDEATHSIG = 1
+OOM_SCORE = "500"
+MOST_REQUESTS = 32
+"""Requests that are taken at once."""
+SHARE_S = 0.25
+"""No more requests are taken at once than are done in about this time, so that other replicas have their share."""
+KEEP_S = 1.0
+"""Seconds between two renewals of the lease."""
+AGAIN_S = 0.25
+"""Seconds until Redis is asked again that is away."""
+STALE_S = 2.0
+"""A version that is wanted no more is served for the service's deadline and these seconds, as requests are on their
+way."""
+STUCK_S = 600.0
+"""A batch that takes longer ends the process."""
+log = logging.getLogger(__name__)
+
+
+class Start(BaseModel):
+    """The first line of stdin."""
+
+    config: dict[str, Any]
+    """The settings of the node's worker, as JSON; its broker's URL among them."""
+    service: Service
+    node: str
+    id: str
+    """``names.Replica``. Its lease is taken."""
+
+
+class Order(BaseModel):
+    """What a replica is to do from now on."""
+
+    versions: list[str | None]
+    """References of the versions to serve, the current one first; [None] for a service without a model."""
+    drain: bool = False
+    """Take no more requests, answer those that were taken, end."""
+
+
+class Served:
+    """The versions that a replica serves. Loads new ones while the others go on; the thread of ``run`` does it.
+
+    Args:
+        start: Which service.
+        stores: Of this process; waited for while Redis is away.
+        config: The node's.
+    """
+
+    def __init__(self, start: Start, stores: Stores, config: Settings) -> None:
+        self._service = start.service
+        self._stores = stores
+        self._config = config
+        self._job = catalog.get(start.service.job)
+        self._wanted: list[str | None] = []
+        self._stale_at: dict[str, float] = {}
+        self._news = threading.Event()
+        self.loaded: Mapping[str, Loaded] = {}
+        """Target -> what answers its requests. Replaced, never changed."""
+        self.seconds: dict[str, float] = {}
+        """Target -> how long a request takes, about."""
+        self.problems: dict[str, str] = {}
+        self.changed = threading.Event()
+        """Set after each change."""
+        self.needs_new_process = False
+        """The current version requires other packages than this process works with."""
+
+    def want(self, versions: list[str | None]) -> None:
+        """Serve these versions from now on, as soon as they are loaded."""
+        self._wanted = versions
+        self._news.set()
+
+    def run(self) -> None:
+        """Load what is wanted, for ever."""
+        while True:
+            due_s = min(self._stale_at.values(), default=time.monotonic() + 60) - time.monotonic()
+            self._news.wait(max(0.01, due_s))
+            self._news.clear()
+            self._settle(list(self._wanted))
+
+    def _settle(self, wanted: list[str | None]) -> None:
+        refs = {str(targets.target(self._service.name, ref)): ref for ref in map(_ref, wanted)}
+        for target, ref in refs.items():
+            if target not in self.loaded:
+                self._load(target, ref, is_current=ref == _ref(wanted[0]))
+        now = time.monotonic()
+        if any(target in self.loaded for target in refs):
+            for target in self.loaded.keys() - refs.keys():
+                self._stale_at.setdefault(target, now + self._service.deadline_ms / 1000 + STALE_S)
+        self._stale_at = {target: at for target, at in self._stale_at.items() if target not in refs}
+        gone = {target for target, at in self._stale_at.items() if at <= now}
+        self._stale_at = {target: at for target, at in self._stale_at.items() if target not in gone}
+        self.loaded = {target: loaded for target, loaded in self.loaded.items() if target not in gone}
+        self.problems = {target: why for target, why in self.problems.items() if target in refs}
+        self.changed.set()
+
+    def _load(self, target: str, ref: ModelRef | None, *, is_current: bool) -> None:
+        began = time.monotonic()
+        try:
+            loaded = self._loaded(ref)
+            took_s = batches.warm_up(loaded)
+        except errors.OtherProcess as error:
+            self.needs_new_process |= is_current
+            self.problems[target] = str(error)
+        except Exception as error:  # noqa: BLE001 - one version that cannot be used must not end the others
+            self.problems[target] = str(error) or type(error).__name__
+            log.error("%s cannot be served: %s", target, self.problems[target])  # noqa: TRY400
+        else:
+            self.problems.pop(target, None)
+            self.seconds[target] = SHARE_S if took_s is None else took_s
+            self.loaded = {**self.loaded, target: loaded}
+            log.info("serves %s, loaded in %.2f s", target, time.monotonic() - began)
+        self.changed.set()
+
+    def _loaded(self, ref: ModelRef | None) -> Loaded:
+        job, options = self._job, targets.capability_options(self._service, ref)
+        here = self._stores.models.options(job, job.check_options(options))
+        return Loaded(job, here, ref.version if ref else None, self._config.max_megapixels)
+
+
+def _ref(text: str | None) -> ModelRef | None:
+    return None if text is None else ModelRef.parse(text)
+
+
+class Process:
+    """The replica's process.
+
+    Args:
+        start: Who it is.
+        orders: The further lines of stdin.
+    """
+
+    def __init__(self, start: Start, orders: IO[str]) -> None:
+        self._start = start
+        self._orders = orders
+        self._config = Settings(**start.config)
+        url = self._config.require_broker()
+        name = names.replica_connection(start.id)
+        self._redis = redis_client.connect(url, patient=False, name=name)
+        self._replicas = Replicas(self._redis)
+        self._lists = Lists(self._redis)
+        self._served = Served(start, Stores.connect(self._config), self._config)
+        self._row = Row(node=start.node, host=socket.gethostname(), pid=os.getpid())
+        self._ahead_ms = 0.0  # of Redis's clock before this process's
+        self._draining = threading.Event()
+        self._busy_since: float | None = None
+        self._batches = self._requests = 0
+        self._news = redis_outage.outage(url)
+
+    def run(self) -> None:
+        """Serve until it is drained."""
+        self._keep()
+        for run in (self._served.run, self._hear, self._keep_on):
+            threading.Thread(target=run, name=run.__name__, daemon=True).start()
+        while not self._draining.is_set() and not self._served.loaded:
+            self._served.changed.wait(0.1)
+        self._serve()
+        with contextlib.suppress(redis.RedisError, OSError):
+            self._replicas.release(self._start.service.name, self._start.id)
+
+    def drain(self, *_: object) -> None:
+        """Take no more requests; a signal handler, too."""
+        self._draining.set()
+
+    def _serve(self) -> None:
+        """Take requests and answer them; the answers of a batch go out with the question for the next one."""
+        answers: list[tuple[str, bytes]] = []
+        while True:
+            draining, loaded = self._draining.is_set(), self._served.loaded
+            known = list(loaded)
+            if draining and not answers:
+                return
+            try:
+                taken = self._lists.exchange(answers, [] if draining else known, self._most(known))
+                answers = []
+                if not taken and not draining:
+                    taken = self._lists.wait(known, self._most(known))
+            except redis_outage.AWAY as error:
+                self._news.say_away(error)
+                time.sleep(AGAIN_S)
+                continue
+            if self._news.is_on:
+                self._news.say_back(wrote=True)
+            if taken:
+                answers = self._answer(taken, loaded)
+
+    def _most(self, known: Iterable[str]) -> int:
+        """How many requests to take at once."""
+        slowest_s = max((self._served.seconds.get(target, 0.0) for target in known), default=0.0)
+        return max(1, min(MOST_REQUESTS, int(SHARE_S / slowest_s))) if slowest_s else MOST_REQUESTS
+
+    def _answer(self, taken: Sequence[tuple[str, bytes]], loaded: Mapping[str, Loaded]) -> list[tuple[str, bytes]]:
+        """Answer requests, each taken for a target; gives gateways with their messages."""
+        self._busy_since = time.monotonic()
+        of: dict[str, list[Request]] = {}
+        for target, raw in taken:
+            try:
+                of.setdefault(target, []).append(Request.unpack(raw))
+            except BadMessage as error:
+                log.warning("a request for %s is dropped: %s", target, error)
+        answers: list[tuple[str, bytes]] = []
+        for target, requests in of.items():
+            for portion in portions(requests):
+                try:
+                    answers += self._answer_portion(target, portion, loaded[target])
+                except redis_outage.AWAY as error:  # the gateways ask again
+                    self._news.say_away(error)
+        self._busy_since = None
+        return answers
+
+    def _answer_portion(self, target: str, requests: Sequence[Request], loaded: Loaded) -> list[tuple[str, bytes]]:
+        now_ms = time.time() * 1000 + self._ahead_ms
+        due = self._with_payloads([request for request in requests if request.deadline_ms > now_ms])
+        if not due:
+            return []
+        began = time.perf_counter()
+        done = batches.answer(loaded, due)
+        each_s = (time.perf_counter() - began) / len(due)
+        self._served.seconds[target] = (3 * self._served.seconds.get(target, each_s) + each_s) / 4
+        self._batches += 1
+        self._requests += len(due)
+        of: dict[str, list[Answer]] = {}
+        for request, answer in done:
+            of.setdefault(request.gateway, []).append(answer)
+        return [(gateway, messages.pack_answers(loaded.version, answers)) for gateway, answers in of.items()]
+
+    def _with_payloads(self, requests: list[Request]) -> list[Request]:
+        """The requests with their payloads; without those whose payload is gone, as their deadline is over."""
+        large = [at for at, request in enumerate(requests) if isinstance(request.payload, int)]
+        if not large:
+            return requests
+        found = self._lists.payloads(requests[at] for at in large)
+        for at, payload in zip(large, found, strict=True):
+            whole = isinstance(payload, bytes) and len(payload) == requests[at].size_bytes
+            requests[at] = requests[at]._replace(payload=payload if whole else -1)  # type: ignore[arg-type]
+        return [request for request in requests if request.payload != -1]
+
+    def _hear(self) -> None:
+        """Follow the orders on stdin; where it ends, the worker is gone."""
+        for line in self._orders:
+            order = Order.model_validate_json(line)
+            if order.drain:
+                self.drain()
+            else:
+                self._served.want(order.versions)
+        os._exit(1)
+
+    def _keep_on(self) -> None:
+        """Keep the lease, and tell of changes at once."""
+        parent = os.getppid()
+        while True:
+            self._served.changed.wait(KEEP_S)
+            self._served.changed.clear()
+            if os.getppid() != parent:  # its end may be held open by another child of the worker
+                os._exit(1)
+            busy_since = self._busy_since
+            if busy_since is not None and time.monotonic() - busy_since > STUCK_S:
+                log.error("a batch takes longer than %.0f s; this replica ends", STUCK_S)
+                os._exit(1)
+            if self._served.needs_new_process:
+                self.drain()
+            self._keep()
+
+    def _keep(self) -> None:
+        served, draining = self._served, self._draining.is_set()
+        self._row = self._row.model_copy(
+            update={
+                "ready": [] if draining else list(served.loaded), "problems": dict(served.problems),
+                "batches": self._batches, "requests": self._requests, "draining": draining,
+            }
+        )  # fmt: skip
+        try:
+            kept = self._replicas.keep(self._start.service.name, self._start.id, self._row)
+        except (redis.RedisError, OSError):  # the main thread says so
+            return
+        self._ahead_ms = kept.now_ms - time.time() * 1000
+        if kept.state != "held" and not draining:
+            log.info("ends: %s", "the service has enough others" if kept.state == "over" else "the service is gone")
+            self.drain()
+
+
+def _die_with_parent() -> None:
+    """Have the kernel kill this process when the worker's main process ends, however it does."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+
+
+def main() -> None:
+    """Be the replica that the first line of stdin names."""
+    _die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal, for the worker
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    start = Start.model_validate(json.loads(sys.stdin.readline()))
+    process = Process(start, sys.stdin)
+    signal.signal(signal.SIGTERM, process.drain)
+    process.run()
+    os._exit(0)  # threads of engines may take long to end
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,408 @@
+"""Keep this node's replicas of services: start and end their processes as the services of the cluster want them.
+
+A thread of the worker's main process looks every ``LOOK_S``. All it knows stands in Redis, but for its own processes,
+so any node may stop and another one does its part.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import IO, Any, NamedTuple, cast
+
+import redis
+from pydantic import SecretStr
+
+from cluster import catalog, errors, keys, names, placement, redis_client
+from cluster.names import ModelRef, WantedRow
+from cluster.nodes import wanted
+from cluster.nodes.registry import PENDING
+from cluster.services import targets
+from cluster.services.desired import Service, Services
+from cluster.services.replicas import Replica, Replicas, Row
+from cluster.settings import Settings
+from cluster.stores import Stores
+from cluster.worker.admission import Admission
+from cluster.worker.provisioner import Provisioner
+
+LOOK_S = 0.25
+READ_S = 2.0
+"""Seconds between two readings of the services without news: what was asked for ends, a folder of bundles has none."""
+WANT_S = 15.0
+"""Seconds between two entries of what a service wants; it is wanted for ``wanted.SERVICE_S``."""
+DELAY_S = 0.2
+"""A node waits so long before it starts a replica, for each that it has: those with fewer go first."""
+HELD_BACK_DELAY_S = 1.0
+"""The same for a node whose owner uses it."""
+AT_ONCE_S = 5.0
+"""A replica that ends by itself sooner than this after its start, or before it was ready, has failed."""
+PAUSE_S, MOST_PAUSE_S = 0.5, 30.0
+"""Seconds before a replica is started again after one that failed: the first pause and the longest one."""
+READY_S = 120.0
+"""A replica that is not ready after these seconds is ended."""
+DRAIN_S = 10.0
+"""Seconds that a replica has to answer what it has taken."""
+STEADY_S = 3.0
+"""Seconds after Redis was away before replicas without a connection count as gone: they connect again first."""
+TOLD_LINES = 5
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+log = logging.getLogger(__name__)
+
+
+class Wish(NamedTuple):
+    """A service, with the versions that it is to serve: see ``targets.versions``."""
+
+    service: Service
+    versions: Sequence[ModelRef | None]
+
+    def capability(self, ref: ModelRef | None) -> str:
+        """What a node must serve to serve that version.
+
+        Raises:
+            errors.ClusterError: The job is not known here, or the options are none of it.
+        """
+        job = catalog.get(self.service.job)
+        return job.requirement(job.check_options(targets.capability_options(self.service, ref)))
+
+
+class Failure(NamedTuple):
+    """Why a service has no replica here, and until when none is started."""
+
+    why: str
+    until: float
+    """Time of ``time.monotonic``."""
+    pause_s: float
+
+
+class Child:
+    """A replica's process. Its log lines become those of this process.
+
+    Args:
+        service: Of which it is.
+        id_: ``names.Replica``; its lease is taken.
+        node: This one.
+        config: Of this node.
+    """
+
+    def __init__(self, service: Service, id_: str, node: str, config: Settings) -> None:
+        self.service = service
+        self.id = id_
+        self.row = Row(node=node)
+        self.began = time.monotonic()
+        self.was_ready = False
+        self.drains_until: float | None = None
+        self.last_lines: deque[str] = deque(maxlen=TOLD_LINES)
+        self._versions: list[str | None] | None = None
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "cluster.worker.replica"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
+            env={**dict.fromkeys(THREADS, "1"), **placement.environment()},
+        )  # fmt: skip
+        self._stdin, self._stdout = cast(IO[str], self._process.stdin), cast(IO[str], self._process.stdout)
+        self._send(
+            {"config": _settings(config), "service": service.model_dump(mode="json"), "node": node, "id": id_}
+        )  # fmt: skip
+        threading.Thread(target=self._read, name=f"replica {id_}", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def code(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self._process.poll()
+
+    def serve(self, versions: list[str | None]) -> None:
+        """Have it serve these versions; said once."""
+        if versions != self._versions and self.drains_until is None:
+            self._versions = versions
+            self._send({"versions": versions})
+
+    def drain(self, seconds: float) -> None:
+        """Have it end, within so many seconds."""
+        if self.drains_until is None:
+            self.drains_until = time.monotonic() + seconds
+            self._send({"versions": [], "drain": True})
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(1)
+
+    def _send(self, line: Mapping[str, Any]) -> None:
+        with suppress(OSError, ValueError):  # it has ended, which ``code`` tells
+            self._stdin.write(json.dumps(line) + "\n")
+            self._stdin.flush()
+
+    def _read(self) -> None:
+        for line in self._stdout:
+            self.last_lines.append(line.rstrip())
+            log.info("replica of %s: %s", self.service.name, line.rstrip(), extra={"event": "replica"})
+
+
+class Keeper:
+    """Keeps as many replicas on this node as it is to have.
+
+    Args:
+        stores: The cluster's, which are not waited for.
+        config: This node's.
+        provisioner: Knows which capabilities this node can serve.
+    """
+
+    def __init__(self, stores: Stores, config: Settings, provisioner: Provisioner) -> None:
+        self._stores = stores
+        self._redis = stores.redis
+        self._config = config
+        self._provisioner = provisioner
+        self._services = Services(stores.redis)
+        self._replicas = Replicas(stores.redis)
+        self._children: dict[str, Child] = {}
+        self._wishes: dict[str, Wish] = {}
+        self._failures: dict[str, Failure] = {}
+        self._missing_since: dict[str, float] = {}
+        self._told: dict[str, str] = {}
+        self._wanted_at: dict[tuple[str, str], float] = {}
+        self._revision = -1
+        self._read_at = self._away_at = -READ_S
+        self._looked_at = 0.0
+        self._node = ""
+        self._admission: Admission
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="replicas", daemon=True)
+
+    def start(self, node: str, admission: Admission) -> None:
+        """Begin to look, unless begun.
+
+        Args:
+            node: The name of this node.
+            admission: Of the consumer as it is connected now.
+        """
+        self._node, self._admission = node, admission
+        if not self._thread.is_alive() and not self._ending.is_set():
+            self._thread.start()
+
+    def count(self) -> int:
+        """How many replicas this node has."""
+        return len(self._children)
+
+    def drain(self) -> None:
+        """Start no more replicas, and have those here end once they have answered what they took."""
+        self._ending.set()
+        for child in list(self._children.values()):
+            child.drain(DRAIN_S)
+
+    def end(self) -> None:
+        """Wait for those that ``drain``, and end the others."""
+        self.drain()
+        until = time.monotonic() + DRAIN_S
+        children = list(self._children.values())
+        while any(child.code() is None for child in children) and time.monotonic() < until:
+            time.sleep(0.02)
+        for child in children:
+            child.kill()
+
+    def _run(self) -> None:
+        while not self._ending.wait(LOOK_S):
+            try:
+                self.look()
+            except (redis.RedisError, OSError) as error:
+                self._away_at = time.monotonic()
+                log.debug("replicas cannot be looked after now: %s", error)
+            except Exception:
+                log.exception("looking after replicas failed; going on", extra={"event": "replicas-failed"})
+
+    def look(self) -> None:
+        """See to the replicas of this node, once.
+
+        Raises:
+            redis.RedisError: Redis does not answer.
+        """
+        self._read_services()
+        if not self._wishes and not self._children:
+            return
+        found = self._replicas.read({*self._wishes, *(child.service.name for child in self._children.values())})
+        self._reap()
+        for child in list(self._children.values()):
+            self._look_after(child, found[child.service.name])
+        for wish in self._wishes.values():
+            self._start_missing(wish, found[wish.service.name])
+        self._drop_vanished(found)
+
+    def _read_services(self) -> None:
+        """Read the services and their versions where something has changed."""
+        revision = redis_client.number(self._redis.get(keys.REVISION))
+        now = time.monotonic()
+        if revision == self._revision and (now - self._read_at < READ_S or not self._wishes):
+            return
+        self._wishes = {
+            service.name: Wish(service, targets.versions(service, self._stores)) for service in self._services.all()
+        }
+        self._revision, self._read_at = revision, now
+        for wish in self._wishes.values():
+            self._want(wish)
+        self._provisioner.heard(revision)
+
+    def _want(self, wish: Wish) -> None:
+        """Have the nodes find out whether they can serve its versions."""
+        now = time.monotonic()
+        for ref in wish.versions:
+            try:
+                capability = wish.capability(ref)
+            except errors.ClusterError:
+                continue
+            if capability == names.plain(capability):
+                continue
+            row = (capability, WantedRow.of_service(wish.service.name))
+            if now - self._wanted_at.get(row, -WANT_S) >= WANT_S:
+                wanted.enter(self._redis, *row)
+                self._wanted_at[row] = now
+
+    def _reap(self) -> None:
+        """Forget the processes that have ended; those that did so by mistake are told of."""
+        for child in list(self._children.values()):
+            code = child.code()
+            if code is None:
+                continue
+            name = child.service.name
+            del self._children[child.id]
+            self._replicas.release(name, child.id)
+            if code == 0 or child.drains_until is not None:
+                continue
+            why = _ended(code, child.last_lines)
+            log.warning("a replica of %s ended: %s", name, why, extra={"event": "replica-ended"})
+            if not child.was_ready or time.monotonic() - child.began < AT_ONCE_S:
+                before = self._failures.get(name)
+                pause_s = min(2 * before.pause_s, MOST_PAUSE_S) if before else PAUSE_S
+                self._failures[name] = Failure(why, time.monotonic() + pause_s, pause_s)
+                self._tell(name, why)
+
+    def _look_after(self, child: Child, replicas: Sequence[Replica]) -> None:
+        wish, now = self._wishes.get(child.service.name), time.monotonic()
+        if child.drains_until is not None:
+            if now > child.drains_until:
+                child.kill()
+            return
+        mine = next((one for one in replicas if one.id == child.id), None)
+        if mine is not None and mine.ready and not child.was_ready:
+            child.was_ready = True
+            self._failures.pop(child.service.name, None)
+            self._tell(child.service.name, "")
+        if wish is None or _is_other(wish.service, child.service) or self._gives_way(child, replicas):
+            child.drain(DRAIN_S)
+            return
+        its_own = mine is not None and mine.pid  # its process keeps the lease itself
+        if not its_own and self._replicas.keep(child.service.name, child.id, child.row).state != "held":
+            child.drain(DRAIN_S)
+        if not child.was_ready and now - child.began > READY_S:
+            child.last_lines.append(f"it was not ready after {READY_S:.0f} s")
+            child.kill()
+        child.serve(self._servable(wish))
+
+    def _gives_way(self, child: Child, replicas: Sequence[Replica]) -> bool:
+        """Whether the owner uses this machine, and another one has a replica that is ready."""
+        if not self._admission.allowance.held_back:
+            return False
+        others = [one for one in replicas if one.node != self._node and one.ready]
+        if others:
+            log.info("a replica of %s leaves: %s", child.service.name, self._admission.allowance.held_back)
+        return bool(others)
+
+    def _servable(self, wish: Wish) -> list[str | None]:
+        """The versions that this node can serve by now, in their order."""
+        found: list[str | None] = []
+        for ref in wish.versions:
+            with suppress(errors.ClusterError):
+                if self._provisioner.serves(wish.capability(ref)):
+                    found.append(str(ref) if ref else None)
+        return found
+
+    def _start_missing(self, wish: Wish, replicas: Sequence[Replica]) -> None:
+        """Start a replica where one is missing that no other node starts first."""
+        name, now = wish.service.name, time.monotonic()
+        failure = self._failures.get(name)
+        if len(replicas) >= wish.service.replicas or (failure and now < failure.until):
+            self._missing_since.pop(name, None)
+            if failure and len(replicas) < wish.service.replicas:
+                self._tell(name, failure.why)
+            return
+        if why := self._why_not(wish, replicas):
+            self._missing_since.pop(name, None)
+            if why != PENDING:
+                self._tell(name, why)
+            return
+        since = self._missing_since.setdefault(name, now + random.uniform(0, LOOK_S / 2))  # noqa: S311 - no secret
+        held_back = HELD_BACK_DELAY_S if self._admission.allowance.held_back else 0.0
+        if now - since < held_back + DELAY_S * len(self._children):
+            return
+        self._missing_since.pop(name, None)
+        time_: Any = self._redis.time()
+        seconds, micros = time_
+        id_ = str(names.Replica.begun(seconds * 1000 + micros // 1000))
+        if self._replicas.take(name, id_, Row(node=self._node)).state == "held":
+            self._children[id_] = Child(wish.service, id_, self._node, self._config)
+            self._children[id_].serve(self._servable(wish))
+
+    def _why_not(self, wish: Wish, replicas: Sequence[Replica]) -> str:
+        """Why no replica of a service is to be started here, for people; ``PENDING`` where nobody need know."""
+        try:
+            if not catalog.get(wish.service.job).serves:
+                return f"the job {wish.service.job} does not answer single items"
+            if not wish.versions:
+                return f"there is no model {wish.service.model}"
+            capability = wish.capability(wish.versions[0])
+        except errors.ClusterError as error:
+            return str(error)
+        if not self._provisioner.serves(capability):
+            missing = self._provisioner.served.missing
+            return missing.get(capability) or missing.get(names.plain(capability)) or PENDING
+        if self.count() >= max(1, self._admission.slots):
+            return f"each of its {self._admission.slots} slots has a replica"
+        held_back = self._admission.allowance.held_back
+        return PENDING if held_back and any(one.ready for one in replicas) else ""
+
+    def _drop_vanished(self, found: Mapping[str, Sequence[Replica]]) -> None:
+        """Give up the leases of other nodes' replicas that are not connected any more; one node looks at a time."""
+        now = time.monotonic()
+        if now - self._looked_at < 2 * LOOK_S or now - self._away_at < STEADY_S:
+            return
+        self._looked_at = now
+        others = {name: [one for one in replicas if one.node != self._node] for name, replicas in found.items()}
+        if any(others.values()) and self._redis.set(keys.LOOKED, self._node, nx=True, px=int(1000 * LOOK_S)):
+            for replica in self._replicas.drop_vanished(others):
+                log.warning(
+                    "the replica %s of %s on %s is gone", replica.id, replica.service, replica.node,
+                    extra={"event": "replica-gone"},
+                )  # fmt: skip
+
+    def _tell(self, service: str, why: str) -> None:
+        """Say why this node has no replica of a service, or "" that it has one; again before what was said expires."""
+        if why or self._told.get(service):
+            self._replicas.tell_problem(service, self._node, why)
+            self._told[service] = why
+
+
+def _is_other(wanted: Service, running: Service) -> bool:
+    """Whether a process cannot become what is wanted now."""
+    return (wanted.job, wanted.options) != (running.job, running.options)
+
+
+def _ended(code: int, last_lines: Sequence[str]) -> str:
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    said = " | ".join(line for line in last_lines if line.strip())
+    return f"its process ended ({how}){f': {said}' if said else ''}"[:500]
+
+
+def _settings(config: Settings) -> dict[str, Any]:
+    """The settings as JSON, with the secrets that JSON of them hides."""
+    found = config.model_dump(mode="json", exclude_unset=True)
+    values = {name: getattr(config, name) for name in found}
+    return {**found, **{name: one.get_secret_value() for name, one in values.items() if isinstance(one, SecretStr)}}
