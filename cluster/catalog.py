@@ -209,7 +209,7 @@ TRAIN = Job(
         Option("staleness", int, 4, "drop what was made from weights older than this; for --mode async", minimum=0),
         Option("batch_size", int, 32, "rows of a step", minimum=1, maximum=1_000_000),
         Option("optimizer", str, "adamw", "of the steps on a node", choices=("adamw", "adam", "sgd")),
-        Option("lr", float, 0.001, "learning rate of these steps", minimum=0),
+        Option("lr", float, 0.002, "learning rate of these steps; 0.001 with --mode sync and async", minimum=0),
         Option("momentum", float, 0.9, "of sgd; of the others the first beta", minimum=0, below=1),
         Option("weight_decay", float, 0.01, "of the optimizer of the steps", minimum=0),
         Option("inner_state", str, "keep", "of that optimizer between rounds", choices=("keep", "reset")),

@@ -15,10 +15,13 @@ TIMED_QUORUM = 0.75
 BY_MODE: Mapping[str, Mapping[str, Any]] = {
     "local": {},
     # What a parameter server does: shards hand in gradients, the server has the optimizer.
-    "sync": {"server": "adam", "optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "inner_state": "reset"},
+    "sync": {
+        "server": "adam", "optimizer": "sgd", "lr": 0.001, "momentum": 0.0, "weight_decay": 0.0, "inner_state": "reset",
+    },
     # Momentum on changes from older weights diverged in each measurement.
-    "async": {"server": "sgd"},
-}
+    # Each change is one shard's, so nothing averages the noise of a larger rate.
+    "async": {"server": "sgd", "lr": 0.001},
+}  # fmt: skip
 """Mode -> options that have other defaults in it."""
 
 

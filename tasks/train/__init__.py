@@ -33,7 +33,7 @@ def why_unavailable() -> str:
 
 def train(
     turn: Turn, *, net: str = "mlp:128,128", mode: str = "local", steps: int = 0, batch_size: int = 32,
-    optimizer: str = "adamw", lr: float = 0.001, momentum: float = 0.9, weight_decay: float = 0.01,
+    optimizer: str = "adamw", lr: float = 0.002, momentum: float = 0.9, weight_decay: float = 0.01,
     inner_state: str = "keep", schedule: str = "constant", rounds: int = 40, class_weights: str = "none",
     augment: str = "none", bits: int = 4, quantize: float = 100, quantize_when: str = "spread",
     error_feedback: bool = False, joint: str = "auto", seed: int = 0,

@@ -70,8 +70,8 @@ def test_a_file_of_test_rows_is_named_from_the_root(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("mode", "expected"),
     [
-        ("sync", {"server": "adam", "optimizer": "sgd", "server_lr": 0.001}),
-        ("async", {"server": "sgd", "server_momentum": 0, "server_lr": 1}),
+        ("sync", {"server": "adam", "optimizer": "sgd", "server_lr": 0.001, "lr": 0.001}),
+        ("async", {"server": "sgd", "server_momentum": 0, "server_lr": 1, "lr": 0.001}),
     ],
 )
 def test_a_mode_has_defaults_of_its_own(mode: str, expected: dict[str, Any]) -> None:
