@@ -147,7 +147,13 @@ def _by_onnx(net: Net, flat: npt.NDArray[np.float32], card: Card) -> Callable[[n
 def _ensemble(folder: Path, card: Card, *, runs_onnx: bool) -> Predictor:
     if runs_onnx and (folder / ONNX).is_file():
         session = _session((folder / ONNX).read_bytes())
-        return Model(card, lambda X: _run(session, "X", "scores", X, np.float32))
+        scale, name = card["target_scale"], session.get_inputs()[0].name
+
+        def raw(X: npt.NDArray[Any]) -> Floats:
+            found = _run(session, name, "scores", X, np.float32)
+            return found if scale is None else found * scale["std"] + scale["mean"]
+
+        return Model(card, raw)
     found: Predictor = importlib.import_module("aggregators.ensemble.predictor").load(folder)
     return found
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aggregators import Model
+from aggregators import Model, onnx_ensemble, submodels
 from aggregators.ensemble import figures, parts
 from aggregators.ensemble.state import Card, State
 
@@ -53,6 +53,8 @@ def finish(state: State, rows: Sequence[Mapping[str, Any]], about: bytes) -> Mod
         CURVE: json.dumps(rows).encode(),
         **{file_of(number): each.model for number, each in enumerate(state.models)},
     }
+    onnx, note = _onnx(state)
+    files |= onnx
     metrics = {"test": figures.tell(state.test, card), "valid": _valid(state, card)}
     shares = card["shares"]
     parameters = {
@@ -60,7 +62,16 @@ def finish(state: State, rows: Sequence[Mapping[str, Any]], about: bytes) -> Mod
         "combine": _combine(state), "kinds": shares["kinds"], "parts": shares["parts"], "by": shares["by"],
         "sub_models": len(state.models), "metrics": metrics,
     }  # fmt: skip
-    return Model(files, parameters, _report(state, card, metrics))
+    return Model(files, parameters, _report(state.noted(*note), card, metrics))
+
+
+def _onnx(state: State) -> tuple[dict[str, bytes], list[str]]:
+    """The ensemble as an ONNX file; or why there is none."""
+    assert state.chosen is not None  # noqa: S101 - see finish
+    try:
+        return {ONNX: onnx_ensemble.write([submodels.unpack(each.model) for each in state.models], state.chosen)}, []
+    except onnx_ensemble.TooLarge as error:
+        return {}, [f"there is no {ONNX}: {error}"]
 
 
 def _combine(state: State) -> dict[str, Any]:

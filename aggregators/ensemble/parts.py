@@ -36,8 +36,8 @@ FIELDS: Mapping[str, Mapping[str, type]] = {
 }
 MOST_VALUES = 2**24
 """Numbers that the sub-models say of all rows of one kind: 64 MiB of float32."""
-MOST_FEATURES = 2**23
-"""Numbers that a stack is fitted on: 64 MiB of float64."""
+MOST_FEATURES = 2**21
+"""Numbers that a stack is fitted on: more rows take long, and gain little."""
 MOST_COEFFICIENTS = 2**18
 """Of a stack: they stand in the bundle as text."""
 

@@ -13,7 +13,7 @@ from aggregators.ensemble.combiner import NEVER, Floats
 
 __all__ = ["STRENGTHS", "fit"]
 
-STEPS = 200
+STEPS = 100
 """Of the solver. A stack that has not settled by then is judged by the validation rows as any other."""
 
 

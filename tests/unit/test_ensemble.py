@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from aggregators import NoResult, ensemble
+from aggregators import predictor as predictors
 from aggregators.ensemble import arrays, choice, predictor
 from aggregators.ensemble.combiner import HOWS, Combiner
 from cluster import catalog, errors
@@ -81,6 +82,28 @@ def test_the_bundle_answers_as_the_test_round_did(blobs: Path, line: Path, tmp_p
             scale = made.card["target_scale"]
             error = scores[:, 0] - (y * scale["std"] + scale["mean"])
             assert np.sqrt((error**2).mean()) == pytest.approx(model.report["test"]["rmse"], rel=1e-5)
+
+
+def test_onnx_gives_what_numpy_gives(blobs: Path, line: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    for name, source, options in (("c", blobs, {}), ("n", line, {"target": "y"})):
+        made = Made(source, parts=2, by="rows", kind="tree:depth=4 rf:trees=5", **options)
+        folder = tmp_path / name
+        exact = unpacked(made.model(), folder)
+        rows = made.arrays(0)["test_X"]
+
+        found = predictors.load(folder).scores(rows)
+
+        unit = (made.card["target_scale"] or {"std": 1})["std"]
+        np.testing.assert_allclose(found / unit, exact.scores(rows) / unit, atol=2e-6)
+
+
+def test_trees_that_are_too_many_for_onnx_are_noted(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aggregators.onnx_ensemble.MOST_NODES", 3)
+    model = Made(blobs, parts=2, kind="tree").model()
+
+    assert "model.onnx" not in model.files
+    assert "there is no model.onnx: the trees have" in model.report["notes"][-1]
 
 
 def test_no_rows_for_a_bundle_give_no_scores(blobs: Path, tmp_path: Path) -> None:
