@@ -116,6 +116,9 @@ def main(
             click.echo(report.side_by_side(compared))
     if rows := [row for case in done for row in case.rows]:
         click.echo(f"\n{goals.table(rows)}")
+    for case in done:
+        if case.rows and case.notes and case.name.partition(", ")[0] not in COMPARED:
+            click.echo(f"\n{report.side_by_side([case])}")
     if target:
         target.write_text(json.dumps(report.as_json(done, options), indent=1, default=str) + "\n", encoding="utf-8")
     wrong = [case for case in done if case.problem]

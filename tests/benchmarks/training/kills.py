@@ -103,6 +103,7 @@ def cases(options: Options, folder: Path) -> Iterator[Case]:
         found = Scene(folder, stack, rounds).fight(steps)
     problems = wrong(found)
     took = seconds(found)
+    granted = sorted(row["deadline_s"] for row in found.rows if row["deadline_s"])
     late = [chunk for row in found.rows for chunk in row["late_chunks"]]
     drivers = [away.until - away.since for away in found.away if away.who is not Kind.BROKER]
     yield Case(
@@ -115,6 +116,9 @@ def cases(options: Options, folder: Path) -> Iterator[Case]:
             "late, each named": len(late),
             "a round, median, s": round(sorted(took)[len(took) // 2], 2),
             "the longest round, s": round(max(took), 2),
+            "deadlines, shortest and longest, s": " ".join(f"{each:.2f}" for each in (granted[0], granted[-1]))
+            if granted
+            else "none",
             "until there is a new coordinator, s": ", ".join(f"{each:.1f}" for each in drivers),
             "wall, s": round(found.rows[-1]["closed_at"] - found.began),
         },
