@@ -205,7 +205,7 @@ class Hub:
     def _give(self, message: bytes) -> None:
         """Give the answers of one batch to those who wait for them."""
         try:
-            answers = messages.unpack_answers(message)
+            answers, took_us = messages.unpack_batch(message)
         except BadMessage as error:
             log.warning("dropped answers that cannot be read: %s", error)
             return
@@ -217,7 +217,7 @@ class Hub:
                 continue
             line = ask.line
             self._end(ask, now_s)
-            line.answered(now_s - ask.sent_s)
+            line.answered(now_s - ask.sent_s, took_us)
             if answer.id > line.newest_answered:
                 line.newest_answered = answer.id
             if not ask.future.done():

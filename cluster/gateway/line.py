@@ -93,9 +93,10 @@ class Line:
         if not self.waiting:
             self._busy_s += now_s - self._busy_since_s
 
-    def answered(self, took_s: float) -> None:
-        """An answer has come."""
+    def answered(self, took_s: float, worked_us: int) -> None:
+        """An answer has come, of a batch that the replica worked on for so long."""
         self.latency_s.add(took_s)
+        self.queue_s.add(max(0.0, took_s - worked_us / 1e6))
         self._recent_s.append(took_s)
         self._answers += 1
         self._stale += 1

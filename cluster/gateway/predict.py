@@ -47,7 +47,7 @@ async def answer(call: Call, dispatch: Dispatch, bodies: web.Bodies, model: str,
     said = {
         "model": model,
         "version": picked.version,
-        "items": found,
+        **_of_rows(found),
         "missing": {name: problem.message for name, problem in missing.items()},
         "ms": round((time.monotonic() - began_s) * 1000, 1),
     }
@@ -90,6 +90,14 @@ def _rows(body: bytes) -> bytes:
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise wrong('the body must be {"rows": [{"COLUMN": VALUE, …}, …]} with at least one row')
     return body if rows is said else orjson.dumps(rows)
+
+
+def _of_rows(found: dict[str, Any]) -> dict[str, Any]:
+    """The values by item; of rows one for each, None for a row that cannot be read."""
+    value = found.get(ROWS)
+    if isinstance(value, dict) and isinstance(value.get("values"), list):
+        return {"rows": value["values"]}
+    return {"items": found}
 
 
 def _timeout_us(call: Call) -> int | None:

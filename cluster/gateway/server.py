@@ -98,6 +98,7 @@ class Running:
         from cluster.gateway.app import App
         from cluster.gateway.auth import Auth
         from cluster.gateway.board import Board
+        from cluster.gateway.connection import Connection, look_after
         from cluster.gateway.dispatch import Dispatch
         from cluster.gateway.hub import Hub
 
@@ -106,14 +107,18 @@ class Running:
         async with Hub(self._config.require_broker()) as hub:
             with Board(self._config, lambda state: loop.call_soon_threadsafe(auth.see, state.tokens)) as board:
                 config = uvicorn.Config(
-                    App(Dispatch(hub, board), auth), http="httptools", lifespan="off", ws="none", log_config=None,
+                    App(Dispatch(hub, board), auth), http=Connection, lifespan="off", ws="none", log_config=None,
                     access_log=False, server_header=False, date_header=False, backlog=BACKLOG,
                     timeout_graceful_shutdown=DRAIN_S, ssl_certfile=self._cert, ssl_keyfile=self._key,
                 )  # fmt: skip
                 self._server = server = uvicorn.Server(config)
-                started = loop.create_task(self._tell_started(server))
+                tasks = [
+                    loop.create_task(self._tell_started(server)),
+                    loop.create_task(look_after(server.server_state.connections)),
+                ]
                 await server.serve([self._socket])
-                await started
+                for task in tasks:
+                    task.cancel()
 
     async def _tell_started(self, server: Any) -> None:
         while not server.started and not server.should_exit:

@@ -8,7 +8,7 @@ A payload of over ``INLINE_BYTES`` lies under ``keys.payload(gateway, id)``, wit
 message has its size in its place. A replica answers all requests of a batch that came by one gateway in one message,
 in the list ``keys.answers(gateway)``::
 
-    [version, [[id, status, body], …]]
+    [version, [[id, status, body], …], took_us]
 
 These messages carry work, unlike those of runs, and nothing is kept of them: a request lives in its gateway.
 """
@@ -164,15 +164,20 @@ class Answer(NamedTuple):
         return self.status == OK
 
 
-def pack_answers(version: int | None, answers: Iterable[Answer]) -> bytes:
-    """The answers of a batch to one gateway, all by one version."""
+def pack_answers(version: int | None, answers: Iterable[Answer], took_us: int = 0) -> bytes:
+    """The answers of a batch to one gateway, all by one version; the replica worked on the batch for ``took_us``."""
     bodies = [(one.id, one.status, one.value if one.status == OK else one.problem) for one in answers]
-    packed: bytes = msgpack.packb((version, bodies))
+    packed: bytes = msgpack.packb((version, bodies, took_us))
     return packed
 
 
 def unpack_answers(data: bytes) -> list[Answer]:
-    """Read them.
+    """Read the answers alone; see ``unpack_batch``."""
+    return unpack_batch(data)[0]
+
+
+def unpack_batch(data: bytes) -> tuple[list[Answer], int]:
+    """Read answers, and how many microseconds the replica worked on their batch, 0 where it does not say.
 
     Raises:
         BadMessage: One is no answer; then none of them counts.
@@ -180,12 +185,14 @@ def unpack_answers(data: bytes) -> list[Answer]:
     if len(data) > MAX_ANSWERS_BYTES:
         raise BadMessage(f"answers have {len(data):,} bytes; the limit is {MAX_ANSWERS_BYTES:,}")
     fields = _unpacked(data, list, "answers")
-    if len(fields) != 2 or type(fields[1]) is not list:
+    if len(fields) != 3 or type(fields[1]) is not list:
         raise BadMessage("answers are of another form")
-    version, rows = fields
+    version, rows, took_us = fields
+    if not (type(took_us) is int and 0 <= took_us < _MOST_MS):
+        raise BadMessage("answers do not say how long they took")
     if not (version is None or (type(version) is int and 0 < version < 10**9)):
         raise BadMessage("answers name no version")
-    return [_answer(row, version) for row in rows]
+    return [_answer(row, version) for row in rows], took_us
 
 
 def shape_of(name: Any, dtype: Any, shape: Any) -> Shape:

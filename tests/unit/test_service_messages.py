@@ -76,7 +76,7 @@ def test_a_shape_that_lies_about_its_bytes_is_refused(dtype: Any, shape: Any) ->
     with pytest.raises(BadMessage):
         Request.unpack(msgpack.packb([*TENSOR[:6], [["x", dtype, shape]]]))
     with pytest.raises(BadMessage):
-        messages.unpack_answers(msgpack.packb([3, [[7, 200, [["x", dtype, shape, bytes(26)]]]]]))
+        messages.unpack_answers(msgpack.packb([3, [[7, 200, [["x", dtype, shape, bytes(26)]]]], 0]))
 
 
 def test_tensors_of_a_request_have_as_many_rows_and_own_names() -> None:
@@ -99,12 +99,19 @@ def test_an_item_has_no_tensors_and_messages_a_limit() -> None:
         [3, [[-7, 200, b""]]], [3, [[7, 422, b"bytes"]]], [3, [[7, 422, "x" * 2001]]], [3, [[7, 200, []]]],
         [3, [[7, 200, [["p", "float32", [2, 1], bytes(7)]]]]], [3, [[7, 200, [["p", "float32", [2, 1]]]]]],
         [3, [[7, 200, [[1, "float32", [2, 1], bytes(8)]]]]], [3, [[7, 200, [["p"] * 4] * 65]]], [0, []], ["3", []],
-        [3, {}], [3], [3, [], 1], [3, [7]], 7, None, {},
+        [3, {}], [3], [3, [7]], 7, None, {},
     ],
 )  # fmt: skip
 def test_answers_of_another_form_are_refused(row: Any) -> None:
     with pytest.raises(BadMessage):
-        messages.unpack_answers(msgpack.packb(row))
+        messages.unpack_answers(msgpack.packb([*row, 0] if isinstance(row, list) else row))
+
+
+@pytest.mark.parametrize("row", [[3, []], [3, [], -1], [3, [], "1"], [3, [], True], [3, [], 2**60], [3, [], 0, 0]])
+def test_a_batch_says_how_long_it_took(row: Any) -> None:
+    assert messages.unpack_batch(messages.pack_answers(3, ANSWERS, 1500)) == (ANSWERS, 1500)
+    with pytest.raises(BadMessage):
+        messages.unpack_batch(msgpack.packb(row))
 
 
 @given(st.binary(max_size=200))
