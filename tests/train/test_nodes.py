@@ -75,4 +75,4 @@ def test_a_training_goes_on_from_a_checkpoint_when_its_redis_is_emptied(
         again = client.submit("train", points, from_model=str(saved / f"{run.id}-round-0006"), **OPTIONS)
         again.result(100)
         assert again.curve()[0]["accuracy"] > accuracy - 0.05 > 0.7
-        assert client.models.push("from-disk", saved / f"{run.id}-round-0003").manifest.job == "train"
+        assert client.models.push("from-disk", saved / f"{run.id}-round-0003").manifest.job == catalog.TRAIN.bundles

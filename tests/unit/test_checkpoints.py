@@ -51,7 +51,7 @@ def test_a_checkpoint_is_a_model_with_the_newest_weights(tmp_path: Path) -> None
     net = nets.from_json(newest.net)
     assert np.array_equal(bundle.weights(written, net, card), newest.weights)
     given = content.read_folder(written)
-    assert (given.job, given.parameters["target"]) == ("train", "y")
+    assert (given.job, given.parameters["target"]) == (catalog.TRAIN.bundles, "y")
     assert json.loads((written / "curve.json").read_text()) == [{"round": 0}]
 
 
