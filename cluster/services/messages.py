@@ -2,11 +2,12 @@
 
 A request, in the list ``keys.requests(target)``::
 
-    [id, gateway, deadline_ms, kind, name, payload, [[input, dtype, shape], …]]
+    [id, gateway, deadline_ms, kind, name, payload, shapes]
 
-A payload of over ``INLINE_BYTES`` lies under ``keys.payload(gateway, id)``, with the deadline as its end, and the
-message has its size in its place. A replica answers all requests of a batch that came by one gateway in one message,
-in the list ``keys.answers(gateway)``::
+The shapes of tensors are MessagePack by themselves, ``[[input, dtype, shape], …]``: most requests for a model have the
+same ones, so each is checked once. They are empty for an item. A payload of over ``INLINE_BYTES`` lies under
+``keys.payload(gateway, id)``, with the deadline as its end, and the message has its size in its place. A replica
+answers all requests of a batch that came by one gateway in one message, in the list ``keys.answers(gateway)``::
 
     [version, [[id, status, body], …], took_us]
 
@@ -15,6 +16,7 @@ These messages carry work, unlike those of runs, and nothing is kept of them: a 
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Iterable
@@ -27,13 +29,15 @@ from cluster.wire import BadMessage
 
 INLINE_BYTES = 256 * 1024
 MAX_PAYLOAD_BYTES = 64 * 2**20
-MAX_MESSAGE_BYTES = INLINE_BYTES + 16 * 1024
+MAX_MESSAGE_BYTES = INLINE_BYTES + 40 * 1024
 MAX_ANSWERS_BYTES = 128 * 2**20
 """Of all answers of one batch."""
 MAX_NAME_CHARS = 4096
 MAX_PROBLEM_CHARS = 2000
 MAX_DIMENSIONS = 8
 MAX_TENSORS = 64
+MAX_SHAPES_BYTES = 16 * 1024
+KNOWN_SHAPES = 256
 KEEP_S = 60
 """Seconds that a list of requests or of answers is kept after the last was put there."""
 ITEM_BYTES = {
@@ -92,7 +96,7 @@ class Request(NamedTuple):
 
     def pack(self) -> bytes:
         """As it is sent: see ``referring`` for one with a large payload."""
-        packed: bytes = msgpack.packb(self)
+        packed: bytes = msgpack.packb((*self[:6], _packed(self.tensors) if self.tensors else b""))
         return packed
 
     def referring(self) -> Request:
@@ -126,11 +130,16 @@ class Request(NamedTuple):
             size = payload
         else:
             raise BadMessage("a request has no payload, or one over the limit")
+        if type(tensors) is not bytes:
+            raise BadMessage("a request has no shapes")
         if kind == "tensor":
-            return cls(id_, gateway, deadline_ms, kind, name, payload, _shapes(tensors, size))
+            shapes, wanted = _shapes(tensors)
+            if wanted != size:
+                raise BadMessage(f"tensors of these shapes have {wanted:,} bytes, not {size:,}")
+            return cls(id_, gateway, deadline_ms, kind, name, payload, shapes)
         if kind != "item":
             raise BadMessage(f"{str(kind)[:20]!r} is no kind of request")
-        if tensors != []:
+        if tensors:
             raise BadMessage("an item has no tensors")
         return cls(id_, gateway, deadline_ms, kind, name, payload)
 
@@ -214,19 +223,26 @@ def shape_of(name: Any, dtype: Any, shape: Any) -> Shape:
     return Shape(name, dtype, tuple(shape))
 
 
-def _shapes(rows: Any, size_bytes: int) -> tuple[Shape, ...]:
-    """The arrays of a request that has so many bytes."""
-    if type(rows) is not list or not 0 < len(rows) <= MAX_TENSORS:
+@functools.lru_cache(maxsize=KNOWN_SHAPES)
+def _packed(tensors: tuple[Shape, ...]) -> bytes:
+    packed: bytes = msgpack.packb(tensors)
+    return packed
+
+
+@functools.lru_cache(maxsize=KNOWN_SHAPES)
+def _shapes(data: bytes) -> tuple[tuple[Shape, ...], int]:
+    """The arrays of a request, and the bytes that they have together."""
+    if len(data) > MAX_SHAPES_BYTES:
+        raise BadMessage(f"the shapes of a request have {len(data):,} bytes; the limit is {MAX_SHAPES_BYTES:,}")
+    rows = _unpacked(data, list, "the shapes of a request")
+    if not 0 < len(rows) <= MAX_TENSORS:
         raise BadMessage(f"a request has 1 to {MAX_TENSORS} tensors")
     if any(type(row) is not list or len(row) != 3 for row in rows):
         raise BadMessage("a tensor has another form")
     shapes = tuple(shape_of(*row) for row in rows)
-    wanted = sum(one.size_bytes for one in shapes)
-    if wanted != size_bytes:
-        raise BadMessage(f"tensors of these shapes have {wanted:,} bytes, not {size_bytes:,}")
     if len({one.shape[0] for one in shapes}) > 1 or len({one.name for one in shapes}) < len(shapes):
         raise BadMessage("the tensors of a request have as many rows each, and names of their own")
-    return shapes
+    return shapes, sum(one.size_bytes for one in shapes)
 
 
 def _answer(row: Any, version: int | None) -> Answer:

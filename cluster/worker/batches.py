@@ -59,7 +59,7 @@ def warm_up(loaded: Loaded) -> float | None:
     """Do one made-up request of each kind, so that the first real one does not wait for a model to be loaded.
 
     Returns:
-        The seconds that a second one took; None where the job cannot make one up.
+        The seconds that a second one took, of the kind that takes less; None where the job cannot make one up.
 
     Raises:
         ValueError: No kind of request can be answered; the message says why.
@@ -74,7 +74,7 @@ def warm_up(loaded: Loaded) -> float | None:
             took.append(time.perf_counter() - began)
     if problems and not took:
         raise ValueError("; ".join(dict.fromkeys(problems)))
-    return max(took, default=None)
+    return min(took, default=None)
 
 
 Do = Callable[[Loaded, Sequence[Request]], Iterator[Answered]]

@@ -210,8 +210,6 @@ class Process:
             try:
                 taken = self._lists.exchange(answers, [] if draining else known, self._most(known))
                 answers = []
-                if not taken and not draining:
-                    taken = self._lists.wait(known, self._most(known))
             except redis_outage.AWAY as error:
                 self._news.say_away(error)
                 time.sleep(AGAIN_S)

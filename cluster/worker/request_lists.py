@@ -15,6 +15,8 @@ from cluster.services.messages import Request
 WAIT_S = 1
 PORTION_BYTES = 16 * 2**20
 """Payloads that are fetched and answered at a time, in bytes; one request may be larger."""
+Taken = tuple[str, bytes]
+"""A request as it was sent, with the target that it was sent to."""
 log = logging.getLogger(__name__)
 
 
@@ -31,15 +33,13 @@ class Lists:
         self._pool = client.connection_pool
         self._connection: Any = None
 
-    def exchange(
-        self, answers: Iterable[tuple[str, bytes]], targets: Sequence[str], most: int
-    ) -> list[tuple[str, bytes]]:
-        """Give answers, then take up to ``most`` requests of each target, of those that wait.
+    def exchange(self, answers: Iterable[tuple[str, bytes]], targets: Sequence[str], most: int) -> list[Taken]:
+        """Give answers, then wait up to ``WAIT_S`` for requests and take up to ``most`` of each target.
 
         Args:
             answers: Gateways, each with a message for it.
-            targets: Whose requests are taken.
-            most: How many.
+            targets: Whose requests are taken; none: it only gives.
+            most: How many, at least 1.
 
         Raises:
             redis.RedisError, OSError: Redis is away or refuses. The answers are to be given again.
@@ -48,25 +48,13 @@ class Lists:
         for gateway, message in answers:
             key = keys.answers(gateway)
             commands += [("RPUSH", key, message), ("EXPIRE", key, messages.KEEP_S)]
-        given = len(commands)
-        commands += [("LPOP", keys.requests(target), most) for target in targets]
-        return self._taken(self._ask(commands)[given:], targets)
-
-    def wait(self, targets: Sequence[str], most: int) -> list[tuple[str, bytes]]:
-        """Wait up to ``WAIT_S`` for requests, and take up to ``most`` of each target.
-
-        Raises:
-            redis.RedisError, OSError: Redis is away or refuses.
-        """
-        lists = [keys.requests(target) for target in targets]
-        commands: list[tuple[Any, ...]] = [("BLPOP", *lists, WAIT_S)]
+        given, lists = len(commands), [keys.requests(target) for target in targets]
+        if lists:
+            commands.append(("BLPOP", *lists, WAIT_S))
         if most > 1:
             commands += [("LPOP", one, most - 1) for one in lists]
-        first, *rest = self._ask(commands)
-        found = self._taken(rest, targets)
-        if first:
-            found.insert(0, (targets[lists.index(first[0].decode())], first[1]))
-        return found
+        found = self._ask(commands)[given:]
+        return self._taken(found[0], found[1:], targets) if lists else []
 
     def payloads(self, requests: Iterable[Request]) -> list[bytes | None]:
         """The payloads of requests that name theirs; None for one that is gone, as its deadline is over.
@@ -107,13 +95,19 @@ class Lists:
         return found
 
     @staticmethod
-    def _taken(found: Iterable[Any], targets: Sequence[str]) -> list[tuple[str, bytes]]:
-        taken = []
-        for target, raws in zip(targets, found, strict=False):
+    def _taken(first: Any, rest: Iterable[Any], targets: Sequence[str]) -> list[Taken]:
+        """What came: ``first`` by the wait, of one list, then the ``rest`` of each."""
+        taken: list[Taken] = []
+        for target, raws in zip(targets, rest, strict=False):
             if isinstance(raws, redis.ResponseError):
                 log.error("the requests for %s cannot be taken: %s", target, raws)
             elif raws:
                 taken += [(target, raw) for raw in raws]
+        if isinstance(first, redis.ResponseError):
+            raise first
+        if first:
+            by_list = {keys.requests(target): target for target in targets}
+            taken.insert(0, (by_list[first[0].decode()], first[1]))
         return taken
 
 

@@ -20,6 +20,7 @@ TENSOR = Request(
     8, GATEWAY, 1_700_000_000_000, "tensor", "", bytes(26), (Shape("x", "float32", (2, 3)), Shape("y", "bool", (2,)))
 )
 LARGE = Request(9, GATEWAY, 1_700_000_000_000, "item", "b.png", bytes(300_000))
+SHAPES: list[Any] = [[], None, "x", [["x"]], [["x", "float32", [2, 3]]], [["x", "uint8", [2, 13]]] * 2, [7], [[]], {}]
 ANSWERS = [
     Answer(7, messages.OK, b'"text"', "", 3),
     Answer(8, messages.OK, (Tensor("p", "float32", (2, 1), bytes(8)),), "", 3),
@@ -53,12 +54,12 @@ def test_answers_of_a_batch_come_back_together() -> None:
         (3, ["rows", "", None, 1, [], {}]),
         (4, [None, 1, "n" * 4097, b"x"]),
         (5, [None, "text", -1, 64 * 2**20 + 1, [], 1.0, True, bytes(25)]),
-        (6, [[], None, "x", [["x"]], [["x", "float32", [2, 3]]], [["x", "uint8", [2, 13]]] * 2, [7], [[]]]),
+        (6, [None, "x", [], [["x", "float32", [2, 3]]], b"", b"\xc1", b"x" * 20_000, *map(msgpack.packb, SHAPES)]),
     ],
 )  # fmt: skip
 def test_a_request_with_a_wrong_field_is_refused(field: int, values: list[Any]) -> None:
     for value in values:
-        row = list(TENSOR)
+        row = msgpack.unpackb(TENSOR.pack())
         row[field] = value
         with pytest.raises(BadMessage):
             Request.unpack(msgpack.packb(row))
@@ -74,7 +75,7 @@ def test_a_request_with_a_wrong_field_is_refused(field: int, values: list[Any]) 
 )  # fmt: skip
 def test_a_shape_that_lies_about_its_bytes_is_refused(dtype: Any, shape: Any) -> None:
     with pytest.raises(BadMessage):
-        Request.unpack(msgpack.packb([*TENSOR[:6], [["x", dtype, shape]]]))
+        Request.unpack(msgpack.packb([*TENSOR[:6], msgpack.packb([["x", dtype, shape]])]))
     with pytest.raises(BadMessage):
         messages.unpack_answers(msgpack.packb([3, [[7, 200, [["x", dtype, shape, bytes(26)]]]], 0]))
 
@@ -82,14 +83,14 @@ def test_a_shape_that_lies_about_its_bytes_is_refused(dtype: Any, shape: Any) ->
 def test_tensors_of_a_request_have_as_many_rows_and_own_names() -> None:
     for tensors in ([["x", "int8", [2, 5]], ["y", "int8", [4, 4]]], [["x", "int8", [13]], ["x", "int8", [13]]]):
         with pytest.raises(BadMessage, match="as many rows"):
-            Request.unpack(msgpack.packb([*TENSOR[:6], tensors]))
+            Request.unpack(msgpack.packb([*TENSOR[:6], msgpack.packb(tensors)]))
 
 
 def test_an_item_has_no_tensors_and_messages_a_limit() -> None:
     with pytest.raises(BadMessage, match="no tensors"):
         Request.unpack(ITEM._replace(tensors=(Shape("x", "uint8", (5,)),)).pack())
     with pytest.raises(BadMessage, match="limit"):
-        Request.unpack(LARGE.pack())
+        Request.unpack(LARGE._replace(payload=bytes(messages.MAX_MESSAGE_BYTES)).pack())
 
 
 @pytest.mark.parametrize(
