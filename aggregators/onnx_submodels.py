@@ -122,7 +122,7 @@ def _told(
     )
     return {
         "domain": onnx_wire.TREES, "n_targets": targets, "aggregate_function": "SUM", "post_transform": "NONE",
-        "nodes_treeids": tree, "nodes_nodeids": node, "nodes_featureids": trees.column,
+        "nodes_treeids": tree, "nodes_nodeids": node, "nodes_featureids": np.maximum(trees.feature, 0),
         "nodes_modes": [b"BRANCH_LEQ" if asks else b"LEAF" for asks in trees.asks.tolist()],
         "nodes_truenodeids": left, "nodes_falsenodeids": np.where(trees.asks, left + 1, 0),
         "target_treeids": tree[at], "target_nodeids": node[at], "target_ids": target, **numbers,
@@ -141,7 +141,7 @@ def _path(graph: Graph, trees: Trees, picked: Wholes, rows: str) -> str:
     feature, bound = (np.concatenate(each) for each in zip(*parts, strict=True))
     sizes = np.array([len(each) for each, _ in parts], np.int64)
     weight = np.concatenate(weights).astype(np.float64)
-    short = Trees(sizes, feature, bound[feature >= 0], int(trees.column.max()) + 1)
+    short = Trees(sizes, feature, bound[feature >= 0], int(trees.feature.max()) + 1)
     told = _told(short, np.arange(len(weight)), np.zeros(len(weight), np.int64), weight, 1, in_float64=False)
     return graph.add("TreeEnsembleRegressor", rows, **told)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import math
+import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
-from typing import IO, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,29 +19,42 @@ from aggregators.submodels.about import About
 
 Array = npt.NDArray[Any]
 
-ENOUGH_BYTES = 64 * 2**20
-"""Archives that unpack to more are written without compression."""
-MOST_GROWN = 20
-"""How many times larger than the archive its arrays may be, from ``ENOUGH_BYTES`` on: as in a bundle."""
+ENOUGH_BYTES = 4 * 2**20
+MOST_GROWN = 16
+"""How many times larger than the archive its arrays may be, from ``ENOUGH_BYTES`` on; a bundle may hold a little
+more. Arrays that can be compressed more than that are not compressed."""
 MOST_MEMBERS = 64
 MOST_HEADER_BYTES = 1000
+MOST_DIMENSIONS = 2
+MOST_NUMBER = 1e20
+"""In absolute terms, of weights and the like: no product of ``spec.MOST_LAYERS`` of them overflows."""
 ABOUT = "about"
-DTYPES = frozenset({"i1", "i2", "i4", "u1", "f4", "f8"})
+BOUND = "threshold"
+"""The only array of larger numbers: any that are finite."""
+HEADER = frozenset({"descr", "fortran_order", "shape"})
+DTYPES = frozenset({"|u1", "|i1", "<i2", "<i4", "<f4", "<f8"})
 TYPES = tuple(np.dtype(each) for each in ("<i1", "<i2", "<i4"))
 
 
 def write(described: About, arrays: Mapping[str, Array]) -> bytes:
-    """Return the archive; the same bytes for the same arrays."""
+    """Return the archive; the same bytes for the same arrays.
+
+    Raises:
+        ValueError: A number is infinite, none at all, or too large: whatever made the model went wrong.
+    """
     small = {ABOUT: np.frombuffer(described.to_json(), np.uint8)}
-    small |= {name: narrow(array) for name, array in sorted(arrays.items())}
+    small |= {name: narrow(_usable(name, array)) for name, array in sorted(arrays.items())}
     stream = io.BytesIO()
-    save = np.savez if sum(each.nbytes for each in small.values()) > ENOUGH_BYTES else np.savez_compressed
-    save(stream, allow_pickle=False, **small)
+    np.savez_compressed(stream, allow_pickle=False, **small)
+    if sum(each.nbytes for each in small.values()) > max(ENOUGH_BYTES, MOST_GROWN * stream.tell()):
+        stream = io.BytesIO()
+        np.savez(stream, allow_pickle=False, **small)
     return stream.getvalue()
 
 
 def narrow(array: Array) -> Array:
-    """Return the array in the smallest type that holds exactly these numbers."""
+    """Return the array, in C order, in the smallest type that holds exactly these numbers."""
+    array = np.ascontiguousarray(array)
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):
             single = array.astype("<f4")
@@ -54,7 +69,7 @@ def narrow(array: Array) -> Array:
 def read(data: bytes) -> tuple[About, dict[str, Array]]:
     """Read an archive of ``write``: what the sub-model is, and its arrays by name.
 
-    Whole numbers come as int64 and the others as they were written; all of the latter are finite.
+    Whole numbers come as int64 and the others as they were written, finite and not too large.
 
     Raises:
         ValueError: The bytes are something else, or unpack to too much; says what is wrong.
@@ -64,7 +79,7 @@ def read(data: bytes) -> tuple[About, dict[str, Array]]:
             members = archive.infolist()
             _check(members, len(data))
             arrays = {each.filename.removesuffix(".npy"): _member(archive, each) for each in members}
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError, EOFError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"it is no archive that can be read ({error})") from None
     if ABOUT not in arrays or arrays[ABOUT].dtype != np.uint8 or arrays[ABOUT].ndim != 1:
         raise ValueError("it does not say what it is: it was not made by this program")
@@ -95,6 +110,16 @@ def take(arrays: Mapping[str, Array], name: str, kind: str, *shape: int) -> Arra
     return found
 
 
+def only(arrays: Iterable[str], *names: str) -> None:
+    """Say that there are arrays that nobody asked for.
+
+    Raises:
+        ValueError: There are.
+    """
+    if odd := sorted(set(arrays) - set(names)):
+        raise ValueError(f"the array {odd[0]!r:.60} is unknown; it has {', '.join(names)}")
+
+
 def _check(members: list[zipfile.ZipInfo], size_bytes: int) -> None:
     if len(members) > MOST_MEMBERS:
         raise ValueError(f"it has {len(members):,} arrays; the limit is {MOST_MEMBERS}")
@@ -107,30 +132,41 @@ def _check(members: list[zipfile.ZipInfo], size_bytes: int) -> None:
         raise ValueError(f"its {size_bytes:,} bytes unpack to {grown:,}, more than {MOST_GROWN} times as many")
 
 
+UNREADABLE = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, OSError, EOFError)
+"""What ``zipfile`` raises over bytes that are no archive of this program's."""
+
+
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
     """Read one array, of which nothing is believed before it fits the member's size."""
     name = f"{member.filename!r:.60}"
     with archive.open(member) as stream:
-        shape, dtype = _header(stream, name)
-        size_bytes = math.prod(shape) * dtype.itemsize
         content = stream.read()
-    if len(content) != size_bytes:
-        raise ValueError(f"the array {name} has {len(content):,} bytes, and its header says {size_bytes:,}")
-    return np.frombuffer(content, dtype).reshape(shape)
+    if content[:8] != b"\x93NUMPY\1\0":
+        raise ValueError(f"the array {name} is none of NumPy's")
+    start = 10 + int.from_bytes(content[8:10], "little")
+    shape, dtype = _header(content[10:start], name)
+    size_bytes = math.prod(shape) * dtype.itemsize
+    if len(content) - start != size_bytes:
+        raise ValueError(f"the array {name} has {len(content) - start:,} bytes, and its header says {size_bytes:,}")
+    return np.frombuffer(content, dtype, offset=start).reshape(shape)
 
 
-def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _header(text: bytes, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    if len(text) > MOST_HEADER_BYTES:
+        raise ValueError(f"the array {name} has a header of {len(text):,} bytes")
     try:
-        if np.lib.format.read_magic(stream) != (1, 0):
-            raise ValueError("another version")
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream, MOST_HEADER_BYTES)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, EOFError) as error:
-        raise ValueError(f"the array {name} has a header that cannot be read ({error!s:.100})") from None
-    if dtype.str[1:] not in DTYPES or dtype.str[0] == ">" or (fortran and len(shape) > 1):
-        raise ValueError(f"the array {name} is of the type {dtype}, which no sub-model has")
-    if any(size < 0 for size in shape):
-        raise ValueError(f"the array {name} has the shape {shape}")
-    return shape, dtype
+        told = ast.literal_eval(text.decode("ascii"))
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        told = None
+    if not isinstance(told, dict) or told.keys() != HEADER:
+        raise ValueError(f"the array {name} has a header that cannot be read")
+    dtype, shape = told["descr"], told["shape"]
+    if not isinstance(dtype, str) or dtype not in DTYPES or told["fortran_order"] is not False:
+        raise ValueError(f"the array {name} is of the type {dtype!r:.40}, which no sub-model has")
+    whole = isinstance(shape, tuple) and all(type(size) is int and 0 <= size < 2**31 for size in shape)
+    if not whole or len(shape) > MOST_DIMENSIONS:
+        raise ValueError(f"the array {name} has the shape {shape!r:.80}")
+    return shape, np.dtype(dtype)
 
 
 def _usable(name: str, array: Array) -> Array:
@@ -138,4 +174,6 @@ def _usable(name: str, array: Array) -> Array:
         return array.astype(np.int64)
     if not np.isfinite(array).all():
         raise ValueError(f"the array {name!r:.60} has numbers that are infinite or none at all")
+    if name != BOUND and array.size and max(array.max(), -array.min()) > MOST_NUMBER:
+        raise ValueError(f"the array {name!r:.60} has numbers above {MOST_NUMBER:g}")
     return array

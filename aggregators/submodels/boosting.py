@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from aggregators.submodels import links, trees
 from aggregators.submodels.about import About
-from aggregators.submodels.archive import take
+from aggregators.submodels.archive import only, take
 
 BLOCK = 8192
 """Rows that are worked on at a time."""
@@ -30,6 +30,7 @@ class Boosting:
             ValueError: It is no such model; says why.
         """
         self.about = about
+        only(arrays, *trees.NAMES, "values", "base")
         self.base = take(arrays, "base", "number", links.width(about)).astype(np.float64)
         self.trees = trees.of(arrays, about.width)
         self.values = take(arrays, "values", "number", self.trees.leaves_count).astype(np.float64)

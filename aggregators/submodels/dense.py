@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from aggregators.submodels import links
 from aggregators.submodels.about import About
-from aggregators.submodels.archive import take
+from aggregators.submodels.archive import only, take
 from aggregators.submodels.spec import MOST_LAYERS
 
 Floats = npt.NDArray[np.float64]
@@ -36,6 +36,7 @@ class Dense:
         count, units = sum(name.startswith("weights") for name in arrays), about.width
         if not 1 <= count <= (MOST_LAYERS + 1 if about.kind == "mlp" else 1):
             raise ValueError(f"it has {count:,} layers")
+        only(arrays, *(f"{name}{at}" for at in range(count) for name in ("weights", "bias")))
         for at in range(count):
             weights = take(arrays, f"weights{at}", "number", units, -1).astype(np.float64)
             units = weights.shape[1]

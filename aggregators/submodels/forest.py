@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from aggregators.submodels import trees
 from aggregators.submodels.about import About
-from aggregators.submodels.archive import take
+from aggregators.submodels.archive import only, take
 
 BLOCK = 8192
 """Rows that are worked on at a time."""
@@ -32,6 +32,7 @@ class Forest:
             ValueError: It is no forest; says why.
         """
         self.about = about
+        only(arrays, *trees.NAMES, "values", "leaf")
         self.trees = trees.of(arrays, about.width)
         self.values = take(arrays, "values", "number", -1, about.columns).astype(np.float64)
         self.leaf = take(arrays, "leaf", "whole", self.trees.leaves_count)

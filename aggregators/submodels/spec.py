@@ -94,7 +94,9 @@ def _listed(table: Mapping[str, Parameter]) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, tuple):
         return "x".join(map(str, value))
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return short if float(short := f"{value:g}") == value else repr(value)
+    return "none" if value is None else str(value)
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:

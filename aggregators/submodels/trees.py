@@ -27,6 +27,9 @@ Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 Wholes = npt.NDArray[np.int64]
 
+NAMES = ("sizes", "feature", "threshold")
+MOST_NODES = 2**25
+"""Of all trees of a sub-model: 17 bytes each while it answers, 1 GB while it is read."""
 LANES = 8192
 """Pairs of a row and a tree that walk side by side: many enough for NumPy, few enough for a processor's cache."""
 EVERY = 3
@@ -52,10 +55,15 @@ class Trees:
         Raises:
             ValueError: They are none; says why.
         """
-        self.sizes, self.feature, self.threshold = sizes, feature, threshold
+        self.sizes, self.feature, self.threshold = sizes, feature.astype(np.int32), threshold
         asks = feature >= 0
         if sizes.size == 0 or sizes.min() < 1 or int(sizes.sum()) != feature.size:
             raise ValueError(f"the sizes of its trees do not add up to its {feature.size:,} nodes")
+        if feature.size > MOST_NODES:
+            raise ValueError(
+                f"its trees have {feature.size:,} nodes; the limit is {MOST_NODES:,}: fewer trees, less depth or more"
+                " rows a leaf"
+            )
         if feature.min() < -1 or feature.max() >= width:
             raise ValueError(f"a tree asks about a column that rows of {width:,} do not have")
         if int(asks.sum()) != threshold.size:
@@ -64,13 +72,12 @@ class Trees:
         before = np.concatenate([[0], np.cumsum(asks)])  # nodes that ask before each one
         self.depth = _depth(self.roots, sizes, before)
         own = np.repeat(self.roots, sizes)
-        # A leaf is its own child, whatever a row has there: rows that arrived stay.
-        self.child = np.where(asks, own + 1 + 2 * (before[:-1] - before[own]), np.arange(feature.size))
-        self.column = np.where(asks, feature, 0)
+        # A leaf is its own child, whatever a row has in its last column: rows that arrived stay.
+        self.child = np.where(asks, own + 1 + 2 * (before[:-1] - before[own]), np.arange(feature.size)).astype(np.int32)
         self.bound = np.full(feature.size, np.inf, np.float32)
         self.bound[asks] = threshold
         self.asks = asks
-        self.number = np.arange(feature.size) - before[:-1]
+        self.number = (np.arange(feature.size) - before[:-1]).astype(np.int32)
         """Of a leaf, among all leaves."""
 
     @property
@@ -108,8 +115,8 @@ class Trees:
                 live, at, start = live[going], at[going], start[going]
                 if not live.size:
                     break
-            right = flat.take(start + self.column.take(at)) > self.bound.take(at)
-            at = self.child.take(at) + right
+            right = flat.take(start + self.feature.take(at)) > self.bound.take(at)
+            at = np.add(self.child.take(at), right, dtype=np.int64)
         arrived[live] = at
         return arrived.reshape(len(roots), rows)
 
