@@ -57,13 +57,15 @@ def packed(
     """
     import numpy as np
 
+    from aggregators.likeliest import likeliest
+
     skipped = np.zeros(len(scores), bool)
     skipped[list(without)] = True
     found = [_kept(name, values) for name, values in kept.items()]
     if not classes:
         numbers = np.where(skipped, np.nan, _significant(scores[:, 0]))
         return [{"name": VALUE, "floats": numbers.astype("<f8").tobytes()}, *found]
-    codes = np.where(skipped, -1, scores.argmax(axis=1)).astype("<i4")
+    codes = np.where(skipped, -1, likeliest(scores)).astype("<i4")
     found = [{"name": LABEL, "codes": codes.tobytes(), "of": list(classes)}, *found]
     if probabilities:
         shares = np.where(skipped[:, None], np.nan, scores.round(DECIMALS)).astype("<f8")

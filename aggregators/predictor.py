@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import json
 from collections.abc import Callable
@@ -146,16 +145,21 @@ def _by_onnx(net: Net, flat: npt.NDArray[np.float32], card: Card) -> Callable[[n
 
 def _ensemble(folder: Path, card: Card, *, runs_onnx: bool) -> Predictor:
     if runs_onnx and (folder / ONNX).is_file():
-        session = _session((folder / ONNX).read_bytes())
-        scale, name = card["target_scale"], session.get_inputs()[0].name
+        return Model(card, _ensemble_by_onnx((folder / ONNX).read_bytes(), card))
+    from aggregators.ensemble import predictor
 
-        def raw(X: npt.NDArray[Any]) -> Floats:
-            found = _run(session, name, "scores", X, np.float32)
-            return found if scale is None else found * scale["std"] + scale["mean"]
+    return cast("Predictor", predictor.load(folder))
 
-        return Model(card, raw)
-    found: Predictor = importlib.import_module("aggregators.ensemble.predictor").load(folder)
-    return found
+
+def _ensemble_by_onnx(data: bytes, card: Card) -> Callable[[npt.NDArray[Any]], Floats]:
+    session = _session(data)
+    scale = card["target_scale"]
+
+    def raw(X: npt.NDArray[Any]) -> Floats:
+        found = _run(session, "x", "scores", X, np.float32)
+        return found if scale is None else found * scale["std"] + scale["mean"]
+
+    return raw
 
 
 def _session(data: bytes) -> Any:

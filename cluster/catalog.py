@@ -316,6 +316,7 @@ PREDICT = Job(
     needs=("model",),
     bundles="predict",
     serves=True,
+    made_up=Lazy("tasks.predict:made_up"),
     infer=Lazy("tasks.predict.tensors:infer"),
     infer_about=Lazy("tasks.predict.tensors:about"),
 )

@@ -11,11 +11,13 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from splitters import Item
+from splitters import MAX_ITEM_BYTES, Item
 from splitters.rows import csv_text
 from splitters.tables.columns import Values
 from splitters.tables.npz_files import NAMES
 
+MAX_BYTES = 2 * MAX_ITEM_BYTES
+"""Of the arrays of an item, once they are unpacked."""
 NUMBERS = "fiub"
 """Kinds of dtypes that hold numbers."""
 
@@ -29,7 +31,7 @@ class Rows(NamedTuple):
     X: NDArray[Any] | None = None
     """Of shape (number, ...)."""
     problems: Mapping[int, str] = {}
-    """Row -> why it cannot be read. Its fields are empty."""
+    """Row -> why it cannot be read. Its fields do not count."""
 
 
 def read(item: Item) -> Rows:
@@ -41,9 +43,9 @@ def read(item: Item) -> Rows:
     data = item.data
     if data[:2] == b"PK":
         return _of_npz(data)
-    if not data.startswith(csv_text.MARK) and data.lstrip()[:1] in (b"[", b"{"):
-        return _of_json(data)
-    return _of_csv(data.removeprefix(csv_text.MARK), item.name)
+    if data.startswith(csv_text.MARK):
+        return _of_csv(data.removeprefix(csv_text.MARK), item.name)
+    return _of_json(data)
 
 
 def _of_csv(data: bytes, name: str) -> Rows:
@@ -55,11 +57,15 @@ def _of_csv(data: bytes, name: str) -> Rows:
 
 def _of_npz(data: bytes) -> Rows:
     try:
+        with zipfile.ZipFile(io.BytesIO(data)) as zipped:
+            if (size := sum(one.file_size for one in zipped.infolist())) > MAX_BYTES:
+                raise ValueError(f"its arrays have {size:,} bytes, over the limit of {MAX_BYTES:,}")
         with np.load(io.BytesIO(data), allow_pickle=False) as opened:
             arrays = {name: opened[name] for name in opened.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError, MemoryError) as error:
         raise ValueError(f"it is no .npz file of numbers and texts: {error}") from None
-    X, names = arrays.pop("X", None), arrays.pop(NAMES, None) if "X" in arrays else None
+    names = arrays.pop(NAMES, None) if "X" in arrays else None
+    X = arrays.pop("X", None)
     if X is not None and not X.ndim:
         raise ValueError("X is one value, not rows")
     columns = {name: _column(name, array) for name, array in arrays.items()}

@@ -154,16 +154,17 @@ def _of_text(opened: Opened, chunk_size: int, data: bytes, find: Callable[..., R
         is_end = not following
         found = find(data, is_end=is_end)
         ends, done, at = found.ends, 0, 0
+        is_too_long = not is_end and len(data) - (int(ends[-1]) if len(ends) else 0) > MAX_RECORD_BYTES
         while at < len(ends):
             fits = int(np.searchsorted(ends, done + BLOCK_BYTES, side="right"))
             number = min(chunk_size, max(1, fits - at))
-            if at + number == len(ends) and not is_end:
-                break
+            if at + number == len(ends) and not (is_end or is_too_long):
+                break  # more rows may belong to it
             end = int(ends[at + number - 1])
             yield number, data[done:end]
             done, at, rows = end, at + number, rows + number
         data = data[done:] + following
-        if not len(ends) and len(data) > MAX_RECORD_BYTES:
+        if is_too_long:
             why = "a quotation mark is left open" if found.is_open else "it has no line end"
             raise Unreadable(f"row {rows:,} is longer than {MAX_RECORD_BYTES:,} bytes, so the rest is left out: {why}")
 
