@@ -177,8 +177,6 @@ class Job:
     """``infer(arrays, model)`` gives what the model in that folder says of tensors: a dict of name -> array for a dict
     of name -> array, both with the rows, or pictures, along axis 0, so that requests can be joined. Raises
     ``ValueError`` where names, shapes or dtypes are not those of ``infer_about``."""
-    made_up: Callable[[str], Any] | None = None
-    """``made_up(model)`` gives an ``Item`` that the job takes with the model in that folder, to try a model with."""
     infer_about: Callable[[str], Any] | None = None
     """``infer_about(model)`` gives what ``infer`` takes and gives, a ``tasks.Tensors``."""
 

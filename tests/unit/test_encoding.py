@@ -54,12 +54,14 @@ def test_missing_columns_are_named_with_those_that_are_there() -> None:
 def test_an_unseen_text_of_a_category_counts_as_missing() -> None:
     columns = {"size": ["5"] * 4, "colour": ["green", "", "NA", "red"]}
     assert encoded(columns) == [[0, *MISSING], [0, *MISSING], [0, *MISSING], [0, *RED]]
-    told = predict_models.card(columns=[{"name": "colour", "kind": "category", "values": ["red"]}], input_shape=[1])
+    told: Any = predict_models.card(
+        columns=[{"name": "colour", "kind": "category", "values": ["red"]}], input_shape=[1]
+    )
     assert encoded({"colour": ["green", "", "red"]}, card=told) == [[0], [0], [1]]
 
 
 def test_numbers_stand_for_the_texts_of_a_category() -> None:
-    told = predict_models.card(columns=[{"name": "door", "kind": "category", "values": ["2", "4", "4.5", "True"]}])
+    told: Any = predict_models.card(columns=[{"name": "door", "kind": "category", "values": ["2", "4", "4.5", "True"]}])
     assert encoded({"door": np.array([4, 2])}, card=told) == [[0, 1, 0, 0], [1, 0, 0, 0]]
     assert encoded({"door": np.array([4.5, np.nan])}, card=told) == [[0, 0, 1, 0], [0, 0, 0, 0]]
     assert encoded({"door": ["true", "True"]}, card=told) == [[0, 0, 0, 1], [0, 0, 0, 1]]
@@ -75,10 +77,11 @@ def test_a_text_among_numbers_is_told_and_its_row_left_empty() -> None:
 
 
 def test_arrays_are_scaled_by_the_card() -> None:
-    told = predict_models.card(
+    told: Any = predict_models.card(
         source="arrays", columns=[], input_shape=[2], scaling={"axis": 1, "mean": [1, 2], "std": [1, 4]}
     )
-    X, problems = np.array([[2, np.nan], [np.inf, 0], [1, 6]]), {}
+    problems: dict[int, str] = {}
+    X = np.array([[2, np.nan], [np.inf, 0], [1, 6]])
     assert Encoder.of(told).array(X, problems).tolist() == [[1, 0], [0, 0], [0, 1]]
     assert problems == {1: "X has an infinite number"}
     for odd, why in (((3, 3), r"shape \(3,\); the model takes \(2,\)"), ((3,), r"shape \(\)")):
@@ -95,7 +98,7 @@ def test_an_array_of_a_table_has_a_number_for_each_column() -> None:
     assert found.tolist() == [[1, *RED], [-1, *BLUE], [0, *MISSING], [0, *MISSING], [0, *MISSING]]
 
 
-PICTURES = predict_models.card(
+PICTURES: Any = predict_models.card(
     source="pictures", columns=[], input_shape=[3, 2, 4], dtype="uint8",
     picture={"width": 4, "height": 2, "grey": False}, scaling={"axis": 1, "mean": [0] * 3, "std": [1] * 3},
 )  # fmt: skip
