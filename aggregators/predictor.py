@@ -17,7 +17,7 @@ from aggregators import forward, nets, onnx_net
 from aggregators.nets import Net
 
 if TYPE_CHECKING:
-    from splitters.tables.card import Card
+    from aggregators.training.state import Card
 
 Floats = npt.NDArray[np.float64]
 CARD, NET, WEIGHTS, ENSEMBLE, ONNX = "card.json", "net.json", "weights.safetensors", "ensemble.json", "model.onnx"

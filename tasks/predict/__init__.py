@@ -17,7 +17,7 @@ import io
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from splitters import Chunk, Item
 from tasks import Part
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from aggregators.predictor import Predictor
     from splitters.rows.blocks import Rows
+    from splitters.tables.card import Card
     from splitters.tables.encoding import Encoder
 
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -211,4 +212,4 @@ def opened(folder: str) -> Loaded:
     from splitters.tables.encoding import Encoder
 
     found = predictor.load(Path(folder))
-    return Loaded(found, Encoder.of(found.card))
+    return Loaded(found, Encoder.of(cast("Card", found.card)))
