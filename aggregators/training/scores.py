@@ -42,13 +42,17 @@ def of(sums: Mapping[str, Any]) -> float | None:
 def error(sums: Mapping[str, Any]) -> float:
     """Return the standard error of ``of``: how far another sample of as many rows would be from it, say.
 
-    Of an accuracy p it is sqrt(p(1 - p) / rows); of the root of a mean squared error that is about itself by
-    sqrt(2 rows), as if errors were normal. 0 without rows, and where the score is not finite.
+    Of an accuracy it is sqrt(p(1 - p) / rows) with p = (right + 1) / (rows + 2), after Laplace, so that it is not 0
+    where all rows are right; of the root of a mean squared error that is about itself by sqrt(2 rows), as if errors
+    were normal. 0 without rows, and where the score is not finite.
     """
     score, rows = of(sums), sums.get("rows", 0)
     if score is None or not math.isfinite(score):
         return 0.0
-    return math.sqrt(score * (1 - score) / rows) if "correct" in sums else -score / math.sqrt(2 * rows)
+    if "correct" not in sums:
+        return -score / math.sqrt(2 * rows)
+    share = (sums["correct"] + 1) / (rows + 2)
+    return math.sqrt(share * (1 - share) / rows)
 
 
 def tell(sums: Mapping[str, Any], card: Card) -> dict[str, Any]:

@@ -274,6 +274,7 @@ def test_an_error_of_numbers_has_a_standard_error_too() -> None:
 
     assert scores.of(sums) == -2
     assert scores.error(sums) == pytest.approx(0.2)
+    assert scores.error({"rows": 100, "loss_sum": 0.0, "correct": 100}) == pytest.approx(0.0098, abs=1e-4)
     assert scores.error({"rows": 0}) == scores.error({**sums, "squared": float("nan")}) == 0
 
 
