@@ -89,7 +89,8 @@ def items(found: Status) -> str:
     failed = f", {found.items_failed} failed" if found.items_failed else ""
     if found.rounds is not None:
         scores = [f", {name.replace('_', ' ')} {value:.3f}" for name, value in scores_of(found.rounds.row or {})]
-        return f"{found.rounds.round + 1} of {found.rounds.planned} rounds{''.join(scores)}{failed}"
+        open_ = f", {found.rounds.kind} {found.rounds.came} of {found.rounds.shards}" if found.rounds.kind else ""
+        return f"{found.rounds.round + 1} of {found.rounds.planned} rounds{open_}{''.join(scores)}{failed}"
     return f"{found.items_done} of {_total(found.items_total)} done{failed}"
 
 

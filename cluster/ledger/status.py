@@ -58,6 +58,12 @@ class RoundsStatus(BaseModel):
     """Those of them that have not come since."""
     rejected: int
     """Parts that came and were not used."""
+    kind: str = ""
+    """What the open round is for, as the job calls it; "" where none is open, or shards go on apart."""
+    came: int = 0
+    """Shards whose turn in the open round is over."""
+    shards: int = 0
+    """Of the run."""
 
 
 class Status(BaseModel):
@@ -126,7 +132,7 @@ def from_ledger(
     held = row.lease_until_ms > now_s * 1000
     rounds = None if row.round is None else {
         "round": row.round, "planned": row.rounds_planned, "row": curve_row,
-        "late": row.late, "lost": row.late - row.late_committed, "rejected": row.rejected,
+        "late": row.late, "lost": row.late - row.late_committed, "rejected": row.rejected, **_open(row),
     }  # fmt: skip
     return Status.model_validate(
         {
@@ -159,3 +165,18 @@ def from_ledger(
             "rounds": rounds,
         }
     )
+
+
+def _open(row: RunRow) -> dict[str, Any]:
+    """How far the open round is, where all shards have a turn in it: no other round has turns that are not settled."""
+    standing = row.model_state
+    kind, shards = standing.get("kind"), standing.get("shards")
+    if (
+        not (kind and isinstance(kind, str))
+        or not isinstance(shards, int)
+        or standing.get("apart")
+        or row.state != "running"
+    ):
+        return {}
+    came = shards - (row.chunks_published - row.chunks_settled)
+    return {"kind": kind, "shards": shards, "came": min(max(came, 0), shards)}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -110,6 +112,19 @@ def test_progress_of_rounds_tells_round_score_and_time_left(
     assert "  rounds       10 of 40 rounds, accuracy 0.912\n" in texts.status(at)
     assert "  parts        2 late, of which 1 lost; 0 rejected\n" in texts.status(at)
     assert texts.items(at.model_copy(update={"rounds": None})) == "10 of 40 done"
+
+
+def test_progress_of_rounds_tells_whose_turns_are_over() -> None:
+    standing = {"kind": "fit", "shards": 8, "apart": False}
+    fields = {"state": "running", "job": "ensemble", "options": "{}", "started_at": "0", "items_total": "4"}
+    done = {"round": "-1", "rounds_planned": "4", "chunks_published": "8", "chunks_settled": "3"}
+
+    def told(**changes: Any) -> str:
+        known = row({**fields, **done, "model_state": json.dumps({**standing, **changes})})
+        return texts.items(from_ledger("e-1", known, {}, {}, {}, failed=0, running=2, now_s=20))
+
+    assert told() == "0 of 4 rounds, fit 3 of 8"
+    assert told(apart=True) == told(kind="") == "0 of 4 rounds"
 
 
 def test_one_node_that_has_not_rejected_is_enough() -> None:
