@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import orjson
 
 import cluster
-from cluster.gateway import infer, metrics, predict, web
+from cluster.gateway import infer, metrics, openapi, predict, web
 from cluster.gateway.auth import Auth
 from cluster.gateway.board import Known
 from cluster.gateway.dispatch import Dispatch
@@ -33,7 +33,7 @@ class App:
         """Of answers that belong to no version of a service."""
         self._answers: Mapping[str, Callable[[Call, Route], Awaitable[None]]] = {
             "live": self._live, "ready": self._ready, "server": self._server, "models": self._models,
-            "model": self._model, "model-ready": self._model_ready, "metrics": self._metrics,
+            "model": self._model, "model-ready": self._model_ready, "metrics": self._metrics, "openapi": self._openapi,
         }  # fmt: skip
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -122,6 +122,9 @@ class App:
             raise unavailable(f"no replica of {route.model} is ready")
         said = {"name": route.model, "ready": True}
         await web.respond(call.send, 200, orjson.dumps(said))
+
+    async def _openapi(self, call: Call, route: Route) -> None:
+        await web.respond(call.send, 200, orjson.dumps(openapi.document()))
 
     async def _metrics(self, call: Call, route: Route) -> None:
         text = metrics.text(self._dispatch.hub, self._dispatch.state, self.codes)

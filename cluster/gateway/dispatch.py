@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from cluster.gateway.board import ASK_AGAIN_S, Board, Known, State
-from cluster.gateway.hub import Hub
+from cluster.gateway.hub import AWAY, Hub
 from cluster.gateway.line import Line
 from cluster.gateway.problems import Problem, unavailable, wrong
 from cluster.names import Target
@@ -67,6 +67,8 @@ class Dispatch:
             Problem: There is no such service or version (404), or no replica has it yet (503).
         """
         known = self.known(name)
+        if not self.hub.is_connected:
+            raise unavailable(AWAY)
         if version is None:
             service, version = known.service, known.used
             if service.canary:

@@ -34,6 +34,7 @@ CLOCK_S = 5.0
 """Seconds after which Redis's clock is read again."""
 MAX_BYTES = 512 * 2**20
 """Bytes of all requests that wait, at most."""
+AWAY = "the gateway has no connection to the cluster's Redis; ask again in a second"
 RECONNECT_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 log = logging.getLogger(__name__)
 
@@ -137,7 +138,7 @@ class Hub:
             Problem: Redis is away (503), or too many bytes wait (429).
         """
         if self._taking is None:
-            raise unavailable("the gateway has no connection to the cluster's Redis; ask again in a second")
+            raise unavailable(AWAY)
         size_bytes = len(payload)
         if self.waiting_bytes + size_bytes > MAX_BYTES:
             line.refused += 1

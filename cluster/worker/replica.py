@@ -250,14 +250,19 @@ class Process:
             return []
         began = time.perf_counter()
         done = batches.answer(loaded, due)
-        each_s = (time.perf_counter() - began) / len(due)
+        took_s = time.perf_counter() - began
+        each_s = took_s / len(due)
         self._served.seconds[target] = (3 * self._served.seconds.get(target, each_s) + each_s) / 4
         self._batches += 1
         self._requests += len(due)
         of: dict[str, list[Answer]] = {}
         for request, answer in done:
             of.setdefault(request.gateway, []).append(answer)
-        return [(gateway, messages.pack_answers(loaded.version, answers)) for gateway, answers in of.items()]
+        packed = (
+            (gateway, messages.pack_answers(loaded.version, answers, int(took_s * 1e6)))
+            for gateway, answers in of.items()
+        )
+        return list(packed)
 
     def _with_payloads(self, requests: list[Request]) -> list[Request]:
         """The requests with their payloads; without those whose payload is gone, as their deadline is over."""

@@ -44,10 +44,11 @@ def enter(client: redis.Redis, name: str, **fields: Any) -> Service:
 class PlayedReplica:
     """Serves one target, as ``with PlayedReplica(client, Target("office", 3))``; the service must be there."""
 
-    def __init__(self, client: redis.Redis, *targets: Target, answering: Answering = doubled) -> None:
+    def __init__(self, client: redis.Redis, *targets: Target, answering: Answering = doubled, most: int = MOST) -> None:
         self._redis = client
         self._targets = targets
         self._answering = answering
+        self._most = most
         self._ended = threading.Event()
         self._frozen = threading.Event()
         self.taken: list[Request] = []
@@ -72,7 +73,7 @@ class PlayedReplica:
             Replicas(self._redis).keep(service, self.id, Row(node="played@pc", ready=ready))
 
     def lose(self) -> None:
-        """From now on, take requests and answer none, as a process that is killed while it works."""
+        """Take what comes next and answer nothing any more, as a process that is killed while it works."""
         self._frozen.set()
 
     def _run(self) -> None:
@@ -83,10 +84,12 @@ class PlayedReplica:
             if not first:
                 continue
             queue, message = first[0].decode(), first[1]
-            more: Any = self._redis.lpop(queue, MOST - 1) or []
+            more: Any = (self._most > 1 and self._redis.lpop(queue, self._most - 1)) or []
             requests = [Request.unpack(one) for one in (message, *more)]
             self.taken += requests
-            if not self._frozen.is_set():
+            if self._frozen.is_set():
+                self._ended.wait()
+            else:
                 self._answer(queues[queue], [self._whole(request) for request in requests])
 
     def _whole(self, request: Request) -> Request:
@@ -96,10 +99,10 @@ class PlayedReplica:
         return request
 
     def _answer(self, target: Target, requests: Sequence[Request]) -> None:
-        gateways = defaultdict(list)
-        where = {request.id: request.gateway for request in requests}
-        for answer in self._answering(requests):
-            gateways[where[answer.id]].append(answer)
-        for gateway, answers in gateways.items():
-            self._redis.rpush(keys.answers(gateway), messages.pack_answers(target.version, answers))
+        of = defaultdict(list)
+        for request in requests:
+            of[request.gateway].append(request)
+        for gateway, own in of.items():
+            answers = messages.pack_answers(target.version, self._answering(own))
+            self._redis.rpush(keys.answers(gateway), answers)
             self._redis.expire(keys.answers(gateway), messages.KEEP_S)
