@@ -12,7 +12,7 @@ import orjson
 from numpy.typing import NDArray
 
 from splitters import MAX_ITEM_BYTES, Item
-from splitters.rows import csv_text
+from splitters.rows import csv_text, plain_csv
 from splitters.tables.columns import Values
 from splitters.tables.npz_files import NAMES
 
@@ -34,8 +34,13 @@ class Rows(NamedTuple):
     """Row -> why it cannot be read. Its fields do not count."""
 
 
-def read(item: Item) -> Rows:
+def read(item: Item, numbers: Sequence[str] = (), texts: Sequence[str] = ()) -> Rows:
     """The rows of an item that is no picture.
+
+    Args:
+        item: See ``splitters.rows``.
+        numbers: Columns that are wanted as numbers, if they are numbers.
+        texts: Columns that are wanted as texts; others need not be there, where all of these are.
 
     Raises:
         ValueError: It holds none.
@@ -44,13 +49,19 @@ def read(item: Item) -> Rows:
     if data[:2] == b"PK":
         return _of_npz(data)
     if data.startswith(csv_text.MARK):
-        return _of_csv(data.removeprefix(csv_text.MARK), item.name)
+        return _of_csv(data.removeprefix(csv_text.MARK), item.name, numbers, texts)
     return _of_json(data)
 
 
-def _of_csv(data: bytes, name: str) -> Rows:
+def _of_csv(data: bytes, name: str, numbers: Sequence[str], texts: Sequence[str]) -> Rows:
     header = csv_text.header(data, name)
-    found, problems = csv_text.rows(data[len(header.text) :], header.delimiter, len(header.names))
+    data = data[len(header.text) :]
+    places = {column: at for at, column in enumerate(header.names)}
+    if (numbers or texts) and all(column in places for column in (*numbers, *texts)):
+        wanted = ([places[column] for column in those] for those in (numbers, texts))
+        if plain := plain_csv.read(data, header.delimiter, len(places), *wanted):
+            return Rows(plain[0], {header.names[at]: values for at, values in plain[1].items()})
+    found, problems = csv_text.rows(data, header.delimiter, len(header.names))
     columns: Sequence[Sequence[str]] = list(zip(*found, strict=True)) or [()] * len(header.names)
     return Rows(len(found), dict(zip(header.names, columns, strict=True)), problems=problems)
 

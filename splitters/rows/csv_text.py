@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DELIMITERS = ",;\t|"
+HEAD_BYTES = 2**14
 MARK = b"\xef\xbb\xbf"
 LINE_FEED, CARRIAGE_RETURN = 10, 13
 Places = NDArray[np.int64]
@@ -53,6 +54,9 @@ def header(head: bytes, file: str) -> Header:
     """
     if not head:
         raise ValueError(f"{file} is empty: it must have a line with the names of the columns, then rows")
+    short = head[:HEAD_BYTES]
+    if b'"' not in short and re.search(rb"[^\r\n][\r\n][^\n]", short):
+        head = short  # it has the whole record
     if b"\0" in head:
         raise ValueError(f"{file} is a binary file: give CSV in UTF-8, .npz, JSON, Parquet or pictures")
     try:

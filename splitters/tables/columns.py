@@ -126,7 +126,8 @@ def read(table: Columnar, wanted: Wanted, goal: Targets | None = None, like: Sou
         for survey in surveys:
             survey.add(block.columns[survey.at], block.place)
         if goal is None:
-            text.add(cast(Sequence[str], block.columns[table.names.index(target)]), block.place)
+            held = block.columns[table.names.index(target)]
+            text.add([category(one) for one in held.tolist()] if isinstance(held, np.ndarray) else held, block.place)
     if goal is None:
         goal = text.targets()
     if not goal.rows:

@@ -24,6 +24,7 @@ from splitters.tables import (
     csv_files,
     deal,
     npz_files,
+    parquet_files,
     picture_folders,
 )
 from splitters.tables.buckets import Buckets
@@ -152,10 +153,11 @@ def read(paths: Sequence[Path], wanted: Wanted, like: Source | None = None) -> S
             return npz_files.read(first, wanted, like)
     if wanted.size is not None or wanted.grey:
         raise ValueError(f"--size and --grey are for pictures, and {first.name} is a table")
-    return columns.read(csv_files.table(paths, wanted.block_rows), wanted, like=like)
+    table = parquet_files.table if kind(paths) == "Parquet" else csv_files.table
+    return columns.read(table(paths, wanted.block_rows), wanted, like=like)
 
 
-def kind(paths: Sequence[Path]) -> Literal["CSV", "npz", "pictures"]:
+def kind(paths: Sequence[Path]) -> Literal["CSV", "Parquet", "npz", "pictures"]:
     """What the paths are, by what lies there.
 
     Raises:
@@ -163,12 +165,12 @@ def kind(paths: Sequence[Path]) -> Literal["CSV", "npz", "pictures"]:
         ValueError: They are of no kind that is read, or of several.
     """
     kinds = [_kind(path) for path in paths]
-    if len(paths) > 1 and set(kinds) != {"CSV"}:
-        raise ValueError("give one input: several are for CSV files with the same header")
+    if len(paths) > 1 and set(kinds) not in ({"CSV"}, {"Parquet"}):
+        raise ValueError("give one input: several are for CSV files with the same header, or Parquet files alike")
     return kinds[0]
 
 
-def _kind(path: Path) -> Literal["CSV", "npz", "pictures"]:
+def _kind(path: Path) -> Literal["CSV", "Parquet", "npz", "pictures"]:
     if path.is_dir():
         return "pictures"
     if path.suffix.lower() in SPREADSHEETS:
@@ -176,7 +178,7 @@ def _kind(path: Path) -> Literal["CSV", "npz", "pictures"]:
     with path.open("rb") as opened:
         head = opened.read(4)
     if head == b"PAR1":
-        raise ValueError(f"{path.name} is a Parquet file: save it as CSV or .npz")
+        return "Parquet"
     return "npz" if head[:2] == b"PK" or path.suffix.lower() == ".npz" else "CSV"
 
 

@@ -48,6 +48,11 @@ class Encoder:
         """The columns that it takes; empty where it takes arrays."""
         return [column["name"] for column in self._columns]
 
+    @property
+    def numbers(self) -> list[str]:
+        """Those of them that are numbers."""
+        return [column["name"] for column in self._columns if column["kind"] == "number"]
+
     def columns(self, found: Mapping[str, Values], problems: Problems | None = None) -> NDArray[np.float32]:
         """Rows of named columns, in any order and with others beside them; of shape (rows, width).
 

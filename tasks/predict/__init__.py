@@ -156,7 +156,7 @@ def _answer(
 
     where = rows.place(item.name)
     try:
-        block = blocks.read(item)
+        block = blocks.read(item, *_wanted(loaded.encoder, kept))
         scores, problems = _scores(block, loaded)
         columns = _kept(block, kept)
     except ValueError as error:
@@ -183,6 +183,12 @@ def _scores(block: Rows, loaded: Loaded) -> tuple[Array, Mapping[int, str]]:
     else:
         X = loaded.encoder.columns(block.columns, problems)
     return loaded.predictor.scores(X), problems
+
+
+def _wanted(encoder: Encoder, kept: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The columns to read as numbers, and those to read as texts."""
+    numbers = [name for name in encoder.numbers if name not in kept]
+    return numbers, [*kept, *(name for name in encoder.names if name not in numbers and name not in kept)]
 
 
 def _kept(block: Rows, kept: Sequence[str]) -> dict[str, Any]:

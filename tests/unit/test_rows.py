@@ -237,3 +237,19 @@ def test_a_parquet_file_gives_numbers_and_texts(tmp_path: Path) -> None:
     assert tuple(np.asarray(first[name]).dtype.kind for name in ("whole", "lacking")) == ("i", "f")
     assert np.isnan(np.asarray(first["real"])[1])
     assert (first["text"], first["yes"]) == (["a", ""], ["true", "false"])
+
+
+def test_a_parquet_file_is_learned_from_as_its_csv_file(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    from splitters import tables
+
+    size, colour = [number / 8 for number in range(80)], ["red" if number % 3 else "blue" for number in range(80)]
+    kind = [number % 2 for number in range(80)]
+    parquet.write_table(pa.table({"size": size, "colour": colour, "kind": kind}), tmp_path / "t.parquet")
+    lines = [f"{a},{b},{c}" for a, b, c in zip(size, colour, kind, strict=True)]
+    (tmp_path / "t.csv").write_text("\n".join(["size,colour,kind", *lines]))
+    found = [list(tables.split([tmp_path / name], target="kind", shards=2)) for name in ("t.parquet", "t.csv")]
+    assert found[0][1:] == found[1][1:]
+    assert json.loads(found[0][0][0].data) == json.loads(found[1][0][0].data)
