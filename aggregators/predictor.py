@@ -52,6 +52,8 @@ class Model(NamedTuple):
 
     def scores(self, X: npt.NDArray[Any]) -> Floats:
         """See ``Predictor``."""
+        if not len(X):
+            return np.empty((0, len(self.card["classes"]) or 1))
         found = self.raw(X)
         if self.card["classes"]:
             found /= found.sum(axis=1, keepdims=True)
@@ -180,6 +182,5 @@ def _run(session: Any, given: str, output: str, X: npt.NDArray[Any], dtype: type
         session.run([output], {given: X[at : at + size].astype(dtype)})[0].astype(np.float64)
         for at in range(0, len(X), size)
     ]
-    rows = np.concatenate(made) if made else np.empty((0, session.get_outputs()[0].shape[-1] or 1))
-    found: Floats = rows.reshape(len(X), -1) if len(X) else rows
+    found: Floats = np.concatenate(made).reshape(len(X), -1)
     return found

@@ -49,8 +49,8 @@ def split(
     rows lie scattered in files in the system's folder for temporary files meanwhile.
 
     Args:
-        source: An .npz file with ``X`` and ``y``, or with an array for each column; Parquet or text files (CSV) with the same
-            header; or a folder with a folder of pictures for each class.
+        source: An .npz file with ``X`` and ``y``, or with an array for each column; text files (CSV) with the same
+            header, or Parquet files; or a folder with a folder of pictures for each class.
         chunk_size: How many rows are read at a time.
         target: The column to learn; of an .npz file "y" if None.
         drop: Columns that are left out, with commas between.

@@ -106,7 +106,7 @@ def made_up(model: str) -> Item:
         from PIL import Image
 
         out = io.BytesIO()
-        size = card["picture"]["width"], card["picture"]["height"]  # type: ignore[index]
+        size = card["picture"]["width"], card["picture"]["height"]
         Image.new("RGB", size, "grey").save(out, format="PNG")
         return Item("picture", out.getvalue())
     import numpy as np
