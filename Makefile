@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 EXAMPLES := deploy/examples/images
 
-.PHONY: help run test test-train train-example chaos check fix lock latest wheel docs bench bench-peers examples clean
+.PHONY: help run test test-train train-example serve-example chaos check fix lock latest wheel docs bench bench-peers examples clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the recipes.
@@ -48,6 +48,9 @@ test: $(VENV)/.test  ## Run all tests but the long ones.
 
 train-example: $(VENV)/.train  ## Train a network on two workers, one of which is killed in the middle (1 minute).
 	$(BIN)/python -m tests.kit.train_example build/train-example
+
+serve-example: $(VENV)/.test  ## Train an ensemble on two workers, predict a file with it, serve it and ask it with curl (1 minute).
+	$(BIN)/python -m tests.kit.serve_example build/serve-example
 
 test-train: $(VENV)/.train  ## Run the tests that need PyTorch, which this installs (800 MB).
 	$(BIN)/python -m pytest tests/train

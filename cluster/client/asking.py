@@ -54,6 +54,7 @@ class Asker:
         self._open = AsyncExitStack()
         self._opening = threading.Lock()
         self._dispatch: Dispatch | None = None
+        self._board: Board | None = None
 
     def close(self) -> None:
         """Ask nothing any more. Questions that are under way fail."""
@@ -63,6 +64,10 @@ class Asker:
                 self._loop.call_soon_threadsafe(self._loop.stop)
                 self._thread.join()
             self._loop.close()
+
+    def is_ready(self, service: str) -> bool:
+        """Whether a question finds a replica, as far as this process knows."""
+        return self._board is None or self._board.is_ready(service)
 
     def predict(
         self, service: str, items: Mapping[str, bytes], version: int | None, key: str | None, timeout_s: float | None
@@ -91,8 +96,8 @@ class Asker:
 
     async def _start(self) -> Dispatch:
         hub = await self._open.enter_async_context(Hub(self._config.require_broker()))
-        board = self._open.enter_context(Board(self._config))
-        return Dispatch(hub, board)
+        self._board = self._open.enter_context(Board(self._config))
+        return Dispatch(hub, self._board)
 
     def _do(self, what: Coroutine[Any, Any, Value]) -> Value:
         return asyncio.run_coroutine_threadsafe(what, self._loop).result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from cluster.client import examples, services
 from cluster.client.nodes import PENDING, rejections
 from cluster.client.services import ServiceStatus
 from cluster.client.session import require_here, whoami
-from cluster.names import ModelRef
+from cluster.names import Capability, ModelRef
 from cluster.nodes import places
 from cluster.services import desired
 
@@ -226,11 +227,12 @@ class Service:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             found = self.status()
-            if found.replicas_ready:
+            if found.replicas_ready and self._client.sees_ready(self.name):
                 return found
             if self._client.is_private:
                 self._client.session.check(0)
-            on_wait(self._news(found))
+            if not found.replicas_ready:
+                on_wait(self._news(found))
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(f"the service {self.name} has no ready replica after {timeout_s} s")
             time.sleep(POLL_S)
@@ -259,7 +261,14 @@ class Service:
         pending = [node.name for node in online if node.missing.get(requirement) == PENDING]
         problems = {node: why for node, why in rejections(requirement, online).items() if node not in pending}
         problems |= {one.node: why for one in found.replicas for why in one.problems.values()}
-        return News(requirement, pending, able, {**problems, **found.problems})
+        return News(_shown(requirement), pending, able, {**problems, **found.problems})
+
+
+def _shown(requirement: str) -> str:
+    """A requirement without the digest of its model: ``faces@office:3``."""
+    found = Capability.parse(requirement)
+    needs = tuple(need.without_digest if isinstance(need, ModelRef) else need for need in found.needs)
+    return str(dataclasses.replace(found, needs=needs))
 
 
 def requirement_of(client: Client, found: ServiceStatus) -> str:

@@ -22,8 +22,7 @@ class Serving:
     """The part of ``Client`` that is about services."""
 
     _asker: Asker | None = None
-    gateway_url: str | None = None
-    """Where programs reach the gateway that this client runs; None where it runs none."""
+    _gateway: Running | None = None
 
     if TYPE_CHECKING:
         _lock: threading.RLock
@@ -116,11 +115,20 @@ class Serving:
         from cluster.client import gateway
 
         with gateway.run(self._whole, host, port, cert, key) as running:
-            self.gateway_url = running.url
+            self._gateway = running
             try:
                 yield running
             finally:
-                self.gateway_url = None
+                self._gateway = None
+
+    @property
+    def gateway_url(self) -> str | None:
+        """Where programs reach the gateway that this client runs; None where it runs none."""
+        return None if self._gateway is None else self._gateway.url
+
+    def sees_ready(self, service: str) -> bool:
+        """Whether what asks services in this process knows of a replica: it looks four times a second."""
+        return all(one.is_ready(service) for one in (self._asker, self._gateway) if one is not None)
 
     @property
     def tokens(self) -> Tokens:

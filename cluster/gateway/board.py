@@ -80,6 +80,11 @@ class Board:
         self._thread.join()
         self._stores.redis.close()
 
+    def is_ready(self, service: str) -> bool:
+        """Whether a request to a service that names no version finds a replica."""
+        known = self.state.services.get(service)
+        return known is not None and known.is_ready
+
     def ask(self, target: Target) -> None:
         """A request names a version that no replica has: have it served for a while. Safe in any thread."""
         self._asked.add(target)

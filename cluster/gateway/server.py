@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from cluster import errors
 
 if TYPE_CHECKING:
+    from cluster.gateway.board import Board
     from cluster.settings import Settings
 
 LOOPBACK = "127.0.0.1"
@@ -48,6 +49,7 @@ class Running:
         self._started = threading.Event()
         self._error: BaseException | None = None
         self._server: Any = None
+        self._board: Board | None = None
 
     @property
     def url(self) -> str:
@@ -73,6 +75,10 @@ class Running:
             self._server.should_exit = True
         self._thread.join(DRAIN_S + 5)
         self._socket.close()
+
+    def is_ready(self, service: str) -> bool:
+        """Whether requests to a service find a replica, as far as this gateway knows."""
+        return self._board is not None and self._board.is_ready(service)
 
     def check(self) -> None:
         """See that it runs.
@@ -106,6 +112,7 @@ class Running:
         auth = Auth()
         async with Hub(self._config.require_broker()) as hub:
             with Board(self._config, lambda state: loop.call_soon_threadsafe(auth.see, state.tokens)) as board:
+                self._board = board
                 config = uvicorn.Config(
                     App(Dispatch(hub, board), auth), http=Connection, lifespan="off", ws="none", log_config=None,
                     access_log=False, server_header=False, date_header=False, backlog=BACKLOG,

@@ -26,6 +26,8 @@ OPTIONS: Mapping[str, Any] = {
 }  # fmt: skip
 PLAIN = {"PYTHONPATH": ""}
 """Without the jobs of the tests."""
+COMMAND_S = 600
+"""A machine that does other things, too, may take long."""
 WORKER = {**PLAIN, "CLUSTER_SLOTS": "1", "OMP_NUM_THREADS": "1"}
 
 
@@ -72,7 +74,7 @@ def follow(run: Run, second: Worker, half: int) -> None:
 def tell(settings: Mapping[str, str], *arguments: str | Path) -> None:
     """Run a command and show it with what it prints."""
     say(f"$ cluster {' '.join(map(str, arguments))}")
-    done = cluster(*arguments, settings=settings)
+    done = cluster(*arguments, timeout_s=COMMAND_S, settings=settings)
     say(f"{done.stdout}{done.stderr}".rstrip("\n"))
     if done.returncode:
         sys.exit(done.returncode)
