@@ -25,15 +25,16 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, np.ndarray[Any, np.dtype[Any]]]
 
 Value = TypeVar("Value")
-START_S = 30.0
-NO_SUCH, FULL, AWAY, LATE = 404, 429, 503, 504
+FULL, AWAY, LATE = 429, 503, 504
+ROWS = "rows"
+"""The item that rows are."""
 
 
 class Prediction(NamedTuple):
     """The answer of a service to some items."""
 
     items: Mapping[str, Any]
-    """Item -> what the job says of it."""
+    """Item -> what the job says of it. Of rows ``rows`` -> a list with a value for each."""
     missing: Mapping[str, str]
     """Item -> why it has no answer."""
     version: int | None
@@ -123,7 +124,7 @@ async def _predict(
     for name, answer in zip(items, await asyncio.gather(*asked, return_exceptions=True), strict=True):
         if isinstance(answer, Answer):
             if answer.ok and isinstance(answer.value, bytes):
-                found[name] = orjson.loads(answer.value)
+                found[name] = _plain(name, orjson.loads(answer.value))
             else:
                 missing[name] = answer.problem
         elif isinstance(answer, Problem):
@@ -134,6 +135,11 @@ async def _predict(
     if problems and not found:
         raise problems[0]
     return Prediction(found, missing, picked.version)
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A value; of rows a list with a value for each."""
+    return value["values"] if name == ROWS and isinstance(value, dict) and "values" in value else value
 
 
 async def _infer(

@@ -42,8 +42,6 @@ Canary = Mapping[int, float] | Sequence[str]
 
 Items = str | Path | Sequence[str | Path] | Mapping[str, bytes] | Sequence[Mapping[str, Any]]
 """A file or files; names and bytes; rows of a table."""
-ROWS = "rows"
-"""The item that rows are."""
 
 
 class News(NamedTuple):
@@ -358,6 +356,8 @@ def _read(given: Items) -> dict[str, bytes]:
     elif isinstance(given, str | Path):
         found = {str(given): _bytes(given)}
     elif all(isinstance(one, Mapping) for one in given):
+        from cluster.client.asking import ROWS
+
         found = {ROWS: orjson.dumps(list(given))} if given else {}
     else:
         found = {str(path): _bytes(path) for path in given}  # type: ignore[arg-type]

@@ -89,7 +89,7 @@ def ask(settings: Mapping[str, str], rows: Sequence[Mapping[str, str]], target: 
         _, told = program.communicate(timeout=ANSWER_S)
         say(told.rstrip("\n"))
         check(program.returncode == 0, f"cluster serve ended with {program.returncode}")
-    return [row["label"] for row in answer["items"]["rows"]["values"]]
+    return [row["label"] for row in answer["rows"]]
 
 
 def paste(*lines: str) -> str:
