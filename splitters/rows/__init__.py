@@ -27,7 +27,7 @@ PICTURES = 512
 """A picture counts as so many rows where a chunk's size is told."""
 SUFFIXES = frozenset({".csv", ".tsv", ".npz", ".json", ".jsonl", ".ndjson", ".parquet"})
 """Tables that are taken in a folder, besides pictures."""
-NAME = re.compile(r"(?s).* rows (\d+)-(\d+)")
+NAME = re.compile(r"(?s).* (?:rows (\d+)-(\d+)|without rows at (\d+))")
 
 
 def split(
@@ -75,11 +75,13 @@ def walk(source: Sequence[Path] | Items, passed_over: PassedOver | None = None) 
 
 def block(file: str, start: int, number: int, data: bytes, *, last: bool) -> Item:
     """An item of ``number`` rows from row ``start``; ``last`` if no other one of the file follows."""
-    rows = f"rows {start}-{start + number - 1}" if number else f"without rows after {start}"
+    rows = f"rows {start}-{start + number - 1}" if number else f"without rows at {start}"
     return Item(f"{file} {rows}", data, last=last)
 
 
 def place(name: str) -> tuple[int, int] | None:
     """The first row of an item and how many it has, by its name; None where that does not tell."""
     found = NAME.fullmatch(name)
-    return (int(found[1]), int(found[2]) - int(found[1]) + 1) if found else None
+    if found is None:
+        return None
+    return (int(found[1]), int(found[2]) - int(found[1]) + 1) if found[1] else (int(found[3]), 0)
