@@ -180,20 +180,23 @@ class Process:
         self._row = Row(node=start.node, host=socket.gethostname(), pid=os.getpid())
         self._ahead_ms = 0.0  # of Redis's clock before this process's
         self._draining = threading.Event()
+        self._lease = threading.Lock()
         self._busy_since: float | None = None
         self._batches = self._requests = 0
         self._news = redis_outage.outage(url)
 
     def run(self) -> None:
-        """Serve until it is drained."""
+        """Serve until it is drained; ends the process."""
         self._keep()
         for run in (self._served.run, self._hear, self._keep_on):
             threading.Thread(target=run, name=run.__name__, daemon=True).start()
         while not self._draining.is_set() and not self._served.loaded:
             self._served.changed.wait(0.1)
         self._serve()
-        with contextlib.suppress(redis.RedisError, OSError):
-            self._replicas.release(self._start.service.name, self._start.id)
+        with self._lease:  # for ever, so that it is not taken again
+            with contextlib.suppress(redis.RedisError, OSError):
+                self._replicas.release(self._start.service.name, self._start.id)
+            os._exit(0)  # threads of engines may take long to end
 
     def drain(self, *_: object) -> None:
         """Take no more requests; a signal handler, too."""
@@ -336,7 +339,6 @@ def main() -> None:
     process = Process(start, sys.stdin)
     signal.signal(signal.SIGTERM, process.drain)
     process.run()
-    os._exit(0)  # threads of engines may take long to end
 
 
 if __name__ == "__main__":

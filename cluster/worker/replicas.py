@@ -53,6 +53,7 @@ DRAIN_S = 10.0
 STEADY_S = 3.0
 """Seconds after Redis was away before replicas without a connection count as gone: they connect again first."""
 TOLD_LINES = 5
+COMMAND = (sys.executable, "-m", "cluster.worker.replica")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ class Child:
         self.last_lines: deque[str] = deque(maxlen=TOLD_LINES)
         self._versions: list[str | None] | None = None
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "cluster.worker.replica"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
             env={**dict.fromkeys(THREADS, "1"), **placement.environment()},
         )  # fmt: skip
@@ -110,7 +111,8 @@ class Child:
         self._send(
             {"config": _settings(config), "service": service.model_dump(mode="json"), "node": node, "id": id_}
         )  # fmt: skip
-        threading.Thread(target=self._read, name=f"replica {id_}", daemon=True).start()
+        self.reader = threading.Thread(target=self._read, name=f"replica {id_}", daemon=True)
+        self.reader.start()
 
     @property
     def pid(self) -> int:
@@ -137,6 +139,12 @@ class Child:
         self._process.kill()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(1)
+        self.close()
+
+    def close(self) -> None:
+        """Close the pipe to one that has ended. The other one ends with its process."""
+        with suppress(OSError):
+            self._stdin.close()
 
     def _send(self, line: Mapping[str, Any]) -> None:
         with suppress(OSError, ValueError):  # it has ended, which ``code`` tells
@@ -144,9 +152,10 @@ class Child:
             self._stdin.flush()
 
     def _read(self) -> None:
-        for line in self._stdout:
-            self.last_lines.append(line.rstrip())
-            log.info("replica of %s: %s", self.service.name, line.rstrip(), extra={"event": "replica"})
+        with self._stdout:
+            for line in self._stdout:
+                self.last_lines.append(line.rstrip())
+                log.info("replica of %s: %s", self.service.name, line.rstrip(), extra={"event": "replica"})
 
 
 class Keeper:
@@ -219,6 +228,7 @@ class Keeper:
                 log.debug("replicas cannot be looked after now: %s", error)
             except Exception:
                 log.exception("looking after replicas failed; going on", extra={"event": "replicas-failed"})
+        threading.Event().wait()  # Linux takes the end of the thread that started a process for the end of its parent
 
     def look(self) -> None:
         """See to the replicas of this node, once.
@@ -274,9 +284,11 @@ class Keeper:
                 continue
             name = child.service.name
             del self._children[child.id]
+            child.close()
             self._replicas.release(name, child.id)
             if code == 0 or child.drains_until is not None:
                 continue
+            child.reader.join(LOOK_S)  # for its last words
             why = _ended(code, child.last_lines)
             log.warning("a replica of %s ended: %s", name, why, extra={"event": "replica-ended"})
             if not child.was_ready or time.monotonic() - child.began < AT_ONCE_S:
@@ -329,6 +341,8 @@ class Keeper:
         """Start a replica where one is missing that no other node starts first."""
         name, now = wish.service.name, time.monotonic()
         failure = self._failures.get(name)
+        if self._ending.is_set():
+            return
         if len(replicas) >= wish.service.replicas or (failure and now < failure.until):
             self._missing_since.pop(name, None)
             if failure and len(replicas) < wish.service.replicas:

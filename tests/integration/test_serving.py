@@ -265,3 +265,39 @@ def test_a_replica_leaves_a_machine_in_use_when_another_lives_elsewhere(
         with Worker("free", server.url, tmp_path / "free", **(FAST | free)):
             services.scale("kind", 2)
             wait_until("both are on the free one", lambda: nodes() == ["free@test"] * 2)
+
+
+def test_replicas_wait_for_a_redis_that_is_away_and_go_on(tmp_path: Path) -> None:
+    cache = {"CLUSTER_CACHE_DIR": str(tmp_path / "cache")}
+    with (
+        RedisServer(tmp_path / "redis", "--appendonly", "yes") as server,
+        Worker("patient", server.url, tmp_path, **FAST, **cache) as worker,
+    ):
+        client = redis_client.connect(server.url)
+        replicas = Replicas(client)
+        Services(client).put(Service(name="kept", job="measure"))
+        [mine] = wait_until("it serves", lambda: [one for one in replicas.read(["kept"])["kept"] if one.ready])
+        server.kill()
+        wait_until("it is said", lambda: "replica of kept: Redis at" in worker.text())
+        server.start()
+        with PlayedGateway(client) as gateway:
+            assert values(gateway.ask("kept", ("it", b"four"))) == ["4"]
+        wait_until("it has its lease", lambda: [one.id for one in replicas.read(["kept"])["kept"]] == [mine.id])
+
+
+def test_a_worker_that_is_stopped_lets_its_replicas_answer(tmp_path: Path) -> None:
+    cache = {"CLUSTER_CACHE_DIR": str(tmp_path / "cache")}
+    with RedisServer(tmp_path / "redis") as server, Worker("leaving", server.url, tmp_path, **FAST, **cache) as worker:
+        client = redis_client.connect(server.url)
+        Services(client).put(Service(name="last", job="measure", options={"seconds": 0.5}))
+        read = partial(Replicas(client).read, ["last"])
+        [mine] = wait_until("it serves", lambda: [one for one in read()["last"] if one.ready])
+        with PlayedGateway(client, resend_s=60) as gateway:
+            sent = gateway.send("last", ("it", b"four"))
+            wait_until("it is taken", lambda: not client.exists(keys.requests("last")))
+            worker.process.terminate()
+            gateway.wait(sent)
+            assert values([gateway.answers[id_] for id_ in sent]) == ["4"]
+        wait_until("it has ended", lambda: not psutil.pid_exists(mine.pid))
+        assert not read()["last"]
+        assert worker.process.wait(30) == 0

@@ -1,0 +1,115 @@
+"""A node's keeper of replicas with a real Redis: when it starts processes, and what it tells of them."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cluster import names, settings
+from cluster.services.desired import Service, Services
+from cluster.services.replicas import Replicas, Row
+from cluster.stores import Stores
+from cluster.worker import replicas
+from cluster.worker.politeness import Allowance
+from cluster.worker.replicas import Keeper
+from tests.kit.waiting import wait_until
+
+WAITS = (sys.executable, "-c", "import sys; sys.stdin.read()")
+FAILS = (sys.executable, "-c", "import sys; print('no such library'); sys.exit(3)")
+
+
+@pytest.fixture
+def service(stores: Stores) -> Iterator[str]:
+    name = f"s-{uuid.uuid4().hex[:8]}"
+    Services(stores.redis).put(Service(name=name, job="measure"))
+    yield name
+    Services(stores.redis).remove(name)
+
+
+@pytest.fixture
+def admission() -> Any:
+    return SimpleNamespace(allowance=Allowance(2), slots=2)
+
+
+@pytest.fixture
+def keeper(stores: Stores, tmp_path: Path, admission: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeper]:
+    """One whose thread does not run: a test calls ``look``."""
+    monkeypatch.setattr(replicas, "COMMAND", WAITS)
+    monkeypatch.setattr(replicas, "DELAY_S", 0.0)
+    monkeypatch.setattr(replicas, "HELD_BACK_DELAY_S", 0.0)
+    provisioner: Any = SimpleNamespace(
+        serves=lambda capability: True, heard=lambda revision: None, served=SimpleNamespace(missing={})
+    )
+    made = Keeper(stores, settings.load(cache_dir=tmp_path), provisioner)
+    monkeypatch.setattr(made._thread, "start", lambda: None)
+    made.start("worker@a", admission)
+    yield made
+    made._ending.set()
+    for child in made._children.values():
+        child.kill()
+        child.reader.join()
+
+
+def looked(keeper: Keeper, count: int) -> bool:
+    keeper.look()
+    return keeper.count() == count
+
+
+def test_as_many_are_started_as_lack_and_no_more_than_slots(keeper: Keeper, stores: Stores, service: str) -> None:
+    wait_until("one is started", lambda: looked(keeper, 1))
+    keeper.look()
+    assert keeper.count() == 1
+    Services(stores.redis).scale(service, 5)
+    wait_until("both slots have one", lambda: looked(keeper, 2))
+    wait_until("why not more is told", lambda: "each of its 2 slots" in told(keeper, stores, service))
+    assert keeper.count() == 2
+
+
+def told(keeper: Keeper, stores: Stores, service: str) -> str:
+    keeper.look()
+    return Replicas(stores.redis).problems(service).get("worker@a", "")
+
+
+def test_one_that_ends_at_once_is_told_of_and_started_later_and_later(
+    keeper: Keeper, stores: Stores, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replicas, "COMMAND", FAILS)
+    wait_until("it is told of", lambda: "exit code 3" in told(keeper, stores, service))
+    assert "no such library" in told(keeper, stores, service)
+    assert not Replicas(stores.redis).read([service])[service]
+    first = keeper._failures[service]
+    keeper.look()
+    assert keeper.count() == 0  # not before the pause
+    wait_until("it has failed again", lambda: looked(keeper, 0) and keeper._failures[service].pause_s > first.pause_s)
+
+
+def test_a_service_that_goes_takes_its_processes_along(keeper: Keeper, stores: Stores, service: str) -> None:
+    wait_until("one is started", lambda: looked(keeper, 1))
+    Services(stores.redis).remove(service)
+    [child] = keeper._children.values()
+    wait_until("it is asked to end", lambda: not keeper.look() and child.drains_until is not None)
+    child.kill()
+    wait_until("it is forgotten", lambda: looked(keeper, 0))
+
+
+def test_a_machine_in_use_gives_way_to_a_ready_replica_elsewhere(
+    keeper: Keeper, stores: Stores, service: str, admission: Any
+) -> None:
+    admission.allowance = Allowance(1, "in use", "other programs use 2.0 cores")
+    wait_until("it serves, as nobody else does", lambda: looked(keeper, 1))
+    [child] = keeper._children.values()
+    Services(stores.redis).scale(service, 2)
+    keeper.look()
+    assert child.drains_until is None
+    other = str(names.Replica.begun(1_700_000_000_000))
+    Replicas(stores.redis).take(service, other, Row(node="worker@b", pid=1, ready=[service]))
+    wait_until("it leaves", lambda: not keeper.look() and child.drains_until is not None)
+    child.kill()
+    wait_until("it is not started again", lambda: looked(keeper, 0))
+    assert keeper.count() == 0
