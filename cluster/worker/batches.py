@@ -112,13 +112,13 @@ def _do_items(loaded: Loaded, requests: Sequence[Request]) -> Iterator[Answered]
     part = loaded.job.run_task(items, loaded.options)
     for item in items:
         request = named[item.name]
-        if item.name in part.failures:
-            yield _refused(loaded, request, UNREADABLE, part.failures[item.name])
-        elif item.name not in part.value:
-            yield _refused(loaded, request, FAILED, f"the job {loaded.job.name} gave nothing for it")
-        else:
+        if item.name in part.value:  # with a failure, too, where one of its rows has none
             value = orjson.dumps(part.value[item.name], option=JSON)
             yield request, Answer(request.id, OK, value, "", loaded.version)
+        elif item.name in part.failures:
+            yield _refused(loaded, request, UNREADABLE, part.failures[item.name])
+        else:
+            yield _refused(loaded, request, FAILED, f"the job {loaded.job.name} gave nothing for it")
 
 
 def _over_limit(loaded: Loaded, item: Item) -> str:

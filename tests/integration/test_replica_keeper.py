@@ -17,7 +17,7 @@ from cluster.services.replicas import Replicas, Row
 from cluster.stores import Stores
 from cluster.worker import replicas
 from cluster.worker.politeness import Allowance
-from cluster.worker.replicas import Keeper
+from cluster.worker.replicas import Child, Keeper
 from tests.kit.waiting import wait_until
 
 WAITS = (sys.executable, "-c", "import sys; sys.stdin.read()")
@@ -71,6 +71,11 @@ def test_as_many_are_started_as_lack_and_no_more_than_slots(keeper: Keeper, stor
     assert keeper.count() == 2
 
 
+def asked_to_end(keeper: Keeper, child: Child) -> bool:
+    keeper.look()
+    return child.drains_until is not None
+
+
 def told(keeper: Keeper, stores: Stores, service: str) -> str:
     keeper.look()
     return Replicas(stores.redis).problems(service).get("worker@a", "")
@@ -93,7 +98,7 @@ def test_a_service_that_goes_takes_its_processes_along(keeper: Keeper, stores: S
     wait_until("one is started", lambda: looked(keeper, 1))
     Services(stores.redis).remove(service)
     [child] = keeper._children.values()
-    wait_until("it is asked to end", lambda: not keeper.look() and child.drains_until is not None)
+    wait_until("it is asked to end", lambda: asked_to_end(keeper, child))
     child.kill()
     wait_until("it is forgotten", lambda: looked(keeper, 0))
 
@@ -109,7 +114,7 @@ def test_a_machine_in_use_gives_way_to_a_ready_replica_elsewhere(
     assert child.drains_until is None
     other = str(names.Replica.begun(1_700_000_000_000))
     Replicas(stores.redis).take(service, other, Row(node="worker@b", pid=1, ready=[service]))
-    wait_until("it leaves", lambda: not keeper.look() and child.drains_until is not None)
+    wait_until("it leaves", lambda: asked_to_end(keeper, child))
     child.kill()
     wait_until("it is not started again", lambda: looked(keeper, 0))
     assert keeper.count() == 0

@@ -26,8 +26,9 @@ def task(chunk: Chunk) -> Part[dict[str, Any]]:
     calls.append(len(chunk))
     if any(item.data == b"raise" for item in chunk):
         raise RuntimeError("asked to raise")
-    given = {item.name: {1, 2} if item.data == b"odd" else len(item.data) for item in chunk if item.data != b"nothing"}
-    return Part(given, {item.name: "asked to refuse" for item in chunk if item.data == b"refuse"})
+    none = (b"nothing", b"refuse")
+    given = {item.name: {1, 2} if item.data == b"odd" else len(item.data) for item in chunk if item.data not in none}
+    return Part(given, {item.name: "asked to refuse" for item in chunk if item.data in (b"refuse", b"half")})
 
 
 def infer(arrays: Mapping[str, Any], model: str) -> dict[str, Any]:
@@ -81,6 +82,11 @@ def test_an_item_that_raises_is_named_alone() -> None:
     one, bad, three, refused = answered(items(b"1", b"raise", b"333", b"refuse"))
     assert (one.value, three.value, refused.status) == (b"1", b"3", messages.UNREADABLE)
     assert (bad.status, bad.problem) == (messages.FAILED, "RuntimeError: asked to raise")
+
+
+def test_an_item_that_is_done_in_part_has_its_value() -> None:
+    [answer] = answered(items(b"half"))
+    assert (answer.ok, answer.value) == (True, b"4")
 
 
 def test_values_that_are_no_json_and_missing_ones_fail_alone() -> None:
