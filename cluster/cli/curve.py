@@ -95,7 +95,7 @@ def _print(rows: Sequence[Row], *, as_json: bool) -> None:
         say("no round is closed yet")
         return
     room = _room()
-    table = curve_texts.Table(rows[0], room)
+    table = curve_texts.Table(curve_texts.every_field(rows), room)
     print_text("\n".join([table.head, *map(table.line, rows)]))
     _conclude(rows, table, room)
 

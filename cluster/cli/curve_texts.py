@@ -81,6 +81,19 @@ class Table:
         return " ".join(word.rjust(column.width) for word, column in zip(words, self._columns, strict=True)).rstrip()
 
 
+def every_field(rows: Sequence[Row]) -> Row:
+    """A row with all fields that any row has, for ``Table``: rounds of other kinds may tell of other things.
+
+    What only a row of the kind "test" tells, ``test_accuracy`` say, stands in the column ``accuracy``.
+    """
+    found: dict[str, Any] = {}
+    for row in rows:
+        names = {name: value for name, value in row.items() if name not in found}
+        kind = f"{row.get('kind')}_"
+        found |= {name.removeprefix(kind): value for name, value in names.items()}
+    return found
+
+
 def summary(rows: Sequence[Row]) -> list[str]:
     """Tell in a few lines what came of all rounds so far; nothing where there are none."""
     if not rows:

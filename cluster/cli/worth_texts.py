@@ -54,7 +54,19 @@ def report(found: Mapping[str, Any]) -> list[str]:
     if found.get("best_round") is not None and found.get("mode") != "async":  # there it counts parts
         told += f"; the best weights came after {found['best_round']} of {texts.count(found['rounds'], 'round')}"
     notes = found.get("notes") or ()
-    return [logs.plain(line) for line in (told, *_costs(found), *(f"note: {note}" for note in notes))]
+    return [
+        logs.plain(line) for line in (told, *_combined(found), *_costs(found), *(f"note: {note}" for note in notes))
+    ]
+
+
+def _combined(found: Mapping[str, Any]) -> Iterator[str]:
+    """How the sub-models of an ensemble were joined, and how good each way was."""
+    combine, sub_models = found.get("combine"), found.get("sub_models")
+    if not isinstance(combine, Mapping) or not isinstance(sub_models, list):
+        return
+    tried = ", ".join(f"{how} {score:.4f}" for how, score in combine["validation"].items())
+    line = f"{texts.count(len(sub_models), 'sub-model')} joined by {combine['chosen']}"
+    yield f"{line} (on validation rows: {tried})" if tried else line
 
 
 def _costs(found: Mapping[str, Any]) -> Iterator[str]:

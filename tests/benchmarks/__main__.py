@@ -30,6 +30,7 @@ from tests.benchmarks import (
     wordcount,
     wordcount_peers,
 )
+from tests.benchmarks.ensembles import fit, quality
 from tests.benchmarks.measure import Failed
 from tests.benchmarks.training import accuracy, kills, peers, quantized, speed, uneven
 
@@ -53,6 +54,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "training-uneven": uneven.cases,
     "training-peers": peers.cases,
     "training-kills": kills.cases,
+    "ensembles": quality.cases,
+    "ensembles-fit": fit.cases,
     "battle": battle.cases,
 }
 BY_DEFAULT = tuple(name for name in BENCHMARKS if name not in ("battle", "training-kills"))

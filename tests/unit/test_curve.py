@@ -111,3 +111,17 @@ def test_without_matplotlib_the_user_is_told_what_to_install(monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(errors.NotInstalled, match=r"pip install \"cluster\[plots\]\""):
         plot.require()
+
+
+def test_rounds_of_several_kinds_share_a_table() -> None:
+    rows = [
+        {"round": 0, "kind": "fit", "sub_models": 8},
+        {"round": 1, "kind": "predict", "accuracy": 0.9},
+        {"round": 2, "kind": "test", "test_accuracy": 0.8},
+    ]
+    table = curve_texts.Table(curve_texts.every_field(rows))
+    heads = words(table.head)
+
+    assert heads.count("accuracy") == heads.count("sub_models") == 1
+    assert "test_accuracy" not in heads
+    assert ["0.9000" in table.line(one) or "0.8000" in table.line(one) for one in rows] == [False, True, True]

@@ -77,3 +77,18 @@ def test_a_report_says_in_two_lines_what_a_training_gave() -> None:
     apart = {"mode": "async", "best_round": 35, "rounds": 8, "baseline": {"always": 35.7625429, "rmse": 9.0}}
     valid = worth_texts.report({"model": "m:1", "test": {}, "valid": {"rmse": 2.0, "rows": 5}, **apart})
     assert valid == ["m:1: valid rmse 2.0000 on 5 rows (always 35.7625: rmse 9.0000)"]
+
+
+def test_a_report_says_how_sub_models_were_joined() -> None:
+    told = worth_texts.report(
+        {
+            "model": "letters:1", "test": {"accuracy": 0.96, "rows": 400}, "sub_models": [{}, {}],
+            "combine": {"chosen": "stack", "validation": {"average": 0.9455, "stack": 0.958}}, "notes": ["a note"],
+        }
+    )  # fmt: skip
+
+    assert told == [
+        "letters:1: test accuracy 0.9600 on 400 rows",
+        "2 sub-models joined by stack (on validation rows: average 0.9455, stack 0.9580)",
+        "note: a note",
+    ]
