@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import orjson
 
@@ -15,6 +15,7 @@ from cluster.gateway.board import Known
 from cluster.gateway.dispatch import Dispatch
 from cluster.gateway.paths import METHODS, OPEN, Route, read
 from cluster.gateway.problems import Gone, Problem, unavailable
+from cluster.gateway.tensors import V2_OF
 from cluster.gateway.web import Call, Receive, Scope, Send
 
 MOST_PATHS = 4096
@@ -106,12 +107,16 @@ class App:
 
     async def _model(self, call: Call, route: Route) -> None:
         known = self._dispatch.known(route.model)
+        version = known.used if route.version is None else route.version
+        if route.version is not None and version not in known.ready:
+            await self._dispatch.pick(route.model, version, lambda: None)
+        takes = await self._dispatch.takes(known, version)
         said = {
             "name": known.service.name,
-            "versions": [str(version) for version in sorted(v for v in known.ready if v)],
+            "versions": [str(ready) for ready in sorted(v for v in known.ready if v)],
             "platform": f"cluster_{known.service.job}",
-            "inputs": [],
-            "outputs": [],
+            "inputs": [_tensor(*one) for one in takes.inputs] if takes else [],
+            "outputs": [_tensor(*one) for one in takes.outputs] if takes else [],
         }
         await web.respond(call.send, 200, orjson.dumps(said))
 
@@ -129,6 +134,11 @@ class App:
     async def _metrics(self, call: Call, route: Route) -> None:
         text = metrics.text(self._dispatch.hub, self._dispatch.state, self.codes)
         await web.respond_text(call.send, text.encode(), metrics.CONTENT_TYPE)
+
+
+def _tensor(name: str, dtype: str, shape: Sequence[int | None]) -> dict[str, object]:
+    """As V2 writes it: -1 for any number of rows."""
+    return {"name": name, "datatype": V2_OF[dtype][0], "shape": [-1 if side is None else side for side in shape]}
 
 
 def _about(known: Known) -> dict[str, object]:

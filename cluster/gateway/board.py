@@ -21,6 +21,7 @@ from cluster.stores import Stores
 if TYPE_CHECKING:
     from cluster.job import Job
     from cluster.settings import Settings
+    from tasks import Tensors
 
 LOOK_S = 0.25
 ASK_AGAIN_S = 10.0
@@ -68,6 +69,7 @@ class Board:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="gateway-board", daemon=True)
         self._asked: set[Target] = set()
+        self._about: dict[str, Tensors] = {}
         self.state = NOTHING
 
     def __enter__(self) -> Self:
@@ -101,6 +103,21 @@ class Board:
         except (redis.RedisError, OSError, errors.ClusterError):
             return ""
         return ""
+
+    def takes(self, known: Known, version: int | None) -> Tensors | None:
+        """What a version takes and gives as tensors, None where that cannot be found out here. Fetches the model."""
+        if known.job is None or known.job.infer_about is None or known.service.model is None:
+            return None
+        try:
+            name = ModelRef.parse(known.service.model).name
+            reference = self._stores.models.manifest(str(ModelRef(name, version))).reference
+            if reference not in self._about:
+                folder = self._stores.models.fetch(reference)
+                self._about[reference] = known.job.infer_about(str(folder))
+            return self._about[reference]
+        except Exception as error:  # noqa: BLE001 - a model may need what this machine lacks
+            log.info("what %s takes cannot be told: %s", known.service.model, error)
+            return None
 
     def look(self) -> None:
         """Read everything once."""

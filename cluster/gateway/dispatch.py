@@ -6,13 +6,16 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cluster.gateway.board import ASK_AGAIN_S, Board, Known, State
 from cluster.gateway.hub import AWAY, Hub
 from cluster.gateway.line import Line
 from cluster.gateway.problems import Problem, unavailable, wrong
 from cluster.names import Target
+
+if TYPE_CHECKING:
+    from tasks import Tensors
 
 LOADING_RETRY_S = 2
 MOST_ASKED = 1024
@@ -80,6 +83,10 @@ class Dispatch:
         if version not in known.ready:
             raise unavailable(f"{name}:{version} is being loaded; ask again in some seconds", LOADING_RETRY_S)
         return Picked(known, version, self.hub.line(Target(name, version)))
+
+    async def takes(self, known: Known, version: int | None) -> Tensors | None:
+        """What a version takes and gives as tensors, where that can be found out here."""
+        return await asyncio.to_thread(self._board.takes, known, version)
 
     def timeout_s(self, known: Known, asked_us: int | None) -> float:
         """Seconds that a request may take: the service's deadline, or the shorter one that the request gives."""

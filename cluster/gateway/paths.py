@@ -45,7 +45,7 @@ def read(path: str) -> Route:
     found = PLAIN.get(path)
     if found is not None:
         return found
-    pieces = path.strip("/").split("/")
+    pieces = path[1:].split("/")
     if len(pieces) < 3 or pieces[1] != "models":
         return NOTHING
     protocol, _, model, *rest = pieces

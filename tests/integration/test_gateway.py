@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
 import redis
 
 from cluster import keys, settings
+from cluster.gateway import paths
 from cluster.gateway.server import Running
 from cluster.names import Target
 from cluster.services.tokens import Tokens
@@ -87,3 +89,57 @@ def test_no_request_is_kept_in_redis(served: tuple[redis.Redis, Asking]) -> None
     client, asking = served
     assert asking.infer("net", [[1]]).status_code == 200
     assert not client.exists(keys.requests(str(MODEL)))
+
+
+def test_the_openapi_document_has_every_route(asking: Asking) -> None:
+    found = asking.http.get("/openapi.json").json()
+    named = set()
+    for path, methods in found["paths"].items():
+        route = paths.read(path.replace("{model}", "net").replace("{version}", "1"))
+        named.add(route.what)
+        assert {method.upper() for method in methods if method != "parameters"} <= set(paths.METHODS[route.what])
+    assert named == set(paths.METHODS)
+
+
+def test_references_of_the_document_lead_somewhere(asking: Asking) -> None:
+    document = asking.http.get("/openapi.json").json()
+    for reference in re.findall(r'"\$ref":"#/([^"]+)"', asking.http.get("/openapi.json").text):
+        there = document
+        for step in reference.split("/"):
+            there = there[step]
+
+
+def test_metrics_count_requests_by_service_and_code(asking: Asking) -> None:
+    def count() -> int:
+        found = re.search(r'cluster_requests_total\{service="net",version="",code="200"\} (\d+)', metrics())
+        return int(found[1]) if found else 0
+
+    def metrics() -> str:
+        answer = asking.http.get("/metrics")
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+        return answer.text
+
+    before = count()
+    assert asking.infer("net", [[1]]).status_code == 200
+    assert count() == before + 1
+    text = metrics()
+    assert re.search(r'cluster_latency_seconds_bucket\{service="net",version="",le="\+Inf"\} [1-9]', text)
+    assert 'cluster_replicas_ready{service="net",version=""} 1' in text
+    for row in text.splitlines():
+        assert re.fullmatch(r"# (HELP|TYPE) .+|[a-z_]+\{.*\} [0-9.e-]+", row), row
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("DELETE", "/v2", 405), ("GET", "/v2/models/net/infer", 405), ("POST", "/metrics", 405),
+        ("GET", "/v3", 404),
+        ("GET", "/v2/models/net/versions/x", 400), ("GET", "/v2/models/net/versions/0", 400),
+        ("GET", "/v2/models/N", 404),
+        ("GET", "/v2/models/net/versions/4", 404), ("GET", "/v2/models/net", 200), ("GET", "/v1/models", 200),
+        ("GET", "/v2/models/net/ready", 200),
+        ("GET", "//v2/models/net", 404), ("HEAD", "/v2", 200), ("GET", "/%ff", 404),
+    ],
+)  # fmt: skip
+def test_paths_and_methods_have_their_codes(asking: Asking, method: str, path: str, status: int) -> None:
+    assert asking.http.request(method, f"{asking.http.base_url}{path}").status_code == status
