@@ -57,8 +57,11 @@ class Boosting:
         total = np.repeat(self.base[:, None], len(x), axis=1)  # (k, rows)
         for start in range(0, len(x), BLOCK):
             block = np.ascontiguousarray(x[start : start + BLOCK], np.float32)
-            for tree, leaves in self.trees.leaves(block):
-                total[tree % len(total), start : start + BLOCK] += self.values.take(leaves)
+            for first, leaves in self.trees.leaves(block, group=len(total)):
+                place, said = first % len(total), self.values.take(leaves)
+                for at in range(0, len(said), len(total)):
+                    once = said[at : at + len(total)]
+                    total[place : place + len(once), start : start + BLOCK] += once
         return self.about.spread(links.apply(self.about, np.ascontiguousarray(total.T)))
 
 

@@ -62,7 +62,8 @@ class Forest:
         for start in range(0, len(x), BLOCK):
             block = np.ascontiguousarray(x[start : start + BLOCK], np.float32)
             for _, leaves in self.trees.leaves(block):
-                total[start : start + BLOCK] += self.values.take(self.leaf.take(leaves), axis=0)
+                for said in self.leaf.take(leaves):
+                    total[start : start + BLOCK] += self.values.take(said, axis=0)
         return self.about.spread(total / len(self.trees.sizes))
 
 

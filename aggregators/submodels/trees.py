@@ -89,16 +89,21 @@ class Trees:
         """Return them for ``of``."""
         return {"sizes": self.sizes, "feature": self.feature, "threshold": self.threshold}
 
-    def leaves(self, x: Floats) -> Iterator[tuple[int, Wholes]]:
-        """Yield each tree's number with the leaf that each row arrives at, among all leaves: (rows,).
+    def leaves(self, x: Floats, group: int = 1) -> Iterator[tuple[int, Wholes]]:
+        """Yield (trees, rows): the leaves that rows arrive at, among all leaves; with the number of the first tree.
 
-        In order of the trees. ``x`` is float32 and in C order.
+        In order of the trees: some at a time, fewer for more rows. Those at a time are within a group, or whole groups.
+
+        Args:
+            x: (rows, width) float32, in C order.
+            group: So many trees make one.
         """
         together = max(1, LANES // max(1, len(x)))
-        for first in range(0, len(self.roots), together):
-            roots = self.roots[first : first + together]
-            arrived = self._walk(x, roots)
-            yield from ((first + at, self.number[nodes]) for at, nodes in enumerate(arrived))
+        step = together // group * group or group  # whole groups, or one in pieces
+        for start in range(0, len(self.roots), step):
+            roots = self.roots[start : start + step]
+            for at in range(0, len(roots), min(step, together)):
+                yield start + at, self.number.take(self._walk(x, roots[at : at + min(step, together)]))
 
     def _walk(self, x: Floats, roots: Wholes) -> Wholes:
         """(trees, rows): the node of the leaf that each row arrives at."""
