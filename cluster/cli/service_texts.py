@@ -17,8 +17,14 @@ HEADS = ("SERVICE", "JOB", "MODEL", "READY", "NODES", "ANSWERS/S", "SINCE")
 
 
 def table(found: Sequence[ServiceStatus], width: int | None = None) -> str:
-    """A table of services; one column where a terminal of that width has no room for it."""
-    return "\n".join(texts.table(HEADS, [row(service) for service in found], width))
+    """A table of services, and why replicas are missing; one column where a terminal has no room for the table."""
+    lines = texts.table(HEADS, [row(service) for service in found], width)
+    for service in found:
+        problems = {one.node: why for one in service.replicas for why in one.problems.values()}
+        if service.replicas_ready < service.replicas_wanted:
+            problems |= service.problems
+        lines += [f"{service.service}: {logs.plain(node)}: {logs.plain(why)}" for node, why in problems.items()]
+    return "\n".join(lines)
 
 
 def row(service: ServiceStatus) -> tuple[str, ...]:

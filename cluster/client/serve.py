@@ -120,7 +120,7 @@ class Entry:
             )  # fmt: skip
             known.put(new.model_copy(update=self._fields))
         if self._client.is_private:
-            self._client.session.serve_on(self.job)
+            self._client.session.serve_on(self.job, self._fields.get("replicas", 1))
         return Service(self._client, self.name)
 
     def _require_same(self, before: desired.Service) -> None:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 NEWS_S = 2.0
 """How long a private cluster that has lost a program may take to know it."""
 LEASE_POLL_S = 0.25
+MOST_SERVING_SLOTS = 8
+"""Slots of the worker of a private cluster that serves, however many cores there are: its slots take no chunks."""
 CLOSED = "this client is closed; what its runs gave is read before that"
 
 
@@ -100,15 +102,21 @@ class Session:
                 bundle_dir=self.config.bundle_dir, slots=self._slots, job_file=job_file,
             )  # fmt: skip
 
-    def serve_on(self, job: Job) -> None:
-        """See that a private cluster has a worker whose replicas serve a job with any model, to the cluster's end."""
+    def serve_on(self, job: Job, replicas: int) -> None:
+        """See that a private cluster has a worker whose replicas serve a job with any model, to the cluster's end.
+
+        A node has a replica a slot at most: it gets slots for as many replicas, or more.
+        """
         with self._opening:
             if self._local is None or job.name in self._serving:
                 return
+            from cluster.worker import capacity
+
             self._serving.add(job.name)
+            usual = self._slots or self.config.slots or min(MOST_SERVING_SLOTS, capacity.slots(self.config))
             self._local.start_worker(
                 [keys.queue(job.capability)], task_events=False, polite=self._is_polite,
-                bundle_dir=self.config.bundle_dir, slots=1,
+                bundle_dir=self.config.bundle_dir, slots=max(replicas, usual),
             )  # fmt: skip
 
     @property
