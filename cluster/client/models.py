@@ -130,8 +130,7 @@ class Models:
         if self._client.is_private:
             return ()
         stores = self._client.stores
-        services = (wanted.service_holds(service) for service in targets.holders(ref, stores))
-        return list(dict.fromkeys([*wanted.in_use(stores, ref), *services]))
+        return [*wanted.in_use(stores, ref), *(f"the service {one}" for one in targets.holders(ref, stores))]
 
     def remove(
         self, ref: str, *, force: bool = False, on_failed: Callable[[str, ModelRef], None] = lambda run, one: None

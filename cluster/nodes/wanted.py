@@ -94,9 +94,9 @@ def read(stores: Stores) -> Mapping[str, list[str]]:
 
 
 def in_use(stores: Stores, ref: ModelRef) -> list[str]:
-    """The running runs that were begun with a version of a bundle, then services that hold it, as "the service office".
+    """The running runs that were begun with a version of a bundle; a sentence where one is only about to be opened.
 
-    Where a run is only about to be opened, and nothing else holds the version, a sentence says that.
+    Services are not among them: these want versions that they do not serve yet, see ``services.targets.holders``.
 
     Args:
         stores: The cluster's.
@@ -106,15 +106,8 @@ def in_use(stores: Stores, ref: ModelRef) -> list[str]:
     found: list[WantedRow] = []
     for requirement, holders in read(stores).items():
         if any(wanted == model.without_digest for one in capabilities([requirement]) for model in one.models):
-            found += [WantedRow(requirement, holder) for holder in holders]
-    runs = sorted({row.holder for row in found if not row.is_submission and not row.service})
-    services = sorted({service_holds(row.service) for row in found if row.service})
-    return [*runs, *services] or [BEING_SUBMITTED] * bool(found)
-
-
-def service_holds(service: str) -> str:
-    """Name a service among what uses a model, for people."""
-    return f"the service {service}"
+            found += [row for holder in holders if not (row := WantedRow(requirement, holder)).service]
+    return sorted({row.holder for row in found if not row.is_submission}) or [BEING_SUBMITTED] * bool(found)
 
 
 def _now_s(client: redis.Redis) -> int:

@@ -49,6 +49,18 @@ def versions(service: Service, stores: Stores) -> list[ModelRef | None]:
     return found
 
 
+def candidate(service: Service, stores: Stores) -> ModelRef | None:
+    """The version that was pushed last, which people may pin next: nodes fetch and try it before."""
+    if service.model is None or ModelRef.parse(service.model).version is not None:
+        return None
+    name = ModelRef.parse(service.model).name
+    number = stores.models.bundles.state(name).latest
+    try:
+        return ModelRef.parse(stores.models.manifest(str(ModelRef(name, number))).reference) if number else None
+    except errors.ClusterError:
+        return None
+
+
 def target(service: str, ref: ModelRef | None) -> Target:
     """What the requests for this version of a service's model are for."""
     return Target(service, ref.version if ref else None)

@@ -63,6 +63,8 @@ class Wish(NamedTuple):
 
     service: Service
     versions: Sequence[ModelRef | None]
+    candidate: ModelRef | None = None
+    """Not served yet, but fetched and tried: see ``targets.candidate``."""
 
     def capability(self, ref: ModelRef | None) -> str:
         """What a node must serve to serve that version.
@@ -254,7 +256,10 @@ class Keeper:
         if revision == self._revision and (now - self._read_at < READ_S or not self._wishes):
             return
         self._wishes = {
-            service.name: Wish(service, targets.versions(service, self._stores)) for service in self._services.all()
+            service.name: Wish(
+                service, targets.versions(service, self._stores), targets.candidate(service, self._stores)
+            )
+            for service in self._services.all()
         }
         self._revision, self._read_at = revision, now
         for wish in self._wishes.values():
@@ -264,7 +269,7 @@ class Keeper:
     def _want(self, wish: Wish) -> None:
         """Have the nodes find out whether they can serve its versions."""
         now = time.monotonic()
-        for ref in wish.versions:
+        for ref in dict.fromkeys((*wish.versions, wish.candidate)):
             try:
                 capability = wish.capability(ref)
             except errors.ClusterError:

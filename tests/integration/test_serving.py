@@ -14,11 +14,13 @@ from typing import Any
 import orjson
 import psutil
 import pytest
+from click.testing import CliRunner
 
 from cluster import catalog, keys, redis_client
 from cluster.bundles.content import Content, read_folder
+from cluster.cli import models
 from cluster.client import source
-from cluster.names import ModelRef
+from cluster.names import WantedRow
 from cluster.nodes import wanted
 from cluster.services import messages
 from cluster.services.desired import Service, Services
@@ -95,7 +97,7 @@ def test_texts_are_those_of_a_run_on_this_machine(
 
 
 def test_labels_are_those_of_a_run_on_this_machine(
-    node: Worker, ready: Ready, gateway: PlayedGateway, stores: Stores, tmp_path: Path
+    redis_url: str, node: Worker, ready: Ready, gateway: PlayedGateway, stores: Stores, tmp_path: Path
 ) -> None:
     onnx_models.small(tmp_path / "pictures")
     model = onnx_models.write(tmp_path / "model")
@@ -107,7 +109,12 @@ def test_labels_are_those_of_a_run_on_this_machine(
     assert dict(zip(items, values(answers), strict=True)) == catalog.ONNX.run_locally(
         source.read(items), model=model, top=2
     )
-    assert wanted.in_use(stores, ModelRef("colours", 1)) == ["the service colours"]
+    row = "onnx@" + str(stores.models.manifest("colours:1").reference)
+    assert wanted.read(stores)[row] == [WantedRow.of_service("colours")]
+    arguments = ["remove", "colours:1", "--broker", redis_url]
+    refused = CliRunner().invoke(models.command, arguments)
+    assert "colours:1 is in use by the service colours; --force removes it all the same" in str(refused.exception)
+    assert "failed" not in str(refused.exception)
 
 
 def test_tensors_of_many_requests_are_answered_row_by_row(
