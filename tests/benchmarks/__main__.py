@@ -24,6 +24,7 @@ from tests.benchmarks import (
     ocr,
     ocr_peers,
     ocr_quality,
+    predict,
     report,
     scaling,
     startup,
@@ -56,6 +57,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "training-kills": kills.cases,
     "ensembles": quality.cases,
     "ensembles-fit": fit.cases,
+    "predict": predict.cases,
     "battle": battle.cases,
 }
 BY_DEFAULT = tuple(name for name in BENCHMARKS if name not in ("battle", "training-kills"))
