@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,14 +32,14 @@ class Encoder:
         self._std = np.array([column.get("std", 1.0) for column in self._columns])
 
     @classmethod
-    def of(cls, card: Card) -> Self:
+    def of(cls, card: Mapping[str, Any]) -> Self:
         """The encoder of a card.
 
         Raises:
             ValueError: It is none that ``splitters.tables`` makes.
         """
         try:
-            return cls(card)
+            return cls(cast(Card, card))
         except (LookupError, TypeError, AttributeError) as error:
             raise ValueError(f"the card is damaged: {type(error).__name__}: {error}") from None
 

@@ -25,8 +25,7 @@ from tests.benchmarks import Case, Options
 from tests.benchmarks.goals import Goal, Row
 from tests.benchmarks.measure import Failed
 from tests.benchmarks.peers import predict_sklearn
-from tests.benchmarks.training.rows import DATA
-from tests.kit.programs import RedisServer, Worker
+from tests.kit.programs import DATA, RedisServer, Worker
 
 LETTER = DATA / "tables" / "letter.csv"
 ROWS, SMALL_ROWS = 1_000_000, 20_000
