@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from aggregators.ensemble.combiner import Combiner, Floats, How
 from aggregators.ensemble.state import Tried
+from aggregators.likeliest import likeliest
 
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)
 """Of the regularisation of a stack, as scikit-learn's C: less is simpler."""
@@ -47,7 +48,7 @@ def gains(combiner: Combiner, scores: NDArray[np.float32], y: NDArray[Any]) -> F
     found = combiner.combine(scores)
     if combiner.outputs == 1:
         return np.asarray(-((found[:, 0] - y) ** 2), np.float64)
-    return np.asarray(found.argmax(axis=1) == y, np.float64)
+    return np.asarray(likeliest(found) == y, np.float64)
 
 
 def score(gained: Floats, unit: float | None) -> float | None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from aggregators.ensemble import arrays
 from aggregators.ensemble.state import Card
+from aggregators.likeliest import likeliest
 
 DIGITS = 6
 LEAST_PROBABILITY = 1e-15
@@ -35,7 +36,7 @@ def measure(scores: NDArray[np.float64], y: NDArray[Any], *, is_classes: bool) -
             "sum": float(wanted.sum()), "sum2": float((wanted**2).sum()),
         }  # fmt: skip
     outputs = scores.shape[1]
-    confusion = np.bincount(y * outputs + scores.argmax(axis=1), minlength=outputs**2).reshape(outputs, outputs)
+    confusion = np.bincount(y * outputs + likeliest(scores), minlength=outputs**2).reshape(outputs, outputs)
     right = np.maximum(scores[np.arange(len(y)), y], LEAST_PROBABILITY)
     sums = {"rows": len(y), "confusion": confusion.tolist(), "loss": float(-np.log(right).sum())}
     if outputs == 2:
