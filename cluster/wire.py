@@ -150,6 +150,9 @@ class ShardEntry(BaseModel):
     refs: list[tuple[Sha256, Bytes]]
     data: list[bytes] | None = None
     """The items' bytes, where they are few enough to stand here; else they lie in the blob store."""
+    lies: list[Annotated[int, Field(ge=0)]] | None = None
+    """Of each item the chunk whose scope of the blob store has its bytes: equal bytes of several shards lie there once.
+    None: all in that of this one."""
 
     @property
     def size_bytes(self) -> int:
@@ -158,14 +161,15 @@ class ShardEntry(BaseModel):
 
     @model_validator(mode="after")
     def _check_lengths(self) -> Self:
-        lengths = {len(self.names), len(self.refs), len(self.names if self.data is None else self.data)}
+        lengths = {len(self.names if each is None else each) for each in (self.names, self.refs, self.data, self.lies)}
         if len(lengths) > 1:
             raise ValueError("it has another number of names than of items")
         return self
 
     def pack(self) -> bytes:
         """As kept in the ledger."""
-        return pack([self.names, self.refs, self.data])
+        known = [self.names, self.refs, self.data]
+        return pack(known if self.lies is None else [*known, self.lies])
 
     @classmethod
     def unpack(cls, data: bytes) -> ShardEntry:
@@ -175,8 +179,9 @@ class ShardEntry(BaseModel):
             BadMessage: It was not written by ``pack``.
         """
         try:
-            names, refs, inline = unpack(data)
-            return cls(names=names, refs=refs, data=inline)
+            names, refs, inline, *rest = unpack(data)
+            [lies] = rest or [None]
+            return cls(names=names, refs=refs, data=inline, lies=lies)
         except (TypeError, ValueError) as error:
             raise BadMessage(f"what the ledger holds of this shard cannot be read: {error}") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,17 +29,46 @@ class First(NamedTuple):
     """How many rounds the run is to have, 0 where that is not known."""
 
 
-def upload(
-    run: str, chunk: int, readable: Chunk, stores: Stores, policy: RunPolicy
-) -> ShardEntry:  # fmt: skip
-    """Put a chunk of the input where all rounds find it; a second call puts the same bytes in the same place."""
-    data = [item.data for item in readable]
-    inline = sum(map(len, data)) <= policy.inline_bytes
-    scope = keys.data_scope(run, chunk)
-    refs = [blobs.address(one) for one in data] if inline else stores.blobs.put(scope, data, policy.retention_s)
-    return ShardEntry(
-        names=[item.name for item in readable], refs=[tuple(ref) for ref in refs], data=data if inline else None
-    )
+class Uploads:
+    """Puts the chunks of the input where all rounds find them; done again, it puts the same bytes in the same places.
+
+    Bytes that are in several shards, as where each has all rows, are put once.
+    """
+
+    def __init__(self, run: str, stores: Stores, policy: RunPolicy) -> None:
+        self._run = run
+        self._blobs = stores.blobs
+        self._policy = policy
+        self._lies: dict[str, int] = {}
+        """sha256 -> the chunk in whose scope these bytes lie."""
+        self._chunks = 0
+
+    def add(self, readable: Chunk, has_room: Callable[[int], bool] = lambda size_bytes: True) -> ShardEntry | None:
+        """Put the next chunk; None where it gets no room.
+
+        Args:
+            readable: The chunk.
+            has_room: Waits until there is room for so many bytes; False: there is none, and the run is over.
+        """
+        chunk, data = self._chunks, [item.data for item in readable]
+        refs = [blobs.address(one) for one in data]
+        is_inline = sum(map(len, data)) <= self._policy.inline_bytes
+        if is_inline:
+            new, lies = data, None
+        else:
+            lies = [self._lies.setdefault(ref.sha256, chunk) for ref in refs]
+            new = [one for one, place in zip(data, lies, strict=True) if place == chunk]
+        if not has_room(sum(map(len, new))):
+            return None
+        if not is_inline and new:
+            self._blobs.put(keys.data_scope(self._run, chunk), new, self._policy.retention_s)
+        self._chunks += 1
+        return ShardEntry(
+            names=[item.name for item in readable],
+            refs=[tuple(ref) for ref in refs],
+            data=data if is_inline else None,
+            lies=None if lies is None or set(lies) <= {chunk} else lies,
+        )
 
 
 def first(run: str, bound: Bound, shards: list[ShardEntry], stores: Stores, policy: RunPolicy, now_ms: int) -> First:

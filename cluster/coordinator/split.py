@@ -199,14 +199,14 @@ class Coordinator:
     def _begin_rounds(self, chunks: Iterable[Chunk]) -> None:
         """Upload the whole input, and enter the first round; the driver of the run publishes it."""
         shards: list[ShardEntry] = []
+        uploads = begin_rounds.Uploads(self._run, self._stores, self._policy)
         about = b""
         for chunk in chunks:
             readable, problems = sift(chunk)
             if not shards:
                 about = about_of(readable)
-            if not self._wait_for_memory(sum(len(item.data) for item in readable)):
+            if (shard := uploads.add(readable, self._wait_for_memory)) is None:
                 return
-            shard = begin_rounds.upload(self._run, len(shards), readable, self._stores, self._policy)
             self._failures |= problems
             self._unreadable += sum(item.last for item in chunk if item.problem)
             self._count_chunk(chunk, [sha256 for sha256, _ in shard.refs])

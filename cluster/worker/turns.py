@@ -7,12 +7,12 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from cluster import blobs, keys
+from cluster import blobs, errors, keys
 from cluster.blobs import Ref
 from cluster.job import Job, Options
 from cluster.rounds import Bound, about_of
 from cluster.stores import Stores
-from cluster.wire import TurnEntry
+from cluster.wire import ShardEntry, TurnEntry
 from splitters import Chunk, Item
 from tasks import Turn
 
@@ -91,8 +91,7 @@ class Seen:
         if entry.data is not None:
             found = [blobs.check(Ref(*ref), data) for ref, data in zip(entry.refs, entry.data, strict=True)]
         else:
-            refs = [Ref(*ref) for ref in entry.refs]
-            found = blobs.get(self._stores.blobs, keys.data_scope(self._run, chunk), refs)
+            found = self._blobs_of(entry, chunk)
         items = []
         for name, data in zip(entry.names, found, strict=True):
             if isinstance(data, Exception):
@@ -100,6 +99,15 @@ class Seen:
             self.read_bytes += len(data)
             items.append(Item(name, data))
         return items
+
+    def _blobs_of(self, entry: ShardEntry, chunk: int) -> list[bytes | errors.BlobError]:
+        lies, refs = entry.lies or [chunk] * len(entry.refs), [Ref(*ref) for ref in entry.refs]
+        found: dict[tuple[int, Ref], bytes | errors.BlobError] = {}
+        for place in dict.fromkeys(lies):
+            there = [ref for ref, lie in zip(refs, lies, strict=True) if lie == place]
+            got = blobs.get(self._stores.blobs, keys.data_scope(self._run, place), there)
+            found |= {(place, ref): data for ref, data in zip(there, got, strict=True)}
+        return [found[place, ref] for place, ref in zip(lies, refs, strict=True)]
 
 
 def seen(run: str, stores: Stores) -> Seen:

@@ -26,9 +26,11 @@ BLOCK_ROWS = 4096
 
 def do(turn: Turn, seed: int) -> dict[str, Any]:
     """See ``tasks.ensemble.work``."""
-    if "shard" not in turn.kept:
+    if "shard" not in turn.kept or (turn.kind == "fit" and "X" not in turn.kept["shard"]):
         turn.kept["shard"] = tables.arrays(turn.read())
     shard: dict[str, NDArray[Any]] = turn.kept["shard"]
+    # Rows to fit on are most of a shard, and no other round needs them.
+    turn.kept["shard"] = {name: array for name, array in shard.items() if name not in ("X", "y")}
     read_at = time.monotonic()
     value = DO[turn.kind](turn, shard, json.loads(turn.about), seed)
     turn.times["compute"] = time.monotonic() - read_at

@@ -44,7 +44,8 @@ class Driven:
         stores.ledger.runs.create(self.run, COUNT_TURNS.name, COUNT_TURNS.version, options, "test", policy=policy)
         lease = Lease.take(stores.ledger, self.run, "test", "splitter")
         items = [Item("about", b"%d" % SHARDS), *(Item(f"shard {at}", b"%d" % at * 100_000) for at in range(SHARDS))]
-        shards = [begin_rounds.upload(self.run, at, [item], stores, policy) for at, item in enumerate(items)]
+        uploads = begin_rounds.Uploads(self.run, stores, policy)
+        shards = [shard for item in items if (shard := uploads.add([item]))]
         now_ms = int(stores.ledger.runs.now().timestamp() * 1000)
         first = begin_rounds.first(self.run, Bound(COUNT_TURNS, options, b"2"), shards, stores, policy, now_ms)
         lease.begin_rounds(
