@@ -33,6 +33,12 @@ RESERVED = frozenset(
 )
 """Names that no option of a job may have: `cluster submit` and the parts themselves use them."""
 
+RESERVED_OF_SERVED = frozenset(
+    {"name", "replicas", "host", "port", "max_waiting", "deadline", "deadline_s", "canary", "shadow"}
+    | {"cert", "key", "as_json", "json"}
+)
+"""Names that no option of a job that serves may have besides: `cluster serve` uses them."""
+
 Paths = str | Path | Sequence[str | Path]
 """Files and folders."""
 Source = Paths | Items
@@ -187,7 +193,7 @@ class Job:
             )
         if not re.fullmatch(names.VERSION, self.version):
             raise ValueError(f"job {self.name}: the version {self.version!r} must be ASCII letters, digits and '.-_'")
-        taken = set(RESERVED)
+        taken = set(RESERVED | RESERVED_OF_SERVED if self.serves else RESERVED)
         for option in self.options:
             if option.name in taken:
                 raise ValueError(f"job {self.name}: the option name {option.name!r} is taken")

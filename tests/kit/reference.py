@@ -174,7 +174,9 @@ def redis_keys() -> str:
 API: dict[str, tuple[str, ...]] = {
     "connect": (),
     "local": (),
-    "Client": ("submit", "resume", "run", "runs", "nodes", "models", "close"),
+    "Client": (
+        "submit", "resume", "run", "runs", "nodes", "models", "serve", "service", "services", "gateway", "tokens", "close",
+    ),
     "Run": (
         "watch", "wait", "curve", "watch_curve", "result", "parts", "write", "status", "events", "failures", "draw",
         "cancel",

@@ -161,6 +161,16 @@ def test_an_option_name_that_is_taken_is_a_mistake_in_the_job(name: str) -> None
         dataclasses.replace(catalog.OCR, task=task, options=options)
 
 
+def test_an_option_that_serving_has_is_taken_in_jobs_that_serve() -> None:
+    def task(chunk: Chunk, *, replicas: int = 0) -> Part[None]:
+        return Part(None)
+
+    given = {"task": task, "options": (Option("replicas", int, 0, ""),), "needs": (), "why_unavailable": lambda: ""}
+    dataclasses.replace(catalog.OCR, serves=False, **given)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'replicas' is taken"):
+        dataclasses.replace(catalog.OCR, **given)  # type: ignore[arg-type]
+
+
 def test_a_splitter_without_a_chunk_size_is_a_mistake_in_the_job() -> None:
     with pytest.raises(ValueError, match="chunk_size"):
         dataclasses.replace(catalog.WORDCOUNT, split=lambda source: iter(()))
