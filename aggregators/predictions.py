@@ -43,15 +43,37 @@ class Table(NamedTuple):
     """Name -> a value a row: a text, a number or None."""
 
 
+def kept(names: str | None) -> tuple[str, ...]:
+    """The columns that the option ``keep`` names."""
+    return tuple(name.strip() for name in (names or "").split(",") if name.strip())
+
+
+def prepare(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options of a run, as they are.
+
+    Raises:
+        ValueError: A column that is to be kept has the name of one of the result, or is named twice.
+    """
+    names = kept(given.get("keep"))
+    for name in names:
+        if name in (ROW, ITEM, LABEL, VALUE) or name.startswith(PROBABILITY):
+            raise ValueError(
+                f"--keep cannot keep {name!r}: the result has a column of that name; rename it in the input"
+            )
+        if names.count(name) > 1:
+            raise ValueError(f"--keep names {name!r} twice")
+    return given
+
+
 def packed(
-    scores: Floats, classes: Texts, kept: Mapping[str, Any], *, probabilities: bool, without: Collection[int] = ()
+    scores: Floats, classes: Texts, beside: Mapping[str, Any], *, probabilities: bool, without: Collection[int] = ()
 ) -> list[dict[str, Any]]:
     """The columns of a block of rows.
 
     Args:
         scores: (rows, classes), or (rows, 1) without classes.
         classes: In the order of the scores.
-        kept: Name -> a list of texts, or an array of numbers: columns of the input that stand beside.
+        beside: Name -> a list of texts, or an array of numbers: columns of the input that stand beside.
         probabilities: Give those of all classes.
         without: Rows of which nothing is said.
     """
@@ -61,7 +83,7 @@ def packed(
 
     skipped = np.zeros(len(scores), bool)
     skipped[list(without)] = True
-    found = [_kept(name, values) for name, values in kept.items()]
+    found = [_kept(name, values) for name, values in beside.items()]
     if not classes:
         numbers = np.where(skipped, np.nan, _significant(scores[:, 0]))
         return [{"name": VALUE, "floats": numbers.astype("<f8").tobytes()}, *found]
@@ -77,10 +99,10 @@ def packed(
 
 
 def plain(
-    scores: Floats, classes: Texts, kept: Mapping[str, Any], *, probabilities: bool, without: Collection[int] = ()
+    scores: Floats, classes: Texts, beside: Mapping[str, Any], *, probabilities: bool, without: Collection[int] = ()
 ) -> list[dict[str, Any]]:
     """The same as a dict for each row: see ``packed``."""
-    columns = packed(scores, classes, kept, probabilities=probabilities, without=without)
+    columns = packed(scores, classes, beside, probabilities=probabilities, without=without)
     names = [column["name"] for column in columns]
     return [dict(zip(names, row, strict=True)) for row in zip(*map(_values, columns), strict=True)]
 

@@ -302,7 +302,9 @@ PREDICT = Job(
         "json": Format(Lazy("aggregators.prediction_files:write_json")),
         "jsonl": Format(Lazy("aggregators.prediction_files:write_jsonl")),
         "csv": Format(Lazy("aggregators.prediction_files:write_csv")),
-        "parquet": Format(Lazy("aggregators.prediction_files:write_parquet")),
+        "parquet": Format(
+            Lazy("aggregators.prediction_files:write_parquet"), needs="pyarrow", install="cluster[parquet]"
+        ),
         "npz": Format(Lazy("aggregators.prediction_files:write_npz")),
     },
     options=(
@@ -310,6 +312,7 @@ PREDICT = Job(
         Option("probabilities", bool, False, "give the probability of each class"),
         Option("keep", str, None, "columns of the input that the result has beside, with commas between"),
     ),
+    prepare=predictions.prepare,
     why_unavailable=Lazy("tasks.predict:why_unavailable"),
     unusable=Lazy("tasks.predict:unusable"),
     install="cluster[tables]",

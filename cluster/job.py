@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import inspect
 import math
 import re
@@ -69,6 +70,10 @@ class Format(NamedTuple):
 
     write: Callable[..., None]
     folder: bool = False
+    needs: str = ""
+    """A module that it is written with, where that is none of the job's own."""
+    install: str = ""
+    """The requirement that pip installs to have that module, as ``cluster[parquet]``."""
 
 
 class Rounds(NamedTuple):
@@ -430,10 +435,15 @@ class Job:
         """The format ``name``; ``json`` writes the whole result where the job brings nothing better.
 
         Raises:
-            errors.UsageError: The job has no such format.
+            errors.UsageError: The job has no such format, or this machine lacks what it is written with.
         """
         if name in self.formats:
             found = self.formats[name]
+            if found.needs and not importlib.util.find_spec(found.needs):
+                raise errors.UsageError(
+                    f"the format {name} needs {found.needs}, which is not installed: pip install '{found.install}', or"
+                    " give another --format"
+                )
             return found._replace(write=functools.partial(found.write, **functions.taken(found.write, options)))
         if name != "json":
             known = ", ".join(self.format_names)

@@ -57,12 +57,13 @@ def predict(
     Raises:
         ValueError: There is no such model.
     """
+    from aggregators import predictions
     from splitters import pictures
 
     if not model:
         raise ValueError("the job predict needs a model: name one with --model")
     loaded = opened(model)
-    kept = tuple(name.strip() for name in (keep or "").split(",") if name.strip())
+    kept = predictions.kept(keep)
     found: dict[str, Any] = {}
     failures: dict[str, str] = {}
     seen = [item for item in chunk if pictures.HEADS.match(item.data)]

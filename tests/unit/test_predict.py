@@ -96,6 +96,19 @@ def test_kept_columns_stand_beside_as_they_are_in_the_file(model: str) -> None:
     assert columns(model, keep="age")["row"] == list(range(len(ROWS)))
 
 
+@pytest.mark.parametrize(("keep", "why"), [("id,row", "cannot keep 'row'"), ("a, a", "names 'a' twice")])
+def test_columns_that_cannot_be_kept_are_refused_at_once(keep: str, why: str) -> None:
+    with pytest.raises(errors.UsageError, match=why):
+        JOB.options_of_run({"model": "letters", "keep": keep})
+
+
+def test_a_format_whose_library_is_missing_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(errors.UsageError, match=r"parquet needs pyarrow.*pip install 'cluster\[parquet\]'"):
+        JOB.writer("parquet", {})
+    assert JOB.writer("csv", {})
+
+
 def test_a_row_with_a_text_for_a_number_is_named_and_the_others_are_answered(model: str) -> None:
     rows = [("a", "1", "red"), ("b", "abc", "red"), ("c", "3", "blue")]
     values, failures = done(model, predict_models.csv(rows) + "d,4\n", probabilities=True)
