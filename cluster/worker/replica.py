@@ -34,15 +34,12 @@ from cluster.settings import Settings
 from cluster.stores import Stores
 from cluster.wire import BadMessage
 from cluster.worker import batches
+from cluster.worker.batch_size import BatchSize
 from cluster.worker.batches import Loaded
 from cluster.worker.request_lists import Lists, portions
 
 PR_SET_PDEATHSIG = 1
 OOM_SCORE = "500"
-MOST_REQUESTS = 32
-"""Requests that are taken at once."""
-SHARE_S = 0.25
-"""No more requests are taken at once than are done in about this time, so that other replicas have their share."""
 KEEP_S = 1.0
 """Seconds between two renewals of the lease."""
 AGAIN_S = 0.25
@@ -94,8 +91,8 @@ class Served:
         self._news = threading.Event()
         self.loaded: Mapping[str, Loaded] = {}
         """Target -> what answers its requests. Replaced, never changed."""
-        self.seconds: dict[str, float] = {}
-        """Target -> how long a request takes, about."""
+        self.sizes: dict[str, BatchSize] = {}
+        """Target -> how many of its requests to take at once."""
         self.problems: dict[str, str] = {}
         self.changed = threading.Event()
         """Set after each change."""
@@ -144,7 +141,7 @@ class Served:
             log.error("%s cannot be served: %s", target, self.problems[target])  # noqa: TRY400
         else:
             self.problems.pop(target, None)
-            self.seconds[target] = SHARE_S if took_s is None else took_s
+            self.sizes[target] = BatchSize(took_s)
             self.loaded = {**self.loaded, target: loaded}
             log.info("serves %s, loaded in %.2f s", target, time.monotonic() - began)
         self.changed.set()
@@ -224,8 +221,7 @@ class Process:
 
     def _most(self, known: Iterable[str]) -> int:
         """How many requests to take at once."""
-        slowest_s = max((self._served.seconds.get(target, 0.0) for target in known), default=0.0)
-        return max(1, min(MOST_REQUESTS, int(SHARE_S / slowest_s))) if slowest_s else MOST_REQUESTS
+        return min((self._served.sizes[target].most for target in known), default=1)
 
     def _answer(self, taken: Sequence[tuple[str, bytes]], loaded: Mapping[str, Loaded]) -> list[tuple[str, bytes]]:
         """Answer requests, each taken for a target; gives gateways with their messages."""
@@ -254,8 +250,7 @@ class Process:
         began = time.perf_counter()
         done = batches.answer(loaded, due)
         took_s = time.perf_counter() - began
-        each_s = took_s / len(due)
-        self._served.seconds[target] = (3 * self._served.seconds.get(target, each_s) + each_s) / 4
+        self._served.sizes[target].saw(len(due), took_s)
         self._batches += 1
         self._requests += len(due)
         of: dict[str, list[Answer]] = {}

@@ -175,7 +175,8 @@ API: dict[str, tuple[str, ...]] = {
     "connect": (),
     "local": (),
     "Client": (
-        "submit", "resume", "run", "runs", "nodes", "models", "serve", "service", "services", "gateway", "tokens", "close",
+        "submit", "resume", "run", "runs", "nodes", "models", "serve", "service", "services", "gateway", "tokens",
+        "close",
     ),
     "Run": (
         "watch", "wait", "curve", "watch_curve", "result", "parts", "write", "status", "events", "failures", "draw",
