@@ -63,7 +63,7 @@ def consumer() -> Iterator[Any]:
             app=app,
             hostname="a@test",
             event_dispatcher=None,
-            cluster_admission=SimpleNamespace(slots=1, allowance=Allowance(1), reading=reading),
+            cluster_admission=SimpleNamespace(slots=1, allowance=Allowance(1), limit=1, reading=reading),
             task_consumer=SimpleNamespace(
                 add_queue=lambda queue: None,
                 consume=lambda: None,
@@ -77,6 +77,8 @@ def step(consumer: Any, told: Told, monkeypatch: pytest.MonkeyPatch) -> Heartbea
     provisioner = SimpleNamespace(served=Served(), heard=lambda revision: None, unfit="")
     monkeypatch.setattr(Heartbeat, "client", None, raising=False)
     monkeypatch.setattr(Heartbeat, "provisioner", provisioner, raising=False)
+    keeper = SimpleNamespace(start=lambda node, admission: None, drain=lambda: None, end=lambda: None)
+    monkeypatch.setattr(Heartbeat, "keeper", keeper, raising=False)
     monkeypatch.setattr(Heartbeat, "news", redis_outage.Outage("this Redis"), raising=False)
     return Heartbeat(consumer)
 

@@ -177,3 +177,13 @@ def test_an_answer_that_is_on_its_way_is_read_though_admission_is_closed(
     _, channel = closed
     channel._in_poll = object()
     assert channel.qos.can_consume()
+
+
+def test_a_replica_takes_a_slot_but_never_the_last(closed: tuple[admission.Admission, Any]) -> None:
+    found, _ = closed
+    found.replicas = lambda: 3
+    limits = []
+    for slots in (0, 1, 3, 5):
+        found.allowance = politeness.Allowance(slots)
+        limits.append(found.limit)
+    assert limits == [0, 1, 1, 2]
