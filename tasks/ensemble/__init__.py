@@ -20,7 +20,7 @@ def why_unavailable() -> str:
     if importlib.util.find_spec("numpy") is None:
         return "NumPy is not installed"
     if importlib.util.find_spec("sklearn") is None:
-        return "scikit-learn is not installed"
+        return 'scikit-learn is not installed (pip install "cluster[ensemble]")'
     try:
         found = importlib.metadata.version("scikit-learn")
     except importlib.metadata.PackageNotFoundError:  # built here, and not by pip

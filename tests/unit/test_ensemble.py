@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -374,3 +375,28 @@ def test_a_damaged_bundle_says_what_is_wrong(blobs: Path, tmp_path: Path) -> Non
             unpacked(model._replace(files=files), tmp_path / str(at))
     with pytest.raises(ValueError, match=r"ensemble\.json"):
         predictor.load(tmp_path)
+
+
+def test_a_machine_without_scikit_learn_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sklearn" else find(name))
+
+    assert catalog.ENSEMBLE.why_not_here() == 'scikit-learn is not installed (pip install "cluster[ensemble]")'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a,y\n", "has no rows"),
+        ("a,y\n1,x\n2,x\n", "one class in all rows"),
+        ("a,y\n1,x\ninf,y\n", "infinite in line 3"),
+        ("a,y\n1,x\n2,y\nred,y\n3,x\n", "is a number in 3 rows"),
+        ("a,z\n1,x\n", "no column 'y'"),
+        ("a,y\n" + "1.5,x\n2.5,z\n" * 10, "cannot be shared by 99 parts"),
+    ],
+)
+def test_tables_that_cannot_be_used_are_refused(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    with pytest.raises(errors.UsageError, match=says):
+        catalog.ENSEMBLE.run_locally([path], model="m", target="y", kind="tree", parts=99 if "99" in says else 2)
