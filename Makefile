@@ -112,11 +112,16 @@ PEERS := tests/benchmarks/peers/requirements.txt
 	.venv-peers-training/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-bench-peers: .venv-peers/.installed .venv-peers-training/.installed  ## Install what the benchmarks compare with (Spark, Dask, Ray, polars, Flower), apart from ours.
+.venv-peers-serving/.installed: tests/benchmarks/peers/serving.txt
+	@test -x .venv-peers-serving/bin/python || $(PYTHON) -m venv .venv-peers-serving
+	.venv-peers-serving/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+bench-peers: .venv-peers/.installed .venv-peers-training/.installed .venv-peers-serving/.installed  ## Install what the benchmarks compare with (Spark, Dask, Ray, polars, Flower, LitServe, BentoML), apart from ours.
 
 examples: $(VENV)/.test  ## Draw the example pictures again.
 	$(BIN)/python deploy/examples/draw_images.py $(EXAMPLES)
 	$(BIN)/python deploy/examples/draw_faces.py deploy/examples
 
 clean:  ## Remove what the recipes made.
-	rm -rf $(VENV) .venv-latest .venv-lock .venv-peers .venv-peers-training .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
+	rm -rf $(VENV) .venv-latest .venv-lock .venv-peers .venv-peers-training .venv-peers-serving .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info

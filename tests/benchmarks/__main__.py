@@ -33,6 +33,8 @@ from tests.benchmarks import (
 )
 from tests.benchmarks.ensembles import fit, quality
 from tests.benchmarks.measure import Failed
+from tests.benchmarks.serving import faults as serving_faults
+from tests.benchmarks.serving import speed as serving_speed
 from tests.benchmarks.training import accuracy, kills, peers, quantized, speed, uneven
 
 BENCHMARKS: Mapping[str, Benchmark] = {
@@ -58,6 +60,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "ensembles": quality.cases,
     "ensembles-fit": fit.cases,
     "predict": predict.cases,
+    "serving": serving_speed.cases,
+    "serving-faults": serving_faults.cases,
     "battle": battle.cases,
 }
 BY_DEFAULT = tuple(name for name in BENCHMARKS if name not in ("battle", "training-kills"))
