@@ -84,7 +84,7 @@ def test_every_path_and_recipe_that_a_page_names_exists(paper: Path) -> None:
             r"(?<![\w/.~-])((?:cluster|tasks|splitters|aggregators|deploy|docs|tests|\.ci)/[\w./-]*)", code
         ):
             assert (ROOT / path).exists() or "<" in code, path
-        for name in re.findall(r"(?<![\w/.~-])(\w+\.(?:lua|acl|service))\b", code):
+        for name in re.findall(r"(?<![\w/.~-])([a-z]\w*\.(?:lua|acl|service))\b", code):
             assert any((ROOT / "cluster").rglob(name)) or any((ROOT / "deploy").rglob(name)), name
 
 
