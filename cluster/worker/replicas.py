@@ -386,6 +386,8 @@ class Keeper:
         if self.count() >= max(1, self._admission.slots):
             return f"each of its {self._admission.slots} slots has a replica"
         held_back = self._admission.allowance.held_back
+        if not self._admission.allowance.slots:
+            return f"paused: {held_back}"
         return PENDING if held_back and any(one.ready for one in replicas) else ""
 
     def _drop_vanished(self, found: Mapping[str, Sequence[Replica]]) -> None:

@@ -103,6 +103,14 @@ def test_a_service_that_goes_takes_its_processes_along(keeper: Keeper, stores: S
     wait_until("it is forgotten", lambda: looked(keeper, 0))
 
 
+def test_a_paused_machine_starts_none(keeper: Keeper, stores: Stores, service: str, admission: Any) -> None:
+    admission.allowance = Allowance(0, "in use", "other programs use 2.0 cores")
+    wait_until("it is told", lambda: told(keeper, stores, service) == "paused: in use")
+    assert keeper.count() == 0
+    admission.allowance = Allowance(2)
+    wait_until("it starts one", lambda: looked(keeper, 1))
+
+
 def test_a_machine_in_use_gives_way_to_a_ready_replica_elsewhere(
     keeper: Keeper, stores: Stores, service: str, admission: Any
 ) -> None:
