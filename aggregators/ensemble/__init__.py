@@ -38,6 +38,8 @@ __all__ = ["begin", "check", "dump", "finish", "load", "see", "step"]
 LEAST_SHARE = 0.6
 """Of the sub-models that must be there."""
 AUTO = "auto"
+WITHOUT_CHANCE = ("hgb", "logreg", "ridge", "tree")
+"""Kinds that draw nothing, or next to nothing, by chance."""
 
 
 def begin(about: bytes, base: Path | None = None, *, combine: str = AUTO, seed: int = 0) -> Step:
@@ -57,7 +59,16 @@ def begin(about: bytes, base: Path | None = None, *, combine: str = AUTO, seed: 
         spec.check(spec.parse(asked), card["task"])
     _check_combine(combine, card)
     rounds = 3 + bool(card["rows"]["test"])
-    return Step(State(combine, seed), views.nothing(), whole=True, kind="fit", rounds=rounds)
+    return Step(State(combine, seed).noted(*_alike(card)), views.nothing(), whole=True, kind="fit", rounds=rounds)
+
+
+def _alike(card: Card) -> list[str]:
+    """Which sub-models hardly differ, as sentences."""
+    shares = card["shares"]
+    kinds = [asked for asked in shares["kinds"] if spec.parse(asked).kind in WITHOUT_CHANCE]
+    if shares["by"] != "all" or shares["parts"] < 2 or not kinds:
+        return []
+    return [f"each part has all rows, so the sub-models of {', '.join(kinds)} hardly differ: --by sample changes that"]
 
 
 def _check_combine(combine: str, card: Card) -> None:

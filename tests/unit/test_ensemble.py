@@ -400,3 +400,11 @@ def test_tables_that_cannot_be_used_are_refused(tmp_path: Path, text: str, says:
     path.write_text(text)
     with pytest.raises(errors.UsageError, match=says):
         catalog.ENSEMBLE.run_locally([path], model="m", target="y", kind="tree", parts=99 if "99" in says else 2)
+
+
+@pytest.mark.parametrize(("by", "told"), [("all", True), ("sample", False)])
+def test_sub_models_that_are_alike_are_noted(blobs: Path, by: str, told: bool) -> None:
+    made = Made(blobs, kind="tree rf:trees=2", parts=2, by=by)
+
+    notes = [note for note in made.state.notes if "the sub-models of tree hardly differ: --by sample" in note]
+    assert bool(notes) is told
