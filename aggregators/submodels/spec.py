@@ -133,7 +133,7 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 DEPTH = Parameter(None, _whole(1, MOST_DEPTH), "most questions from root to leaf")
 LEAF = Parameter(1, _whole(1, 10**6), "fewest rows of a leaf")
-FEATURES = Parameter(None, _number(0.001, 1), "share of the columns looked at for a question")
+FEATURES = Parameter(None, _number(0.001, 1), "share of the columns for a question; else their root, for numbers all")
 FOREST = {"trees": Parameter(100, _whole(1, 5000), "how many"), "depth": DEPTH, "leaf": LEAF, "features": FEATURES}
 
 KINDS: Mapping[str, Kind] = {
