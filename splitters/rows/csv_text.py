@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 DELIMITERS = ",;\t|"
 HEAD_BYTES = 2**14
 MARK = b"\xef\xbb\xbf"
-LINE_FEED, CARRIAGE_RETURN = 10, 13
+LINE_FEED, CARRIAGE_RETURN, MARK_OF_QUOTES = 10, 13, 34
 Places = NDArray[np.int64]
 
 
@@ -54,10 +54,7 @@ def header(head: bytes, file: str) -> Header:
     """
     if not head:
         raise ValueError(f"{file} is empty: it must have a line with the names of the columns, then rows")
-    short = head[:HEAD_BYTES]
-    if b'"' not in short and re.search(rb"[^\r\n][\r\n][^\n]", short):
-        head = short  # it has the whole record
-    if b"\0" in head:
+    if b"\0" in head[:HEAD_BYTES]:
         raise ValueError(f"{file} is a binary file: give CSV in UTF-8, .npz, JSON, Parquet or pictures")
     try:
         delimiter, names = max(((one, _first(head, one)) for one in DELIMITERS), key=lambda found: len(found[1]))
@@ -73,8 +70,7 @@ def header(head: bytes, file: str) -> Header:
         raise ValueError(f"{file} has two columns of the name {twice!r}")
     if all(_is_number(name) for name in names):
         raise ValueError(f"the first line of {file} is all numbers: it must have the names of the columns")
-    ends = records(head, delimiter, is_end=True).ends
-    return Header(names, delimiter, head[: int(ends[0])])
+    return Header(names, delimiter, _record(head, delimiter))
 
 
 def records(data: bytes, delimiter: str, *, is_end: bool) -> Records:
@@ -143,16 +139,26 @@ def _alone(record: bytes, delimiter: str) -> list[str] | str:
 
 
 def _first(head: bytes, delimiter: str) -> list[str]:
-    end = records(head, delimiter, is_end=True).ends[:1]
-    text = io.StringIO(head[: int(end[0]) if len(end) else 0].decode(), newline="")
+    text = io.StringIO(_record(head, delimiter).decode(), newline="")
     reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True)
     return next(([field.strip() for field in row] for row in reader if row), [])
+
+
+def _record(head: bytes, delimiter: str) -> bytes:
+    """The first record, with the blank lines before it."""
+    for size in (HEAD_BYTES, len(head)):
+        ends = records(head[:size], delimiter, is_end=size >= len(head)).ends
+        if len(ends) > 1 or (len(ends) and size >= len(head)):
+            return head[: int(ends[0])]
+    return b""
 
 
 def _without_quoted(data: bytes, delimiter: str) -> tuple[bytes, bool]:
     """The text with another letter for each byte in quotation marks; and whether the last such field is open."""
     if b'"' not in data:
         return data, False
+    if (found := _without_paired(data, delimiter)) is not None:
+        return found
     is_open = False
 
     def blank(found: re.Match[bytes]) -> bytes:
@@ -161,6 +167,26 @@ def _without_quoted(data: bytes, delimiter: str) -> tuple[bytes, bool]:
         return b"x" * len(found[0])
 
     return _quoted(delimiter).sub(blank, data), is_open
+
+
+def _without_paired(data: bytes, delimiter: str) -> tuple[bytes, bool] | None:
+    """The same, where each second quotation mark ends what the one before began; None where they are no such pairs.
+
+    They are where each first one of a pair stands at the beginning of a field, or directly behind another pair: then
+    both are one doubled mark.
+    """
+    found = np.frombuffer(data, np.uint8)
+    is_mark = found == MARK_OF_QUOTES
+    marks = np.flatnonzero(is_mark)
+    first = marks[::2]
+    before = found[np.maximum(first - 1, 0)]
+    begins = (first == 0) | (before == ord(delimiter)) | (before == LINE_FEED) | (before == CARRIAGE_RETURN)
+    is_doubled = np.zeros(len(first), bool)
+    is_doubled[1:] = first[1:] - marks[1::2][: len(first) - 1] == 1
+    if not (begins | is_doubled).all():
+        return None
+    is_inside = np.cumsum(is_mark, dtype=np.uint8) & 1  # it wraps around at 256, which is even
+    return np.where(is_inside == 1, np.uint8(ord("x")), found).tobytes(), bool(len(marks) % 2)
 
 
 @functools.cache

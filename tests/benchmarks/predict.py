@@ -29,7 +29,7 @@ from tests.kit.programs import DATA, RedisServer, Worker
 
 LETTER = DATA / "tables" / "letter.csv"
 ROWS, SMALL_ROWS = 1_000_000, 20_000
-KINDS = {"rf": "rf:trees=100", "hgb": "hgb"}
+KINDS = {"rf": "rf:trees=100", "hgb": "hgb:trees=20"}
 LEAST, MOST = 1.7, 4.0
 EXACT_ROWS = 20_000
 """Of the comparison without ONNX Runtime."""

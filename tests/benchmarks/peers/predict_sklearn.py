@@ -17,7 +17,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 
 KINDS: dict[str, Any] = {
     "rf": lambda: RandomForestClassifier(100, n_jobs=1, random_state=0),
-    "hgb": lambda: HistGradientBoostingClassifier(random_state=0),
+    "hgb": lambda: HistGradientBoostingClassifier(max_iter=20, random_state=0),
 }
 
 
