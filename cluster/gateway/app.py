@@ -17,6 +17,7 @@ from cluster.gateway.paths import METHODS, OPEN, Route, read
 from cluster.gateway.problems import Gone, Problem, unavailable
 from cluster.gateway.tensors import V2_OF
 from cluster.gateway.web import Call, Receive, Scope, Send
+from cluster.names import Target
 
 MOST_PATHS = 4096
 log = logging.getLogger(__name__)
@@ -124,6 +125,8 @@ class App:
         known = self._dispatch.known(route.model)
         version = known.used if route.version is None else route.version
         if version not in known.ready:
+            if route.version is not None:
+                await self._dispatch.see_version(known, Target(route.model, version))
             raise unavailable(f"no replica of {route.model} is ready")
         said = {"name": route.model, "ready": True}
         await web.respond(call.send, 200, orjson.dumps(said))

@@ -84,6 +84,15 @@ class Dispatch:
             raise unavailable(f"{name}:{version} is being loaded; ask again in some seconds", LOADING_RETRY_S)
         return Picked(known, version, self.hub.line(Target(name, version)))
 
+    async def see_version(self, known: Known, target: Target) -> None:
+        """See that there is such a version, served or not.
+
+        Raises:
+            Problem: There is none (404).
+        """
+        if why := await asyncio.to_thread(self._board.why_no_version, known.service, target):
+            raise Problem(404, why)
+
     async def takes(self, known: Known, version: int | None) -> Tensors | None:
         """What a version takes and gives as tensors, where that can be found out here."""
         return await asyncio.to_thread(self._board.takes, known, version)
@@ -101,9 +110,7 @@ class Dispatch:
         now_s = asyncio.get_running_loop().time()
         if now_s - self._asked_s.get(target, -ASK_AGAIN_S) < ASK_AGAIN_S:
             return
-        why = await asyncio.to_thread(self._board.why_no_version, known.service, target)
-        if why:
-            raise Problem(404, why)
+        await self.see_version(known, target)
         if len(self._asked_s) >= MOST_ASKED:
             self._asked_s.clear()
         self._asked_s[target] = now_s

@@ -138,6 +138,7 @@ def test_metrics_count_requests_by_service_and_code(asking: Asking) -> None:
         ("GET", "/v2/models/N", 404),
         ("GET", "/v2/models/net/versions/4", 404), ("GET", "/v2/models/net", 200), ("GET", "/v1/models", 200),
         ("GET", "/v2/models/net/ready", 200),
+        ("GET", "/v2/models/net/versions/4/ready", 404),
         ("GET", "//v2/models/net", 404), ("HEAD", "/v2", 200), ("GET", "/%ff", 404),
     ],
 )  # fmt: skip
