@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import subprocess
 import sys
 import time
@@ -25,7 +24,7 @@ from tests.benchmarks import Case, Options
 from tests.benchmarks.goals import Goal, Row
 from tests.benchmarks.measure import Failed
 from tests.benchmarks.peers import predict_sklearn
-from tests.kit.programs import DATA, RedisServer, Worker
+from tests.kit.programs import DATA, RedisServer, Worker, cluster
 
 LETTER = DATA / "tables" / "letter.csv"
 ROWS, SMALL_ROWS = 1_000_000, 20_000
@@ -34,6 +33,7 @@ LEAST, MOST = 1.7, 4.0
 EXACT_ROWS = 20_000
 """Of the comparison without ONNX Runtime."""
 SLOTS = 2
+TIMEOUT_S = 3600
 
 
 def cases(options: Options, folder: Path) -> Iterator[Case]:
@@ -78,18 +78,16 @@ def _on_cluster(
     ours, theirs, peaks = [], [], []
     with client.connect(url) as c:
         pushed = c.model_store.bundles.push(kind, Content("predict", files), "a benchmark").manifest.ref
-        c.submit("predict", draw(given.with_name("few.csv"), 100), model=pushed).result(300)  # nodes have the model now
-        for _ in range(options.repeat):
-            began = time.monotonic()
-            c.submit("predict", given, model=pushed).write(given.with_name("ours.csv"), format="csv")
-            ours.append(time.monotonic() - began)
-            peaks.append(max(_memory_mb(worker.process.pid)))
-            theirs.append(_sklearn(kind, given))
+    _submit(url, pushed, draw(given.with_name("few.csv"), 100))  # nodes have the model now
+    for _ in range(options.repeat):
+        ours.append(_seconds(lambda: _submit(url, pushed, given)))
+        peaks.append(max(_memory_mb(worker.process.pid)))
+        theirs.append(_sklearn(kind, given))
     _check(given.with_name("ours.csv"), model, given)
     engine = "ONNX Runtime" if find_spec("onnxruntime") and (model / predictor.ONNX).exists() else "NumPy"
     return Case(
         name=f"predict, {kind}, cluster",
-        notes={"memory of a slot, MB": round(max(peaks)), "of the submitter, MB": round(_memory_mb(os.getpid())[0])},
+        notes={"memory of a slot, MB": round(max(peaks))},
         rows=[
             Row(
                 work=f"predict {kind}, {number:,} rows x 16 of CSV to CSV, {SLOTS} slots, {engine}",
@@ -98,6 +96,14 @@ def _on_cluster(
             )
         ],
     )  # fmt: skip
+
+
+def _submit(url: str, model: str, given: Path) -> None:
+    output = given.with_name("ours.csv")
+    options = ("-q", "--job", "predict", "--model", model, "--format", "csv", "-o", output)
+    done = cluster("submit", *options, given, "--broker", url, timeout_s=TIMEOUT_S)
+    if done.returncode:
+        raise Failed(f"the run ended with code {done.returncode}: {done.stderr}")
 
 
 def _in_numpy(kind: str, model: Path, given: Path, options: Options) -> Case:
