@@ -95,7 +95,7 @@ def command(
         with foreground.terminable(), c, c.gateway(host, port, cert=cert, key=key) as running:
             service = entry.enter() if entry else None
             try:
-                _tell(c, service, as_json=as_json)
+                _tell(c, service, cert, as_json=as_json)
                 while True:
                     running.check()
                     if c.is_private:
@@ -107,7 +107,7 @@ def command(
         return 0
 
 
-def _tell(c: Client, service: Service | None, *, as_json: bool) -> None:
+def _tell(c: Client, service: Service | None, cert: Path | None, *, as_json: bool) -> None:
     """Wait for the first replica, then print the address, a token if there was none, and what to paste."""
     told = ""
 
@@ -132,7 +132,7 @@ def _tell(c: Client, service: Service | None, *, as_json: bool) -> None:
         print_text(f"export TOKEN={token}")
     print_text(f"ready at {c.gateway_url}")
     if service:
-        print_text(f"  {service_texts.curl(str(c.gateway_url), service.name, service.example())}")
+        print_text(f"  {service_texts.curl(str(c.gateway_url), service.name, service.example(), cert)}")
     sys.stdout.flush()
     if not token:
         say("each request needs a token ($TOKEN); to make another one: cluster token new NAME")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -66,17 +67,17 @@ def news(told: News) -> str:
     return f"no node can serve {told.requirement} yet{reasons}"
 
 
-def curl(url: str, service: str, example: Any, *, insecure: bool = False) -> str:
+def curl(url: str, service: str, example: Any, cert: Path | None) -> str:
     """A command that asks a service, to paste into a shell where ``TOKEN`` is set.
 
     Args:
         url: Of the gateway.
         service: Its name.
         example: What to ask: rows as a JSON value, None for a picture.
-        insecure: The certificate may be one that curl does not know.
+        cert: The gateway's certificate, which curl may not know; None without HTTPS.
     """
     body = "-H 'Content-Type: image/jpeg' --data-binary @picture.jpg"
     if example is not None:
         body = f"-H 'Content-Type: application/json' -d {shlex.quote(orjson.dumps(example).decode())}"
-    more = " --cacert cert.pem" if insecure else ""
+    more = f" --cacert {shlex.quote(str(cert))}" if cert else ""
     return f'curl{more} -H "Authorization: Bearer $TOKEN" {body} {url}/v1/models/{service}/predict'

@@ -1,4 +1,4 @@
-"""A Redis behind TLS: what is sent to it is encrypted, and nothing is sent to one whose certificate is wrong."""
+"""Redis and a gateway behind TLS: what is sent is encrypted, and nothing is sent where the certificate is wrong."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import kombu.exceptions
 import pytest
 
 from cluster import celery_app, errors, settings
 from tests.kit.programs import LOOPBACK, RedisServer, Worker, cluster, find_program
 from tests.kit.proxy import Proxy
+from tests.kit.serving import served
 
 
 @pytest.fixture
@@ -67,3 +69,19 @@ def test_who_does_not_trust_the_certificate_says_so_and_sends_nothing(url: str, 
         pytest.raises(kombu.exceptions.OperationalError, match="certificate verify failed"),
     ):
         connection.ensure_connection(max_retries=1, interval_start=0)
+
+
+def test_a_gateway_answers_by_https(certificate: Path, tmp_path: Path) -> None:
+    with RedisServer(tmp_path / "redis") as server:
+        key = tmp_path / "key.pem"
+        arguments = ("--broker", server.url, "--cert", certificate, "--key", key)
+        with served(*arguments) as gateway:
+            assert gateway.url.startswith("https://")
+            trusted = ssl.create_default_context(cafile=certificate)
+            with httpx.Client(base_url=gateway.url, verify=trusted) as client:
+                assert client.get("/v2/health/live").status_code == 200
+                assert client.get("/metrics").status_code == 401
+                found = client.get("/metrics", headers={"Authorization": f"Bearer {gateway.token}"})
+                assert found.status_code == 200
+            with pytest.raises(httpx.ConnectError):
+                httpx.get(f"{gateway.url}/v2/health/live")
