@@ -45,11 +45,13 @@ class Server(NamedTuple):
     token: str = ""
     stores: Stores | None = None
     """Ours alone."""
+    plain: bool = False
+    """It takes and gives rows without names."""
 
     def load(self, folder: Path, clients: int, seconds: float, most: int | None = None) -> Load:
         """Have so many clients ask for so long, from another process."""
         body = folder / "body.json"
-        body.write_bytes(net.body(net.rows()[0]))
+        body.write_bytes(net.body(net.rows()[0], plain=self.plain))
         command = [sys.executable, "-m", "tests.benchmarks.serving.load", self.url, self.token, str(body), str(clients)]
         command += [str(seconds), *([str(most)] if most else [])]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds + 60, check=True)
@@ -58,9 +60,10 @@ class Server(NamedTuple):
     def ask(self, row: net.Array) -> list[float]:
         """What it answers to one row."""
         headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
-        answer = httpx.post(self.url, content=net.body(row), headers=headers, timeout=30)
+        headers["content-type"] = "application/json"
+        answer = httpx.post(self.url, content=net.body(row, plain=self.plain), headers=headers, timeout=30)
         answer.raise_for_status()
-        found: list[float] = answer.json()["outputs"][0]["data"]
+        found: list[float] = answer.json()[0] if self.plain else answer.json()["outputs"][0]["data"]
         return found
 
 
@@ -163,7 +166,7 @@ def other(peer: Peer, folder: Path) -> Iterator[Server]:
             peer.command(file, port), cwd=folder, env={**os.environ, **more}, stdout=log, stderr=log,
             start_new_session=True,
         )  # fmt: skip
-    server = Server(f"http://127.0.0.1:{port}{peer.path}")
+    server = Server(f"http://127.0.0.1:{port}{peer.path}", plain=peer is BENTOML)
     try:
         wait_until(peer.name, lambda: _answers(server) or started.poll() is not None, START_S)
         if started.poll() is not None:

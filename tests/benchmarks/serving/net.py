@@ -55,7 +55,9 @@ def answers(asked: Array, seed: int = 0) -> Array:
     return found
 
 
-def body(row: Array) -> bytes:
-    """One row as V2 asks for it."""
+def body(row: Array, *, plain: bool = False) -> bytes:
+    """One row as V2 asks for it; plain as BentoML does."""
+    if plain:
+        return json.dumps({"x": [[round(float(value), 4) for value in row]]}).encode()
     tensor = {"name": "x", "shape": [1, 64], "datatype": "FP32", "data": [round(float(value), 4) for value in row]}
     return json.dumps({"inputs": [tensor]}).encode()
