@@ -123,7 +123,7 @@ def _not_installed() -> str:
     return " and ".join(f"{name} is not installed" for module, name in names.items() if not find_spec(module))
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=4)
 def _loaded(folder: str) -> Loaded:
     """The model, tried once, so that what is wrong shows before the first picture. Loaded once in a process.
 
