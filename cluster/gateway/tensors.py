@@ -259,5 +259,8 @@ def _outputs(said: Mapping[str, Any]) -> tuple[Sequence[str] | None, Collection[
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:  # what JSON may nest is deeper
+        text = f"a {type(value).__name__} in which others lie deeply"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

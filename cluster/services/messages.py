@@ -251,7 +251,7 @@ def _answer(row: Any, version: int | None) -> Answer:
     id_, status, body = row
     if not (type(id_) is int and 0 <= id_ < 2**63):
         raise BadMessage("an answer has no number")
-    if status not in STATUSES or type(status) is not int:
+    if type(status) is not int or status not in STATUSES:
         raise BadMessage("an answer has no status")
     if status != OK:
         if type(body) is not str or len(body) > MAX_PROBLEM_CHARS:

@@ -52,6 +52,7 @@ def send(asking: Asking, content: bytes, **headers: str) -> httpx.Response:
     [
         (b"", "no JSON"), (b"{", "no JSON"), (b"\xff", "no JSON"),
         (b"[" * 10_000 + b"]" * 10_000, "depth limit"),
+        (b"[" * 1000 + b"]" * 1000, "not a list"),
         (b'{"inputs":' * 10_000, "depth limit"), (b"[]", "object"), (b"{}", '"inputs"'), (b'{"inputs":[]}', '"inputs"'),
         (b'{"inputs":[7]}', "needs"), (body(name=None), "needs"), (body(name=7), '"name"'),
         (body(shape=[3]), "3 numbers"),
