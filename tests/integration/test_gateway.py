@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 import redis
 
 from cluster import keys, settings
 from cluster.gateway import paths
+from cluster.gateway.app import App
+from cluster.gateway.auth import Auth
 from cluster.gateway.server import Running
 from cluster.names import Target
 from cluster.services.tokens import Tokens
@@ -59,7 +62,17 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/v2", "/v2/models/net", "/v2/models/net/infer", "/v1/models/net/predict", "/metrics", "/openapi.json"],
+    [
+        "/",
+        "/v2",
+        "/v2/models/net",
+        "/v2/models/net/infer",
+        "/v1/models/net/predict",
+        "/metrics",
+        "/openapi.json",
+        "/v2/models/net/versions/x/infer",
+        "/v1/models/NO/predict",
+    ],
 )
 @pytest.mark.parametrize("given", [None, "Bearer wrong", "Basic YTpi", "Bearer", "bearer x y"])
 def test_every_route_needs_a_token_by_every_method(asking: Asking, path: str, given: str | None) -> None:
@@ -70,6 +83,14 @@ def test_every_route_needs_a_token_by_every_method(asking: Asking, path: str, gi
         found = asking.http.send(asked)
         assert (method, found.status_code) == (method, 401)
         assert found.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_paths_that_lead_nowhere_are_not_kept() -> None:
+    app = App(cast(Any, None), Auth())
+    for number in range(3):
+        app._route(f"/{number}")
+    app._route("/v2/models/net/infer")
+    assert list(app._paths) == ["/v2/models/net/infer"]
 
 
 def test_health_is_told_without_a_token(asking: Asking) -> None:
