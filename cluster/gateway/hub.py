@@ -75,6 +75,8 @@ class Hub:
         self._urgent: dict[Line, list[bytes]] = {}
         self._large: list[bytes] = []
         self._flushing = False
+        self._doubtful: set[Line] = set()
+        """Lines whose length is to be asked for at the next look."""
         self._requests: Link | None = None
         self._taking: Link | None = None
         self._heard_s = 0.0
@@ -120,7 +122,11 @@ class Hub:
         Raises:
             Problem: They may not (429).
         """
-        line.admit(count, limit, deadline_s, self._loop.time())
+        try:
+            line.admit(count, limit, deadline_s, self._loop.time())
+        except Problem:
+            self._doubtful.add(line)  # who is refused writes nothing, and so would never see the list get shorter
+            raise
 
     def post(
         self, line: Line, kind: messages.Kind, name: str, payload: bytes, tensors: tuple[messages.Shape, ...] = (),
@@ -161,10 +167,13 @@ class Hub:
             self._outbox[line] = [message]
         else:
             waiting.append(message)
+        self._flush_soon()
+        return future
+
+    def _flush_soon(self) -> None:
         if not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
-        return future
 
     def _flush(self) -> None:
         self._flushing = False
@@ -228,6 +237,9 @@ class Hub:
 
     def _end(self, ask: Ask, now_s: float) -> None:
         self.waiting_bytes -= ask.size_bytes
+        if ask.size_bytes > messages.INLINE_BYTES:
+            self._large.append(pack((b"UNLINK", keys.payload(self.gateway, ask.id))))
+            self._flush_soon()
         ask.line.leave(now_s)
 
     def _fail(self, ask: Ask, error: Exception) -> None:
@@ -249,7 +261,6 @@ class Hub:
     def _look(self, now_s: float) -> None:
         if self._taking is not None and now_s - self._heard_s > SILENT_S:
             self._disconnect(TimeoutError("Redis does not answer"))
-        doubtful: set[Line] = set()
         for ask in list(self._asks.values()):
             if ask.future.done():  # cancelled
                 self._fail(ask, Gone())
@@ -263,7 +274,8 @@ class Hub:
                 if ask.id < ask.line.newest_answered or ask.line.queued == 0:
                     self._resend(ask)
                 else:
-                    doubtful.add(ask.line)
+                    self._doubtful.add(ask.line)
+        doubtful, self._doubtful = self._doubtful, set()
         if self._requests is not None:
             for line in doubtful:
                 self._requests.send(pack((b"LLEN", line.key)), line.see_length)
@@ -275,9 +287,7 @@ class Hub:
         ask.resent = True
         ask.line.resent += 1
         self._urgent.setdefault(ask.line, []).append(ask.message)
-        if not self._flushing:
-            self._flushing = True
-            self._loop.call_soon(self._flush)
+        self._flush_soon()
 
     # Redis
 

@@ -115,6 +115,28 @@ def test_a_full_queue_refuses_at_once_and_keeps_its_limit(asking: Asking, client
     assert metric(asking, "cluster_refused_total") == codes.count(429)
 
 
+def test_a_queue_that_was_full_of_others_requests_is_looked_at_again(asking: Asking, client: redis.Redis) -> None:
+    enter(client, "net", max_waiting=8)
+    replica = PlayedReplica(client, NET)
+    replica.tell()
+    until_ready(asking)
+    client.rpush(keys.requests("net"), *["of another gateway"] * 20)
+    assert asking.infer("net", [[1]], parameters={"timeout": 50_000}).status_code == 504
+    assert asking.infer("net", [[1]]).status_code == 429
+    client.delete(keys.requests("net"))
+    with replica:
+        wait_until("taken again", lambda: asking.infer("net", [[1]]).status_code == 200, 5)
+
+
+def test_a_large_payload_goes_with_its_answer(asking: Asking, client: redis.Redis) -> None:
+    enter(client, "net")
+    with PlayedReplica(client, NET) as replica:
+        until_ready(asking)
+        assert asking.predict("net", bytes(300_000)).status_code == 200
+        [taken] = replica.taken
+        wait_until("gone before its deadline", lambda: not client.exists(taken.payload_key), 5)
+
+
 def test_a_redis_that_was_away_is_used_again(tmp_path: Path) -> None:
     with RedisServer(tmp_path / "redis", "--appendonly", "yes") as server:
         client = admin(server.url)
