@@ -68,6 +68,8 @@ class Order(BaseModel):
 
     versions: list[str | None]
     """References of the versions to serve, the current one first; [None] for a service without a model."""
+    has_current: bool = True
+    """Whether the first is the current one; else that is being fetched, and what is served goes on."""
     drain: bool = False
     """Take no more requests, answer those that were taken, end."""
 
@@ -86,7 +88,7 @@ class Served:
         self._stores = stores
         self._config = config
         self._job = catalog.get(start.service.job)
-        self._wanted: list[str | None] = []
+        self._wanted = Order(versions=[])
         self._stale_at: dict[str, float] = {}
         self._news = threading.Event()
         self.loaded: Mapping[str, Loaded] = {}
@@ -99,9 +101,9 @@ class Served:
         self.needs_new_process = False
         """The current version requires other packages than this process works with."""
 
-    def want(self, versions: list[str | None]) -> None:
-        """Serve these versions from now on, as soon as they are loaded."""
-        self._wanted = versions
+    def want(self, order: Order) -> None:
+        """Serve its versions from now on, as soon as they are loaded."""
+        self._wanted = order
         self._news.set()
 
     def run(self) -> None:
@@ -110,15 +112,16 @@ class Served:
             due_s = min(self._stale_at.values(), default=time.monotonic() + 60) - time.monotonic()
             self._news.wait(max(0.01, due_s))
             self._news.clear()
-            self._settle(list(self._wanted))
+            self._settle(self._wanted)
 
-    def _settle(self, wanted: list[str | None]) -> None:
-        refs = {str(targets.target(self._service.name, ref)): ref for ref in map(_ref, wanted)}
+    def _settle(self, order: Order) -> None:
+        refs = {str(targets.target(self._service.name, ref)): ref for ref in map(_ref, order.versions)}
+        current = next(iter(refs), None) if order.has_current else None
         for target, ref in refs.items():
             if target not in self.loaded:
-                self._load(target, ref, is_current=ref == _ref(wanted[0]))
+                self._load(target, ref, is_current=target == current)
         now = time.monotonic()
-        if any(target in self.loaded for target in refs):
+        if current in self.loaded:  # until then requests go to the one before
             for target in self.loaded.keys() - refs.keys():
                 self._stale_at.setdefault(target, now + self._service.deadline_ms / 1000 + STALE_S)
         self._stale_at = {target: at for target, at in self._stale_at.items() if target not in refs}
@@ -280,7 +283,7 @@ class Process:
             if order.drain:
                 self.drain()
             else:
-                self._served.want(order.versions)
+                self._served.want(order)
         os._exit(1)
 
     def _keep_on(self) -> None:

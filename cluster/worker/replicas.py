@@ -103,7 +103,7 @@ class Child:
         self.was_ready = False
         self.drains_until: float | None = None
         self.last_lines: deque[str] = deque(maxlen=TOLD_LINES)
-        self._versions: list[str | None] | None = None
+        self._told: dict[str, Any] = {}
         self._process = subprocess.Popen(
             COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
@@ -124,11 +124,12 @@ class Child:
         """Its exit code; None while it runs."""
         return self._process.poll()
 
-    def serve(self, versions: list[str | None]) -> None:
-        """Have it serve these versions; said once."""
-        if versions != self._versions and self.drains_until is None:
-            self._versions = versions
-            self._send({"versions": versions})
+    def serve(self, versions: list[str | None], *, has_current: bool) -> None:
+        """Have it serve these versions, the current one among them or not yet; said once."""
+        order = {"versions": versions, "has_current": has_current}
+        if order != self._told and self.drains_until is None:
+            self._told = order
+            self._send(order)
 
     def drain(self, seconds: float) -> None:
         """Have it end, within so many seconds."""
@@ -322,7 +323,7 @@ class Keeper:
         if not child.was_ready and now - child.began > READY_S:
             child.last_lines.append(f"it was not ready after {READY_S:.0f} s")
             child.kill()
-        child.serve(self._servable(wish))
+        self._have_serve(child, wish)
 
     def _gives_way(self, child: Child, replicas: Sequence[Replica]) -> bool:
         """Whether the owner uses this machine, and another one has a replica that is ready."""
@@ -333,14 +334,15 @@ class Keeper:
             log.info("a replica of %s leaves: %s", child.service.name, self._admission.allowance.held_back)
         return bool(others)
 
-    def _servable(self, wish: Wish) -> list[str | None]:
-        """The versions that this node can serve by now, in their order."""
-        found: list[str | None] = []
+    def _have_serve(self, child: Child, wish: Wish) -> None:
+        """Have a process serve the versions that this node can serve by now."""
+        found: list[ModelRef | None] = []
         for ref in wish.versions:
             with suppress(errors.ClusterError):
                 if self._provisioner.serves(wish.capability(ref)):
-                    found.append(str(ref) if ref else None)
-        return found
+                    found.append(ref)
+        has_current = bool(found) and found[0] == wish.versions[0]
+        child.serve([str(ref) if ref else None for ref in found], has_current=has_current)
 
     def _start_missing(self, wish: Wish, replicas: Sequence[Replica]) -> None:
         """Start a replica where one is missing that no other node starts first."""
@@ -368,7 +370,7 @@ class Keeper:
         id_ = str(names.Replica.begun(seconds * 1000 + micros // 1000))
         if self._replicas.take(name, id_, Row(node=self._node)).state == "held":
             self._children[id_] = Child(wish.service, id_, self._node, self._config)
-            self._children[id_].serve(self._servable(wish))
+            self._have_serve(self._children[id_], wish)
 
     def _why_not(self, wish: Wish, replicas: Sequence[Replica]) -> str:
         """Why no replica of a service is to be started here, for people; ``PENDING`` where nobody need know."""

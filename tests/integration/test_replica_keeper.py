@@ -7,17 +7,18 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from cluster import names, settings
+from cluster.names import ModelRef
 from cluster.services.desired import Service, Services
 from cluster.services.replicas import Replicas, Row
 from cluster.stores import Stores
 from cluster.worker import replicas
 from cluster.worker.politeness import Allowance
-from cluster.worker.replicas import Child, Keeper
+from cluster.worker.replicas import Child, Keeper, Wish
 from tests.kit.waiting import wait_until
 
 WAITS = (sys.executable, "-c", "import sys; sys.stdin.read()")
@@ -126,3 +127,22 @@ def test_a_machine_in_use_gives_way_to_a_ready_replica_elsewhere(
     child.kill()
     wait_until("it is not started again", lambda: looked(keeper, 0))
     assert keeper.count() == 0
+
+
+def test_a_process_is_told_that_the_current_version_is_still_fetched(
+    keeper: Keeper, stores: Stores, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_until("one is started", lambda: looked(keeper, 1))
+    [child] = keeper._children.values()
+    orders: list[Any] = []
+    monkeypatch.setattr(child, "_send", orders.append)
+    monkeypatch.setattr(Wish, "capability", lambda self, ref: str(ref))
+    cast(Any, keeper._provisioner).serves = lambda capability: capability == "office:1"
+    wish = Wish(keeper._wishes[service].service, [ModelRef("office", 2), ModelRef("office", 1)])
+    keeper._have_serve(child, wish)
+    cast(Any, keeper._provisioner).serves = lambda capability: True
+    keeper._have_serve(child, wish)
+    assert orders == [
+        {"versions": ["office:1"], "has_current": False},
+        {"versions": ["office:2", "office:1"], "has_current": True},
+    ]
