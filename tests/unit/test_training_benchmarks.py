@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aggregators import codec, layer_groups, nets
-from tests.benchmarks.training import peers, quantized, rows, speed
+from tests.benchmarks.training import accuracy, peers, quantized, rows, speed
 from tests.benchmarks.training.others import Look, Went
 from tests.benchmarks.training.trained import Trained
 
@@ -28,6 +28,13 @@ def test_the_formula_of_bytes_agrees_with_the_codec(share: int) -> None:
 
     assert rows.parameters() == net.size
     assert quantized.up_bytes(GIVEN, share) == 8 * (few * small + (80 - few) * exact)
+
+
+def test_one_process_is_judged_at_its_better_rate() -> None:
+    found = [{0.001: 0.96, 0.002: 0.97}, {0.001: 0.96, 0.002: 0.94}]
+
+    assert accuracy.at_better_rate(found) == (0.001, [0.96, 0.96])
+    assert accuracy.at_each_rate(found) == "rate 0.001: 0.9600, 0.9600; rate 0.002: 0.9700, 0.9400"
 
 
 def test_overhead_is_the_share_of_a_round_without_computing() -> None:
