@@ -56,7 +56,9 @@ def prepare(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plan(
-    about: bytes, *, net: str = "mlp:128,128", bits: int = 4, down_bits: int = 8, joint: str = "auto"
+    about: bytes, *, net: str = "mlp:128,128", bits: int = 4, down_bits: int = 8, joint: str = "auto",
+    server: str = "auto", server_lr: float | None = None, server_momentum: float | None = None, steps: int = 0,
+    batch_size: int = 32,
 ) -> str:  # fmt: skip
     """Return what a training would do: its data, its net, and its layer groups, as TOML that ``--joint`` reads.
 
@@ -66,14 +68,15 @@ def plan(
         ValueError: The net or the plan of groups does not fit the data.
     """
     from aggregators import codec
-    from aggregators.training import views
+    from aggregators.training import settings, views
 
     card = json.loads(about)
+    _, why = settings.choose_server(server, server_lr, server_momentum, steps, batch_size, card["shard_rows"])
     resolved = nets.resolve(nets.parse(net), card["input_shape"], card["outputs"])
     groups = layer_groups.chosen(joint, resolved.parameters, bits)
     sizes = codec.sizes_bytes(groups)
     told = [
-        *_data(card), "", resolved.table(), "", layer_groups.table(groups, sizes), "",
+        *_data(card, why), "", resolved.table(), "", layer_groups.table(groups, sizes), "",
         f"A round takes {sum(sizes):,} bytes up from each of {card['shards']} shards where it is quantized, and"
         f" {views.size_bytes(resolved.size, down_bits):,} bytes down to it. A step of synchronous training in float32"
         f" takes {4 * resolved.size:,} up and as many down.",
@@ -82,7 +85,7 @@ def plan(
     return "\n".join([*comments, "", layer_groups.to_toml(groups).rstrip()])
 
 
-def _data(card: Mapping[str, Any]) -> list[str]:
+def _data(card: Mapping[str, Any], *more: str) -> list[str]:
     rows = card["rows"]
     classes = f"{len(card['classes'])} classes" if card["classes"] else "a number"
     shape = "x".join(map(str, card["input_shape"]))
@@ -90,7 +93,7 @@ def _data(card: Mapping[str, Any]) -> list[str]:
         f"{rows['train']:,} training rows in {card['shards']} shards, {rows['valid']:,} for validation,"
         f" {rows['test']:,} for the test.",
         f"A row has {shape} numbers; {card['target'] or 'the folder of a picture'} is {classes}.",
-        *(f"Note: {note}." for note in card["notes"]),
+        *(f"Note: {note}." for note in (*card["notes"], *more) if note),
     ]
 
 

@@ -215,8 +215,9 @@ TRAIN = Job(
         Option("inner_state", str, "keep", "of that optimizer between rounds", choices=("keep", "reset")),
         Option("schedule", str, "constant", "of --lr over the rounds", choices=("constant", "cosine", "step")),
         Option(
-            "server", str, "nesterov", "optimizer that makes new weights of the shards' changes; adam with --mode sync,"
-            " sgd with async", choices=("nesterov", "average", "sgd", "adam"),
+            "server", str, "auto", "optimizer that makes new weights of the shards' changes; auto: average where a"
+            " round passes the rows of a shard over three times, else nesterov; adam with --mode sync, sgd with async",
+            choices=("auto", "nesterov", "average", "sgd", "adam"),
         ),
         Option("server_lr", float, None, "its rate; 0.7 of nesterov, 0.001 of adam, else 1", minimum=0),
         Option("server_momentum", float, None, "its momentum; 0.9 of nesterov and adam, else 0", minimum=0, below=1),

@@ -40,7 +40,7 @@ WHOLE_EVERY = 8
 def begin(
     about: bytes, base: Path | None = None, *, net: str = "mlp:128,128", rounds: int = 40, minutes: float = 0,
     patience: int = 0, min_gain: float = 0.001, mode: str = "local", steps: int = 0, round_seconds: float = 0,
-    batch_size: int = 32, server: str = "nesterov", server_lr: float | None = None,
+    batch_size: int = 32, server: str = "auto", server_lr: float | None = None,
     server_momentum: float | None = None, quantize: float = 100, quantize_when: str = "spread", bits: int = 4,
     down_bits: int = 8, joint: str = "auto", quorum: float = 0, staleness: int = 4, checkpoint: int = 0,
     norm_check: bool = True, seed: int = 0,
@@ -60,8 +60,9 @@ def begin(
         server_momentum, quantize, quantize_when, bits, down_bits, joint, quorum, staleness, checkpoint, norm_check,
         seed,
     )  # fmt: skip
-    _ = settings.optimizer  # raises where there is none
     card = _card(about)
+    settings, why = settings.for_rows(card["shard_rows"])
+    _ = settings.optimizer  # raises where there is none
     resolved = nets.for_data(nets.parse(net), card)
     layer_groups.chosen(joint, resolved.parameters, bits)  # raises where the plan does not fit
     if patience and not card["rows"].get("valid"):
@@ -70,7 +71,8 @@ def begin(
     data, view = views.whole(weights)
     seconds = None if settings.steps_each else settings.round_seconds or pace.FIRST_S
     planned = rounds * card["shards"] if mode == "async" else rounds
-    state = State(settings, resolved.to_json(), weights, view, Moments(), None, Book(planned, seconds=seconds))
+    book = Book(planned, seconds=seconds, notes=(why,) if why else ())
+    state = State(settings, resolved.to_json(), weights, view, Moments(), None, book)
     return Step(
         state, data, whole=True, kind="train", seconds=seconds, quorum=settings.closes_at, apart=mode == "async",
         rounds=planned + ending.rounds(card),

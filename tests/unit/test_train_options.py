@@ -39,7 +39,7 @@ def test_a_run_without_options_has_the_defaults() -> None:
     assert options == catalog.TRAIN.check_options({"model": "m"})
     assert (options["mode"], options["server"], options["optimizer"], options["bits"]) == (
         "local",
-        "nesterov",
+        "auto",
         "adamw",
         4,
     )
@@ -129,6 +129,13 @@ def test_a_plan_tells_net_groups_and_traffic(digits: Path) -> None:
     up = (64 * 128 + 128 * 10) // 2 + 4 * ((64 * 128 + 128 * 10) // 256) + 2 * 138
     assert f"takes {up:,} bytes up from each of 4 shards" in told
     assert f"takes {4 * weights:,} up and as many down" in told
+
+
+def test_a_plan_tells_why_changes_are_averaged(digits: Path) -> None:
+    told = catalog.TRAIN.plan_of(digits, {"model": "m", "shards": 4, "steps": 25})
+    assert "# Note: a round passes the 70 rows of a shard 11.4 times, so the server optimizer is average" in told
+    assert "so the server" not in catalog.TRAIN.plan_of(digits, {"model": "m", "shards": 4, "steps": 2})
+    assert "so the server" not in catalog.TRAIN.plan_of(digits, {"model": "m", "shards": 4, "server": "average"})
 
 
 def test_a_plan_can_be_given_as_the_groups(digits: Path, tmp_path: Path) -> None:

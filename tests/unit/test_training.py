@@ -14,7 +14,7 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregators import Step, codec, layer_groups, nets, training
+from aggregators import Step, codec, layer_groups, nets, server, training
 from aggregators.training import scores, views
 from aggregators.training.state import State
 from tests.kit import softmax
@@ -24,7 +24,8 @@ NETWORK = nets.resolve(nets.parse(softmax.NET), (softmax.FEATURES,), softmax.CLA
 
 
 def begun(about: bytes | None = None, **options: Any) -> Step:
-    return training.begin(about or softmax.card(), None, **{"net": softmax.NET, "steps": 5, **options})
+    given_: dict[str, Any] = {"net": softmax.NET, "steps": 5, "server": "nesterov", **options}
+    return training.begin(about or softmax.card(), None, **given_)
 
 
 def parts_of(step: Step, round_: int = 0, view: codec.Floats | None = None, **options: Any) -> dict[int, Part]:
@@ -117,6 +118,16 @@ def test_parts_count_by_the_samples_they_saw() -> None:
 
     expected = step.state.weights + np.average(changes, axis=0, weights=[1, 2, 3, 4])
     assert np.allclose(state.weights, expected, atol=1e-6)
+
+
+def test_a_run_notes_why_changes_are_averaged() -> None:
+    few, many = begun(steps=25, server="auto"), begun(steps=1, server="auto")
+
+    assert few.state.settings.optimizer == server.choose("average")
+    assert "so the server optimizer is average" in few.state.book.notes[0]
+    assert many.state.settings.optimizer == server.choose("nesterov")
+    assert many.state.book.notes == ()
+    assert training.load(training.dump(few.state)).settings == few.state.settings
 
 
 def test_nodes_hold_what_the_state_says_they_hold() -> None:

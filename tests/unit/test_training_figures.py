@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from aggregators import Closed
 from aggregators.training import pace, scores
-from aggregators.training.settings import complete
+from aggregators.training.settings import choose_server, complete
 
 CLASSES: dict[str, Any] = {"classes": ["a", "b", "c"], "target_scale": None}
 NUMBERS: dict[str, Any] = {"classes": [], "target_scale": {"mean": 50.0, "std": 10.0}}
@@ -104,6 +104,36 @@ def test_options_that_are_given_stand_above_those_of_a_mode() -> None:
     assert complete({"mode": "sync", "server": "nesterov"})["server_lr"] == 0.7
     assert complete({"mode": "async", "server_lr": 0.5})["server_lr"] == 0.5
     assert complete({"rounds": 3}) == {"rounds": 3}
+
+
+def test_a_mode_chooses_the_server_that_is_left_to_it() -> None:
+    assert complete({"mode": "sync", "server": "auto"})["server"] == "adam"
+    assert complete({"mode": "async", "server": "auto"})["server"] == "sgd"
+    assert complete({"server": "auto", "server_lr": 0.5}) == {"server": "auto", "server_lr": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("steps", "batch_size", "rows", "expected"),
+    [(25, 32, 157, "average"), (25, 32, 267, "nesterov"), (25, 32, 266, "average"), (0, 32, 1750, "nesterov"),
+     (0, 256, 1750, "average"), (250, 32, 1750, "average")],
+)  # fmt: skip
+def test_rows_that_a_round_passes_again_are_averaged(steps: int, batch_size: int, rows: int, expected: str) -> None:
+    chosen, why = choose_server("auto", None, None, steps, batch_size, [rows] * 8)
+
+    assert chosen == expected
+    assert bool(why) == (expected == "average")
+
+
+def test_why_changes_are_averaged_is_told_with_figures() -> None:
+    assert choose_server("auto", None, None, 25, 32, [157, 158])[1].startswith(
+        "a round passes the 158 rows of a shard 5.1 times, so the server optimizer is average"
+    )
+    assert "at least 5.1 times" in choose_server("auto", None, None, 0, 32, [157, 158])[1]
+
+
+@pytest.mark.parametrize("given_", [("nesterov", None, None), ("auto", 0.5, None), ("auto", None, 0.5)])
+def test_momentum_that_was_asked_for_stays_on_few_rows(given_: tuple[str, float | None, float | None]) -> None:
+    assert choose_server(*given_, 25, 32, [10]) == ("nesterov", "")
 
 
 @pytest.mark.parametrize("more", [{"server": "nesterov"}, {"server": "adam"}, {"server_momentum": 0.5}])
