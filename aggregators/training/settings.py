@@ -96,15 +96,16 @@ def choose_server(
         rate: Of it; None where none is given.
         momentum: As well.
         steps: Of a shard in a round; 0 where seconds decide: then there are about ``pace.STEPS`` or more.
-        batch_size: Rows of a step.
+        batch_size: Rows of a step; a step takes all rows of a shard that has fewer.
         shard_rows: Training rows of each shard.
     """
     if given != AUTO:
         return given, ""
-    rows, seen = statistics.fmean(shard_rows), (steps or pace.STEPS) * batch_size
-    if seen <= PASSES * rows or rate is not None or momentum is not None:
+    rows = max(1.0, statistics.fmean(shard_rows))
+    passes = (steps or pace.STEPS) * min(batch_size, rows) / rows
+    if passes <= PASSES or rate is not None or momentum is not None:
         return "nesterov", ""
-    times = f"{'' if steps else 'at least '}{seen / max(1, rows):.1f} times"
+    times = f"{'' if steps else 'at least '}{passes:.1f} times"
     return "average", (
         f"a round passes the {rows:,.0f} rows of a shard {times}, so the server optimizer is average, without momentum;"
         " --server nesterov has it"

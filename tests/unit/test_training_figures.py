@@ -115,7 +115,7 @@ def test_a_mode_chooses_the_server_that_is_left_to_it() -> None:
 @pytest.mark.parametrize(
     ("steps", "batch_size", "rows", "expected"),
     [(25, 32, 157, "average"), (25, 32, 267, "nesterov"), (25, 32, 266, "average"), (0, 32, 1750, "nesterov"),
-     (0, 256, 1750, "average"), (250, 32, 1750, "average")],
+     (0, 256, 1750, "average"), (3, 1000, 10, "nesterov"), (4, 1000, 10, "average"), (250, 32, 1750, "average")],
 )  # fmt: skip
 def test_rows_that_a_round_passes_again_are_averaged(steps: int, batch_size: int, rows: int, expected: str) -> None:
     chosen, why = choose_server("auto", None, None, steps, batch_size, [rows] * 8)
