@@ -41,6 +41,8 @@ def read(
         return None
     if not data.endswith(b"\n"):
         data += b"\n"
+    if width == 1 and (data.startswith(b"\n") or b"\n\n" in data):  # a blank line is no row
+        return None
     found = np.frombuffer(data, np.uint8)
     is_end = (found == LINE_FEED) | (found == ord(delimiter))
     ends = np.flatnonzero(is_end)
@@ -48,7 +50,7 @@ def read(
     if len(ends) != rows * width:
         return None
     is_line_end = (found[ends] == LINE_FEED).reshape(rows, width)
-    if not is_line_end[:, -1].all() or is_line_end[:, :-1].any() or (width == 1 and b"\n\n" in data):
+    if not is_line_end[:, -1].all() or is_line_end[:, :-1].any():
         return None
     columns: dict[int, Values] = {}
     if numbers:

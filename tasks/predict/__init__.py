@@ -158,6 +158,8 @@ def _answer(
     where = rows.place(item.name)
     try:
         block = blocks.read(item, *_wanted(loaded.encoder, kept))
+        if where is not None and block.number != where[1]:
+            raise ValueError(f"{block.number:,} rows were read of it, and it was cut as {where[1]:,}")
         scores, problems = _scores(block, loaded)
         columns = _kept(block, kept)
     except ValueError as error:

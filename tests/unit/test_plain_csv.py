@@ -68,3 +68,10 @@ def test_what_only_the_module_csv_can_tell_is_left_to_it(text: str) -> None:
 def test_texts_that_are_no_text_in_utf8_are_left_to_the_module_csv() -> None:
     assert plain_csv.read(b"1,\xff\n", ",", 2, [0], [1]) is None
     assert plain_csv.read(b"1,\xff\n", ",", 2, [0], []) is not None
+
+
+@pytest.mark.parametrize("data", [b"\n1\n2\n", b"\r\n1\r\n2\r\n", b"1\n\n2\n", b"1\n2\n\n"])
+def test_blank_lines_of_one_column_are_no_rows(data: bytes) -> None:
+    read = plain_csv.read(data, ",", 1, [0], [])
+    assert read is None  # the module csv reads it
+    assert len(csv_text.rows(data, ",", 1)[0]) == 2
