@@ -13,6 +13,7 @@ the ``name`` of a column and one of these; all numbers are little-endian:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +30,10 @@ DECIMALS = 6
 """Of probabilities: machines differ in the digits after these."""
 DIGITS = 9
 """Of numbers that were predicted."""
+PLACE = re.compile(r"(?s).* (?:rows (\d+)-(\d+)|without rows at (\d+))")
+"""How items end that are blocks of rows, see ``splitters.rows.block``."""
+BLANK_ROWS = 16_384
+"""Of rows that are missing, so many stand in a table of the result."""
 TYPES = {"codes": "<i4", "floats": "<f8", "ints": "<i8"}
 Column = Mapping[str, Any]
 Texts = Sequence[str]
@@ -144,6 +149,8 @@ def check(part: Any, names: Collection[str] | None = None) -> None:
         start, rows = value["start"], value["rows"]
         if not (isinstance(start, int) and isinstance(rows, int) and 0 <= start < 2**62 and 0 <= rows < 2**31):
             raise ValueError(f"{name!r} has the rows {start!r} and {rows!r} on")
+        if (start, rows) != _place(name, len(value.get("values", ()))):
+            raise ValueError(f"{name!r} has {rows:,} rows from {start:,} on, which are others than its name tells")
         if "values" in value:
             if len(value["values"]) != rows:
                 raise ValueError(f"{name!r} has {len(value['values'])} values of {rows} rows")
@@ -151,6 +158,14 @@ def check(part: Any, names: Collection[str] | None = None) -> None:
                 _check_row(name, row)
         for column in value.get("columns", ()):
             _check_column(name, column, rows)
+
+
+def _place(name: str, given: int) -> tuple[int, int]:
+    """The first row of an item and how many it has: by its name; else, as of rows in a request, those ``given``."""
+    found = PLACE.fullmatch(name)
+    if found is None:
+        return 0, given
+    return (int(found[1]), int(found[2]) - int(found[1]) + 1) if found[1] else (int(found[3]), 0)
 
 
 def _check_row(name: str, row: Any) -> None:
@@ -214,11 +229,11 @@ def _walk(parts: Iterable[Mapping[str, Any]]) -> Iterator[_Block]:
         pictures = {name: value for name, value in part.items() if "start" not in value}
         if pictures:
             rows = list(pictures.values())
-            yield _Block(None, list(pictures), {key: [row[key] for row in rows] for key in rows[0]})
+            yield _Block(None, list(pictures), {key: [row.get(key) for row in rows] for key in rows[0]})
         for value in sorted((value for value in part.values() if "start" in value), key=lambda value: value["start"]):
             start, ids = value["start"], range(value["start"], value["start"] + value["rows"])
             if rows := value.get("values"):
-                yield _Block(start, ids, {key: [row[key] for row in rows] for key in rows[0]})
+                yield _Block(start, ids, {key: [row.get(key) for row in rows] for key in rows[0]})
             else:
                 columns = value.get("columns", ())
                 yield _Block(start, ids, {column["name"]: _values(column) for column in columns})
@@ -229,8 +244,8 @@ def _filled(ahead: Iterable[_Block], walking: Iterator[_Block], names: list[str]
     for blocks in (ahead, walking):
         for start, ids, columns in blocks:
             if start is not None:
-                if start > at:
-                    yield _blank(range(at, start), names)
+                for gap in range(at, start, BLANK_ROWS):
+                    yield _blank(range(gap, min(gap + BLANK_ROWS, start)), names)
                 at = start + len(ids)
             if columns and list(columns) != names:
                 raise ValueError(f"a block has the columns {', '.join(columns)}, and others {', '.join(names)}")

@@ -282,15 +282,27 @@ def test_a_run_needs_a_model() -> None:
         {"x": {"start": 0, "rows": 1, "columns": [{"name": "label", "codes": b"\x05\0\0\0", "of": ["a"]}]}},
         {"x": {"start": 0, "rows": 2, "columns": [{"name": "value", "floats": bytes(8)}]}},
         {"x": {"start": 0, "rows": 1, "columns": [{"name": "kept", "texts": [7]}]}},
+        {"x rows 5-6": {"start": 4, "rows": 2, "columns": []}}, {"x": {"start": 0, "rows": 2**31 - 1, "columns": []}},
+        {"x rows 5-6": {"start": 5, "rows": 10**9, "columns": []}}, {"x": {"start": 2**61, "rows": 0, "columns": []}},
         {"x": {"label": ["a"]}}, {"x": {"start": "0", "rows": 1}}, {"x": {"start": 0, "rows": 1, "columns": [{}]}},
     ],
 )  # fmt: skip
 def test_a_part_that_is_not_what_the_task_gives_is_refused(odd: Any) -> None:
     with pytest.raises(ValueError, match=r"\S"):
-        JOB.check_part(odd, {"x"})
+        JOB.check_part(odd, odd.keys())
 
 
 def test_long_numbers_keep_nine_digits() -> None:
     given_numbers = np.array([[123456789.123], [-1e-30 / 3], [0.0], [np.nan], [1e300]])
     [column] = predictions.packed(given_numbers, [], {}, probabilities=False)
     assert np.frombuffer(column["floats"]).tolist()[:3] == [123456789.0, pytest.approx(-3.33333333e-31, rel=1e-14), 0.0]
+
+
+def test_rows_that_are_missing_are_told_of_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictions, "BLANK_ROWS", 4)
+    [label] = predictions.packed(np.eye(2), ["a", "b"], {}, probabilities=False)
+    _, tables = predictions.read([{"x rows 9-10": {"start": 9, "rows": 2, "columns": [label]}}])
+    found = [(list(table.ids), table.columns["label"]) for table in tables]
+    assert found == [
+        ([0, 1, 2, 3], [None] * 4), ([4, 5, 6, 7], [None] * 4), ([8], [None]), ([9, 10], ["a", "b"]),
+    ]  # fmt: skip
