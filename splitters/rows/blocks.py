@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,7 +39,7 @@ def read(item: Item, numbers: Sequence[str] = (), texts: Sequence[str] = ()) -> 
 
     Args:
         item: See ``splitters.rows``.
-        numbers: Columns that are wanted as numbers, if they are numbers.
+        numbers: Columns that are wanted as numbers, if they are numbers. Of JSON, rows are read that lack others.
         texts: Columns that are wanted as texts; others need not be there, where all of these are.
 
     Raises:
@@ -50,7 +50,7 @@ def read(item: Item, numbers: Sequence[str] = (), texts: Sequence[str] = ()) -> 
         return _of_npz(data)
     if data.startswith(csv_text.MARK):
         return _of_csv(data.removeprefix(csv_text.MARK), item.name, numbers, texts)
-    return _of_json(data)
+    return _of_json(data, {*numbers, *texts})
 
 
 def _of_csv(data: bytes, name: str, numbers: Sequence[str], texts: Sequence[str]) -> Rows:
@@ -103,8 +103,8 @@ def _column(name: str, array: NDArray[Any]) -> Values:
     return array
 
 
-def _of_json(data: bytes) -> Rows:
-    """Rows as a list, or one a line."""
+def _of_json(data: bytes, wanted: Collection[str]) -> Rows:
+    """Rows as a list, or one a line. What is not ``wanted`` may be missing or of any kind, if anything is."""
     problems: dict[int, str] = {}
     try:
         if data.lstrip()[:1] == b"[":
@@ -125,12 +125,10 @@ def _of_json(data: bytes) -> Rows:
         for name in names:
             try:
                 columns[name].append("" if at in problems else _text(row[name]))
-            except KeyError:
-                problems[at] = f"it has no {name!r}"
+            except (KeyError, ValueError) as error:
                 columns[name].append("")
-            except ValueError as error:
-                problems[at] = f"{name!r} {error}"
-                columns[name].append("")
+                if not wanted or name in wanted:
+                    problems[at] = f"it has no {name!r}" if isinstance(error, KeyError) else f"{name!r} {error}"
     return Rows(len(rows), columns, problems=problems)
 
 
@@ -156,7 +154,7 @@ def _text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return repr(value)
-    raise ValueError(f"is a {'list' if isinstance(value, list) else 'object'}: give a number, a text or null")
+    raise ValueError(f"is {'a list' if isinstance(value, list) else 'an object'}: give a number, a text or null")
 
 
 def _of_lists(rows: list[Any]) -> Rows:

@@ -253,3 +253,11 @@ def test_a_parquet_file_is_learned_from_as_its_csv_file(tmp_path: Path) -> None:
     found = [list(tables.split([tmp_path / name], target="kind", shards=2)) for name in ("t.parquet", "t.csv")]
     assert found[0][1:] == found[1][1:]
     assert json.loads(found[0][0][0].data) == json.loads(found[1][0][0].data)
+
+
+def test_of_json_only_columns_that_are_wanted_must_be_there() -> None:
+    data = b'{"x": 1, "tags": ["a"]}\n{"x": 2, "note": {"by": "me"}}\n{"note": "x"}\n'
+    [item] = cut(data, 9, "t.jsonl")
+    read = blocks.read(item, ["x"], [])
+    assert (read.columns["x"], read.problems) == (["1", "2", ""], {2: "it has no 'x'"})
+    assert sorted(blocks.read(item).problems) == [0, 1, 2]
