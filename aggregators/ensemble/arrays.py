@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import tokenize
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+UNREADABLE = (ValueError, TypeError, OverflowError, MemoryError, EOFError, OSError, SyntaxError, tokenize.TokenError)
+"""What NumPy raises over bytes that are no array, or whose header tells of more than there is memory."""
 
 
 def dump(array: NDArray[Any]) -> bytes:
@@ -32,7 +36,7 @@ def load(data: Any, dtype: Any, shape: tuple[int | None, ...], what: str) -> NDA
         raise ValueError(f"its {what} are no bytes")
     try:
         array: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError, SyntaxError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"its {what} are no array: {error}") from None
     if not isinstance(array, np.ndarray) or array.dtype != np.dtype(dtype):
         raise ValueError(f"its {what} are not of the dtype {np.dtype(dtype)}")

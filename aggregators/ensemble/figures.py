@@ -53,6 +53,9 @@ def check(sums: Any, outputs: int, *, is_classes: bool) -> None:
     if not isinstance(sums, dict) or type(sums.get("rows")) is not int or sums["rows"] < 0:
         raise ValueError("its sums name no rows")
     numbers = ("loss",) if is_classes else ("squared", "absolute", "sum", "sum2")
+    matrices = ("confusion", *(("of_second", "y") if outputs == 2 else ())) if is_classes else ()
+    if sums.keys() != {"rows", *numbers, *matrices}:
+        raise ValueError(f"its sums are of other names than {', '.join(('rows', *numbers, *matrices))}")
     if not all(isinstance(sums.get(name), float) and math.isfinite(sums[name]) for name in numbers):
         raise ValueError("its sums are no numbers")
     if is_classes:
@@ -63,7 +66,9 @@ def check(sums: Any, outputs: int, *, is_classes: bool) -> None:
             raise ValueError("its confusion matrix has another number of rows than it was measured on")
         if outputs == 2:
             arrays.load(sums.get("of_second"), np.float32, (sums["rows"],), "probabilities")
-            arrays.load(sums.get("y"), np.int32, (sums["rows"],), "classes")
+            y = arrays.load(sums.get("y"), np.int32, (sums["rows"],), "classes")
+            if not np.isin(y, (0, 1)).all():
+                raise ValueError("its classes are none of the two")
 
 
 def add(found: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -205,18 +206,30 @@ def test_a_sub_model_of_junk_is_rejected_and_named(blobs: Path) -> None:
     assert len(made.state.models) == 6
 
 
+HEADERS = [
+    b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header
+    for header in (
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776, 6, 3)}\n", b"(" * 5000, b"{[]: 1}",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000000000000000, 6, 3)}\n",
+    )
+]  # fmt: skip
+"""Of arrays that are none, or too large for any machine."""
+
+
 @pytest.mark.parametrize("kind", ["fit", "predict", "combine", "test"])
 def test_parts_of_junk_change_nothing_but_are_rejected(blobs: Path, kind: str) -> None:
     made = Made(blobs, parts=3, by="rows", kind="tree:depth=4 logreg").until(kind)
     parts = made.turns()
     for name, value in list(parts[0].items()):
         if isinstance(value, bytes):
-            for junk in (b"", b"junk", arrays.dump(np.full(3, np.nan, np.float32)), arrays.dump(np.zeros((2, 2)))):
+            others = arrays.dump(np.full(3, np.nan, np.float32)), arrays.dump(np.zeros((2, 2)))
+            for junk in (b"", b"junk", *HEADERS, *others):
                 step = ensemble.step(made.state, made.closed({**parts, 0: {**parts[0], name: junk}}), made.about)
                 assert set(step.rejected) == {0}
         elif isinstance(value, dict):
-            step = ensemble.step(made.state, made.closed({**parts, 0: {**parts[0], name: {"rows": 3}}}), made.about)
-            assert set(step.rejected) == {0}
+            for odd in ({"rows": 3}, {**value, "more": "x"}, {**value, "of_second": b"x"}):
+                step = ensemble.step(made.state, made.closed({**parts, 0: {**parts[0], name: odd}}), made.about)
+                assert set(step.rejected) == {0}
     step = ensemble.step(made.state, made.closed({**parts, 0: {**parts[0], "kind": "other"}}), made.about)
     assert step.rejected == {0: "it is of another round"}
 
