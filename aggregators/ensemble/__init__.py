@@ -76,6 +76,8 @@ def _check_combine(combine: str, card: Card) -> None:
         raise ValueError(f"--combine vote is for classes, and {card['target']!r} is a number: use average")
     if combine in ("stack", "weighted") and not (card["shares"]["stack_rows"] or card["rows"]["valid"]):
         raise ValueError(f"--combine {combine} is fitted on rows that no sub-model has seen: give --valid 0.1, say")
+    if combine == "stack" and (problem := parts.stack_problem(card["shards"], card)):
+        raise ValueError(f"{problem}: give fewer --parts, or another --combine")
 
 
 def step(state: State, closed: Closed, about: bytes) -> Step:
@@ -150,7 +152,7 @@ def _predicted(state: State, closed: Closed, card: Card) -> Step:
     scores, y, stack, stack_y = (np.concatenate(one) for one in zip(*told, strict=True))
     state = _judge(state, scores, y, card)
     if not len(stack_y) and len(y):  # --by all: half of the validation rows are the stack's
-        half = len(y) // 2
+        half = min(len(y) // 2, parts.MOST_FEATURES // (len(state.models) * card["outputs"]))
         stack, stack_y, scores, y = scores[:half], y[:half], scores[half:], y[half:]
     state = state._replace(scores=scores, y=y, stack=stack, stack_y=stack_y)
     tried = [one for how in _hows(state, card) if (one := _simple(how, state, card)) is not None]
@@ -160,9 +162,10 @@ def _predicted(state: State, closed: Closed, card: Card) -> Step:
     row: dict[str, Any] = {"rows": len(y)}
     if scored := [each.score for each in state.tried if each.score is not None]:
         row[name] = (max if card["classes"] else min)(scored)
-    if "stack" in _hows(state, card) and len(stack_y):
+    problem = parts.stack_problem(len(state.models), card)
+    if "stack" in _hows(state, card) and len(stack_y) and not problem:
         return Step(state, views.of_stack(stack, stack_y), row=row, kind="combine", rejected=rejected)
-    return _choose(state, closed, card, row, rejected)
+    return _choose(state.noted(*([problem] if problem else [])), closed, card, row, rejected)
 
 
 def _judge(state: State, scores: Any, y: Any, card: Card) -> State:
@@ -208,6 +211,10 @@ def _combined(state: State, closed: Closed, card: Card) -> Step:
 
 def _choose(state: State, closed: Closed, card: Card, row: dict[str, Any], rejected: Mapping[int, str]) -> Step:
     """Choose a combiner; have it tested, if there are rows for that."""
+    if not state.tried:
+        raise NoResult(
+            f"no combiner {state.combine} could be fitted: too few rows are there for it; give a larger --valid"
+        )
     if not len(state.y) and state.combine == AUTO:
         state = state.noted("without validation rows no combiner could be chosen by them: the average is taken")
     chosen = state.tried[choice.best([each.combiner for each in state.tried], state.scores, state.y)]

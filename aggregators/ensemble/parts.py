@@ -110,13 +110,20 @@ def most_rows(models: int, card: Card) -> int:
     return max(1, MOST_VALUES // (models * int(card["outputs"]) * int(card["shards"])))
 
 
+def stack_problem(models: int, card: Card) -> str:
+    """Why there can be no stack of so many sub-models, or ""."""
+    coefficients = (models * int(card["outputs"]) + 1) * int(card["outputs"])
+    if coefficients <= MOST_COEFFICIENTS:
+        return ""
+    most = f"over the limit of {MOST_COEFFICIENTS:,}"
+    return f"a stack of {models} sub-models would have {coefficients:,} coefficients, {most}"
+
+
 def most_stack_rows(models: int, card: Card) -> int:
     """Of how many rows of a slice sub-models tell for a stack; 0 where it would have too many coefficients."""
-    outputs, shards = int(card["outputs"]), int(card["shards"])
-    features = models * outputs
-    if (features + 1) * outputs > MOST_COEFFICIENTS:
+    if stack_problem(models, card):
         return 0
-    return max(1, MOST_FEATURES // (features * shards))
+    return max(1, MOST_FEATURES // (models * int(card["outputs"]) * int(card["shards"])))
 
 
 def all_predicted(closed: Closed, models: int, card: Card) -> tuple[list[Predicted], dict[int, str]]:

@@ -259,6 +259,22 @@ def test_validation_that_is_missing_is_noted(blobs: Path) -> None:
     assert "1 of 4 slices of the validation rows were not looked at" in made.model().report["notes"]
 
 
+@pytest.mark.parametrize("how", ["stack", "weighted"])
+def test_a_combiner_without_rows_to_fit_it_on_says_so(blobs: Path, how: str) -> None:
+    with pytest.raises(NoResult, match=f"no combiner {how} could be fitted: too few rows"):
+        Made(blobs, parts=3, by="all", kind="tree:depth=4", valid=0.003, combine=how).model()
+
+
+@pytest.mark.parametrize("by", ["rows", "all"])
+def test_no_stack_is_fitted_that_would_be_too_large(blobs: Path, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aggregators.ensemble.parts.MOST_COEFFICIENTS", 29)
+    report = Made(blobs, parts=3, by=by, kind="tree:depth=4").model().report
+    assert set(report["combine"]["validation"]) == {"average", "weighted", "vote"}
+    assert "a stack of 3 sub-models would have 30 coefficients, over the limit of 29" in report["notes"]
+    with pytest.raises(ValueError, match=r"30 coefficients.*: give fewer --parts, or another --combine"):
+        Made(blobs, parts=3, by=by, kind="tree:depth=4", combine="stack")
+
+
 def test_without_validation_rows_the_average_is_taken(blobs: Path) -> None:
     report = Made(blobs, parts=2, by="rows", kind="tree", valid=0.0).model().report
 
