@@ -19,6 +19,8 @@ from aggregators.training.state import Card, State
 
 FORMAT = 1
 WEIGHTS, NET, CARD, CURVE, ONNX = "weights.safetensors", "net.json", "card.json", "curve.json", "model.onnx"
+ENSEMBLE = "ensemble.json"
+"""Bundles of the job ensemble have it; those of train do not."""
 SYNC_BYTES = 8
 """Bytes a parameter and step of a shard in synchronous training: a gradient of float32 up, the weights down."""
 
@@ -83,6 +85,9 @@ def weights(folder: Path, net: Net, card: Card) -> Floats:
         old, known = nets.from_json((folder / NET).read_text()), json.loads((folder / CARD).read_bytes())
         named = safetensors.numpy.load((folder / WEIGHTS).read_bytes())
         classes, columns = known["classes"], _columns(known)
+    except FileNotFoundError as error:
+        made = "an ensemble" if (folder / ENSEMBLE).is_file() else f"without {Path(error.filename).name}"
+        raise ValueError(f"the model to train on is none of the job train: it is {made}") from None
     except (OSError, ValueError, LookupError, TypeError, safetensors.SafetensorError) as error:
         raise ValueError(f"the model to train on is none of the job train: {error}") from None
     if old._replace(name=net.name) != net:

@@ -410,7 +410,10 @@ def test_a_model_can_be_trained_on(tmp_path: Path) -> None:
 
 
 def test_a_model_of_another_kind_cannot_be_trained_on(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="none of the job train"):
+    with pytest.raises(ValueError, match=r"none of the job train: it is without net\.json"):
+        training.begin(softmax.card(), tmp_path, net=softmax.NET)
+    (tmp_path / "ensemble.json").write_bytes(b"{}")
+    with pytest.raises(ValueError, match="none of the job train: it is an ensemble"):
         training.begin(softmax.card(), tmp_path, net=softmax.NET)
     for name, data in softmax.run(rounds=1)[0].files.items():
         (tmp_path / name).write_bytes(data)
