@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import click
+import redis
 
 from cluster import client, errors, logs
 from cluster.cli import foreground, print_text, say, service_texts, shared
@@ -122,9 +124,15 @@ def _tell(c: Client, service: Service | None, cert: Path | None, *, as_json: boo
 
     if c.is_private and sys.stderr.isatty():
         say("no broker is set (CLUSTER_BROKER_URL, --broker): on this machine only")
-    token = None if c.tokens.list() else c.tokens.new(FIRST)
-    if service:
-        service.wait_until_ready(on_wait=tell)
+    token = _first_token(c)  # the gateway knows it by the time that a replica is ready
+    try:
+        if service:
+            service.wait_until_ready(on_wait=tell)
+    except BaseException:
+        if token:
+            with contextlib.suppress(redis.RedisError, errors.ClusterError):
+                c.tokens.revoke(FIRST)  # nobody saw it
+        raise
     if as_json:
         shared.print_json_line({"url": c.gateway_url, "service": service.name if service else None, "token": token})
         return
@@ -137,6 +145,16 @@ def _tell(c: Client, service: Service | None, cert: Path | None, *, as_json: boo
     if not token:
         say("each request needs a token ($TOKEN); to make another one: cluster token new NAME")
     say("Ctrl-C ends it.")
+
+
+def _first_token(c: Client) -> str | None:
+    """The secret of a token that is made if there is none yet."""
+    if c.tokens.list():
+        return None
+    try:
+        return c.tokens.new(FIRST)
+    except errors.UsageError:  # another `cluster serve` made it just now
+        return None
 
 
 def _tell_of_the_end(c: Client, service: Service | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,10 @@ import pytest
 from cluster import errors
 from cluster.bundles.content import Content
 from cluster.services import desired
+from cluster.services.tokens import Tokens
 from cluster.stores import Stores
-from tests.kit.programs import cluster
+from tests.kit.programs import cluster, start_cluster
+from tests.kit.waiting import line_with
 
 
 @pytest.fixture(scope="module")
@@ -183,3 +186,13 @@ def test_a_token_is_shown_once_and_revoked(redis_url: str) -> None:
     ]
     assert cluster("token", "revoke", "till", "--broker", redis_url).stdout == "revoked till\n"
     assert "there is no token 'till'" in refused(redis_url, "token", "revoke", "till")
+
+
+def test_no_token_is_made_that_nobody_sees(redis_url: str, name: str, stores: Stores) -> None:
+    with start_cluster("serve", name, "--port", "0", "--broker", redis_url) as program:
+        assert program.stderr is not None
+        line_with("waiting for one", program.stderr)
+        program.send_signal(signal.SIGINT)
+        assert program.wait(20) == 0
+    assert Tokens(stores.redis).list() == []
+    desired.Services(stores.redis).remove(name)
