@@ -15,7 +15,9 @@ from cluster.gateway.board import Board
 from cluster.gateway.dispatch import Dispatch
 from cluster.gateway.hub import Hub
 from cluster.gateway.problems import Problem
-from cluster.services.messages import ITEM_BYTES, Answer, Shape
+from cluster.services import messages
+from cluster.services.messages import Answer, Shape
+from cluster.wire import BadMessage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -173,8 +175,14 @@ def _packed(arrays: Arrays) -> tuple[tuple[Shape, ...], bytes]:
     shapes, data = [], []
     for name, given in arrays.items():
         array = np.asarray(given)
-        if array.dtype.name not in ITEM_BYTES or not array.ndim:
-            raise errors.UsageError(f"the array {name!r} of {array.dtype} and shape {array.shape} cannot be sent")
-        shapes.append(Shape(name, array.dtype.name, array.shape))
+        try:
+            shapes.append(messages.shape_of(name, array.dtype.name, array.shape))
+        except BadMessage as error:
+            raise errors.UsageError(
+                f"the array {name!r} of {array.dtype} and shape {array.shape} cannot be sent: {error}"
+            ) from None
         data.append(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+    rows = {shape.shape[0] for shape in shapes}
+    if len(rows) != 1:
+        raise errors.UsageError(f"the arrays have different numbers of rows, or there is none: {sorted(rows)}")
     return tuple(shapes), b"".join(data)

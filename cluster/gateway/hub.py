@@ -141,11 +141,13 @@ class Hub:
             is_gone: Tells that nobody waits for it any more; then it fails with ``Gone``.
 
         Raises:
-            Problem: Redis is away (503), or too many bytes wait (429).
+            Problem: Redis is away (503), it is larger than replicas take (413), or too many bytes wait (429).
         """
         if self._taking is None:
             raise unavailable(AWAY)
         size_bytes = len(payload)
+        if size_bytes > messages.MAX_PAYLOAD_BYTES:
+            raise Problem(413, f"{name or 'tensors'} of {size_bytes:,} bytes; at most {messages.MAX_PAYLOAD_BYTES:,}")
         if self.waiting_bytes + size_bytes > MAX_BYTES:
             line.refused += 1
             raise Problem(429, f"requests of {self.waiting_bytes:,} bytes wait already; ask again later", 1)
