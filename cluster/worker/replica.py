@@ -36,7 +36,7 @@ from cluster.wire import BadMessage
 from cluster.worker import batches
 from cluster.worker.batch_size import BatchSize
 from cluster.worker.batches import Loaded
-from cluster.worker.request_lists import Lists, portions
+from cluster.worker.request_lists import Done, Lists, portions
 
 PR_SET_PDEATHSIG = 1
 OOM_SCORE = "500"
@@ -176,6 +176,7 @@ class Process:
         self._redis = redis_client.connect(url, patient=False, name=name)
         self._replicas = Replicas(self._redis)
         self._lists = Lists(self._redis)
+        self._done = Done()
         self._served = Served(start, Stores.connect(self._config), self._config)
         self._row = Row(node=start.node, host=socket.gethostname(), pid=os.getpid())
         self._ahead_ms = 0.0  # of Redis's clock before this process's
@@ -232,15 +233,19 @@ class Process:
         of: dict[str, list[Request]] = {}
         for target, raw in taken:
             try:
-                of.setdefault(target, []).append(Request.unpack(raw))
+                request = Request.unpack(raw)
             except BadMessage as error:
                 log.warning("a request for %s is dropped: %s", target, error)
+                continue
+            if self._done.take(request):
+                of.setdefault(target, []).append(request)
         answers: list[tuple[str, bytes]] = []
         for target, requests in of.items():
             for portion in portions(requests):
                 try:
                     answers += self._answer_portion(target, portion, loaded[target])
                 except redis_outage.AWAY as error:  # the gateways ask again
+                    self._done.forget(portion)
                     self._news.say_away(error)
         self._busy_since = None
         return answers

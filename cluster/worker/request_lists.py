@@ -15,6 +15,7 @@ from cluster.services.messages import Request
 WAIT_S = 1
 PORTION_BYTES = 16 * 2**20
 """Payloads that are fetched and answered at a time, in bytes; one request may be larger."""
+MOST_DONE = 4096
 Taken = tuple[str, bytes]
 """A request as it was sent, with the target that it was sent to."""
 log = logging.getLogger(__name__)
@@ -109,6 +110,34 @@ class Lists:
             by_list = {keys.requests(target): target for target in targets}
             taken.insert(0, (by_list[first[0].decode()], first[1]))
         return taken
+
+
+class Done:
+    """The requests that this replica has done, the last ``MOST_DONE`` at least.
+
+    A gateway sends a request once more if no answer comes for a while, as the replica that took it may be dead. One
+    that is alive has answered, or will with its next question.
+    """
+
+    def __init__(self) -> None:
+        self._newest: set[tuple[str, int]] = set()
+        self._older: set[tuple[str, int]] = set()
+
+    def take(self, request: Request) -> bool:
+        """Whether it is to be done; it counts as done from now on."""
+        one = (request.gateway, request.id)
+        if one in self._newest or one in self._older:
+            return False
+        if len(self._newest) >= MOST_DONE:
+            self._newest, self._older = set(), self._newest
+        self._newest.add(one)
+        return True
+
+    def forget(self, requests: Iterable[Request]) -> None:
+        """They could not be done, and may come again."""
+        for request in requests:
+            self._newest.discard((request.gateway, request.id))
+            self._older.discard((request.gateway, request.id))
 
 
 def portions(requests: Sequence[Request]) -> Iterable[list[Request]]:

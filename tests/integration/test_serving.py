@@ -165,6 +165,19 @@ def test_what_is_past_its_deadline_is_dropped(
     wait_until("the odd message is logged", lambda: "a request for slow is dropped" in node.text())
 
 
+def test_what_is_sent_again_while_it_is_done_is_done_once(
+    node: Worker, ready: Ready, stores: Stores, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace"
+    ready(Service(name="once-each", job="measure", options={"seconds": 0.4, "trace": str(trace)}), "once-each")
+    with PlayedGateway(stores.redis, resend_s=0.1) as gateway:
+        [first] = gateway.send("once-each", ("first", b""))
+        gateway.wait([first])
+        assert gateway.sent_again == 1
+        gateway.ask("once-each", ("last", b""))
+    assert [line.split()[0] for line in trace.read_text().splitlines()] == ["first", "last"]
+
+
 def test_a_replica_that_is_killed_loses_no_request(
     node: Worker, ready: Ready, gateway: PlayedGateway, stores: Stores
 ) -> None:
