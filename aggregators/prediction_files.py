@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import tempfile
 import zipfile
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 Parts = Iterable[Mapping[str, Any]]
 PIECE_ROWS = 100_000
+TEXT, INT, FLOAT = "U", "<i8", "<f8"
+NUMBER_CHARS = 24
+"""Of the longest number as a text."""
 
 
 def write_json(parts: Parts, out: BinaryIO) -> None:
@@ -49,10 +53,10 @@ def write_csv(parts: Parts, out: BinaryIO) -> None:
 
 
 def write_parquet(parts: Parts, out: BinaryIO) -> None:
-    """Write a Parquet file, a row group a block.
+    """Write a Parquet file, a row group a block. A column is of the type of its first block that could be read.
 
     Raises:
-        ValueError: PyArrow is not installed.
+        ValueError: PyArrow is not installed; or a column that was kept holds numbers first, and then others or texts.
     """
     try:
         import pyarrow as pa
@@ -62,12 +66,16 @@ def write_parquet(parts: Parts, out: BinaryIO) -> None:
             "Parquet is written with PyArrow, which is not installed: pip install 'cluster[parquet]'"
         ) from None
     names, tables = predictions.read(parts)
-    first = next(tables, None)
-    kinds = [_arrow(name, values) for name, values in zip(names, _all(first), strict=True)] if first else []
+    ahead: list[Table] = []
+    for table in tables:
+        ahead.append(table)
+        if any(map(_kind, table.columns.values())):  # else the block could not be read
+            break
+    kinds = [_arrow(name, values) for name, values in zip(names, _all(ahead[-1]), strict=True)] if ahead else []
     schema = pa.schema(list(zip(names, kinds, strict=True)))
     with parquet.ParquetWriter(out, schema) as writer:
-        for table in _from(first, tables):
-            columns = [pa.array(values, kind) for values, kind in zip(_all(table), kinds, strict=True)]
+        for table in itertools.chain(ahead, tables):
+            columns = [_arrow_array(*each) for each in zip(names, _all(table), kinds, strict=True)]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
 
 
@@ -99,50 +107,68 @@ def write_npz(parts: Parts, out: BinaryIO) -> None:
 
 
 class _Spool:
-    """A column in a file, until its length is known."""
+    """A column in a file, until its length is known, and whether all blocks hold the same kind of values."""
 
     def __init__(self, held: ExitStack) -> None:
         self._file: IO[bytes] = held.enter_context(tempfile.TemporaryFile(prefix="cluster-npz-"))  # noqa: SIM115 - held is one
-        self._rows = 0
-        self._chars = 0
-        self._dtype = ""
+        self._pieces: list[tuple[str, int]] = []
+        """The kind of the values of each block, see ``_kind``, and how many there are."""
+        self._chars = 1
 
     def add(self, values: Sequence[Any]) -> None:
         import numpy as np
 
-        if not self._dtype and any(value is not None for value in values):
-            first = next(value for value in values if value is not None)
-            self._dtype = "U" if isinstance(first, str) else "<i8" if isinstance(first, int) else "<f8"
-        if self._dtype in ("", "U"):
+        kind = _kind(values)
+        if kind == TEXT:
             texts = ["" if value is None else str(value) for value in values]
-            self._chars = max(self._chars, *map(len, texts), 0)
+            self._chars = max(self._chars, *map(len, texts))
             self._file.writelines(json.dumps(text).encode() + b"\n" for text in texts)
-            self._rows += len(texts)
-        else:
-            self.add_array(np.array(values, self._dtype))
+        elif kind:
+            self._file.write(np.array(values, kind).tobytes())
+        self._pieces.append((kind, len(values)))
 
     def add_array(self, array: np.ndarray[Any, Any]) -> None:
-        self._dtype = self._dtype or array.dtype.str
-        self._file.write(array.tobytes())
-        self._rows += len(array)
+        self._file.write(array.astype(FLOAT).tobytes())
+        self._pieces.append((FLOAT, len(array)))
 
     def write(self, written: zipfile.ZipFile, name: str, width: int = 0) -> None:
         import numpy as np
 
         self._file.seek(0)
-        shape = (self._rows, width) if width else (self._rows,)
-        if self._dtype in ("", "U"):
-            dtype = np.dtype(f"<U{max(1, self._chars)}")
-            _write(written, name, shape, dtype, self._texts(dtype))
+        rows = sum(number for _, number in self._pieces)
+        kinds = {kind for kind, _ in self._pieces}
+        if TEXT in kinds or (kinds <= {""} and not width):
+            chars = self._chars if kinds <= {TEXT, ""} else max(self._chars, NUMBER_CHARS)
+            dtype = np.dtype(f"<U{chars}")
         else:
-            _write(written, name, shape, np.dtype(self._dtype), iter(lambda: self._file.read(2**20), b""))
+            dtype = np.dtype(INT if kinds == {INT} else FLOAT)
+        _write(written, name, (rows, width) if width else (rows,), dtype, self._read(dtype, width or 1))
 
-    def _texts(self, dtype: np.dtype[Any]) -> Iterator[bytes]:
+    def _read(self, dtype: np.dtype[Any], width: int) -> Iterator[bytes]:
         import numpy as np
 
-        for start in range(0, self._rows, PIECE_ROWS):
-            number = min(PIECE_ROWS, self._rows - start)
-            yield np.array([json.loads(self._file.readline()) for _ in range(number)], dtype).tobytes()
+        for kind, total in self._pieces:
+            for start in range(0, total, PIECE_ROWS):
+                number = min(PIECE_ROWS, total - start)
+                if kind == TEXT:
+                    found = np.array([json.loads(self._file.readline()) for _ in range(number)], dtype)
+                elif kind:
+                    found = np.frombuffer(self._file.read(8 * number * width), kind).astype(dtype)
+                else:
+                    found = np.full(number, "" if dtype.kind == "U" else np.nan, dtype)
+                yield found.tobytes()
+
+
+def _kind(values: Sequence[Any]) -> str:
+    """The dtype that holds these values; "" where all are None."""
+    if isinstance(values, range):
+        return INT
+    kinds = set(map(type, values))
+    if str in kinds:
+        return TEXT
+    if kinds <= {type(None)}:
+        return ""
+    return INT if kinds <= {int, bool} else FLOAT
 
 
 def _write(
@@ -168,12 +194,6 @@ def _all(table: Table) -> list[Sequence[Any]]:
     return [table.ids, *table.columns.values()]
 
 
-def _from(first: Table | None, others: Iterator[Table]) -> Iterator[Table]:
-    if first is not None:
-        yield first
-        yield from others
-
-
 def _cells(values: Sequence[Any]) -> Sequence[Any]:
     """Values for a spreadsheet."""
     if isinstance(values, range) or not any(isinstance(value, str) for value in values[:100]):
@@ -195,5 +215,21 @@ def _arrow(name: str, values: Sequence[Any]) -> Any:
         return pa.int64()
     if name == VALUE or name.startswith(PROBABILITY):
         return pa.float64()
-    first = next((value for value in values if value is not None), "")
-    return pa.string() if isinstance(first, str) else pa.int64() if isinstance(first, int) else pa.float64()
+    return {INT: pa.int64(), FLOAT: pa.float64()}.get(_kind(values), pa.string())
+
+
+def _arrow_array(name: str, values: Sequence[Any], kind: Any) -> Any:
+    import pyarrow as pa
+
+    if kind == pa.string():
+        return pa.array([None if value is None else str(value) for value in values], kind)
+    if kind == pa.int64() and not isinstance(values, range):
+        odd = [value for value in values if isinstance(value, str) or (isinstance(value, float) and value % 1)]
+    else:
+        odd = [value for value in values if isinstance(value, str)]
+    if odd:
+        raise ValueError(
+            f"the column {name!r} begins with numbers of the type {kind}, and {odd[0]!r} is none: a column of"
+            " Parquet has one type; give --format csv, or jsonl"
+        )
+    return pa.array(values, kind)

@@ -306,3 +306,38 @@ def test_rows_that_are_missing_are_told_of_piece_by_piece(monkeypatch: pytest.Mo
     assert found == [
         ([0, 1, 2, 3], [None] * 4), ([4, 5, 6, 7], [None] * 4), ([8], [None]), ([9, 10], ["a", "b"]),
     ]  # fmt: skip
+
+
+def block_of(start: int, ids: Any) -> dict[str, Any]:
+    """Two rows with a column that was kept; none that could be read if there are no ``ids``."""
+    columns = [] if ids is None else predictions.packed(np.array([[0.5], [1.5]]), [], {"id": ids}, probabilities=False)
+    return {f"t rows {start}-{start + 1}": {"start": start, "rows": 2, "columns": columns}}
+
+
+@pytest.mark.parametrize(
+    ("blocks", "expected"),
+    [
+        ([[7, 8], None], [7, 8, None, None]), ([None, [7, 8]], [None, None, 7, 8]), ([[7, 8]], [7, 8]),
+        ([[7, 8], [9.0, np.nan]], [7, 8, 9, None]), ([["x", "y"], [7, 8]], ["x", "y", "7", "8"]),
+    ],
+)  # fmt: skip
+def test_binary_formats_hold_blocks_of_other_kinds(blocks: list[Any], expected: list[Any]) -> None:
+    held = [None if ids is None else ids if isinstance(ids[0], str) else np.array(ids) for ids in blocks]
+    parts = [block_of(2 * at, ids) for at, ids in enumerate(held)]
+    values = [value for ids in held for value in ([0.5, 1.5] if ids is not None else [None, None])]
+    with np.load(io.BytesIO(written("npz", parts))) as found:
+        plain = [None if value != value else value for value in found["id"].tolist()]
+        assert (plain, found["row"].tolist()) == (expected, list(range(2 * len(blocks))))
+        assert [None if value != value else value for value in found["value"].tolist()] == values
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = parquet.read_table(io.BytesIO(written("parquet", parts))).to_pydict()
+    assert (table["id"], table["value"]) == (expected, values)
+
+
+def test_parquet_does_not_cut_off_decimals() -> None:
+    pytest.importorskip("pyarrow")
+    parts = [block_of(0, np.array([7, 8])), block_of(2, np.array([7.5, 8]))]
+    with pytest.raises(ValueError, match=r"'id' begins with numbers of the type int64, and 7\.5 is none"):
+        written("parquet", parts)
+    with np.load(io.BytesIO(written("npz", parts))) as found:
+        assert found["id"].tolist() == [7, 8, 7.5, 8]
