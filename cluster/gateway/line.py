@@ -128,7 +128,7 @@ class Line:
         if not there:
             return
         rate = self.rate(now_s)
-        wait_s = there / rate if rate else 0.0
+        wait_s = self.waiting / rate if rate else 0.0  # both of this gateway: the others have their share of the rate
         if there + count > limit:
             why = f"{there} requests wait for {self.target}, and {limit} may"
         elif wait_s > deadline_s:

@@ -14,6 +14,7 @@ import redis
 
 from cluster import keys, settings
 from cluster.gateway import board, line
+from cluster.gateway.problems import Problem
 from cluster.gateway.server import Running
 from cluster.names import Target
 from cluster.services import messages
@@ -224,3 +225,18 @@ def test_times_between_sending_twice_follow_the_answers() -> None:
     for _ in range(line.RECENT):
         found.answered(0.4, 0)
     assert found.resend_s == pytest.approx(1.2)
+
+
+def test_a_quiet_gateway_is_not_refused_for_what_a_busy_one_sent() -> None:
+    found = line.Line(NET, lambda reply: None)
+    found.enter(0.0)
+    found.answered(2.0, 0)
+    found.leave(2.0)  # one answer in 2 s, as 400 of another gateway were before it
+    found.see_length(400)
+    found.admit(1, 512, 10.0, 3.0)
+    found.enter(3.0)
+    found.admit(1, 512, 10.0, 3.0)
+    with pytest.raises(Problem, match="401 requests wait"):
+        found.admit(1, 401, 10.0, 3.0)
+    with pytest.raises(Problem, match="longer than the deadline"):
+        found.admit(1, 512, 1.0, 3.0)
