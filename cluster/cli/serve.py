@@ -83,6 +83,8 @@ def command(
     machine; with one, the service stays when the gateway ends.
     """
     require_installed()
+    if cert is None and not service_texts.is_of_this_machine(host):
+        say(f"others can reach {host} without HTTPS, and read tokens on the way: give --cert and --key")
     c = client.connect(broker)
     entry = None
     if model or job_name:

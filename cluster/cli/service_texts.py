@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,6 +66,14 @@ def news(told: News) -> str:
     if told.pending:
         return f"waiting for {logs.plain(', '.join(told.pending))}: {told.requirement} is being fetched{reasons}"
     return f"no node can serve {told.requirement} yet{reasons}"
+
+
+def is_of_this_machine(host: str) -> bool:
+    """Whether an address to listen on is for programs of this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def curl(url: str, service: str, example: Any, cert: Path | None) -> str:

@@ -77,7 +77,8 @@ class Dispatch:
             if service.canary:
                 version = canary(service.canary, key(), version, known)
             if version not in known.ready:
-                raise unavailable(f"no replica of {name} is ready; ask again in some seconds", LOADING_RETRY_S)
+                why = "is ready" if service.replicas else "is wanted (cluster services scale)"
+                raise unavailable(f"no replica of {name} {why}; ask again in some seconds", LOADING_RETRY_S)
         elif not self._is_usual(known, version):
             await self._ask(known, Target(name, version))
         if version not in known.ready:

@@ -47,6 +47,8 @@ AGAIN_S = 0.25
 STALE_S = 2.0
 """A version that is wanted no more is served for the service's deadline and these seconds, as requests are on their
 way."""
+LOAD_AGAIN_S = 30.0
+"""Seconds until a version is loaded again that could not be."""
 STUCK_S = 600.0
 """A batch that takes longer ends the process."""
 log = logging.getLogger(__name__)
@@ -109,10 +111,14 @@ class Served:
     def run(self) -> None:
         """Load what is wanted, for ever."""
         while True:
-            due_s = min(self._stale_at.values(), default=time.monotonic() + 60) - time.monotonic()
-            self._news.wait(max(0.01, due_s))
+            self._news.wait(max(0.01, self.due_s()))
             self._news.clear()
             self._settle(self._wanted)
+
+    def due_s(self) -> float:
+        """Seconds until there is something to do without news."""
+        now = time.monotonic()
+        return min((LOAD_AGAIN_S if self.problems else 60.0, *(at - now for at in self._stale_at.values())))
 
     def _settle(self, order: Order) -> None:
         refs = {str(targets.target(self._service.name, ref)): ref for ref in map(_ref, order.versions)}

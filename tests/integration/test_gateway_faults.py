@@ -211,6 +211,7 @@ def test_a_revoked_token_is_refused_within_a_second(asking: Asking, client: redi
 def test_the_number_of_replicas_of_a_service_may_be_none(asking: Asking, client: redis.Redis) -> None:
     enter(client, "net", replicas=0)
     wait_until("known", lambda: asking.infer("net", [[1]]).status_code == 503)
+    assert "no replica of net is wanted" in error_of(asking.infer("net", [[1]]))
     assert asking.http.get("/v2/health/ready").status_code == 200
     assert Services(client).remove("net")
     wait_until("gone", lambda: asking.infer("net", [[1]]).status_code == 404)

@@ -115,6 +115,12 @@ def test_a_taken_port_is_named_before_the_service_is_entered(redis_url: str, nam
     assert desired.Services(stores.redis).get(name) is None
 
 
+def test_an_open_address_without_https_is_warned_of(redis_url: str, name: str) -> None:
+    words = "read tokens on the way"
+    assert words in refused(redis_url, "serve", name, "--host", "192.0.2.1")  # no address of this machine
+    assert words not in refused(redis_url, "serve", f"{name}:7", "--host", "localhost")
+
+
 def test_a_certificate_without_its_key_is_refused(redis_url: str, name: str, tmp_path: Path) -> None:
     (tmp_path / "cert.pem").write_text("nonsense")
     said = refused(redis_url, "serve", name, "--port", "0", "--cert", tmp_path / "cert.pem")

@@ -47,3 +47,13 @@ def test_the_old_version_stays_where_the_new_one_cannot_be_loaded(served: Served
     served._settle(Order(versions=["office:9", "office:7"]))
     assert set(served.loaded) == {"office:1", "office:7"}
     assert served.problems == {"office:9": "it is broken"}
+
+
+def test_a_version_that_could_not_be_loaded_is_tried_again(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    served._settle(Order(versions=["office:9"]))
+    assert not served.loaded
+    assert served.due_s() <= replica.LOAD_AGAIN_S
+    monkeypatch.setattr(Served, "_loaded", lambda self, ref: ref)
+    served._settle(Order(versions=["office:9"]))
+    assert list(served.loaded) == ["office:9"]
+    assert (served.problems, served.due_s()) == ({}, 60.0)
