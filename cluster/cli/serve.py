@@ -65,8 +65,10 @@ class ServeCommand(JobCommand):
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any free one.")
 @click.option("--max-waiting", type=int, metavar="N", help="Refuse requests when so many wait.  [default: 512]")
 @click.option("--deadline", type=float, metavar="SECONDS", help="How long a request may take.  [default: 10]")
-@click.option("--canary", multiple=True, metavar="NAME:VERSION=SHARE%", help="A share of requests for a version.")
-@click.option("--shadow", metavar="NAME:VERSION", help="Compare the answers of this version with the others.")
+@click.option(
+    "--canary", multiple=True, metavar="NAME:VERSION=SHARE%", help="A share of requests for a version; none ends it."
+)
+@click.option("--shadow", metavar="NAME:VERSION", help="Compare the answers of this version; none ends it.")
 @click.option("--cert", type=shared.PATH, metavar="FILE", help="Certificate for HTTPS, in PEM form.")
 @click.option("--key", type=shared.PATH, metavar="FILE", help="Its key, in PEM form.")
 @shared.broker

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Entry", "News", "Service"]
 POLL_S = 0.1
+NONE = "none"
+"""In place of a canary or a shadow: have none any more."""
 SHARE = re.compile(r"(.+)=([0-9]{1,6}(?:\.[0-9]{1,6})?) ?%")
 LIMITS: Mapping[str, tuple[str, int, int]] = {
     "replicas": ("the number of replicas", 0, desired.MAX_REPLICAS),
@@ -306,8 +308,9 @@ def _fields(store: ModelStore, job: Job, ref: ModelRef | None, wanted: Mapping[s
     if "canary" in found:
         found["canary"] = _shares(ref, found["canary"])
     if isinstance(found.get("shadow"), str):
-        found["shadow"] = _version(ref, ModelRef.typed(found["shadow"]))
-    for version in (*found.get("canary", ()), *([found["shadow"]] if "shadow" in found else ())):
+        found["shadow"] = None if found["shadow"] == NONE else _version(ref, ModelRef.typed(found["shadow"]))
+    shadow = found.get("shadow")
+    for version in (*found.get("canary", ()), *(() if shadow is None else (shadow,))):
         if ref is None:
             raise errors.UsageError(f"the job {job.name} is served without a model, so it has no versions")
         store.pin(job, {"model": str(ModelRef(ref.name, version))})
@@ -320,6 +323,8 @@ def _shares(ref: ModelRef | None, given: Canary) -> dict[int, float]:
     Raises:
         errors.UsageError: A share is not 0 % to 100 %, or they are more together.
     """
+    if not isinstance(given, Mapping) and list(given) == [NONE]:
+        return {}
     found = dict(given.items() if isinstance(given, Mapping) else (_share(ref, text) for text in given))
     for version, share in found.items():
         if not 0 <= share <= 1:

@@ -55,8 +55,8 @@ class Serving:
             replicas: How many processes answer; 1 by default.
             max_waiting: How many requests may wait, 512 by default. More are refused at once.
             deadline_s: How long a request may take, 10 s by default.
-            canary: Version -> the share of requests that it gets, 0 to 1.
-            shadow: The version that gets copies of all requests, to compare its answers.
+            canary: Version -> the share of requests that it gets, 0 to 1; {} ends the one there is.
+            shadow: The version that gets copies of all requests, to compare its answers; "none" ends the one there is.
             options: The job's.
 
         Raises:

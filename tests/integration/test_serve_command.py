@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import errors
+from cluster import client, errors
 from cluster.bundles.content import Content
 from cluster.services import desired
 from cluster.services.tokens import Tokens
@@ -79,6 +79,20 @@ def test_a_model_of_another_job_is_refused(redis_url: str, name: str) -> None:
 def test_a_canary_that_cannot_be_is_refused(canary: str, why: str, redis_url: str, name: str, stores: Stores) -> None:
     assert why in refused(redis_url, "serve", name, "--canary", canary.format(name=name))
     assert desired.Services(stores.redis).get(name) is None
+
+
+def test_a_canary_and_a_shadow_are_ended_by_none(redis_url: str, name: str, stores: Stores) -> None:
+    with client.connect(redis_url) as c:
+        for canary, shadow, expected in (
+            ([f"{name}:1=10%"], f"{name}:1", ({1: 0.1}, 1)),
+            (None, None, ({1: 0.1}, 1)),  # it stays as it was
+            (["none"], "none", ({}, None)),
+        ):
+            c.serve(name, canary=canary, shadow=shadow)
+            found = desired.Services(stores.redis).get(name)
+            assert found is not None
+            assert (found.canary, found.shadow) == expected
+        c.service(name).stop()
 
 
 def test_canaries_of_more_than_all_requests_are_refused(redis_url: str, name: str) -> None:
