@@ -23,6 +23,8 @@ ENOUGH_BYTES = 4 * 2**20
 MOST_GROWN = 16
 """How many times larger than the archive its arrays may be, from ``ENOUGH_BYTES`` on; a bundle may hold a little
 more. Arrays that can be compressed more than that are not compressed."""
+MOST_BYTES = 2**30
+"""Of all arrays; whole numbers take up to eight times as much once they are read."""
 MOST_MEMBERS = 64
 MOST_HEADER_BYTES = 1000
 MOST_DIMENSIONS = 2
@@ -40,13 +42,16 @@ def write(described: About, arrays: Mapping[str, Array]) -> bytes:
     """Return the archive; the same bytes for the same arrays.
 
     Raises:
-        ValueError: A number is infinite, none at all, or too large: whatever made the model went wrong.
+        ValueError: A number is infinite, none at all, or too large: whatever made the model went wrong. Or the arrays
+            are larger than ``MOST_BYTES``.
     """
     small = {ABOUT: np.frombuffer(described.to_json(), np.uint8)}
     small |= {name: narrow(_usable(name, array)) for name, array in sorted(arrays.items())}
+    if (size_bytes := sum(each.nbytes for each in small.values())) > MOST_BYTES:
+        raise ValueError(f"its arrays have {size_bytes:,} bytes, over the limit of {MOST_BYTES:,}: make it smaller")
     stream = io.BytesIO()
     np.savez_compressed(stream, allow_pickle=False, **small)
-    if sum(each.nbytes for each in small.values()) > max(ENOUGH_BYTES, MOST_GROWN * stream.tell()):
+    if size_bytes > max(ENOUGH_BYTES, MOST_GROWN * stream.tell()):
         stream = io.BytesIO()
         np.savez(stream, allow_pickle=False, **small)
     return stream.getvalue()
@@ -130,6 +135,8 @@ def _check(members: list[zipfile.ZipInfo], size_bytes: int) -> None:
     grown = sum(each.file_size for each in members)
     if grown > max(ENOUGH_BYTES, MOST_GROWN * size_bytes):
         raise ValueError(f"its {size_bytes:,} bytes unpack to {grown:,}, more than {MOST_GROWN} times as many")
+    if grown > MOST_BYTES:
+        raise ValueError(f"its {size_bytes:,} bytes unpack to {grown:,}, over the limit of {MOST_BYTES:,}")
 
 
 UNREADABLE = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, OSError, EOFError)

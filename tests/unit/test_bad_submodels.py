@@ -210,6 +210,15 @@ def test_an_archive_that_unpacks_to_much_more_is_refused() -> None:
         submodels.unpack(member("values.npy", bytes(2**10), claims=2**31))
 
 
+def test_a_sub_model_that_fills_memory_is_neither_made_nor_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = archive.write(abouts.About("ridge", 3000, 1, None), {"weights0": np.random.default_rng(0).random((3000, 1))})
+    monkeypatch.setattr(archive, "MOST_BYTES", 20_000)
+    with pytest.raises(ValueError, match=r"unpack to 24,\d+, over the limit of 20,000"):
+        submodels.unpack(data)
+    with pytest.raises(ValueError, match=r"arrays have 24,\d+ bytes, over the limit of 20,000: make it smaller"):
+        archive.write(abouts.About("ridge", 3000, 1, None), {"weights0": np.random.default_rng(0).random((3000, 1))})
+
+
 def test_arrays_too_many_or_twice_are_refused() -> None:
     with pytest.raises(ValueError, match="65 arrays"):
         submodels.unpack(saved({f"a{at}": np.zeros(1) for at in range(65)}))
