@@ -302,7 +302,9 @@ class Hub:
                 await self._connect()
                 failures = 0
                 log.info("the gateway is connected to Redis again")
-            except (redis.exceptions.RedisError, OSError):
+            except Exception as error:
+                if not isinstance(error, (redis.exceptions.RedisError, OSError)):
+                    log.exception("the gateway could not connect to Redis; trying again")
                 await asyncio.sleep(RECONNECT_S[min(failures, len(RECONNECT_S) - 1)])
                 failures += 1
 
