@@ -14,6 +14,8 @@ from splitters.tables.columns import Values
 
 ALIKE = {"true": "True", "True": "true", "false": "False", "False": "false"}
 """JSON and Python write these differently."""
+FARTHEST = 1e18
+"""Standard deviations from the mean of the training rows: a product of numbers that are farther leaves float32."""
 Problems = dict[int, str]
 
 
@@ -59,7 +61,7 @@ class Encoder:
         Texts are read as the splitter reads them. An unseen text of a category counts as missing.
 
         Raises:
-            ValueError: A column is missing. Without ``problems``: a number is a text or infinite.
+            ValueError: A column is missing. Without ``problems``: a number is a text, infinite, or ``FARTHEST``.
         """
         if not self._columns:
             raise ValueError(f"the model takes {self._taken()}, not columns: give an .npz file with X")
@@ -71,6 +73,7 @@ class Encoder:
         told: Problems = {} if problems is None else problems
         for to, (name, codes) in enumerate(zip(self.names, self._codes, strict=True)):
             raw[:, to] = _numbers(found[name], name, told) if codes is None else _found(found[name], codes)
+        self._find_far(raw, told)
         if problems is None and told:
             raise ValueError(f"row {min(told)}: {told[min(told)]}")
         raw[list(told)] = np.nan
@@ -81,7 +84,7 @@ class Encoder:
         card's order and with a category by its number there.
 
         Raises:
-            ValueError: They have another shape. Without ``problems``: a number is infinite.
+            ValueError: They have another shape. Without ``problems``: a number is infinite, or ``FARTHEST``.
         """
         if X.dtype.kind not in "fiub":
             raise ValueError(f"X is of dtype {X.dtype}: it must hold numbers")
@@ -92,6 +95,8 @@ class Encoder:
         X = X.astype(np.float64)
         for row in np.flatnonzero(np.isinf(X).reshape(len(X), -1).any(axis=1)).tolist():
             told.setdefault(row, "X has an infinite number")
+        if self._columns:
+            self._find_far(X, told)
         if problems is None and told:
             raise ValueError(f"row {min(told)}: {told[min(told)]}")
         X[list(told)] = np.nan
@@ -147,6 +152,14 @@ class Encoder:
             if not ((whole >= 0) & (whole <= 255) & (whole == np.floor(whole))).all():
                 raise ValueError("X must hold the bytes of pictures, whole numbers from 0 to 255")
         return X.astype(np.uint8)
+
+    def _find_far(self, raw: NDArray[np.float64], told: Problems) -> None:
+        """Enter rows with a number that no model can reckon with: such mark missing values in some files."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            is_far = np.abs((raw - self._mean) / self._std) > FARTHEST
+        for row, at in zip(*(places.tolist() for places in np.nonzero(is_far)), strict=True):
+            if self._codes[at] is None:
+                told.setdefault(row, f"{self._columns[at]['name']!r} is {raw[row, at]:g}, which is too large")
 
     def _known(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
         """The same, with NaN for the numbers of categories that are none."""

@@ -341,3 +341,13 @@ def test_parquet_does_not_cut_off_decimals() -> None:
         written("parquet", parts)
     with np.load(io.BytesIO(written("npz", parts))) as found:
         assert found["id"].tolist() == [7, 8, 7.5, 8]
+
+
+@pytest.mark.parametrize("number", ["1e300", "-1e39"])
+def test_a_number_that_no_model_can_reckon_with_is_named(model: str, number: str) -> None:
+    rows = [("a", "1", "red"), ("b", number, "red")]
+    values, failures = done(model, predict_models.csv(rows))
+    assert failures == {"t.csv rows 0-1": f"row 1: 'size' is {float(number):g}, which is too large"}
+    assert predictions.finish(predictions.join(values))["label"] == ["low", None]
+    with pytest.raises(ValueError, match=r"row 0: 'size' is .*, which is too large"):
+        tensors.infer({"X": np.array([[float(number), 0]])}, model)
