@@ -250,8 +250,8 @@ def _column(array: NDArray[Any]) -> columns.Values:
 
 
 def _check_finite(block: NDArray[Any], start: int, names: Sequence[str] | None, path: Path) -> None:
-    if block.dtype.kind == "f" and np.isinf(block).any():
-        row, *rest = (int(one) for one in np.argwhere(np.isinf(block))[0])
+    if block.dtype.kind == "f" and (too_large := values.is_too_large(block)).any():
+        row, *rest = (int(one) for one in np.argwhere(too_large)[0])
         column = repr(names[rest[0]]) if names and len(rest) == 1 else str(tuple(rest) if len(rest) > 1 else rest[0])
         values.check_finite(block[row].ravel(), f"column {column} of X", lambda _: f"row {start + row} of {path.name}")
 

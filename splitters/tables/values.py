@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?"})
 """Texts that stand for a missing value."""
 
+LARGEST = 1e150
+"""In absolute terms, of numbers: the square of a larger one is infinite."""
 Place = Callable[[int], str]
 """Tells where a row of a block comes from, for messages: "line 7 of a.csv"."""
 
@@ -33,16 +35,25 @@ def numbers(texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_
 
 
 def check_finite(found: NDArray[Any], name: str, place: Place) -> None:
-    """See that no number of a column is infinite.
+    """See that no number of a column is infinite, or larger than ``LARGEST``.
 
     Raises:
         ValueError: One is; the message tells where.
     """
-    infinite = np.flatnonzero(np.isinf(found))
-    if infinite.size:
+    odd = np.flatnonzero(is_too_large(found))
+    if odd.size:
+        number = found[odd[0]]
+        what = "infinite" if np.isinf(number) else f"{number:g}"
         raise ValueError(
-            f"{name} is infinite in {place(int(infinite[0]))}: mend the number, or leave it empty if it is not known"
+            f"{name} is {what} in {place(int(odd[0]))}: mend the number, or leave it empty if it is not known"
         )
+
+
+def is_too_large(found: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which numbers are infinite, or larger than ``LARGEST``."""
+    if found.dtype != np.float64:  # has no room for such numbers
+        return np.isinf(found)
+    return np.asarray(np.abs(found) > LARGEST)
 
 
 def listed(names: Sequence[str], most: int = 10) -> str:

@@ -77,6 +77,12 @@ REFUSED: dict[str, tuple[Make, str, dict[str, Any]]] = {
         r"the column 'speed' is infinite in row 7 of a.npz",
         {},
     ),
+    "a number that has no square": (
+        npz(X=changed((7, 1), 1e300), y=AB),
+        r"column 1 of X is 1e\+300 in row 7 of a\.npz: mend the number, or leave it empty",
+        {},
+    ),
+    "an infinite float32": (npz(X=changed((7, 1), np.inf).astype(np.float32), y=AB), "column 1 of X is infinite", {}),
     "an infinite target": (npz(X=X, y=changed((3, 0), np.inf)[:, 0]), "the target 'y' is infinite in row 3", {}),
     "one class in all": (table(x=range(40), y=["a"] * 40), "the target 'y' has one class in all rows, 'a'", {}),
     "one class in all of an array": (npz(X=X, y=[3] * 40), "has one class in all rows, '3'", {}),
