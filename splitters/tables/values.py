@@ -52,7 +52,7 @@ def check_finite(found: NDArray[Any], name: str, place: Place) -> None:
 def is_too_large(found: NDArray[Any]) -> NDArray[np.bool_]:
     """Which numbers are infinite, or larger than ``LARGEST``."""
     if found.dtype != np.float64:  # has no room for such numbers
-        return np.isinf(found)
+        return np.asarray(np.isinf(found))
     return np.asarray(np.abs(found) > LARGEST)
 
 
