@@ -59,11 +59,11 @@ class App:
         try:
             route = self._paths.get(call.path) or self._route(call.path)
         except Problem:
-            self._auth.check(call.authorization)
+            await self._auth.check(call.authorization)
             raise
         what = route.what
         if what not in OPEN:
-            self._auth.check(call.authorization)
+            await self._auth.check(call.authorization)
         if what == "infer" and call.method == "POST":
             await infer.answer(call, self._dispatch, self._bodies, route.model, route.version)
             return

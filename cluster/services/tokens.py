@@ -20,7 +20,7 @@ from cluster.names import TokenRow
 if TYPE_CHECKING:
     import redis
 
-SECRET_BYTES = 32
+SECRET_BYTES, SECRET_CHARS = 32, 43
 MAX_SECRET_CHARS = 256
 """Characters of a secret that is looked at, at most; one that ``new`` made has 43."""
 
