@@ -205,7 +205,7 @@ def test_a_canary_gets_its_share(scene: Scene, office: str) -> None:
     name = scene.serve(office, seconds=0.0, canary={2: 0.1})
     both = {f"{name}:1", f"{name}:2"}
     wait_until("all have both", lambda: all(set(one.ready) == both for one in scene.wait_for(name, 2)), 30)
-    time.sleep(0.5)  # the gateway looks each 0.25 s
+    wait_until("the gateway knows both", lambda: known(scene, name) == ["1", "2"])
     with scene.load(name, 8, most=1000) as load:
         answers = load.join(60)
     assert load.codes == {200: 1000}
@@ -222,6 +222,12 @@ def test_a_promoted_canary_gets_all(scene: Scene, office: str) -> None:
     wait_until("the pin has reached all", lambda: versions(scene, name) == {2}, 10)
 
 
+def known(scene: Scene, name: str) -> list[str]:
+    """The versions that the gateway can ask for."""
+    found: list[str] = scene.gateway.request("GET", f"/v2/models/{name}").json()["versions"]
+    return found
+
+
 def versions(scene: Scene, name: str) -> set[int]:
     return {scene.gateway.ask(b"x", name).json()["version"] for _ in range(20)}
 
@@ -230,7 +236,7 @@ def test_answers_of_a_shadow_are_compared_and_not_given(scene: Scene, office: st
     name = scene.serve(office, seconds=0.0, shadow=f"{office}:2")
     both = {f"{name}:1", f"{name}:2"}
     wait_until("all have both", lambda: all(set(one.ready) == both for one in scene.wait_for(name, 2)), 30)
-    time.sleep(0.5)  # the gateway looks each 0.25 s
+    wait_until("the gateway knows both", lambda: known(scene, name) == ["1", "2"])
     with scene.load(name, 4, most=100) as load:
         answers = load.join(60)
     assert {answer["version"] for answer in ok(answers)} == {1}
