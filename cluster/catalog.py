@@ -28,6 +28,13 @@ MEGAPIXELS = Option(
     maximum=178,
 )
 
+MADE = Option("model", str, None, "the bundle that the result becomes the next version of", required=True)
+# Of jobs that learn from a table.
+TARGET = Option("target", str, None, "the column to learn; of an .npz file y")
+DROP = Option("drop", str, None, "columns to leave out, with commas between")
+TEST = Option("test", float, 0.2, "share of the rows that the result is measured by", minimum=0, maximum=0.9)
+SEED = Option("seed", int, 0, "of all chance")
+
 OCR = Job(
     name="ocr",
     about="read the text on pictures",
@@ -112,7 +119,7 @@ FACES_TRAIN = Job(
     finish=Lazy("aggregators.people:fit"),
     count=people.count,
     options=(
-        Option("model", str, None, "the bundle that the result becomes the next version of", required=True),
+        MADE,
         Option("add", bool, False, "keep the people it knows that are not in the input"),
         MEGAPIXELS,
     ),
@@ -173,11 +180,11 @@ TRAIN = Job(
     prepare=Lazy("aggregators.train_options:prepare"),
     plan=Lazy("aggregators.train_options:plan"),
     options=(
-        Option("model", str, None, "the bundle that the result becomes the next version of", required=True),
+        MADE,
         Option("net", str, "mlp:128,128", "a net by name: mlp:, cnn:, resnet-s or gru: with sizes; or a model.toml"),
-        Option("target", str, None, "the column to learn; of an .npz file y"),
-        Option("drop", str, None, "columns to leave out, with commas between"),
-        Option("test", float, 0.2, "share of the rows that the result is measured by", minimum=0, maximum=0.9),
+        TARGET,
+        DROP,
+        TEST,
         Option("valid", float, 0.1, "share of the rows that the best round is chosen by", minimum=0, maximum=0.9),
         Option("test_file", str, None, "a file or folder with the test rows, in the form of the input"),
         Option("size", str, None, "scale pictures to this width and height, as 32x32"),
@@ -231,7 +238,7 @@ TRAIN = Job(
         Option("checkpoint", int, 0, "with --save: write the weights after every so many rounds; 10", minimum=0),
         Option("from_model", str, None, "a bundle of this job to train on, as NAME or NAME:VERSION; or its folder, as"
                " ./FOLDER", word="from"),
-        Option("seed", int, 0, "of all chance"),
+        SEED,
     ),
     why_unavailable=Lazy("tasks.train:why_unavailable"),
     install="cluster[train]",
@@ -260,13 +267,13 @@ ENSEMBLE = Job(
     prepare=Lazy("aggregators.ensemble_options:prepare"),
     plan=Lazy("aggregators.ensemble_options:plan"),
     options=(
-        Option("model", str, None, "the bundle that the result becomes the next version of", required=True),
+        MADE,
         Option(
             "kind", str, "rf", "sub-models: rf, et, hgb, mlp, logreg, ridge or tree, with parameters as"
             " rf:trees=200,depth=12", repeats=True,
         ),
-        Option("target", str, None, "the column to learn; of an .npz file y"),
-        Option("drop", str, None, "columns to leave out, with commas between"),
+        TARGET,
+        DROP,
         Option("parts", int, 0, "sub-models of each kind; 0: by slots, 8 to 32", minimum=0, maximum=256),
         Option(
             "by", str, "auto", "what each part has of the training rows: a slice (rows), a sample, or all; auto: all up"
@@ -277,10 +284,10 @@ ENSEMBLE = Job(
             "combine", str, "auto", "how sub-models become one: auto takes the best on the validation rows",
             choices=("auto", "vote", "average", "weighted", "stack"),
         ),
-        Option("test", float, 0.2, "share of the rows that the result is measured by", minimum=0, maximum=0.9),
+        TEST,
         Option("valid", float, 0.1, "share of the rows that the combiner is chosen by", minimum=0, maximum=0.9),
         Option("test_file", str, None, "a file with the test rows, in the form of the input"),
-        Option("seed", int, 0, "of all chance"),
+        SEED,
     ),
     why_unavailable=Lazy("tasks.ensemble:why_unavailable"),
     install="cluster[ensemble]",
