@@ -59,6 +59,7 @@ def test_a_master_publishes_a_model_although_it_works_with_the_packages_of_anoth
         assert begun.returncode == 0, begun.stderr
         run = begun.stdout.strip()
         assert cluster("result", run, "--wait", "--broker", redis_url).returncode == 0
+    wait_until("its submitter is done, too", lambda: not stores.redis.exists(keys.run(run, "publishing")))
     stores.models.bundles.remove(name)
     stores.redis.hdel(keys.run(run), "report")  # as if its submitter had died before it could tell
     monkeypatch.setattr(requirements, "_active", [tmp_path / "packages of another"])

@@ -323,6 +323,22 @@ def test_a_model_is_made_once_although_its_run_expires_meanwhile(
     assert publish_model.publish(TAG_TRAIN, status, stores, config, "a test")["model"] == f"{name}:1"
 
 
+def test_who_begins_when_another_one_is_just_done_tells_what_that_one_made(
+    redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = trained_and_not_told(redis_url, stores, source, name, tmp_path)
+    reports, told = stores.ledger.reports, {"model": f"{name}:7"}
+    real = reports.begin
+
+    def begin(run: str, owner: str) -> bool:
+        reports.enter(run, told)
+        return real(run, owner)
+
+    monkeypatch.setattr(reports, "begin", begin)
+    assert publish_model.publish(TAG_TRAIN, status, stores, settings.load(broker_url=redis_url), "a test") == told
+    assert not stores.redis.exists(keys.run(status.run, "publishing"))
+
+
 def test_who_adds_to_a_model_while_another_one_does_adds_to_what_that_one_made(
     redis_url: str, stores: Stores, source: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
