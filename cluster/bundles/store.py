@@ -37,6 +37,7 @@ class ModelStore:
         self._config = config
         self._manifests: dict[str, Manifest] = {}
         self._usable: set[tuple[Any, ...]] = set()
+        self.trials = trial.Trials()
         self._met: set[tuple[str, ...]] = set()
 
     def pin(self, job: Job, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,7 +122,7 @@ class ModelStore:
         here = {**options, "model": str(self._folder(ref, keep))}
         known = (job.capability, *sorted((name, str(value)) for name, value in here.items()))
         if known not in self._usable:
-            if found := trial.problem(job.name, here, self.packages(ref)):
+            if found := self.trials.problem(job.name, here, self.packages(ref)):
                 return found
             self._usable.add(known)
         return ""

@@ -94,6 +94,10 @@ class Provisioner:
         is_plain = capability in self._jobs and capability not in self._left_out
         return not self.unfit and (is_plain or capability in self.served.capabilities)
 
+    def expect_trials(self, jobs: Collection[str]) -> None:
+        """Versions of bundles of these jobs, and of no other, are likely to be tried soon: see ``trial.Trials``."""
+        self._models.trials.have_waiting(jobs)
+
     def heard(self, revision: int) -> None:
         """This is the revision now."""
         if revision != self._revision:

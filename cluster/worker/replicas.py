@@ -221,6 +221,7 @@ class Keeper:
             time.sleep(0.02)
         for child in children:
             child.kill()
+        self._provisioner.expect_trials(())
 
     def _run(self) -> None:
         while not self._ending.wait(LOOK_S):
@@ -240,6 +241,7 @@ class Keeper:
             redis.RedisError: Redis does not answer.
         """
         self._read_services()
+        self._expect_trials()
         if not self._wishes and not self._children:
             return
         found = self._replicas.read({*self._wishes, *(child.service.name for child in self._children.values())})
@@ -281,6 +283,12 @@ class Keeper:
             if now - self._wanted_at.get(row, -WANT_S) >= WANT_S:
                 wanted.enter(self._redis, *row)
                 self._wanted_at[row] = now
+
+    def _expect_trials(self) -> None:
+        """Have trials begin at once of what people may push and pin for the services that this node answers for."""
+        ready = {child.service.name for child in self._children.values() if child.was_ready}
+        wishes = (wish for name, wish in self._wishes.items() if name in ready and wish.candidate)
+        self._provisioner.expect_trials({wish.service.job for wish in wishes})
 
     def _reap(self) -> None:
         """Forget the processes that have ended; those that did so by mistake are told of."""

@@ -13,6 +13,7 @@ import pytest
 
 from cluster import names, settings
 from cluster.names import ModelRef
+from cluster.services import targets
 from cluster.services.desired import Service, Services
 from cluster.services.replicas import Replicas, Row
 from cluster.stores import Stores
@@ -45,7 +46,10 @@ def keeper(stores: Stores, tmp_path: Path, admission: Any, monkeypatch: pytest.M
     monkeypatch.setattr(replicas, "DELAY_S", 0.0)
     monkeypatch.setattr(replicas, "HELD_BACK_DELAY_S", 0.0)
     provisioner: Any = SimpleNamespace(
-        serves=lambda capability: True, heard=lambda revision: None, served=SimpleNamespace(missing={})
+        serves=lambda capability: True,
+        heard=lambda revision: None,
+        served=SimpleNamespace(missing={}),
+        expect_trials=lambda jobs: None,
     )
     made = Keeper(stores, settings.load(cache_dir=tmp_path), provisioner)
     monkeypatch.setattr(made._thread, "start", lambda: None)
@@ -146,3 +150,23 @@ def test_a_process_is_told_that_the_current_version_is_still_fetched(
         {"versions": ["office:1"], "has_current": False},
         {"versions": ["office:2", "office:1"], "has_current": True},
     ]
+
+
+def test_trials_are_expected_where_a_ready_replica_follows_a_model(
+    keeper: Keeper, stores: Stores, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected: list[set[str]] = []
+    cast(Any, keeper._provisioner).expect_trials = expected.append
+    candidate: ModelRef | None = ModelRef.parse("office:2")
+    monkeypatch.setattr(targets, "candidate", lambda service, stores: candidate)
+    wait_until("one is started", lambda: looked(keeper, 1))
+    keeper.look()
+    assert expected[-1] == set()  # it is not ready
+    [child] = keeper._children.values()
+    child.was_ready = True
+    keeper.look()
+    assert expected[-1] == {"measure"}
+    candidate = None  # a version is named: what is pushed is not for it
+    keeper._revision = -1
+    keeper.look()
+    assert expected[-1] == set()

@@ -23,12 +23,15 @@ from tests.kit.waiting import wait_until
 LONGEST_MS = 500.0
 """Or three times the delay after which a request is sent once more, if that is longer."""
 PINNED_S = 2.0
+SETTLED_S = 10.0
+"""Seconds that a service has been there when its next version is pushed."""
 
 
 def cases(options: Options, folder: Path) -> Iterator[Case]:
     """Each fault once."""
     yield killed(folder, 2_000 if options.small else 50_000)
-    yield pinned(folder, 4.0 if options.small else 10.0)
+    for tried in (True, False):
+        yield pinned(folder, 4.0 if options.small else 10.0, tried=tried)
     yield full(folder, 3.0 if options.small else 15.0)
 
 
@@ -75,33 +78,45 @@ def killed(folder: Path, requests: int) -> Case:
     )
 
 
-def pinned(folder: Path, seconds: float) -> Case:
-    """Version 2 is pushed, then pinned; its answers are other ones."""
+def pinned(folder: Path, seconds: float, *, tried: bool) -> Case:
+    """Version 2 is pinned, whose answers are other ones: after the nodes have tried it, or right after its push.
+
+    The service has been there for ``SETTLED_S`` before anybody asks.
+    """
     row = net.rows()[0]
     after = net.answers(row[None], 1)[0]
     took: list[float] = []
-    with ground.ours(folder / "pinned", 2) as server:
+    with ground.ours(folder / ("tried" if tried else "pushed"), 2) as server:
         stores = server.stores
         assert stores is not None
-        stores.models.bundles.pin("net", 1)
-        net.write(folder / "second", 1)
-        stores.models.bundles.push("net", content.read_folder(folder / "second"), "a benchmark")
+        bundles = stores.models.bundles
+        bundles.pin("net", 1)
+        net.write(folder / "second" / str(tried), 1)
+        second = content.read_folder(folder / "second" / str(tried))
+        ends = time.monotonic() + SETTLED_S
+        wait_until("settled", lambda: time.monotonic() > ends, 2 * SETTLED_S)
+        if tried:
+            reference = bundles.push("net", second, "a benchmark").manifest.reference
+            wait_until("tried", lambda: ground.can(stores, f"onnx@{reference}") == 2, 60)
 
         def pin() -> None:
+            if not tried:
+                bundles.push("net", second, "a benchmark")
             began = time.monotonic()
-            stores.models.bundles.pin("net", 2)
+            bundles.pin("net", 2)
             wait_until("served", lambda: abs(server.ask(row)[0] - after[0]) < 1e-4, 60)
             took.append(time.monotonic() - began)
 
         load = during(server, folder, 16, seconds, None, pin)
+    work = f"a version pinned at full load {'that was pushed before' if tried else 'right after its push'}"
     return Case(
-        name="serving-faults, a pin",
+        name=f"serving-faults, a pin of what {'was tried' if tried else 'is new'}",
         notes={"load": told(load)},
         rows=[
-            itself("a version pinned at full load, served after", took[0], "s", PINNED_S),
-            itself("a version pinned at full load, failed", failed(load), "requests", 0),
+            itself(f"{work}, served after", took[0], "s", PINNED_S),
+            itself(f"{work}, failed", failed(load), "requests", 0),
         ],
-    )  # fmt: skip
+    )
 
 
 def full(folder: Path, seconds: float) -> Case:

@@ -20,6 +20,7 @@ from cluster import settings
 from cluster.bundles import content
 from cluster.embedded import redis_server
 from cluster.names import Target
+from cluster.nodes.registry import Registry
 from cluster.services.desired import Service, Services
 from cluster.services.messages import Answer, Request
 from cluster.services.replicas import Replicas
@@ -112,6 +113,11 @@ def slow(folder: Path, **wanted: Any) -> Iterator[Server]:
 def ready(stores: Stores) -> list[int]:
     """The processes of the replicas that take requests."""
     return [one.pid for one in Replicas(stores.redis).read(["net"])["net"] if one.ready]
+
+
+def can(stores: Stores, capability: str) -> int:
+    """How many nodes serve a capability."""
+    return sum(node.serves(capability) for node in Registry(stores.redis).nodes())
 
 
 @contextlib.contextmanager
