@@ -1,7 +1,6 @@
 """The net by BentoML, with its batching on: `bentoml serve serving_bentoml:Net`; NET names the file."""
 
 import os
-from typing import Any
 
 import bentoml
 import numpy as np
@@ -16,5 +15,5 @@ class Net:
         self.session = onnxruntime.InferenceSession(os.environ["NET"], options, providers=["CPUExecutionProvider"])
 
     @bentoml.api(batchable=True, max_batch_size=32, max_latency_ms=1000)  # type: ignore[untyped-decorator]
-    def infer(self, x: np.ndarray) -> Any:
+    def infer(self, x: np.ndarray) -> np.ndarray:
         return self.session.run(None, {"x": x.astype(np.float32)})[0]

@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime
 import ray
 from ray import serve
+from starlette.responses import JSONResponse
 
 FILE, PORT = sys.argv[1], int(sys.argv[2])
 
@@ -26,7 +27,7 @@ class Net:
     async def __call__(self, request: Any) -> Any:
         body = await request.json()
         found = await self.many(np.asarray(body["inputs"][0]["data"], np.float32))
-        return {"outputs": [{"name": "p", "data": found.tolist()}]}
+        return JSONResponse({"outputs": [{"name": "p", "data": found.tolist()}]})  # a dict has no content-length
 
 
 ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", object_store_memory=200 * 2**20)

@@ -36,6 +36,8 @@ from tests.kit.waiting import wait_until
 
 PEERS = ROOT / ".venv-peers-serving"
 START_S = 60.0
+PEER_START_S = 180.0
+"""Ray Serve starts in a minute where others use the machine."""
 
 
 class Server(NamedTuple):
@@ -174,7 +176,7 @@ def other(peer: Peer, folder: Path) -> Iterator[Server]:
         )  # fmt: skip
     server = Server(f"http://127.0.0.1:{port}{peer.path}", plain=peer is BENTOML)
     try:
-        wait_until(peer.name, lambda: _answers(server) or started.poll() is not None, START_S)
+        wait_until(peer.name, lambda: _answers(server) or started.poll() is not None, PEER_START_S)
         if started.poll() is not None:
             raise Failed(f"{peer.name} ended: {(folder / 'log').read_text(errors='replace')[-500:]}")
         yield server
