@@ -16,4 +16,5 @@ class Net:
 
     @bentoml.api(batchable=True, max_batch_size=32, max_latency_ms=1000)  # type: ignore[untyped-decorator]
     def infer(self, x: np.ndarray) -> np.ndarray:
-        return self.session.run(None, {"x": x.astype(np.float32)})[0]
+        found: np.ndarray = self.session.run(None, {"x": x.astype(np.float32)})[0]
+        return found

@@ -3,10 +3,10 @@
 import sys
 from typing import Any
 
-import fastapi
 import litserve
 import numpy as np
 import onnxruntime
+from starlette.requests import Request
 
 
 class Net(litserve.LitAPI):  # type: ignore[misc]
@@ -15,7 +15,7 @@ class Net(litserve.LitAPI):  # type: ignore[misc]
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
 
-    def decode_request(self, request: fastapi.Request) -> Any:  # LitServe reads JSON for this type
+    def decode_request(self, request: Request) -> Any:  # LitServe reads JSON for this type
         return np.asarray(request["inputs"][0]["data"], np.float32)
 
     def batch(self, inputs: Any) -> Any:
