@@ -98,9 +98,8 @@ class App:
             raise unavailable(state.problem)
         if not self._dispatch.hub.is_connected:
             raise unavailable("the gateway has no connection to the cluster's Redis")
-        waiting = [name for name, known in state.services.items() if known.service.replicas and not known.is_ready]
-        if waiting:
-            raise unavailable(f"no replica is ready of: {', '.join(sorted(waiting))}")
+        if any(known.service.replicas and not known.is_ready for known in state.services.values()):
+            raise unavailable("a service has no ready replica; /v1/models says which")  # its name needs a token
         await web.respond(call.send, 200, b'{"ready":true}')
 
     async def _server(self, call: Call, route: Route) -> None:

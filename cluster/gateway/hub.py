@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Self
 
 import redis.exceptions
@@ -34,6 +34,8 @@ CLOCK_S = 5.0
 """Seconds after which Redis's clock is read again."""
 MAX_BYTES = 512 * 2**20
 """Bytes of all requests that wait, at most."""
+ENDED_S = 1.0
+"""Seconds that the replicas of a service that was stopped have to answer what they took."""
 AWAY = "the gateway has no connection to the cluster's Redis; ask again in a second"
 RECONNECT_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 log = logging.getLogger(__name__)
@@ -115,6 +117,12 @@ class Hub:
         if line is None:
             line = self.lines[target] = Line(target, self._see_reply)
         return line
+
+    def see_services(self, names: Collection[str]) -> None:
+        """These are the services now. What waits for others is given up in ``ENDED_S``, for nobody takes it."""
+        now_s = self._loop.time()
+        for target, line in self.lines.items():
+            line.ended_s = None if target.service in names else now_s if line.ended_s is None else line.ended_s
 
     def admit(self, line: Line, count: int, limit: int, deadline_s: float) -> None:
         """See that so many more requests may wait: see ``Line.admit``.
@@ -270,6 +278,8 @@ class Hub:
                 ask.line.late += 1
                 waited = f"{now_s - ask.sent_s:.1f} s"
                 self._fail(ask, Problem(504, f"{ask.line.target} gave no answer within {waited}, the deadline"))
+            elif ask.line.ended_s is not None and now_s - ask.line.ended_s > ENDED_S:
+                self._fail(ask, Problem(404, f"{ask.line.target} was stopped (cluster services stop) and not answered"))
             elif ask.is_gone is not None and ask.is_gone():
                 self._fail(ask, Gone())
             elif not ask.resent and now_s - ask.sent_s > ask.line.resend_s:

@@ -20,7 +20,7 @@ async def answer(call: Call, dispatch: Dispatch, bodies: web.Bodies, model: str,
     if version is None:
         dispatch.known(model)  # before 64 MiB are read for nothing
     body = await bodies.read(call)
-    asked = tensors.read(body, _header_bytes(call))
+    asked = await web.aside(len(body), tensors.read, body, _header_bytes(call))
     picked = await dispatch.pick(model, version, lambda: call.header(b"x-cluster-key") or asked.id)
     known, version, line = picked
     if known.job is not None and known.job.infer is None:
@@ -35,7 +35,8 @@ async def answer(call: Call, dispatch: Dispatch, bodies: web.Bodies, model: str,
         raise problem_of(found, model)
     if type(found.value) is not tuple:
         raise Problem(500, f"a replica of {model} gave no tensors")
-    text, head_bytes = tensors.write(model, version, asked, found.value)
+    size_bytes = sum(len(tensor.data) for tensor in found.value)
+    text, head_bytes = await web.aside(size_bytes, tensors.write, model, version, asked, found.value)
     line.codes[200] += 1
     if head_bytes is None:
         await web.respond(call.send, 200, text)

@@ -51,6 +51,8 @@ class Line:
         self._on_error = on_error
         self.key = keys.requests(str(target)).encode()
         self.expire = pack((b"EXPIRE", self.key, KEEP_S))
+        self.ended_s: float | None = None
+        """Since when its service is gone; None while it is there."""
         self.waiting = 0
         """Requests of this gateway without an answer."""
         self.elsewhere = 0

@@ -29,7 +29,7 @@ async def answer(call: Call, dispatch: Dispatch, bodies: web.Bodies, model: str,
     began_s = time.monotonic()
     dispatch.known(model)
     body = await bodies.read(call)
-    items = _items(call, body)
+    items = await web.aside(len(body), _items, call, body)
     picked = await dispatch.pick(model, version, lambda: call.header(b"x-cluster-key") or call.header(b"x-request-id"))
     timeout_s = dispatch.timeout_s(picked.known, _timeout_us(call))
     dispatch.hub.admit(picked.line, len(items), picked.known.service.max_waiting, timeout_s)

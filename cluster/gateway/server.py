@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from cluster import errors
 
 if TYPE_CHECKING:
-    from cluster.gateway.board import Board
+    from cluster.gateway.board import Board, State
     from cluster.settings import Settings
 
 LOOPBACK = "127.0.0.1"
@@ -111,7 +111,13 @@ class Running:
         loop = asyncio.get_running_loop()
         auth = Auth()
         async with Hub(self._config.require_broker()) as hub:
-            with Board(self._config, lambda state: loop.call_soon_threadsafe(auth.see, state.tokens)) as board:
+
+            def see(state: State) -> None:
+                auth.see(state.tokens)
+                if not state.problem:
+                    hub.see_services(state.services)
+
+            with Board(self._config, lambda state: loop.call_soon_threadsafe(see, state)) as board:
                 self._board = board
                 config = uvicorn.Config(
                     App(Dispatch(hub, board), auth), http=Connection, lifespan="off", ws="none", log_config=None,

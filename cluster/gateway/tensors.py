@@ -26,6 +26,8 @@ DATATYPES: Mapping[str, tuple[str, str, int]] = {
 """V2's datatype -> NumPy's, the code of ``struct``, and bytes of one."""
 V2_OF = {dtype: (datatype, code) for datatype, (dtype, code, _) in DATATYPES.items()}
 FLOATS = frozenset("fde")
+SLICE = 64 * 1024
+"""Numbers that are packed at a time."""
 SHOWN = 40
 """Characters of a value that a message shows."""
 
@@ -196,7 +198,9 @@ def _packed(data: Any, code: str, shape: Sequence[int], elements: int) -> bytes:
             if not all(type(value) is bool for value in data):
                 raise TypeError("a value is neither true nor false")
             return bytes(data)
-        return struct.pack(f"<{elements}{code}", *data)  # JSON has no number that is not finite
+        # JSON has no number that is not finite. In slices: while one is packed, no other thread goes on.
+        slices = (data[at : at + SLICE] for at in range(0, elements, SLICE)) if elements > SLICE else (data,)
+        return b"".join([struct.pack(f"<{len(part)}{code}", *part) for part in slices])
     except (TypeError, OverflowError, struct.error) as error:
         raise wrong(f'the "data" cannot be read as such numbers: {error}') from None
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -17,7 +18,12 @@ Headers = list[tuple[bytes, bytes]]
 MAX_BODY_BYTES = 64 * 2**20
 MAX_READING_BYTES = 512 * 2**20
 """Of all bodies that are being read."""
+LARGE_BYTES = 256 * 1024
+"""What is larger is read and written in a thread, so that others are answered meanwhile."""
 JSON = (b"content-type", b"application/json")
+
+
+T = TypeVar("T")
 
 
 class Call:
@@ -105,6 +111,11 @@ def see_size(size_bytes: int) -> None:
     """
     if size_bytes > MAX_BODY_BYTES:
         raise Problem(413, f"the body has more than {MAX_BODY_BYTES:,} bytes, the limit; send it in several requests")
+
+
+async def aside(size_bytes: int, work: Callable[..., T], *args: Any) -> T:
+    """Do work on so many bytes, in a thread if they are many."""
+    return await asyncio.to_thread(work, *args) if size_bytes > LARGE_BYTES else work(*args)
 
 
 async def respond(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:

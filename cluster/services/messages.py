@@ -31,7 +31,9 @@ INLINE_BYTES = 256 * 1024
 MAX_PAYLOAD_BYTES = 64 * 2**20
 MAX_MESSAGE_BYTES = INLINE_BYTES + 40 * 1024
 MAX_ANSWERS_BYTES = 128 * 2**20
-"""Of all answers of one batch."""
+"""Of one message with answers."""
+MAX_ANSWER_BYTES = MAX_ANSWERS_BYTES - 4 * 2**20
+"""Of the values of one message: there are names and shapes besides."""
 MAX_NAME_CHARS = 4096
 MAX_PROBLEM_CHARS = 2000
 MAX_DIMENSIONS = 8
@@ -178,6 +180,22 @@ def pack_answers(version: int | None, answers: Iterable[Answer], took_us: int = 
     bodies = [(one.id, one.status, one.value if one.status == OK else one.problem) for one in answers]
     packed: bytes = msgpack.packb((version, bodies, took_us))
     return packed
+
+
+def pack_all(version: int | None, answers: Iterable[Answer], took_us: int = 0) -> list[bytes]:
+    """The same as messages that a gateway takes; an answer that alone is too large becomes one that says so."""
+    found, portion, size = [], list[Answer](), 0
+    for answer in answers:
+        its_bytes = sum(len(one.data) for one in answer.value) if type(answer.value) is tuple else len(answer.value)
+        if its_bytes > MAX_ANSWER_BYTES:
+            why = f"the answer has {its_bytes:,} bytes; the limit is {MAX_ANSWER_BYTES:,}: ask for fewer rows at a time"
+            answer, its_bytes = Answer(answer.id, FAILED, b"", why, version), 0
+        if portion and size + its_bytes > MAX_ANSWER_BYTES:
+            found.append(pack_answers(version, portion, took_us))
+            portion, size = [], 0
+        portion.append(answer)
+        size += its_bytes
+    return [*found, pack_answers(version, portion, took_us)]
 
 
 def unpack_answers(data: bytes) -> list[Answer]:

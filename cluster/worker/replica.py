@@ -270,11 +270,11 @@ class Process:
         of: dict[str, list[Answer]] = {}
         for request, answer in done:
             of.setdefault(request.gateway, []).append(answer)
-        packed = (
-            (gateway, messages.pack_answers(loaded.version, answers, int(took_s * 1e6)))
+        return [
+            (gateway, packed)
             for gateway, answers in of.items()
-        )
-        return list(packed)
+            for packed in messages.pack_all(loaded.version, answers, int(took_s * 1e6))
+        ]
 
     def _with_payloads(self, requests: list[Request]) -> list[Request]:
         """The requests with their payloads; without those whose payload is gone, as their deadline is over."""

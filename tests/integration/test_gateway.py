@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import pytest
 import redis
 
 from cluster import keys, settings
-from cluster.gateway import paths
+from cluster.gateway import paths, tensors
 from cluster.gateway.app import App
 from cluster.gateway.auth import Auth
 from cluster.gateway.server import Running
 from cluster.names import Target
+from cluster.services.desired import Services
 from cluster.services.tokens import Tokens
 from tests.kit.asking import Asking, error_of
 from tests.kit.played_replica import PlayedReplica, enter
 from tests.kit.programs import admin
+from tests.kit.waiting import wait_until
 
 MODEL = Target("net")
 
@@ -165,3 +169,44 @@ def test_metrics_count_requests_by_service_and_code(asking: Asking) -> None:
 )  # fmt: skip
 def test_paths_and_methods_have_their_codes(asking: Asking, method: str, path: str, status: int) -> None:
     assert asking.http.request(method, f"{asking.http.base_url}{path}").status_code == status
+
+
+def test_health_names_no_service_to_those_without_a_token(served: tuple[redis.Redis, Asking]) -> None:
+    client, asking = served
+    enter(client, "mergers")
+    try:
+        asked = asking.http.build_request("GET", "/v2/health/ready")
+        del asked.headers["authorization"]
+        wait_until("it is known", lambda: asking.http.send(asked).status_code == 503)
+        assert "mergers" not in asking.http.send(asked).text
+    finally:
+        Services(client).remove("mergers")
+
+
+def test_what_waits_for_a_service_that_is_stopped_is_told_so(served: tuple[redis.Redis, Asking]) -> None:
+    client, asking = served
+    enter(client, "brief")
+    with PlayedReplica(client, Target("brief")) as replica, ThreadPoolExecutor(1) as pool:
+        wait_until("ready", lambda: asking.infer("brief", [[1]]).status_code == 200)
+        replica.lose()
+        waiting = pool.submit(asking.infer, "brief", [[2]])
+        wait_until("it is taken", lambda: len(replica.taken) > 1)
+        Services(client).remove("brief")
+        found = waiting.result()
+    assert (found.status_code, error_of(found)) == (404, "brief was stopped (cluster services stop) and not answered")
+
+
+@pytest.mark.parametrize(("rows", "aside"), [(1, False), (100_000, True)])
+def test_others_are_answered_while_a_large_request_is_read(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch, rows: int, aside: bool
+) -> None:
+    read: list[str] = []
+    of_tensors = tensors.read
+
+    def seen(*given: Any) -> Any:
+        read.append(threading.current_thread().name)
+        return of_tensors(*given)
+
+    monkeypatch.setattr(tensors, "read", seen)
+    assert len(asking.infer("net", [[1.5]] * rows).json()["outputs"][0]["data"]) == rows
+    assert [name != "gateway" for name in read] == [aside]

@@ -127,3 +127,21 @@ def test_deeply_nested_bytes_are_refused() -> None:
     for read in (Request.unpack, messages.unpack_answers):
         with pytest.raises(BadMessage):
             read(b"\x91" * 5000)
+
+
+def test_answers_of_a_batch_that_are_too_many_bytes_go_in_several_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "MAX_ANSWER_BYTES", 100)
+    small, tensor = (
+        Answer(1, messages.OK, bytes(60)),
+        Answer(2, messages.OK, (Tensor("y", "uint8", (1, 60), bytes(60)),)),
+    )
+    found = messages.pack_all(
+        3, [small, tensor, Answer(3, messages.OK, bytes(101)), Answer(4, messages.OK, bytes(9))], 7
+    )
+    read = [messages.unpack_batch(one) for one in found]
+    assert [took_us for _, took_us in read] == [7, 7]
+    first, second, large, last = [answer for answers, _ in read for answer in answers]
+    assert (first.value, second.value, last.value) == (small.value, tensor.value, bytes(9))
+    assert (large.id, large.status) == (3, 500)
+    assert large.problem == "the answer has 101 bytes; the limit is 100: ask for fewer rows at a time"
+    assert len(messages.pack_all(None, [])) == 1
