@@ -117,7 +117,7 @@ PEERS := tests/benchmarks/peers/requirements.txt
 	.venv-peers-serving/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-bench-peers: .venv-peers/.installed .venv-peers-training/.installed .venv-peers-serving/.installed  ## Install what the benchmarks compare with (Spark, Dask, Ray, polars, Flower, LitServe, BentoML), apart from ours.
+bench-peers: .venv-peers/.installed .venv-peers-training/.installed .venv-peers-serving/.installed  ## Install what the benchmarks compare with (Spark, Dask, Dask-ML, Ray, polars, Flower, LitServe, BentoML), apart from ours.
 
 examples: $(VENV)/.test  ## Draw the example pictures again.
 	$(BIN)/python deploy/examples/draw_images.py $(EXAMPLES)

@@ -3,5 +3,5 @@
 | name | what |
 | --- | --- |
 | `ensembles` | accuracy by what parts have of the rows; whether the combiner that is chosen is the best one |
-| `ensembles-fit` | seconds of fitting beside one process |
+| `ensembles-fit` | seconds of fitting beside one process, Dask-ML's voting and Spark MLlib's forest |
 """

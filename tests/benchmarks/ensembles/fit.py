@@ -1,18 +1,24 @@
-"""How long two nodes take to fit sub-models, beside one process that fits the same one after another."""
+"""How long two nodes take to fit sub-models, beside one process that fits the same one after another.
+
+Others fit as many trees on the same rows in two processes of one thread each, or two threads; their start does not
+count. What they say of the test rows is checked.
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.benchmarks import Case, Options
-from tests.benchmarks.ensembles import made_sets
+from tests.benchmarks.ensembles import made_sets, peers
 from tests.benchmarks.goals import Goal, Row
 from tests.benchmarks.measure import Failed
 from tests.benchmarks.training.trained import Grounds, grounds
+from tests.kit.ensembles import Made
 from tests.kit.programs import environment
 
 PARTS, TREES = 8, 400
@@ -34,43 +40,68 @@ AT_WORK = {"CLUSTER_SLOTS_IN_USE": "1", "OMP_NUM_THREADS": "1"}
 
 
 def cases(options: Options, folder: Path) -> Iterator[Case]:
-    """The round "fit" in turns with one process."""
+    """The round "fit" in turns with one process, and with the peers that are installed."""
     if problem := made_sets.missing():
         yield Case(name="ensembles-fit", skipped=problem)
         return
     with grounds(folder / "cluster", AT_WORK, AT_WORK) as ground:
-        yield _fit(ground, options)
+        yield _fit(ground, options, folder)
 
 
-def _fit(ground: Grounds, options: Options) -> Case:
-    ours, theirs, cpu_s = [], [], 0.0
+def _fit(ground: Grounds, options: Options, folder: Path) -> Case:
+    trees, parts = (5, 2) if options.small else (TREES, PARTS)
+    rows = folder / "rows.npz"
+    others = peers.all_of(rows, parts, trees, options.against)
+    out = {peer.name: peer.why_not() for peer in others}
+    ours: list[float] = []
+    theirs: dict[str, list[float]] = {peer.name: [] for peer in others}
+    single: list[Mapping[str, Any]] = []
     for seed in range(options.repeat):
-        given = {
-            "kind": f"rf:trees={5 if options.small else TREES}", "parts": 2 if options.small else PARTS, "by": "all",
-            "seed": seed,
-        }  # fmt: skip
+        given = {"kind": f"rf:trees={trees}", "parts": parts, "by": "all", "seed": seed}
         found = ground.train(made_sets.LETTER, {"model": f"letters-{seed}", **given}, "ensemble")
         [row] = [row for row in found.curve if row["kind"] == "fit"]
-        single = json.loads(
-            subprocess.run(
-                [sys.executable, "-c", SINGLE, str(made_sets.LETTER), json.dumps(given)],
-                env=environment(**AT_WORK), check=True, capture_output=True, text=True,
-            ).stdout
-        )  # fmt: skip
-        if single["bytes"] != [one["size_bytes"] for one in found.report["sub_models"]]:
-            raise Failed("one process and the cluster have fitted other sub-models")
-        cpu_s = single["cpu_s"]
         ours.append(float(row["wall_s"]))
-        theirs.append(float(single["s"]))
-    problem = "" if options.small or cpu_s >= LEAST_CPU_S else f"{cpu_s:.0f} s of CPU are too few to tell"
+        single.append(_single(given))
+        if single[-1]["bytes"] != [one["size_bytes"] for one in found.report["sub_models"]]:
+            raise Failed("one process and the cluster have fitted other sub-models")
+        test_y = peers.write(Made(made_sets.LETTER, **given), rows)
+        for peer in others:
+            if out[peer.name]:
+                continue
+            try:
+                took = peers.fit_s(peer, folder / "said.json", test_y, found.accuracy)
+                theirs[peer.name].append(took)
+            except Failed as error:
+                out[peer.name] = str(error)
+                theirs[peer.name] = []
+    cpu_s = float(single[-1]["cpu_s"])
+    work = f"fit {parts} x rf:trees={trees} of letters, 2 nodes of 1 slot"
     return Case(
         name="ensembles-fit",
-        problem=problem,
+        problem="" if options.small or cpu_s >= LEAST_CPU_S else f"{cpu_s:.0f} s of CPU are too few to tell",
         rows=[
             Row(
-                work=f"fit {given['parts']} x {given['kind']} of letters, 2 nodes of 1 slot",
-                against="one process, one thread, one after another", ours=ours, theirs=theirs, goal=Goal(">=", 1.7),
+                work=work, against="one process, one thread, one after another", ours=ours,
+                theirs=[float(one["s"]) for one in single], goal=Goal(">=", 1.7),
                 note=f"{cpu_s:.0f} s of CPU in one process",
-            )
+            ),
+            *(
+                Row(
+                    work=work, against=peer.name, ours=ours, theirs=theirs[peer.name], note=peer.note,
+                    skipped=out[peer.name],
+                )
+                for peer in others
+            ),
         ],
     )  # fmt: skip
+
+
+def _single(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same sub-models in a process of its own: seconds, and the bytes of each."""
+    told: Mapping[str, Any] = json.loads(
+        subprocess.run(
+            [sys.executable, "-c", SINGLE, str(made_sets.LETTER), json.dumps(given)],
+            env=environment(**AT_WORK), check=True, capture_output=True, text=True,
+        ).stdout
+    )  # fmt: skip
+    return told

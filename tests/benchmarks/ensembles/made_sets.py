@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aggregators.likeliest import likeliest
 from cluster import catalog
 from tests.kit.ensembles import Made
 from tests.kit.programs import DATA
@@ -58,6 +59,11 @@ def rows(made: Made, before: str) -> tuple[NDArray[Any], NDArray[Any]]:
     """All rows of the shards that are for one purpose: "test_", say."""
     found = [made.arrays(shard) for shard in range(made.shards)]
     return np.concatenate([one[f"{before}X"] for one in found]), np.concatenate([one[f"{before}y"] for one in found])
+
+
+def accuracy(scores: NDArray[Any], y: NDArray[Any]) -> float:
+    """Of scores, (rows, classes): of classes that share a row the first counts, as in a report."""
+    return float((likeliest(scores) == y).mean())
 
 
 def forest(made: Made, trees: int, seed: int) -> float:

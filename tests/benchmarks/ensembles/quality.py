@@ -88,7 +88,7 @@ def _accuracy(ground: Grounds, given: Mapping[str, Any], folder: Path) -> float:
         client.models.pull(report["model"], place)
     made = Made(made_sets.LETTER, **{name: value for name, value in given.items() if name != "model"})
     X, y = made_sets.rows(made, "test_")
-    found = float((predictor.load(place).scores(X).argmax(axis=1) == y).mean())
+    found = made_sets.accuracy(predictor.load(place).scores(X), y)
     if abs(found - report["test"]["accuracy"]) > DIFFER:
         raise Failed(f"{report['model']} is right in {found:.4%} of the test rows, and the report tells otherwise")
     return found
