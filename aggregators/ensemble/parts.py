@@ -41,6 +41,10 @@ MOST_FEATURES = 2**21
 MOST_COEFFICIENTS = 2**18
 """Of a stack: they stand in the bundle as text."""
 
+MOST_SCORE = 1e30
+"""In absolute terms, of what a sub-model says: sums and squares of such numbers still are numbers. Targets are scaled,
+so one that says more has diverged."""
+
 
 class Predicted(NamedTuple):
     """What sub-models say: float32 (rows, models, outputs), and the targets of these rows."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aggregators.ensemble.parts import MOST_SCORE
 from aggregators.submodels import SubModel, spec
 from aggregators.submodels.about import About
 from aggregators.submodels.spec import MOST_DEPTH, Spec
@@ -32,7 +33,7 @@ def fit(
         notes: Gets a sentence for the person who submitted, where there is something to tell.
 
     Raises:
-        ValueError: There are no rows, or scikit-learn cannot be fitted on them.
+        ValueError: There are no rows, scikit-learn cannot be fitted on them, or what it made diverged.
     """
     if not len(x):
         raise ValueError("there are no rows to fit a sub-model on")
@@ -43,7 +44,21 @@ def fit(
     if about.seen is not None and about.columns == 1:
         return extract.of_one_class(about)
     rows = np.asarray(x, np.float64 if asked.kind in DENSE else np.float32)
-    return extract.extract(about, _fitted(asked, rows, values, bool(classes), seed, notes if notes is not None else []))
+    fitted = _fitted(asked, rows, values, bool(classes), seed, notes if notes is not None else [])
+    model = extract.extract(about, fitted)
+    if asked.kind in DENSE:  # trees say no more than their rows
+        _check_scores(model, rows)
+    return model
+
+
+def _check_scores(model: SubModel, rows: npt.NDArray[Any]) -> None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        most = float(np.abs(model.scores(rows)).max())
+    if not most <= MOST_SCORE:
+        raise ValueError(
+            f"it diverged: it says {most:g} of one of its own rows, and the limit is {MOST_SCORE:g}; give it a smaller"
+            " rate or a stronger l2, or mend what is far out in its rows"
+        )
 
 
 def _fitted(asked: Spec, rows: Any, values: Any, by_class: bool, seed: int, notes: list[str]) -> Any:

@@ -148,7 +148,14 @@ def seed_of(seed: int, shard: int) -> int:
 
 
 def _scores(view: View, rows: NDArray[Any]) -> NDArray[np.float32]:
-    found = [
-        scores_of(view.models, rows[at : at + BLOCK_ROWS]).astype(np.float32) for at in range(0, len(rows), BLOCK_ROWS)
-    ]
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = [
+            _bounded(scores_of(view.models, rows[at : at + BLOCK_ROWS])) for at in range(0, len(rows), BLOCK_ROWS)
+        ]
     return np.concatenate(found) if found else np.zeros((0, len(view.models), view.models[0].outputs), np.float32)
+
+
+def _bounded(scores: NDArray[np.float64]) -> NDArray[np.float32]:
+    """A row that is far out may be told more than float32 holds: one sub-model must not cost the slice of all."""
+    most = parts.MOST_SCORE
+    return np.nan_to_num(scores, nan=0.0).clip(-most, most).astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aggregators import NoResult, ensemble
+from aggregators import NoResult, ensemble, submodels
 from aggregators import predictor as predictors
 from aggregators.ensemble import arrays, choice, predictor
 from aggregators.ensemble.combiner import HOWS, Combiner
+from aggregators.submodels.dense import Dense
 from cluster import catalog, errors
-from tasks.ensemble import turns
+from tasks.ensemble import fit, turns
 from tests.kit.ensembles import Made
 from tests.kit.tables import save, write
 
@@ -192,6 +194,42 @@ def test_it_goes_on_without_a_sub_model_that_failed(blobs: Path) -> None:
     assert [one["part"] for one in report["sub_models"]] == [0, 2, 3]
     assert report["missing"] == [{"kind": "tree:depth=4", "part": 1, "why": "MemoryError: no room", "node": "n1"}]
     assert report["test"]["accuracy"] > 0.6
+
+
+def diverged(model: Any) -> bytes:
+    """A network that says more than a float32 holds."""
+    large = {name: np.sign(array) * 9e19 for name, array in model.arrays().items()}
+    return submodels.pack(Dense(model.about, large))
+
+
+def test_a_regressor_that_diverged_is_named_and_left_out(line: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Made(line, target="y", kind="ridge", parts=3)
+    [fitted, *others] = made.turns().values()
+
+    class Diverged:
+        coef_, intercept_ = np.full(2, 1e45), 0.0
+
+    monkeypatch.setattr(fit, "_fitted", lambda *told: Diverged())
+    lost = made.turn(0)
+    assert lost["model"] == b""
+    step = made.close({0: lost, 1: others[0], 2: others[1]})
+
+    [(name, why)] = step.missing.items()
+    assert name == "ridge of part 0"
+    assert re.search(r"it diverged: it says \S+e\+4\d of one of its own rows.* smaller rate", why)
+    assert made.model().report["test"]["rmse"] < 5
+    assert fitted["problem"] == ""
+
+
+def test_one_that_is_far_out_elsewhere_does_not_cost_the_others_their_rows(line: Path) -> None:
+    made = Made(line, target="y", kind="mlp:units=8,rate=0.1", parts=3)
+    parts = made.turns()
+    parts[0] |= {"model": diverged(submodels.unpack(parts[0]["model"]))}
+    made.close(parts)
+    step = made.close()
+
+    assert step.rejected == {}
+    assert made.model().report["combine"]["chosen"] in ("weighted", "stack")
 
 
 def test_a_sub_model_of_junk_is_rejected_and_named(blobs: Path) -> None:
