@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from splitters.tables import PARTS, deal
 from splitters.tables.card import FORMAT, Card, Scale
 from splitters.tables.deal import Dealt
+from splitters.tables.moments import Moments
 from splitters.tables.source import Source
 from splitters.tables.values import listed
 
@@ -33,7 +34,8 @@ def card(
     taught = [dealt.taught, np.concatenate(dealt.valid), np.concatenate(dealt.test)]
     of_part = [y[rows] for y, rows in zip(targets, taught, strict=True)]
     number = len(train.classes)
-    found = [*train.notes, *train.encoder.notes(), *(held.notes if held else ())]
+    far = _far_out(train.y[dealt.taught], train.target) if scale else []
+    found = [*train.notes, *train.encoder.notes(), *far, *(held.notes if held else ())]
     described = train.encoder.described()
     return {
         "format": FORMAT,
@@ -58,6 +60,12 @@ def card(
         "seed": seed,
         "notes": [*found, *notes],
     }
+
+
+def _far_out(numbers: NDArray[Any], target: str | None) -> list[str]:
+    moments = Moments(1)
+    moments.add(numbers[:, None])
+    return [one.told(f"the target {target!r}") for one in moments.far_out()]
 
 
 def _baseline(

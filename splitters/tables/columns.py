@@ -267,8 +267,13 @@ class ColumnEncoder:
         return Described([self._width], "float32", told, None)
 
     def notes(self) -> list[str]:
-        """Which columns teach nothing."""
+        """Which columns teach nothing, or little."""
         constant = [self._columns[at].name for at in np.flatnonzero(self._moments.is_constant).tolist()]
-        if not constant:
-            return []
-        return [f"columns with one value in all training rows teach nothing: {values.listed(constant)}"]
+        far = [
+            one.told(f"the column {self._columns[one.column].name!r}")
+            for one in self._moments.far_out()
+            if self._columns[one.column].categories is None
+        ]
+        if constant:
+            far.insert(0, f"columns with one value in all training rows teach nothing: {values.listed(constant)}")
+        return values.few(far)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+FAR = 1000.0
+"""Standard deviations that are so many times the range of most values flatten these: scaled, they hardly differ."""
+MOST = (5, 95)
+"""Percentiles between which most values are."""
+LOOKED_AT = 10_000
+"""Rows that tell where most values are."""
 
 
 class Moments:
@@ -21,9 +29,12 @@ class Moments:
         self._squares = np.zeros(width)
         self._least = np.full(width, np.inf)
         self._most = np.full(width, -np.inf)
+        self._usual: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
     def add(self, block: NDArray[Any]) -> None:
         """Take in one more block of shape (rows, width)."""
+        if self._usual is None and len(block):
+            self._usual = usual(block[:LOOKED_AT])
         is_there = ~np.isnan(block)
         count = is_there.sum(axis=0)
         values = np.where(is_there, block, 0.0)
@@ -52,3 +63,37 @@ class Moments:
     def std(self) -> NDArray[np.float64]:
         """Of each column, of all numbers and not of a sample; 1 for a constant one."""
         return np.where(self.is_constant, 1.0, np.sqrt(self._squares / np.maximum(self.count, 1)))
+
+    def far_out(self) -> list[FarOut]:
+        """The columns that few values flatten."""
+        if self._usual is None:
+            return []
+        low, high = self._usual
+        flat = (high > low) & (self.std > FAR * (high - low))
+        ends = np.where(np.abs(self._most - high) > np.abs(self._least - low), self._most, self._least)
+        return [FarOut(at, float(ends[at]), float(low[at]), float(high[at])) for at in np.flatnonzero(flat).tolist()]
+
+
+class FarOut(NamedTuple):
+    """A column of which some values are so far from the others that these hardly differ once they are scaled."""
+
+    column: int
+    farthest: float
+    low: float
+    """Most of the values of the first block are from here to ``high``."""
+    high: float
+
+    def told(self, name: str) -> str:
+        """A sentence for the person who submitted."""
+        return (
+            f"{name} goes to {self.farthest:g}, and most of its values are between {self.low:g} and {self.high:g}:"
+            " scaled, these hardly differ; mend numbers that far out, or leave them empty if they are not known"
+        )
+
+
+def usual(block: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(rows, width) -> between which numbers most are, each (width,); NaN where there is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of columns without a number
+        low, high = np.nanpercentile(block, MOST, axis=0)
+    return low, high

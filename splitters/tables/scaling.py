@@ -62,10 +62,12 @@ class Scaler:
         notes = []
         if self._missing:
             notes.append(f"the training rows lack {self._missing:,} numbers (NaN): means stand for them")
-        constant = [
-            self._names[at] if self._names else str(at) for at in np.flatnonzero(self._moments.is_constant).tolist()
-        ]
+        what = "channel" if self._axis == 1 and len(self._shape) > 2 else "column"
+        constant = [self._name(at) for at in np.flatnonzero(self._moments.is_constant).tolist()]
         if constant:
-            what = "channels" if self._axis == 1 and len(self._shape) > 2 else "columns"
-            notes.append(f"{what} with one value in all training rows teach nothing: {values.listed(constant)}")
-        return notes
+            notes.append(f"{what}s with one value in all training rows teach nothing: {values.listed(constant)}")
+        far = [one.told(f"the {what} {self._name(one.column)!r}") for one in self._moments.far_out()]
+        return [*notes, *values.few(far)]
+
+    def _name(self, at: int) -> str:
+        return self._names[at] if self._names else str(at)

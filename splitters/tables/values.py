@@ -60,3 +60,9 @@ def listed(names: Sequence[str], most: int = 10) -> str:
     """Names in a sentence, the first ``most`` of them."""
     shown = ", ".join(repr(name) for name in names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def few(sentences: Sequence[str], most: int = 10) -> list[str]:
+    """The first ``most`` of sentences alike, and how many more there are."""
+    more = len(sentences) - most
+    return [*sentences[:most], f"… and {more} more columns like these"] if more > 0 else list(sentences)

@@ -149,9 +149,7 @@ def seed_of(seed: int, shard: int) -> int:
 
 def _scores(view: View, rows: NDArray[Any]) -> NDArray[np.float32]:
     with np.errstate(over="ignore", invalid="ignore"):
-        found = [
-            _bounded(scores_of(view.models, rows[at : at + BLOCK_ROWS])) for at in range(0, len(rows), BLOCK_ROWS)
-        ]
+        found = [_bounded(scores_of(view.models, rows[at : at + BLOCK_ROWS])) for at in range(0, len(rows), BLOCK_ROWS)]
     return np.concatenate(found) if found else np.zeros((0, len(view.models), view.models[0].outputs), np.float32)
 
 

@@ -207,6 +207,21 @@ def test_a_constant_column_is_noted_and_harmless(tmp_path: Path) -> None:
     assert (array.all("X") == 0).all()
 
 
+def test_an_outlier_that_flattens_its_column_is_told(tmp_path: Path) -> None:
+    far = [float(at) for at in range(39)] + [1e30]
+    done = cut(write(tmp_path / "a.csv", {"x": range(40), "far": far, "y": AB}), target="y", test=0, valid=0)
+    [note] = [note for note in done.notes().splitlines() if "hardly differ" in note]
+    assert note.startswith("the column 'far' goes to 1e+30, and most of its values are between ")
+
+    X = np.stack([np.exp(np.random.default_rng(0).normal(scale=2, size=40)), -np.array(far), np.arange(40) == 3], 1)
+    array = cut(save(tmp_path / "a.npz", X=X, y=AB), test=0, valid=0)
+    [note] = [note for note in array.notes().splitlines() if "hardly differ" in note]
+    assert note.startswith("the column '1' goes to -1e+30, and most")
+
+    number = cut(write(tmp_path / "b.csv", {"x": range(40), "y": [*far[:39], -1e9]}), target="y", test=0, valid=0)
+    assert "the target 'y' goes to -1e+09, and most of its values are between " in number.notes()
+
+
 @pytest.mark.parametrize(
     ("column", "note"),
     [
