@@ -45,6 +45,10 @@ MOST_SCORE = 1e30
 """In absolute terms, of what a sub-model says: sums and squares of such numbers still are numbers. Targets are scaled,
 so one that says more has diverged."""
 
+MOST_NOTES = 20
+MOST_CHARS = 2000
+"""Of a note, or of why something could not be done: reports and events hold them."""
+
 
 class Predicted(NamedTuple):
     """What sub-models say: float32 (rows, models, outputs), and the targets of these rows."""
@@ -67,12 +71,20 @@ def check(value: Any, names: Collection[str] | None = None) -> None:
     for name, wanted in FIELDS[kind].items():
         if type(value.get(name)) is not wanted:
             raise ValueError(f"its {name} is no {wanted.__name__}")
+    if "problem" in FIELDS[kind] and len(value["problem"]) > MOST_CHARS:
+        raise ValueError(f"its problem has {len(value['problem']):,} characters; the limit is {MOST_CHARS:,}")
     if kind == "fit" and not (
-        all(isinstance(note, str) for note in value["notes"])
+        len(value["notes"]) <= MOST_NOTES
+        and all(isinstance(note, str) and len(note) <= MOST_CHARS for note in value["notes"])
         and 0 <= value["seconds"] < math.inf
         and 0 <= value["rows"] < 2**63
     ):
-        raise ValueError("its notes, seconds or rows are none")
+        raise ValueError("its notes, seconds or rows are none, or its notes are too many or too long")
+
+
+def as_problem(error: Exception) -> str:
+    """An error as the field ``problem``, cut off where it is too long."""
+    return f"{type(error).__name__}: {error}"[:MOST_CHARS]
 
 
 def kind_of(shard: int, card: Card) -> str:

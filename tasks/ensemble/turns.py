@@ -51,7 +51,7 @@ def fit(turn: Turn, shard: dict[str, NDArray[Any]], card: Card, seed: int) -> di
         model = fitting.fit(spec.parse(asked), shard["X"], y, classes, seed_of(seed, turn.shard), notes)
         data = submodels.pack(model)
     except (ValueError, ArithmeticError) as error:
-        problem = f"{type(error).__name__}: {error}"
+        problem = parts.as_problem(error)
     if len(data) > MOST_MODEL_BYTES:
         problem = (
             f"it has {len(data):,} bytes, over the limit of {MOST_MODEL_BYTES:,}: give fewer trees, a depth, as"
@@ -90,7 +90,7 @@ def combine(turn: Turn, shard: dict[str, NDArray[Any]], card: Card, seed: int) -
             coefficients, intercepts = stacking.fit(view.stack, view.stack_y, strength, bool(card["classes"]))
             found.append([strength, arrays.dump(coefficients), arrays.dump(intercepts)])
     except (ValueError, ArithmeticError) as error:
-        problem = f"{type(error).__name__}: {error}"
+        problem = parts.as_problem(error)
     return {"stacks": found, "problem": problem}
 
 

@@ -280,12 +280,23 @@ FIT = {"kind": "fit", "model": b"", "rows": 1, "seconds": 1.0, "notes": [], "pro
     [
         None, 3, {}, {"kind": "x"}, {"kind": "fit"}, {**FIT, "model": "a"}, {**FIT, "rows": -1},
         {**FIT, "seconds": float("nan")}, {**FIT, "notes": [3]},
+        {**FIT, "problem": "x" * 2001}, {**FIT, "notes": ["x" * 2001]}, {**FIT, "notes": ["x"] * 21},
+        {"kind": "combine", "stacks": [], "problem": "x" * 2001},
         {"kind": "predict", "scores": b"", "y": b"", "stack": b""}, {"kind": "test", "sums": []},
     ],
 )  # fmt: skip
 def test_a_value_of_another_form_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         catalog.ENSEMBLE.check_part(value)
+
+
+def test_a_long_error_is_cut_off_so_that_it_can_be_handed_in(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*told: Any) -> None:
+        raise ValueError("odd " * 1000)
+
+    monkeypatch.setattr(fit, "_fitted", refuse)
+
+    assert Made(blobs, parts=2, kind="tree").turn(0)["problem"].startswith("ValueError: odd odd")
 
 
 def test_validation_that_is_missing_is_noted(blobs: Path) -> None:
