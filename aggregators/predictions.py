@@ -123,6 +123,12 @@ def join(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return dict(sorted(by_name.join(parts).items(), key=lambda pair: pair[1].get("start", 0)))
 
 
+def absent(names: Collection[str]) -> dict[str, Any]:
+    """A part that stands for the blocks of rows among items that failed: it tells where the input ends at least."""
+    ends = [start + rows for start, rows in (_place(name, 0) for name in names)]
+    return {"": {"start": end, "rows": 0, "columns": []}} if (end := max(ends, default=0)) else {}
+
+
 def finish(part: Mapping[str, Any]) -> dict[str, list[Any]]:
     """The result as columns: name -> a value a row."""
     head, tables = read([part])
@@ -200,7 +206,7 @@ def read(parts: Iterable[Mapping[str, Any]]) -> tuple[list[str], Iterator[Table]
     """The names of the result's columns, the first of which is that of ``ids``, and its rows.
 
     Holds a part at a time. A row of a block that is missing, or could not be read, has None in all columns: the rows
-    are those of the input, but for a missing block at its end.
+    are those of the input; what ``absent`` gave tells of a missing block at its end.
 
     Raises:
         ValueError: A block has other columns than the first.
@@ -246,7 +252,7 @@ def _filled(ahead: Iterable[_Block], walking: Iterator[_Block], names: list[str]
             if start is not None:
                 for gap in range(at, start, BLANK_ROWS):
                     yield _blank(range(gap, min(gap + BLANK_ROWS, start)), names)
-                at = start + len(ids)
+                at = max(at, start + len(ids))
             if columns and list(columns) != names:
                 raise ValueError(f"a block has the columns {', '.join(columns)}, and others {', '.join(names)}")
             yield Table(ids, columns) if columns else _blank(ids, names)

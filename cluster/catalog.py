@@ -304,6 +304,7 @@ PREDICT = Job(
     task=Lazy("tasks.predict:predict"),
     aggregate=predictions.join,
     finish=predictions.finish,
+    absent=predictions.absent,
     check=predictions.check,
     count=rows.count,
     formats={

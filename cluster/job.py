@@ -134,8 +134,12 @@ class Job:
     task: Task
     aggregate: Aggregator
     finish: Callable[..., Any] | None = None
-    count: Callable[[Sequence[Path]], int] | None = None
-    """How many items a source has, at little cost; shows as the time left."""
+    absent: Callable[[Collection[str]], Any] | None = None
+    """``absent(names)`` gives a part that stands for items of these names, which failed, where the result has a place
+    for them: it comes after all other parts. Parts may hold some of the items as well."""
+    count: Callable[..., int] | None = None
+    """How many items a list of paths has, at little cost; shows as the time left. With a parameter ``chunk_size`` an
+    item is a piece of a file, and the number may be a guess."""
     formats: Mapping[str, Format] = field(default_factory=dict)
     """Besides ``json``, which every job has, the other ways to write the result; may replace ``json``."""
     options: tuple[Option, ...] = ()
@@ -369,6 +373,15 @@ class Job:
         except ValueError as error:
             raise errors.UsageError(str(error)) from None
 
+    def count_items(self, source: Sequence[Path], options: Options) -> int | None:
+        """How many items a run with these options will have, or about so many; None where the job cannot tell."""
+        return None if self.count is None else self.count(source, **functions.taken(self.count, options))
+
+    @property
+    def cuts_items(self) -> bool:
+        """Whether an item is a piece of what was given, and not a file."""
+        return self.count is not None and "chunk_size" in functions.parameters(self.count)
+
     def plan_of(self, source: Source, given: Options) -> str:
         """What a run that is submitted with these options would do, as a text for people.
 
@@ -486,6 +499,8 @@ class Job:
                     names = {item.name for item in readable}
                     failures.update({name: why for name, why in part.failures.items() if name in names})
                     yield wire.unpack(wire.pack(part.value))  # as it comes from a node: no tuples, say
+            if self.absent and failures:
+                yield self.absent(failures)
 
         return Outcome(self.result(parts(), values), failures, passed_over.shown())
 

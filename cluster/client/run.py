@@ -180,7 +180,7 @@ class Run:
         result.require_done(status)
         if self.job.trains:
             return result.report(self._session, self.job, status)
-        return self.job.result(result.parts(self._session, self.job, self.id), status.options)
+        return self.job.result(self._parts_of_result(), status.options)
 
     def write(self, output: str | Path, format: str = "json") -> None:
         """Write the result, once the run has ended, to a file that is there whole or not at all, or into a folder.
@@ -208,7 +208,13 @@ class Run:
         """
         if self.job.trains:
             return result.of_report(result.report(self._session, self.job, status)), ()
-        return chosen, result.parts(self._session, self.job, self.id)
+        return chosen, self._parts_of_result()
+
+    def _parts_of_result(self) -> Iterator[Any]:
+        """All parts, then one that stands for items that failed, where the job's result has a place for them."""
+        yield from result.parts(self._session, self.job, self.id)
+        if self.job.absent and (failures := self.failures):
+            yield self.job.absent(failures)
 
     def draw(self, folder: str | Path, source: Paths, since: float = math.inf) -> Sequence[str]:
         """Draw what was found into copies of the input's pictures, in a folder; gives what could not be drawn.

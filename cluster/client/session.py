@@ -246,10 +246,7 @@ class Session:
             with FailureDetector(self.app, self.stores), supervisor:
                 if given is None:
                     return coordinator.wait()
-                if not isinstance(given.source, Items):
-                    coordinator.count_ahead(given.source)
-                elif given.source.number is not None:
-                    self.stores.ledger.runs.expect_items(run, given.source.number)
+                coordinator.count_ahead(given.source)
                 return coordinator.coordinate(given.chunks, given.passed_over)
         except errors.InputChanged:
             raise

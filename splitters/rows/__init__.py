@@ -21,6 +21,7 @@ from pathlib import Path
 from splitters import Chunk, Item, NothingToSplit, PassedOver, files, pictures, tell_passed_over
 from splitters.items import Items
 
+CHUNK_SIZE = 16_384
 BLOCK_BYTES = 4 * 2**20
 """A block is closed there, however few rows it has."""
 PICTURES = 512
@@ -31,11 +32,11 @@ NAME = re.compile(r"(?s).* (?:rows (\d+)-(\d+)|without rows at (\d+))")
 
 
 def split(
-    source: Sequence[Path] | Items, *, chunk_size: int = 16_384, passed_over: PassedOver | None = None
+    source: Sequence[Path] | Items, *, chunk_size: int = CHUNK_SIZE, passed_over: PassedOver | None = None
 ) -> Iterator[Chunk]:
     """Yield a block of up to ``chunk_size`` rows at a time; or of pictures a ``PICTURES``th of that, one or more.
 
-    A CSV file is cut at line ends outside of quotation marks; its fields are not looked at. Holds two blocks of a CSV
+    A CSV file is cut at line ends outside of quotation marks; its fields are not looked at. Holds a block of a CSV
     file, of lines with JSON, or of a Parquet file, which has at least one of its row groups in memory; the arrays of
     an .npz file that were saved column by column; and a JSON file as a whole.
 
@@ -62,9 +63,11 @@ def split(
     )  # fmt: skip
 
 
-def count(source: Sequence[Path] | Items) -> int:
-    """How many files ``split`` will meet, without reading one."""
-    return sum(1 for _ in walk(source))
+def count(source: Sequence[Path] | Items, *, chunk_size: int = CHUNK_SIZE) -> int:
+    """About how many blocks and pictures ``split`` will give; reads only how tables begin."""
+    from splitters.rows import sources
+
+    return sum(1 if sources.is_picture(found) else sources.expected(found, chunk_size) for found in walk(source))
 
 
 def walk(source: Sequence[Path] | Items, passed_over: PassedOver | None = None) -> Iterator[files.Found]:
@@ -73,10 +76,10 @@ def walk(source: Sequence[Path] | Items, passed_over: PassedOver | None = None) 
     return files.walk(source, suffixes, lambda head: pictures.HEADS.match(head) is not None, passed_over)
 
 
-def block(file: str, start: int, number: int, data: bytes, *, last: bool) -> Item:
-    """An item of ``number`` rows from row ``start``; ``last`` if no other one of the file follows."""
+def block(file: str, start: int, number: int, data: bytes) -> Item:
+    """An item of ``number`` rows from row ``start``."""
     rows = f"rows {start}-{start + number - 1}" if number else f"without rows at {start}"
-    return Item(f"{file} {rows}", data, last=last)
+    return Item(f"{file} {rows}", data)
 
 
 def place(name: str) -> tuple[int, int] | None:

@@ -18,6 +18,8 @@ from splitters.rows import BLOCK_BYTES, block, csv_text
 from splitters.rows.csv_text import Records
 from splitters.tables import npz_files, parquet_files
 
+SAMPLE_BYTES = 2**18
+"""Of a text, that tell how long its lines are."""
 MAX_RECORD_BYTES = 16 * 2**20
 """A row of text that is longer is none."""
 SPREADSHEETS = frozenset({".xlsx", ".xls", ".ods"})
@@ -73,21 +75,12 @@ def blocks(walking: Iterator[files.Found], chunk_size: int) -> Iterator[Chunk]:
             yield [found.item]
             continue
         with _open(found) as opened:
-            ahead: Block | None = None
-            problem = ""
             try:
-                for following in _cut(opened, chunk_size):
-                    if ahead is not None:
-                        yield [block(found.name, start, *ahead, last=False)]
-                        start += ahead[0]
-                    ahead = following
+                for number, data in _cut(opened, chunk_size):
+                    yield [block(found.name, start, number, data)]
+                    start += number
             except Unreadable as error:
-                problem = str(error)
-            if ahead is not None:
-                yield [block(found.name, start, *ahead, last=not problem)]
-                start += ahead[0]
-            if problem:
-                yield [Item(found.name, b"", problem)]
+                yield [Item(found.name, b"", str(error))]
 
 
 @contextmanager
@@ -210,6 +203,27 @@ def _of_parquet(opened: Opened, chunk_size: int) -> Iterator[Block]:
 
 def _rows_of_arrays(chunk_size: int, row_bytes: int) -> int:
     return max(1, min(chunk_size, BLOCK_BYTES // max(1, row_bytes)))
+
+
+def expected(found: files.Found, chunk_size: int) -> int:
+    """About how many blocks a table gives, by its beginning or by what its header tells; at least 1."""
+    with _open(found) as opened:
+        size = opened.stream.seek(0, io.SEEK_END)
+        opened.stream.seek(0)
+        if opened.head[:4] == b"PAR1":
+            number, row_bytes = parquet_files.rows(found.path, found.name), 0
+        elif opened.head[:2] == b"PK":
+            npz = npz_files.Npz(found.path, found.name)
+            members = npz_files.rows_of(npz)
+            number = npz.members[members[0]].shape[0]
+            row_bytes = sum(npz.members[name].row_bytes for name in members)
+        else:
+            sample = opened.stream.read(SAMPLE_BYTES)
+            lines = max(1, sample.count(b"\n") + (size <= len(sample) and not sample.endswith(b"\n")))
+            row_bytes = -(-len(sample) // lines)
+            has_header = opened.suffix not in (".jsonl", ".ndjson")
+            number = size * lines // max(1, len(sample)) - has_header
+    return max(1, -(-number // _rows_of_arrays(chunk_size, row_bytes)))
 
 
 def _saved(arrays: dict[str, NDArray[Any]]) -> bytes:

@@ -59,6 +59,17 @@ def blocks(path: Path, name: str, block_rows: int) -> Iterator[dict[str, NDArray
             yield {column: [] for column in wanted}
 
 
+def rows(path: Path, name: str) -> int:
+    """How many rows a file has, by its footer.
+
+    Raises:
+        ImportError, ValueError: As ``table``.
+    """
+    with _opened(path, name) as file:
+        number: int = file.metadata.num_rows
+    return number
+
+
 def _opened(path: Path, name: str) -> Any:
     try:
         import pyarrow as pa

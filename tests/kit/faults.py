@@ -178,7 +178,8 @@ class Scene:
         assert status.state == "done"
         assert sum(status.nodes.values()) == status.chunks_settled == status.chunks_total, status
         assert (status.items_done, status.items_failed) == (status.items_total, 0), status
-        assert status.items_total == (self.job.count([self.source]) if self.job.count else inputs.LONG_CHUNKS), status
+        expected = self.job.count_items([self.source], status.options)
+        assert status.items_total == (inputs.LONG_CHUNKS if expected is None else expected), status
 
     def _unrest(self) -> list[object]:
         """What goes on although the run is over: nodes that are not back or not idle, and messages that are left."""

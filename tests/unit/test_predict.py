@@ -151,6 +151,23 @@ def test_a_lost_block_leaves_its_rows_empty(model: str) -> None:
     assert predictions.finish(predictions.join([values[2]]))["row"] == list(range(6))
 
 
+def test_a_lost_block_at_the_end_leaves_its_rows_empty_too(model: str) -> None:
+    values, _ = done(model, size=2, probabilities=True)
+    lost = predictions.absent(["t.csv rows 2-3", "t.csv rows 4-5", "t.csv"])
+    for parts in ([*values[:2], lost], [values[0], lost]):
+        found = predictions.finish(predictions.join(parts))
+        assert found["row"] == [0, 1, 2, 3, 4, 5]
+        assert found["label"] == [*ANSWERS[: 2 * len(parts) - 2], *[None] * (8 - 2 * len(parts))]
+        table = list(csv.DictReader(io.StringIO(written("csv", parts).decode())))
+        assert [row["row"] for row in table] == list("012345")
+
+    assert predictions.finish(predictions.join([*values, predictions.absent(["t.csv rows 0-1"])])) == columns(
+        model, probabilities=True
+    )
+    assert predictions.finish(predictions.join([predictions.absent(["t.csv rows 0-2"])])) == {"row": [0, 1, 2]}
+    assert predictions.absent(["a.png"]) == {}
+
+
 def test_every_format_tells_the_same(model: str) -> None:
     rows = [(f"={row[0]}", *row[1:]) for row in ROWS]
     rows[1] = ("b", "abc", "red")

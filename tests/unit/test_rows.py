@@ -105,9 +105,27 @@ def test_blocks_are_named_by_rows_counted_over_all_files(tmp_path: Path) -> None
     assert [item.name for item in items] == [
         "a.csv rows 0-1", "a.csv rows 2-3", "a.csv rows 4-4", "b.csv rows 5-6",
     ]  # fmt: skip
-    assert [item.last for item in items] == [False, False, True, True]
-    assert rows.count([tmp_path]) == 2
+    assert all(item.last for item in items)  # each counts as an item
     assert [rows.place(item.name) for item in items] == [(0, 2), (2, 2), (4, 1), (5, 2)]
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.npz", "t.parquet"])
+@pytest.mark.parametrize(("number", "size", "about"), [(7, 2, 0), (0, 2, 0), (60_000, 1000, 2)])
+def test_the_number_of_blocks_is_told_beforehand(name: str, number: int, size: int, about: int, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if name == "t.npz":
+        np.savez(path, X=np.zeros((number, 3)))
+    elif name == "t.parquet":
+        pytest.importorskip("pyarrow")
+        from pyarrow import parquet, table
+
+        parquet.write_table(table({"a": np.arange(number)}), path)
+    else:
+        path.write_text("a,b\n" * name.endswith(".csv") + "".join(f"{at:08},1\n" for at in range(number)))
+    if number or name != "t.jsonl":
+        assert rows.count([path], chunk_size=size) == pytest.approx(
+            len(list(rows.split([path], chunk_size=size))), abs=about
+        )
 
 
 def test_a_table_without_rows_is_a_block_of_none() -> None:
