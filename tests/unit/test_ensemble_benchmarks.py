@@ -35,8 +35,9 @@ def test_a_peer_counts_where_it_is_about_as_good(said: list[int], told: str | No
 
 
 def test_peers_are_chosen_and_say_why_they_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [dask, spark] = peers.all_of(tmp_path, 2, 5)
-    assert [peer.name for peer in peers.all_of(tmp_path, 2, 5, ["Spark"])] == [spark.name]
+    [(dask, of_dask), (spark, of_spark)] = peers.all_of(tmp_path, 2, 400)
+    assert (of_dask, of_spark) == (800, peers.SPARK_TREES)
+    assert [peer.name for peer, _ in peers.all_of(tmp_path, 2, 400, ["Spark"])] == [spark.name]
 
     monkeypatch.setattr(contest, "PEERS", tmp_path)
     assert "make bench-peers" in dask.why_not()

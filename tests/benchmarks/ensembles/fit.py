@@ -1,7 +1,7 @@
 """How long two nodes take to fit sub-models, beside one process that fits the same one after another.
 
-Others fit as many trees on the same rows in two processes of one thread each, or two threads; their start does not
-count. What they say of the test rows is checked.
+Others fit trees on the same rows in two processes of one thread each, or two threads, and trees a second are compared;
+their start does not count. What they say of the test rows is checked.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tests.kit.programs import environment
 
 PARTS, TREES = 8, 400
 LEAST_CPU_S = 60
+MOST_REASON_CHARS = 300
 SINGLE = """
 import json, sys, time
 from pathlib import Path
@@ -52,9 +53,9 @@ def _fit(ground: Grounds, options: Options, folder: Path) -> Case:
     trees, parts = (5, 2) if options.small else (TREES, PARTS)
     rows = folder / "rows.npz"
     others = peers.all_of(rows, parts, trees, options.against)
-    out = {peer.name: peer.why_not() for peer in others}
+    out = {peer.name: peer.why_not() for peer, _ in others}
     ours: list[float] = []
-    theirs: dict[str, list[float]] = {peer.name: [] for peer in others}
+    theirs: dict[str, list[float]] = {peer.name: [] for peer, _ in others}
     single: list[Mapping[str, Any]] = []
     for seed in range(options.repeat):
         given = {"kind": f"rf:trees={trees}", "parts": parts, "by": "all", "seed": seed}
@@ -65,14 +66,13 @@ def _fit(ground: Grounds, options: Options, folder: Path) -> Case:
         if single[-1]["bytes"] != [one["size_bytes"] for one in found.report["sub_models"]]:
             raise Failed("one process and the cluster have fitted other sub-models")
         test_y = peers.write(Made(made_sets.LETTER, **given), rows)
-        for peer in others:
+        for peer, number in others:
             if out[peer.name]:
                 continue
             try:
-                took = peers.fit_s(peer, folder / "said.json", test_y, found.accuracy)
-                theirs[peer.name].append(took)
+                theirs[peer.name].append(number / peers.fit_s(peer, folder / "said.json", test_y, found.accuracy))
             except Failed as error:
-                out[peer.name] = str(error)
+                out[peer.name] = " ".join(str(error).split())[:MOST_REASON_CHARS]
                 theirs[peer.name] = []
     cpu_s = float(single[-1]["cpu_s"])
     work = f"fit {parts} x rf:trees={trees} of letters, 2 nodes of 1 slot"
@@ -87,10 +87,10 @@ def _fit(ground: Grounds, options: Options, folder: Path) -> Case:
             ),
             *(
                 Row(
-                    work=work, against=peer.name, ours=ours, theirs=theirs[peer.name], note=peer.note,
-                    skipped=out[peer.name],
+                    work=f"{work}: trees", against=peer.name, ours=[parts * trees / each for each in ours],
+                    theirs=theirs[peer.name], unit="/s", more_is_better=True, note=peer.note, skipped=out[peer.name],
                 )
-                for peer in others
+                for peer, _ in others
             ),
         ],
     )  # fmt: skip

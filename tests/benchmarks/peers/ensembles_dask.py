@@ -23,9 +23,8 @@ def main() -> None:
     rows, output = np.load(sys.argv[1]), Path(sys.argv[4])
     parts, trees = int(sys.argv[2]), int(sys.argv[3])
     X, y = (dask.array.from_array(rows[name], chunks=-1) for name in ("X", "y"))
-    model = BlockwiseVotingClassifier(  # a hard vote, as by default
-        RandomForestClassifier(trees, n_jobs=1), classes=np.unique(rows["y"]).tolist()
-    )
+    forest = RandomForestClassifier(trees, n_jobs=1)
+    model = BlockwiseVotingClassifier(forest, voting="soft", classes=np.unique(rows["y"]).tolist())
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster):
         print(json.dumps({"ready": time.time()}), flush=True)
         model.fit(dask.array.concatenate([X] * parts), dask.array.concatenate([y] * parts))
