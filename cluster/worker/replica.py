@@ -72,6 +72,8 @@ class Order(BaseModel):
     """References of the versions to serve, the current one first; [None] for a service without a model."""
     has_current: bool = True
     """Whether the first is the current one; else that is being fetched, and what is served goes on."""
+    options: dict[str, Any] | None = None
+    """Of the service's job from now on; None: those before."""
     drain: bool = False
     """Take no more requests, answer those that were taken, end."""
 
@@ -92,6 +94,7 @@ class Served:
         self._job = catalog.get(start.service.job)
         self._wanted = Order(versions=[])
         self._stale_at: dict[str, float] = {}
+        self._made: dict[str, Mapping[str, Any]] = {}  # target -> the service's options with which it was loaded
         self._news = threading.Event()
         self.loaded: Mapping[str, Loaded] = {}
         """Target -> what answers its requests. Replaced, never changed."""
@@ -121,10 +124,12 @@ class Served:
         return min((LOAD_AGAIN_S if self.problems else 60.0, *(at - now for at in self._stale_at.values())))
 
     def _settle(self, order: Order) -> None:
+        if order.options is not None:
+            self._service = self._service.model_copy(update={"options": order.options})
         refs = {str(targets.target(self._service.name, ref)): ref for ref in map(_ref, order.versions)}
         current = next(iter(refs), None) if order.has_current else None
         for target, ref in refs.items():
-            if target not in self.loaded:
+            if target not in self.loaded or self._made[target] != self._service.options:
                 self._load(target, ref, is_current=target == current)
         now = time.monotonic()
         if current in self.loaded:  # until then requests go to the one before
@@ -151,6 +156,7 @@ class Served:
         else:
             self.problems.pop(target, None)
             self.sizes[target] = BatchSize(took_s)
+            self._made[target] = self._service.options
             self.loaded = {**self.loaded, target: loaded}
             log.info("serves %s, loaded in %.2f s", target, time.monotonic() - began)
         self.changed.set()

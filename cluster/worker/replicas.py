@@ -125,8 +125,8 @@ class Child:
         return self._process.poll()
 
     def serve(self, versions: list[str | None], *, has_current: bool) -> None:
-        """Have it serve these versions, the current one among them or not yet; said once."""
-        order = {"versions": versions, "has_current": has_current}
+        """Have it serve these versions by its service's options, the current one among them or not yet; said once."""
+        order = {"versions": versions, "has_current": has_current, "options": self.service.options}
         if order != self._told and self.drains_until is None:
             self._told = order
             self._send(order)
@@ -322,7 +322,7 @@ class Keeper:
             child.was_ready = True
             self._failures.pop(child.service.name, None)
             self._tell(child.service.name, "")
-        if wish is None or _is_other(wish.service, child.service) or self._gives_way(child, replicas):
+        if wish is None or self._cannot_become(wish, child) or self._gives_way(child, replicas):
             child.drain(DRAIN_S)
             return
         its_own = mine is not None and mine.pid  # its process keeps the lease itself
@@ -332,6 +332,26 @@ class Keeper:
             child.last_lines.append(f"it was not ready after {READY_S:.0f} s")
             child.kill()
         self._have_serve(child, wish)
+
+    def _cannot_become(self, wish: Wish, child: Child) -> bool:
+        """Whether a process cannot serve what is wanted now: another job, or by options that this node cannot.
+
+        Other options are loaded by a process while it goes on with those that it has.
+        """
+        if wish.service.job != child.service.job:
+            return True
+        if wish.service.options == child.service.options or not wish.versions:
+            return False
+        with suppress(errors.ClusterError):
+            return self._why_not_served(wish.capability(wish.versions[0])) not in ("", PENDING)
+        return False
+
+    def _why_not_served(self, capability: str) -> str:
+        """Why this node does not serve a capability; ``PENDING`` while it finds out."""
+        if self._provisioner.serves(capability):
+            return ""
+        missing = self._provisioner.served.missing
+        return missing.get(capability) or missing.get(names.plain(capability)) or PENDING
 
     def _gives_way(self, child: Child, replicas: Sequence[Replica]) -> bool:
         """Whether the owner uses this machine, and another one has a replica that is ready."""
@@ -350,6 +370,8 @@ class Keeper:
                 if self._provisioner.serves(wish.capability(ref)):
                     found.append(ref)
         has_current = bool(found) and found[0] == wish.versions[0]
+        if has_current:
+            child.service = wish.service
         child.serve([str(ref) if ref else None for ref in found], has_current=has_current)
 
     def _start_missing(self, wish: Wish, replicas: Sequence[Replica]) -> None:
@@ -390,9 +412,8 @@ class Keeper:
             capability = wish.capability(wish.versions[0])
         except errors.ClusterError as error:
             return str(error)
-        if not self._provisioner.serves(capability):
-            missing = self._provisioner.served.missing
-            return missing.get(capability) or missing.get(names.plain(capability)) or PENDING
+        if why := self._why_not_served(capability):
+            return why
         if self.count() >= max(1, self._admission.slots):
             return f"each of its {self._admission.slots} slots has a replica"
         held_back = self._admission.allowance.held_back
@@ -419,11 +440,6 @@ class Keeper:
         if why or self._told.get(service):
             self._replicas.tell_problem(service, self._node, why)
             self._told[service] = why
-
-
-def _is_other(wanted: Service, running: Service) -> bool:
-    """Whether a process cannot become what is wanted now."""
-    return (wanted.job, wanted.options) != (running.job, running.options)
 
 
 def _ended(code: int, last_lines: Sequence[str]) -> str:

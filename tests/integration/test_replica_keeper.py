@@ -147,9 +147,28 @@ def test_a_process_is_told_that_the_current_version_is_still_fetched(
     cast(Any, keeper._provisioner).serves = lambda capability: True
     keeper._have_serve(child, wish)
     assert orders == [
-        {"versions": ["office:1"], "has_current": False},
-        {"versions": ["office:2", "office:1"], "has_current": True},
+        {"versions": ["office:1"], "has_current": False, "options": {}},
+        {"versions": ["office:2", "office:1"], "has_current": True, "options": {}},
     ]
+
+
+def test_a_process_goes_on_while_it_loads_other_options(
+    keeper: Keeper, stores: Stores, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_until("one is started", lambda: looked(keeper, 1))
+    [child] = keeper._children.values()
+    orders: list[Any] = []
+    monkeypatch.setattr(child, "_send", orders.append)
+    wanted = Service(name=service, job="measure", options={"seconds": 0.5})
+    Services(stores.redis).put(wanted)
+    keeper.look()
+    assert orders == [{"versions": [None], "has_current": True, "options": {"seconds": 0.5}}]
+    assert child.drains_until is None
+    cast(Any, keeper._provisioner).serves = lambda capability: False
+    cast(Any, keeper._provisioner).served.missing["measure"] = "no such language here"
+    Services(stores.redis).put(wanted.model_copy(update={"options": {}}))
+    keeper.look()
+    assert child.drains_until is not None  # another node may have it
 
 
 def test_trials_are_expected_where_a_ready_replica_follows_a_model(

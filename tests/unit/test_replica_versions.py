@@ -49,6 +49,27 @@ def test_the_old_version_stays_where_the_new_one_cannot_be_loaded(served: Served
     assert served.problems == {"office:9": "it is broken"}
 
 
+def test_other_options_are_loaded_while_the_old_ones_go_on(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+
+    def loaded(self: Served, ref: Any) -> Any:
+        made.append(self._service.options)
+        if "broken" in self._service.options:
+            raise ValueError("no such language")
+        return dict(self._service.options)
+
+    monkeypatch.setattr(Served, "_loaded", loaded)
+    served._settle(Order(versions=["office:1"], options={"top": 2}))
+    served._settle(Order(versions=["office:1"], options={"top": 2}))
+    assert made == [{"top": 2}]
+    served._settle(Order(versions=["office:1"], options={"broken": 1}))
+    assert dict[str, Any](served.loaded) == {"office:1": {"top": 2}}
+    assert served.problems == {"office:1": "no such language"}
+    served._settle(Order(versions=["office:1"], options={"top": 3}))
+    assert dict[str, Any](served.loaded) == {"office:1": {"top": 3}}
+    assert not served.problems
+
+
 def test_a_version_that_could_not_be_loaded_is_tried_again(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     served._settle(Order(versions=["office:9"]))
     assert not served.loaded
