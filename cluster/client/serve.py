@@ -110,20 +110,20 @@ class Entry:
         Raises:
             errors.UsageError: The service of that name serves something else.
         """
-        known = desired.Services(self._client.stores.redis)
-        if before := known.get(self.name):
-            self._require_same(before)
-            options = {**before.options, **self._asked}
-            known.put(before.model_copy(update={**self._fields, "options": options}))
-        else:
-            new = desired.Service(
-                name=self.name, job=self.job.name, model=self._model, options=self._asked, created_by=whoami(),
-                created_at=datetime.now(UTC),
-            )  # fmt: skip
-            known.put(new.model_copy(update=self._fields))
+        desired.Services(self._client.stores.redis).change(self.name, self._become)
         if self._client.is_private:
             self._client.session.serve_on(self.job, self._fields.get("replicas", 1))
         return Service(self._client, self.name)
+
+    def _become(self, before: desired.Service | None) -> desired.Service:
+        if before:
+            self._require_same(before)
+            return before.model_copy(update={**self._fields, "options": {**before.options, **self._asked}})
+        new = desired.Service(
+            name=self.name, job=self.job.name, model=self._model, options=self._asked, created_by=whoami(),
+            created_at=datetime.now(UTC),
+        )  # fmt: skip
+        return new.model_copy(update=self._fields)
 
     def _require_same(self, before: desired.Service) -> None:
         if (before.job, before.model) != (self.job.name, self._model):

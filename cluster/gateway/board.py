@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import redis
 
-from cluster import catalog, errors
+from cluster import catalog, errors, keys, redis_client
 from cluster.names import ModelRef, Target
-from cluster.services import targets
+from cluster.services import replicas, targets, tokens
 from cluster.services.desired import Service, Services
-from cluster.services.replicas import Replicas
-from cluster.services.tokens import KnownTokens, Tokens
+from cluster.services.replicas import Replica
+from cluster.services.tokens import KnownTokens
 from cluster.stores import Stores
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from tasks import Tensors
 
 LOOK_S = 0.25
+READ_S = 2.0
+"""Seconds between two readings of the services without news: versions that requests named end without any."""
 ASK_AGAIN_S = 10.0
 """Seconds after which a version that requests name is asked for again."""
 log = logging.getLogger(__name__)
@@ -70,6 +73,8 @@ class Board:
         self._thread = threading.Thread(target=self._run, name="gateway-board", daemon=True)
         self._asked: set[Target] = set()
         self._about: dict[str, Tensors] = {}
+        self._wanted: dict[str, tuple[Service, list[ModelRef | None]]] = {}
+        self._revision, self._read_s = -1, 0.0
         self.state = NOTHING
 
     def __enter__(self) -> Self:
@@ -136,22 +141,37 @@ class Board:
                 log.exception("the gateway could not read the cluster's services")
 
     def _read(self) -> State:
-        client = self._stores.redis
+        """Read what changes all the time, in one round trip; services and their versions where something is new."""
         while self._asked:
             asked = self._asked.pop()
             if asked.version is not None:
-                targets.ask(client, asked.service, asked.version)
-        services = Services(client).all()
-        replicas = Replicas(client).read([service.name for service in services])
-        known = {service.name: self._known(service, replicas.get(service.name, ())) for service in services}
-        return State(known, Tokens(client).known(), "")
+                targets.ask(self._stores.redis, asked.service, asked.version)
+        revision, known_tokens, there = self._read_changes()
+        now_s = time.monotonic()
+        if revision != self._revision or now_s - self._read_s >= READ_S:
+            services = Services(self._stores.redis).all()
+            self._wanted = {one.name: (one, targets.versions(one, self._stores)) for one in services}
+            self._revision, self._read_s = revision, now_s
+            _, known_tokens, there = self._read_changes()
+        known = {name: self._known(*wanted, there[name]) for name, wanted in self._wanted.items()}
+        return State(known, known_tokens, "")
 
-    def _known(self, service: Service, replicas: Any) -> Known:
+    def _read_changes(self) -> tuple[int, KnownTokens, Mapping[str, Sequence[Replica]]]:
+        """The revision, the tokens, and the replicas of the services that are known."""
+        with self._stores.redis.pipeline(transaction=False) as pipe:
+            pipe.get(keys.REVISION)
+            pipe.hgetall(keys.TOKENS)
+            replicas.ask(pipe, self._wanted)
+            revision, rows, *replies = pipe.execute()
+        return redis_client.number(revision), KnownTokens(tokens.read(rows)), replicas.told(self._wanted, replies)
+
+    def _known(
+        self, service: Service, found: Sequence[ModelRef | None], there: Sequence[Replica]
+    ) -> Known:  # fmt: skip
         ready: Counter[int | None] = Counter()
-        for replica in replicas:
+        for replica in there:
             if not replica.draining:
                 ready.update(Target.parse(target).version for target in replica.ready)
-        found = targets.versions(service, self._stores)
         current = found[0].version if found and found[0] is not None else None
         before = self.state.services.get(service.name)
         used = choose(current, ready, before.used if before else None, {*service.canary, service.shadow})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -92,15 +94,37 @@ class Services:
         Raises:
             errors.UsageError: There is no such service, or it cannot have this number.
         """
-        service = self.get(name)
-        if service is None:
-            there = ", ".join(one.name for one in self.all()) or "none"
-            raise errors.UsageError(f"no service {name!r} (there are: {there})")
         if not 0 <= replicas <= MAX_REPLICAS:
             raise errors.UsageError(f"a service has 0 to {MAX_REPLICAS} replicas, not {replicas}")
-        service = service.model_copy(update={"replicas": replicas})
-        self.put(service)
-        return service
+
+        def scaled(service: Service | None) -> Service:
+            if service is None:
+                there = ", ".join(one.name for one in self.all()) or "none"
+                raise errors.UsageError(f"no service {name!r} (there are: {there})")
+            return service.model_copy(update={"replicas": replicas})
+
+        return self.change(name, scaled)
+
+    def change(self, name: str, become: Callable[[Service | None], Service]) -> Service:
+        """Put what a service becomes; what others change at the same time is not lost.
+
+        Args:
+            name: Of the service.
+            become: Called with the service, None where there is none; again if another was quicker.
+
+        Raises:
+            As ``become``.
+        """
+        while True:
+            with self._redis.pipeline(transaction=True) as pipe, contextlib.suppress(redis.WatchError):
+                pipe.watch(keys.SERVICES)  # type: ignore[no-untyped-call]
+                row: Any = pipe.hget(keys.SERVICES, name)
+                service = become(read(name.encode(), row) if row else None)
+                pipe.multi()
+                pipe.hset(keys.SERVICES, name, service.model_dump_json())
+                pipe.incr(keys.REVISION)
+                pipe.execute()
+                return service
 
     def _change(self, *command: Any) -> Any:
         with self._redis.pipeline(transaction=True) as pipe:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
@@ -87,14 +87,8 @@ class Replicas:
         """Service -> its replicas, the oldest first; in one round trip."""
         asked = list(services)
         with self._redis.pipeline(transaction=False) as pipe:
-            pipe.time()
-            for service in asked:
-                pipe.zrange(keys.leases(service), 0, -1, withscores=True)
-                pipe.hgetall(keys.replicas(service))
-            (seconds, micros), *found = pipe.execute()
-        now_ms = seconds * 1000 + micros // 1000
-        pairs = zip(asked, found[::2], found[1::2], strict=True)
-        return {service: _replicas(service, leases, rows, now_ms) for service, leases, rows in pairs}
+            ask(pipe, asked)
+            return told(asked, pipe.execute())
 
     def drop_vanished(self, found: Mapping[str, Collection[Replica]]) -> list[Replica]:
         """Give up the leases of replicas that have no connection to Redis any more: their machine or process died.
@@ -139,6 +133,22 @@ class Replicas:
             keep_s=KEEP_S, anew=int(anew),
         )  # fmt: skip
         return Kept(state.decode(), int(now_ms))
+
+
+def ask(pipe: redis.client.Pipeline, services: Iterable[str]) -> None:
+    """Append to a pipeline what ``told`` reads."""
+    pipe.time()
+    for service in services:
+        pipe.zrange(keys.leases(service), 0, -1, withscores=True)
+        pipe.hgetall(keys.replicas(service))
+
+
+def told(services: Iterable[str], replies: Sequence[Any]) -> dict[str, list[Replica]]:
+    """Service -> its replicas, the oldest first, of the replies to ``ask``."""
+    (seconds, micros), *found = replies
+    now_ms = seconds * 1000 + micros // 1000
+    pairs = zip(services, found[::2], found[1::2], strict=True)
+    return {service: _replicas(service, leases, rows, now_ms) for service, leases, rows in pairs}
 
 
 def _replicas(service: str, leases: Any, rows: Any, now_ms: int) -> list[Replica]:

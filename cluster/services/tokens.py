@@ -96,8 +96,13 @@ class Tokens:
 
     def _rows(self) -> dict[str, TokenRow]:
         found: Any = self._redis.hgetall(keys.TOKENS)
-        rows = {}
-        for name, row in found.items():
-            with contextlib.suppress(ValueError):  # somebody else wrote it
-                rows[name.decode()] = TokenRow.parse(row.decode())
-        return rows
+        return read(found)
+
+
+def read(found: Mapping[bytes, bytes]) -> dict[str, TokenRow]:
+    """The rows at ``keys.TOKENS``, by name."""
+    rows = {}
+    for name, row in found.items():
+        with contextlib.suppress(ValueError):  # somebody else wrote it
+            rows[name.decode()] = TokenRow.parse(row.decode())
+    return rows

@@ -15,6 +15,7 @@ from cluster import keys, settings
 from cluster.gateway import paths, tensors
 from cluster.gateway.app import App
 from cluster.gateway.auth import Auth
+from cluster.gateway.board import Board
 from cluster.gateway.server import Running
 from cluster.names import Target
 from cluster.services.desired import Services
@@ -210,3 +211,30 @@ def test_others_are_answered_while_a_large_request_is_read(
     monkeypatch.setattr(tensors, "read", seen)
     assert len(asking.infer("net", [[1.5]] * rows).json()["outputs"][0]["data"]) == rows
     assert [name != "gateway" for name in read] == [aside]
+
+
+def test_a_look_without_news_asks_redis_once(
+    broker: str, served: tuple[redis.Redis, Asking], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _ = served
+    board = Board(settings.load(broker_url=broker))
+    board.look()
+    asked: list[int] = []
+    of_pipeline = redis.client.Pipeline.execute
+
+    def counted(self: Any, *given: Any) -> Any:
+        asked.append(len(self.command_stack))
+        return of_pipeline(self, *given)
+
+    monkeypatch.setattr(redis.client.Pipeline, "execute", counted)
+    monkeypatch.setattr(board._stores.redis, "execute_command", None)
+    before = board.state
+    board.look()
+    assert (board.state.problem, list(board.state.services)) == ("", list(before.services))
+    assert len(asked) == 1
+    monkeypatch.undo()
+    enter(client, "newer")
+    board.look()
+    assert "newer" in board.state.services
+    Services(client).remove("newer")
+    board._stores.redis.close()

@@ -134,3 +134,20 @@ def test_versions_that_are_asked_for_are_served_a_while(stores: Stores, service:
     assert stores.redis.get(keys.REVISION) != before
     assert targets._asked(stores.redis, service) == [3]
     assert 0 < stores.redis.pttl(keys.asked(service)) <= targets.ASKED_S * 1000
+
+
+def test_a_change_beside_another_one_loses_neither(client: redis.Redis, service: str) -> None:
+    """A deadline is set while somebody scales."""
+    services, seen = Services(client), []
+
+    def later(before: Service | None) -> Service:
+        assert before is not None
+        seen.append(before.replicas)
+        if len(seen) == 1:
+            services.scale(service, 7)
+        return before.model_copy(update={"deadline_ms": 1234})
+
+    services.change(service, later)
+    found = services.get(service)
+    assert found is not None
+    assert (found.replicas, found.deadline_ms, seen[1:]) == (7, 1234, [7])
