@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from multiprocessing import connection
+from multiprocessing import connection, resource_tracker
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -94,6 +94,7 @@ class _Hand:
         spawning = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
         self.pipe, theirs = spawning.Pipe()
         self.process = spawning.Process(target=_serve, args=(theirs, draw), daemon=True, name="annotate")
+        resource_tracker.ensure_running()  # else it is started below, and lets interrupts through again
         with _no_interrupt():  # Ctrl-C reaches all processes of a terminal; ours are ended by their owner
             self.process.start()
         theirs.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -169,6 +170,15 @@ def test_only_so_many_processes_work_at_a_time(tmp_path: Path) -> None:
     assert not ours()
 
 
+def hears_interrupts(process: psutil.Process) -> bool:
+    """Whether it does not block them; only Linux tells."""
+    status = Path(f"/proc/{process.pid}/status")
+    if not status.exists():
+        return False
+    [blocked] = re.findall(r"^SigBlk:\s*(\w+)$", status.read_text(), re.MULTILINE)
+    return not int(blocked, 16) >> (signal.SIGINT - 1) & 1
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_interrupted_it_leaves_no_process_and_no_half_file(how: signal.Signals, tmp_path: Path) -> None:
     children: list[psutil.Process] = []
@@ -189,6 +199,9 @@ if __name__ == "__main__":
     try:
         wait_until("both are being drawn", lambda: all(path.exists() for path in begun), 30)
         children = psutil.Process(program.pid).children(recursive=True)
+        assert [hears_interrupts(child) for child in children if "spawn_main" in " ".join(child.cmdline())] == [
+            False
+        ] * 2
         if how is signal.SIGINT:
             (tmp_path / "out" / f".cluster-draft-{program.pid}-1.part").write_text("half of what they were at")
             os.killpg(program.pid, how)  # as a terminal does
