@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,6 +37,7 @@ from tests.benchmarks.measure import Failed
 from tests.benchmarks.serving import faults as serving_faults
 from tests.benchmarks.serving import speed as serving_speed
 from tests.benchmarks.training import accuracy, kills, peers, quantized, speed, uneven
+from tests.kit import forking
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     "ocr": ocr.cases,
@@ -95,6 +97,7 @@ def main(
     target: Path | None,
 ) -> None:  # fmt: skip
     """Run the benchmarks, all but the battle without NAMES, and print what they took."""
+    os.environ[forking.SWITCH] = "0"  # a start costs what it costs users
     options = Options(
         small=small,
         repeat=repeat or (1 if small else 5),

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import psutil
 import pytest
@@ -21,6 +21,7 @@ import redis
 from cluster import errors, redis_client, settings
 from cluster.embedded import HEEDLESS, redis_server
 from cluster.stores import Stores
+from tests.kit import forking
 from tests.kit.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -177,15 +178,18 @@ class Worker:
             self._command += ["-n", f"{name}@test"]
         self._environment = environment(CLUSTER_BROKER_URL=url, **settings)
         self._folder = folder
+        self.by_fork = True
+        """Whether to start it by a fork, where that does the same."""
 
     def start(self) -> Self:
         """Start it without waiting."""
         with self.log.open("ab") as log:
             self._said_before_bytes = log.tell()
-            self.process = subprocess.Popen(
+            self.process = program(
                 self._command,
                 cwd=self._folder,
                 env=self._environment,
+                by_fork=self.by_fork,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -241,14 +245,9 @@ def cluster(
     *arguments: str | Path, timeout_s: float = 60, settings: Mapping[str, str] = NONE
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "cluster", *map(str, arguments)],
-        env=environment(**settings),
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-    )
+    with start_cluster(*arguments, settings=settings) as process:
+        out, err = process.communicate(timeout=timeout_s)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 class Program(subprocess.Popen[str]):
@@ -262,20 +261,35 @@ class Program(subprocess.Popen[str]):
         super().__exit__(kind, error, trace)
 
 
+class ForkedProgram(Program, forking.Forked):
+    """The same, by a fork."""
+
+
+def program(command: Sequence[str], env: Mapping[str, str], *, by_fork: bool = True, **more: Any) -> Program:
+    """Start a program of ours, by a fork where that does the same."""
+    is_ours = tuple(command[:2]) == (sys.executable, "-m") and not _is_marked(env)
+    kind = ForkedProgram if by_fork and is_ours and forking.can_fork(env) else Program
+    return kind(command, env=env, text=True, **more)
+
+
 def start_cluster(*arguments: str | Path, settings: Mapping[str, str] = NONE) -> Program:
     """Start the command line; read its ``stdout`` and ``stderr`` while it runs."""
-    return Program(
+    return program(
         [sys.executable, "-m", "cluster", *map(str, arguments)],
         env=environment(**settings),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     )
 
 
 def mark() -> dict[str, str]:
     """A setting that all processes started with it hand on to their children."""
-    return {MARK: uuid.uuid4().hex}
+    return {MARK: f"found-by-{uuid.uuid4().hex}"}
+
+
+def _is_marked(environment: Mapping[str, str]) -> bool:
+    """Whether ``marked`` is to find the program by its environment."""
+    return environment.get(MARK, "").startswith("found-by-")
 
 
 def marked(setting: Mapping[str, str], folder: Path) -> list[psutil.Process]:
