@@ -1,20 +1,42 @@
-"""The benchmarks still run, and still notice a wrong answer."""
+"""The benchmarks still notice a wrong answer; those marked slow see that they still run."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
+from click.testing import CliRunner
 
-from tests.benchmarks import Options, contest, measure, ocr, ocr_peers, oracle, tally, wordcount_peers
+from tests.benchmarks import Benchmark, Case, Options, contest, measure, ocr, ocr_peers, oracle, tally, wordcount_peers
+from tests.benchmarks.__main__ import BENCHMARKS, main
 from tests.benchmarks.contest import Peer, Timed
 from tests.benchmarks.measure import Failed
 from tests.kit.programs import ROOT, environment, find_redis
 
 
+def test_every_module_with_cases_is_a_benchmark() -> None:
+    files = (path for path in (ROOT / "tests" / "benchmarks").rglob("*.py") if "\ndef cases(" in path.read_text())
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in files}
+    assert names == {cases.__module__ for cases in BENCHMARKS.values()}
+
+
+def test_a_wrong_answer_has_no_row_and_fails_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(options: Options, folder: Path) -> Iterator[Case]:
+        assert options.small
+        yield Case(name="empty", problem="counts differ")
+
+    monkeypatch.setitem(cast(dict[str, Benchmark], BENCHMARKS), "empty", wrong)
+    done = CliRunner().invoke(main, ["--small", "empty"])
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "WRONG: empty: counts differ" in done.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["wordcount", "many-files"])
 def test_a_benchmark_runs_and_finds_its_answer_right(name: str, tmp_path: Path) -> None:
     find_redis()
@@ -48,11 +70,13 @@ def benchmark(*arguments: str | Path) -> str:
     return ended.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bundles", "faces-speed", "scaling"])
 def test_a_benchmark_that_compares_works(name: str) -> None:
     benchmark(name)
 
 
+@pytest.mark.slow
 def test_races_compare_with_what_needs_no_other_environment(tmp_path: Path) -> None:
     """The others need `make bench-peers`; see the slow one below."""
     target = tmp_path / "figures.json"
