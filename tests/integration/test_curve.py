@@ -16,8 +16,9 @@ import pytest
 from cluster import client
 from cluster.cli import curve_texts
 from cluster.stores import Stores
+from tests.kit.commands import cluster
 from tests.kit.played_rounds import PlayedRounds
-from tests.kit.programs import cluster, emptied, start_cluster
+from tests.kit.programs import emptied, start_cluster
 from tests.kit.waiting import line_with
 
 TIMES = ("wait", "fetch", "compute", "encode", "push", "read", "step", "write")
@@ -126,10 +127,10 @@ def test_the_picture_is_whole_and_replaces_the_one_before(
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     run = PlayedRounds(stores)
     closed(run, 0)
-    for _ in range(2):
-        drawn = cluster("curve", run.run, "--png", tmp_path / "curve.png", settings=settings)
-        assert drawn.returncode == 0, drawn.stderr
-        assert (tmp_path / "curve.png").read_bytes().endswith(b"IEND\xaeB`\x82")
+    (tmp_path / "curve.png").write_bytes(b"the one before")
+    drawn = cluster("curve", run.run, "--png", tmp_path / "curve.png", settings=settings)
+    assert drawn.returncode == 0, drawn.stderr
+    assert (tmp_path / "curve.png").read_bytes().endswith(b"IEND\xaeB`\x82")
     assert [path.name for path in tmp_path.iterdir()] == ["curve.png"]
 
 
