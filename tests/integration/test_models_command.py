@@ -6,10 +6,10 @@ import json
 import pickle
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from cluster import catalog, errors, redis_client, settings
 from cluster.bundles.content import Content
 from cluster.bundles.local import FolderBundles
+from cluster.bundles.manifest import PIECE_BYTES
 from cluster.cli import models
 from cluster.client.models import Models
 from cluster.names import ModelRef
@@ -24,7 +25,9 @@ from cluster.nodes import wanted
 from cluster.stores import Stores
 from tests.kit import onnx_models, wheels
 from tests.kit.bundle_laws import unused
-from tests.kit.programs import cluster, environment, start_cluster
+from tests.kit.commands import cluster
+from tests.kit.programs import start_cluster
+from tests.kit.proxy import Proxy
 from tests.kit.waiting import wait_until
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -262,13 +265,16 @@ def test_a_push_that_is_interrupted_leaves_nothing(redis_url: str, tmp_path: Pat
     name = unused()
     (tmp_path / "large").mkdir()
     with (tmp_path / "large" / "net.onnx").open("wb") as out:
-        out.truncate(2**30)
-    command = [sys.executable, "-m", "cluster", "models", "push", name, str(tmp_path / "large"), "--job", "tagged"]
+        out.truncate(32 * PIECE_BYTES)
     client = redis_client.connect(redis_url)
-    with subprocess.Popen(
-        [*command, "--broker", redis_url], env=environment(), stderr=subprocess.PIPE, text=True
-    ) as pushing:
-        wait_until("the first piece", lambda: next(client.scan_iter(match=f"*{name}*"), None), timeout_s=60)
-        pushing.send_signal(signal.SIGINT)
-        assert pushing.wait(30) == 130
+    port = urlsplit(redis_url).port or 0
+    with Proxy("127.0.0.1", port) as proxy:
+        proxy.bytes_per_s = 4 * PIECE_BYTES
+        url = redis_url.replace(str(port), str(proxy.port))
+        arguments = ("models", "push", name, tmp_path / "large", "--job", "tagged", "--broker", url)
+        with start_cluster(*arguments) as pushing:
+            wait_until("the first piece", lambda: next(client.scan_iter(match=f"*{name}*"), None), timeout_s=60)
+            pushing.send_signal(signal.SIGINT)
+            pushing.communicate(timeout=30)
+    assert pushing.returncode == 130
     assert list(client.scan_iter(match=f"*{name}*")) == []
