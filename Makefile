@@ -44,7 +44,7 @@ run: $(VENV)/.ocr  ## Read the text on the example pictures.
 
 test: $(VENV)/.test  ## Run all tests but the long ones.
 	$(BIN)/python -m pytest -m 'not slow and not alone' -n 3 --dist worksteal
-	$(BIN)/python -m pytest -m 'alone and not slow'
+	$(BIN)/python -m pytest -m 'alone and not slow' $$(grep -rl --include='test_*.py' mark.alone tests)
 
 train-example: $(VENV)/.train  ## Train a network on two workers, one of which is killed in the middle (1 minute).
 	$(BIN)/python -m tests.kit.train_example build/train-example
