@@ -101,7 +101,7 @@ def test_a_bundle_that_was_tampered_with_is_never_used(
     redis_url: str, stores: Stores, source: Path, name: str, one: Worker
 ) -> None:
     one.send(signal.SIGSTOP)  # it is not to fetch the bundle before
-    ref = push(stores, name, "red")
+    ref = push(stores, name, name)  # nor is it to have its content from another one
     scope = keys.blobs(stores.models.manifest(ref).scope)
     client = stores.redis
     found: Any = client.hgetall(scope)
@@ -113,7 +113,7 @@ def test_a_bundle_that_was_tampered_with_is_never_used(
     assert failed.returncode == errors.JobUnavailable.exit_code
     assert "sha256" in failed.stderr
     client.hset(scope, field, data)
-    assert tags(cluster(*command(redis_url, source, name))) == {"red of one"}
+    assert tags(cluster(*command(redis_url, source, name))) == {f"{name} of one"}
 
 
 def test_a_bundle_that_is_removed_is_served_no_more(redis_url: str, stores: Stores, source: Path, name: str) -> None:
