@@ -22,10 +22,10 @@ def table(found: Sequence[ServiceStatus], width: int | None = None) -> str:
     """A table of services, and why replicas are missing; one column where a terminal has no room for the table."""
     lines = texts.table(HEADS, [row(service) for service in found], width)
     for service in found:
-        problems = {one.node: why for one in service.replicas for why in one.problems.values()}
+        problems = [(target, one.node, why) for one in service.replicas for target, why in one.problems.items()]
         if service.replicas_ready < service.replicas_wanted:
-            problems |= service.problems
-        lines += [f"{service.service}: {logs.plain(node)}: {logs.plain(why)}" for node, why in problems.items()]
+            problems += [(service.service, node, why) for node, why in service.problems.items()]
+        lines += [": ".join(map(logs.plain, problem)) for problem in dict.fromkeys(problems)]
     return "\n".join(lines)
 
 

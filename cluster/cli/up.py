@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import signal
-import socket
 import sys
 import time
 from contextlib import ExitStack
@@ -14,12 +13,11 @@ from typing import Any
 import click
 import redis
 
-from cluster import catalog, client
+from cluster import addresses, catalog, client
 from cluster.cli import foreground, print_text, say, shared, texts
 from cluster.client import Client
 from cluster.embedded import LOOPBACK, LocalCluster, hub
 
-ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - compared with, not bound to
 STOP_GRACE_S = 10.0
 CONFIRM_S = 10.0
 """Within this time a second Ctrl-C means the first one."""
@@ -55,7 +53,7 @@ def command(host: str, port: int, data: Path | None, no_worker: bool) -> None:
         local = held.enter_context(LocalCluster(host, port, grace_s=STOP_GRACE_S, kept=kept))
         if not no_worker:
             local.start_worker()
-        print_text(f"export CLUSTER_BROKER_URL={local.url_at(_reachable(host))}")
+        print_text(f"export CLUSTER_BROKER_URL={local.url_at(addresses.reachable(host))}")
         sys.stdout.flush()
         say(
             "\nWith this line in another terminal:\n"
@@ -119,15 +117,3 @@ def _going(c: Client) -> str:
 
 def _leave(number: int, _: Any) -> None:
     raise KeyboardInterrupt(number)
-
-
-def _reachable(host: str) -> str:
-    """The address under which others find a host that listens on all of its addresses."""
-    if host != ALL_ADDRESSES:
-        return host
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # sends nothing; asks which address would be used
-        except OSError:
-            return socket.gethostname()
-        return str(probe.getsockname()[0])

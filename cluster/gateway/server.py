@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from cluster import errors
+from cluster import addresses, errors
 
 if TYPE_CHECKING:
     from cluster.gateway.board import Board, State
@@ -55,6 +55,7 @@ class Running:
     def url(self) -> str:
         """Where clients reach it."""
         host, port = self._socket.getsockname()[:2]
+        host = addresses.reachable(host)
         shown = f"[{host}]" if ":" in host else host
         return f"{'https' if self._cert else 'http'}://{shown}:{port}"
 

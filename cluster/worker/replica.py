@@ -72,6 +72,8 @@ class Order(BaseModel):
     """References of the versions to serve, the current one first; [None] for a service without a model."""
     has_current: bool = True
     """Whether the first is the current one; else that is being fetched, and what is served goes on."""
+    problems: dict[str, str] = {}
+    """Target -> why this node cannot serve a version that is wanted, for others to read."""
     options: dict[str, Any] | None = None
     """Of the service's job from now on; None: those before."""
     drain: bool = False
@@ -101,6 +103,9 @@ class Served:
         self.sizes: dict[str, BatchSize] = {}
         """Target -> how many of its requests to take at once."""
         self.problems: dict[str, str] = {}
+        """Target -> why it could not be loaded."""
+        self.problems_here: Mapping[str, str] = {}
+        """See ``Order.problems``."""
         self.changed = threading.Event()
         """Set after each change."""
         self.needs_new_process = False
@@ -140,6 +145,7 @@ class Served:
         self._stale_at = {target: at for target, at in self._stale_at.items() if target not in gone}
         self.loaded = {target: loaded for target, loaded in self.loaded.items() if target not in gone}
         self.problems = {target: why for target, why in self.problems.items() if target in refs}
+        self.problems_here = order.problems
         self.changed.set()
 
     def _load(self, target: str, ref: ModelRef | None, *, is_current: bool) -> None:
@@ -149,7 +155,7 @@ class Served:
             took_s = batches.warm_up(loaded)
         except errors.OtherProcess as error:
             self.needs_new_process |= is_current
-            self.problems[target] = str(error)
+            self.problems[target] = f"it requires other packages than the version that is served beside it: {error}"
         except Exception as error:  # noqa: BLE001 - one version that cannot be used must not end the others
             self.problems[target] = str(error) or type(error).__name__
             log.error("%s cannot be served: %s", target, self.problems[target])  # noqa: TRY400
@@ -323,7 +329,8 @@ class Process:
         served, draining = self._served, self._draining.is_set()
         self._row = self._row.model_copy(
             update={
-                "ready": [] if draining else list(served.loaded), "problems": dict(served.problems),
+                "ready": [] if draining else list(served.loaded),
+                "problems": {**served.problems_here, **served.problems},
                 "batches": self._batches, "requests": self._requests, "draining": draining,
             }
         )  # fmt: skip

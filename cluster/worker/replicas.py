@@ -124,9 +124,12 @@ class Child:
         """Its exit code; None while it runs."""
         return self._process.poll()
 
-    def serve(self, versions: list[str | None], *, has_current: bool) -> None:
+    def serve(self, versions: list[str | None], problems: Mapping[str, str], *, has_current: bool) -> None:
         """Have it serve these versions by its service's options, the current one among them or not yet; said once."""
-        order = {"versions": versions, "has_current": has_current, "options": self.service.options}
+        order = {
+            "versions": versions, "has_current": has_current, "options": self.service.options,
+            "problems": dict(problems),
+        }  # fmt: skip
         if order != self._told and self.drains_until is None:
             self._told = order
             self._send(order)
@@ -365,14 +368,18 @@ class Keeper:
     def _have_serve(self, child: Child, wish: Wish) -> None:
         """Have a process serve the versions that this node can serve by now."""
         found: list[ModelRef | None] = []
+        problems: dict[str, str] = {}
         for ref in wish.versions:
             with suppress(errors.ClusterError):
-                if self._provisioner.serves(wish.capability(ref)):
+                why = self._why_not_served(wish.capability(ref))
+                if not why:
                     found.append(ref)
+                elif why != PENDING:
+                    problems[str(targets.target(wish.service.name, ref))] = why
         has_current = bool(found) and found[0] == wish.versions[0]
         if has_current:
             child.service = wish.service
-        child.serve([str(ref) if ref else None for ref in found], has_current=has_current)
+        child.serve([str(ref) if ref else None for ref in found], problems, has_current=has_current)
 
     def _start_missing(self, wish: Wish, replicas: Sequence[Replica]) -> None:
         """Start a replica where one is missing that no other node starts first."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cluster import errors, settings
+from cluster import addresses, errors, settings
 from cluster.gateway.server import Running
 from tests.kit.programs import find_program
 
@@ -46,3 +46,10 @@ def test_a_port_that_is_taken_is_told_so(redis_url: str) -> None:
 def test_an_address_of_another_machine_is_refused(redis_url: str) -> None:
     with pytest.raises(errors.UsageError, match=r"cannot listen on 192\.0\.2\.1:0"):
         Running(settings.load(broker_url=redis_url), host="192.0.2.1", port=0).__enter__()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_gateway_on_all_addresses_is_told_by_one_that_leads_there(redis_url: str, host: str) -> None:
+    with Running(settings.load(broker_url=redis_url), host=host, port=0) as gateway:
+        assert httpx.URL(gateway.url).host not in addresses.ALL
+        assert httpx.get(f"{gateway.url}/v2/health/live").status_code == 200

@@ -133,7 +133,7 @@ def test_a_machine_in_use_gives_way_to_a_ready_replica_elsewhere(
     assert keeper.count() == 0
 
 
-def test_a_process_is_told_that_the_current_version_is_still_fetched(
+def test_a_process_is_told_which_versions_this_node_cannot_serve(
     keeper: Keeper, stores: Stores, service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wait_until("one is started", lambda: looked(keeper, 1))
@@ -144,11 +144,17 @@ def test_a_process_is_told_that_the_current_version_is_still_fetched(
     cast(Any, keeper._provisioner).serves = lambda capability: capability == "office:1"
     wish = Wish(keeper._wishes[service].service, [ModelRef("office", 2), ModelRef("office", 1)])
     keeper._have_serve(child, wish)
-    cast(Any, keeper._provisioner).serves = lambda capability: True
+    cast(Any, keeper._provisioner).served.missing["office:1"] = "it requires numpy 9"
+    cast(Any, keeper._provisioner).serves = lambda capability: capability == "office:2"
     keeper._have_serve(child, wish)
     assert orders == [
-        {"versions": ["office:1"], "has_current": False, "options": {}},
-        {"versions": ["office:2", "office:1"], "has_current": True, "options": {}},
+        {"versions": ["office:1"], "has_current": False, "options": {}, "problems": {}},
+        {
+            "versions": ["office:2"],
+            "has_current": True,
+            "options": {},
+            "problems": {f"{service}:1": "it requires numpy 9"},
+        },
     ]
 
 
@@ -162,11 +168,11 @@ def test_a_process_goes_on_while_it_loads_other_options(
     wanted = Service(name=service, job="measure", options={"seconds": 0.5})
     Services(stores.redis).put(wanted)
     keeper.look()
-    assert orders == [{"versions": [None], "has_current": True, "options": {"seconds": 0.5}}]
+    assert orders == [{"versions": [None], "has_current": True, "options": {"seconds": 0.5}, "problems": {}}]
     assert child.drains_until is None
     cast(Any, keeper._provisioner).serves = lambda capability: False
     cast(Any, keeper._provisioner).served.missing["measure"] = "no such language here"
-    Services(stores.redis).put(wanted.model_copy(update={"options": {}}))
+    Services(stores.redis).put(wanted.model_copy(update={"options": {}, "problems": {}}))
     keeper.look()
     assert child.drains_until is not None  # another node may have it
 
