@@ -12,6 +12,8 @@ from aggregators.ensemble.state import Card, State
 
 FORMAT = 1
 ENSEMBLE, CARD, CURVE, ONNX = "ensemble.json", "card.json", "curve.json", "model.onnx"
+LARGE_BYTES = 50 * 10**6
+"""From there on a note tells the size of an ONNX file."""
 
 
 def file_of(number: int) -> str:
@@ -69,9 +71,16 @@ def _onnx(state: State) -> tuple[dict[str, bytes], list[str]]:
     """The ensemble as an ONNX file; or why there is none."""
     assert state.chosen is not None  # noqa: S101 - see finish
     try:
-        return {ONNX: onnx_ensemble.write([submodels.unpack(each.model) for each in state.models], state.chosen)}, []
+        data = onnx_ensemble.write([submodels.unpack(each.model) for each in state.models], state.chosen)
     except onnx_ensemble.TooLarge as error:
-        return {}, [f"there is no {ONNX}: {error}"]
+        return {}, [f"there is no {ONNX}, so NumPy answers: {error}"]
+    if len(data) < LARGE_BYTES:
+        return {ONNX: data}, []
+    others = sum(len(each.model) for each in state.models)
+    return {ONNX: data}, [
+        f"{ONNX} has {len(data) / 1e6:,.0f} MB, and the sub-models {others / 1e6:,.0f}: a depth, as rf:depth=12, larger"
+        " leaves, as rf:leaf=5, or fewer trees make both smaller"
+    ]
 
 
 def _combine(state: State) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from splitters.tables.columns import Block, Columnar
 
+EXACT = 2**53
+"""Up to here a float64 holds every whole number."""
 HOW = "Parquet files are read with PyArrow, which is not installed (pip install 'cluster[parquet]')"
 
 
@@ -39,7 +41,8 @@ def table(paths: Sequence[Path], block_rows: int) -> Columnar:
 
 def blocks(path: Path, name: str, block_rows: int) -> Iterator[dict[str, NDArray[Any] | list[str]]]:
     """Yield blocks of columns: whole numbers and floats as arrays, with NaN where one is missing; all others as texts,
-    empty where one is missing. A file without rows gives one block.
+    empty where one is missing. So are whole numbers that floats cannot hold where one is missing in the file.
+    A file without rows gives one block.
 
     Raises:
         ImportError, ValueError: As ``table``.
@@ -48,11 +51,15 @@ def blocks(path: Path, name: str, block_rows: int) -> Iterator[dict[str, NDArray
 
     with _opened(path, name) as file:
         wanted = _names(path, name)
+        long = _too_long(file)
         made = False
         try:
             for batch in file.iter_batches(block_rows, columns=wanted, use_threads=False):
                 made = True
-                yield {column: _values(batch.column(at)) for at, column in enumerate(batch.schema.names)}
+                yield {
+                    column: _values(batch.column(at), as_texts=column in long)
+                    for at, column in enumerate(batch.schema.names)
+                }
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{name} is damaged: {error}") from None
         if not made:
@@ -97,14 +104,35 @@ def _names(path: Path, name: str) -> list[str]:
     return known
 
 
-def _values(column: Any) -> NDArray[Any] | list[str]:
+def _too_long(file: Any) -> set[str]:
+    """Columns of whole numbers of which some are missing, and some may have more digits than a float has."""
+    from pyarrow import types
+
+    schema = file.schema_arrow
+    wide = {field.name for field in schema if types.is_int64(field.type) or types.is_uint64(field.type)}
+    lacking: set[str] = set()
+    long: set[str] = set()
+    for group in range(file.metadata.num_row_groups):
+        for at in range(file.metadata.num_columns):
+            column = file.metadata.row_group(group).column(at)
+            if column.path_in_schema not in wide:
+                continue
+            found = column.statistics
+            if found is None or not found.has_null_count or found.null_count:
+                lacking.add(column.path_in_schema)
+            if found is None or not found.has_min_max or not -EXACT <= found.min <= found.max <= EXACT:
+                long.add(column.path_in_schema)
+    return lacking & long
+
+
+def _values(column: Any, *, as_texts: bool = False) -> NDArray[Any] | list[str]:
     import pyarrow as pa
     from pyarrow import compute, types
 
     if types.is_dictionary(column.type):
         column = column.dictionary_decode()
     kind = column.type
-    if types.is_boolean(kind) or types.is_string(kind) or types.is_large_string(kind):
+    if as_texts or types.is_boolean(kind) or types.is_string(kind) or types.is_large_string(kind):
         texts = compute.cast(column, pa.string())
     elif types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
         if column.null_count or not types.is_integer(kind):

@@ -14,7 +14,7 @@ import pytest
 
 from aggregators import NoResult, ensemble, submodels
 from aggregators import predictor as predictors
-from aggregators.ensemble import arrays, choice, predictor
+from aggregators.ensemble import arrays, bundle, choice, predictor
 from aggregators.ensemble.combiner import HOWS, Combiner
 from aggregators.submodels.dense import Dense
 from cluster import catalog, errors
@@ -107,7 +107,7 @@ def test_trees_that_are_too_many_for_onnx_are_noted(blobs: Path, monkeypatch: py
     model = Made(blobs, parts=2, kind="tree").model()
 
     assert "model.onnx" not in model.files
-    assert "there is no model.onnx: the trees have" in model.report["notes"][-1]
+    assert "there is no model.onnx, so NumPy answers: the trees have" in model.report["notes"][-1]
 
 
 def test_no_rows_for_a_bundle_give_no_scores(blobs: Path, tmp_path: Path) -> None:
@@ -297,6 +297,15 @@ def test_a_long_error_is_cut_off_so_that_it_can_be_handed_in(blobs: Path, monkey
     monkeypatch.setattr(fit, "_fitted", refuse)
 
     assert Made(blobs, parts=2, kind="tree").turn(0)["problem"].startswith("ValueError: odd odd")
+
+
+def test_the_size_of_a_large_onnx_file_is_told(blobs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Made(blobs, parts=2, kind="tree").until("")
+    assert not any("model.onnx" in note for note in made.model().report["notes"])
+
+    monkeypatch.setattr(bundle, "LARGE_BYTES", 100)
+    [note] = [note for note in made.model().report["notes"] if "model.onnx" in note]
+    assert re.fullmatch(r"model.onnx has \d+ MB, and the sub-models \d+: a depth, .* make both smaller", note)
 
 
 def test_validation_that_is_missing_is_noted(blobs: Path) -> None:

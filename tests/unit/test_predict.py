@@ -21,6 +21,7 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("safetensors")
 
 from aggregators import predictions, predictor  # noqa: E402 - they need NumPy
+from splitters.tables import parquet_files  # noqa: E402
 from tasks import predict  # noqa: E402
 from tasks.predict import tensors  # noqa: E402
 
@@ -349,6 +350,18 @@ def test_binary_formats_hold_blocks_of_other_kinds(blocks: list[Any], expected: 
     parquet = pytest.importorskip("pyarrow.parquet")
     table = parquet.read_table(io.BytesIO(written("parquet", parts))).to_pydict()
     assert (table["id"], table["value"]) == (expected, values)
+
+
+def test_long_whole_numbers_of_parquet_keep_their_digits_beside_missing_ones(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    long = [2**53 + 1, None, 7, 8, -5, 2**63 - 1]
+    table = {"long": pa.array(long, pa.int64()), "short": pa.array([1, None, 3, 4, 5, 6], pa.int64())}
+    parquet.write_table(pa.table(table), tmp_path / "a.parquet")
+    blocks = [*parquet_files.blocks(tmp_path / "a.parquet", "a", 2)]
+    assert [text for block in blocks for text in block["long"]] == ["" if one is None else str(one) for one in long]
+    assert all(isinstance(block["short"], np.ndarray) for block in blocks)
 
 
 def test_parquet_does_not_cut_off_decimals() -> None:
