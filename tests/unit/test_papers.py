@@ -255,3 +255,10 @@ def shown(words: str, page: str) -> bool:
 def test_the_script_of_the_generated_pages_runs_by_itself() -> None:
     assert importlib.util.find_spec("tests.kit.reference") is not None
     assert ".kit.reference" in (ROOT / "Makefile").read_text()
+
+
+def test_the_install_page_lists_every_extra_and_its_size() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    page = (ROOT / "docs/howto/install.md").read_text()
+    listed = re.findall(r"^\| `([a-z]+)` \| .+ \| \d+ \|$", page, re.MULTILINE)
+    assert sorted(listed) == sorted(extras.keys() - {"test", "check"})
