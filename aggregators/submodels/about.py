@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 FORMAT = 1
+BLOCK = 8192
+"""Rows that a sub-model works on at a time."""
 MOST_WIDTH = 2**20
 MOST_OUTPUTS = 2**16
 MOST_BYTES = 2**20
@@ -56,6 +58,27 @@ class About(NamedTuple):
     def to_json(self) -> bytes:
         """Return it for ``from_json``; the same bytes for the same values."""
         return json.dumps({"format": FORMAT, **self._asdict()}, separators=(",", ":")).encode()
+
+
+class Common:
+    """What sub-models of all kinds have in common.
+
+    Args:
+        about: Apart from its arrays.
+    """
+
+    def __init__(self, about: About) -> None:
+        self.about = about
+
+    @property
+    def kind(self) -> str:
+        """As in ``spec.KINDS``."""
+        return self.about.kind
+
+    @property
+    def outputs(self) -> int:
+        """Classes of the card, or 1 for a number."""
+        return self.about.outputs
 
 
 def from_json(data: bytes) -> About:

@@ -13,14 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from aggregators.submodels import links, trees
-from aggregators.submodels.about import About
+from aggregators.submodels.about import BLOCK, About, Common
 from aggregators.submodels.archive import only, take
 
-BLOCK = 8192
-"""Rows that are worked on at a time."""
 
-
-class Boosting:
+class Boosting(Common):
     """Trees of gradient boosting."""
 
     def __init__(self, about: About, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -29,23 +26,13 @@ class Boosting:
         Raises:
             ValueError: It is no such model; says why.
         """
-        self.about = about
+        super().__init__(about)
         only(arrays, *trees.NAMES, "values", "base")
         self.base = take(arrays, "base", "number", links.width(about)).astype(np.float64)
         self.trees = trees.of(arrays, about.width)
         self.values = take(arrays, "values", "number", self.trees.leaves_count).astype(np.float64)
         if len(self.trees.sizes) % len(self.base):
             raise ValueError(f"its {len(self.trees.sizes):,} trees are not as many for each of {len(self.base)} scores")
-
-    @property
-    def kind(self) -> str:
-        """As in ``spec.KINDS``."""
-        return self.about.kind
-
-    @property
-    def outputs(self) -> int:
-        """Classes of the card, or 1 for a number."""
-        return self.about.outputs
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return what the constructor takes."""

@@ -13,16 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from aggregators.submodels import links
-from aggregators.submodels.about import About
+from aggregators.submodels.about import BLOCK, About, Common
 from aggregators.submodels.archive import only, take
 from aggregators.submodels.spec import MOST_LAYERS
 
 Floats = npt.NDArray[np.float64]
-BLOCK = 8192
-"""Rows that are worked on at a time."""
 
 
-class Dense:
+class Dense(Common):
     """Layers of weights."""
 
     def __init__(self, about: About, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -31,7 +29,7 @@ class Dense:
         Raises:
             ValueError: It is no such model; says why.
         """
-        self.about = about
+        super().__init__(about)
         self.layers: list[tuple[Floats, Floats]] = []
         count, units = sum(name.startswith("weights") for name in arrays), about.width
         if not 1 <= count <= (MOST_LAYERS + 1 if about.kind == "mlp" else 1):
@@ -43,16 +41,6 @@ class Dense:
             self.layers.append((weights, take(arrays, f"bias{at}", "number", units).astype(np.float64)))
         if units != links.width(about):
             raise ValueError(f"its last layer gives {units:,} numbers, and not {links.width(about):,}")
-
-    @property
-    def kind(self) -> str:
-        """As in ``spec.KINDS``."""
-        return self.about.kind
-
-    @property
-    def outputs(self) -> int:
-        """Classes of the card, or 1 for a number."""
-        return self.about.outputs
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return what the constructor takes."""

@@ -13,16 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from aggregators.submodels import trees
-from aggregators.submodels.about import About
+from aggregators.submodels.about import BLOCK, About, Common
 from aggregators.submodels.archive import only, take
 
-BLOCK = 8192
-"""Rows that are worked on at a time."""
 SUM = 1e-9
 """How far the shares of a leaf may be from 1 in all."""
 
 
-class Forest:
+class Forest(Common):
     """A forest, or one tree."""
 
     def __init__(self, about: About, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -31,7 +29,7 @@ class Forest:
         Raises:
             ValueError: It is no forest; says why.
         """
-        self.about = about
+        super().__init__(about)
         only(arrays, *trees.NAMES, "values", "leaf")
         self.trees = trees.of(arrays, about.width)
         self.values = take(arrays, "values", "number", -1, about.columns).astype(np.float64)
@@ -40,16 +38,6 @@ class Forest:
             raise ValueError(f"a leaf says none of its {len(self.values):,} values")
         if about.seen is not None and ((self.values < 0).any() or (abs(self.values.sum(axis=1) - 1) > SUM).any()):
             raise ValueError("the classes of a leaf are no shares that sum to 1")
-
-    @property
-    def kind(self) -> str:
-        """As in ``spec.KINDS``."""
-        return self.about.kind
-
-    @property
-    def outputs(self) -> int:
-        """Classes of the card, or 1 for a number."""
-        return self.about.outputs
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return what the constructor takes."""
