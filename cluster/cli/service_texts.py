@@ -82,11 +82,15 @@ def curl(url: str, service: str, example: Any, cert: Path | None) -> str:
     Args:
         url: Of the gateway.
         service: Its name.
-        example: What to ask: rows as a JSON value, None for a picture.
+        example: What to ask: rows as a list, tensors as an object, None for a picture; with {} it asks what the
+            model takes.
         cert: The gateway's certificate, which curl may not know; None without HTTPS.
     """
-    body = "-H 'Content-Type: image/jpeg' --data-binary @picture.jpg"
+    body = "-H 'Content-Type: image/jpeg' --data-binary @picture.jpg "
     if example is not None:
-        body = f"-H 'Content-Type: application/json' -d {shlex.quote(orjson.dumps(example).decode())}"
+        body = f"-H 'Content-Type: application/json' -d {shlex.quote(orjson.dumps(example).decode())} "
+    path = f"v1/models/{service}/predict"
+    if isinstance(example, dict):
+        body, path = body if example else "", f"v2/models/{service}{'/infer' if example else ''}"
     more = f" --cacert {shlex.quote(str(cert))}" if cert else ""
-    return f'curl{more} -H "Authorization: Bearer $TOKEN" {body} {url}/v1/models/{service}/predict'
+    return f'curl{more} -H "Authorization: Bearer $TOKEN" {body}{url}/{path}'

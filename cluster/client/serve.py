@@ -205,11 +205,13 @@ class Service:
         """
         return services.status(self._client.stores.redis, self.name)
 
-    def example(self) -> list[dict[str, Any]] | None:
-        """Rows to ask it for, made up; None where it takes something else."""
-        model = self.status().model
-        row = examples.row(self._client.model_store, model) if model else None
-        return [row] if row else None
+    def example(self) -> list[dict[str, Any]] | dict[str, Any] | None:
+        """What to ask it, made up: rows, or tensors ({} where those cannot be told); None where it takes pictures."""
+        found, store = self.status(), self._client.model_store
+        if found.model is None:
+            return None
+        row = examples.row(store, found.model)
+        return [row] if row else examples.tensors(store, catalog.get(found.job), found.model)
 
     def wait_until_ready(
         self, timeout_s: float | None = None, on_wait: Callable[[News], None] = lambda news: None
