@@ -12,7 +12,7 @@ from tests.kit.faults import Fault
 
 @pytest.mark.parametrize(
     "fault",
-    [Fault.CHILD_KILLED, Fault.CONNECTION_RESET, Fault.REDIS_RESTARTED],
+    [Fault.CONNECTION_RESET, Fault.REDIS_RESTARTED],
     ids=lambda fault: fault.name,
 )
 def test_a_run_gives_its_answer_although(fault: Fault, tmp_path: Path) -> None:
