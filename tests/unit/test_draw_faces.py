@@ -16,7 +16,7 @@ np = pytest.importorskip("numpy")
 draw_faces = faces.script()
 cv2.setNumThreads(1)
 
-PEOPLE = range(20)
+PEOPLE = range(10)
 SIZES = ((96, 120), (120, 150), (160, 200), (240, 300), (320, 400))
 PORTRAITS = list(product(PEOPLE, range(len(SIZES))))
 PARTIES = [tuple(f"guest {3 * party + seat}" for seat in range(3)) for party in range(3)]
@@ -35,7 +35,7 @@ Portraits = dict[tuple[int, int], Any]
 
 @pytest.fixture(scope="module")
 def portraits() -> Portraits:
-    """Five pictures of each of 20 people, each in another size."""
+    """Five pictures of each of 10 people, each in another size."""
     return {(who, shot): grey(draw_faces.draw_face(who, shot, SIZES[shot])) for who, shot in PORTRAITS}
 
 
