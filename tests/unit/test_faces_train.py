@@ -58,6 +58,7 @@ def labels(chunk: list[Item], model: str) -> list[list[str]]:
     return [[face["label"] for face in found[item.name]] for item in chunk]
 
 
+@pytest.mark.slow  # describing 200 pictures takes 14 s
 def test_people_are_recognised_as_well_as_ever(items: dict[str, list[Item]]) -> None:
     described = embed(item for chunk in items.values() for item in chunk)
     splits = protocol.splits(protocol.album_of(FACES), 3)
