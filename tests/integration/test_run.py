@@ -16,11 +16,12 @@ from cluster.messaging import publish
 from cluster.names import Partial
 from cluster.stores import Stores
 from cluster.wire import MAP
-from tests.kit import inputs
+from tests.kit import inputs, programs
+from tests.kit.commands import cluster
 from tests.kit.held import Held
 from tests.kit.inputs import texts
 from tests.kit.looking import begun, no_message_is_left, published
-from tests.kit.programs import DATA, Worker, cluster, start_cluster
+from tests.kit.programs import DATA, Worker, start_cluster
 from tests.kit.waiting import wait_until
 
 
@@ -127,7 +128,7 @@ def test_files_of_other_kinds_are_told_wherever_the_run_is_asked_for(broker: str
     source = texts(tmp_path / "in", 2)
     for name in (*(f"scan{at}.pdf" for at in range(20)), "IMG.heic", "a.gif"):
         (source / name).write_bytes(b"\0")
-    detached = cluster("submit", "--job", "wordcount", source, "--detach", "--broker", broker)
+    detached = programs.cluster("submit", "--job", "wordcount", source, "--detach", "--broker", broker)
     assert detached.returncode == 0, detached.stderr
     run = detached.stdout.strip()
     told = "22 files are of no kind this job reads (20 .pdf, 1 .heic, 1 .gif)"
@@ -216,12 +217,12 @@ def test_a_run_that_cannot_be_left_to_the_background_is_not_begun(broker: str, t
     (tmp_path / "file").touch()
     no_folder = {"CLUSTER_CACHE_DIR": str(tmp_path / "file" / "below")}
     source = texts(tmp_path / "in", 2)
-    done = cluster("submit", "--job", "measure", source, "--detach", "--broker", broker, settings=no_folder)
+    done = programs.cluster("submit", "--job", "measure", source, "--detach", "--broker", broker, settings=no_folder)
     assert (done.returncode, done.stdout) == (1, "")
     assert [run.run for run in stores.ledger.runs.latest(100)] == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
 def test_a_run_whose_submitter_is_gone_ends_without_it(
     number: signal.Signals, broker: str, tmp_path: Path, stores: Stores
 ) -> None:
@@ -315,7 +316,7 @@ def test_a_detached_run_goes_on_by_itself(broker: str, tmp_path: Path) -> None:
     cache = {"CLUSTER_CACHE_DIR": str(tmp_path / "cache")}
     with Held(tmp_path, 20) as held:
         arguments = ("submit", "--job", "measure", *held.options, "--detach", held.source, "--broker", broker)
-        done = cluster(*arguments, settings=cache)
+        done = programs.cluster(*arguments, settings=cache)
         assert done.returncode == 0, done.stderr
         run = done.stdout.strip()
         early = cluster("result", run, "--broker", broker)
@@ -371,6 +372,6 @@ def test_receipts_give_what_run_locally_gives(broker: str, tmp_path: Path) -> No
     source.mkdir()
     for path in sorted((DATA / "receipts").glob("*.jpg"))[:8]:
         (source / path.name).symlink_to(path)
-    done = cluster("submit", "--job", "ocr", source, "--broker", broker, timeout_s=200)
+    done = cluster("submit", "--job", "ocr", source, "--broker", broker)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == catalog.get("ocr").run_locally(source)
