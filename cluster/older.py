@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cluster import errors, keys, names
+from cluster import errors, keys, names, redis_rows
 
 if TYPE_CHECKING:
     import redis
@@ -54,7 +54,7 @@ def _nodes(time: Any, rows: Any) -> list[str]:
     found = []
     for name, raw in rows.items() if isinstance(rows, dict) else ():
         try:
-            row = names.NodeRow.parse(raw.decode(errors="replace"))
+            row = redis_rows.NodeRow.parse(raw.decode(errors="replace"))
         except ValueError:  # anything may have been written there
             continue
         if row.phase != "left" and _seconds(time) - row.seen_s < GONE_S:

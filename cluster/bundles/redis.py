@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import redis
 
-from cluster import blobs, errors, keys, names, older, redis_client, redis_outage
+from cluster import blobs, errors, keys, names, older, redis_client, redis_outage, redis_rows
 from cluster.bundles import Progress, Pushed, content
 from cluster.bundles.content import Content
 from cluster.bundles.manifest import Manifest
@@ -214,7 +214,7 @@ def _keys(name: str, scope: str) -> dict[str, str]:
 
 def _state(row: bytes) -> State:
     try:
-        return State(*names.numbers(row, 3))
+        return State(*redis_rows.numbers(row, 3))
     except ValueError:
         return State()
 

@@ -24,7 +24,8 @@ from cluster.ledger.records import (
     Worker,
 )
 from cluster.ledger.steps import Steps, decoded, terms
-from cluster.names import ClaimRow, Unit
+from cluster.names import Unit
+from cluster.redis_rows import ClaimRow
 
 if TYPE_CHECKING:
     import redis

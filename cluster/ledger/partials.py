@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
-from cluster import errors, keys, names
+from cluster import errors, keys, redis_rows
 from cluster.ledger.records import FAN_IN, MOST_KILLS, MOST_LOSSES, Attempts, PartialInputs, Unusable, Worker
 from cluster.ledger.steps import Steps, terms
 from cluster.names import Partial
@@ -76,10 +76,10 @@ class Partials:
         )  # fmt: skip
         return str(answer, "ascii")
 
-    def open_batches(self, run: str) -> dict[int, names.BatchRow]:
+    def open_batches(self, run: str) -> dict[int, redis_rows.BatchRow]:
         """Batches that are entered, and neither aggregated nor closed with their round."""
         found: Any = self._redis.hgetall(keys.run(run, "batches"))
-        rows = {int(batch): names.BatchRow.parse(row.decode(errors="replace")) for batch, row in found.items()}
+        rows = {int(batch): redis_rows.BatchRow.parse(row.decode(errors="replace")) for batch, row in found.items()}
         return dict(sorted(rows.items()))
 
     def of_result(self, run: str) -> list[tuple[int, int, bytes]]:

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from cluster import keys
-from cluster.names import DelayedRow
+from cluster.redis_rows import DelayedRow
 from cluster.scripts import Scripts
 from cluster.wire import run_of_message
 

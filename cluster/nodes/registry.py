@@ -13,7 +13,8 @@ import redis
 from pydantic import BaseModel, Field
 
 from cluster import keys, names, older, redis_client
-from cluster.names import Capability, DesiredState, IncarnationRow, NodeRow
+from cluster.names import Capability
+from cluster.redis_rows import DesiredState, IncarnationRow, NodeRow
 from cluster.scripts import Scripts
 
 LEAD_MS = 1000

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Self
 import redis
 
 from cluster import keys
-from cluster.names import ModelRef, WantedRow, capabilities
+from cluster.names import ModelRef, capabilities
+from cluster.redis_rows import WantedRow
 
 if TYPE_CHECKING:
     from cluster.stores import Stores

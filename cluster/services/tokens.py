@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cluster import errors, keys, names
-from cluster.names import TokenRow
+from cluster.redis_rows import TokenRow
 
 if TYPE_CHECKING:
     import redis

@@ -22,9 +22,10 @@ import redis
 from pydantic import SecretStr
 
 from cluster import catalog, errors, keys, names, placement, redis_client
-from cluster.names import ModelRef, WantedRow
+from cluster.names import ModelRef
 from cluster.nodes import wanted
 from cluster.nodes.registry import PENDING
+from cluster.redis_rows import WantedRow
 from cluster.services import targets
 from cluster.services.desired import Service, Services
 from cluster.services.replicas import Replica, Replicas, Row

@@ -20,8 +20,8 @@ from cluster import catalog, keys, redis_client
 from cluster.bundles.content import Content, read_folder
 from cluster.cli import models
 from cluster.client import source
-from cluster.names import WantedRow
 from cluster.nodes import wanted
+from cluster.redis_rows import WantedRow
 from cluster.services import messages
 from cluster.services.desired import Service, Services
 from cluster.services.messages import Request, Shape

@@ -100,8 +100,8 @@ def test_commands_that_only_look_and_stop_start_without_celery() -> None:
     assert not {"celery", "kombu"} & {name.partition(".")[0] for name in done.stdout.split()}
 
 
-NAMING = {"names.py", "keys.py"}
-"""The two files where structured strings and keys are built and read."""
+NAMING = {"names.py", "redis_rows.py", "keys.py"}
+"""The files where structured strings, rows in Redis and keys are built and read."""
 SEPARATORS = {"@", ":", ";", ".", " ", "~", "-"}
 FOREIGN = {
     "transport.py": {"partition '.'"},  # kombu's channels

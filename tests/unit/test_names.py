@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster import errors, keys, names
+from cluster import errors, keys, names, redis_rows
 from cluster.messaging import publish
-from cluster.names import Capability, ClaimRow, ModelRef, NodeRow, Partial, TaskId, WantedRow
+from cluster.names import Capability, ModelRef, Partial, TaskId
+from cluster.redis_rows import ClaimRow, NodeRow, WantedRow
 
 JOBS = st.from_regex(names.JOB, fullmatch=True)
 RUNS = st.from_regex(names.RUN, fullmatch=True)
@@ -294,18 +295,18 @@ def test_malformed_claims_are_refused(text: str) -> None:
 @given(st.lists(st.integers(0, 2**31), min_size=1, max_size=3))
 def test_a_row_of_numbers_comes_back(found: list[int]) -> None:
     row = " ".join(map(str, found))
-    assert names.numbers(row, len(found)) == names.numbers(row.encode(), len(found)) == tuple(found)
+    assert redis_rows.numbers(row, len(found)) == redis_rows.numbers(row.encode(), len(found)) == tuple(found)
 
 
 @pytest.mark.parametrize("row", [b"", b"1", b"1 2 3 4", b"1  2 3", b"a b c", b"\xff", b"1 2 -3", "1 2 ٣", b"1 2 3\n"])
 def test_malformed_rows_of_numbers_are_refused(row: bytes | str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - one is a UnicodeDecodeError
-        names.numbers(row, 3)
+        redis_rows.numbers(row, 3)
 
 
 @given(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"])), st.binary())
 def test_a_delayed_message_comes_back(queue: str, message: bytes) -> None:
-    assert names.DelayedRow.parse(bytes(names.DelayedRow(queue, message))) == (queue, message)
+    assert redis_rows.DelayedRow.parse(bytes(redis_rows.DelayedRow(queue, message))) == (queue, message)
 
 
 @given(RUNS, st.integers(0, 2**31))
