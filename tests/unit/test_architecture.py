@@ -240,7 +240,7 @@ DECLARATIONS = {
 }
 """What a command may import of the project besides the client: what is declared, and how it is told."""
 OWN_PROCESS = {
-    "up.py": {"embedded"},  # it is the cluster that it starts
+    "up.py": {"addresses", "embedded"},  # it is the cluster that it starts
     "worker.py": {"celery_app", "redis_client"},  # it becomes `celery worker`
     "flower.py": {"celery_app", "embedded", "redis_client"},  # it becomes `celery flower`
 }
