@@ -18,9 +18,10 @@ from cluster.bundles.content import Content
 from cluster.nodes import wanted
 from cluster.stores import Stores
 from cluster.worker.provisioner import Provisioner
+from tests.kit.commands import cluster
 from tests.kit.jobs.cluster_testjobs import PICKY, TAGGED
 from tests.kit.looking import published
-from tests.kit.programs import MARK, Worker, admin, cluster, start_cluster
+from tests.kit.programs import MARK, Worker, admin, start_cluster
 from tests.kit.waiting import line_with, wait_until
 
 
@@ -120,7 +121,7 @@ def test_a_chunk_that_came_by_another_queue_is_left_to_those_who_can_do_it(
 
 def test_without_a_broker_a_run_with_several_needs_finds_its_worker(source: Path, tmp_path: Path) -> None:
     here = {"CLUSTER_TEST_TOOLS": "saw", "CLUSTER_CACHE_DIR": str(tmp_path / "cache")}
-    done = cluster("submit", "-q", "--job", "picky", "--tool", "saw", source, settings=here, timeout_s=40)
+    done = cluster("submit", "-q", "--job", "picky", "--tool", "saw", source, settings=here)
     assert done.returncode == 0, done.stderr
 
 
