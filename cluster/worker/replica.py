@@ -1,8 +1,8 @@
 """A replica: a process of a node that answers requests to a service. ``python -m cluster.worker.replica``.
 
-The node's main process starts it (``cluster.worker.replicas``) and writes orders to its stdin, a JSON object a line:
-first a ``Start``, then an ``Order`` whenever something changes. The replica ends when stdin does, as its worker died.
-Log lines go to stderr.
+The node's main process starts it (``cluster.worker.replica_child``) and writes orders to its stdin, a JSON object a
+line: first a ``Start``, then an ``Order`` whenever something changes. The replica ends when stdin does, as its worker
+died. Log lines go to stderr.
 """
 
 from __future__ import annotations

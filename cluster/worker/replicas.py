@@ -6,22 +6,17 @@ so any node may stop and another one does its part.
 
 from __future__ import annotations
 
-import json
 import logging
 import random
-import subprocess
-import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import IO, Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import redis
-from pydantic import SecretStr
 
-from cluster import catalog, errors, keys, names, placement, redis_client
+from cluster import catalog, errors, keys, names, redis_client
 from cluster.names import ModelRef
 from cluster.nodes import wanted
 from cluster.nodes.registry import PENDING
@@ -33,6 +28,7 @@ from cluster.settings import Settings
 from cluster.stores import Stores
 from cluster.worker.admission import Admission
 from cluster.worker.provisioner import Provisioner
+from cluster.worker.replica_child import Child, ended
 
 LOOK_S = 0.25
 READ_S = 2.0
@@ -53,9 +49,6 @@ DRAIN_S = 10.0
 """Seconds that a replica has to answer what it has taken."""
 STEADY_S = 3.0
 """Seconds after Redis was away before replicas without a connection count as gone: they connect again first."""
-TOLD_LINES = 5
-COMMAND = (sys.executable, "-m", "cluster.worker.replica")
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 log = logging.getLogger(__name__)
 
 
@@ -84,85 +77,6 @@ class Failure(NamedTuple):
     until: float
     """Time of ``time.monotonic``."""
     pause_s: float
-
-
-class Child:
-    """A replica's process. Its log lines become those of this process.
-
-    Args:
-        service: Of which it is.
-        id_: ``names.Replica``; its lease is taken.
-        node: This one.
-        config: Of this node.
-    """
-
-    def __init__(self, service: Service, id_: str, node: str, config: Settings) -> None:
-        self.service = service
-        self.id = id_
-        self.row = Row(node=node)
-        self.began = time.monotonic()
-        self.was_ready = False
-        self.drains_until: float | None = None
-        self.last_lines: deque[str] = deque(maxlen=TOLD_LINES)
-        self._told: dict[str, Any] = {}
-        self._process = subprocess.Popen(
-            COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
-            env={**dict.fromkeys(THREADS, "1"), **placement.environment()},
-        )  # fmt: skip
-        self._stdin, self._stdout = cast(IO[str], self._process.stdin), cast(IO[str], self._process.stdout)
-        self._send(
-            {"config": _settings(config), "service": service.model_dump(mode="json"), "node": node, "id": id_}
-        )  # fmt: skip
-        self.reader = threading.Thread(target=self._read, name=f"replica {id_}", daemon=True)
-        self.reader.start()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def code(self) -> int | None:
-        """Its exit code; None while it runs."""
-        return self._process.poll()
-
-    def serve(self, versions: list[str | None], problems: Mapping[str, str], *, has_current: bool) -> None:
-        """Have it serve these versions by its service's options, the current one among them or not yet; said once."""
-        order = {
-            "versions": versions, "has_current": has_current, "options": self.service.options,
-            "problems": dict(problems),
-        }  # fmt: skip
-        if order != self._told and self.drains_until is None:
-            self._told = order
-            self._send(order)
-
-    def drain(self, seconds: float) -> None:
-        """Have it end, within so many seconds."""
-        if self.drains_until is None:
-            self.drains_until = time.monotonic() + seconds
-            self._send({"versions": [], "drain": True})
-
-    def kill(self) -> None:
-        """End it at once."""
-        self._process.kill()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(1)
-        self.close()
-
-    def close(self) -> None:
-        """Close the pipe to one that has ended. The other one ends with its process."""
-        with suppress(OSError):
-            self._stdin.close()
-
-    def _send(self, line: Mapping[str, Any]) -> None:
-        with suppress(OSError, ValueError):  # it has ended, which ``code`` tells
-            self._stdin.write(json.dumps(line) + "\n")
-            self._stdin.flush()
-
-    def _read(self) -> None:
-        with self._stdout:
-            for line in self._stdout:
-                self.last_lines.append(line.rstrip())
-                log.info("replica of %s: %s", self.service.name, line.rstrip(), extra={"event": "replica"})
 
 
 class Keeper:
@@ -307,7 +221,7 @@ class Keeper:
             if code == 0 or child.drains_until is not None:
                 continue
             child.reader.join(LOOK_S)  # for its last words
-            why = _ended(code, child.last_lines)
+            why = ended(code, child.last_lines)
             log.warning("a replica of %s ended: %s", name, why, extra={"event": "replica-ended"})
             if not child.was_ready or time.monotonic() - child.began < AT_ONCE_S:
                 before = self._failures.get(name)
@@ -448,16 +362,3 @@ class Keeper:
         if why or self._told.get(service):
             self._replicas.tell_problem(service, self._node, why)
             self._told[service] = why
-
-
-def _ended(code: int, last_lines: Sequence[str]) -> str:
-    how = f"signal {-code}" if code < 0 else f"exit code {code}"
-    said = " | ".join(line for line in last_lines if line.strip())
-    return f"its process ended ({how}){f': {said}' if said else ''}"[:500]
-
-
-def _settings(config: Settings) -> dict[str, Any]:
-    """The settings as JSON, with the secrets that JSON of them hides."""
-    found = config.model_dump(mode="json", exclude_unset=True)
-    values = {name: getattr(config, name) for name in found}
-    return {**found, **{name: one.get_secret_value() for name, one in values.items() if isinstance(one, SecretStr)}}

@@ -17,9 +17,10 @@ from cluster.services import targets
 from cluster.services.desired import Service, Services
 from cluster.services.replicas import Replicas, Row
 from cluster.stores import Stores
-from cluster.worker import replicas
+from cluster.worker import replica_child, replicas
 from cluster.worker.politeness import Allowance
-from cluster.worker.replicas import Child, Keeper, Wish
+from cluster.worker.replica_child import Child
+from cluster.worker.replicas import Keeper, Wish
 from tests.kit.waiting import wait_until
 
 WAITS = (sys.executable, "-c", "import sys; sys.stdin.read()")
@@ -42,7 +43,7 @@ def admission() -> Any:
 @pytest.fixture
 def keeper(stores: Stores, tmp_path: Path, admission: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeper]:
     """One whose thread does not run: a test calls ``look``."""
-    monkeypatch.setattr(replicas, "COMMAND", WAITS)
+    monkeypatch.setattr(replica_child, "COMMAND", WAITS)
     monkeypatch.setattr(replicas, "DELAY_S", 0.0)
     monkeypatch.setattr(replicas, "HELD_BACK_DELAY_S", 0.0)
     provisioner: Any = SimpleNamespace(
@@ -89,7 +90,7 @@ def told(keeper: Keeper, stores: Stores, service: str) -> str:
 def test_one_that_ends_at_once_is_told_of_and_started_later_and_later(
     keeper: Keeper, stores: Stores, service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replicas, "COMMAND", FAILS)
+    monkeypatch.setattr(replica_child, "COMMAND", FAILS)
     wait_until("it is told of", lambda: "exit code 3" in told(keeper, stores, service))
     assert "no such library" in told(keeper, stores, service)
     assert not Replicas(stores.redis).read([service])[service]
