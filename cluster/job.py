@@ -482,27 +482,9 @@ class Job:
 
     def outcome_locally(self, source: Source, **options: Any) -> Outcome:
         """Like ``run_locally``, with the failures."""
-        from cluster import rounds, wire
+        from cluster import local_run
 
-        values = self.options_of_run(options)
-        if self.rounds:
-            return rounds.locally(self, source, values)
-        failures: dict[str, str] = {}
-        passed_over = PassedOver()
-
-        def parts() -> Iterator[Any]:
-            for chunk in self.chunks(source, values, passed_over):
-                readable, problems = sift(chunk)
-                failures.update(problems)
-                if readable:
-                    part = self.run_task(readable, values)
-                    names = {item.name for item in readable}
-                    failures.update({name: why for name, why in part.failures.items() if name in names})
-                    yield wire.unpack(wire.pack(part.value))  # as it comes from a node: no tuples, say
-            if self.absent and failures:
-                yield self.absent(failures)
-
-        return Outcome(self.result(parts(), values), failures, passed_over.shown())
+        return local_run.outcome(self, source, self.options_of_run(options))
 
 
 def sift(chunk: Chunk) -> tuple[Chunk, dict[str, str]]:
