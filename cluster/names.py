@@ -14,6 +14,7 @@
 | a service, what its requests are for       | ``office``, ``office:3``         | ``is_service``, ``Target`` |
 | a replica of a service, its connection     | ``1700000000000-1a2b3c4d``       | ``Replica``, ``replica_connection`` |
 | a gateway                                  | ``1a2b3c4d5e6f7a8b``             | ``new_gateway`` |
+| the store of a site                        | ``1a2b3c4d5e6f``                 | ``edge`` |
 
 Other machines may have written anything. What ``parse`` accepts, ``str`` writes again, character by character; where
 another form is no error, the docstring says so. Lua scripts read some rows, too.
@@ -21,12 +22,13 @@ another form is no error, the docstring says so. Lua scripts read some rows, too
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Self
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from cluster import errors
 
@@ -38,6 +40,7 @@ JOB = rf"[a-zA-Z0-9][a-zA-Z0-9-]{{0,{MAX_JOB_CHARS - 1}}}"
 VERSION = r"[a-zA-Z0-9._-]*"
 MODEL = r"[a-z0-9][a-z0-9-]{0,63}"
 DIGEST_CHARS = 8
+EDGE_CHARS = 12
 _NUMBER = r"(0|[1-9][0-9]{0,9})"
 _LEVEL = r"([0-9]|1[0-5])"
 _CAPABILITY = re.compile(rf"({JOB})(?:\.({VERSION}))?(?:@([A-Za-z0-9_.~%+/:;-]*))?")
@@ -402,6 +405,13 @@ def replica_connection(replica: str) -> str:
 def replica_of(connection: str) -> str:
     """Read the replica from its connection's name; "" for the name of any other connection."""
     return connection.removeprefix(_REPLICA_CONNECTION) if connection.startswith(_REPLICA_CONNECTION) else ""
+
+
+def edge(url: str) -> str:
+    """The digest of the address of a site's store, 12 hexadecimal digits: the same whatever user and password say."""
+    said = urlsplit(url)
+    place = f"{said.scheme}://{(said.hostname or 'localhost').lower()}:{said.port or 6379}/{said.path.strip('/') or 0}"
+    return hashlib.sha256(place.encode()).hexdigest()[:EDGE_CHARS]
 
 
 def new_gateway() -> str:

@@ -204,6 +204,20 @@ class Settings(BaseSettings):
     does. ``ask``, ``never``: its owner types `cluster models install`; others read that the owner has not agreed yet,
     or never will."""
 
+    site: Annotated[str | None, Reader.NODE] = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """The place of this node: a room, a building. Nodes of one site share their way to the broker. None: told by the
+    network in which this node reaches the broker, with its gateway; ``local`` on the broker's own machine."""
+
+    lan: Annotated[Literal["never", "allow"], Reader.NODE] = "never"
+    """Whether other nodes of this site may reach this one, to train a network together (``--topology ring``).
+    ``never``: no port is opened. ``allow``: ports are opened on the address by which it reaches the broker, for one
+    round each."""
+
+    edge_url: Annotated[SecretStr | None, Reader.NODE] = None
+    """The Redis of this site, as ``redis://[:password@]host[:port][/db]`` or ``rediss://…``: parts of a site are joined
+    there and go to the broker as one (``--topology tree``). All nodes of a site must have the same one. None: they go
+    to the broker."""
+
     @property
     def chunk_s(self) -> int:
         """Seconds that a chunk may take at most."""
@@ -289,7 +303,7 @@ def load(**overrides: Any) -> Settings:
     is_given = overrides.get("broker_url") is not None or _is_variable("broker_url")
     if file is not None and not is_given and (settings.broker_url is None or _is_variable("broker_url_file")):
         settings = settings.model_copy(update={"broker_url": SecretStr(read_broker_url(file))})
-    _check_broker(settings)
+    _check_urls(settings)
     return settings
 
 
@@ -361,19 +375,25 @@ def _describe(problem: Any) -> str:
     return f"{said} is {value}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
 
 
-def _check_broker(settings: Settings) -> None:
-    if settings.broker_url is None:
-        return
-    url = settings.broker_url.get_secret_value()
+def _check_urls(settings: Settings) -> None:
+    """Raise ``errors.BadSetting`` for a URL that is none of a Redis; it shows no password."""
+    if settings.broker_url is not None:
+        _check_url("the broker URL", settings.broker_url.get_secret_value(), sentinels=True)
+    if settings.edge_url is not None:
+        _check_url("CLUSTER_EDGE_URL", settings.edge_url.get_secret_value(), sentinels=False)
+
+
+def _check_url(said: str, url: str, *, sentinels: bool) -> None:
     scheme, _, rest = url.partition("://")
     schemes = {part.partition("://")[0] for part in url.split(";")}
-    if not rest or (schemes != {"sentinel"} and scheme not in ("redis", "rediss")):
+    is_sentinels = sentinels and schemes == {"sentinel"}
+    if not rest or (not is_sentinels and scheme not in ("redis", "rediss")):
+        more = ", or sentinel://[:password@]host[:port];sentinel://…/db" if sentinels else ""
         raise errors.BadSetting(
-            f"the broker URL starts with {repr(scheme + '://') if rest else 'no scheme'};"
-            " it must be redis://[:password@]host[:port][/db] or rediss://…,"
-            " or sentinel://[:password@]host[:port];sentinel://…/db"
+            f"{said} starts with {repr(scheme + '://') if rest else 'no scheme'};"
+            f" it must be redis://[:password@]host[:port][/db] or rediss://…{more}"
         )
-    for address in url.split(";") if scheme == "sentinel" else [url]:
+    for address in url.split(";") if is_sentinels else [url]:
         try:
             part = urlsplit(address)
             is_odd = bool(part.fragment or "@" in part.path + part.query or part.port == 0)
@@ -381,20 +401,20 @@ def _check_broker(settings: Settings) -> None:
             is_odd = True
         if is_odd:
             raise errors.BadSetting(
-                "the broker URL cannot be used: its port must be a number, and in a password # / ? @ : are written"
+                f"{said} cannot be used: its port must be a number, and in a password # / ? @ : are written"
                 " %23 %2F %3F %40 %3A"
             )
         if not re.fullmatch(r"/?[0-9]*/?", part.path):
-            raise errors.BadSetting(f"the database of the broker URL is {part.path[1:]!r}; it must be a number")
-    if scheme != "sentinel":
-        _check_options(scheme, urlsplit(url).query)
+            raise errors.BadSetting(f"the database of {said} is {part.path[1:]!r}; it must be a number")
+    if not is_sentinels:
+        _check_options(said, scheme, urlsplit(url).query)
     elif any(urlsplit(address).query for address in url.split(";")):
         raise errors.BadSetting(
             "a broker URL of sentinels takes no options; CLUSTER_SENTINEL_MASTER and CLUSTER_SENTINEL_PASSWORD do that"
         )
 
 
-def _check_options(scheme: str, query: str) -> None:
+def _check_options(said: str, scheme: str, query: str) -> None:
     """Let only those options of a URL through that redis-py takes and that do not change what it gives."""
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name in URL_TIMES:
@@ -403,10 +423,10 @@ def _check_options(scheme: str, query: str) -> None:
             except ValueError:
                 fits = False
             if not fits:
-                raise errors.BadSetting(f"the broker URL says {name}={value}; it must be more than 0 seconds")
+                raise errors.BadSetting(f"{said} says {name}={value}; it must be more than 0 seconds")
         elif name.startswith("ssl_") and scheme != "rediss":
-            raise errors.BadSetting(f"the broker URL has the option {name}, which is for rediss://…")
+            raise errors.BadSetting(f"{said} has the option {name}, which is for rediss://…")
         elif name not in URL_OPTIONS:
             raise errors.BadSetting(
-                f"the broker URL has the option {name}, which is none of {', '.join((*URL_TIMES, *URL_OPTIONS))}"
+                f"{said} has the option {name}, which is none of {', '.join((*URL_TIMES, *URL_OPTIONS))}"
             )

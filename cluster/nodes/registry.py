@@ -32,6 +32,17 @@ State = Literal["online", "leaving", "silent", "gone"]
 Desired = Literal["", "stop", "stop-now"]
 
 
+class Links(BaseModel):
+    """How fast bytes cross between a node and a store; None until it is measured."""
+
+    up_bytes_s: float | None = Field(None, ge=0)
+    """Bytes a second of one transfer to the store, as a moving mean."""
+    down_bytes_s: float | None = Field(None, ge=0)
+    """The same from the store."""
+    rtt_s: float | None = Field(None, ge=0)
+    """Seconds of a round trip."""
+
+
 class NodeReport(BaseModel):
     """The report that a node sends with each heartbeat."""
 
@@ -61,6 +72,18 @@ class NodeReport(BaseModel):
     """Capability -> why it does not serve it, of those it was asked for."""
     bundles: list[str] = []
     """Bundles that it holds, as ``office:3``."""
+    site: str = ""
+    """The place of the node; "" from a node that does not tell."""
+    lan: str = ""
+    """The address by which others of its site may reach it; "" where its owner does not allow that."""
+    edge: str = ""
+    """Digest of the address of its site's store (``names.edge``); "" without one."""
+    devices: list[str] = []
+    """Where it reckons: ``cpu x4``, ``cuda:0 24 GiB``."""
+    links: Links = Links()
+    """To the hub."""
+    edge_links: Links = Links()
+    """To its site's store."""
     versions: dict[str, str]
 
 

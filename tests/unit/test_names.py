@@ -355,3 +355,10 @@ def test_the_queue_of_another_is_no_capability_of_a_run() -> None:
     assert publish.capability_of(SimpleNamespace(delivery_info=came)) == "ocr@deu"
     came = {"routing_key": "mine"}
     assert publish.capability_of(SimpleNamespace(delivery_info=came)) == "mine"  # "" would be any run's
+
+
+def test_an_edge_store_is_told_by_its_address_alone() -> None:
+    digest = names.edge("redis://:secret@Box.lan:6379/0")
+    assert digest == names.edge("redis://other:word@box.lan") == names.edge("redis://box.lan/")
+    assert len({digest, names.edge("redis://box.lan/1"), names.edge("rediss://box.lan"), names.edge("redis://b")}) == 4
+    assert len(digest) == names.EDGE_CHARS

@@ -230,3 +230,30 @@ def test_an_option_of_the_url_that_cannot_work_is_named(option: str) -> None:
     with pytest.raises(errors.BadSetting, match=option.partition("=")[0]):
         settings.load(broker_url=f"redis://:secret@host:1/0?{option}")
     assert settings.load(broker_url="rediss://host:1/0?ssl_ca_certs=/a&socket_timeout=60").broker_url
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://:hidden@host", "CLUSTER_EDGE_URL starts with 'http://'; it must be redis://"),
+        ("host:6379", "CLUSTER_EDGE_URL starts with no scheme"),
+        ("redis://:hid/den@host", "CLUSTER_EDGE_URL cannot be used: its port must be a number"),
+        ("redis://host/lab", "the database of CLUSTER_EDGE_URL is 'lab'; it must be a number"),
+        ("sentinel://a;sentinel://b", "CLUSTER_EDGE_URL starts with 'sentinel://'; it must be redis://"),
+        ("redis://host?decode_responses=1", "CLUSTER_EDGE_URL has the option decode_responses"),
+    ],
+)
+def test_an_edge_store_that_is_no_redis_is_refused(url: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLUSTER_EDGE_URL", url)
+    with pytest.raises(errors.BadSetting) as caught:
+        settings.load()
+    assert str(caught.value).startswith(told)
+    assert "hid" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [("CLUSTER_LAN", "ask"), ("CLUSTER_SITE", "room 4")])
+def test_a_bad_word_about_the_site_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.load().lan == "never"
+    monkeypatch.setenv(name, value)
+    with pytest.raises(errors.BadSetting, match=f"{name} is '{value}'"):
+        settings.load()
