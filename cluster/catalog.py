@@ -176,6 +176,7 @@ TRAIN = Job(
         load=Lazy("aggregators.training:load"),
         why_unavailable=Lazy("aggregators.train_options:why_unavailable"),
         checkpoint=Lazy("aggregators.training:checkpoint"),
+        join=Lazy("aggregators.training:join"),
     ),
     prepare=Lazy("aggregators.train_options:prepare"),
     plan=Lazy("aggregators.train_options:plan"),

@@ -100,6 +100,9 @@ class Rounds(NamedTuple):
     checkpoint: Callable[..., Any] | None = None
     """``checkpoint(state, rows, about, **options)`` gives an ``aggregators.Model`` of a state on the way, of a job that
     trains and has an option ``checkpoint``; it is written down after each ``Step`` that says ``keep``. None: no."""
+    join: Callable[..., Any] | None = None
+    """``join(parts, about, **options)`` gives one value for those of several shards, for a tree: ``parts`` is shard ->
+    value. The aggregator gets it under the first of these shards. Deterministic, whatever the order. None: no tree."""
     shards: str = "shards"
     """The option that says how many shards there are; 0: by the slots of the cluster, if it has many."""
 

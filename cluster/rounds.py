@@ -55,6 +55,18 @@ class Bound(NamedTuple):
         step: Step = self.job.aggregate(state, closed, self.about, **taken(self.job.aggregate, self.options))
         return step
 
+    def join(self, parts: Mapping[int, Any]) -> Any:
+        """Give one value for those of several shards, checked as one of a shard is; see ``Rounds.join``.
+
+        Raises:
+            ValueError: They cannot be joined.
+        """
+        make = self.rounds.join
+        assert make is not None  # noqa: S101 - the caller looked
+        value = make(parts, self.about, **taken(make, self.options))
+        self.job.check_part(value)
+        return value
+
     def result(self, state: Any, rows: list[dict[str, Any]]) -> Any:
         """Make the result of the last state and the whole curve."""
         if self.job.finish is None:

@@ -26,12 +26,13 @@ from aggregators.codec import Floats
 from aggregators.server import Moments
 from aggregators.training import bundle, ending, pace, parts, scores, views
 from aggregators.training.bundle import checkpoint, finish
+from aggregators.training.join import join
 from aggregators.training.parts import Plan, check
 from aggregators.training.settings import Settings
 from aggregators.training.state import Book, Card, Known, State, dump, load
 from aggregators.training.views import see
 
-__all__ = ["begin", "check", "checkpoint", "dump", "finish", "load", "see", "step"]
+__all__ = ["begin", "check", "checkpoint", "dump", "finish", "join", "load", "see", "step"]
 
 WHOLE_EVERY = 8
 """Views after which a whole one follows, so that a node that joins reads few."""
@@ -89,6 +90,7 @@ def step(state: State, closed: Closed, about: bytes) -> Step:
     settings = state.settings
     plan = _plan(state.net, settings, about)
     used, rejected = parts.judge(closed, plan, state.book.known)
+    rejected |= {shard: why for part in closed.parts.values() for shard, why in part.get("refused", {}).items()}
     if closed.staleness > settings.staleness:
         dropped, used = len(used), {}
         state = state.noted(dropped=state.book.dropped + dropped)

@@ -23,11 +23,15 @@ def measure(closed: Closed) -> tuple[float, float] | None:
     """Return the seconds a step of the round's median shard, and the median shard's seconds beside its work.
 
     Shards that a process did for the first time do not count, as it imported torch and read the shard, which takes
-    seconds. None without others.
+    seconds. None without others. A joined part counts as one shard, with the mean of its members' steps.
     """
     if closed.seconds is None:
         return None
-    steady = {shard: part["steps"] for shard, part in closed.parts.items() if part["steps"] and not part["fresh"]}
+    steady = {
+        shard: part["steps"] / len(part.get("members", (shard,)))
+        for shard, part in closed.parts.items()
+        if part["steps"] and not part["fresh"]
+    }
     if not steady:
         return None
     beside = [max(0.0, closed.node_seconds[shard] - closed.seconds) for shard in steady if shard in closed.node_seconds]

@@ -25,6 +25,8 @@ FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "base": str, "kind": str, "steps": int, "samples": int, "loss": (float, int), "groups": list, "valid": dict,
     "device": str, "fresh": bool,
 }  # fmt: skip
+JOINED: Mapping[str, type | tuple[type, ...]] = {"members": list, "refused": dict}
+"""What a part of several shards has besides, see ``join``."""
 SUMS: Mapping[str, type | tuple[type, ...]] = {
     "rows": int, "loss_sum": (float, int), "correct": int, "confusion": list, "squared": (float, int),
     "sum": (float, int), "sum2": (float, int),
@@ -54,7 +56,7 @@ def check(part: Any, names: Collection[str] | None = None) -> None:
     Raises:
         ValueError: It has not.
     """
-    _check_fields(part, FIELDS, "the part")
+    _check_fields(part, {**FIELDS, **JOINED}, "the part")
     if missing := FIELDS.keys() - part.keys():
         raise ValueError(f"the part has no {min(missing)}")
     if part["kind"] not in KINDS:
@@ -63,6 +65,7 @@ def check(part: Any, names: Collection[str] | None = None) -> None:
         raise ValueError(f"the part is of {part['steps']:,} steps and {part['samples']:,} samples")
     if not all(isinstance(data, bytes) for data in part["groups"]):
         raise ValueError("the groups of the part are not all bytes")
+    _check_members(part)
     sums = part["valid"]
     _check_fields(sums, SUMS, "the part's evaluation")
     rows = sums.get("rows", 0)
@@ -71,6 +74,11 @@ def check(part: Any, names: Collection[str] | None = None) -> None:
         raise ValueError(f"the part's evaluation has no {min(missing)}")
     if not 0 <= sums.get("correct", 0) <= rows:
         raise ValueError(f"the part has {sums['correct']} rows right of {rows}")
+
+
+def members(part: Mapping[str, Any]) -> int:
+    """How many shards a part stands for."""
+    return len(part["members"]) if "members" in part else 1
 
 
 def judge(closed: Closed, plan: Plan, known: Sequence[Known]) -> tuple[dict[int, Known], dict[int, str]]:
@@ -106,9 +114,15 @@ def _known(part: Mapping[str, Any], closed: Closed, plan: Plan) -> Known:
         raise ValueError("its training diverged: the loss is not finite; try a lower --lr")
     if not part["samples"]:
         return Known(0.0, 0)
-    if plan.steps and part["steps"] != plan.steps:
-        raise ValueError(f"it made {part['steps']:,} steps; the run has {plan.steps:,} a round")
+    _check_steps(part, plan)
     return Known(codec.norm(part["groups"], plan.groups_of(part["groups"])), part["steps"])
+
+
+def _check_steps(part: Mapping[str, Any], plan: Plan) -> None:
+    """See that a part, or each that was joined to it, has as many steps as the run; one without rows makes none."""
+    most = plan.steps * members(part)
+    if plan.steps and (part["steps"] > most or part["steps"] % plan.steps or not part["steps"]):
+        raise ValueError(f"it made {part['steps']:,} steps; the run has {plan.steps:,} a round")
 
 
 def _outliers(good: Mapping[int, Known], known: Sequence[Known]) -> dict[int, str]:
@@ -128,6 +142,14 @@ def _outliers(good: Mapping[int, Known], known: Sequence[Known]) -> dict[int, st
         elif norm and each.norm > MOST_NORM * norm * max(1.0, each.steps / steps):
             found[shard] = f"its norm is {each.norm:.3g}, over {MOST_NORM:g} times the median of {norm:.3g}"
     return found
+
+
+def _check_members(part: Mapping[str, Any]) -> None:
+    shards = [*part.get("members", []), *part.get("refused", {})]
+    if not all(type(shard) is int and shard >= 0 for shard in shards) or len(set(shards)) < len(shards):
+        raise ValueError("the members of the part are no shards")
+    if not all(isinstance(why, str) for why in part.get("refused", {}).values()):
+        raise ValueError("the part does not say why it refused others")
 
 
 def _check_fields(given: Any, fields: Mapping[str, type | tuple[type, ...]], what: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,9 +68,13 @@ def part(view: Floats, base: str, kind: str, round_: int, shard: int, steps: int
 
 
 def run(
-    about: bytes | None = None, spoil: Spoil = lambda round_, shard, part: part, **options: Any
-) -> tuple[Model, list[dict[str, Any]]]:
-    """Do all rounds, each with all shards, here; the state goes through bytes after each. Gives model and curve."""
+    about: bytes | None = None, spoil: Spoil = lambda round_, shard, part: part, *,
+    by_site: Sequence[Sequence[int]] = (), **options: Any,
+) -> tuple[Model, list[dict[str, Any]]]:  # fmt: skip
+    """Do all rounds, each with all shards, here; the state goes through bytes after each. Gives model and curve.
+
+    Of each site in ``by_site`` the parts of its shards are joined before.
+    """
     about = about or card()
     step = training.begin(about, None, **{"net": NET, "steps": 5, **options})
     rows: list[dict[str, Any]] = []
@@ -82,6 +86,9 @@ def run(
         base = str(round_)
         made = {shard: part(view, base, step.kind, round_, shard) for shard in range(SHARDS)}
         parts = {shard: found for shard, one in made.items() if (found := spoil(round_, shard, one)) is not None}
+        for shards in by_site:
+            of_site = {shard: parts.pop(shard) for shard in shards if shard in parts}
+            parts[min(of_site)] = training.join(of_site, about, net=NET, steps=5)
         step = close(step, about, round_, parts)
         rows.append({"round": round_, "rejected": dict(step.rejected), "late": SHARDS - len(parts), **step.row})
         round_ += 1
