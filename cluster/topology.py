@@ -5,20 +5,31 @@
 | star | each part goes to the hub by itself |
 | tree | the parts of a site go to its edge store; one of its nodes joins them, and one part goes to the hub |
 | ring | the nodes of a site do one shard together, and share the gradients of each step; one part goes to the hub |
+
+Nothing here reads a clock: all seconds were measured by the node that tells them, as differences of its own clock.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 Shape = Literal["star", "tree", "ring"]
 SHAPES: tuple[Shape, ...] = ("star", "tree", "ring")
+AUTO = "auto"
+"""Stands for the shape that is predicted to be the fastest."""
 NEAR_BYTES_S = 12.5e6
 """Taken for the speed within a site until it is measured: 100 Mb/s."""
 NEAR_RTT_S = 0.001
 """Taken for the round trip within a site until it is measured."""
 JOIN_BYTES_S = 50e6
 """Bytes of packed parts that a node joins in a second."""
+STEPS = 25
+"""Taken for the steps of a turn that is timed."""
+GAIN = 0.2
+"""A shape takes the place of another one if it is faster by this share of the seconds …"""
+ROUNDS = 5
+"""… in the predictions of this many rounds in a row."""
 
 
 class Site(NamedTuple):
@@ -39,6 +50,34 @@ class Site(NamedTuple):
     seats: int = 0
     """Nodes whose owners let others of the site reach them: CLUSTER_LAN=allow. A ring needs two."""
 
+    def may(self, shape: Shape) -> bool:
+        """Whether its parts can go that way, and there is anything to join."""
+        if shape == "tree":
+            return len(self.edges) == 1 and self.parts > 1
+        return shape == "star" or (self.seats > 1 and self.parts > 1)
+
+
+class Sizes(NamedTuple):
+    """What a round moves and does."""
+
+    up_bytes: float
+    """Of a part."""
+    down_bytes: float
+    """Of the view that each shard reads."""
+    work_s: float
+    """Seconds of a turn without its transfers."""
+    parameters: int
+    """Of the net; a ring moves 4 bytes of each at each step."""
+    steps: float = STEPS
+    """Of a turn."""
+    joined_bytes: float | None = None
+    """Of a joined part; None: as of a part."""
+
+    @property
+    def of_joined(self) -> float:
+        """Bytes of a joined part."""
+        return self.up_bytes if self.joined_bytes is None else self.joined_bytes
+
 
 class Plan(NamedTuple):
     """The shape of the next rounds."""
@@ -50,3 +89,111 @@ class Plan(NamedTuple):
     """One sentence, for the curve's row."""
     sites: tuple[str, ...] = ()
     """The sites where it holds; the nodes of all others hand in their parts as in a star."""
+
+
+def seconds(shape: Shape, site: Site, sizes: Sizes) -> float:
+    """Predict how long a round of a site takes, from the view's first byte to the last byte of its parts at the hub.
+
+    With k parts of n bytes, a view of m bytes, p parameters and H steps a turn, T s of work (B: bytes a second, rtt:
+    round trips; "near" is within the site):
+
+    * star: T + k (n / B_up + m / B_down) + 2 rtt
+    * tree: T + k n / B_near + k n / B_join + n' / B_up + k m / B_down + 4 rtt + 2 rtt_near
+    * ring of k seats: T + H (2 (k - 1) / k · 4 p / B_near + 2 (k - 1) rtt_near) + n / B_up + k m / B_down + 2 rtt
+
+    A ring's step costs what Thakur, Rabenseifner and Gropp (2005) count for an all-reduce by reduce-scatter and
+    all-gather. Parts of nodes that have no seat go up by themselves. A link that is not measured costs nothing.
+    """
+    up_s, down_s = _of(1, site.up_bytes_s), _of(sizes.down_bytes, site.down_bytes_s)
+    near_bytes_s = site.near_bytes_s or NEAR_BYTES_S
+    near_rtt_s = NEAR_RTT_S if site.near_rtt_s is None else site.near_rtt_s
+    all_s = sizes.work_s + site.parts * down_s + 2 * site.rtt_s
+    if shape == "star":
+        return all_s + site.parts * sizes.up_bytes * up_s
+    if shape == "tree":
+        to_join = site.parts * sizes.up_bytes
+        joined_s = to_join / near_bytes_s + to_join / JOIN_BYTES_S + 2 * near_rtt_s
+        return all_s + 2 * site.rtt_s + joined_s + sizes.of_joined * up_s
+    seats = min(site.seats, site.parts)
+    step_s = 2 * (seats - 1) / seats * 4 * sizes.parameters / near_bytes_s + 2 * (seats - 1) * near_rtt_s
+    return all_s + sizes.steps * step_s + (site.parts - seats + 1) * sizes.up_bytes * up_s
+
+
+def plan(given: str, sites: Sequence[Site], sizes: Sizes, kept: Shape = "star") -> Plan:
+    """The shape to take next.
+
+    Args:
+        given: One of ``SHAPES``, or ``AUTO``. A shape that no site can take gives a star.
+        sites: Those that hand in parts. The slowest decides how long a round takes; in a tree or ring each takes
+            whichever is faster for it, that or the star.
+        sizes: What the round moves and does.
+        kept: The shape of the last round: a site leaves it for a star that is faster by ``GAIN`` only.
+    """
+    where = {shape: _where(shape, sites, sizes, given, kept) for shape in SHAPES}
+    predicted: dict[Shape, float] = {
+        shape: max((seconds(shape if site.name in found else "star", site, sizes) for site in sites), default=0.0)
+        for shape, found in where.items()
+        if found or shape == "star"
+    }
+    for shape in SHAPES:
+        if shape == given:
+            if shape in predicted:
+                return Plan(shape, predicted, "as given", where[shape])
+            needs = "one edge store" if shape == "tree" else "two nodes with CLUSTER_LAN=allow"
+            return Plan("star", predicted, f"no site that hands in two parts has {needs}, as a {shape} needs")
+    if not any(site.up_bytes_s for site in sites):
+        return Plan("star", predicted, "no link is measured yet")
+    best = min(predicted, key=lambda shape: predicted[shape])
+    return Plan(best, predicted, _told(best, predicted), where[best])
+
+
+def _where(shape: Shape, sites: Sequence[Site], sizes: Sizes, given: str, kept: Shape) -> tuple[str, ...]:
+    """The sites that take a shape, () for a star."""
+    able = [site for site in sites if site.may(shape) and shape != "star"]
+    if given == shape:
+        return tuple(site.name for site in able)
+    most = 1 / (1 - GAIN) if shape == kept else 1.0
+    good = [site for site in able if seconds(shape, site, sizes) < most * seconds("star", site, sizes)]
+    return tuple(site.name for site in (good or able if shape == kept else good))
+
+
+def _told(shape: Shape, predicted: Mapping[Shape, float]) -> str:
+    return f"{shape} is the fastest: " + ", ".join(
+        f"{one} {predicted[one]:.3g} s" for one in SHAPES if one in predicted
+    )
+
+
+def _of(size_bytes: float, bytes_s: float | None) -> float:
+    return size_bytes / bytes_s if bytes_s else 0.0
+
+
+class Planner:
+    """Plans each round of a run. A shape stays until another one was ``GAIN`` faster for ``ROUNDS`` rounds."""
+
+    def __init__(self, given: str, shape: Shape = "star") -> None:
+        self._given = given
+        self.shape: Shape = shape
+        """That of the last round."""
+        self._better: Shape = shape
+        self._rounds = 0
+
+    def plan(self, sites: Sequence[Site], sizes: Sizes) -> Plan:
+        """Plan the next round; to be called once a round."""
+        found = plan(self._given, sites, sizes, self.shape)
+        if self._given == AUTO and found.shape != self.shape and self.shape in found.seconds:
+            found = self._steady(found, plan(self.shape, sites, sizes, self.shape).sites)
+        else:
+            self._rounds = 0
+        self.shape = found.shape
+        return found
+
+    def _steady(self, found: Plan, sites: tuple[str, ...]) -> Plan:
+        """The plan that was found once it was better for long enough, else the shape of the last round."""
+        is_better = found.seconds[found.shape] <= (1 - GAIN) * found.seconds[self.shape]
+        seen = self._rounds if found.shape == self._better else 0
+        self._better, self._rounds = found.shape, seen + 1 if is_better else 0
+        if self._rounds >= ROUNDS:
+            self._rounds = 0
+            return found
+        waits = f"for {self._rounds} of {ROUNDS} rounds" if is_better else f"by less than {GAIN:.0%}"
+        return Plan(self.shape, found.seconds, f"{self.shape} stays: {found.why}, {waits}", sites)
