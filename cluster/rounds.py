@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,83 +120,179 @@ def locally(job: Job, source: Source, options: Options, base: Path | None = None
         shards.append(readable)
     if not shards:
         raise errors.NothingToDo(f"the input has no shards for the job {job.name}")
-    local = _Local(bound, shards, base)
     try:
-        result = local.run()
+        result, missing = _run(Course(bound, len(shards), base), shards)
     except NoResult as error:
         raise errors.RunFailed(str(error)) from None
-    return Outcome(result, {**failures, **local.missing}, passed_over.shown())
+    return Outcome(result, {**failures, **missing}, passed_over.shown())
 
 
-class _Local:
-    """One run."""
+class Seen(NamedTuple):
+    """A view that nodes read."""
 
-    def __init__(self, bound: Bound, shards: list[Chunk], base: Path | None) -> None:
-        self._bound = bound
-        self._shards = shards
-        self._began_s = time.monotonic()
-        self._kept: list[dict[str, Any]] = [{} for _ in shards]
-        self._rows: list[dict[str, Any]] = []
+    version: int
+    whole: bool
+    size_bytes: int
+
+
+class Batch(NamedTuple):
+    """Turns that are done from one view, those of all shards or of one that goes on apart; as the ledger's entry."""
+
+    number: int
+    """The round in which it was entered."""
+    shards: tuple[int, ...]
+    kind: str
+    seconds: float | None
+    quorum: float
+    version: int
+    """Of the view."""
+    view: Any
+    view_bytes: int
+    """Of the views that a shard reads which has read those of its turn before."""
+
+
+class Course:
+    """A run between two rounds, in this process: its state, its views and its curve, and no clock.
+
+    Who holds it does the turns of a batch, closes it with the parts that came, and enters the next ones.
+
+    Args:
+        bound: The run's functions.
+        shards: How many it has.
+        base: The folder of a model to begin with.
+
+    Raises:
+        errors.UsageError: The options do not fit the input.
+    """
+
+    def __init__(self, bound: Bound, shards: int, base: Path | None = None) -> None:
+        self.bound = bound
+        self.shards = shards
+        self.number = 0
+        """Of the round that is closed next."""
+        self.rows: list[dict[str, Any]] = []
         self.missing: dict[str, str] = {}
-        self._step = bound.begin(base)
-        self._views: list[tuple[int, Any]] = []
-        """Version and view of each shard, as it last got them."""
-        self._number, self._version, self._view, self._view_bytes = 0, 0, None, 0
-
-    def run(self) -> Any:
-        """Give the result."""
+        self.views: tuple[Seen, ...] = ()
+        """From the last whole one on."""
+        self._view: Any = None
+        self.step = bound.begin(base)
+        """What the last round came to."""
         self._see()
-        self._views = [(self._version, self._view)] * len(self._shards)
-        while self._step.kind:
-            if self._step.apart:
-                shard = self._number % len(self._shards)
-                self._close([shard])
-                self._views[shard] = self._version, self._view
-            else:
-                self._views = [(self._version, self._view)] * len(self._shards)
-                self._close(list(range(len(self._shards))))
-        return self._bound.result(self._step.state, self._rows)
 
-    def _see(self) -> None:
-        if self._step.view is not None:
-            self._view = self._bound.rounds.see(self._view, self._step.view, self._step.whole)
-            self._version, self._view_bytes = self._number, len(self._step.view)
+    @property
+    def is_over(self) -> bool:
+        """Whether no round follows."""
+        return not self.step.kind
 
-    def _close(self, shards: list[int]) -> None:
-        began = time.monotonic()
-        packed = {shard: wire.pack(self._turn(shard)) for shard in shards}
-        parts, odd = self._bound.rest({shard: wire.unpack(data) for shard, data in packed.items()})
-        version, _ = self._views[shards[0]]
-        step = self._bound.step(
-            self._step.state,
+    def first(self) -> list[Batch]:
+        """The batches of the first round."""
+        everyone = range(self.shards)
+        return [self.enter([shard]) for shard in everyone] if self.step.apart else [self.enter(everyone)]
+
+    def enter(self, shards: Sequence[int], seen: int = -1) -> Batch:
+        """A batch of these shards, which have seen the view of version ``seen``; -1: none."""
+        step, version = self.step, self.views[-1].version
+        return Batch(
+            self.number, tuple(shards), step.kind, step.seconds, step.quorum, version, self._view, self.unread(seen)
+        )
+
+    def unread(self, seen: int) -> int:
+        """Bytes of views that a process reads which holds the view of version ``seen``; -1: none."""
+        follows = any(view.version == seen for view in self.views)
+        return sum(view.size_bytes for view in self.views if not follows or view.version > seen)
+
+    def turn(
+        self, batch: Batch, shard: int, read: Callable[[], Chunk], kept: dict[str, Any], steps: int | None = None,
+        times: dict[str, float] | None = None,
+    ) -> bytes:  # fmt: skip
+        """Do a shard's turn; gives the packed part. See ``tasks.Turn`` for the arguments.
+
+        Raises:
+            ValueError: The task gave what is no value of its job.
+        """
+        value = self.bound.turn(
+            Turn(
+                round=batch.number, shard=shard, shards=self.shards, kind=batch.kind, seconds=batch.seconds,
+                view=batch.view, base=str(batch.version), about=self.bound.about, read=read, kept=kept,
+                times={} if times is None else times, steps=steps,
+            )
+        )  # fmt: skip
+        return wire.pack(value)
+
+    def close(
+        self, batch: Batch, packed: Mapping[int, bytes], *, at_s: float, wall_s: float, late: Sequence[int] = (),
+        node_seconds: Mapping[int, float] | None = None, sizes_bytes: Mapping[int, int] | None = None,
+        view_bytes: int | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Make the next state of packed parts, and the round's line of the curve, which it gives.
+
+        Args:
+            batch: What is closed.
+            packed: Shard -> its part.
+            at_s: Seconds since the run began.
+            wall_s: Seconds since the batch was entered.
+            late: Shards whose parts are not there.
+            node_seconds: See ``Closed``.
+            sizes_bytes: Of the parts, where these are not their own.
+            view_bytes: Of the views that a shard read, where these are not their own.
+        """
+        parts, odd = self.bound.rest({shard: wire.unpack(packed[shard]) for shard in sorted(packed)})
+        sizes = {shard: len(data) for shard, data in packed.items()} if sizes_bytes is None else dict(sizes_bytes)
+        read_bytes = batch.view_bytes if view_bytes is None else view_bytes
+        step = self.bound.step(
+            self.step.state,
             Closed(
-                round=self._number, shards=len(self._shards), kind=self._step.kind, base=str(version),
-                seconds=self._step.seconds, parts=parts, staleness=self._version - version,
-                sizes_bytes={shard: len(data) for shard, data in packed.items()},
-                view_bytes=self._view_bytes, at_s=time.monotonic() - self._began_s,
+                round=self.number, shards=self.shards, kind=batch.kind, base=str(batch.version), seconds=batch.seconds,
+                parts=parts, late=tuple(late), staleness=self.views[-1].version - batch.version,
+                node_seconds=node_seconds or {}, sizes_bytes=sizes, view_bytes=read_bytes, at_s=at_s,
             ),
         )  # fmt: skip
         row = {
-            "round": self._number, "kind": self._step.kind, "wall_s": time.monotonic() - began, "parts": len(parts),
-            "late": 0, "rejected": named({**odd, **step.rejected}), "up_bytes": sum(map(len, packed.values())),
-            "down_bytes": self._view_bytes * len(shards),
+            "round": self.number, "kind": batch.kind, "wall_s": wall_s, "parts": len(parts) - len(step.rejected),
+            "late": len(late), "rejected": named({**odd, **step.rejected}), "up_bytes": sum(sizes.values()),
+            "down_bytes": read_bytes * len(batch.shards), **step.row,
         }  # fmt: skip
         if step.row:
-            self._rows.append({**row, **step.row})
+            self.rows.append(row)
         self.missing |= step.missing
-        self._number += 1
-        self._step, self._view_bytes = step, 0
+        self.number += 1
+        self.step = step
         self._see()
+        return row
 
-    def _turn(self, shard: int) -> Any:
-        version, view = self._views[shard]
-        return self._bound.turn(
-            Turn(
-                round=self._number, shard=shard, shards=len(self._shards), kind=self._step.kind,
-                seconds=self._step.seconds, view=view, base=str(version), about=self._bound.about,
-                read=lambda: self._shards[shard], kept=self._kept[shard], times={},
-            )
-        )  # fmt: skip
+    def result(self) -> Any:
+        """Make the result of the last state and the whole curve."""
+        return self.bound.result(self.step.state, self.rows)
+
+    def _see(self) -> None:
+        if self.step.view is None:
+            return
+        self._view = self.bound.rounds.see(self._view, self.step.view, self.step.whole)
+        view = Seen(self.number, self.step.whole, len(self.step.view))
+        self.views = (view,) if view.whole else (*self.views, view)
+
+
+def _run(course: Course, shards: Sequence[Chunk]) -> tuple[Any, dict[str, str]]:
+    """Do a run, one turn after the other; gives its result, and what it lacks."""
+    began_s = time.monotonic()
+    kept: list[dict[str, Any]] = [{} for _ in shards]
+    open_ = deque(course.first())
+    while open_:
+        batch = open_.popleft()
+        began = time.monotonic()
+        packed = {
+            shard: course.turn(batch, shard, partial(_chunk, shards[shard]), kept[shard]) for shard in batch.shards
+        }
+        course.close(batch, packed, at_s=time.monotonic() - began_s, wall_s=time.monotonic() - began)
+        if course.step.apart and not course.is_over:
+            open_.append(course.enter(batch.shards, batch.version))
+        else:  # those that others have not begun apart are left
+            open_ = deque([] if course.is_over else [course.enter(range(len(shards)), batch.version)])
+    return course.result(), course.missing
+
+
+def _chunk(chunk: Chunk) -> Chunk:
+    return chunk
 
 
 def named(shards: Mapping[int, str]) -> dict[str, str]:

@@ -73,3 +73,5 @@ class Turn(NamedTuple):
     """What this process keeps of the shard from turn to turn; empty in a new process."""
     times: dict[str, float]
     """The task enters its seconds of "compute" and "encode" here."""
+    steps: int | None = None
+    """Steps to make exactly, whatever ``seconds`` says: a simulation knows how many there is time for."""

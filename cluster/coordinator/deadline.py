@@ -37,3 +37,21 @@ class Deadline:
         median = statistics.median(self._last)
         mad = statistics.median(abs(each - median) for each in self._last)
         return max(1.2 * (work_s or 0.0), median + max(4 * mad, LEAST_S))
+
+
+def least_parts(quorum: float, shards: int) -> int:
+    """How many parts of so many shards a round needs to be closed at its deadline."""
+    return max(1, math.ceil(quorum * shards))
+
+
+def is_to_close(arrived: int, shards: int, quorum: float, age_s: float, deadline_s: float) -> bool:
+    """Whether a round is closed: all parts have come, or its quorum and it is past its deadline.
+
+    Args:
+        arrived: Parts that have come, and turns that were given up.
+        shards: Turns of the round.
+        quorum: The share of them that it waits for in any case.
+        age_s: Seconds since it was opened.
+        deadline_s: See ``Deadline.seconds``.
+    """
+    return arrived >= shards or (arrived >= least_parts(quorum, shards) and age_s > deadline_s)

@@ -24,7 +24,7 @@ from cluster.coordinator import round_parts
 from cluster.coordinator import standing as standings
 from cluster.coordinator.cancel import cancel
 from cluster.coordinator.checkpoints import Checkpoints
-from cluster.coordinator.deadline import Deadline
+from cluster.coordinator.deadline import Deadline, is_to_close, least_parts
 from cluster.coordinator.round_parts import Got
 from cluster.coordinator.standing import Open, Standing
 from cluster.job import Job
@@ -217,16 +217,14 @@ class Driver:
         return max(0.005, min(waits))
 
     def _is_to_close(self, standing: Standing, batch: Open, arrived: int, now_ms: int) -> bool:
-        if arrived >= len(batch.shards):
-            return True
-        if arrived < _quorum(standing, batch):
-            return False
-        return (now_ms - batch.opened_ms) / 1000 > self._deadline.seconds(standing.seconds)
+        deadline_s, age_s = self._deadline.seconds(standing.seconds), (now_ms - batch.opened_ms) / 1000
+        return is_to_close(arrived, len(batch.shards), standing.quorum, age_s, deadline_s)
 
     def _granted_s(self, standing: Standing, batch: Open) -> float | None:
         """The seconds after which the batch is closed without the parts that are missing; None: it waits for all."""
         seconds = self._deadline.seconds(standing.seconds)
-        return seconds if seconds < math.inf and _quorum(standing, batch) < len(batch.shards) else None
+        shards = len(batch.shards)
+        return seconds if seconds < math.inf and least_parts(standing.quorum, shards) < shards else None
 
     def _now_ms(self) -> int:
         return int(self._ledger.runs.now().timestamp() * 1000)
@@ -384,11 +382,6 @@ class Driver:
     def _drop_old(self) -> None:
         while self._old and self._old[0][0] < time.monotonic():
             self._stores.blobs.drop(self._old.popleft()[1])
-
-
-def _quorum(standing: Standing, batch: Open) -> int:
-    """How many parts a batch needs to be closed at its deadline."""
-    return max(1, math.ceil(standing.quorum * len(batch.shards)))
 
 
 def entries(standing: Standing, batches: Sequence[Open]) -> list[ChunkEntry]:

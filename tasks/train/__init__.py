@@ -46,7 +46,7 @@ def train(
     Args:
         turn: ``view`` is float32 of shape (n,): the weights. Only a turn of the kind "train" trains; one of the kind
             "test" evaluates the slice of the test rows instead. Steps are made for ``turn.seconds`` from now, at least
-            one; where that is None, ``steps``.
+            one; where that is None, ``steps``. ``turn.steps`` is an exact number instead.
         net: A named net, or the text of a ``model.toml``: see ``aggregators.nets``.
         mode: "sync" makes one step. With "async" each shard has ``rounds`` rounds of its own.
         steps: 0 is ``FIXED_STEPS``.

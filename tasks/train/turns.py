@@ -112,13 +112,17 @@ class _Work:
         rate = optimizers.rate_at(options.schedule, options.lr, turn.round, options.rounds)
         self.learner.module.train()
         first = self._next_batch if timed else turn.round * options.steps
+        exact = turn.steps or (None if timed else options.steps)
+
+        def is_over(steps: int) -> bool:
+            return time.monotonic() - began >= (turn.seconds or 0) if exact is None else steps >= exact
+
         steps, samples, loss_sum = 0, 0, 0.0
         while True:
             inputs, y = self._batch(rows, first + steps, random)
             loss_sum += len(y) * self.learner.step(inputs, y, optimizer, rate, self._class_weights)
             steps, samples = steps + 1, samples + len(y)
-            over = time.monotonic() - began >= (turn.seconds or 0) if timed else steps >= options.steps
-            if over or not math.isfinite(loss_sum):
+            if is_over(steps) or not math.isfinite(loss_sum):
                 break
         self._next_batch = first + steps
         return _Trained(steps, samples, loss_sum)
