@@ -15,6 +15,7 @@
 | a replica of a service, its connection     | ``1700000000000-1a2b3c4d``       | ``Replica``, ``replica_connection`` |
 | a gateway                                  | ``1a2b3c4d5e6f7a8b``             | ``new_gateway`` |
 | the store of a site                        | ``1a2b3c4d5e6f``                 | ``edge`` |
+| a site that nobody has named               | ``10.0.4.0-24-via-10.0.4.1``     | ``site`` |
 
 Other machines may have written anything. What ``parse`` accepts, ``str`` writes again, character by character; where
 another form is no error, the docstring says so. Lua scripts read some rows, too.
@@ -412,6 +413,12 @@ def edge(url: str) -> str:
     said = urlsplit(url)
     place = f"{said.scheme}://{(said.hostname or 'localhost').lower()}:{said.port or 6379}/{said.path.strip('/') or 0}"
     return hashlib.sha256(place.encode()).hexdigest()[:EDGE_CHARS]
+
+
+def site(network: str, prefix: int | None = None, gateway: str = "") -> str:
+    """The name of a site that nobody has named: its network with the way out of it."""
+    via = f"-via-{gateway}" if gateway else ""
+    return (f"{network}-{prefix}{via}" if prefix is not None else network).replace(":", "-")
 
 
 def new_gateway() -> str:

@@ -50,6 +50,12 @@ def sentinels_of(url: str) -> Sentinels:
     )
 
 
+def first_address(url: str) -> tuple[str, int]:
+    """The host and port of a URL's Redis, or of the first of its sentinels."""
+    said = urlsplit(url.split(";")[0])
+    return said.hostname or "localhost", said.port or (SENTINEL_PORT if said.scheme == "sentinel" else REDIS_PORT)
+
+
 def asking(found: Sentinels) -> dict[str, Any]:
     """How to connect to the sentinels themselves, for redis-py: one that does not answer is passed over."""
     return {

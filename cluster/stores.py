@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import redis
 
     from cluster.blobs import BlobStore
+    from cluster.blobs.measured import Meter
     from cluster.bundles.store import ModelStore
     from cluster.ledger import Ledger
     from cluster.nodes.registry import Registry
@@ -25,22 +26,26 @@ class Stores(NamedTuple):
     """For what is no run's: queues, delayed messages, wanted capabilities. A run's keys are the ledger's alone."""
 
     @classmethod
-    def connect(cls, settings: Settings, *, patient: bool = True) -> Self:
+    def connect(cls, settings: Settings, *, patient: bool = True, meter: Meter | None = None) -> Self:
         """The stores that the settings name; connects on first use.
 
         Args:
             settings: Name the broker and the blob store.
             patient: Wait for a Redis that is away, as ``redis_client.connect`` does.
+            meter: Told how fast bytes cross to the blob store and back.
 
         Raises:
             errors.BrokerError: No broker is set.
         """
         from cluster import blobs, redis_client
+        from cluster.blobs.measured import Measured
         from cluster.bundles import store
         from cluster.ledger import Ledger
         from cluster.nodes.registry import Registry
 
         client = redis_client.connect(settings.require_broker(), patient=patient)
         bytes_ = blobs.connect(settings, client)
+        if meter is not None:
+            bytes_ = Measured(bytes_, meter)
         models = store.connect(settings, client, bytes_)
         return cls(Ledger.of(client), bytes_, Registry(client), models, client)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import statistics
 import time
+from collections import deque
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
 import redis
@@ -15,21 +17,27 @@ from celery.worker.control import control_command
 from kombu.entity import Queue
 from redis.exceptions import OutOfMemoryError
 
-from cluster import catalog, keys
+from cluster import catalog, keys, names
+from cluster.blobs.measured import EDGE, HUB
 from cluster.messaging import delays
 from cluster.messaging.transport import Connected
 from cluster.nodes import places
-from cluster.nodes.registry import HEARTBEAT_S, NodeReport, Registry
+from cluster.nodes.registry import HEARTBEAT_S, Links, NodeReport, Registry
 from cluster.redis_client import is_full
 from cluster.redis_outage import Outage
-from cluster.worker import capacity, identity
+from cluster.worker import capacity, devices, identity, site
 from cluster.worker.admission import Admission
 from cluster.worker.provisioner import Provisioner
 from cluster.worker.replicas import Keeper
 
+if TYPE_CHECKING:
+    from cluster.settings import Settings
+
 NAMED = ("cluster", "celery", "redis", "tesserocr", "pytesseract")
 ANNOUNCE_S = 5.0
 """Seconds between two events that tell monitors what the heartbeats tell the registry."""
+ROUND_TRIPS = 20
+"""A node tells the median of this many heartbeats' round trips."""
 log = logging.getLogger(__name__)
 
 
@@ -43,6 +51,8 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
     """Set by ``setup.prepare``: knows which capabilities this node can serve."""
     keeper: Keeper
     """Set by ``setup.prepare``: keeps this node's replicas of services."""
+    config: Settings
+    """Set by ``setup.prepare``."""
     news: Outage
     """Set by ``setup.prepare``. The main process logs outages for its children, which wait."""
 
@@ -53,6 +63,8 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         self._away = False
         self._announced_s = -ANNOUNCE_S
         self._versions = _versions()
+        self._round_trips_s: deque[float] = deque(maxlen=ROUND_TRIPS)
+        self._address = self._site = ""
         self._served: set[str] = set()
         self._own: frozenset[str] = frozenset()
         self._registry = Registry(self.client)
@@ -64,6 +76,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, consumer: Any) -> None:
         """The consumer is connected."""
         self._own = self._own or frozenset(consumer.app.amqp.queues.consume_from)
+        self.find_site()
         self.provisioner.start()
         self.keeper.start(consumer.hostname, consumer.cluster_admission)
         self.send(consumer)
@@ -73,6 +86,11 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
                 extra={"event": "node-ready"},
             )  # fmt: skip
         self._timer = consumer.timer.call_repeatedly(HEARTBEAT_S, self.send, (consumer,))
+
+    def find_site(self) -> None:
+        """Find out where this node is; each time that it connects, for a laptop is carried about."""
+        self._address = site.address(self.config.require_broker())
+        self._site = self.config.site or site.name(self._address)
 
     def stop(self, consumer: Any) -> None:
         """The consumer stops, to connect again or for good."""
@@ -141,8 +159,10 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         if consumer.event_dispatcher and consumer.event_dispatcher.enabled and now_s - self._announced_s >= ANNOUNCE_S:
             consumer.event_dispatcher.send("worker-capacity", **report.model_dump())
             self._announced_s = now_s
+        asked_s = time.monotonic()
         try:
             desired, revision = self._registry.heartbeat(consumer.hostname, self._incarnation, phase, report)
+            self._round_trips_s.append(time.monotonic() - asked_s)
             delays.release(self.client)
             full = is_full(self.client)
         except redis.RedisError as error:
@@ -178,7 +198,22 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
             missing=self.provisioner.served.missing,
             bundles=self.provisioner.served.bundles,
             versions=self._versions,
+            **self._network(),
         )
+
+    def _network(self) -> dict[str, Any]:
+        """The node's place, and how fast its links are."""
+        config = self.config
+        edge_url = config.edge_url.get_secret_value() if config.edge_url else ""
+        rtt_s = statistics.median(self._round_trips_s) if self._round_trips_s else None
+        return {
+            "site": self._site,
+            "lan": self._address if config.lan == "allow" else "",
+            "edge": names.edge(edge_url) if edge_url else "",
+            "devices": list(devices.found()),
+            "links": Links(up_bytes_s=HUB.up_bytes_s, down_bytes_s=HUB.down_bytes_s, rtt_s=rtt_s),
+            "edge_links": Links(up_bytes_s=EDGE.up_bytes_s, down_bytes_s=EDGE.down_bytes_s),
+        }
 
 
 def _versions() -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from cluster import catalog, errors, keys, logs, names, redis_check, redis_client, redis_outage, settings
+from cluster.blobs.measured import HUB
 from cluster.messaging import held
 from cluster.nodes import registry
 from cluster.worker import capacity, identity
@@ -88,6 +89,8 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
         conf.worker_concurrency = config.slots or capacity.slots(config)
         slots = options.get("concurrency") or conf.worker_concurrency
         redis_check.see_files(redis_check.FILES + FILES_A_SLOT * slots, f"a worker of {slots} slots")
+        _try_edge(config)
+        Heartbeat.config = config
         Heartbeat.provisioner = _provisioner(conf, config, given)
         Heartbeat.keeper = Keeper(Stores.connect(config, patient=False), config, Heartbeat.provisioner)
         Admission.replicas = Heartbeat.keeper.count
@@ -110,6 +113,19 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
         # Celery would log it and start a worker that takes no work.
         log.exception("the worker cannot be set up", extra={"event": "node-failed"})
         raise SystemExit(f"cluster: the worker cannot be set up: {logs.of_error(error)}") from error
+
+
+def _try_edge(config: Settings) -> None:
+    """Say so where the site's store does not answer: the node works all the same, through the hub."""
+    if config.edge_url is None:
+        return
+    try:
+        redis_client.check(config.edge_url.get_secret_value())
+    except errors.BrokerError as error:
+        log.warning(
+            "the edge store (CLUSTER_EDGE_URL) cannot be used for now, parts go to the hub: %s",
+            error, extra={"event": "edge-away"},
+        )  # fmt: skip
 
 
 def _leave_the_news_to_the_main_process(**_: Any) -> None:
@@ -153,7 +169,7 @@ def _provisioner(conf: Any, config: Settings, given: Sequence[str]) -> Provision
     from cluster.stores import Stores
     from cluster.worker.provisioner import Provisioner
 
-    stores = Stores.connect(config, patient=False)
+    stores = Stores.connect(config, patient=False, meter=HUB)
     if why := _disagreement(stores, config):
         log.error("this node takes no work: %s", why, extra={"event": "node-unfit"})
         conf.task_queues = [Queue(places.NOWHERE, routing_key=places.NOWHERE)]

@@ -22,6 +22,7 @@ from celery.exceptions import Ignore, Reject, TimeLimitExceeded
 from pydantic import ValidationError
 
 from cluster import catalog, errors, redis_outage
+from cluster.blobs.measured import HUB
 from cluster.ledger.records import Worker, as_reason
 from cluster.ledger.row import Limits
 from cluster.messaging import publish, transport
@@ -77,7 +78,7 @@ class Node:
     @functools.cached_property
     def stores(self) -> Stores:
         """The cluster's, connected on first use: each process of a pool has connections of its own."""
-        return Stores.connect(self.config)
+        return Stores.connect(self.config, meter=HUB)
 
     def limits(self, run: str) -> Limits:
         """The time limits of a run's messages, from its row: a message that another machine wrote may name others."""

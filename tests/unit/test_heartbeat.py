@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import redis
+from pydantic import SecretStr
 from redis.exceptions import ConnectionError as Refused
 from redis.exceptions import TimeoutError as NoAnswer
 
-from cluster import catalog, celery_app, keys, redis_outage, settings
+from cluster import catalog, celery_app, keys, names, redis_outage, settings
+from cluster.blobs.measured import Meter
 from cluster.messaging import delays
 from cluster.nodes.registry import NodeReport
 from cluster.worker import heartbeat
@@ -31,12 +34,14 @@ class Told:
         self.reports: list[NodeReport] = []
         self.problems: list[redis.RedisError | None] = []
         self.releases = 0
+        self.on_heartbeat: Callable[[], object] = lambda: None
 
     def release(self, client: redis.Redis) -> int:
         self.releases += 1
         return 0
 
     def heartbeat(self, name: str, incarnation: str, phase: str, report: NodeReport) -> tuple[str, int]:
+        self.on_heartbeat()
         if self.problems and (problem := self.problems.pop(0)):
             raise problem
         self.reports.append(report)
@@ -80,6 +85,7 @@ def step(consumer: Any, told: Told, monkeypatch: pytest.MonkeyPatch) -> Heartbea
     keeper = SimpleNamespace(start=lambda node, admission: None, drain=lambda: None, end=lambda: None)
     monkeypatch.setattr(Heartbeat, "keeper", keeper, raising=False)
     monkeypatch.setattr(Heartbeat, "news", redis_outage.Outage("this Redis"), raising=False)
+    monkeypatch.setattr(Heartbeat, "config", settings.Settings(site="lab"), raising=False)
     return Heartbeat(consumer)
 
 
@@ -96,6 +102,36 @@ def test_a_node_tells_all_jobs_that_it_knows(step: Heartbeat, consumer: Any, tol
     step.send(consumer)
     assert told.reports[0].known == sorted(job.capability for job in catalog.jobs().values())
     assert told.reports[0].jobs == ["picky"]
+
+
+def test_a_heartbeat_tells_the_site_and_the_measured_links(
+    step: Heartbeat, consumer: Any, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, meter, now_s = "redis://:secret@box", Meter(), [0.0]
+    config = settings.Settings(broker_url=SecretStr("redis://127.0.0.1:1"), lan="allow", edge_url=SecretStr(url))
+    monkeypatch.setattr(Heartbeat, "config", config)
+    monkeypatch.setattr(heartbeat, "HUB", meter)
+    monkeypatch.setattr(heartbeat, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    meter.sent(2**20, 0.5)
+
+    def pass_time(took_s: float) -> None:
+        now_s[0] += took_s
+
+    step.find_site()
+    for took_s in (0.2, 0.9, 0.3, 0.0):
+        told.on_heartbeat = functools.partial(pass_time, took_s)
+        step.send(consumer)
+    first, last = told.reports[0], told.reports[-1]
+    assert (last.site, last.lan, last.edge) == ("local", "127.0.0.1", names.edge(url))
+    assert (last.links.up_bytes_s, last.links.down_bytes_s) == (2**21, None)
+    assert first.links.rtt_s is None
+    assert last.links.rtt_s == pytest.approx(0.3)  # the median
+    assert last.devices[0].startswith("cpu x")
+
+
+def test_a_node_that_allows_no_peers_tells_no_address(step: Heartbeat, consumer: Any, told: Told) -> None:
+    step.send(consumer)
+    assert (told.reports[0].lan, told.reports[0].edge) == ("", "")
 
 
 def test_each_heartbeat_releases_delayed_messages_that_are_due(step: Heartbeat, consumer: Any, told: Told) -> None:

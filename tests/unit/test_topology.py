@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
-
 import pytest
 
 from cluster import topology
 from cluster.nodes import sites
-from cluster.nodes.registry import Links, Node
+from cluster.nodes.registry import Links
 from cluster.topology import Planner, Shape, Site, Sizes
+from tests.kit.nodes import a_node
 
 MBIT = 1e6 / 8
 SIZES = Sizes(up_bytes=4e6, down_bytes=4e6, work_s=1.0, parameters=1_000_000, steps=10)
@@ -116,25 +114,17 @@ def test_the_row_says_for_how_many_rounds_another_shape_was_better() -> None:
     assert whys[4] == topology.plan("auto", [SLOW], SIZES).why
 
 
-def node(name: str, **told: Any) -> Node:
-    at = datetime(2026, 1, 1, tzinfo=UTC)
-    return Node(
-        name=name, state="online", joined_at=at, last_seen_at=at, incarnation="i", phase="here", slots=1, busy=0,
-        done=0, cores=1, memory_total_bytes=1, memory_available_bytes=1, load=0, jobs=[], versions={}, **told,
-    )  # fmt: skip
-
-
 def links(up: float | None, rtt_s: float | None = None) -> Links:
     return Links(up_bytes_s=up, down_bytes_s=up and 2 * up, rtt_s=rtt_s)
 
 
 def test_the_speed_of_a_site_is_the_sum_of_what_its_nodes_share() -> None:
     nodes = [
-        node("a", site="lab", links=links(10, 0.1), edge="e1", lan="10.0.0.1"),
-        node("b", site="lab", links=links(20, 0.3), edge="e1", edge_links=Links(up_bytes_s=5, down_bytes_s=5)),
-        node("idle", site="lab", links=links(1000), edge="e2"),
-        node("new", site="lab", links=links(None)),
-        node("c", links=links(7)),
+        a_node("a", site="lab", links=links(10, 0.1), edge="e1", lan="10.0.0.1"),
+        a_node("b", site="lab", links=links(20, 0.3), edge="e1", edge_links=Links(up_bytes_s=5, down_bytes_s=5)),
+        a_node("idle", site="lab", links=links(1000), edge="e2"),
+        a_node("new", site="lab", links=links(None)),
+        a_node("c", links=links(7)),
     ]
     parts = {"a": 1, "b": 2, "new": 1, "c": 1}
     alone, lab = sites.of(nodes, parts)
@@ -147,7 +137,7 @@ def test_the_speed_of_a_site_is_the_sum_of_what_its_nodes_share() -> None:
 
 
 def test_a_site_with_two_edge_stores_is_told_in_a_sentence() -> None:
-    nodes = [node("b", site="lab", edge="e1"), node("a", site="lab", edge="e1"), node("c", site="lab", edge="e2")]
+    nodes = [a_node("b", site="lab", edge="e1"), a_node("a", site="lab", edge="e1"), a_node("c", site="lab", edge="e2")]
     [told] = sites.odd_edges(nodes)
     assert told.startswith("site lab appears with 2 edge stores: e1 (a, b); e2 (c). ")
-    assert sites.odd_edges([*nodes[:2], node("d", site="other", edge="e2")]) == []
+    assert sites.odd_edges([*nodes[:2], a_node("d", site="other", edge="e2")]) == []
