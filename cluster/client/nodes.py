@@ -8,14 +8,17 @@ from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from cluster import redis_url
-from cluster.nodes.registry import HEARTBEAT_S, PENDING, Node
+from cluster.nodes.registry import HEARTBEAT_S, PENDING, Links, Node
+from cluster.nodes.sites import odd_edges
 from cluster.settings import DEFAULT_MASTER
 
 if TYPE_CHECKING:
     from cluster.settings import Settings
     from cluster.stores import Stores
 
-__all__ = ["HEARTBEAT_S", "PENDING", "Node", "Stopped", "join_line", "rejections", "shut_down"]
+__all__ = [
+    "HEARTBEAT_S", "PENDING", "Links", "Node", "Stopped", "join_line", "odd_edges", "rejections", "shut_down",
+]  # fmt: skip
 POLL_S = 0.1
 
 

@@ -329,3 +329,26 @@ def test_a_node_that_was_not_heard_of_for_a_day_is_forgotten(broker: str) -> Non
     assert [node.name for node in registry.nodes()] == ["new"]
     assert set(client.hkeys(keys.NODES)) == {b"new", b"what is this"}
     assert client.hkeys(keys.NAMES) == [b"new"]
+
+
+def test_what_crosses_a_link_is_measured_by_the_slots_and_told(broker: str, tmp_path: Path) -> None:
+    source = tmp_path / "large.txt"
+    source.write_text("".join(f"{number} " for number in range(200_000)))
+    given = {"CLUSTER_SITE": "lab", "CLUSTER_EDGE_URL": "redis://:hidden@127.0.0.1:1"}
+    with Worker("far", broker, tmp_path, "-c", "1", **given) as worker:
+        done = cluster("submit", "--job", "wordcount", source, "--broker", broker)
+        assert done.returncode == 0, done.stderr
+        wait_until("it is told", lambda: nodes(broker)["far@test"].links.down_bytes_s is not None)
+        found = nodes(broker)["far@test"]
+        assert found.site == "lab"
+        assert found.edge == names.edge(given["CLUSTER_EDGE_URL"])
+        assert found.links.rtt_s is not None
+        assert 0 < found.links.rtt_s < 1
+        assert "the edge store (CLUSTER_EDGE_URL) cannot be used for now" in worker.text()
+        assert "hidden" not in worker.text()
+        assert found.lan == ""
+        tree = psutil.Process(worker.process.pid)
+        everyone = [tree, *tree.children(recursive=True)]
+        assert [one for process in everyone for one in process.net_connections() if one.status == "LISTEN"] == []
+        shown = cluster("nodes", "--links", "--broker", broker)
+        assert " Mb/s  " in shown.stdout.splitlines()[1]
