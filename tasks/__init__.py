@@ -45,6 +45,21 @@ class Tensors(NamedTuple):
     outputs: tuple[Tensor, ...]
 
 
+class Seat(NamedTuple):
+    """One of several processes of a site that do a shard's turn together; each has one seat."""
+
+    number: int
+    """Counted from 0."""
+    seats: int
+    """How many there are: 2 and more."""
+    host: str
+    """The address of this machine for the others; "" where its owner lets nobody connect."""
+    tell: Callable[[str], None]
+    """Seat 0 tells the others where it waits; told again, the last one counts."""
+    ask: Callable[[], str]
+    """What seat 0 told; "" before."""
+
+
 class Turn(NamedTuple):
     """One shard's work in one round of a job that goes in rounds: what its task gets in place of a chunk.
 
@@ -75,3 +90,5 @@ class Turn(NamedTuple):
     """The task enters its seconds of "compute" and "encode" here."""
     steps: int | None = None
     """Steps to make exactly, whatever ``seconds`` says: a simulation knows how many there is time for."""
+    seat: Seat | None = None
+    """This process does it together with others; None: alone."""

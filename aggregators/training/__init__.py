@@ -5,7 +5,8 @@ This is what the machine that coordinates a run does; it needs NumPy and safeten
 A part is a dict: ``base`` (names the view it was made from), ``kind`` (see ``parts.KINDS``), ``steps``, ``samples``
 (rows that these steps saw), ``loss`` (mean of a sample), ``groups`` (the change of the weights, trained minus view, see
 ``codec``; empty where nothing was trained), ``valid`` (sums, see ``scores``), ``device``, and ``fresh`` (whether the
-process saw the shard for the first time).
+process saw the shard for the first time). Where several processes had a seat each in the shard's turn, ``seats`` says
+how many made these steps together: one of them hands in the part of all, the others one of 0 steps.
 
 A shard evaluates the view before it trains, so a round's validation is that of the weights it began with. After the
 last round that trains, one more evaluates what came of it ("valid"), and one the best weights on the test rows

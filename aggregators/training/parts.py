@@ -27,6 +27,8 @@ FIELDS: Mapping[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 JOINED: Mapping[str, type | tuple[type, ...]] = {"members": list, "refused": dict}
 """What a part of several shards has besides, see ``join``."""
+SEATED: Mapping[str, type | tuple[type, ...]] = {"seats": int}
+"""What a part has besides where several processes had a seat each in the turn."""
 SUMS: Mapping[str, type | tuple[type, ...]] = {
     "rows": int, "loss_sum": (float, int), "correct": int, "confusion": list, "squared": (float, int),
     "sum": (float, int), "sum2": (float, int),
@@ -56,7 +58,7 @@ def check(part: Any, names: Collection[str] | None = None) -> None:
     Raises:
         ValueError: It has not.
     """
-    _check_fields(part, {**FIELDS, **JOINED}, "the part")
+    _check_fields(part, {**FIELDS, **JOINED, **SEATED}, "the part")
     if missing := FIELDS.keys() - part.keys():
         raise ValueError(f"the part has no {min(missing)}")
     if part["kind"] not in KINDS:

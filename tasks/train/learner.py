@@ -10,7 +10,6 @@ import torch
 
 from aggregators import nets
 from tasks.train import torch_nets
-from tasks.train.optimizers import Optimizer
 
 Floats = npt.NDArray[np.float32]
 
@@ -34,15 +33,11 @@ class Learner:
         """How far the weights are from these: float32 of shape (n,)."""
         return torch_nets.dump_flat(self.module) - weights
 
-    def step(
-        self, inputs: torch.Tensor, y: torch.Tensor, optimizer: Optimizer, rate: float,
-        class_weights: torch.Tensor | None = None,
-    ) -> float:  # fmt: skip
-        """Make one step on a batch, with ``module`` in training mode; return its mean loss before the step."""
+    def look(self, inputs: torch.Tensor, y: torch.Tensor, class_weights: torch.Tensor | None = None) -> float:
+        """Put the gradients of a batch's mean loss into ``gradients``, with ``module`` in training mode; return it."""
         self.gradients.zero_()
         loss = mean_loss(self.module(inputs), y, class_weights)
         loss.backward()
-        optimizer.step(rate)
         return float(loss.item())  # waits for a GPU, so that the clock is right
 
 

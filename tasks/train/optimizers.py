@@ -49,6 +49,14 @@ class Optimizer:
             self._first, self._second = [torch.zeros_like(weights)], [torch.zeros_like(weights)]
             self._steps = [torch.zeros((), device=weights.device)]
 
+    @property
+    def moments(self) -> list[torch.Tensor]:
+        """What it remembers from step to step, to be read and written: float32."""
+        if self._name == "sgd":  # a moment of 0 is as good as none
+            self._moments = [torch.zeros_like(self._weights[0]) if each is None else each for each in self._moments]
+            return [each for each in self._moments if each is not None]
+        return [*self._first, *self._second, *self._steps]
+
     def step(self, rate: float) -> None:
         """Make one step."""
         if self._name == "sgd":

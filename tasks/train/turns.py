@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import math
 import time
 from typing import Any, NamedTuple, cast
@@ -14,12 +15,15 @@ import torch
 from aggregators import codec, layer_groups, nets
 from splitters.tables.card import Card
 from tasks import Turn
-from tasks.train import augment, devices, evaluate, optimizers, seeds
+from tasks.train import augment, devices, evaluate, optimizers, ring, seeds
 from tasks.train.batches import Batches
 from tasks.train.learner import Learner, balanced
 from tasks.train.optimizers import Optimizer
 from tasks.train.options import Options
+from tasks.train.ring import Others
 from tasks.train.shards import Rows, Shard
+
+log = logging.getLogger(__name__)
 
 
 class _Trained(NamedTuple):
@@ -29,6 +33,10 @@ class _Trained(NamedTuple):
     samples: int = 0
     loss_sum: float = 0.0
     """Over the samples; not finite where the training diverged."""
+    seats: int = 1
+    """How many processes made the steps together; each has the same weights now, and one of them hands them in."""
+    is_ours: bool = True
+    """Whether this process hands them in."""
 
     @property
     def loss(self) -> float:
@@ -46,17 +54,24 @@ def do(turn: Turn, options: Options) -> dict[str, Any]:
     reading_s = work.reading_s if fresh else 0.0
     work.learner.load(turn.view)
     value = {
-        "base": turn.base, "kind": turn.kind, "steps": 0, "samples": 0, "loss": 0.0, "groups": [],
-        "valid": work.evaluate(turn.kind), "device": work.device, "fresh": fresh,
+        "base": turn.base, "kind": turn.kind, "steps": 0, "samples": 0, "loss": 0.0, "groups": [], "valid": {},
+        "device": work.device, "fresh": fresh,
     }  # fmt: skip
+    if turn.seat is None:  # else the others would wait
+        value["valid"] = work.evaluate(turn.kind)
     trained, encode_s = _Trained(), 0.0
     if turn.kind == "train":
         trained = work.train(turn, began)
+        value |= {"seats": trained.seats} if turn.seat else {}
+    if turn.kind == "train" and trained.is_ours:
         trained_at = time.monotonic()
         value["groups"] = work.encode(turn, trained)
         encode_s = time.monotonic() - trained_at
         loss = trained.loss if value["groups"] else math.nan
         value |= {"steps": trained.steps, "samples": trained.samples, "loss": loss}
+    if turn.seat is not None and trained.is_ours:
+        work.learner.load(turn.view)
+        value["valid"] = work.evaluate(turn.kind)
     turn.times["compute"] = time.monotonic() - began - encode_s - reading_s
     turn.times["encode"] = encode_s
     return value
@@ -102,29 +117,39 @@ class _Work:
 
     def train(self, turn: Turn, began: float) -> _Trained:
         """Make the turn's steps; without training rows, none."""
-        rows = self._shard.train
-        if not len(rows):
+        if not len(self._shard.train):
             return _Trained()
+        with ring.joined(turn.seat, f"{turn.round} {turn.shard} {turn.base} {self._options}") as others:
+            return self._step_with(others, turn, began)
+
+    def _step_with(self, others: Others, turn: Turn, began: float) -> _Trained:
+        """Make the steps: together with others, each of which takes other batches; once these are gone, alone."""
         options, timed = self._options, turn.seconds is not None
-        torch.manual_seed(seeds.number(options.seed, turn.round, turn.shard, "dropout"))
-        random = seeds.generator(options.seed, turn.round, turn.shard, "augment")
+        seat, seats = (turn.seat.number, turn.seat.seats) if turn.seat else (0, 1)
+        place = (turn.round, turn.shard, seat) if seat else (turn.round, turn.shard)
+        torch.manual_seed(seeds.number(options.seed, *place, "dropout"))
+        random = seeds.generator(options.seed, *place, "augment")
         optimizer = self._own_optimizer()
+        others.spread(optimizer.moments if options.inner_state == "keep" and turn.seat else [])
         rate = optimizers.rate_at(options.schedule, options.lr, turn.round, options.rounds)
         self.learner.module.train()
-        first = self._next_batch if timed else turn.round * options.steps
+        first = self._next_batch if timed else turn.round * options.steps * seats
         exact = turn.steps or (None if timed else options.steps)
 
         def is_over(steps: int) -> bool:
             return time.monotonic() - began >= (turn.seconds or 0) if exact is None else steps >= exact
 
-        steps, samples, loss_sum = 0, 0, 0.0
-        while True:
-            inputs, y = self._batch(rows, first + steps, random)
-            loss_sum += len(y) * self.learner.step(inputs, y, optimizer, rate, self._class_weights)
-            steps, samples = steps + 1, samples + len(y)
-            if is_over(steps) or not math.isfinite(loss_sum):
-                break
-        self._next_batch = first + steps
+        steps, samples, loss_sum, over = 0, 0, 0.0, False
+        while not over and math.isfinite(loss_sum):
+            inputs, y = self._batch(self._shard.train, first + steps * seats + seat, random)
+            loss = self.learner.look(inputs, y, self._class_weights)
+            steps, samples, loss_sum = steps + 1, samples + len(y), loss_sum + len(y) * loss
+            over = is_over(steps) or not math.isfinite(loss_sum)
+            over = others.mean(self.learner.gradients, len(y), loss, over)
+            optimizer.step(rate)
+        self._next_batch = first + steps * seats
+        if others.ring is not None:
+            return _Trained(steps, others.samples, others.loss_sum, others.ring.size, is_ours=not seat)
         return _Trained(steps, samples, loss_sum)
 
     def encode(self, turn: Turn, trained: _Trained) -> list[bytes]:

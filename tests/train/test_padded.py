@@ -19,7 +19,7 @@ def shard(monkeypatch: pytest.MonkeyPatch) -> training.Shard:
 
     from tasks.train.learner import Learner
 
-    monkeypatch.setattr(Learner, "step", Learner.step)  # so that it is put back
+    monkeypatch.setattr(Learner, "look", Learner.look)  # so that it is put back
     cluster_testtraining.pad_steps.cache_clear()
     monkeypatch.setattr(train, "train", cluster_testtraining.train_padded)
     return training.Shard(training.blobs(), net="mlp:8", steps=5)

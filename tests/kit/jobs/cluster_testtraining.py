@@ -47,15 +47,15 @@ def pad_steps(step_s: float) -> None:
     """Have each step in this process last at least this long, from now on."""
     from tasks.train.learner import Learner
 
-    step = Learner.step
+    look = Learner.look
 
     def padded(self: Learner, *arguments: Any) -> float:
         until = time.monotonic() + step_s
-        loss = step(self, *arguments)
+        loss = look(self, *arguments)
         time.sleep(max(0.0, until - time.monotonic()))
         return loss
 
-    Learner.step = padded  # type: ignore[assignment,method-assign]
+    Learner.look = padded  # type: ignore[assignment,method-assign]
 
 
 _train = train.train
