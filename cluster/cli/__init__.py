@@ -20,7 +20,7 @@ from cluster import __version__, errors, logs, placement
 
 COMMANDS = (
     "submit", "status", "curve", "result", "cancel", "resume", "runs", "jobs", "models", "serve", "services", "token",
-    "nodes", "shutdown", "up", "worker", "master", "flower", "doctor",
+    "nodes", "shutdown", "up", "worker", "master", "flower", "reproduce", "doctor",
 )  # fmt: skip
 GARBAGE_FROM = 200_000
 """New objects after which Python looks for garbage. Loading makes half as many, none of them garbage: with this
@@ -97,6 +97,7 @@ SUMMARIES = {
     "worker": "Make this machine a node of a cluster.",
     "master": "Take over runs whose submitter is gone.",
     "flower": "Show nodes and tasks on a web page.",
+    "reproduce": "Get the figures of published experiments again.",
     "doctor": "Show what this machine can run, and why not.",
 }
 

@@ -1,0 +1,1 @@
+"""Simulate what clusters of other sizes and links do, with the real numerics."""

@@ -1,0 +1,60 @@
+"""What the figures of ``cluster reproduce`` are made of, without training anything."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cluster.simulate.papers import Finding, page, quantization, sorting, trainings
+from cluster.simulate.papers.trainings import Curve, Trained, Training
+from splitters import tables
+
+CARD = {"classes": ["a", "b"], "rows": {"train": 300, "valid": 100}, "class_rows": {"valid": [60, 40]}, "shards": 3}
+
+
+def curve(*ends: float) -> Curve:
+    runs = [Trained(Training("x", {}), [{"accuracy": 0.5, "steps": 3}, {"accuracy": end}], CARD) for end in ends]
+    return Curve("x", runs)
+
+
+def test_a_net_that_guesses_is_told() -> None:
+    assert "nothing was learnt" in curve(0.6, 0.62).why_worthless()
+    assert "diverged" in curve(float("nan")).why_worthless()
+    assert curve(0.95, 0.93).why_worthless() == ""
+
+
+def test_epochs_count_the_rows_that_steps_saw() -> None:
+    assert trainings.epochs(curve(0.9).runs[0]) == [0.0, pytest.approx(3 * 32 / 300)]
+
+
+def test_a_round_takes_its_bytes_over_the_link() -> None:
+    row = {"up_bytes": 8000, "down_bytes": 2000, "steps": 4}
+    link = quantization.Link(bytes_s=1e4, latency_s=0.1, step_s=0.5)
+    assert link.round_s(row, shards=4) == pytest.approx(0.25 + 0.2 + 0.5)
+
+
+def test_sorted_shards_hold_the_same_rows_by_class(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    np.savez(tmp_path / "in.npz", X=random.standard_normal((200, 3)), y=random.integers(0, 4, 200))
+    about, *sorted_shards = sorting.split([tmp_path / "in.npz"], shards=4)
+    _, *shards = tables.split([tmp_path / "in.npz"], shards=4)
+    arrays = [tables.arrays(shard) for shard in sorted_shards]
+    y = np.concatenate([each["y"] for each in arrays])
+    assert (np.diff(y) >= 0).all()
+    before = np.concatenate([tables.arrays(shard)["X"] for shard in shards])
+    after = np.concatenate([each["X"] for each in arrays])
+    assert sorted(map(tuple, before.tolist())) == sorted(map(tuple, after.tolist()))
+    assert json.loads(about[0].data)["shard_rows"] == [len(each["y"]) for each in arrays]
+
+
+def test_a_page_says_claim_finding_and_where_it_was_made() -> None:
+    rows: list[dict[str, Any]] = [{"a": 1, "b": 2.5}, {"a": 3, "c": None}]
+    finding = Finding("f", "Title", ["claimed"], ["seen"], [], ["weak"], rows[:1], rows, lambda figure: None, {"k": 1})
+    told = page.text(finding, "cluster reproduce f", page.machine())
+    for wanted in ("# Title", "f.png", "- weak", "- claimed", "- seen", "| 1 | 2.5 |", "cluster reproduce f", "cores"):
+        assert wanted in told
+    assert page.csv_of(rows) == "a,b,c\n1,2.5,\n3,,\n"
