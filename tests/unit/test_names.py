@@ -335,7 +335,7 @@ def test_a_connection_tells_its_incarnation(incarnation: str) -> None:
 
 @pytest.mark.parametrize("read", [Capability.parse, ModelRef.parse, names.unit, TaskId.parse, NodeRow.parse])
 def test_a_long_text_is_refused_at_once(read: object) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     for text in (
         "a" * 10**5,
         "a@" + "%;" * 10**5,
@@ -347,7 +347,7 @@ def test_a_long_text_is_refused_at_once(read: object) -> None:
             read(text)  # type: ignore[operator]
         except (ValueError, errors.UsageError):
             continue
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_the_queue_of_another_is_no_capability_of_a_run() -> None:
