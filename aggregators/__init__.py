@@ -83,7 +83,7 @@ class Step(NamedTuple):
     keep: bool = False
     """This state is a checkpoint: a model of it is written down, where a folder for that is named."""
     rejected: Mapping[int, str] = {}
-    """Shard -> why its part was not used."""
+    """Shard -> why its part was not used. Where parts were joined, each shard whose part was not is named."""
     missing: Mapping[str, str] = {}
     """What the result lacks since this round -> why, as sentences for the person who submitted the run."""
     rounds: int | None = None

@@ -102,7 +102,8 @@ class Rounds(NamedTuple):
     trains and has an option ``checkpoint``; it is written down after each ``Step`` that says ``keep``. None: no."""
     join: Callable[..., Any] | None = None
     """``join(parts, about, **options)`` gives one value for those of several shards, for a tree: ``parts`` is shard ->
-    value. The aggregator gets it under the first of these shards. Deterministic, whatever the order. None: no tree."""
+    value. Deterministic, whatever the order. The aggregator gets the value under the first of these shards, and names
+    in ``Step.rejected`` each shard that is not in it: so the value tells. None: parts of this job go by a star."""
     shards: str = "shards"
     """The option that says how many shards there are; 0: by the slots of the cluster, if it has many."""
 
@@ -246,6 +247,8 @@ class Job:
             named.add("model")  # where the result goes
         if self.rounds:
             named |= {"from_model", *functions.parameters(self.rounds.begin)}
+            if self.rounds.join:
+                named |= {"topology", *functions.parameters(self.rounds.join)}
         for option in self.options:
             if option.name not in named:
                 raise ValueError(f"job {self.name}: no part has a parameter {option.name!r}")

@@ -104,6 +104,14 @@ class View(NamedTuple):
     size_bytes: Bytes
 
 
+class Note(NamedTuple):
+    """A part of a shard that lies in the store of a site, until it is joined there with others."""
+
+    shard: Number
+    sha256: Sha256
+    size_bytes: Bytes
+
+
 class TurnEntry(BaseModel):
     """What the ledger tells a node of a chunk that is a shard's turn in a round; see ``tasks.Turn``."""
 
@@ -120,6 +128,10 @@ class TurnEntry(BaseModel):
     """Names the last of ``views``."""
     views: list[View]
     """The last whole one and those that came after it, in their order."""
+    edges: list[str] = []
+    """Stores of sites (``names.edge``): a node that has one of them puts its part there, and commits a ``Note``."""
+    notes: list[Note] | None = None
+    """The chunk is no turn: it joins these parts, which lie in the store of its place; ``shard`` is the first one's."""
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -215,7 +227,7 @@ class ChunkEntry(BaseModel):
 
     def pack(self) -> bytes:
         """As kept in the ledger."""
-        turn = [] if self.turn is None else [self.turn.model_dump()]
+        turn = [] if self.turn is None else [self.turn.model_dump(exclude_defaults=True)]
         return pack([self.names, self.refs, self.last, self.batch, self.data, self.part_bytes, *turn])
 
     @property

@@ -91,7 +91,7 @@ def step(state: State, closed: Closed, about: bytes) -> Step:
     settings = state.settings
     plan = _plan(state.net, settings, about)
     used, rejected = parts.judge(closed, plan, state.book.known)
-    rejected |= {shard: why for part in closed.parts.values() for shard, why in part.get("refused", {}).items()}
+    rejected = parts.each_shard(closed.parts, rejected)
     if closed.staleness > settings.staleness:
         dropped, used = len(used), {}
         state = state.noted(dropped=state.book.dropped + dropped)

@@ -78,6 +78,16 @@ def check(part: Any, names: Collection[str] | None = None) -> None:
         raise ValueError(f"the part has {sums['correct']} rows right of {rows}")
 
 
+def each_shard(parts: Mapping[int, Any], bad: Mapping[int, str]) -> dict[int, str]:
+    """Shard -> why its part is not used: the ``bad``, with all that is joined in them, and those that joins refused."""
+    found: dict[int, str] = {}
+    for shard, part in parts.items():
+        if shard in bad:
+            found |= dict.fromkeys(part.get("members") or [shard], bad[shard])
+        found |= part.get("refused", {})
+    return found
+
+
 def members(part: Mapping[str, Any]) -> int:
     """How many shards a part stands for."""
     return len(part["members"]) if "members" in part else 1

@@ -11,6 +11,11 @@ ARRIVALS = 20
 LEAST_S = 0.15
 """Least seconds that a deadline lies behind the median."""
 
+FIRST_JOIN_S = 10.0
+"""Seconds that sites have for joining parts, as long as none has."""
+LEAST_JOIN_S = 2.0
+"""Seconds that they have at least."""
+
 
 class Deadline:
     """The median of the last parts' seconds and 4 times their MAD, at least 1.2 times the seconds of work.
@@ -37,6 +42,16 @@ class Deadline:
         median = statistics.median(self._last)
         mad = statistics.median(abs(each - median) for each in self._last)
         return max(1.2 * (work_s or 0.0), median + max(4 * mad, LEAST_S))
+
+
+class JoinDeadline(Deadline):
+    """The same for the second half of a round, which a site that fails must not hold up: its parts are on time, and
+    lost without it. So it is more patient than one for shards, and never without limit."""
+
+    def seconds(self, work_s: float | None) -> float:
+        """See ``Deadline.seconds``."""
+        found = super().seconds(work_s)
+        return max(LEAST_JOIN_S, 2 * found) if found < math.inf else FIRST_JOIN_S
 
 
 def least_parts(quorum: float, shards: int) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aggregators import Step
-from cluster import errors, keys
-from cluster.coordinator.standing import Open, Standing
+from cluster import errors, keys, wire
+from cluster.blobs import Ref
+from cluster.coordinator.standing import Join, Open, Standing
 from cluster.ledger import parts
 from cluster.ledger.row import RunPolicy
 from cluster.rounds import Bound, named
@@ -20,6 +22,13 @@ MOST_S = 1e6
 GIVEN_UP = "its turn was given up"
 ON_NODE = ("fetch", "compute", "encode")
 """The times that a node tells of a turn."""
+
+
+class Noted(NamedTuple):
+    """What a node says of a part that it put into the store of its site."""
+
+    edge: str
+    ref: Ref
 
 
 class Got(NamedTuple):
@@ -39,6 +48,17 @@ class Got(NamedTuple):
     """Whether slots wait for the next round."""
     chunks: tuple[int, ...]
     """All that were settled, those that were given up among them."""
+    stands_for: Mapping[int, tuple[int, ...]] = {}
+    """Shard -> the shards whose parts are joined in its value."""
+    noted: Mapping[int, Noted] = {}
+    """Shard -> where its part lies that its node put into the store of a site."""
+    lost_edges: Mapping[str, str] = {}
+    """Stores of sites that could not be used -> why."""
+
+    @property
+    def shards(self) -> set[int]:
+        """Those whose parts are there, each by itself or joined with others."""
+        return {shard for first in self.values for shard in self.stands_for.get(first, (first,))}
 
     def explained(self, batch: Open, arrivals: Mapping[int, Arrival]) -> Got:
         """The same, with the reasons of what was given up, as far as ``arrivals`` (chunk -> its line) tells them."""
@@ -57,26 +77,119 @@ def read(run: str, bound: Bound, batch: Open, stores: Stores, policy: RunPolicy)
     Raises:
         redis.RedisError: Redis is away.
     """
-    entries = stores.ledger.rounds.parts(run, batch.batch)
-    values, odd, times, sizes, staying = {}, dict[int, str](), {}, {}, False
-    given_up = {
-        shard: GIVEN_UP
-        for shard, chunk in zip(batch.shards, batch.chunks, strict=True)
-        if entries.get(chunk) == parts.NOTHING
-    }
+    reading = _Reading(run, batch, stores, policy)
     for shard, chunk in zip(batch.shards, batch.chunks, strict=True):
-        entry = entries.get(chunk)
-        if entry is None or entry == parts.NOTHING:
-            continue
+        reading.read_shard(shard, chunk)
+    for join, chunk in zip(batch.joins, batch.join_chunks, strict=True):
+        reading.read_joined(join, chunk)
+    good, wrong = bound.rest(reading.values)
+    return reading.got(good, wrong)
+
+
+def noted(run: str, batch: Open, stores: Stores) -> dict[int, Noted]:
+    """Shard -> what its node says of a part that it put into the store of its site; reads no other part.
+
+    Raises:
+        redis.RedisError: Redis is away.
+    """
+    entries = stores.ledger.rounds.parts(run, batch.batch)
+    found = {}
+    for shard, chunk in zip(batch.shards, batch.chunks, strict=True):
+        entry = entries.get(chunk, parts.NOTHING)
+        if entry[:1] == parts.INLINE:
+            with contextlib.suppress(ValueError, TypeError, LookupError):
+                if "note" in (told := wire.unpack(entry[1:])):
+                    found[shard] = _noted(told["note"])
+    return found
+
+
+class _Reading:
+    """What is found of the parts of a batch."""
+
+    def __init__(self, run: str, batch: Open, stores: Stores, policy: RunPolicy) -> None:
+        self._stores = stores
+        self._scope = keys.parts_scope(run, batch.batch)
+        self._policy = policy
+        self._batch = batch
+        self._entries = stores.ledger.rounds.parts(run, batch.batch)
+        self.values: dict[int, Any] = {}
+        self._odd: dict[int, str] = {}
+        self._given_up: dict[int, str] = {}
+        self._times: dict[int, dict[str, float]] = {}
+        self._sizes_bytes: dict[int, int] = {}
+        self._staying = False
+        self._noted: dict[int, Noted] = {}
+        self._stands_for: dict[int, tuple[int, ...]] = {}
+        self._lost_edges: dict[str, str] = {}
+
+    def read_shard(self, shard: int, chunk: int) -> None:
+        """Read the part of a shard, or the note that stands for it."""
+        entry = self._entries.get(chunk)
+        if entry is None:
+            return
+        if entry == parts.NOTHING:
+            self._given_up[shard] = GIVEN_UP
+            return
         try:
-            sizes[shard] = parts.size_bytes(entry)
-            told = parts.load(stores.blobs, keys.parts_scope(run, batch.batch), entry, policy.max_part_bytes)
-            values[shard], times[shard] = told["value"], _seconds(told["times"])
-            staying |= told["stays"] is True
+            self._sizes_bytes[shard] = parts.size_bytes(entry)
+            told = self._load(entry)
+            if "note" in told:
+                self._noted[shard] = _noted(told["note"])
+            else:
+                self.values[shard] = told["value"]
+            self._times[shard] = _seconds(told["times"])
+            self._staying |= told["stays"] is True
+            if "lost_edge" in told:
+                self._lost_edges[str(told["lost_edge"])] = "a node of its site could not write to its store"
         except (errors.BlobError, ValueError, TypeError, LookupError) as error:
-            odd[shard] = f"its part cannot be read: {error}"
-    good, wrong = bound.rest(values)
-    return Got(good, {**odd, **wrong, **given_up}, given_up, times, sizes, staying, tuple(entries))
+            self._odd[shard] = f"its part cannot be read: {error}"
+
+    def read_joined(self, join: Join, chunk: int) -> None:
+        """Read the value of several shards, or why there is none."""
+        why, entry = "", self._entries.get(chunk)
+        if entry is None:
+            why = "its site did not join its parts in time"
+        elif entry == parts.NOTHING:
+            why = "its site gave up joining its parts"
+        else:
+            try:
+                self._take_joined(join, entry)
+            except (errors.BlobError, ValueError, TypeError, LookupError) as error:
+                why = f"the joined part of its site cannot be read: {error}"
+        if why:
+            self._odd |= dict.fromkeys(join.shards, why)
+            self._lost_edges[join.edge] = why
+
+    def _take_joined(self, join: Join, entry: bytes) -> None:
+        told = self._load(entry)
+        members, odd = [int(shard) for shard in told["joined"]], {int(at): str(why) for at, why in told["odd"].items()}
+        if sorted([*members, *odd]) != sorted(join.shards):
+            raise ValueError("it is of other shards than it was asked for")
+        self._staying |= told["stays"] is True
+        self._odd |= odd
+        if "lost_edge" in told:
+            self._lost_edges[join.edge] = "the node that joins could not read its store"
+        if members:
+            first = min(members)
+            self.values[first] = told["value"]
+            self._stands_for[first] = tuple(members)
+            self._sizes_bytes[first] += parts.size_bytes(entry)
+
+    def got(self, good: Mapping[int, Any], wrong: Mapping[int, str]) -> Got:
+        """All that was found; ``good`` are the values that can be used, and ``wrong`` says of others why not."""
+        asked = {shard for join in self._batch.joins for shard in join.shards}
+        odd = {**self._odd, **self._given_up}
+        odd |= {shard: "it came after its site began to join" for shard in self._noted if shard not in asked}
+        for first, why in wrong.items():
+            odd |= dict.fromkeys(self._stands_for.get(first, (first,)), why)
+        return Got(
+            good, odd, self._given_up, self._times, self._sizes_bytes, self._staying, tuple(self._entries),
+            {first: shards for first, shards in self._stands_for.items() if first in good}, self._noted,
+            lost_edges=self._lost_edges,
+        )  # fmt: skip
+
+    def _load(self, entry: bytes) -> Any:
+        return parts.load(self._stores.blobs, self._scope, entry, self._policy.max_part_bytes)
 
 
 def row(
@@ -102,14 +215,14 @@ def row(
     wall_s = (now_ms - batch.opened_ms) / 1000
     pairs = zip(batch.shards, batch.chunks, strict=True)
     came = {shard: arrivals[chunk] for shard, chunk in pairs if chunk in arrivals}
-    used = {shard: arrival for shard, arrival in came.items() if shard in got.values and shard not in step.rejected}
+    used = {shard: arrival for shard, arrival in came.items() if shard in got.shards and shard not in step.rejected}
     on_node = dict.fromkeys(ON_NODE, 0.0)
     push_s = 0.0
     if used:
         last = max(used, key=lambda shard: used[shard].at_ms)
         on_node |= got.times[last]
         push_s = max(0.0, (used[last].at_ms - used[last].claimed_ms) / 1000 - sum(on_node.values()))
-    told = {**on_node, "push": push_s, **ours}
+    told = {**on_node, "push": push_s, **_join_s(batch, arrivals), **ours}
     late = [shard for shard in batch.shards if shard not in got.sizes_bytes and shard not in got.odd]
     return {
         "round": standing.round,
@@ -117,7 +230,7 @@ def row(
         "at": round((now_ms - began_ms) / 1000, 3),
         "wall_s": wall_s,
         "deadline_s": None if granted_s is None else round(granted_s, 3),
-        "parts": len(got.values) - len(step.rejected),
+        "parts": len(got.shards - step.rejected.keys()),
         "late": len(late),
         "late_shards": late,
         "rejected": named({**got.odd, **step.rejected}),
@@ -126,8 +239,31 @@ def row(
         "times": {
             name: round(seconds, 6) for name, seconds in {"wait": max(0.0, wall_s - sum(told.values())), **told}.items()
         },
+        **_shape(batch, got),
         **step.row,
     }
+
+
+def _join_s(batch: Open, arrivals: Mapping[int, Arrival]) -> dict[str, float]:
+    """The seconds of the second half, until its last joined part; nothing where there was none."""
+    came = [arrivals[chunk].at_ms for chunk in batch.join_chunks if chunk in arrivals]
+    return {"join": max(0.0, (max(came) - batch.joined_ms) / 1000)} if came else {}
+
+
+def _shape(batch: Open, got: Got) -> dict[str, Any]:
+    """How the parts travelled, where anybody asked for a shape."""
+    if not batch.shape.name:
+        return {}
+    site_bytes = sum(each.ref.size_bytes for each in got.noted.values())
+    return {"topology": batch.shape.name, "why": batch.shape.why, "site_bytes": site_bytes}
+
+
+def _noted(told: Any) -> Noted:
+    """Read a note; it may come from anywhere."""
+    edge, sha256, size_bytes = told["edge"], told["sha256"], told["size_bytes"]
+    if not isinstance(edge, str) or not isinstance(sha256, str) or type(size_bytes) is not int or size_bytes < 0:
+        raise ValueError("it says wrongly where its part lies")
+    return Noted(edge, Ref(sha256, size_bytes))
 
 
 def _seconds(told: Mapping[str, Any]) -> dict[str, float]:

@@ -12,7 +12,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import kombu.exceptions
@@ -24,16 +24,18 @@ from cluster.coordinator import round_parts
 from cluster.coordinator import standing as standings
 from cluster.coordinator.cancel import cancel
 from cluster.coordinator.checkpoints import Checkpoints
-from cluster.coordinator.deadline import Deadline, is_to_close, least_parts
-from cluster.coordinator.round_parts import Got
-from cluster.coordinator.standing import Open, Standing
+from cluster.coordinator.deadline import Deadline, JoinDeadline, is_to_close, least_parts
+from cluster.coordinator.round_parts import Got, Noted
+from cluster.coordinator.shapes import Shapes
+from cluster.coordinator.standing import Join, Open, Standing
 from cluster.job import Job
 from cluster.ledger.lease import Busy, Lease, OutOfStep
 from cluster.ledger.records import as_reason
+from cluster.ledger.row import RunRow
 from cluster.messaging import publish, queues
 from cluster.rounds import Bound
 from cluster.stores import Stores
-from cluster.wire import ChunkEntry, TurnEntry
+from cluster.wire import ChunkEntry, Note, TurnEntry
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -78,7 +80,8 @@ class Driver:
         self._ledger = tools.stores.ledger
         self._policy = self._ledger.runs.policy(run)
         self._began_ms = 0
-        self._deadline = Deadline()
+        self._deadline, self._join_deadline = Deadline(), JoinDeadline()
+        self._shapes = Shapes(job, tools.stores, tools.requirement, self._ledger.runs.row(run, "options") or RunRow())
         self._arrivals: dict[int, Arrival] = {}
         self._after = ""
         self._held: list[int] = []
@@ -163,10 +166,12 @@ class Driver:
         while standing.kind and not self._ending.is_set():
             if standing.is_draining:
                 standing = self._drain(bound, standing)
-            elif batch := self._wait(standing):
-                state, standing = self._close(bound, state, standing, batch)
-            else:
+            elif (batch := self._wait(standing)) is None:
                 return
+            elif (halved := self._enter_joins(standing, batch)) is not None:
+                standing = halved
+            else:
+                state, standing = self._close(bound, state, standing, batch)
             self._drop_old()
         if not standing.kind:
             self._drop_all(standing)
@@ -177,14 +182,14 @@ class Driver:
         """Wait until a batch is to be closed; None where the run is over.
 
         Raises:
-            OutOfStep: Redis has forgotten that the round before was closed.
+            OutOfStep: Redis has forgotten that the round before was closed, or that its second half was begun.
         """
         while not self._ending.is_set():
             self._drop_old()  # a full Redis may have no room for the next state before
             seen = self._ledger.rounds.look(self._run, [batch.batch for batch in standing.open])
             if seen.state != "running":
                 return None
-            if seen.closed != standing.round:
+            if seen.closed != standing.round or seen.chunks != standing.chunks:
                 raise OutOfStep
             for batch, arrived in zip(standing.open, seen.arrived, strict=True):
                 if self._is_to_close(standing, batch, arrived, seen.now_ms):
@@ -197,11 +202,13 @@ class Driver:
     def _hear(self, standing: Standing, most_s: float) -> None:
         """Learn which parts have come; wait for one, for up to ``most_s``."""
         opened_ms = {chunk: batch.opened_ms for batch in standing.open for chunk in batch.chunks}
+        joined_ms = {chunk: batch.joined_ms for batch in standing.open for chunk in batch.join_chunks}
         for arrival in self._ledger.rounds.await_arrival(self._run, self._after, most_s):
             self._after = arrival.id
-            if arrival.chunk in opened_ms:
-                self._arrivals[arrival.chunk] = arrival
-                self._deadline.learn((arrival.at_ms - opened_ms[arrival.chunk]) / 1000)
+            for deadline, began_ms in ((self._deadline, opened_ms), (self._join_deadline, joined_ms)):
+                if arrival.chunk in began_ms:
+                    self._arrivals[arrival.chunk] = arrival
+                    deadline.learn((arrival.at_ms - began_ms[arrival.chunk]) / 1000)
 
     def _patience_s(self, standing: Standing, now_ms: int) -> float:
         """Wait no longer than until the deadline, or until what is held is to be published.
@@ -211,12 +218,19 @@ class Driver:
         waits = [WAIT_S]
         if self._held:
             waits.append(self._held_until - time.monotonic())
-        if not standing.apart:
+        if standing.open[0].joins:
+            waits.append(self._join_deadline.seconds(None) - (now_ms - standing.open[0].joined_ms) / 1000)
+        elif not standing.apart:
             left_s = self._deadline.seconds(standing.seconds) - (now_ms - standing.open[0].opened_ms) / 1000
             waits += [left_s] if left_s >= 0 else []
         return max(0.005, min(waits))
 
     def _is_to_close(self, standing: Standing, batch: Open, arrived: int, now_ms: int) -> bool:
+        """Whether the round is to be closed; or its first half, where parts went to the stores of sites."""
+        if batch.joins:
+            joined = self._ledger.rounds.settled(self._run, batch.batch, batch.join_chunks)
+            over_s = (now_ms - batch.joined_ms) / 1000 - self._join_deadline.seconds(None)
+            return joined == len(batch.joins) or over_s > 0
         deadline_s, age_s = self._deadline.seconds(standing.seconds), (now_ms - batch.opened_ms) / 1000
         return is_to_close(arrived, len(batch.shards), standing.quorum, age_s, deadline_s)
 
@@ -228,6 +242,37 @@ class Driver:
 
     def _now_ms(self) -> int:
         return int(self._ledger.runs.now().timestamp() * 1000)
+
+    # Have the parts of sites joined.
+
+    def _enter_joins(self, standing: Standing, batch: Open) -> Standing | None:
+        """Begin the second half of a round: each site with parts in its store joins them. None where there is no site.
+
+        Another driver finds the second half in the ledger, with the parts that are to be joined in it.
+
+        Raises:
+            Busy: The lease is another's.
+            OutOfStep: The ledger does not stand where ``standing`` does.
+            errors.RunOver: The run is over.
+        """
+        if batch.joins or not batch.shape.edges:
+            return None
+        noted = round_parts.noted(self._run, batch, self._stores)
+        edges = sorted({each.edge for each in noted.values()})
+        if not edges:
+            return None
+        joins = [Join(edge, tuple(shard for shard in noted if noted[shard].edge == edge)) for edge in edges]
+        halved = standing.enter_joins(batch, joins, self._now_ms())
+        [batch] = halved.open
+        with self._tools.publishing:
+            self.lease.enter_joins(
+                halved.round, batch.batch, batch.join_chunks.start, halved.packed(),
+                {join.edge: _joining(halved, batch, join, noted) for join in joins},
+            )  # fmt: skip
+            if not self._held:
+                self._held_until = time.monotonic() + HOLD_S
+            self._held += batch.join_chunks  # the slots of the sites stay, most likely
+        return halved
 
     # Close it.
 
@@ -251,7 +296,8 @@ class Driver:
             written = standings.write(self._run, standing, step, bound, self._stores, self._policy.retention_s)
             times["write"] = time.monotonic() - began
             now_ms = self._now_ms()
-            after, row = written.after(step, batch, now_ms), {}
+            self._shapes.learn(standing.round, batch, got)
+            after, row = written.after(step, batch, now_ms, self._shapes.choose(written, step)), {}
             if step.row:
                 row = round_parts.row(
                     standing, batch, got, step, self._arrivals, times, granted_s, now_ms, self._began_ms
@@ -284,14 +330,14 @@ class Driver:
             answer = self.lease.advance(
                 standing.round, batch.batch, got.chunks, after.packed(), after.views, row, entries(after, entered),
                 planned=step.rounds, rejected=len(got.odd) + len(step.rejected), over=not after.kind,
-                missing={item: as_reason(why) for item, why in step.missing.items()},
+                missing={item: as_reason(why) for item, why in step.missing.items()}, first=standing.chunks,
             )  # fmt: skip
             if answer == "more":
                 return False
             if self._published and len(standing.open) == 1:  # slots that stay did without it
                 queues.unsend(self._stores, keys.queue(self._tools.requirement), {self._run})
                 self._published = False
-            self._held = [chunk for chunk in self._held if chunk not in batch.chunks]
+            self._held = [chunk for chunk in self._held if chunk not in batch.all_chunks]
             self._publish(entered, staying=got.staying)
             return True
 
@@ -340,7 +386,7 @@ class Driver:
         held, self._held = [chunk for chunk in self._held if chunk in waiting], []
         with self._tools.publishing:
             for batch in standing.open:
-                self._send(batch, [chunk for chunk in held if chunk in batch.chunks])
+                self._send(batch, [chunk for chunk in held if chunk in batch.all_chunks])
         if held:
             self._tools.feed(self.lease)
 
@@ -366,7 +412,7 @@ class Driver:
         self._old += [(moment, keys.view_scope(self._run, version)) for version in sorted(gone)]
 
     def _leave_parts(self, batch: Open) -> None:
-        for chunk in batch.chunks:
+        for chunk in batch.all_chunks:
             self._arrivals.pop(chunk, None)
         self._old.append((time.monotonic() + DROP_S, keys.parts_scope(self._run, batch.batch)))
 
@@ -389,11 +435,23 @@ def entries(standing: Standing, batches: Sequence[Open]) -> list[ChunkEntry]:
     return [
         ChunkEntry(
             names=[f"round {standing.round}, shard {shard}"], refs=[], last=[False], batch=batch.batch,
-            turn=TurnEntry(
-                round=standing.round, shard=shard, shards=standing.shards, kind=standing.kind,
-                seconds=standing.seconds, base=str(standing.version), views=list(standing.views),
-            ),
+            turn=_turn(standing, shard, edges=list(batch.shape.edges)),
         )
         for batch in batches
         for shard in batch.shards
     ]  # fmt: skip
+
+
+def _joining(standing: Standing, batch: Open, join: Join, noted: Mapping[int, Noted]) -> ChunkEntry:
+    """The ledger's entry of a chunk that joins the parts of a site."""
+    notes = [Note(shard, *noted[shard].ref) for shard in join.shards]
+    name = f"round {standing.round}, {len(notes)} parts joined"
+    turn = _turn(standing, join.shards[0], notes=notes)
+    return ChunkEntry(names=[name], refs=[], last=[False], batch=batch.batch, turn=turn)
+
+
+def _turn(standing: Standing, shard: int, **more: Any) -> TurnEntry:
+    return TurnEntry(
+        round=standing.round, shard=shard, shards=standing.shards, kind=standing.kind, seconds=standing.seconds,
+        base=str(standing.version), views=list(standing.views), **more,
+    )  # fmt: skip

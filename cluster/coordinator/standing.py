@@ -17,6 +17,28 @@ PIECE_BYTES = 8 * 2**20
 """A state is kept in pieces of this size."""
 
 
+class Join(NamedTuple):
+    """A chunk that joins parts which lie in the store of a site."""
+
+    edge: str
+    """Of the store, see ``names.edge``."""
+    shards: tuple[int, ...]
+    """Whose parts."""
+
+
+class Shape(NamedTuple):
+    """How the parts of a round travel."""
+
+    name: str = ""
+    """"star", "tree" or "ring"; "" where nobody asked, which is a star."""
+    why: str = ""
+    edges: tuple[str, ...] = ()
+    """The stores of the sites where parts are joined, see ``names.edge``."""
+
+
+STAR = Shape()
+
+
 class Open(NamedTuple):
     """A batch whose parts are waited for."""
 
@@ -30,11 +52,42 @@ class Open(NamedTuple):
     """Bytes of the views that each of its shards reads, having read those of its turn before."""
     opened_ms: int
     """When it was entered, by Redis's clock, in ms since 1970."""
+    shape: Shape = STAR
+    joins: tuple[Join, ...] = ()
+    """Its second half, once that is entered."""
+    joined_ms: int = 0
+    """When that was entered."""
 
     @property
     def chunks(self) -> range:
-        """Its chunks, in the order of its shards."""
+        """The chunks of its shards, in their order."""
         return range(self.first, self.first + len(self.shards))
+
+    @property
+    def join_chunks(self) -> range:
+        """The chunks of ``joins``, in their order."""
+        return range(self.chunks.stop, self.chunks.stop + len(self.joins))
+
+    @property
+    def all_chunks(self) -> range:
+        """Those of both halves."""
+        return range(self.first, self.join_chunks.stop)
+
+    def packed(self) -> list[Any]:
+        """As kept in the ledger."""
+        joins = [list(join) for join in self.joins]
+        return [*self[:6], list(self.shape), joins, self.joined_ms]
+
+    @classmethod
+    def unpack(cls, row: Sequence[Any]) -> Self:
+        """Back from the ledger."""
+        batch, first, shards, version, view_bytes, opened_ms, *rest = row
+        (name, why, edges), joins, joined_ms = rest or (STAR, (), 0)  # an older version wrote no more
+        found = tuple(Join(edge, tuple(members)) for edge, members in joins)
+        return cls(
+            batch, first, tuple(shards), version, view_bytes, opened_ms, Shape(name, why, tuple(edges)), found,
+            joined_ms,
+        )  # fmt: skip
 
 
 class Standing(NamedTuple):
@@ -84,13 +137,18 @@ class Standing(NamedTuple):
             begun = begun.enter([shard], -1, now_ms)
         return begun
 
-    def enter(self, shards: Sequence[int], seen: int, now_ms: int) -> Standing:
+    def enter(self, shards: Sequence[int], seen: int, now_ms: int, shape: Shape = STAR) -> Standing:
         """With one more batch, for these shards, which have seen the view of version ``seen``; -1: none."""
         missing = [view.size_bytes for view in self.views if view.version > seen]
-        batch = Open(self.batches, self.chunks, tuple(shards), self.version, sum(missing), now_ms)
+        batch = Open(self.batches, self.chunks, tuple(shards), self.version, sum(missing), now_ms, shape)
         return self._replace(open=(*self.open, batch), chunks=self.chunks + len(shards), batches=self.batches + 1)
 
-    def after(self, step: Step, closed: Open, now_ms: int) -> Standing:
+    def enter_joins(self, batch: Open, joins: Sequence[Join], now_ms: int) -> Standing:
+        """With the second half of a batch, which is the only one that is open."""
+        halved = batch._replace(joins=tuple(joins), joined_ms=now_ms)
+        return self._replace(open=(halved,), chunks=self.chunks + len(joins))
+
+    def after(self, step: Step, closed: Open, now_ms: int, shape: Shape = STAR) -> Standing:
         """With the batch ``closed``, and the next one entered; its state and views are the caller's to set before."""
         left = tuple(batch for batch in self.open if batch != closed)
         known = self._replace(
@@ -100,12 +158,12 @@ class Standing(NamedTuple):
             return known._replace(open=())
         if step.apart:
             return known.enter(closed.shards, closed.version, now_ms)
-        return known if left else known.enter(range(self.shards), closed.version, now_ms)
+        return known if left else known.enter(range(self.shards), closed.version, now_ms, shape)
 
     def packed(self) -> dict[str, Any]:
         """As kept in the ledger, beside the views."""
         known = {name: value for name, value in self._asdict().items() if name != "views"}
-        return {**known, "state": list(map(list, self.state)), "open": list(map(list, self.open))}
+        return {**known, "state": list(map(list, self.state)), "open": [batch.packed() for batch in self.open]}
 
     @classmethod
     def unpack(cls, row: Mapping[str, Any], views: Sequence[View]) -> Self:
@@ -118,7 +176,7 @@ class Standing(NamedTuple):
             read = cls(**row, views=tuple(views))
             return read._replace(
                 state=tuple(Ref(*ref) for ref in read.state),
-                open=tuple(Open(batch, first, tuple(shards), *rest) for batch, first, shards, *rest in read.open),
+                open=tuple(map(Open.unpack, read.open)),
             )
         except (TypeError, ValueError) as error:
             raise errors.RunFailed(f"where the run stands cannot be read: {error}") from error

@@ -40,7 +40,9 @@ class Chunks:
         self._redis = client
         self._step = step
 
-    def claim(self, run: str, chunks: Sequence[int], worker: Worker, capability: str = "") -> Claims:
+    def claim(
+        self, run: str, chunks: Sequence[int], worker: Worker, capability: str = "", places: Iterable[str] = ()
+    ) -> Claims:  # fmt: skip
         """Start chunks; not one whose attempts are used up: see its policy, ``MOST_KILLS`` and ``MOST_LOSSES``.
 
         Args:
@@ -49,10 +51,11 @@ class Chunks:
                 as it is not known which of them did that, all that were claimed with it are blamed.
             worker: Who starts them.
             capability: By whose queue the message came, "" for any: it is left alone where the run has another one.
+            places: Where the worker is: a chunk that has a place is claimed there alone.
         """
         answer = self._step(
             "claim", run, node=worker.node, incarnation=worker.incarnation, capability=capability,
-            max_killed=MOST_KILLS, max_lost=MOST_LOSSES, chunks=chunks,
+            places=f" {' '.join(places)} ", max_killed=MOST_KILLS, max_lost=MOST_LOSSES, chunks=chunks,
         )  # fmt: skip
         state, *rest = answer
         if state != b"ready":
@@ -165,13 +168,16 @@ class Chunks:
         names: Any = self._redis.hkeys(keys.run(run, "chunks"))
         return list(map(int, names))
 
-    def waiting(self, run: str) -> set[int]:
-        """Chunks that are entered, and that no node works on."""
+    def waiting(self, run: str, places: Iterable[str] | None = None) -> set[int]:
+        """Chunks that are entered, and that no node works on; without those of other places than these (None: all)."""
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.hkeys(keys.run(run, "chunks"))
             pipe.hkeys(keys.run(run, "claims"))
-            chunks, claims = pipe.execute()
-        return {int(chunk) for chunk in set(chunks) - set(claims)}
+            pipe.hgetall(keys.run(run, "places"))
+            chunks, claims, there = pipe.execute()
+        known = None if places is None else {place.encode() for place in places}
+        others = {chunk for chunk, place in there.items() if known is not None and place not in known}
+        return {int(chunk) for chunk in set(chunks) - set(claims) - others}
 
     def running(self, run: str) -> list[Running]:
         """List the chunks that nodes are working on, also those of a node that is lost and not yet known to be."""

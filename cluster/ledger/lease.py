@@ -188,7 +188,7 @@ class Lease:
     def advance(
         self, round_: int, batch: int, used: Collection[int], state: Mapping[str, Any], views: Sequence[View],
         row: Mapping[str, Any], entries: Sequence[ChunkEntry], planned: int | None = None, rejected: int = 0,
-        *, over: bool = False, missing: Mapping[str, str] = NO_REASONS,
+        *, over: bool = False, missing: Mapping[str, str] = NO_REASONS, first: int | None = None,
     ) -> Advanced:  # fmt: skip
         """Close a round: its batch goes with its parts, and the next one is entered. All at once, or nothing.
 
@@ -206,6 +206,7 @@ class Lease:
             rejected: How many of these parts were not used.
             over: The run is done.
             missing: What the result lacks since this round -> why.
+            first: The number that the first of the next round's chunks has; None: whatever is next.
 
         Returns:
             "more" where other parts are there by now, and nothing has changed: make the state of all, and ask again.
@@ -219,7 +220,7 @@ class Lease:
             "advance", self.run, {"parts": keys.parts(self.run, batch)}, fence=self.fence,
             round=round_, batch=batch, state=_json(state), views=_json(views), row=orjson.dumps(row) if row else "",
             planned="" if planned is None else planned, rejected=rejected, over=int(over), used=len(used),
-            missing=len(missing),
+            missing=len(missing), first="" if first is None else first,
             rest=[*used, *(word for pair in missing.items() for word in pair), *_turns(entries)],
         )  # fmt: skip
         if answer == b"more":
@@ -229,6 +230,31 @@ class Lease:
         if answer != b"done":
             raise errors.RunOver(f"the run {self.run} is {answer.decode()}")
         return "done"
+
+    def enter_joins(
+        self, round_: int, batch: int, first: int, state: Mapping[str, Any], entries: Mapping[str, ChunkEntry]
+    ) -> None:
+        """Enter chunks that join parts of an open round, behind those of its batch: its second half begins.
+
+        Args:
+            round_: The one after the last that was closed.
+            batch: Its batch.
+            first: The number that the first of these chunks has.
+            state: As for ``begin_rounds``.
+            entries: Place -> the chunk that only nodes of that place may claim, each with its ``turn``.
+
+        Raises:
+            Busy: The lease is another's.
+            OutOfStep: It is not the open round, or not its batch.
+            errors.RunOver: The run was stopped, or is gone.
+        """
+        rest = [word for place, entry in entries.items() for word in (place, *list(_turns([entry]))[1:])]
+        state_now = self.ledger.step(
+            "enter_joins", self.run, {"parts": keys.parts(self.run, batch)}, fence=self.fence, round=round_,
+            batch=batch, first=first, state=_json(state), rest=rest,
+        )  # fmt: skip
+        if not self._held(state_now):
+            raise errors.RunOver(f"the run {self.run} is {state_now.decode()}")
 
     def feed(self, share: float, slots: int) -> list[str]:
         """Put messages of the run's outbox into its queue, as many as may be there: see ``feed`` in ``prelude.lua``.

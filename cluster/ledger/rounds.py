@@ -48,6 +48,8 @@ class Look(NamedTuple):
     """Of each batch that was asked for, how many entries ``Rounds.parts`` would give."""
     now_ms: int
     """By Redis's clock, since 1970."""
+    chunks: int
+    """How many chunks are entered in all."""
 
 
 class Rounds:
@@ -90,15 +92,21 @@ class Rounds:
         found: Any = self._redis.hgetall(keys.parts(run, batch))
         return {chunk: found[b"%d" % chunk] for chunk in sorted(map(int, found))}
 
+    def settled(self, run: str, batch: int, chunks: Sequence[int]) -> int:
+        """How many of these chunks of an open batch are settled."""
+        found: Any = self._redis.hmget(keys.parts(run, batch), list(map(str, chunks))) if chunks else []
+        return sum(entry is not None for entry in found)
+
     def look(self, run: str, batches: Sequence[int]) -> Look:
         """See ``Look``; in one go, as it is on the way of each round."""
         with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hmget(keys.run(run), "state", "batches_aggregated")
+            pipe.hmget(keys.run(run), "state", "batches_aggregated", "chunks_published")
             pipe.time()
             for batch in batches:
                 pipe.hlen(keys.parts(run, batch))
-            (state, closed), (seconds, micros), *arrived = pipe.execute()
-        return Look((state or b"").decode(), int(closed or 0), arrived, seconds * 1000 + micros // 1000)
+            (state, closed, chunks), (seconds, micros), *arrived = pipe.execute()
+        now_ms = seconds * 1000 + micros // 1000
+        return Look((state or b"").decode(), int(closed or 0), arrived, now_ms, int(chunks or 0))
 
     def late(self, run: str) -> set[int]:
         """Chunks that were not there when their round was closed, and have not been committed since: so far, lost."""

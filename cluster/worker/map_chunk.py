@@ -28,10 +28,11 @@ from cluster.ledger.records import (
     as_reason,
 )
 from cluster.ledger.row import RunPolicy
+from cluster.rounds import Bound
 from cluster.settings import Settings
 from cluster.stores import Stores
-from cluster.wire import ChunkEntry, MapMessage, TurnEntry
-from cluster.worker import turns
+from cluster.wire import ChunkEntry, MapMessage, Note, TurnEntry
+from cluster.worker import edge, turns
 from splitters import Item
 
 ELSEWHERE_S = 1.0
@@ -151,7 +152,8 @@ class _Work:
         return "".join(how) if len(self._ended) == 1 else ", ".join(f"{number} {what}" for what, number in how.items())
 
     def _claim(self, chunks: Sequence[int]) -> Claims:
-        return self._stores.ledger.chunks.claim(self._run, chunks, self._worker, self._capability)
+        places = edge.places(self._config)
+        return self._stores.ledger.chunks.claim(self._run, chunks, self._worker, self._capability, places)
 
     def _is_over(self) -> bool:
         """Whether what is not begun by now is for others, so as not to wait here: the time limit is that of a chunk."""
@@ -256,14 +258,37 @@ class _Work:
         return Piece(self._place(part.value, names, entry), {**told, **failures})
 
     def _do_turn(self, turn: TurnEntry, entry: ChunkEntry, options: Mapping[str, Any]) -> bytes:
-        """The entry of a shard's part in a round."""
+        """The entry of a shard's part in a round, of what stands for it, or of what is joined of several."""
         seen = turns.seen(self._run, self._stores)
+        if turn.notes is not None:
+            told = self._do_join(turn.notes, entry, seen.bound(self._job, options))
+            return self._place_told({**told, "stays": self._stays()}, entry)
         try:
             told = seen.turn(turn, self._job, options)
         except BaseException:
             turns.forget(self._run)  # what is kept of the shard may be half changed
             raise
-        packed = wire.pack({**told, "stays": self._stays()}, self._policy.max_part_bytes)
+        told["stays"] = self._stays()
+        own = edge.own(self._config)
+        if own is None or own.digest not in turn.edges:
+            return self._place_told(told, entry)
+        packed = wire.pack(told, self._policy.max_part_bytes)
+        if len(packed) < edge.LEAST_BYTES:
+            return self._place_told(told, entry)
+        if (ref := own.put(self._run, entry.batch, packed)) is None:
+            return self._place_told({**told, "lost_edge": own.digest}, entry)
+        note = {"edge": own.digest, **ref._asdict()}
+        return parts.INLINE + wire.pack({"note": note, "times": told["times"], "stays": told["stays"]})
+
+    def _do_join(self, notes: list[Note], entry: ChunkEntry, bound: Bound) -> dict[str, Any]:
+        """What is joined of the parts in the store of this site."""
+        own = edge.own(self._config)
+        if own is None:  # its owner has taken the setting back since the chunk was claimed
+            raise errors.BadPart("this node has no store of a site (CLUSTER_EDGE_URL)")
+        return own.join(self._run, entry, notes, bound, self._policy.max_part_bytes)
+
+    def _place_told(self, told: Mapping[str, Any], entry: ChunkEntry) -> bytes:
+        packed = wire.pack(told, self._policy.max_part_bytes)
         return parts.place(self._stores.blobs, keys.parts_scope(self._run, entry.batch), packed, self._policy)
 
     def _place(self, value: Any, names: Sequence[str], entry: ChunkEntry) -> bytes:

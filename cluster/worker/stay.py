@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from cluster.messaging import publish
 from cluster.names import TaskId
 from cluster.wire import MapMessage, task_id
-from cluster.worker import map_chunk, turns
+from cluster.worker import edge, map_chunk, turns
 
 if TYPE_CHECKING:
     from cluster.worker.tasks import Delivery, Node
@@ -90,7 +90,7 @@ class Slot:
         since = time.monotonic()
         ledger = self._node.stores.ledger
         while not self._is_over and time.monotonic() - since < STAY_S and not self._why_leave():
-            if waiting := ledger.chunks.waiting(self._run):
+            if waiting := ledger.chunks.waiting(self._run, edge.places(self._node.config)):
                 return self._choose(waiting)
             for opened in ledger.rounds.await_opened(self._run, self._after, WAIT_S):
                 self._after = opened.id

@@ -44,9 +44,7 @@ class Seen:
             ValueError: The task gave what is no value of its job.
         """
         began, self.read_bytes = time.monotonic(), 0
-        if self._about is None:
-            self._about = about_of(self._fetch(0))
-        bound = Bound(job, options, self._about)
+        bound = self.bound(job, options)
         self._see(entry, bound)
         fetched_s = time.monotonic() - began
 
@@ -63,11 +61,21 @@ class Seen:
         value = bound.turn(
             Turn(
                 round=entry.round, shard=entry.shard, shards=entry.shards, kind=entry.kind, seconds=entry.seconds,
-                view=self._view, base=entry.base, about=self._about, read=read,
+                view=self._view, base=entry.base, about=bound.about, read=read,
                 kept=self._kept.setdefault(entry.shard, {}), times=times,
             )
         )  # fmt: skip
         return {"value": value, "times": {**times, "fetch": fetched_s}, "read_bytes": self.read_bytes}
+
+    def bound(self, job: Job, options: Options) -> Bound:
+        """The functions of the run's job, with what is told about its input.
+
+        Raises:
+            errors.BlobError: Its bytes are gone or wrong.
+        """
+        if self._about is None:
+            self._about = about_of(self._fetch(0))
+        return Bound(job, options, self._about)
 
     def _see(self, entry: TurnEntry, bound: Bound) -> None:
         """Bring the view to the version of the turn."""

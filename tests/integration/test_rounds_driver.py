@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,72 +10,14 @@ import redis
 from celery import Celery
 
 from cluster import keys
-from cluster.coordinator import begin_rounds, rounds
-from cluster.coordinator import standing as standings
+from cluster.coordinator import rounds
 from cluster.coordinator.deadline import Deadline
-from cluster.coordinator.rounds import Driver, Tools
-from cluster.coordinator.standing import Standing
-from cluster.ledger.lease import Lease, Split
-from cluster.ledger.row import RunPolicy
 from cluster.messaging import publish
 from cluster.rounds import Bound
 from cluster.stores import Stores
-from cluster.wire import MapMessage
-from cluster.worker import map_chunk
-from splitters import Item
-from tests.kit.jobs.cluster_testturns import COUNT_TURNS
-from tests.kit.played_rounds import Kept, on
-from tests.kit.played_run import CONFIG, finding
+from tests.kit.driven import ROUNDS, SHARDS, Driven
+from tests.kit.played_rounds import Kept
 from tests.kit.waiting import wait_until
-
-SHARDS, ROUNDS = 2, 3
-
-
-class Driven:
-    """A run that is driven; the test does its chunks."""
-
-    def __init__(self, app: Celery, stores: Stores, checkpoints: Any = None, **given: Any) -> None:
-        self.run = f"count-turns-{secrets.token_hex(4)}"
-        self.stores = stores
-        options = COUNT_TURNS.check_options({"shards": SHARDS, "rounds": ROUNDS, **given})
-        policy = RunPolicy(time_limit_s=60)
-        stores.ledger.runs.create(self.run, COUNT_TURNS.name, COUNT_TURNS.version, options, "test", policy=policy)
-        lease = Lease.take(stores.ledger, self.run, "test", "splitter")
-        items = [Item("about", b"%d" % SHARDS), *(Item(f"shard {at}", b"%d" % at * 100_000) for at in range(SHARDS))]
-        uploads = begin_rounds.Uploads(self.run, stores, policy)
-        shards = [shard for item in items if (shard := uploads.add([item]))]
-        now_ms = int(stores.ledger.runs.now().timestamp() * 1000)
-        first = begin_rounds.first(self.run, Bound(COUNT_TURNS, options, b"2"), shards, stores, policy, now_ms)
-        lease.begin_rounds(
-            Split(), shards, first.standing.packed(), first.standing.views, first.entries, first.rounds, {}, 0
-        )
-        tools = Tools(app, stores, COUNT_TURNS.capability, threading.Lock(), lambda lease: None, checkpoints)
-        self.driver = Driver(COUNT_TURNS, self.run, lease, tools)
-
-    def do(self, chunk: int, *, stays: bool = False) -> Any:
-        message = MapMessage(run=self.run, chunks=[chunk])
-        return map_chunk.run(
-            message, finding(COUNT_TURNS), self.stores, CONFIG, on("n1"), stays=lambda: stays
-        )  # fmt: skip
-
-    def closed(self, round_: int) -> None:
-        def there() -> bool:
-            found = self.stores.ledger.rounds.of(self.run)
-            return found is not None and found.round == round_
-
-        wait_until(f"round {round_} is closed", there, 20)
-
-    @property
-    def blobs(self) -> set[str]:
-        return {key.decode() for key in self.stores.redis.scan_iter(keys.blobs(f"runs/{self.run}/*"))}
-
-    @property
-    def counted(self) -> dict[str, int]:
-        found = self.stores.ledger.rounds.of(self.run)
-        assert found is not None
-        standing = Standing.unpack(found.state, found.views)
-        state: dict[str, int] = standings.read_state(self.run, standing, Bound(COUNT_TURNS, {}, b"2"), self.stores)
-        return state
 
 
 @pytest.fixture

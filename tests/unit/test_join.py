@@ -125,6 +125,13 @@ def test_a_step_names_what_sites_refused() -> None:
     assert closed.row["steps"] == 15
 
 
+def test_a_step_that_uses_no_joined_part_names_its_members() -> None:
+    step = training.begin(ABOUT, None, net=softmax.NET, steps=5)
+    parts = {shard: softmax.part(step.state.view, "9", "train", 0, shard) for shard in range(2)}
+    rejected = softmax.close(step, ABOUT, 0, {0: join(parts, steps=5)}).rejected
+    assert {shard: "view 9" in why for shard, why in rejected.items()} == {0: True, 1: True}
+
+
 @pytest.mark.parametrize("steps", [0, 5, 6, 15])
 def test_joined_steps_must_be_those_of_its_members(steps: int) -> None:
     step = training.begin(ABOUT, None, net=softmax.NET, steps=5)

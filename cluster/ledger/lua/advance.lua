@@ -4,16 +4,17 @@
 -- Returns the run's state, "fenced" (the lease is another's), "out of step" (it is not the next round, or not its batch) or
 -- "more" (the state was made of other parts than there are by now).
 -- It touches the parts of other batches, too, where these are left at the end.
--- KEYS: run done chunks batches parts claims attempts speculative queued pieces outbox stays shards curve opened arrivals late failures events
--- ARGV: fence round batch state views row planned rejected over used missing rest...
+-- KEYS: run done chunks batches parts claims attempts speculative queued pieces outbox stays shards curve opened arrivals late places failures events
+-- ARGV: fence round batch state views row planned rejected over used missing first rest...
 --   state, views, row: JSON; row may be "", for no line of the curve
 --   planned: rounds in all, "" for as many as before
 --   rejected: how many parts were not used
 --   over: 1 if the run is done
 --   used: how many of the rest are the chunks of whose parts the state was made, those that were given up among them
+--   first: the number of the next round's first chunk, "" for whatever is next
 --   missing: how many items the result lacks since this round; they follow, each with its reason; then of each chunk of
 --   the next round its batch, its shard and its entry
-local run = redis.call('HMGET', K.run, 'state', 'fence', 'round', 'batches_published')
+local run = redis.call('HMGET', K.run, 'state', 'fence', 'round', 'batches_published', 'chunks_published')
 if not run[1] then return 'unknown' end
 if run[1] ~= 'running' then return run[1] end
 if run[2] ~= A.fence then return 'fenced' end
@@ -23,12 +24,14 @@ if not run[3] or run[3] + 1 ~= tonumber(A.round) or trigger ~= 'driver' then ret
 local items = FIRST + A.used
 local turns = items + 2 * A.missing
 if ARGV[turns] and ARGV[turns] ~= run[4] then return 'out of step' end
+if A.first ~= '' and A.first ~= run[5] then return 'out of step' end
 if redis.call('HLEN', K.parts) ~= tonumber(A.used) then return 'more' end
 for i = FIRST, items - 1 do -- as many, and others: Redis lost its last moments meanwhile
   if redis.call('HEXISTS', K.parts, ARGV[i]) == 0 then return 'more' end
 end
 redis.call('UNLINK', K.parts) -- first what needs no memory: then a full Redis takes what follows, too
 redis.call('HDEL', K.batches, A.batch)
+redis.call('UNLINK', K.places)
 local late = {}
 for chunk = first, first + count - 1 do
   if redis.call('GETBIT', K.done, chunk) == 0 then

@@ -1,9 +1,10 @@
 -- A node starts chunks. Returns {state}, {"other capability"}, or {"ready", job, version, options, policy, then for each
 -- chunk}: {"claimed" or "exhausted", failed, killed, lost, entry, its items that are over where it is done item by item,
 -- else ""}, {"settled"}, {"unknown"}, {"taken"} (of a run in rounds: it is under way), {"elsewhere"} or {"apart"}.
--- KEYS: run done claims chunks attempts speculative outbox queued pieces stays late
--- ARGV: node incarnation capability max_killed max_lost chunks...
+-- KEYS: run done claims chunks attempts speculative outbox queued pieces stays late places
+-- ARGV: node incarnation capability places max_killed max_lost chunks...
 --   capability: "" for any
+--   places: those that the node names, each between spaces
 for i = FIRST, #ARGV do redis.call('SREM', K.queued, ARGV[i]) end
 local run = redis.call('HMGET', K.run, 'state', 'requirement', 'job', 'version', 'options', 'max_attempts', 'time_limit_s',
   'retention_s', 'round', unpack(POLICY))
@@ -35,6 +36,9 @@ local function start(chunk)
   end
   local entry = redis.call('HGET', K.chunks, chunk)
   if not entry then return {'unknown'} end
+  -- Only there are the bytes that it needs.
+  local place = run[9] and redis.call('HGET', K.places, chunk)
+  if place and not string.find(A.places, ' ' .. place .. ' ', 1, true) then return {'elsewhere'} end
   local failed, killed, lost = attempts_of(K.attempts, chunk)
   local over = redis.call('HGET', K.pieces, chunk)
   if failed >= max_attempts or killed >= tonumber(A.max_killed) or lost >= tonumber(A.max_lost) then

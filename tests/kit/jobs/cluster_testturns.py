@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def see(view: list[str] | None, data: bytes, whole: bool) -> list[str]:
 
 def count(
     turn: Turn, *, seconds: float = 0.0, slow_shard: int = -1, slow_s: float = 0.0, fail: str = "", trace: str = "",
-    broken: str = "",
+    broken: str = "", ballast: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """Say which round and shard this is, and which views were seen."""
     if "shard" not in turn.kept:
@@ -55,7 +56,16 @@ def count(
     time.sleep(slow_s if turn.shard == slow_shard else seconds)
     turn.times["compute"] = time.monotonic() - began
     turn.kept["turns"] = turn.kept.get("turns", 0) + 1
-    return {"base": turn.base, "at": f"{turn.round}:{turn.shard}", "view": turn.view, "turns": turn.kept["turns"]}
+    told = {"base": turn.base, "at": f"{turn.round}:{turn.shard}", "view": turn.view, "turns": turn.kept["turns"]}
+    return {**told, "ballast": random.Random(turn.shard).randbytes(ballast)} if ballast else told
+
+
+def join(parts: Mapping[int, Any], about: bytes, *, spoilt: int = -1) -> dict[str, Any]:
+    """All parts of a site, without their ballast."""
+    if spoilt in parts:
+        raise ValueError("asked to join nothing")
+    members = {shard: {name: part[name] for name in part if name != "ballast"} for shard, part in parts.items()}
+    return {**members[min(members)], "members": members}
 
 
 def check(value: Any, names: Any) -> None:
@@ -76,10 +86,11 @@ def add(
     newest = f"after {int(closed.base) - 1}" if closed.base != "0" else "begun"
     counted, rejected = dict(state), {}
     for shard, part in closed.parts.items():
-        if part["base"] != closed.base or part["view"][-1] != newest or len(part["view"]) > 4:
-            rejected[shard] = "it has another base"
-        else:
-            counted[part["at"]] = counted.get(part["at"], 0) + 1
+        for each, one in part.get("members", {shard: part}).items():
+            if one["base"] != closed.base or one["view"][-1] != newest or len(one["view"]) > 4:
+                rejected[each] = "it has another base"
+            else:
+                counted[one["at"]] = counted.get(one["at"], 0) + 1
     if len(closed.parts) < need:
         raise NoResult(f"{len(closed.parts)} parts are there, and {need} are needed: {dict(closed.given_up)}")
     number = closed.round + 1
@@ -121,7 +132,7 @@ COUNT_TURNS = Job(
     aggregate=add,
     finish=finish,
     check=check,
-    rounds=Rounds(begin=begin, see=see, dump=dump, load=load),
+    rounds=Rounds(begin=begin, see=see, dump=dump, load=load, join=join),
     idempotent=False,
     options=(
         Option("shards", int, 4, "how many"),
@@ -137,6 +148,9 @@ COUNT_TURNS = Job(
         Option("fail", str, "", "round:shard that raises once"),
         Option("trace", str, "", "a file that is made then"),
         Option("broken", str, "", "round:shard that raises each time"),
+        Option("topology", str, "star", "of its rounds"),
+        Option("ballast", int, 0, "bytes of a part besides"),
+        Option("spoilt", int, -1, "shard whose part cannot be joined"),
         Option("need", int, 0, "parts that a round needs, or the run fails"),
     ),
 )
