@@ -43,12 +43,17 @@ class Site(NamedTuple):
     down_bytes_s: float | None = None
     rtt_s: float = 0.0
     near_bytes_s: float | None = None
-    """To its edge store, and between two of its nodes; None until it is measured."""
+    """To its edge store, of all its nodes together; None until it is measured."""
+    peer_bytes_s: float | None = None
+    """Between two of its nodes; None until it is measured."""
     near_rtt_s: float | None = None
+    """Of a round trip within the site; None until it is measured."""
     edges: tuple[str, ...] = ()
     """Digests of the edge stores that its nodes name. A tree needs exactly one."""
     seats: int = 0
     """Nodes whose owners let others of the site reach them: CLUSTER_LAN=allow. A ring needs two."""
+    work_s: float | None = None
+    """Seconds of its slowest node's turn without transfers; None: as of the others."""
 
     def may(self, shape: Shape) -> bool:
         """Whether its parts can go that way, and there is anything to join."""
@@ -99,15 +104,15 @@ def seconds(shape: Shape, site: Site, sizes: Sizes) -> float:
 
     * star: T + k (n / B_up + m / B_down) + 2 rtt
     * tree: T + k n / B_near + k n / B_join + n' / B_up + k m / B_down + 4 rtt + 2 rtt_near
-    * ring of k seats: T + H (2 (k - 1) / k · 4 p / B_near + 2 (k - 1) rtt_near) + n / B_up + k m / B_down + 2 rtt
+    * ring of k seats: T + H all_reduce(k, 4 p, B_peer) + n / B_up + k m / B_down + 2 rtt
 
-    A ring's step costs what Thakur, Rabenseifner and Gropp (2005) count for an all-reduce by reduce-scatter and
-    all-gather. Parts of nodes that have no seat go up by themselves. A link that is not measured costs nothing.
+    Parts of nodes that have no seat go up by themselves. A link to the hub that is not measured costs nothing.
     """
     up_s, down_s = _of(1, site.up_bytes_s), _of(sizes.down_bytes, site.down_bytes_s)
     near_bytes_s = site.near_bytes_s or NEAR_BYTES_S
     near_rtt_s = NEAR_RTT_S if site.near_rtt_s is None else site.near_rtt_s
-    all_s = sizes.work_s + site.parts * down_s + 2 * site.rtt_s
+    work_s = sizes.work_s if site.work_s is None else site.work_s
+    all_s = work_s + site.parts * down_s + 2 * site.rtt_s
     if shape == "star":
         return all_s + site.parts * sizes.up_bytes * up_s
     if shape == "tree":
@@ -115,8 +120,17 @@ def seconds(shape: Shape, site: Site, sizes: Sizes) -> float:
         joined_s = to_join / near_bytes_s + to_join / JOIN_BYTES_S + 2 * near_rtt_s
         return all_s + 2 * site.rtt_s + joined_s + sizes.of_joined * up_s
     seats = min(site.seats, site.parts)
-    step_s = 2 * (seats - 1) / seats * 4 * sizes.parameters / near_bytes_s + 2 * (seats - 1) * near_rtt_s
+    step_s = all_reduce_s(seats, 4 * sizes.parameters, site.peer_bytes_s or NEAR_BYTES_S, near_rtt_s / 2)
     return all_s + sizes.steps * step_s + (site.parts - seats + 1) * sizes.up_bytes * up_s
+
+
+def all_reduce_s(seats: int, size_bytes: float, bytes_s: float, latency_s: float) -> float:
+    """Predict how long an all-reduce in a ring takes: each piece goes round twice, to be summed and to be told.
+
+    2 (k - 1) times the latency of one way, and 2 (k - 1) / k times the bytes over each node's link: Thakur,
+    Rabenseifner and Gropp, "Optimization of Collective Communication Operations in MPICH" (2005), 4.5.
+    """
+    return 2 * (seats - 1) * (latency_s + size_bytes / seats / bytes_s)
 
 
 def plan(given: str, sites: Sequence[Site], sizes: Sizes, kept: Shape = "star") -> Plan:

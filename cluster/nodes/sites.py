@@ -47,6 +47,7 @@ def _site(name: str, nodes: Sequence[Node], parts: Mapping[str, int], shape: Sha
         down_bytes_s=shared((node.links.down_bytes_s for node in nodes), at_once=True),
         rtt_s=max((node.links.rtt_s or 0.0 for node in nodes), default=0.0),
         near_bytes_s=shared(near, at_once=shape == "tree"),
+        peer_bytes_s=max((rate for rate in near if rate), default=None),
         near_rtt_s=max((rtt for node in nodes if (rtt := node.edge_links.rtt_s) is not None), default=None),
         edges=tuple(sorted({node.edge for node in nodes if node.edge})),
         seats=sum(1 for node in nodes if node.lan),

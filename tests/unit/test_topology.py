@@ -27,9 +27,13 @@ def test_a_tree_takes_one_part_through_the_way_up() -> None:
 
 
 def test_a_ring_pays_for_the_gradients_of_each_step() -> None:
-    ring = SLOW._replace(seats=8, near_rtt_s=0.002)
-    step_s = 2 * 7 / 8 * 4e6 / (100 * MBIT) + 2 * 7 * 0.002
+    ring = SLOW._replace(seats=8, near_rtt_s=0.002, peer_bytes_s=100 * MBIT)
+    step_s = 2 * 7 / 8 * 4e6 / (100 * MBIT) + 2 * 7 * 0.001
     assert topology.seconds("ring", ring, SIZES) == pytest.approx(1 + 10 * step_s + 3.2 + 8 * 0.64 + 0.08)
+
+
+def test_a_site_of_slow_machines_takes_as_long_as_they_work() -> None:
+    assert topology.seconds("star", FAST._replace(work_s=9.0), SIZES) - topology.seconds("star", FAST, SIZES) == 8.0
 
 
 def test_parts_without_a_seat_go_up_by_themselves() -> None:
@@ -132,7 +136,7 @@ def test_the_speed_of_a_site_is_the_sum_of_what_its_nodes_share() -> None:
     assert (lab.name, lab.parts, lab.edges, lab.seats, lab.rtt_s) == ("lab", 4, ("e1",), 1, 0.3)
     assert lab.up_bytes_s == pytest.approx((10 + 2 * 20) / 3 * 4)  # the new node is taken to be as the others
     assert lab.down_bytes_s == pytest.approx((20 + 2 * 40) / 3 * 4)
-    assert lab.near_bytes_s == 5
+    assert lab.near_bytes_s == lab.peer_bytes_s == 5
     assert sites.of(nodes, parts, "tree")[1].up_bytes_s == 20
 
 
