@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from cluster import errors
-    from cluster.client import Client, Run, connect, local
+    from cluster.client import Client, Run, connect, local, simulate
     from cluster.functions import Lazy
     from cluster.job import Format, Job
     from cluster.option import Option
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     app: Celery
 
 __version__ = "0.2.0"
-__all__ = ["Client", "Format", "Job", "Lazy", "Option", "Run", "connect", "errors", "local"]
+__all__ = ["Client", "Format", "Job", "Lazy", "Option", "Run", "connect", "errors", "local", "simulate"]
 MODULES = {
     "Client": "cluster.client",
     "Run": "cluster.client",
     "connect": "cluster.client",
     "local": "cluster.client",
+    "simulate": "cluster.client",
     "Format": "cluster.job",
     "Job": "cluster.job",
     "Lazy": "cluster.functions",

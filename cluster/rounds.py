@@ -147,8 +147,14 @@ class Batch(NamedTuple):
     version: int
     """Of the view."""
     view: Any
+    views: tuple[Seen, ...]
+    """From the last whole one on."""
     view_bytes: int
     """Of the views that a shard reads which has read those of its turn before."""
+
+    def unread(self, seen: int) -> int:
+        """Bytes of views that a process reads which holds the view of version ``seen``; -1: none."""
+        return _unread(self.views, seen)
 
 
 class Course:
@@ -191,15 +197,11 @@ class Course:
 
     def enter(self, shards: Sequence[int], seen: int = -1) -> Batch:
         """A batch of these shards, which have seen the view of version ``seen``; -1: none."""
-        step, version = self.step, self.views[-1].version
+        step, views = self.step, self.views
         return Batch(
-            self.number, tuple(shards), step.kind, step.seconds, step.quorum, version, self._view, self.unread(seen)
-        )
-
-    def unread(self, seen: int) -> int:
-        """Bytes of views that a process reads which holds the view of version ``seen``; -1: none."""
-        follows = any(view.version == seen for view in self.views)
-        return sum(view.size_bytes for view in self.views if not follows or view.version > seen)
+            self.number, tuple(shards), step.kind, step.seconds, step.quorum, views[-1].version, self._view, views,
+            _unread(views, seen),
+        )  # fmt: skip
 
     def turn(
         self, batch: Batch, shard: int, read: Callable[[], Chunk], kept: dict[str, Any], steps: int | None = None,
@@ -270,6 +272,11 @@ class Course:
         self._view = self.bound.rounds.see(self._view, self.step.view, self.step.whole)
         view = Seen(self.number, self.step.whole, len(self.step.view))
         self.views = (view,) if view.whole else (*self.views, view)
+
+
+def _unread(views: Sequence[Seen], seen: int) -> int:
+    follows = any(view.version == seen for view in views)
+    return sum(view.size_bytes for view in views if not follows or view.version > seen)
 
 
 def _run(course: Course, shards: Sequence[Chunk]) -> tuple[Any, dict[str, str]]:

@@ -19,8 +19,8 @@ import click
 from cluster import __version__, errors, logs, placement
 
 COMMANDS = (
-    "submit", "status", "curve", "result", "cancel", "resume", "runs", "jobs", "models", "serve", "services", "token",
-    "nodes", "shutdown", "up", "worker", "master", "flower", "reproduce", "doctor",
+    "submit", "simulate", "reproduce", "status", "curve", "result", "cancel", "resume", "runs", "jobs", "models",
+    "serve", "services", "token", "nodes", "shutdown", "up", "worker", "master", "flower", "doctor",
 )  # fmt: skip
 GARBAGE_FROM = 200_000
 """New objects after which Python looks for garbage. Loading makes half as many, none of them garbage: with this
@@ -80,6 +80,7 @@ class Commands(click.Group):
 
 SUMMARIES = {
     "submit": "Run a job on files and folders and print its result.",
+    "simulate": "Train on a simulated network, in virtual time.",
     "status": "Show how far a run is.",
     "curve": "Show how a run that trains in rounds learns.",
     "result": "Print the result of a run that has ended.",

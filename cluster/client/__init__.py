@@ -21,6 +21,7 @@ import redis
 from cluster import errors, redis_client, redis_outage, settings
 from cluster.client.run import Run, Status
 from cluster.client.serving import Serving
+from cluster.client.simulation import simulate
 from cluster.stores import Stores
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from cluster.job import Job
     from cluster.settings import Settings
 
-__all__ = ["Client", "Run", "connect", "local"]
+__all__ = ["Client", "Run", "connect", "local", "simulate"]
 given_up = redis_outage.given_up
 """Once it is set, nothing in this process waits for a Redis that is away any more."""
 LEAVE_S = 5.0
@@ -302,6 +303,8 @@ class Client(Serving):
 
         asked = [node for node in self.nodes() if node.state != "gone"] if nodes is None else nodes
         return shut_down(self.config, self.stores, asked, now=now, wait_s=wait_s)
+
+    simulate = staticmethod(simulate)
 
     @property
     def models(self) -> Models:
