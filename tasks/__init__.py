@@ -46,12 +46,12 @@ class Tensors(NamedTuple):
 
 
 class Seat(NamedTuple):
-    """One of several processes of a site that do a shard's turn together; each has one seat."""
+    """A place in a group of processes of one site, each with a shard of its own, that make their steps together."""
 
     number: int
     """Counted from 0."""
-    seats: int
-    """How many there are: 2 and more."""
+    shards: tuple[int, ...]
+    """Those of the group, 2 and more, in the order of the seats."""
     host: str
     """The address of this machine for the others; "" where its owner lets nobody connect."""
     tell: Callable[[str], None]
@@ -91,4 +91,4 @@ class Turn(NamedTuple):
     steps: int | None = None
     """Steps to make exactly, whatever ``seconds`` says: a simulation knows how many there is time for."""
     seat: Seat | None = None
-    """This process does it together with others; None: alone."""
+    """This process makes its steps together with others; None: alone."""

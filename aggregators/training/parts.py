@@ -26,9 +26,9 @@ FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "device": str, "fresh": bool,
 }  # fmt: skip
 JOINED: Mapping[str, type | tuple[type, ...]] = {"members": list, "refused": dict}
-"""What a part of several shards has besides, see ``join``."""
+"""What a part of several shards has besides, see ``join`` and ``tasks.train.ring``."""
 SEATED: Mapping[str, type | tuple[type, ...]] = {"seats": int}
-"""What a part has besides where several processes had a seat each in the turn."""
+"""What a part has besides where processes were to make their steps together: how many did."""
 SUMS: Mapping[str, type | tuple[type, ...]] = {
     "rows": int, "loss_sum": (float, int), "correct": int, "confusion": list, "squared": (float, int),
     "sum": (float, int), "sum2": (float, int),
@@ -106,6 +106,9 @@ def judge(closed: Closed, plan: Plan, known: Sequence[Known]) -> tuple[dict[int,
             good[shard] = _known(part, closed, plan)
         except ValueError as problem:
             bad[shard] = str(problem)
+    for shard, why in _counted_twice(closed.parts, good).items():
+        bad[shard] = why
+        del good[shard]
     if plan.is_judged:
         for shard, why in _outliers(good, known).items():
             bad[shard] = why
@@ -135,6 +138,16 @@ def _check_steps(part: Mapping[str, Any], plan: Plan) -> None:
     most = plan.steps * members(part)
     if plan.steps and (part["steps"] > most or part["steps"] % plan.steps or not part["steps"]):
         raise ValueError(f"it made {part['steps']:,} steps; the run has {plan.steps:,} a round")
+
+
+def _counted_twice(parts: Mapping[int, Mapping[str, Any]], good: Mapping[int, Known]) -> dict[int, str]:
+    """Parts whose steps are in another part, too: a process did not notice that its ring had made the last one."""
+    return {
+        member: f"its steps are in the part of shard {shard}"
+        for shard in sorted(good)
+        for member in parts[shard].get("members", ())
+        if member != shard and member in good and good[member].steps
+    }
 
 
 def _outliers(good: Mapping[int, Known], known: Sequence[Known]) -> dict[int, str]:

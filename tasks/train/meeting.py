@@ -36,6 +36,18 @@ class Place(NamedTuple):
     size: int
     """How many came, 2 at least."""
 
+    @property
+    def shards(self) -> tuple[int, ...]:
+        """The shards of those who came, by rank.
+
+        Raises:
+            NoRing: One has ended before it said which.
+        """
+        try:
+            return tuple(int(self.store.get(f"shard {rank}")) for rank in range(self.size))
+        except (RuntimeError, ValueError) as error:
+            raise NoRing(first_line(error)) from error
+
 
 def meet(seat: Seat, work: str) -> Place:
     """Meet the other seats of a turn; takes ``2 * JOIN_S`` at most.
@@ -56,7 +68,7 @@ def meet(seat: Seat, work: str) -> Place:
     if place.rank >= place.size:
         raise NoRing("the ring was formed without this seat, as it came late")
     if place.size == 1:
-        raise NoRing(f"none of the other {seat.seats - 1} seats came within {JOIN_S:g} s")
+        raise NoRing(f"none of the other {len(seat.shards) - 1} seats came within {JOIN_S:g} s")
     return place
 
 
@@ -68,9 +80,10 @@ def _wait(seat: Seat, work: str) -> Place:
     port, token = listening.getsockname()[1], secrets.token_hex(8)
     store = _store(seat.host, port, token, listening)
     store.set("work", work)
+    store.set("shard 0", str(seat.shards[0]))
     came = store.add("came", 1)
     seat.tell(f"{seat.host} {port} {token}")
-    while came < seat.seats and time.monotonic() < until:
+    while came < len(seat.shards) and time.monotonic() < until:
         time.sleep(POLL_S)
         came = store.add("came", 0)
     store.set("size", str(came))
@@ -96,6 +109,7 @@ def _find(seat: Seat, work: str) -> Place:
     if store.get("work").decode() != work:
         raise NoRing("seat 0 works on something else")
     rank = store.add("came", 1) - 1
+    store.set(f"shard {rank}", str(seat.shards[seat.number]))
     store.wait(["size"], seconds(until + JOIN_S - time.monotonic()))
     return Place(store, rank, int(store.get("size")))
 

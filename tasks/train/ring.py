@@ -1,4 +1,4 @@
-"""A ring: several processes of one site make each step of a shard together, by the mean of their gradients.
+"""A ring: processes of one site, each with a shard of its own, make each step together, by the mean of their gradients.
 
 It is formed anew for each turn, and ends with the turn. A process that gets into no ring, or whose ring breaks, works
 alone: nothing here waits for longer than ``2 * JOIN_S + CONNECT_S`` to form one, or ``DEAD_S`` for a step.
@@ -83,7 +83,9 @@ class Others:
         try:
             yield
         except Broken as why:
-            log.warning("a ring of %s broke, this process goes on alone: %s", self.ring and self.ring.size, why)
+            log.warning(
+                "a ring of %s broke, this process goes on alone: %s", len(self.ring.shards) if self.ring else 0, why
+            )
             self.leave()
 
 
@@ -100,7 +102,7 @@ def joined(seat: Seat | None, work: str) -> Iterator[Others]:
         try:
             others = Others(Ring(meeting.meet(seat, work), seat.host))
         except NoRing as why:
-            log.warning("seat %s of %s works alone: %s", seat.number, seat.seats, why)
+            log.warning("seat %s of %s works alone: %s", seat.number, len(seat.shards), why)
     try:
         yield others
     finally:
@@ -116,7 +118,8 @@ class Ring:
         Raises:
             NoRing: One is gone.
         """
-        self.rank, self.size = place.rank, place.size
+        self.shards = place.shards
+        """Those of its members, by rank; seat 0 has the rank 0."""
         options = distributed.ProcessGroupGloo._Options()
         options._devices = [distributed.ProcessGroupGloo.create_device(hostname=host)]
         options._timeout = seconds(CONNECT_S)

@@ -33,10 +33,10 @@ class _Trained(NamedTuple):
     samples: int = 0
     loss_sum: float = 0.0
     """Over the samples; not finite where the training diverged."""
-    seats: int = 1
-    """How many processes made the steps together; each has the same weights now, and one of them hands them in."""
+    together: tuple[int, ...] = ()
+    """The shards whose processes made the steps together; each of these has the same weights now."""
     is_ours: bool = True
-    """Whether this process hands them in."""
+    """Whether this process hands the change in; of those that made the steps together, one does."""
 
     @property
     def loss(self) -> float:
@@ -57,19 +57,21 @@ def do(turn: Turn, options: Options) -> dict[str, Any]:
         "base": turn.base, "kind": turn.kind, "steps": 0, "samples": 0, "loss": 0.0, "groups": [], "valid": {},
         "device": work.device, "fresh": fresh,
     }  # fmt: skip
-    if turn.seat is None:  # else the others would wait
+    seat = turn.seat if turn.kind == "train" else None
+    if seat is None:  # else the others would wait
         value["valid"] = work.evaluate(turn.kind)
     trained, encode_s = _Trained(), 0.0
     if turn.kind == "train":
         trained = work.train(turn, began)
-        value |= {"seats": trained.seats} if turn.seat else {}
     if turn.kind == "train" and trained.is_ours:
         trained_at = time.monotonic()
         value["groups"] = work.encode(turn, trained)
         encode_s = time.monotonic() - trained_at
         loss = trained.loss if value["groups"] else math.nan
         value |= {"steps": trained.steps, "samples": trained.samples, "loss": loss}
-    if turn.seat is not None and trained.is_ours:
+        value |= {"members": list(trained.together), "refused": {}} if trained.together else {}
+    if seat is not None:
+        value["seats"] = max(1, len(trained.together))
         work.learner.load(turn.view)
         value["valid"] = work.evaluate(turn.kind)
     turn.times["compute"] = time.monotonic() - began - encode_s - reading_s
@@ -119,21 +121,19 @@ class _Work:
         """Make the turn's steps; without training rows, none."""
         if not len(self._shard.train):
             return _Trained()
-        with ring.joined(turn.seat, f"{turn.round} {turn.shard} {turn.base} {self._options}") as others:
+        with ring.joined(turn.seat, f"{turn.round} {turn.base} {self._options}") as others:
             return self._step_with(others, turn, began)
 
     def _step_with(self, others: Others, turn: Turn, began: float) -> _Trained:
-        """Make the steps: together with others, each of which takes other batches; once these are gone, alone."""
+        """Make the steps: together with others, each of which has another shard; once these are gone, alone."""
         options, timed = self._options, turn.seconds is not None
-        seat, seats = (turn.seat.number, turn.seat.seats) if turn.seat else (0, 1)
-        place = (turn.round, turn.shard, seat) if seat else (turn.round, turn.shard)
-        torch.manual_seed(seeds.number(options.seed, *place, "dropout"))
-        random = seeds.generator(options.seed, *place, "augment")
+        torch.manual_seed(seeds.number(options.seed, turn.round, turn.shard, "dropout"))
+        random = seeds.generator(options.seed, turn.round, turn.shard, "augment")
         optimizer = self._own_optimizer()
         others.spread(optimizer.moments if options.inner_state == "keep" and turn.seat else [])
         rate = optimizers.rate_at(options.schedule, options.lr, turn.round, options.rounds)
         self.learner.module.train()
-        first = self._next_batch if timed else turn.round * options.steps * seats
+        first = self._next_batch if timed else turn.round * options.steps
         exact = turn.steps or (None if timed else options.steps)
 
         def is_over(steps: int) -> bool:
@@ -141,15 +141,17 @@ class _Work:
 
         steps, samples, loss_sum, over = 0, 0, 0.0, False
         while not over and math.isfinite(loss_sum):
-            inputs, y = self._batch(self._shard.train, first + steps * seats + seat, random)
+            inputs, y = self._batch(self._shard.train, first + steps, random)
             loss = self.learner.look(inputs, y, self._class_weights)
             steps, samples, loss_sum = steps + 1, samples + len(y), loss_sum + len(y) * loss
             over = is_over(steps) or not math.isfinite(loss_sum)
             over = others.mean(self.learner.gradients, len(y), loss, over)
             optimizer.step(rate)
-        self._next_batch = first + steps * seats
+        self._next_batch = first + steps
         if others.ring is not None:
-            return _Trained(steps, others.samples, others.loss_sum, others.ring.size, is_ours=not seat)
+            shards = others.ring.shards
+            is_first = turn.shard == shards[0]
+            return _Trained(steps * len(shards), others.samples, others.loss_sum, shards, is_ours=is_first)
         return _Trained(steps, samples, loss_sum)
 
     def encode(self, turn: Turn, trained: _Trained) -> list[bytes]:

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import msgpack
 import psutil
 
-from splitters import Chunk
 from tasks import Seat, Turn, train
 from tasks.train import learner, meeting, ring
 from tests.kit import training
@@ -36,6 +35,7 @@ class Member(NamedTuple):
     folder: Path
     """Where the seats meet, and where each leaves the values of its turns."""
     number: int
+    """Of its seat, and of its shard."""
     view: bytes
     """float32."""
     seats: int = 2
@@ -89,8 +89,8 @@ def _do(member: Member) -> None:
         listened.clear()
         seat = _seat(member, member.folder / f"board {round_}")
         turn = Turn(
-            round_, 0, len(data.shards), "train", member.seconds, view, member.base, data.about, _shard, kept, {},
-            seat=seat,
+            round_, member.number, len(data.shards), "train", member.seconds, view, member.base, data.about,
+            functools.partial(data.shards.__getitem__, member.number), kept, {}, seat=seat,
         )  # fmt: skip
         before, began = listening(), time.monotonic()
         value: dict[str, Any] | None = None
@@ -111,11 +111,7 @@ def _seat(member: Member, board: Path) -> Seat:
     def tell(text: str) -> None:
         _write(board, text.encode())
 
-    return Seat(member.number, member.seats, member.host, tell, lambda: _read(board).decode())
-
-
-def _shard() -> Chunk:
-    return training.blobs().shards[0]
+    return Seat(member.number, tuple(range(member.seats)), member.host, tell, lambda: _read(board).decode())
 
 
 def _is_as_before(before: list[str]) -> bool:

@@ -47,25 +47,26 @@ def change(value: dict[str, Any]) -> codec.Floats:
 
 @pytest.mark.parametrize("seats", [2, 3])
 def test_a_ring_makes_the_step_of_its_batches_together(start: Start, seats: int) -> None:
-    rows = len(Shard(training.blobs()).arrays()["X"]) // seats
     options: dict[str, Any] = {"optimizer": "sgd", "lr": 0.5, "momentum": 0.0, "steps": 1, "bits": 32}
-    members = [start(number, seats=seats, options={**options, "batch_size": rows}) for number in range(seats)]
+    members = [start(number, seats=seats, options={**options, "batch_size": 999}) for number in range(seats)]
     first, *others = [member.told()["value"] for member in members]
-    alone = Shard(training.blobs(), net="mlp:8", **options, batch_size=seats * rows).turn(NET.init(3))
-    np.testing.assert_allclose(change(first), change(alone), atol=1e-6)
-    assert first["loss"] == pytest.approx(alone["loss"])
-    assert first["valid"] == alone["valid"]
-    assert (first["steps"], first["samples"], first["seats"]) == (1, seats * rows, seats)
+    shards = [Shard(training.blobs(), number, net="mlp:8", **options, batch_size=999) for number in range(seats)]
+    alone = [shard.turn(NET.init(3)) for shard in shards]
+    samples = sum(part["samples"] for part in alone)
+    wanted = sum(part["samples"] / samples * change(part) for part in alone)
+    np.testing.assert_allclose(change(first), wanted, atol=1e-6)
+    assert first["loss"] == pytest.approx(sum(part["loss"] * part["samples"] for part in alone) / samples)
+    assert (first["steps"], first["samples"], first["members"]) == (seats, samples, list(range(seats)))
     assert all((part["steps"], part["samples"], part["groups"]) == (0, 0, []) for part in others)
-    assert all((part["seats"], part["valid"]) == (seats, {}) for part in others)
-    for part in (first, *others):
+    for own, part in zip(alone, (first, *others), strict=True):
+        assert (part["valid"], part["seats"]) == (own["valid"], seats)
         parts.check(part)
 
 
 def test_a_timed_ring_ends_after_the_same_step(start: Start) -> None:
     members = [start(number, seconds=seconds) for number, seconds in enumerate((0.5, 30.0))]
     first, second = [member.told() for member in members]
-    assert first["value"]["samples"] == 2 * ROWS * first["value"]["steps"]
+    assert first["value"]["samples"] == ROWS * first["value"]["steps"]
     assert (first["value"]["seats"], second["value"]["steps"]) == (2, 0)
     assert max(first["took"], second["took"]) < 10
 
