@@ -235,6 +235,11 @@ TRAIN = Job(
         Option("down_bits", int, 8, "bits of a value of what nodes are sent", minimum=2, maximum=32),
         Option("error_feedback", bool, False, "add what few bits leave over to the next change"),
         Option("joint", str, "auto", "layers that are encoded together: auto, or a file as --plan prints it"),
+        Option(
+            "topology", str, "auto", "how changes travel: star (each by itself), tree (a site joins its own in its"
+            " store), ring (nodes of a site share each step); auto: the fastest by the links that nodes measured",
+            choices=("auto", "star", "tree", "ring"),
+        ),
         Option("norm_check", bool, True, "refuse changes that are far larger than others"),
         Option("checkpoint", int, 0, "with --save: write the weights after every so many rounds; 10", minimum=0),
         Option("from_model", str, None, "a bundle of this job to train on, as NAME or NAME:VERSION; or its folder, as"

@@ -140,6 +140,11 @@ def complete(given: Mapping[str, Any]) -> dict[str, Any]:
         )
     if mode == "async" and options.get("quorum"):
         raise ValueError("--mode async closes no rounds: leave out --quorum")
+    if mode == "async" and options.get("topology", "auto") not in ("auto", "star"):
+        raise ValueError(
+            f"--mode async cannot go with --topology {options['topology']}: its shards wait for no others to be joined"
+            " with; use --topology star, or --mode local"
+        )
     if mode != "async" and "staleness" in given:
         raise ValueError("--staleness is for --mode async: in other modes no part is stale")
     return options

@@ -81,7 +81,7 @@ class Driver:
         self._policy = self._ledger.runs.policy(run)
         self._began_ms = 0
         self._deadline, self._join_deadline = Deadline(), JoinDeadline()
-        self._shapes = Shapes(job, tools.stores, tools.requirement, self._ledger.runs.row(run, "options") or RunRow())
+        self._shapes = Shapes(job, tools.stores, self._ledger.runs.row(run, "options") or RunRow())
         self._arrivals: dict[int, Arrival] = {}
         self._after = ""
         self._held: list[int] = []
@@ -291,13 +291,14 @@ class Driver:
             self._hear(standing, 0)  # so that it is known when each of these came, and why one was given up
             got = got.explained(batch, self._arrivals)
             times["read"], began = time.monotonic() - began, time.monotonic()
-            step = bound.step(state, self._closed(standing, batch, got))
+            closed = self._closed(standing, batch, got)
+            step = bound.step(state, closed)
             times["step"], began = time.monotonic() - began, time.monotonic()
             written = standings.write(self._run, standing, step, bound, self._stores, self._policy.retention_s)
             times["write"] = time.monotonic() - began
             now_ms = self._now_ms()
-            self._shapes.learn(standing.round, batch, got)
-            after, row = written.after(step, batch, now_ms, self._shapes.choose(written, step)), {}
+            shape = self._shapes.choose(written, batch, got, closed.nodes, step)
+            after, row = written.after(step, batch, now_ms, shape), {}
             if step.row:
                 row = round_parts.row(
                     standing, batch, got, step, self._arrivals, times, granted_s, now_ms, self._began_ms

@@ -34,6 +34,8 @@ class Shape(NamedTuple):
     why: str = ""
     edges: tuple[str, ...] = ()
     """The stores of the sites where parts are joined, see ``names.edge``."""
+    sites: tuple[str, ...] = ()
+    """The sites where it holds; the others go by a star."""
 
 
 STAR = Shape()
@@ -82,11 +84,11 @@ class Open(NamedTuple):
     def unpack(cls, row: Sequence[Any]) -> Self:
         """Back from the ledger."""
         batch, first, shards, version, view_bytes, opened_ms, *rest = row
-        (name, why, edges), joins, joined_ms = rest or (STAR, (), 0)  # an older version wrote no more
+        (name, why, edges, sites), joins, joined_ms = rest or (STAR, (), 0)  # an older version wrote no more
         found = tuple(Join(edge, tuple(members)) for edge, members in joins)
         return cls(
-            batch, first, tuple(shards), version, view_bytes, opened_ms, Shape(name, why, tuple(edges)), found,
-            joined_ms,
+            batch, first, tuple(shards), version, view_bytes, opened_ms,
+            Shape(name, why, tuple(edges), tuple(sites)), found, joined_ms,
         )  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import redis
 
 from cluster import blobs, errors, keys, names, redis_client, wire
-from cluster.blobs import BlobStore, Ref
+from cluster.blobs import BlobStore, Ref, measured
+from cluster.blobs.measured import Measured
 from cluster.blobs.redis import RedisBlobs
 from cluster.rounds import Bound
 from cluster.settings import Settings
@@ -91,4 +92,4 @@ def places(config: Settings) -> list[str]:
 @functools.cache
 def _edge(url: str) -> Edge:
     client = redis_client.connect(url, patient=False, timeout_s=TIMEOUT_S)
-    return Edge(names.edge(url), RedisBlobs(client), {})
+    return Edge(names.edge(url), Measured(RedisBlobs(client), measured.EDGE), {})

@@ -36,7 +36,7 @@ class Site:
     def __init__(self, app: Celery, stores: Stores, url: str, **given: Any) -> None:
         self.config = CONFIG.model_copy(update={"edge_url": SecretStr(url)})
         self.digest = names.edge(url)
-        self.told = a_report(jobs=["count-turns"], edge=self.digest, slots=2)
+        self.told = a_report(site="lab", edge=self.digest)
         self.incarnation = secrets.token_hex(4)
         options = {"shards": SHARDS, "rounds": 9, "topology": "tree", "ballast": 5000, **given}
         self.run = Driven(app, stores, **options)
@@ -50,7 +50,7 @@ class Site:
 
     def shards(self) -> None:
         """The first half of a round."""
-        self.run.stores.nodes.heartbeat(NEAR, self.incarnation, "here", self.told)
+        self.run.stores.nodes.heartbeat(on(NEAR).node, self.incarnation, "here", self.told)
         assert [self.do(0), self.do(1), self.do(2, FAR)] == ["settled now"] * 3
 
     def joins(self) -> None:
@@ -106,7 +106,7 @@ def counted(rounds: int) -> dict[str, int]:
 def test_a_site_hands_in_one_part_for_all_of_its_own(site: Site) -> None:
     star = site.star(0)
     tree = site.tree(1)
-    assert (star.get("topology"), tree["topology"], tree["why"]) == (None, "tree", "it was asked for")
+    assert (star.get("topology"), tree["topology"], tree["why"]) == (None, "tree", "as given")
     assert (tree["parts"], tree["late"], tree["rejected"]) == (SHARDS, 0, {})
     assert 10_000 < tree["site_bytes"] < 12_000
     assert tree["up_bytes"] < star["up_bytes"] - 8000

@@ -86,6 +86,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"mode": "sync", "steps": 5}, "--mode sync makes one step a round"),
     ({"steps": 5, "round_seconds": 1.0}, "--steps and --round-seconds cannot go together"),
     ({"staleness": 2}, "--staleness is for --mode async"),
+    ({"mode": "async", "topology": "tree"}, "--mode async cannot go with --topology tree"),
     ({"mode": "asink"}, "--mode is 'asink'; it must be one of local, sync, async; did you mean async"),
     ({"test": 0.3, "test_file": "test_train_options.py"}, "--test and --test-file cannot go together"),
     ({"test_file": "none.csv"}, "none.csv: No such file"),
