@@ -54,6 +54,8 @@ class Site(NamedTuple):
     """Nodes whose owners let others of the site reach them: CLUSTER_LAN=allow. A ring needs two."""
     work_s: float | None = None
     """Seconds of its slowest node's turn without transfers; None: as of the others."""
+    join_s: float | None = None
+    """Seconds to join its parts; None until it is measured."""
 
     def may(self, shape: Shape) -> bool:
         """Whether its parts can go that way, and there is anything to join."""
@@ -102,23 +104,24 @@ def seconds(shape: Shape, site: Site, sizes: Sizes) -> float:
     With k parts of n bytes, a view of m bytes, p parameters and H steps a turn, T s of work (B: bytes a second, rtt:
     round trips; "near" is within the site):
 
-    * star: T + k (n / B_up + m / B_down) + 2 rtt
-    * tree: T + k n / B_near + k n / B_join + n' / B_up + k m / B_down + 4 rtt + 2 rtt_near
-    * ring of k seats: T + H all_reduce(k, 4 p, B_peer) + n / B_up + k m / B_down + 2 rtt
+    * star: T + k (n / B_up + m / B_down) + 3 rtt
+    * tree: T + k n / B_near + join + n' / B_up + k m / B_down + 5 rtt + 2 rtt_near
+    * ring of k seats: T + H all_reduce(k, 4 p, B_peer) + n / B_up + k m / B_down + 3 rtt
 
+    A turn is claimed, reads its view and sends its part, a round trip each; a join is claimed and sent, too.
     Parts of nodes that have no seat go up by themselves. A link to the hub that is not measured costs nothing.
     """
     up_s, down_s = _of(1, site.up_bytes_s), _of(sizes.down_bytes, site.down_bytes_s)
     near_bytes_s = site.near_bytes_s or NEAR_BYTES_S
     near_rtt_s = NEAR_RTT_S if site.near_rtt_s is None else site.near_rtt_s
     work_s = sizes.work_s if site.work_s is None else site.work_s
-    all_s = work_s + site.parts * down_s + 2 * site.rtt_s
+    all_s = work_s + site.parts * down_s + 3 * site.rtt_s
     if shape == "star":
         return all_s + site.parts * sizes.up_bytes * up_s
     if shape == "tree":
         to_join = site.parts * sizes.up_bytes
-        joined_s = to_join / near_bytes_s + to_join / JOIN_BYTES_S + 2 * near_rtt_s
-        return all_s + 2 * site.rtt_s + joined_s + sizes.of_joined * up_s
+        join_s = to_join / JOIN_BYTES_S if site.join_s is None else site.join_s
+        return all_s + 2 * site.rtt_s + to_join / near_bytes_s + 2 * near_rtt_s + join_s + sizes.of_joined * up_s
     seats = min(site.seats, site.parts)
     step_s = all_reduce_s(seats, 4 * sizes.parameters, site.peer_bytes_s or NEAR_BYTES_S, near_rtt_s / 2)
     return all_s + sizes.steps * step_s + (site.parts - seats + 1) * sizes.up_bytes * up_s
