@@ -205,14 +205,20 @@ class Course:
 
     def turn(
         self, batch: Batch, shard: int, read: Callable[[], Chunk], kept: dict[str, Any], steps: int | None = None,
-        times: dict[str, float] | None = None,
+        times: dict[str, float] | None = None, bound: Bound | None = None,
     ) -> bytes:  # fmt: skip
-        """Do a shard's turn; gives the packed part. See ``tasks.Turn`` for the arguments.
+        """Do a shard's turn; gives the packed part.
+
+        Args:
+            batch: Which it is of.
+            shard: Whose.
+            read: And ``kept``, ``steps`` and ``times``: see ``tasks.Turn``.
+            bound: The run's functions with other options.
 
         Raises:
             ValueError: The task gave what is no value of its job.
         """
-        value = self.bound.turn(
+        value = (bound or self.bound).turn(
             Turn(
                 round=batch.number, shard=shard, shards=self.shards, kind=batch.kind, seconds=batch.seconds,
                 view=batch.view, base=str(batch.version), about=self.bound.about, read=read, kept=kept,
@@ -224,7 +230,8 @@ class Course:
     def close(
         self, batch: Batch, packed: Mapping[int, bytes], *, at_s: float, wall_s: float, late: Sequence[int] = (),
         node_seconds: Mapping[int, float] | None = None, sizes_bytes: Mapping[int, int] | None = None,
-        view_bytes: int | None = None,
+        view_bytes: int | None = None, joined: Mapping[int, Sequence[int]] | None = None,
+        told: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:  # fmt: skip
         """Make the next state of packed parts, and the round's line of the curve, which it gives.
 
@@ -237,6 +244,8 @@ class Course:
             node_seconds: See ``Closed``.
             sizes_bytes: Of the parts, where these are not their own.
             view_bytes: Of the views that a shard read, where these are not their own.
+            joined: Shard -> the shards whose parts are joined in its part.
+            told: More of the line.
         """
         parts, odd = self.bound.rest({shard: wire.unpack(packed[shard]) for shard in sorted(packed)})
         sizes = {shard: len(data) for shard, data in packed.items()} if sizes_bytes is None else dict(sizes_bytes)
@@ -249,10 +258,11 @@ class Course:
                 node_seconds=node_seconds or {}, sizes_bytes=sizes, view_bytes=read_bytes, at_s=at_s,
             ),
         )  # fmt: skip
+        used = {member for shard in parts for member in (joined or {}).get(shard, (shard,))}
         row = {
-            "round": self.number, "kind": batch.kind, "wall_s": wall_s, "parts": len(parts) - len(step.rejected),
+            "round": self.number, "kind": batch.kind, "wall_s": wall_s, "parts": len(used - step.rejected.keys()),
             "late": len(late), "rejected": named({**odd, **step.rejected}), "up_bytes": sum(sizes.values()),
-            "down_bytes": read_bytes * len(batch.shards), **step.row,
+            "down_bytes": read_bytes * len(batch.shards), **(told or {}), **step.row,
         }  # fmt: skip
         if step.row:
             self.rows.append(row)

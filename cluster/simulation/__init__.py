@@ -21,6 +21,7 @@ from cluster.simulation import network as networks
 from cluster.simulation.engine import Run, Used
 from cluster.simulation.network import Network
 from cluster.simulation.policies import POLICIES, Policy
+from cluster.topology import SHAPES
 from splitters import Chunk
 
 __all__ = ["Network", "Policy", "Simulated", "simulate"]
@@ -142,17 +143,38 @@ def _one(
     on_round: Callable[[str, Mapping[str, Any]], None],
 ) -> Simulated:  # fmt: skip
     about, shards = cut.by(options)
+    _check_shape(topology, network, job)
     if not shards:
         raise errors.NothingToDo(f"the input has no shards for the job {job.name}")
     course = Course(Bound(job, options, about), len(shards))
     steps = 1 if options.get("mode") == "sync" else options.get("steps") or FIXED_STEPS
-    run = Run(course, shards, network, policy, steps, options.get("seed", 0), lambda row: on_round(policy.name, row))
+    run = Run(
+        course, shards, network, policy, steps, topology, options.get("seed", 0), lambda row: on_round(policy.name, row)
+    )
     try:
         run.run()
         result = course.result()
     except NoResult as error:
         raise errors.RunFailed(str(error)) from None
     return Simulated(policy.name, topology, options, course.rows, run.used(), run.env.now, *_told(result))
+
+
+def _check_shape(topology: str, network: Network, job: Job) -> None:
+    """See that parts can travel that way.
+
+    Raises:
+        errors.UsageError: They cannot.
+    """
+    if topology not in SHAPES:
+        raise errors.UsageError(f"there is no topology {topology!r}; there are: {', '.join(SHAPES)}")
+    if topology == "tree" and (job.rounds is None or job.rounds.join is None):
+        raise errors.UsageError(f"the job {job.name} joins no parts, as a tree needs")
+    if topology == "tree" and not any(edge.aggregates for edge in network.edges.values()):
+        raise errors.UsageError("no edge of this network has `aggregates = true`, as a tree needs")
+    if topology == "ring" and "batch_size" not in job.options_schema["properties"]:
+        raise errors.UsageError(f"the job {job.name} has no batches, as a ring needs")
+    if topology == "ring" and all(terminal.of == networks.CLOUD for terminal in network.terminals):
+        raise errors.UsageError("no two terminals of this network are behind one edge, as a ring needs")
 
 
 def _told(result: Any) -> tuple[Mapping[str, Any], str]:

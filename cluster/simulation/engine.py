@@ -1,41 +1,37 @@
-"""One run of a job with rounds on a network, in virtual time.
+"""One run of a job with rounds on a network, in virtual time: its coordinator.
 
 The numbers are real: each turn is the job's own task, each round the job's own step, on this machine, one after the
-other. What takes time is not: a turn takes as long as its terminal's steps and transfers would.
+other. What takes time is not: a turn takes as long as its terminal's steps and transfers would, see ``terminals``.
 
-A terminal does what a slot does: it claims a turn of the shard that it has done last, else any that nobody does;
-fetches the views that it lacks, and a shard that it has not held yet; makes its steps; sends its part; and claims the
-next. A turn costs three round trips beside its bytes: to hear of it and claim it, to ask for the views, and to send.
-Beginning a process, evaluating and encoding cost no virtual time.
+In a tree, terminals behind an edge that aggregates send their parts no farther than there. Once all turns are done, or
+the deadline is over, each edge joins what it has by the job's own ``join``, and sends one part on. Of rings see
+``rings``.
 """
 
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aggregators import DRAINED
-from cluster import errors
-from cluster.rounds import Batch, Course
+from cluster import errors, wire
+from cluster.coordinator.deadline import JoinDeadline
+from cluster.rounds import Batch, Bound, Course
 from cluster.simulation.links import Line, Links
-from cluster.simulation.network import Link, Network, Terminal
+from cluster.simulation.network import Link, Network
 from cluster.simulation.policies import Policy, Round
+from cluster.simulation.rings import Meeting
+from cluster.simulation.terminals import EVALUATES, Machine
+from cluster.topology import JOIN_BYTES_S
 from splitters import Chunk
 
 if TYPE_CHECKING:
-    from simpy import Environment, Event
+    from simpy import Event
 
-NOTICE_S = 0.5
-"""Seconds until a turn whose terminal has left is given to another: two looks at its connection."""
 A_LITTLE_S = 1e-6
 """After a deadline is looked at the round: numbers are rounded."""
-EVALUATES = ("valid", "test")
-"""Kinds of rounds that take no steps."""
-LEAST_SPEED = 0.1
-"""Jitter makes no turn faster than ten times as fast."""
 
 
 class Used(NamedTuple):
@@ -49,7 +45,7 @@ class Used(NamedTuple):
     down_busy: float
 
 
-class _Open:
+class Open:
     """A batch whose parts are waited for."""
 
     def __init__(self, batch: Batch, at_s: float) -> None:
@@ -59,17 +55,33 @@ class _Open:
         """Shards whose turns nobody does."""
         self.parts: dict[int, bytes] = {}
         self.sizes: dict[int, int] = {}
+        """Shard -> bytes that crossed to the coordinator for it."""
         self.arrived_s: dict[int, float] = {}
         self.took_s: dict[int, float] = {}
+        self.noted: dict[str, dict[int, bytes]] = {}
+        """Edge -> the parts that lie there."""
+        self.stand_for: dict[int, tuple[int, ...]] = {}
+        """Shard -> the shards whose parts are joined in its part."""
+        self.site_bytes = 0
+        self.meetings: dict[str, Meeting] = {}
+        """Site -> where its terminals form a ring."""
+        self.at_work: dict[str, int] = {}
+        """Site -> turns that its terminals have claimed."""
         self.lost = 0
         """Turns whose terminals have left."""
         self.is_closed = False
 
     def seen(self, now: float) -> Round:
+        """The round as a policy sees it."""
         batch = self.batch
         return Round(
             batch.number, batch.kind, len(batch.shards), batch.quorum, batch.seconds, now - self.at_s, self.arrived_s
         )
+
+    def late(self) -> list[int]:
+        """Shards without a part."""
+        there = {member for shard in self.parts for member in self.stand_for.get(shard, (shard,))}
+        return [shard for shard in self.batch.shards if shard not in there]
 
 
 class Run:
@@ -77,37 +89,38 @@ class Run:
 
     Args:
         course: Before its first round.
-        shards: Reads a shard.
-        shard_bytes: Of each shard.
+        shards: Of the input.
         network: Where it runs.
         policy: A new one.
         steps: Of a turn that works for no given seconds.
+        topology: "star", "tree" or "ring".
         seed: Of jitter, and of who leaves.
         on_round: Called with each row of the curve.
     """
 
     def __init__(
         self, course: Course, shards: Sequence[Chunk], network: Network, policy: Policy, steps: int,
-        seed: int = 0, on_round: Callable[[Mapping[str, Any]], None] = lambda row: None,
+        topology: str = "star", seed: int = 0, on_round: Callable[[Mapping[str, Any]], None] = lambda row: None,
     ) -> None:  # fmt: skip
         import simpy
 
         self.env = simpy.Environment()
         self.course = course
-        self._shards = shards
-        self._shard_bytes = [sum(len(item.data) for item in shard) for shard in shards]
+        self.shards = shards
         self.network = network
         self.policy = policy
         self.steps = steps
-        self._on_round = on_round
-        self.links = Links(self.env)
-        self._lines: dict[str, tuple[Line, Line]] = {}
-        self.open: list[_Open] = []
-        self._news = self.env.event()
-        """Something came for the coordinator."""
-        self._work = self.env.event()
-        """There are turns that nobody does."""
+        self.topology = topology
         self.seed = seed
+        self.links = Links(self.env)
+        self.open: list[Open] = []
+        self.together: dict[tuple[int, ...], dict[str, Any]] = {}
+        """Shards of a ring -> what it keeps from turn to turn."""
+        self._shard_bytes = [sum(len(item.data) for item in shard) for shard in shards]
+        self._on_round = on_round
+        self._join_deadline = JoinDeadline()
+        self._lines: dict[str, tuple[Line, Line]] = {}
+        self._news, self._work = self.env.event(), self.env.event()
 
     def run(self) -> None:
         """Do all rounds.
@@ -118,7 +131,7 @@ class Run:
         from simpy.core import EmptySchedule
 
         for terminal in self.network.terminals:
-            self.env.process(_Machine(self, terminal).live())
+            self.env.process(Machine(self, terminal).live())
         ended = self.env.process(self._drive())
         try:
             while not ended.processed:
@@ -159,7 +172,7 @@ class Run:
             found = yield from self._wait()
             yield from self._close(found)
 
-    def _wait(self) -> Generator[Event, Any, _Open]:
+    def _wait(self) -> Generator[Event, Any, Open]:
         """Wait until a batch is to be closed."""
         while True:
             for each in self.open:
@@ -173,18 +186,20 @@ class Run:
             timers = [self.env.timeout(soonest + A_LITTLE_S)] if soonest < math.inf else []
             yield self.env.any_of([self._news, *timers])
 
-    def _close(self, found: _Open) -> Generator[Event, Any, None]:
+    def _close(self, found: Open) -> Generator[Event, Any, None]:
+        if found.noted:
+            yield from self._join(found)
         if self.network.cloud_step_s:
             yield self.env.timeout(self.network.cloud_step_s)
         found.is_closed = True
         self.open.remove(found)
         batch, course = found.batch, self.course
-        late = [shard for shard in batch.shards if shard not in found.parts]
         row = course.close(
-            batch, found.parts, at_s=self.env.now, wall_s=self.env.now - found.at_s, late=late,
+            batch, found.parts, at_s=self.env.now, wall_s=self.env.now - found.at_s, late=found.late(),
             node_seconds=found.took_s, sizes_bytes=found.sizes, view_bytes=self._view_bytes(batch.view_bytes),
+            joined=found.stand_for, told={"at": self.env.now, "lost": found.lost, **self._shape(found)},
         )  # fmt: skip
-        self._tell(row, found)
+        self._on_round(row)
         if course.is_over:
             self.open = []
         elif course.step.apart:
@@ -192,29 +207,52 @@ class Run:
         elif not self.open:
             self._enter([course.enter(range(course.shards), batch.version)])
 
-    def _is_left_over(self, found: _Open) -> bool:
+    def _shape(self, found: Open) -> dict[str, Any]:
+        return {} if self.topology == "star" else {"topology": self.topology, "site_bytes": found.site_bytes}
+
+    def _join(self, found: Open) -> Generator[Event, Any, None]:
+        """Have each edge join the parts that lie there, and send one on; wait for them, but not for ever."""
+        began = self.env.now
+        joins = [self.env.process(self._join_at(found, edge, began)) for edge in list(found.noted)]
+        yield self.env.any_of([self.env.all_of(joins), self.env.timeout(self._join_deadline.seconds(None))])
+
+    def _join_at(self, found: Open, edge: str, began: float) -> Generator[Event, Any, None]:
+        """A node at an edge hears of it, claims it, joins, and sends."""
+        kind = found.batch.kind
+        parts, lines = dict(found.noted[edge]), self.lines(self.network.links_above(edge), up=True)
+        to_join = sum(self.part_bytes(part, kind) for part in parts.values())
+        latency_s = sum(line.latency_s for line in lines)
+        yield self.env.timeout(3 * latency_s + self.network.edges[edge].step_s + to_join / JOIN_BYTES_S)
+        values = {shard: wire.unpack(part) for shard, part in parts.items()}
+        data = wire.pack(self.course.bound.join(values))
+        yield from self.links.transfer(lines, self.part_bytes(data, kind))
+        if found.is_closed:
+            return
+        first = min(parts)
+        found.parts[first], found.stand_for[first] = data, tuple(sorted(parts))
+        found.sizes[first] = self.part_bytes(data, kind)
+        self._join_deadline.learn(self.env.now - began)
+
+    def _is_left_over(self, found: Open) -> bool:
         """Whether a shard went on apart, and all are to go on together now."""
         return not self.course.step.apart and len(found.batch.shards) < self.course.shards
 
-    def _drain(self, found: _Open) -> None:
+    def _drain(self, found: Open) -> None:
         found.is_closed = True
         row = {
             "round": self.course.number, "kind": DRAINED, "wall_s": self.env.now - found.at_s, "parts": 0,
-            "late": len(found.batch.shards) - len(found.parts), "up_bytes": sum(found.sizes.values()), "rejected": {},
-            "down_bytes": self._view_bytes(found.batch.view_bytes), "dropped": len(found.parts),
+            "late": len(found.late()), "rejected": {}, "up_bytes": sum(found.sizes.values()),
+            "down_bytes": self._view_bytes(found.batch.view_bytes), "dropped": len(found.parts), "at": self.env.now,
+            "lost": found.lost,
         }  # fmt: skip
         self.course.rows.append(row)
         self.course.number += 1
-        self._tell(row, found)
+        self._on_round(row)
         if not self.open:
             self._enter([self.course.enter(range(self.course.shards), found.batch.version)])
 
-    def _tell(self, row: dict[str, Any], found: _Open) -> None:
-        row |= {"at": self.env.now, "lost": found.lost}
-        self._on_round(row)
-
     def _enter(self, batches: Sequence[Batch]) -> None:
-        self.open += [_Open(batch, self.env.now) for batch in batches]
+        self.open += [Open(batch, self.env.now) for batch in batches]
         self.wake()
 
     def _view_bytes(self, own: int) -> int:
@@ -222,12 +260,12 @@ class Run:
 
     def _why_stuck(self) -> str:
         found = self.open[0]
-        missing = [shard for shard in found.batch.shards if shard not in found.parts]
         told = f"the policy {self.policy.name} never closes round {self.course.number}"
+        missing = len(found.batch.shards) - len(found.arrived_s)
         if not missing:
-            return f"{told}: all {len(found.parts)} parts have come, and it waits on"
+            return f"{told}: all {len(found.arrived_s)} parts have come, and it waits on"
         return (
-            f"{told}: it waits for {len(missing)} of {len(found.batch.shards)} parts, and all"
+            f"{told}: it waits for {missing} of {len(found.batch.shards)} parts, and all"
             f" {len(self.network.terminals)} terminals have left for good; let them return, or fewer of them leave"
         )
 
@@ -243,13 +281,14 @@ class Run:
         """Comes when there are new turns."""
         return self._work
 
-    def claim(self, done: Mapping[int, int]) -> tuple[_Open, int] | None:
+    def claim(self, done: Mapping[int, int], site: str) -> tuple[Open, int] | None:
         """A turn that nobody does: of the shard that was done last, if there is; else the first one.
 
         Args:
             done: Shard -> the last round in which the process that asks has done it.
+            site: Where it is.
         """
-        best: tuple[int, _Open, int] | None = None
+        best: tuple[int, Open, int] | None = None
         for each in self.open:
             for shard in each.waiting:
                 last = done.get(shard, -1)
@@ -259,20 +298,35 @@ class Run:
             return None
         _, found, shard = best
         del found.waiting[shard]
+        found.at_work[site] = found.at_work.get(site, 0) + 1
         return found, shard
 
-    def arrive(self, found: _Open, shard: int, part: bytes, took_s: float) -> None:
-        """A part has come."""
-        if found.is_closed or shard in found.parts:
+    def arrive(self, found: Open, shard: int, part: bytes | None, size_bytes: int, took_s: float) -> None:
+        """A part has come; None: that of another shard stands for it."""
+        if found.is_closed or shard in found.arrived_s:
             return
-        found.parts[shard], found.sizes[shard] = part, self.part_bytes(part)
+        if part is not None:
+            found.parts[shard] = part
+        found.sizes[shard] = size_bytes
+        self._learn(found, shard, took_s)
+
+    def note(self, found: Open, shard: int, part: bytes, edge: str, took_s: float) -> None:
+        """A part has come to the store of an edge, and the coordinator hears of it."""
+        if found.is_closed or shard in found.arrived_s:
+            return
+        found.noted.setdefault(edge, {})[shard] = part
+        found.site_bytes += self.part_bytes(part, found.batch.kind)
+        self._learn(found, shard, took_s)
+
+    def _learn(self, found: Open, shard: int, took_s: float) -> None:
         found.arrived_s[shard], found.took_s[shard] = self.env.now - found.at_s, took_s
         self.policy.learn(self.env.now - found.at_s)
-        self._tell_coordinator()
+        if not self._news.triggered:
+            self._news.succeed()
 
-    def part_bytes(self, part: bytes) -> int:
-        """What a part is taken as."""
-        return self.network.part_bytes or len(part)
+    def part_bytes(self, part: bytes, kind: str) -> int:
+        """What a part of a round of that kind is taken as; those that only evaluate are as they are."""
+        return (0 if kind in EVALUATES else self.network.part_bytes) or len(part)
 
     def unread_bytes(self, batch: Batch, seen: int) -> int:
         """Bytes of the views that a process fetches which holds the one of version ``seen``."""
@@ -283,93 +337,22 @@ class Run:
         """Of a shard."""
         return self._shard_bytes[shard]
 
-    def do(self, batch: Batch, shard: int, kept: dict[str, Any], steps: int | None) -> bytes:
-        """Do the work of a turn, really."""
-        return self.course.turn(batch, shard, partial(self._shards.__getitem__, shard), kept, steps)
+    def do(
+        self, batch: Batch, shard: int, read: Callable[[], Chunk] | None, kept: dict[str, Any], steps: int | None,
+        bound: Bound | None = None,
+    ) -> bytes:  # fmt: skip
+        """Do the work of a turn, really; gives the packed part."""
+        return self.course.turn(
+            batch, shard, read or partial(self.shards.__getitem__, shard), kept, steps, bound=bound
+        )  # fmt: skip
 
-    def give_back(self, found: _Open, shard: int) -> Generator[Event, Any, None]:
+    def give_back(self, found: Open, shard: int, site: str, after_s: float) -> Generator[Event, Any, None]:
         """A terminal has left in its turn: a while later others may do it."""
         found.lost += 1
-        yield self.env.timeout(NOTICE_S)
-        if not found.is_closed and shard not in found.parts:
+        found.at_work[site] -= 1
+        if site in found.meetings:
+            found.meetings[site].look(found.at_work[site])
+        yield self.env.timeout(after_s)
+        if not found.is_closed and shard not in found.arrived_s:
             found.waiting[shard] = None
             self.wake()
-
-    def _tell_coordinator(self) -> None:
-        if not self._news.triggered:
-            self._news.succeed()
-
-
-class _Machine:
-    """A terminal of a run."""
-
-    def __init__(self, run: Run, terminal: Terminal) -> None:
-        self._run = run
-        self._env: Environment = run.env
-        self._me = terminal
-        self._chance = random.Random(repr((run.seed, terminal.name)))  # noqa: S311 - nothing secret
-        links = run.network.links(terminal)
-        self._up, self._down = run.lines(links, up=True), run.lines(links, up=False)
-        self._latency_s = sum(link.latency_s for link in links)
-        self._forget()
-
-    def live(self) -> Generator[Event, Any, None]:
-        """Come, work, leave, come back."""
-        yield self._env.timeout(self._me.joins_s)
-        while True:
-            yield from self._work()
-            if self._me.returns_s == math.inf:
-                return
-            yield self._env.timeout(self._me.returns_s)
-            self._forget()
-
-    def _forget(self) -> None:
-        """A new process knows nothing."""
-        self._version = -1
-        self._kept: dict[int, dict[str, Any]] = {}
-        self._done: dict[int, int] = {}
-
-    def _work(self) -> Generator[Event, Any, None]:
-        """Do turns until this machine leaves."""
-        while True:
-            claimed = self._run.claim(self._done)
-            if claimed is None:
-                yield self._run.work
-                continue
-            if not (yield from self._turn(*claimed)):
-                self._env.process(self._run.give_back(*claimed))
-                return
-
-    def _turn(self, found: _Open, shard: int) -> Generator[Event, Any, bool]:
-        """Do a turn; False where this machine leaves in it."""
-        began, batch = self._env.now, found.batch
-        yield self._env.timeout(2 * self._latency_s)
-        yield from self._fetch(batch, shard)
-        leaves = self._chance.random() < self._me.leaves
-        steps, work_s = self._pace(batch)
-        if leaves:
-            yield self._env.timeout(work_s * self._chance.random())
-            return False
-        yield self._env.timeout(work_s)
-        self._done[shard] = batch.number
-        part = self._run.do(batch, shard, self._kept.setdefault(shard, {}), steps)
-        yield from self._run.links.transfer(self._up, self._run.part_bytes(part))
-        self._run.arrive(found, shard, part, self._env.now - began)
-        yield self._env.timeout(self._latency_s)
-        return True
-
-    def _fetch(self, batch: Batch, shard: int) -> Generator[Event, Any, None]:
-        size_bytes = self._run.unread_bytes(batch, self._version)
-        if shard not in self._kept:
-            size_bytes += self._run.shard_bytes(shard)
-        yield self._env.timeout(self._latency_s)
-        yield from self._run.links.transfer(self._down, size_bytes)
-        self._version = batch.version
-
-    def _pace(self, batch: Batch) -> tuple[int | None, float]:
-        """Steps of this turn, None where it makes none, and the seconds that they take."""
-        if batch.kind in EVALUATES:
-            return None, 0.0
-        step_s = self._me.step_s * max(LEAST_SPEED, 1 + self._me.jitter * self._chance.gauss(0, 1))
-        steps = self._run.steps if batch.seconds is None else max(1, math.ceil(batch.seconds / step_s - 1e-9))
-        return steps, steps * step_s
