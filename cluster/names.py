@@ -26,6 +26,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Self
@@ -409,9 +410,15 @@ def replica_of(connection: str) -> str:
 
 
 def edge(url: str) -> str:
-    """The digest of the address of a site's store, 12 hexadecimal digits: the same whatever user and password say."""
+    """The digest of the address of a site's store, 12 hexadecimal digits: the same whatever user and password say.
+
+    An address that means another machine on each machine, as ``localhost``, counts with the name of this one.
+    """
     said = urlsplit(url)
-    place = f"{said.scheme}://{(said.hostname or 'localhost').lower()}:{said.port or 6379}/{said.path.strip('/') or 0}"
+    host = (said.hostname or "localhost").lower()
+    if host in ("localhost", "::1") or host.startswith("127."):
+        host = f"{host}%{socket.gethostname()}"
+    place = f"{said.scheme}://{host}:{said.port or 6379}/{said.path.strip('/') or 0}"
     return hashlib.sha256(place.encode()).hexdigest()[:EDGE_CHARS]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from types import SimpleNamespace
 
@@ -362,3 +363,12 @@ def test_an_edge_store_is_told_by_its_address_alone() -> None:
     assert digest == names.edge("redis://other:word@box.lan") == names.edge("redis://box.lan/")
     assert len({digest, names.edge("redis://box.lan/1"), names.edge("rediss://box.lan"), names.edge("redis://b")}) == 4
     assert len(digest) == names.EDGE_CHARS
+
+
+def test_an_edge_store_on_two_machines_called_localhost_is_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    for url in ("redis://localhost:1", "redis://127.0.0.1", "rediss://[::1]", "redis:///2"):
+        here = names.edge(url)
+        assert here == names.edge(url)
+        with monkeypatch.context() as patched:
+            patched.setattr(socket, "gethostname", lambda: "another")
+            assert names.edge(url) != here

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from cluster import topology
@@ -139,6 +141,14 @@ def test_the_speed_of_a_site_is_the_sum_of_what_its_nodes_share() -> None:
     assert lab.down_bytes_s == pytest.approx((20 + 2 * 40) / 3 * 4)
     assert lab.near_bytes_s == lab.peer_bytes_s == 5
     assert sites.of(nodes, parts, "tree")[1].up_bytes_s == 20
+
+
+def test_a_clock_that_is_an_hour_off_changes_no_plan() -> None:
+    told = {"site": "lab", "links": links(10), "edge": "e1"}
+    off = datetime.now(UTC) + timedelta(hours=1)
+    right = [a_node("a", **told), a_node("b", **told)]
+    wrong = [right[0], a_node("b", **told, joined_at=off, last_seen_at=off)]
+    assert sites.of(right, {"a": 1, "b": 1}) == sites.of(wrong, {"a": 1, "b": 1})
 
 
 def test_a_site_with_two_edge_stores_is_told_in_a_sentence() -> None:
