@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,11 +17,11 @@ from cluster.cli.texts import size
 Row = Mapping[str, Any]
 NODE_TIMES = ("wait", "fetch", "compute", "encode", "push")
 COORDINATOR_TIMES = ("read", "step", "write")
-TIMES = (*NODE_TIMES, *COORDINATOR_TIMES)
+TIMES = (*NODE_TIMES, "join", *COORDINATOR_TIMES)
 """The parts of a round's wall time: ``row["times"][name]`` is in seconds."""
 GENERIC = (
     "round", "kind", "at", "wall_s", "deadline_s", "parts", "late", "late_shards", "lost", "rejected", "up_bytes",
-    "down_bytes", "times",
+    "down_bytes", "times", "topology", "why", "site_bytes",
 )  # fmt: skip
 """Fields that a row of any job has; all others are the job's own."""
 OWN_FIRST = ("loss", *texts.SCORES)
@@ -107,9 +108,20 @@ def summary(rows: Sequence[Row]) -> list[str]:
     counts = f"{texts.count(late, 'part')} late, of which {lost} lost; {total(rows, 'rejected')} rejected"
     traffic = f"up {size(total(rows, 'up_bytes'))}, down {size(total(rows, 'down_bytes'))}"
     lines = [", ".join(told), f"{counts}; {traffic}"]
+    lines += _shapes(rows)
     if shares := shares_of_times(rows):
         lines.append("time: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items()))
     return lines + list(itertools.islice(_rejections(rows), texts.MOST_FAILURES))
+
+
+def _shapes(rows: Sequence[Row]) -> Iterator[str]:
+    """How the parts travelled, and why so now; nothing where all went by a star that nobody asked for."""
+    told = [row for row in rows if row.get("topology")]
+    counts = Counter(row["topology"] for row in told)
+    if told:
+        each = ", ".join(f"{name} in {texts.count(number, 'round')}" for name, number in counts.items())
+        yield f"{each}; {size(total(rows, 'site_bytes'))} to the stores of sites"
+        yield logs.plain(f"round {told[-1]['round']}: {told[-1]['topology']}, {told[-1].get('why', '')}")
 
 
 def _rejections(rows: Iterable[Row]) -> Iterator[str]:

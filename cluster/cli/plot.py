@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cluster import errors
-from cluster.cli.curve_texts import COORDINATOR_TIMES, NODE_TIMES, TIMES, Row, best_of
+from cluster.cli.curve_texts import COORDINATOR_TIMES, TIMES, Row, best_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,8 +80,9 @@ def _values(rows: Sequence[Row], name: str) -> list[float]:
 
 
 def _times(axes: Axes, rows: Sequence[Row], rounds: list[int]) -> None:
-    spent = [[row.get("times", {}).get(name, 0.0) for row in rows] for name in TIMES]
-    labels = [*(f"{name} (node)" for name in NODE_TIMES), *(f"{name} (coordinator)" for name in COORDINATOR_TIMES)]
+    told = [name for name in TIMES if name != "join" or any(name in row.get("times", {}) for row in rows)]
+    spent = [[row.get("times", {}).get(name, 0.0) for row in rows] for name in told]
+    labels = [f"{name} ({'coordinator' if name in COORDINATOR_TIMES else 'node'})" for name in told]
     axes.stackplot(rounds, spent, labels=labels)
     axes.set(xlabel="round", ylabel="seconds", ylim=(0, None))
     axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5), reverse=True)

@@ -139,9 +139,11 @@ class Run:
 
         A row has ``round`` (counted from 0), ``kind``, ``at`` (seconds since the run began), ``wall_s``,
         ``deadline_s`` (None: it waited for all parts), ``parts``, ``late``, ``lost``, ``rejected`` (shard -> why),
-        ``up_bytes`` and ``down_bytes`` of all shards, ``times`` (seconds of wait, fetch, compute, encode, push, read,
-        step and write), and what the job tells: of ``train`` ``loss``, ``accuracy`` or ``rmse``, ``steps``,
-        ``samples`` and others. The last 10,000 rows are kept; a run whose job does not go in rounds has none.
+        ``up_bytes`` and ``down_bytes`` of all shards, ``times`` (seconds of wait, fetch, compute, encode, push, join,
+        read, step and write), and what the job tells: of ``train`` ``loss``, ``accuracy`` or ``rmse``, ``steps``,
+        ``samples`` and others. Where sites have stores or peers it also has ``topology``, ``why`` that was taken, and
+        ``site_bytes``, put into the stores of sites. The last 10,000 rows are kept; a run whose job does not go in
+        rounds has none.
 
         Raises:
             errors.RunFailed: What Redis holds of the run is not what we write.

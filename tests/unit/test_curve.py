@@ -83,6 +83,15 @@ def test_the_summary_names_the_best_round_and_all_rejections() -> None:
     assert curve_texts.summary([]) == []
 
 
+def test_the_summary_tells_the_shapes_and_why_the_last_was_taken() -> None:
+    tree = {"topology": "tree", "why": "tree is the fastest", "site_bytes": 2**20}
+    rows = [row(0), row(1, topology="star", why="", site_bytes=0), row(2, **tree), row(3, **tree)]
+    told = "\n".join(curve_texts.summary(rows))
+    assert "star in 1 round, tree in 2 rounds; 2.0 MiB to the stores of sites" in told
+    assert "round 3: tree, tree is the fastest" in told
+    assert "topology" not in curve_texts.Table(rows[2]).head
+
+
 def test_of_an_error_the_smallest_one_is_best() -> None:
     rows = [{"round": 0, "rmse": 3.0}, {"round": 1, "rmse": 2.0}, {"round": 2, "rmse": float("inf")}]
     assert curve_texts.best_of(rows) == ("rmse", rows[1])
