@@ -177,6 +177,7 @@ TRAIN = Job(
         why_unavailable=Lazy("aggregators.train_options:why_unavailable"),
         checkpoint=Lazy("aggregators.training:checkpoint"),
         join=Lazy("aggregators.training:join"),
+        rings=True,
     ),
     prepare=Lazy("aggregators.train_options:prepare"),
     plan=Lazy("aggregators.train_options:plan"),

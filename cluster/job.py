@@ -104,6 +104,8 @@ class Rounds(NamedTuple):
     """``join(parts, about, **options)`` gives one value for those of several shards, for a tree: ``parts`` is shard ->
     value. Deterministic, whatever the order. The aggregator gets the value under the first of these shards, and names
     in ``Step.rejected`` each shard that is not in it: so the value tells. None: parts of this job go by a star."""
+    rings: bool = False
+    """Whether the task can do its shard together with others on the way: see ``tasks.Seat``."""
     shards: str = "shards"
     """The option that says how many shards there are; 0: by the slots of the cluster, if it has many."""
 

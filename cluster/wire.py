@@ -112,6 +112,14 @@ class Note(NamedTuple):
     size_bytes: Bytes
 
 
+class Ring(NamedTuple):
+    """Shards of a round that nodes of one site do together, see ``tasks.Seat``."""
+
+    site: str
+    shards: list[Number]
+    """In the order of the seats."""
+
+
 class TurnEntry(BaseModel):
     """What the ledger tells a node of a chunk that is a shard's turn in a round; see ``tasks.Turn``."""
 
@@ -133,10 +141,15 @@ class TurnEntry(BaseModel):
     notes: list[Note] | None = None
     """The chunk is no turn: it joins these parts, which lie in the store of its place; ``shard`` is the first one's."""
 
+    ring: Ring | None = None
+    """The shards with which a node does this one together, if it is of their site and its owner allows that."""
+
     @model_validator(mode="after")
     def _check_order(self) -> Self:
         if self.shard >= self.shards:
             raise ValueError(f"it is shard {self.shard} of {self.shards}")
+        if self.ring is not None and self.shard not in self.ring.shards:
+            raise ValueError(f"shard {self.shard} is not among those that it is to be done together with")
         check_views(self.views)
         return self
 

@@ -58,6 +58,9 @@ class Seat(NamedTuple):
     """Seat 0 tells the others where it waits; told again, the last one counts."""
     ask: Callable[[], str]
     """What seat 0 told; "" before."""
+    report: Callable[[int, str], None]
+    """The task says at the end how many did their steps together when they began, 1 if it was alone, and why it was
+    alone then or in the end; "" if it was not."""
 
 
 class Turn(NamedTuple):

@@ -6,8 +6,8 @@ A part is a dict: ``base`` (names the view it was made from), ``kind`` (see ``pa
 (rows that these steps saw), ``loss`` (mean of a sample), ``groups`` (the change of the weights, trained minus view, see
 ``codec``; empty where nothing was trained), ``valid`` (sums, see ``scores``), ``device``, and ``fresh`` (whether the
 process saw the shard for the first time). A part that stands for several shards has ``members`` and ``refused``, see
-``join``. Where processes were to make their steps together, ``seats`` says how many did: one of them hands in the steps
-of all, the others 0 steps and their evaluation.
+``join``. Where processes made their steps together, one of them hands in those of all, and the others 0 steps and
+their evaluation.
 
 A shard evaluates the view before it trains, so a round's validation is that of the weights it began with. After the
 last round that trains, one more evaluates what came of it ("valid"), and one the best weights on the test rows

@@ -27,8 +27,6 @@ FIELDS: Mapping[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 JOINED: Mapping[str, type | tuple[type, ...]] = {"members": list, "refused": dict}
 """What a part of several shards has besides, see ``join`` and ``tasks.train.ring``."""
-SEATED: Mapping[str, type | tuple[type, ...]] = {"seats": int}
-"""What a part has besides where processes were to make their steps together: how many did."""
 SUMS: Mapping[str, type | tuple[type, ...]] = {
     "rows": int, "loss_sum": (float, int), "correct": int, "confusion": list, "squared": (float, int),
     "sum": (float, int), "sum2": (float, int),
@@ -58,7 +56,7 @@ def check(part: Any, names: Collection[str] | None = None) -> None:
     Raises:
         ValueError: It has not.
     """
-    _check_fields(part, {**FIELDS, **JOINED, **SEATED}, "the part")
+    _check_fields(part, {**FIELDS, **JOINED}, "the part")
     if missing := FIELDS.keys() - part.keys():
         raise ValueError(f"the part has no {min(missing)}")
     if part["kind"] not in KINDS:

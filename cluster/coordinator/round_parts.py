@@ -31,6 +31,15 @@ class Noted(NamedTuple):
     ref: Ref
 
 
+class Together(NamedTuple):
+    """What a node says of doing its shard together with others."""
+
+    size: int
+    """How many there were when they began; 1: it was alone."""
+    why: str
+    """Why it was alone then or in the end; "" if it was not."""
+
+
 class Got(NamedTuple):
     """The parts of a batch."""
 
@@ -54,6 +63,8 @@ class Got(NamedTuple):
     """Shard -> where its part lies that its node put into the store of a site."""
     lost_edges: Mapping[str, str] = {}
     """Stores of sites that could not be used -> why."""
+    rings: Mapping[int, Together] = {}
+    """Shard -> how it was done together with others, where its node was to do that."""
 
     @property
     def shards(self) -> set[int]:
@@ -121,6 +132,7 @@ class _Reading:
         self._noted: dict[int, Noted] = {}
         self._stands_for: dict[int, tuple[int, ...]] = {}
         self._lost_edges: dict[str, str] = {}
+        self._rings: dict[int, Together] = {}
 
     def read_shard(self, shard: int, chunk: int) -> None:
         """Read the part of a shard, or the note that stands for it."""
@@ -139,6 +151,9 @@ class _Reading:
                 self.values[shard] = told["value"]
             self._times[shard] = _seconds(told["times"])
             self._staying |= told["stays"] is True
+            if "ring" in told:
+                size, why = told["ring"]
+                self._rings[shard] = Together(int(size), str(why))
             if "lost_edge" in told:
                 self._lost_edges[str(told["lost_edge"])] = "a node of its site could not write to its store"
         except (errors.BlobError, ValueError, TypeError, LookupError) as error:
@@ -185,7 +200,7 @@ class _Reading:
         return Got(
             good, odd, self._given_up, self._times, self._sizes_bytes, self._staying, tuple(self._entries),
             {first: shards for first, shards in self._stands_for.items() if first in good}, self._noted,
-            lost_edges=self._lost_edges,
+            lost_edges=self._lost_edges, rings=self._rings,
         )  # fmt: skip
 
     def _load(self, entry: bytes) -> Any:
@@ -255,7 +270,16 @@ def _shape(batch: Open, got: Got) -> dict[str, Any]:
     if not batch.shape.name:
         return {}
     site_bytes = sum(each.ref.size_bytes for each in got.noted.values())
-    return {"topology": batch.shape.name, "why": batch.shape.why, "site_bytes": site_bytes}
+    told = {"topology": batch.shape.name, "why": batch.shape.why, "site_bytes": site_bytes}
+    return {**told, "alone": named(_alone(batch, got))} if batch.shape.rings else told
+
+
+def _alone(batch: Open, got: Got) -> dict[int, str]:
+    """Shards that were to be done together with others, and were not -> why."""
+    nobody = Together(1, "its node is none of the site, or lets no other connect")
+    asked = [shard for ring in batch.shape.rings for shard in ring.shards if shard in got.sizes_bytes]
+    found = {shard: got.rings.get(shard, nobody) for shard in asked}
+    return {shard: each.why for shard, each in found.items() if each.why}
 
 
 def _noted(told: Any) -> Noted:

@@ -436,7 +436,7 @@ def entries(standing: Standing, batches: Sequence[Open]) -> list[ChunkEntry]:
     return [
         ChunkEntry(
             names=[f"round {standing.round}, shard {shard}"], refs=[], last=[False], batch=batch.batch,
-            turn=_turn(standing, shard, edges=list(batch.shape.edges)),
+            turn=_turn(standing, shard, edges=list(batch.shape.edges), ring=batch.shape.ring_of(shard)),
         )
         for batch in batches
         for shard in batch.shards

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from aggregators import Step
 from cluster import topology
+from cluster.coordinator import rings
 from cluster.coordinator.round_parts import Got
 from cluster.coordinator.standing import STAR, Open, Shape, Standing
 from cluster.job import Job
@@ -41,8 +42,9 @@ class Shapes:
         self._nodes: list[Node] = []
         self._looked_at = -LOOK_S
         self._planner: Planner | None = None
+        self._rings = job.rounds is not None and job.rounds.rings
         self._spared: dict[str, tuple[int, str]] = {}
-        """Store of a site -> the first round that may use it again, and why not before."""
+        """Store of a site, or a site for rings -> the first round that may use it again, and why not before."""
 
     def choose(
         self, standing: Standing, batch: Open, got: Got, nodes: Mapping[int, str], step: Step
@@ -59,8 +61,8 @@ class Shapes:
         if self._given == "star" or step.apart or not step.kind:
             return STAR
         round_ = standing.round
-        for edge, why in got.lost_edges.items():
-            self._spared[edge] = round_ + 1 + SPARED_ROUNDS, why
+        for place, why in {**got.lost_edges, **rings.failed(batch, got)}.items():
+            self._spared[place] = round_ + 1 + SPARED_ROUNDS, why
         name = batch.shape.name or "star"
         shape = next(one for one in topology.SHAPES if one == name)
         if self._planner is None:  # the last driver's has gone with it
@@ -73,16 +75,27 @@ class Shapes:
         plan = self._planner.plan(able, _sizes(standing, batch, got, step))
         edges = tuple(sorted(edge for site in able for edge in site.edges if site.name in plan.sites))
         spared = [
-            f"site {site.name} is spared until round {self._spared[edge][0]}: {self._spared[edge][1]}"
-            for site, left in zip(found, able, strict=True)
-            for edge in site.edges
-            if edge not in left.edges
+            f"site {site.name} is spared until round {self._spared[place][0]}: {self._spared[place][1]}"
+            for site in found
+            for place in (*site.edges, site.name)
+            if self._is_spared(place, round_ + 1)
         ]
-        return Shape(plan.shape, "; ".join([plan.why, *spared]), edges if plan.shape == "tree" else (), plan.sites)
+        why = "; ".join([plan.why, *spared])
+        if plan.shape != "ring":
+            return Shape(plan.shape, why, edges if plan.shape == "tree" else (), plan.sites)
+        formed = rings.of(plan.sites, here, {shard: nodes[shard] for shard in got.sizes_bytes if shard in nodes})
+        if not formed:
+            return Shape("star", f"{why}; but no two nodes have a slot for each of their shards")
+        return Shape("ring", why, sites=tuple(ring.site for ring in formed), rings=formed)
 
     def _without_spared(self, site: Site, round_: int) -> Site:
-        """The site without a store that failed lately."""
-        return site._replace(edges=tuple(edge for edge in site.edges if self._spared.get(edge, (0, ""))[0] <= round_))
+        """The site without a store that failed lately, and without the seats of a ring that did not form."""
+        edges = tuple(edge for edge in site.edges if not self._is_spared(edge, round_))
+        has_seats = self._rings and not self._is_spared(site.name, round_)
+        return site._replace(edges=edges, seats=site.seats if has_seats else 0)
+
+    def _is_spared(self, place: str, round_: int) -> bool:
+        return self._spared.get(place, (0, ""))[0] > round_
 
     def _look(self) -> Sequence[Node]:
         now = time.monotonic()
@@ -94,6 +107,7 @@ class Shapes:
 def _sizes(standing: Standing, batch: Open, got: Got, step: Step) -> Sizes:
     """What the closed round moved and did; the next one is likely to be as large."""
     parts = [got.noted[shard].ref.size_bytes if shard in got.noted else size for shard, size in got.sizes_bytes.items()]
+    parts = [max(parts)] if parts and batch.shape.rings else parts  # of a ring one is whole, and the others are empty
     work = [times.get("compute", 0.0) + times.get("encode", 0.0) for times in got.times.values()]
     steps = step.row.get("steps")
     each = steps / len(got.shards) if isinstance(steps, int) and steps and got.shards else topology.STEPS

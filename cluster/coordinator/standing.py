@@ -11,7 +11,7 @@ from cluster.blobs import Ref
 from cluster.job import Job
 from cluster.rounds import Bound
 from cluster.stores import Stores
-from cluster.wire import View
+from cluster.wire import Ring, View
 
 PIECE_BYTES = 8 * 2**20
 """A state is kept in pieces of this size."""
@@ -36,6 +36,19 @@ class Shape(NamedTuple):
     """The stores of the sites where parts are joined, see ``names.edge``."""
     sites: tuple[str, ...] = ()
     """The sites where it holds; the others go by a star."""
+    rings: tuple[Ring, ...] = ()
+    """Shards that nodes of a site do together."""
+
+    def ring_of(self, shard: int) -> Ring | None:
+        """The shards with which this one is done together."""
+        return next((ring for ring in self.rings if shard in ring.shards), None)
+
+    @classmethod
+    def unpack(cls, row: Sequence[Any]) -> Self:
+        """Back from the ledger."""
+        name, why, edges, sites, rings = row
+        found = tuple(Ring(site, list(shards)) for site, shards in rings)
+        return cls(name, why, tuple(edges), tuple(sites), found)
 
 
 STAR = Shape()
@@ -84,11 +97,10 @@ class Open(NamedTuple):
     def unpack(cls, row: Sequence[Any]) -> Self:
         """Back from the ledger."""
         batch, first, shards, version, view_bytes, opened_ms, *rest = row
-        (name, why, edges, sites), joins, joined_ms = rest or (STAR, (), 0)  # an older version wrote no more
+        shape, joins, joined_ms = rest or (STAR, (), 0)  # an older version wrote no more
         found = tuple(Join(edge, tuple(members)) for edge, members in joins)
         return cls(
-            batch, first, tuple(shards), version, view_bytes, opened_ms,
-            Shape(name, why, tuple(edges), tuple(sites)), found, joined_ms,
+            batch, first, tuple(shards), version, view_bytes, opened_ms, Shape.unpack(shape), found, joined_ms,
         )  # fmt: skip
 
 

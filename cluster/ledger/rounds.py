@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from cluster.ledger.runs import Runs
 
+RING_S = 60
+"""Seconds for which it stands where nodes meet: longer than they wait for each other."""
 _VIEWS = pydantic.TypeAdapter(list[View])
 
 
@@ -151,6 +153,17 @@ class Rounds:
         """Chunk whose message a slot keeps -> the chunk that it does; where it died, what it did last."""
         found: Any = self._redis.hgetall(keys.run(run, "stays"))
         return {int(message_of): int(chunk) for message_of, chunk in found.items()}
+
+    # Nodes that do their shards together: see ``worker.seats``.
+
+    def tell_ring(self, run: str, round_: int, shard: int, where: str) -> None:
+        """Say where the nodes meet that do some shards of a round together; told again, the last one counts."""
+        self._redis.set(keys.ring(run, round_, shard), where, ex=RING_S)
+
+    def ring(self, run: str, round_: int, shard: int) -> str:
+        """What ``tell_ring`` was told; "" before."""
+        found: Any = self._redis.get(keys.ring(run, round_, shard))
+        return (found or b"").decode()
 
     def await_arrival(self, run: str, after: str, most_s: float) -> list[Arrival]:
         """The chunks that were settled after that one, in this order; waits for one, for at most ``most_s``.

@@ -32,7 +32,7 @@ from cluster.rounds import Bound
 from cluster.settings import Settings
 from cluster.stores import Stores
 from cluster.wire import ChunkEntry, MapMessage, Note, TurnEntry
-from cluster.worker import edge, turns
+from cluster.worker import edge, seats, turns
 from splitters import Item
 
 ELSEWHERE_S = 1.0
@@ -264,7 +264,9 @@ class _Work:
             told = self._do_join(turn.notes, entry, seen.bound(self._job, options))
             return self._place_told({**told, "stays": self._stays()}, entry)
         try:
-            told = seen.turn(turn, self._job, options)
+            of_ring: dict[str, Any] = {}
+            seat = seats.of(self._run, turn, self._config, self._stores.ledger.rounds, of_ring)
+            told = {**seen.turn(turn, self._job, options, seat), **of_ring}
         except BaseException:
             turns.forget(self._run)  # what is kept of the shard may be half changed
             raise

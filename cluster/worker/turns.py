@@ -14,7 +14,7 @@ from cluster.rounds import Bound, about_of
 from cluster.stores import Stores
 from cluster.wire import ShardEntry, TurnEntry
 from splitters import Chunk, Item
-from tasks import Turn
+from tasks import Seat, Turn
 
 MOST_RUNS = 2
 """A process keeps the views and shards of this many runs, those it worked for last."""
@@ -36,7 +36,7 @@ class Seen:
         self.read_bytes = 0
         """Bytes that were fetched for the last turn."""
 
-    def turn(self, entry: TurnEntry, job: Job, options: Options) -> dict[str, Any]:
+    def turn(self, entry: TurnEntry, job: Job, options: Options, seat: Seat | None = None) -> dict[str, Any]:
         """Do a turn; gives the value with what is to be told beside it, see ``cluster.rounds``.
 
         Raises:
@@ -62,7 +62,7 @@ class Seen:
             Turn(
                 round=entry.round, shard=entry.shard, shards=entry.shards, kind=entry.kind, seconds=entry.seconds,
                 view=self._view, base=entry.base, about=bound.about, read=read,
-                kept=self._kept.setdefault(entry.shard, {}), times=times,
+                kept=self._kept.setdefault(entry.shard, {}), times=times, seat=seat,
             )
         )  # fmt: skip
         return {"value": value, "times": {**times, "fetch": fetched_s}, "read_bytes": self.read_bytes}

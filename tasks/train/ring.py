@@ -52,6 +52,8 @@ class Others:
     def __init__(self, ring: Ring | None = None) -> None:
         self.ring = ring
         """None: it works alone, from the beginning or since the ring broke."""
+        self.why = ""
+        """Why it works alone, if it was to work with others."""
         self.samples = 0
         """Rows that all saw; like ``loss_sum`` of the ring."""
         self.loss_sum = 0.0
@@ -83,9 +85,8 @@ class Others:
         try:
             yield
         except Broken as why:
-            log.warning(
-                "a ring of %s broke, this process goes on alone: %s", len(self.ring.shards) if self.ring else 0, why
-            )
+            log.warning("a ring broke, this process goes on alone: %s", why)
+            self.why = f"the ring broke: {why}"
             self.leave()
 
 
@@ -103,9 +104,13 @@ def joined(seat: Seat | None, work: str) -> Iterator[Others]:
             others = Others(Ring(meeting.meet(seat, work), seat.host))
         except NoRing as why:
             log.warning("seat %s of %s works alone: %s", seat.number, len(seat.shards), why)
+            others.why = str(why)
+    size = len(others.ring.shards) if others.ring else 1
     try:
         yield others
     finally:
+        if seat is not None:
+            seat.report(size, others.why)
         others.leave()
 
 

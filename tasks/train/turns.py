@@ -71,7 +71,6 @@ def do(turn: Turn, options: Options) -> dict[str, Any]:
         value |= {"steps": trained.steps, "samples": trained.samples, "loss": loss}
         value |= {"members": list(trained.together), "refused": {}} if trained.together else {}
     if seat is not None:
-        value["seats"] = max(1, len(trained.together))
         work.learner.load(turn.view)
         value["valid"] = work.evaluate(turn.kind)
     turn.times["compute"] = time.monotonic() - began - encode_s - reading_s

@@ -87,7 +87,8 @@ def _do(member: Member) -> None:
     view = np.frombuffer(member.view, np.float32)
     for round_ in member.rounds:
         listened.clear()
-        seat = _seat(member, member.folder / f"board {round_}")
+        ring_told: list[Any] = []
+        seat = _seat(member, member.folder / f"board {round_}", ring_told)
         turn = Turn(
             round_, member.number, len(data.shards), "train", member.seconds, view, member.base, data.about,
             functools.partial(data.shards.__getitem__, member.number), kept, {}, seat=seat,
@@ -103,15 +104,23 @@ def _do(member: Member) -> None:
             _write(member.folder / f"value {member.number} {round_}", msgpack.packb({"took": took, "value": value}))
             return
         wait_until("no port is open any more", functools.partial(_is_as_before, before))
-        told = {"value": value, "took": took, "before": before, "meanwhile": listened[-1], "after": listening()}
+        ports = {"before": before, "meanwhile": listened[-1], "after": listening()}
+        told = {"ring": ring_told, "value": value, "took": took, **ports}
         _write(member.folder / f"value {member.number} {round_}", msgpack.packb(told))
 
 
-def _seat(member: Member, board: Path) -> Seat:
+def _seat(member: Member, board: Path, told: list[Any]) -> Seat:
     def tell(text: str) -> None:
         _write(board, text.encode())
 
-    return Seat(member.number, tuple(range(member.seats)), member.host, tell, lambda: _read(board).decode())
+    return Seat(
+        member.number,
+        tuple(range(member.seats)),
+        member.host,
+        tell,
+        lambda: _read(board).decode(),
+        lambda *what: told.extend(what),
+    )
 
 
 def _is_as_before(before: list[str]) -> bool:

@@ -143,9 +143,8 @@ def test_joined_steps_must_be_those_of_its_members(steps: int) -> None:
 def test_steps_that_two_parts_have_count_once() -> None:
     step = training.begin(ABOUT, None, net=softmax.NET, steps=5)
     parts = {shard: softmax.part(step.state.view, "0", "train", 0, shard) for shard in range(3)}
-    whole = {**join({0: parts[0], 1: parts[1]}, steps=5), "seats": 3}
-    survivor = {**parts[1], "seats": 1}
-    closed = softmax.close(step, ABOUT, 0, {0: whole, 1: survivor, 2: parts[2]})
+    whole = join({0: parts[0], 1: parts[1]}, steps=5)
+    closed = softmax.close(step, ABOUT, 0, {0: whole, 1: parts[1], 2: parts[2]})
     assert closed.rejected == {1: "its steps are in the part of shard 0"}
     assert closed.row["steps"] == 15
 
