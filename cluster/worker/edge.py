@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 from typing import Any, NamedTuple
@@ -52,6 +53,12 @@ class Edge(NamedTuple):
             return None
         return ref
 
+    def forget(self, run: str) -> None:
+        """Drop what this process has put last for a run, as that is over. What is left expires."""
+        if (batch := self.last.pop(run, None)) is not None:
+            with contextlib.suppress(*AWAY):
+                self.blobs.drop(keys.parts_scope(run, batch))
+
     def join(self, run: str, entry: ChunkEntry, notes: list[Note], bound: Bound, max_bytes: int) -> dict[str, Any]:
         """Join parts that lie here; gives the value, the shards that are ``joined``, and ``odd``: shard -> why not.
 
@@ -82,6 +89,12 @@ class Edge(NamedTuple):
 def own(config: Settings) -> Edge | None:
     """The store of this node's site; None without one. Connects on first use."""
     return None if config.edge_url is None else _edge(config.edge_url.get_secret_value())
+
+
+def forget(config: Settings, run: str) -> None:
+    """A run is over: what this process has put into the store of its site for it goes."""
+    if (found := own(config)) is not None:
+        found.forget(run)
 
 
 def places(config: Settings) -> list[str]:

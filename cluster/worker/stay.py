@@ -83,6 +83,7 @@ class Slot:
         rounds.leave(self._run, self._chunk)
         if self._is_over:
             turns.forget(self._run)
+            edge.forget(node.config, self._run)
         return ended
 
     def _next(self) -> int | None:

@@ -285,11 +285,15 @@ def test_a_part_of_a_site_that_comes_after_the_join_began_is_named(
     site.run.driver.stop(10)
 
 
-def test_a_store_that_takes_no_part_is_told_once_a_turn(store: RedisServer) -> None:
+def test_what_is_put_for_a_run_goes_with_it_and_a_dead_store_takes_none(store: RedisServer) -> None:
     config = CONFIG.model_copy(update={"edge_url": SecretStr(store.url)})
     found = edge.own(config)
     assert found is not None
     assert found.put("run", 1, b"part") is not None
+    client = admin(store.url)
+    assert client.dbsize() == 1
+    edge.forget(config, "run")
+    assert client.dbsize() == 0
     assert edge.places(config) == [found.digest]
     store.kill()
     assert found.put("run", 2, b"part") is None
