@@ -11,7 +11,7 @@ Nothing here reads a clock: all seconds were measured by the node that tells the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 Shape = Literal["star", "tree", "ring"]
@@ -54,8 +54,8 @@ class Site(NamedTuple):
     """Nodes whose owners let others of the site reach them: CLUSTER_LAN=allow. A ring needs two."""
     work_s: float | None = None
     """Seconds of its slowest node's turn without transfers; None: as of the others."""
-    join_s: float | None = None
-    """Seconds to join its parts; None until it is measured."""
+    join_s: float = 0.0
+    """Seconds that it takes to join its parts, beside those for their bytes."""
 
     def may(self, shape: Shape) -> bool:
         """Whether its parts can go that way, and there is anything to join."""
@@ -96,35 +96,46 @@ class Plan(NamedTuple):
     """One sentence, for the curve's row."""
     sites: tuple[str, ...] = ()
     """The sites where it holds; the nodes of all others hand in their parts as in a star."""
+    join_s: float = 0.0
+    """Predicted seconds of its slowest join: of a deadline for joins, the least that it may grant."""
 
 
-def seconds(shape: Shape, site: Site, sizes: Sizes) -> float:
-    """Predict how long a round of a site takes, from the view's first byte to the last byte of its parts at the hub.
+def halves(shape: Shape, site: Site, sizes: Sizes) -> tuple[float, float]:
+    """Predict the seconds of a site's round: until its turns are done, and from then on.
 
     With k parts of n bytes, a view of m bytes, p parameters and H steps a turn, T s of work (B: bytes a second, rtt:
     round trips; "near" is within the site):
 
     * star: T + k (n / B_up + m / B_down) + 3 rtt
-    * tree: T + k n / B_near + join + n' / B_up + k m / B_down + 5 rtt + 2 rtt_near
+    * tree: T + k (n / B_near + m / B_down) + 3 rtt + rtt_near, then join + n' / B_up + 2 rtt + rtt_near
     * ring of k seats: T + H all_reduce(k, 4 p, B_peer) + n / B_up + k m / B_down + 3 rtt
 
     A turn is claimed, reads its view and sends its part, a round trip each; a join is claimed and sent, too.
     Parts of nodes that have no seat go up by themselves. A link to the hub that is not measured costs nothing.
     """
     up_s, down_s = _of(1, site.up_bytes_s), _of(sizes.down_bytes, site.down_bytes_s)
-    near_bytes_s = site.near_bytes_s or NEAR_BYTES_S
     near_rtt_s = NEAR_RTT_S if site.near_rtt_s is None else site.near_rtt_s
     work_s = sizes.work_s if site.work_s is None else site.work_s
     all_s = work_s + site.parts * down_s + 3 * site.rtt_s
     if shape == "star":
-        return all_s + site.parts * sizes.up_bytes * up_s
+        return all_s + site.parts * sizes.up_bytes * up_s, 0.0
     if shape == "tree":
         to_join = site.parts * sizes.up_bytes
-        join_s = to_join / JOIN_BYTES_S if site.join_s is None else site.join_s
-        return all_s + 2 * site.rtt_s + to_join / near_bytes_s + 2 * near_rtt_s + join_s + sizes.of_joined * up_s
+        join_s = site.join_s + to_join / JOIN_BYTES_S + near_rtt_s
+        first_s = all_s + to_join / (site.near_bytes_s or NEAR_BYTES_S) + near_rtt_s
+        return first_s, join_s + sizes.of_joined * up_s + 2 * site.rtt_s
     seats = min(site.seats, site.parts)
     step_s = all_reduce_s(seats, 4 * sizes.parameters, site.peer_bytes_s or NEAR_BYTES_S, near_rtt_s / 2)
-    return all_s + sizes.steps * step_s + (site.parts - seats + 1) * sizes.up_bytes * up_s
+    return all_s + sizes.steps * step_s + (site.parts - seats + 1) * sizes.up_bytes * up_s, 0.0
+
+
+def seconds(shape: Shape, sites: Sequence[Site], sizes: Sizes, where: Collection[str]) -> float:
+    """Predict the seconds of a round in which some sites take a shape, and all others a star.
+
+    Sites join once all have done their turns, so the slowest turn and the slowest join add up.
+    """
+    found = [halves(shape if site.name in where else "star", site, sizes) for site in sites]
+    return max((first for first, _ in found), default=0.0) + max((second for _, second in found), default=0.0)
 
 
 def all_reduce_s(seats: int, size_bytes: float, bytes_s: float, latency_s: float) -> float:
@@ -136,42 +147,54 @@ def all_reduce_s(seats: int, size_bytes: float, bytes_s: float, latency_s: float
     return 2 * (seats - 1) * (latency_s + size_bytes / seats / bytes_s)
 
 
-def plan(given: str, sites: Sequence[Site], sizes: Sizes, kept: Shape = "star") -> Plan:
-    """The shape to take next.
+def plan(given: str, sites: Sequence[Site], sizes: Sizes) -> Plan:
+    """The shape to take, with nothing known of the rounds before.
 
     Args:
         given: One of ``SHAPES``, or ``AUTO``. A shape that no site can take gives a star.
-        sites: Those that hand in parts. The slowest decides how long a round takes; in a tree or ring each takes
-            whichever is faster for it, that or the star.
+        sites: Those that hand in parts. In a tree or a ring each takes whichever is better for the round, that or a
+            star; of a shape that is given, all take it that can.
         sizes: What the round moves and does.
-        kept: The shape of the last round: a site leaves it for a star that is faster by ``GAIN`` only.
     """
-    where = {shape: _where(shape, sites, sizes, given, kept) for shape in SHAPES}
+    where = {shape: _where(shape, sites, sizes, given) for shape in SHAPES}
     predicted: dict[Shape, float] = {
-        shape: max((seconds(shape if site.name in found else "star", site, sizes) for site in sites), default=0.0)
-        for shape, found in where.items()
-        if found or shape == "star"
+        shape: seconds(shape, sites, sizes, found) for shape, found in where.items() if found or shape == "star"
     }
     for shape in SHAPES:
         if shape == given:
             if shape in predicted:
-                return Plan(shape, predicted, "as given", where[shape])
+                return _planned(shape, predicted, "as given", where[shape], sites, sizes)
             needs = "one edge store" if shape == "tree" else "two nodes with CLUSTER_LAN=allow"
             return Plan("star", predicted, f"no site that hands in two parts has {needs}, as a {shape} needs")
     if not any(site.up_bytes_s for site in sites):
         return Plan("star", predicted, "no link is measured yet")
     best = min(predicted, key=lambda shape: predicted[shape])
-    return Plan(best, predicted, _told(best, predicted), where[best])
+    return _planned(best, predicted, _told(best, predicted), where[best], sites, sizes)
 
 
-def _where(shape: Shape, sites: Sequence[Site], sizes: Sizes, given: str, kept: Shape) -> tuple[str, ...]:
-    """The sites that take a shape, () for a star."""
+def _planned(
+    shape: Shape, predicted: dict[Shape, float], why: str, where: tuple[str, ...], sites: Sequence[Site], sizes: Sizes
+) -> Plan:  # fmt: skip
+    joins_s = (halves(shape, site, sizes)[1] for site in sites if site.name in where)
+    return Plan(shape, predicted, why, where, max(joins_s, default=0.0))
+
+
+def _where(shape: Shape, sites: Sequence[Site], sizes: Sizes, given: str) -> tuple[str, ...]:
+    """The sites that take a shape, () for a star: at least one if any can.
+
+    The slowest join counts for all, so each is tried as the slowest one: then all sites take part that gain by it.
+    """
     able = [site for site in sites if site.may(shape) and shape != "star"]
-    if given == shape:
-        return tuple(site.name for site in able)
-    most = 1 / (1 - GAIN) if shape == kept else 1.0
-    good = [site for site in able if seconds(shape, site, sizes) < most * seconds("star", site, sizes)]
-    return tuple(site.name for site in (good or able if shape == kept else good))
+    everyone = tuple(site.name for site in able)
+    if given == shape or not able:
+        return everyone
+    took = {site.name: halves(shape, site, sizes) for site in able}
+    gains = [site for site in able if took[site.name][0] < halves("star", site, sizes)[0]]
+    tried = [
+        tuple(site.name for site in gains if took[site.name][1] <= slowest_s)
+        for slowest_s in {took[site.name][1] for site in gains}
+    ]
+    return min(tried, key=lambda names: (seconds(shape, sites, sizes, names), names), default=everyone)
 
 
 def _told(shape: Shape, predicted: Mapping[Shape, float]) -> str:
@@ -196,15 +219,15 @@ class Planner:
 
     def plan(self, sites: Sequence[Site], sizes: Sizes) -> Plan:
         """Plan the next round; to be called once a round."""
-        found = plan(self._given, sites, sizes, self.shape)
+        found = plan(self._given, sites, sizes)
         if self._given == AUTO and found.shape != self.shape and self.shape in found.seconds:
-            found = self._steady(found, plan(self.shape, sites, sizes, self.shape).sites)
+            found = self._steady(found, sites, sizes)
         else:
             self._rounds = 0
         self.shape = found.shape
         return found
 
-    def _steady(self, found: Plan, sites: tuple[str, ...]) -> Plan:
+    def _steady(self, found: Plan, sites: Sequence[Site], sizes: Sizes) -> Plan:
         """The plan that was found once it was better for long enough, else the shape of the last round."""
         is_better = found.seconds[found.shape] <= (1 - GAIN) * found.seconds[self.shape]
         seen = self._rounds if found.shape == self._better else 0
@@ -213,4 +236,5 @@ class Planner:
             self._rounds = 0
             return found
         waits = f"for {self._rounds} of {ROUNDS} rounds" if is_better else f"by less than {GAIN:.0%}"
-        return Plan(self.shape, found.seconds, f"{self.shape} stays: {found.why}, {waits}", sites)
+        why, where = f"{self.shape} stays: {found.why}, {waits}", _where(self.shape, sites, sizes, AUTO)
+        return _planned(self.shape, found.seconds, why, where, sites, sizes)

@@ -37,5 +37,5 @@ def _site(name: str, here: list[Terminal], network: Network, steps: int) -> Site
         edges=(name,) if edge and edge.aggregates else (),
         seats=len(here) if edge else 0,
         work_s=steps * max(one.step_s for one in here),
-        join_s=edge.step_s if edge else None,
+        join_s=edge.step_s if edge else 0.0,
     )

@@ -18,29 +18,33 @@ SLOW = Site("lab", 8, up_bytes_s=10 * MBIT, down_bytes_s=50 * MBIT, rtt_s=0.04, 
 FAST = SLOW._replace(up_bytes_s=10_000 * MBIT, down_bytes_s=10_000 * MBIT, rtt_s=0.001)
 
 
+def alone_s(shape: Shape, site: Site, sizes: Sizes = SIZES) -> float:
+    return topology.seconds(shape, [site], sizes, [site.name])
+
+
 def test_a_star_takes_each_part_through_the_shared_way_up() -> None:
-    assert topology.seconds("star", SLOW, SIZES) == pytest.approx(1 + 8 * (3.2 + 0.64) + 0.12)
+    assert alone_s("star", SLOW) == pytest.approx(1 + 8 * (3.2 + 0.64) + 0.12)
 
 
 def test_a_tree_takes_one_part_through_the_way_up() -> None:
     joined_s = 8 * 4e6 / topology.JOIN_BYTES_S
     expected_s = 1 + 8 * 0.32 + joined_s + 2 * topology.NEAR_RTT_S + 3.2 + 8 * 0.64 + 0.2
-    assert topology.seconds("tree", SLOW, SIZES) == pytest.approx(expected_s)
+    assert alone_s("tree", SLOW) == pytest.approx(expected_s)
 
 
 def test_a_ring_pays_for_the_gradients_of_each_step() -> None:
     ring = SLOW._replace(seats=8, near_rtt_s=0.002, peer_bytes_s=100 * MBIT)
     step_s = 2 * 7 / 8 * 4e6 / (100 * MBIT) + 2 * 7 * 0.001
-    assert topology.seconds("ring", ring, SIZES) == pytest.approx(1 + 10 * step_s + 3.2 + 8 * 0.64 + 0.12)
+    assert alone_s("ring", ring) == pytest.approx(1 + 10 * step_s + 3.2 + 8 * 0.64 + 0.12)
 
 
 def test_a_site_of_slow_machines_takes_as_long_as_they_work() -> None:
-    slow_s, fast_s = (topology.seconds("star", site, SIZES) for site in (FAST._replace(work_s=9.0), FAST))
+    slow_s, fast_s = (alone_s("star", site) for site in (FAST._replace(work_s=9.0), FAST))
     assert slow_s - fast_s == pytest.approx(8.0)
 
 
 def test_parts_without_a_seat_go_up_by_themselves() -> None:
-    whole, half = (topology.seconds("ring", SLOW._replace(seats=seats), SIZES._replace(steps=0)) for seats in (8, 4))
+    whole, half = (alone_s("ring", SLOW._replace(seats=seats), SIZES._replace(steps=0)) for seats in (8, 4))
     assert half - whole == pytest.approx(4 * 3.2)
 
 
@@ -67,7 +71,17 @@ def test_the_fastest_shape_that_is_possible_is_planned(site: Site, shape: Shape)
 def test_only_the_sites_that_gain_take_the_tree() -> None:
     found = topology.plan("auto", [SLOW, FAST._replace(name="office")], SIZES)
     assert (found.shape, found.sites) == ("tree", ("lab",))
-    assert found.seconds["tree"] == pytest.approx(topology.seconds("tree", SLOW, SIZES))
+    assert found.seconds["tree"] == pytest.approx(alone_s("tree", SLOW))
+
+
+def test_a_slow_join_of_one_site_is_paid_by_all() -> None:
+    far = FAST._replace(name="far", up_bytes_s=20 * MBIT, down_bytes_s=None, work_s=30.0)
+    first_s, second_s = topology.halves("tree", SLOW, SIZES)
+    assert first_s + second_s < 30
+    found = topology.plan("auto", [SLOW, far], SIZES)
+    assert (found.shape, found.sites) == ("tree", ("far",))
+    assert found.join_s == topology.halves("tree", far, SIZES)[1] < second_s
+    assert found.seconds["tree"] < topology.seconds("tree", [SLOW, far], SIZES, ["lab", "far"])
 
 
 def test_what_is_given_is_taken_wherever_it_is_possible() -> None:
@@ -98,7 +112,7 @@ def test_one_round_that_disagrees_begins_the_count_anew() -> None:
 
 def test_a_gain_below_a_fifth_changes_nothing() -> None:
     site = SLOW._replace(parts=2, up_bytes_s=30 * MBIT, down_bytes_s=30 * MBIT)
-    star_s, tree_s = (topology.seconds(shape, site, SIZES) for shape in ("star", "tree"))
+    star_s, tree_s = (alone_s(shape, site) for shape in ("star", "tree"))
     assert 0.8 * star_s < tree_s < star_s
     planner = Planner("auto")
     found = [planner.plan([site], SIZES) for _ in range(9)]
