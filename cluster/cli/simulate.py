@@ -12,6 +12,7 @@ from cluster.cli import curve_texts, print_text, shared, simulation_plot, simula
 from cluster.cli import output as outputs
 from cluster.cli.job_command import JobCommand
 from cluster.cli.simulation_bar import Bar
+from cluster.client import simulation_check
 from cluster.client.simulated import LEFT_OUT, POLICIES, report
 from cluster.job import Format, Job
 from cluster.option import Option
@@ -62,19 +63,20 @@ class SimulateCommand(JobCommand):
 )
 @click.option(
     "--topology",
-    type=click.Choice(["star", "tree", "ring"]),
+    type=click.Choice(["star", "tree", "ring", "auto"]),
     default="star",
     show_default=True,
-    help="How parts travel.",
+    help="How parts travel; auto: what is predicted to be the fastest.",
 )
 @click.option("--seconds", type=click.FloatRange(min=0), default=0.0, help="End after these virtual seconds; 0: never.")
 @click.option("--csv", "csv_file", type=shared.PATH, metavar="FILE", help="Write the rows of all curves as CSV.")
 @click.option("--plot", "plot_file", type=shared.PATH, metavar="FILE", help="Draw the curves (PNG); needs matplotlib.")
+@click.option("--check", is_flag=True, help="Compare with a private cluster whose turns take as long (star, barrier).")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @shared.as_json
 def command(
     inputs: tuple[str, ...], network: Path, policies: tuple[str, ...], topology: str, seconds: float,
-    csv_file: Path | None, plot_file: Path | None, quiet: bool, as_json: bool, **given: Any,
+    csv_file: Path | None, plot_file: Path | None, check: bool, quiet: bool, as_json: bool, **given: Any,
 ) -> int:  # fmt: skip
     """Train on a simulated network, in virtual time: the numbers are real, waiting is not.
 
@@ -88,6 +90,8 @@ def command(
     if plot_file is not None:
         simulation_plot.require()
     options = {name: value for name, value in given.items() if value is not None}
+    if check:
+        return _check(inputs, network, options, as_json=as_json)
     with Bar(quiet=quiet) as bar:
         runs = client.simulate(
             inputs, network=network, policies=policies or ("given",), topology=topology, seconds=seconds,
@@ -105,3 +109,12 @@ def command(
     for run in runs:
         print_text(simulation_texts.links(run))
     return 0
+
+
+def _check(inputs: tuple[str, ...], network: Path, options: dict[str, Any], *, as_json: bool) -> int:
+    found = simulation_check.check(inputs, network=network, **options)
+    if as_json:
+        shared.print_json({**found._asdict(), "off": found.off, "is_good": found.is_good})
+    else:
+        print_text(simulation_texts.checked(found))
+    return 0 if found.is_good else errors.ClusterError.exit_code

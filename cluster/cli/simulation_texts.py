@@ -8,6 +8,7 @@ from typing import Any
 from cluster.cli import texts
 from cluster.cli.texts import size
 from cluster.client.simulated import Simulated, report
+from cluster.client.simulation_check import MOST_OFF, Checked
 
 MOST_LINKS = 6
 """The busiest links that are shown."""
@@ -59,3 +60,14 @@ def _mark(index: int) -> Callable[[Line], str]:
 
 def _number(value: Any) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+def checked(found: Checked) -> str:
+    """How far a simulation is from what it simulates."""
+    same = found.virtual_sha256 == found.real_sha256
+    weights = "the same weights, bit for bit" if same else f"other weights: {found.virtual_sha256}, {found.real_sha256}"
+    verdict = "" if found.off <= MOST_OFF else f", over the {MOST_OFF:.0%} that it may be: is the machine busy?"
+    return (
+        f"{found.nodes} nodes, {found.rounds} rounds: {found.virtual_s:.2f} virtual s, {found.real_s:.2f} s on a"
+        f" private cluster: {found.off:.1%} apart{verdict}\n{weights}"
+    )

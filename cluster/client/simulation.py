@@ -28,7 +28,7 @@ def simulate(
         source: The input, as for ``Client.submit``.
         network: The path of a network file, or a network: see ``cluster.simulation.network``.
         policies: When rounds are closed: names, or policies of your own: see ``cluster.simulation.policies``.
-        topology: How parts travel: "star", "tree" or "ring".
+        topology: How parts travel: "star", "tree" or "ring"; or "auto": what the planner predicts to be the fastest.
         seconds: Virtual ones after which a run ends; 0: after its rounds.
         on_round: Called with the name of the policy and each row of its curve.
         options: Of the job ``train``.

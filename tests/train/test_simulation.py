@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cluster import catalog, errors
+from cluster.client import simulation_check
 from cluster.client.simulation import simulate
 from cluster.simulation import Simulated
 
@@ -94,3 +95,17 @@ def test_what_cannot_be_simulated_is_refused(folder: Path) -> None:
             simulate(folder / "table.npz", network=folder / "flat.toml", topology=shape, **OPTIONS)
     with pytest.raises(errors.UsageError, match="a simulation keeps no models: leave out model"):
         run(folder, "barrier", model="letters")
+
+
+def test_auto_takes_the_shape_that_is_predicted_to_be_fastest(folder: Path) -> None:
+    [found] = run(folder, "barrier", topology="auto", rounds=1)
+    assert found.topology in ("tree", "ring")
+
+
+def test_a_private_cluster_takes_as_long_and_gives_the_same_weights(folder: Path) -> None:
+    """The time is not compared closely here, as other tests run beside it."""
+    found = simulation_check.check(
+        folder / "table.npz", network=folder / "net.toml", nodes=2, **{**OPTIONS, "steps": 10}
+    )
+    assert found.virtual_sha256 == found.real_sha256
+    assert 0.9 * found.virtual_s < found.real_s < 4 * found.virtual_s
