@@ -219,7 +219,7 @@ class Driver:
         if self._held:
             waits.append(self._held_until - time.monotonic())
         if standing.open[0].joins:
-            waits.append(self._join_deadline.seconds(None) - (now_ms - standing.open[0].joined_ms) / 1000)
+            waits.append(self._join_s(standing) - (now_ms - standing.open[0].joined_ms) / 1000)
         elif not standing.apart:
             left_s = self._deadline.seconds(standing.seconds) - (now_ms - standing.open[0].opened_ms) / 1000
             waits += [left_s] if left_s >= 0 else []
@@ -229,10 +229,14 @@ class Driver:
         """Whether the round is to be closed; or its first half, where parts went to the stores of sites."""
         if batch.joins:
             joined = self._ledger.rounds.settled(self._run, batch.batch, batch.join_chunks)
-            over_s = (now_ms - batch.joined_ms) / 1000 - self._join_deadline.seconds(None)
-            return joined == len(batch.joins) or over_s > 0
+            return joined == len(batch.joins) or (now_ms - batch.joined_ms) / 1000 > self._join_s(standing)
         deadline_s, age_s = self._deadline.seconds(standing.seconds), (now_ms - batch.opened_ms) / 1000
         return is_to_close(arrived, len(batch.shards), standing.quorum, age_s, deadline_s)
+
+    def _join_s(self, standing: Standing) -> float:
+        """The seconds after which the second half is over: a join may wait for a slot as long as a turn may."""
+        turn_s = self._deadline.seconds(standing.seconds)
+        return max(self._join_deadline.seconds(None), turn_s if turn_s < math.inf else 0.0)
 
     def _granted_s(self, standing: Standing, batch: Open) -> float | None:
         """The seconds after which the batch is closed without the parts that are missing; None: it waits for all."""

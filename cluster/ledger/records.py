@@ -51,7 +51,8 @@ class Claim(NamedTuple):
 
     ``state`` is "claimed", or why not: "settled" (a repeat), "exhausted" (attempted too often), "unknown" (no such
     chunk), "taken" (of a run in rounds: a node is at it), "elsewhere" (a speculative copy that came to the node which
-    has the first), "apart" (an attempt at it has ended badly: it is to be claimed by itself).
+    has the first), "other place" (what it needs lies at another place), "apart" (an attempt at it has ended badly: it
+    is to be claimed by itself).
     """
 
     state: str

@@ -37,6 +37,8 @@ from splitters import Item
 
 ELSEWHERE_S = 1.0
 """Seconds until a speculative copy comes again that reached the slow node itself and went back, for another node."""
+OTHER_PLACE_S = 0.2
+"""Seconds until a chunk comes again that only nodes of another place can do."""
 LONG_S = 1.0
 """A message has been worked on for long enough: its chunks that are not begun are for others."""
 FULL_SHARE = 10.0
@@ -170,6 +172,8 @@ class _Work:
                 self._give_up(chunk, claim.entry, claim.over, _exhausted(claim.attempts))
             elif claim.state == "elsewhere":
                 self._again[chunk] = ELSEWHERE_S, claim.state
+            elif claim.state == "other place":
+                self._again[chunk] = OTHER_PLACE_S, claim.state
             elif claim.state == "apart":
                 self._apart.append(chunk)
             else:

@@ -97,7 +97,8 @@ def test_a_chunk_with_a_place_waits_for_nodes_of_it(stores: Stores) -> None:
     played = PlayedRounds(stores)
     enter(played)
     chunks = stores.ledger.chunks
-    assert chunks.claim(played.run, [3], on("far"), "", ["f" * 12]).of[3].state == "elsewhere"
+    assert chunks.claim(played.run, [3], on("far"), "", ["f" * 12]).of[3].state == "other place"
+    assert stores.redis.smembers(keys.run(played.run, "queued")) == {b"3"}  # so it counts as waiting
     assert chunks.claim(played.run, [0], on("far"), "", ["f" * 12]).of[0].state == "claimed"
     assert (chunks.waiting(played.run, []), chunks.waiting(played.run)) == ({1, 2}, {1, 2, 3})
     assert chunks.waiting(played.run, [PLACE]) == {1, 2, 3}

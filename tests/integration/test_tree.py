@@ -120,7 +120,7 @@ def test_only_a_node_of_the_site_joins_its_parts(site: Site) -> None:
     site.joins()
     ended = site.do(SHARDS, FAR)
     assert isinstance(ended, TryAgain)
-    assert ended.reason == "elsewhere"
+    assert ended.reason == "other place"
     chunks = site.run.stores.ledger.chunks
     assert chunks.waiting(site.run.run, []) == set()
     assert chunks.waiting(site.run.run, [site.digest]) == {site.first + SHARDS}

@@ -1,6 +1,7 @@
 -- A node starts chunks. Returns {state}, {"other capability"}, or {"ready", job, version, options, policy, then for each
 -- chunk}: {"claimed" or "exhausted", failed, killed, lost, entry, its items that are over where it is done item by item,
--- else ""}, {"settled"}, {"unknown"}, {"taken"} (of a run in rounds: it is under way), {"elsewhere"} or {"apart"}.
+-- else ""}, {"settled"}, {"unknown"}, {"taken"} (of a run in rounds: it is under way), {"elsewhere"},
+-- {"other place"} or {"apart"}.
 -- KEYS: run done claims chunks attempts speculative outbox queued pieces stays late places
 -- ARGV: node incarnation capability places max_killed max_lost chunks...
 --   capability: "" for any
@@ -38,7 +39,11 @@ local function start(chunk)
   if not entry then return {'unknown'} end
   -- Only there are the bytes that it needs.
   local place = run[9] and redis.call('HGET', K.places, chunk)
-  if place and not string.find(A.places, ' ' .. place .. ' ', 1, true) then return {'elsewhere'} end
+  if place and not string.find(A.places, ' ' .. place .. ' ', 1, true) then
+    redis.call('SADD', K.queued, chunk) -- its message comes again: until then it waits for a slot, as others are told
+    redis.call('EXPIRE', K.queued, tonumber(run[8]) or LEAST_S)
+    return {'other place'}
+  end
   local failed, killed, lost = attempts_of(K.attempts, chunk)
   local over = redis.call('HGET', K.pieces, chunk)
   if failed >= max_attempts or killed >= tonumber(A.max_killed) or lost >= tonumber(A.max_lost) then
