@@ -26,7 +26,7 @@
 | cluster2:run:R:opened        | stream | of rounds: a line for each batch that is entered, the last ones |
 | cluster2:run:R:arrivals      | stream | of rounds: a line for each chunk that is settled, the last ones |
 | cluster2:run:R:stays         | hash   | of rounds: chunk whose message a slot keeps -> chunk that it does without |
-| cluster2:run:R:places        | hash   | of rounds: chunk -> where a node must be to claim it: a site's store |
+| cluster2:run:R:places        | hash   | of rounds: chunk -> where a node must be to claim it: a site |
 | cluster2:run:R:ring:N:S      | string | where nodes meet that do shard S and others together in round N; a minute |
 | cluster2:run:R:late          | set    | of rounds: chunks that were not settled when their round was closed |
 | cluster2:run:R:publishing    | string | the process that publishes the run's model; for 10 minutes |

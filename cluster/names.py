@@ -409,6 +409,11 @@ def replica_of(connection: str) -> str:
     return connection.removeprefix(_REPLICA_CONNECTION) if connection.startswith(_REPLICA_CONNECTION) else ""
 
 
+def ring_place(site: str) -> str:
+    """The place of nodes that do their shards together, as chunks have one: those of a site that let others connect."""
+    return f"ring:{site}"
+
+
 def edge(url: str) -> str:
     """The digest of the address of a site's store, 12 hexadecimal digits: the same whatever user and password say.
 

@@ -49,6 +49,8 @@ HOLD_S = 0.1
 OFFER_S = 1.0
 """Seconds after which one of the rounds that end within ``HOLD_S`` is published at once: else a node that joins would
 never get a message, though shards wait for slots."""
+SEATS_S = 2.0
+"""Seconds that the nodes of a site have for taking the shards that they are to do together."""
 DROP_S = 2.0
 """Seconds for which the blobs of a round stay after they are replaced: Redis may forget its last second."""
 log = logging.getLogger(__name__)
@@ -89,6 +91,8 @@ class Driver:
         self._held_until = 0.0
         self._entered_at = self._offered_at = 0.0
         """When chunks were entered last; when those of a round were published at once."""
+        self._freed = -1
+        """The batch whose chunks nodes of any place may do by now."""
         self._published = False
         """Whether messages of open batches may be in the queue."""
         self._old: deque[tuple[float, str]] = deque()
@@ -196,8 +200,17 @@ class Driver:
                     return batch
             if self._held and time.monotonic() >= self._held_until:
                 self._publish_held(standing)
+            self._free_seats(standing, seen.now_ms)
             self._hear(standing, self._patience_s(standing, seen.now_ms))
         return None
+
+    def _free_seats(self, standing: Standing, now_ms: int) -> None:
+        """Where nodes of a site did not take all shards that they are to do together, other nodes may do these."""
+        for batch in standing.open:
+            is_due = batch.shape.rings and (now_ms - batch.opened_ms) / 1000 > SEATS_S
+            if is_due and batch.batch != self._freed:
+                self._ledger.rounds.free(self._run, batch.chunks)
+                self._freed = batch.batch
 
     def _hear(self, standing: Standing, most_s: float) -> None:
         """Learn which parts have come; wait for one, for up to ``most_s``."""

@@ -315,7 +315,7 @@ def _json(value: Any) -> bytes:
     return orjson.dumps(value, default=tuple)  # a named tuple is none for orjson
 
 
-def _turns(entries: Sequence[ChunkEntry]) -> Iterator[int | bytes]:
+def _turns(entries: Sequence[ChunkEntry]) -> Iterator[int | str | bytes]:
     """The chunks of a round as the scripts take them.
 
     Raises:
@@ -324,7 +324,9 @@ def _turns(entries: Sequence[ChunkEntry]) -> Iterator[int | bytes]:
     for entry in entries:
         if entry.turn is None:
             raise ValueError(f"the chunk {entry.names} is no turn of a shard")
-        yield from (entry.batch, entry.turn.shard, entry.pack())
+        ring = entry.turn.ring
+        place = "" if ring is None else f" {names.ring_place(ring.site)}"
+        yield from (entry.batch, f"{entry.turn.shard}{place}", entry.pack())
 
 
 def _take(ledger: Ledger, run: str, owner: str, role: Role, fence: str) -> Any:

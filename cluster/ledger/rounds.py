@@ -6,7 +6,7 @@ each other each batch has one chunk, and a round is closed with each part.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -164,6 +164,10 @@ class Rounds:
         """What ``tell_ring`` was told; "" before."""
         found: Any = self._redis.get(keys.ring(run, round_, shard))
         return (found or b"").decode()
+
+    def free(self, run: str, chunks: Iterable[int]) -> None:
+        """Let nodes of any place claim these chunks."""
+        self._redis.hdel(keys.run(run, "places"), *map(str, chunks))
 
     def await_arrival(self, run: str, after: str, most_s: float) -> list[Arrival]:
         """The chunks that were settled after that one, in this order; waits for one, for at most ``most_s``.

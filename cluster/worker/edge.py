@@ -16,6 +16,7 @@ from cluster.blobs.redis import RedisBlobs
 from cluster.rounds import Bound
 from cluster.settings import Settings
 from cluster.wire import ChunkEntry, Note
+from cluster.worker import seats
 
 TIMEOUT_S = 2.0
 """Seconds without progress after which a store counts as dead, and the hub takes its place."""
@@ -99,7 +100,8 @@ def forget(config: Settings, run: str) -> None:
 
 def places(config: Settings) -> list[str]:
     """Where this node is, for chunks that are done in one place alone."""
-    return [] if config.edge_url is None else [names.edge(config.edge_url.get_secret_value())]
+    store = [] if config.edge_url is None else [names.edge(config.edge_url.get_secret_value())]
+    return [*store, names.ring_place(site)] if (site := seats.own_site(config)) else store
 
 
 @functools.cache

@@ -23,12 +23,9 @@ def of(run: str, entry: TurnEntry, config: Settings, rounds: Rounds, told: dict[
         told: Gets ``ring``, what the task reports.
     """
     ring = entry.ring
-    if ring is None or config.lan != "allow":
+    if ring is None or ring.site != own_site(config):
         return None
-    address = _address(config.require_broker())
-    if not address or (config.site or site.name(address)) != ring.site:
-        return None
-    first = ring.shards[0]
+    first, address = ring.shards[0], _address(config.require_broker())
 
     def report(size: int, why: str) -> None:
         told["ring"] = [size, why]
@@ -40,6 +37,18 @@ def of(run: str, entry: TurnEntry, config: Settings, rounds: Rounds, told: dict[
     )  # fmt: skip
 
 
+def own_site(config: Settings) -> str:
+    """The site of this node, if its owner lets others there connect; else ""."""
+    if config.lan != "allow" or not (address := _address(config.require_broker())):
+        return ""
+    return config.site or _site(address)
+
+
 @functools.cache
 def _address(broker: str) -> str:
     return site.address(broker)
+
+
+@functools.cache
+def _site(address: str) -> str:
+    return site.name(address)

@@ -10,12 +10,12 @@ import pytest
 from aggregators import Step
 from cluster.blobs import Ref
 from cluster.coordinator import shapes
-from cluster.coordinator.round_parts import Got, Noted
+from cluster.coordinator.round_parts import Got, Noted, Together
 from cluster.coordinator.shapes import Shapes
 from cluster.coordinator.standing import STAR, Open, Shape, Standing
 from cluster.ledger.row import RunRow
 from cluster.nodes.registry import Links, Node
-from cluster.wire import View
+from cluster.wire import Ring, View
 from tests.kit.jobs.cluster_testturns import COUNT_TURNS
 from tests.kit.nodes import a_node
 
@@ -85,6 +85,18 @@ def test_a_store_that_failed_is_spared_for_some_rounds() -> None:
     assert lost.why.endswith(f"site lab is spared until round {1 + shapes.SPARED_ROUNDS}: its disk is full")
     names = [chosen.next().name for _ in range(shapes.SPARED_ROUNDS)]
     assert names == ["star"] * (shapes.SPARED_ROUNDS - 1) + ["tree"]
+
+
+def test_a_site_whose_nodes_formed_no_ring_is_spared_for_some_rounds() -> None:
+    near = [a_node(name, site="lab", lan="10.0.0.1", slots=1) for name in "abcd"]
+    chosen = Chosen(near, topology="ring")
+    assert chosen.next() == Shape("ring", "as given", sites=("lab",), rings=(Ring("lab", [0, 1, 2, 3]),))
+    alone = {shard: Together(1, "seat 0 did not say where it waits") for shard in range(4)}
+    lost = chosen.next(rings=alone)
+    assert (lost.name, lost.rings) == ("star", ())
+    assert lost.why.endswith("its nodes formed no ring: seat 0 did not say where it waits")
+    names = [chosen.next().name for _ in range(shapes.SPARED_ROUNDS)]
+    assert names == ["star"] * (shapes.SPARED_ROUNDS - 1) + ["ring"]
 
 
 def test_the_end_of_a_run_and_shards_apart_have_no_shape() -> None:

@@ -13,7 +13,7 @@
 --   used: how many of the rest are the chunks of whose parts the state was made, those that were given up among them
 --   first: the number of the next round's first chunk, "" for whatever is next
 --   missing: how many items the result lacks since this round; they follow, each with its reason; then of each chunk of
---   the next round its batch, its shard and its entry
+--   the next round its batch, its shard (behind it its place, if it has one) and its entry
 local run = redis.call('HMGET', K.run, 'state', 'fence', 'round', 'batches_published', 'chunks_published')
 if not run[1] then return 'unknown' end
 if run[1] ~= 'running' then return run[1] end
@@ -56,7 +56,7 @@ if A.row ~= '' then
 end
 if A.planned ~= '' then expect_rounds(K.run, A.planned, count) end
 local retention_s, state = retention_of(K.run), 'running'
-if ARGV[turns] then enter_turns(K.run, K.chunks, K.batches, K.opened, A.round + 1, ARGV, turns) end
+if ARGV[turns] then enter_turns(K.run, K.chunks, K.batches, K.opened, A.round + 1, ARGV, turns, K.places) end
 if A.over == '1' then
   -- Where each batch has one chunk, others are under way.
   for _, other in ipairs(redis.call('HKEYS', K.batches)) do redis.call('UNLINK', K.run .. ':parts:' .. other) end

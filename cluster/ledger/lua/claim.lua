@@ -37,7 +37,7 @@ local function start(chunk)
   end
   local entry = redis.call('HGET', K.chunks, chunk)
   if not entry then return {'unknown'} end
-  -- Only there are the bytes that it needs.
+  -- Only there are the bytes that it needs, or the nodes with which it is done.
   local place = run[9] and redis.call('HGET', K.places, chunk)
   if place and not string.find(A.places, ' ' .. place .. ' ', 1, true) then
     redis.call('SADD', K.queued, chunk) -- its message comes again: until then it waits for a slot, as others are told

@@ -84,12 +84,15 @@ local function forget_chunk(chunk, queued, pieces, ...)
 end
 
 -- Enter the next chunks of a run in rounds, which are turns of shards in this round: from given[at] on the batch, the shard
--- and the entry of each. Batches and chunks are counted on.
-local function enter_turns(run, chunks, batches, opened, round, given, at)
+-- and the entry of each; behind the shard there may be the place where it is done, which goes into `places`. Batches and
+-- chunks are counted on.
+local function enter_turns(run, chunks, batches, opened, round, given, at, places)
   local chunk, batch, shards = redis.call('HGET', run, 'chunks_published') + 0, given[at], {}
   while at <= #given do
     redis.call('HSET', chunks, chunk, given[at + 2])
-    shards[#shards + 1] = given[at + 1]
+    local shard, place = string.match(given[at + 1], '^(%d+) ?(.*)$')
+    if place ~= '' then redis.call('HSET', places, chunk, place) end
+    shards[#shards + 1] = shard
     chunk, at = chunk + 1, at + 3
     if given[at] ~= batch then
       local first = chunk - #shards

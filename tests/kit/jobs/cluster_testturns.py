@@ -54,6 +54,8 @@ def count(
         raise RuntimeError("asked to fail each time")
     began = time.monotonic()
     time.sleep(slow_s if turn.shard == slow_shard else seconds)
+    if turn.seat is not None:
+        turn.seat.report(len(turn.seat.shards), turn.seat.ask())
     turn.times["compute"] = time.monotonic() - began
     turn.kept["turns"] = turn.kept.get("turns", 0) + 1
     told = {"base": turn.base, "at": f"{turn.round}:{turn.shard}", "view": turn.view, "turns": turn.kept["turns"]}
@@ -132,7 +134,7 @@ COUNT_TURNS = Job(
     aggregate=add,
     finish=finish,
     check=check,
-    rounds=Rounds(begin=begin, see=see, dump=dump, load=load, join=join),
+    rounds=Rounds(begin=begin, see=see, dump=dump, load=load, join=join, rings=True),
     idempotent=False,
     options=(
         Option("shards", int, 4, "how many"),
