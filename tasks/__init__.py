@@ -90,7 +90,7 @@ class Turn(NamedTuple):
     kept: dict[str, Any]
     """What this process keeps of the shard from turn to turn; empty in a new process."""
     times: dict[str, float]
-    """The task enters its seconds of "compute" and "encode" here."""
+    """The task enters its seconds of "compute" and "encode" here, and with a seat those of the exchange, "share"."""
     steps: int | None = None
     """Steps to make exactly, whatever ``seconds`` says: a simulation knows how many there is time for."""
     seat: Seat | None = None

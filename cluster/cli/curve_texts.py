@@ -17,11 +17,11 @@ from cluster.cli.texts import size
 Row = Mapping[str, Any]
 NODE_TIMES = ("wait", "fetch", "compute", "encode", "push")
 COORDINATOR_TIMES = ("read", "step", "write")
-TIMES = (*NODE_TIMES, "join", *COORDINATOR_TIMES)
+TIMES = (*NODE_TIMES, "share", "join", *COORDINATOR_TIMES)
 """The parts of a round's wall time: ``row["times"][name]`` is in seconds."""
 GENERIC = (
     "round", "kind", "at", "wall_s", "deadline_s", "parts", "late", "late_shards", "lost", "rejected", "up_bytes",
-    "down_bytes", "times", "topology", "why", "site_bytes",
+    "down_bytes", "times", "topology", "why", "site_bytes", "alone",
 )  # fmt: skip
 """Fields that a row of any job has; all others are the job's own."""
 OWN_FIRST = ("loss", *texts.SCORES)

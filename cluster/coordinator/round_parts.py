@@ -22,6 +22,8 @@ MOST_S = 1e6
 GIVEN_UP = "its turn was given up"
 ON_NODE = ("fetch", "compute", "encode")
 """The times that a node tells of a turn."""
+SHARE = "share"
+"""Besides, the time that goes by with nodes with which it does the turn together."""
 
 
 class Noted(NamedTuple):
@@ -50,7 +52,7 @@ class Got(NamedTuple):
     given_up: Mapping[int, str]
     """Those of them whose chunks were given up."""
     times: Mapping[int, Mapping[str, float]]
-    """Shard -> seconds that its node tells, by ``ON_NODE``."""
+    """Shard -> seconds that its node tells, by ``ON_NODE``, and ``SHARE``."""
     sizes_bytes: Mapping[int, int]
     """Shard -> the size of its part."""
     staying: bool
@@ -292,7 +294,7 @@ def _noted(told: Any) -> Noted:
 
 def _seconds(told: Mapping[str, Any]) -> dict[str, float]:
     """The times of a node; a part may come from anywhere."""
-    found = {name: told[name] for name in ON_NODE if name in told}
+    found = {name: told[name] for name in (*ON_NODE, SHARE) if name in told}
     if not all(isinstance(value, float) and 0 <= value < MOST_S for value in found.values()):
         raise ValueError("its times are no seconds")
     return found

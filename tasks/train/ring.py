@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -57,17 +58,19 @@ class Others:
         self.samples = 0
         """Rows that all saw; like ``loss_sum`` of the ring."""
         self.loss_sum = 0.0
+        self.seconds = 0.0
+        """That went by with them: until the ring was formed, and in each exchange."""
 
     def spread(self, tensors: Sequence[torch.Tensor]) -> None:
         """See ``Ring.spread``; alone, does nothing."""
         if self.ring is not None and tensors:
-            with self._leaving_if_broken():
+            with self._exchanging():
                 self.ring.spread(tensors)
 
     def mean(self, gradients: torch.Tensor, samples: int, loss: float, is_last: bool) -> bool:
         """See ``Ring.mean``; alone, leaves the gradients as they are. Whether the step is the last one."""
         if self.ring is not None:
-            with self._leaving_if_broken():
+            with self._exchanging():
                 step = self.ring.mean(gradients, samples, loss, is_last)
                 self.samples += step.samples
                 self.loss_sum += step.loss_sum
@@ -81,13 +84,16 @@ class Others:
             self.ring = None
 
     @contextlib.contextmanager
-    def _leaving_if_broken(self) -> Iterator[None]:
+    def _exchanging(self) -> Iterator[None]:
+        began = time.monotonic()
         try:
             yield
         except Broken as why:
             log.warning("a ring broke, this process goes on alone: %s", why)
             self.why = f"the ring broke: {why}"
             self.leave()
+        finally:
+            self.seconds += time.monotonic() - began
 
 
 @contextlib.contextmanager
@@ -98,13 +104,14 @@ def joined(seat: Seat | None, work: str) -> Iterator[Others]:
         seat: Ours; None: there are no others.
         work: What the members must have in common, see ``meeting.meet``.
     """
-    others = Others()
+    others, began = Others(), time.monotonic()
     if seat is not None:
         try:
             others = Others(Ring(meeting.meet(seat, work), seat.host))
         except NoRing as why:
             log.warning("seat %s of %s works alone: %s", seat.number, len(seat.shards), why)
             others.why = str(why)
+        others.seconds = time.monotonic() - began
     size = len(others.ring.shards) if others.ring else 1
     try:
         yield others

@@ -35,6 +35,8 @@ class _Trained(NamedTuple):
     """Over the samples; not finite where the training diverged."""
     together: tuple[int, ...] = ()
     """The shards whose processes made the steps together; each of these has the same weights now."""
+    shared_s: float = 0.0
+    """Seconds that went by with others, see ``ring.Others``."""
     is_ours: bool = True
     """Whether this process hands the change in; of those that made the steps together, one does."""
 
@@ -73,7 +75,9 @@ def do(turn: Turn, options: Options) -> dict[str, Any]:
     if seat is not None:
         work.learner.load(turn.view)
         value["valid"] = work.evaluate(turn.kind)
-    turn.times["compute"] = time.monotonic() - began - encode_s - reading_s
+    turn.times["compute"] = time.monotonic() - began - encode_s - reading_s - trained.shared_s
+    if seat is not None:
+        turn.times["share"] = trained.shared_s
     turn.times["encode"] = encode_s
     return value
 
@@ -150,8 +154,10 @@ class _Work:
         if others.ring is not None:
             shards = others.ring.shards
             is_first = turn.shard == shards[0]
-            return _Trained(steps * len(shards), others.samples, others.loss_sum, shards, is_ours=is_first)
-        return _Trained(steps, samples, loss_sum)
+            return _Trained(
+                steps * len(shards), others.samples, others.loss_sum, shards, others.seconds, is_ours=is_first
+            )  # fmt: skip
+        return _Trained(steps, samples, loss_sum, shared_s=others.seconds)
 
     def encode(self, turn: Turn, trained: _Trained) -> list[bytes]:
         """The change of the weights, encoded; nothing where the training diverged."""

@@ -74,7 +74,7 @@ def test_a_ring_of_two_nodes_learns_and_outlives_one(allowing: Lab, points: Path
     assert all(row["steps"] == 2 * OPTIONS["steps"] for row in others)
     assert max(row["up_bytes"] for row in others) < 0.7 * first["up_bytes"]
 
-    long = allowing.client.submit("train", points, **{**OPTIONS, "steps": 0, "round_seconds": 4.0, "rounds": 4})
+    long = allowing.client.submit("train", points, **{**OPTIONS, "steps": 0, "round_seconds": 3.0, "rounds": 3})
     wait_until("a ring is formed", lambda: "127.0.0.1" in allowing.listening(1), 60)
     wait_until("its store and both members listen", lambda: allowing.listening(0), 10)
     allowing.workers[1].kill()
