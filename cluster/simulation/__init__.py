@@ -20,9 +20,9 @@ from cluster.rounds import Bound, Course, about_of
 from cluster.simulation import network as networks
 from cluster.simulation.engine import Run, Used
 from cluster.simulation.network import Network
-from cluster.simulation.planned import sites
+from cluster.simulation.planned import Shapes
 from cluster.simulation.policies import POLICIES, Policy
-from cluster.topology import AUTO, SHAPES, Sizes, plan
+from cluster.topology import AUTO, SHAPES
 from splitters import Chunk
 
 __all__ = ["Network", "Policy", "Simulated", "simulate"]
@@ -77,7 +77,7 @@ def simulate(
         source: Its input.
         network: Or the path of its file.
         policies: Names of ``policies.POLICIES``, or policies of one's own, each new.
-        topology: "star", "tree", "ring"; or "auto": the fastest, as the planner predicts it from the network.
+        topology: "star", "tree", "ring", or "auto": the one that is predicted to be the fastest, as a driver does it.
         seconds: Virtual ones after which a run ends; 0: after its rounds.
         on_round: Called with the name of a policy and each row of its curve.
         given: Options of the job; ``shards`` is as many as there are terminals where it is not given.
@@ -149,10 +149,9 @@ def _one(
         raise errors.NothingToDo(f"the input has no shards for the job {job.name}")
     course = Course(Bound(job, options, about), len(shards))
     steps = 1 if options.get("mode") == "sync" else options.get("steps") or FIXED_STEPS
-    if topology == AUTO:
-        topology = _planned(course, network, steps, options)
+    shapes = Shapes(topology, network, steps, _can(job))
     run = Run(
-        course, shards, network, policy, steps, topology, options.get("seed", 0), lambda row: on_round(policy.name, row)
+        course, shards, network, policy, steps, shapes, options.get("seed", 0), lambda row: on_round(policy.name, row)
     )
     try:
         run.run()
@@ -162,32 +161,30 @@ def _one(
     return Simulated(policy.name, topology, options, course.rows, run.used(), run.env.now, *_told(result))
 
 
-def _planned(course: Course, network: Network, steps: int, options: Mapping[str, Any]) -> str:
-    """The shape that is predicted to be the fastest, by the formulas by which drivers choose it."""
-    batch = course.first()[0]
-    parameters = len(batch.view)
-    up_bytes = network.part_bytes or parameters * options.get("bits", 32) / 8
-    down_bytes = network.view_bytes or parameters * options.get("down_bits", 32) / 8
-    work_s = batch.seconds or steps * max(terminal.step_s for terminal in network.terminals)
-    return plan(AUTO, sites(network, steps), Sizes(up_bytes, down_bytes, work_s, parameters, steps)).shape
-
-
 def _check_shape(topology: str, network: Network, job: Job) -> None:
     """See that parts can travel that way.
 
     Raises:
         errors.UsageError: They cannot.
     """
-    if topology not in (*SHAPES, AUTO):
-        raise errors.UsageError(f"there is no topology {topology!r}; there are: {', '.join([*SHAPES, AUTO])}")
-    if topology == "tree" and (job.rounds is None or job.rounds.join is None):
+    if topology not in (AUTO, *SHAPES):
+        raise errors.UsageError(f"there is no topology {topology!r}; there are: {', '.join((AUTO, *SHAPES))}")
+    can = _can(job)
+    if topology == "tree" and "tree" not in can:
         raise errors.UsageError(f"the job {job.name} joins no parts, as a tree needs")
     if topology == "tree" and not any(edge.aggregates for edge in network.edges.values()):
         raise errors.UsageError("no edge of this network has `aggregates = true`, as a tree needs")
-    if topology == "ring" and "batch_size" not in job.options_schema["properties"]:
+    if topology == "ring" and "ring" not in can:
         raise errors.UsageError(f"the job {job.name} has no batches, as a ring needs")
     if topology == "ring" and all(terminal.of == networks.CLOUD for terminal in network.terminals):
         raise errors.UsageError("no two terminals of this network are behind one edge, as a ring needs")
+
+
+def _can(job: Job) -> set[str]:
+    """The shapes that a job's rounds can take."""
+    joins = job.rounds is not None and job.rounds.join is not None
+    has_batches = "batch_size" in job.options_schema["properties"]
+    return {"star", *(["tree"] if joins else []), *(["ring"] if has_batches else [])}
 
 
 def _told(result: Any) -> tuple[Mapping[str, Any], str]:

@@ -11,6 +11,7 @@ the deadline is over, each edge joins what it has by the job's own ``join``, and
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +22,7 @@ from cluster.coordinator.deadline import JoinDeadline
 from cluster.rounds import Batch, Bound, Course
 from cluster.simulation.links import Line, Links
 from cluster.simulation.network import Link, Network
+from cluster.simulation.planned import Shapes, Taken
 from cluster.simulation.policies import Policy, Round
 from cluster.simulation.rings import Meeting
 from cluster.simulation.terminals import EVALUATES, Machine
@@ -48,8 +50,9 @@ class Used(NamedTuple):
 class Open:
     """A batch whose parts are waited for."""
 
-    def __init__(self, batch: Batch, at_s: float) -> None:
+    def __init__(self, batch: Batch, at_s: float, shape: Taken) -> None:
         self.batch = batch
+        self.shape = shape
         self.at_s = at_s
         self.waiting = dict.fromkeys(batch.shards)
         """Shards whose turns nobody does."""
@@ -93,14 +96,14 @@ class Run:
         network: Where it runs.
         policy: A new one.
         steps: Of a turn that works for no given seconds.
-        topology: "star", "tree" or "ring".
+        shapes: Choose the shape of each round.
         seed: Of jitter, and of who leaves.
         on_round: Called with each row of the curve.
     """
 
     def __init__(
         self, course: Course, shards: Sequence[Chunk], network: Network, policy: Policy, steps: int,
-        topology: str = "star", seed: int = 0, on_round: Callable[[Mapping[str, Any]], None] = lambda row: None,
+        shapes: Shapes, seed: int = 0, on_round: Callable[[Mapping[str, Any]], None] = lambda row: None,
     ) -> None:  # fmt: skip
         import simpy
 
@@ -110,7 +113,7 @@ class Run:
         self.network = network
         self.policy = policy
         self.steps = steps
-        self.topology = topology
+        self.shapes = shapes
         self.seed = seed
         self.links = Links(self.env)
         self.open: list[Open] = []
@@ -200,6 +203,7 @@ class Run:
             joined=found.stand_for, told={"at": self.env.now, "lost": found.lost, **self._shape(found)},
         )  # fmt: skip
         self._on_round(row)
+        self._learn_sizes(found)
         if course.is_over:
             self.open = []
         elif course.step.apart:
@@ -208,13 +212,27 @@ class Run:
             self._enter([course.enter(range(course.shards), batch.version)])
 
     def _shape(self, found: Open) -> dict[str, Any]:
-        return {} if self.topology == "star" else {"topology": self.topology, "site_bytes": found.site_bytes}
+        if found.shape == Taken("star"):
+            return {}
+        why = {"why": found.shape.why} if found.shape.why else {}
+        return {"topology": found.shape.name, **why, "site_bytes": found.site_bytes}
+
+    def _learn_sizes(self, found: Open) -> None:
+        """Plan the next rounds by what this one moved."""
+        up_bytes = [self.part_bytes(part, found.batch.kind) for part in found.parts.values()]
+        if up_bytes and found.batch.kind not in EVALUATES:
+            down_bytes = self._view_bytes(found.batch.view_bytes)
+            batch = found.batch
+            self.shapes.learn(statistics.fmean(up_bytes), down_bytes, len(batch.view), batch.seconds)
 
     def _join(self, found: Open) -> Generator[Event, Any, None]:
         """Have each edge join the parts that lie there, and send one on; wait for them, but not for ever."""
         began = self.env.now
         joins = [self.env.process(self._join_at(found, edge, began)) for edge in list(found.noted)]
-        yield self.env.any_of([self.env.all_of(joins), self.env.timeout(self._join_deadline.seconds(None))])
+        parts = [part for noted in found.noted.values() for part in noted.values()]
+        size_bytes = max(self.part_bytes(part, found.batch.kind) for part in parts)
+        most_s = max(self._join_deadline.seconds(None), self.shapes.join_s(found.noted, size_bytes))
+        yield self.env.any_of([self.env.all_of(joins), self.env.timeout(most_s)])
 
     def _join_at(self, found: Open, edge: str, began: float) -> Generator[Event, Any, None]:
         """A node at an edge hears of it, claims it, joins, and sends."""
@@ -252,7 +270,7 @@ class Run:
             self._enter([self.course.enter(range(self.course.shards), found.batch.version)])
 
     def _enter(self, batches: Sequence[Batch]) -> None:
-        self.open += [Open(batch, self.env.now) for batch in batches]
+        self.open += [Open(batch, self.env.now, self.shapes.taken) for batch in batches]
         self.wake()
 
     def _view_bytes(self, own: int) -> int:

@@ -1,11 +1,84 @@
-"""The sites of a network's file, from which the shape of a simulated run is planned as drivers do from measurements."""
+"""Which shape each round of a simulated run takes: planned as a driver does, from the file instead of measurements."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
-from cluster.simulation.network import CLOUD, Edge, Link, Network, Terminal
-from cluster.topology import Site
+from cluster.simulation.network import CLOUD, Network, Terminal
+from cluster.topology import AUTO, Planner, Site, Sizes, halves
+
+PATIENCE = 3.0
+"""A join is waited for at least this many times as long as it is predicted to take."""
+
+
+class Taken(NamedTuple):
+    """The shape of a round."""
+
+    name: str
+    why: str = ""
+    sites: frozenset[str] | None = None
+    """Where it holds; None: wherever it can."""
+
+    def at(self, name: str, site: str) -> bool:
+        """Whether a site takes a shape."""
+        return self.name == name and (self.sites is None or site in self.sites)
+
+
+class Shapes:
+    """Chooses the shape of a run's rounds.
+
+    Args:
+        given: "star", "tree", "ring" or "auto". The last begins with a star, as nothing is measured before.
+        network: Terminals of a site are taken to allow a ring.
+        steps: Of a turn.
+        can: The shapes that the job can take.
+    """
+
+    def __init__(self, given: str, network: Network, steps: int, can: Collection[str]) -> None:
+        self._given = given
+        self._steps = steps
+        self._planner = Planner(given)
+        self._sites = [_able(site, can) for site in sites(network, steps)]
+        self.taken = Taken("star", "no link is measured yet") if given == AUTO else Taken(given)
+        """That of the next round."""
+
+    def learn(self, up_bytes: float, down_bytes: int, parameters: int, seconds: float | None) -> None:
+        """A round is closed; plan the next one.
+
+        Args:
+            up_bytes: Of a part.
+            down_bytes: Of the views that a shard read.
+            parameters: Of the net.
+            seconds: That turns work for, if they are given.
+        """
+        if self._given == AUTO:
+            places, steps = self._sites, float(self._steps)
+            if seconds is not None:
+                steps = seconds * self._steps / max(1e-9, max(site.work_s or 0.0 for site in places))
+                places = [site._replace(work_s=seconds) for site in places]
+            plan = self._planner.plan(places, Sizes(up_bytes, down_bytes, 0.0, parameters, steps))
+            self.taken = Taken(plan.shape, plan.why, frozenset(plan.sites))
+
+    def join_s(self, places: Iterable[str], up_bytes: float) -> float:
+        """Give the least seconds to grant for the joins at some edges."""
+        sizes, there = Sizes(up_bytes, 0, 0.0, 0), set(places)
+        slowest = (halves("tree", site, sizes)[1] for site in self._sites if there.intersection(site.edges))
+        return PATIENCE * max(slowest, default=0.0)
+
+
+def _able(site: Site, can: Collection[str]) -> Site:
+    return site._replace(edges=site.edges if "tree" in can else (), seats=site.seats if "ring" in can else 0)
+
+
+def first_that_joins(network: Network, place: str) -> str:
+    """The edge that joins the parts of those behind ``place`` in a tree, the first that aggregates; "" without."""
+    while place != CLOUD:
+        if network.edges[place].aggregates:
+            return place
+        place = network.edges[place].of
+    return ""
 
 
 def sites(network: Network, steps: int) -> list[Site]:
@@ -21,8 +94,8 @@ def sites(network: Network, steps: int) -> list[Site]:
 
 
 def _site(name: str, here: list[Terminal], network: Network, steps: int) -> Site:
-    edge: Edge | None = network.edges.get(here[0].of)
-    above: tuple[Link, ...] = network.links_above(here[0].of)
+    place, above = here[0].of, network.links_above(here[0].of)
+    joins = first_that_joins(network, place)
     up, down = sum(one.link.up_bytes_s for one in here), sum(one.link.down_bytes_s for one in here)
     near_s = max(one.link.latency_s for one in here)
     return Site(
@@ -34,8 +107,8 @@ def _site(name: str, here: list[Terminal], network: Network, steps: int) -> Site
         near_bytes_s=up,
         peer_bytes_s=min(min(one.link.up_bytes_s, one.link.down_bytes_s) for one in here),
         near_rtt_s=4 * near_s,
-        edges=(name,) if edge and edge.aggregates else (),
-        seats=len(here) if edge else 0,
+        edges=(joins,) if joins else (),
+        seats=len(here) if place != CLOUD else 0,
         work_s=steps * max(one.step_s for one in here),
-        join_s=edge.step_s if edge else 0.0,
+        join_s=network.edges[joins].step_s if joins else 0.0,
     )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster.rounds import Batch
 from cluster.simulation.network import CLOUD, Link, Terminal
+from cluster.simulation.planned import first_that_joins
 from cluster.simulation.rings import Meeting, Member, Ring
 
 if TYPE_CHECKING:
@@ -39,12 +40,10 @@ class Machine:
         self._me = terminal
         self._chance = random.Random(repr((run.seed, terminal.name)))  # noqa: S311 - nothing secret
         links = run.network.links(terminal)
-        self._edge = _edge(run, terminal)
-        near, far = links, links[:0]
-        if self._edge:
-            above = run.network.links_above(self._edge)
-            near, far = links[: len(links) - len(above)], above
-        self._up, self._down = run.lines(near, up=True), run.lines(links, up=False)
+        self._edge = first_that_joins(run.network, terminal.of)
+        far = run.network.links_above(self._edge) if self._edge else ()
+        self._near = run.lines(links[: len(links) - len(far)], up=True)
+        self._up, self._down = run.lines(links, up=True), run.lines(links, up=False)
         self._latency_s = sum(link.latency_s for link in links)
         self._far_s = sum(link.latency_s for link in far)
         self._forget()
@@ -112,8 +111,8 @@ class Machine:
 
     def _meet(self, found: Open, shard: int, step_s: float) -> Generator[Event, Any, Ring | None]:
         """Form a ring with the others of this site; None: work alone."""
-        run, site = self._run, self._me.of
-        if run.topology != "ring" or found.batch.kind in EVALUATES or site == CLOUD:
+        site = self._me.of
+        if not found.shape.at("ring", site) or found.batch.kind in EVALUATES or site == CLOUD:
             return None
         meeting = found.meetings.setdefault(site, Meeting(self._env))
         ring: Ring = yield meeting.join(
@@ -135,8 +134,9 @@ class Machine:
             yield from run.links.transfer(self._up, ring.MEMBER_BYTES)
             run.arrive(found, shard, None, ring.MEMBER_BYTES, self._env.now - began)
             return
-        yield from run.links.transfer(self._up, run.part_bytes(part, batch.kind))
-        if self._edge:
+        to_edge = self._edge and found.shape.at("tree", self._me.of)
+        yield from run.links.transfer(self._near if to_edge else self._up, run.part_bytes(part, batch.kind))
+        if to_edge:
             yield self._env.timeout(self._far_s)
             run.note(found, shard, part, self._edge, self._env.now - began)
         else:
@@ -150,13 +150,3 @@ class Machine:
         if batch.kind in EVALUATES:
             return 0
         return self._run.steps if batch.seconds is None else max(1, math.ceil(batch.seconds / step_s - 1e-9))
-
-
-def _edge(run: Run, terminal: Terminal) -> str:
-    """The edge that joins this terminal's parts in a tree, the first that aggregates on its way; "" without."""
-    place = terminal.of
-    while run.topology == "tree" and place != CLOUD:
-        if run.network.edges[place].aggregates:
-            return place
-        place = run.network.edges[place].of
-    return ""

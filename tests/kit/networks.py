@@ -26,6 +26,6 @@ def drawn(seed: int) -> Network:
             f"count = {chance.randint(1, 6)}",
             f'up = "{chance.choice([50, 100, 1000])} Mb/s"',
             f'latency = "{chance.choice([0.2, 1, 5])} ms"',
-            f'compute = "{chance.choice([5, 20, 50])} ms/step"',
+            f'compute = ["{chance.choice([5, 20, 50])} ms/step", "{chance.choice([10, 80])} ms/step * .3"]',
         ]
     return network.parse("\n".join(lines))
