@@ -111,6 +111,61 @@ def quantization(**given: Any) -> int:
     return _make("quantization", **given)
 
 
+@command.command("times", epilog="\b\nExample:\n  cluster reproduce times --net resnet-s --bandwidth 10,1000")
+@_common(trains=True)
+@click.option("--net", metavar="NET", help="One net of the job train; cnn:16,32, mlp:128,128 and mlp:960,960.")
+@click.option(
+    "--bandwidth", "values", type=_numbers(0.001), metavar="MB,…", help="Of the links, in Mb/s; 10,100,1000."
+)  # fmt: skip
+def times(**given: Any) -> int:
+    """Where the time of an iteration goes: compute, encode, transfer, apply.
+
+    Compute, encode and apply are measured here, the transfer is bytes over bandwidth. INPUT is as of the job train.
+    """
+    return _make("times", **given)
+
+
+@command.command("server-lr", epilog="\b\nExample:\n  cluster reproduce server-lr --server-lr 0.1,1 --mode sync")
+@_common(trains=True)
+@click.option("--net", metavar="NET", help="A net of the job train; mlp:64.")
+@click.option("--server-lr", "values", type=_numbers(0.001, 100), metavar="RATE,…", help="Rates; 0.1,0.5,1,2.")
+@click.option("--mode", "modes", type=_words("sync", "async"), metavar="MODE,…", help="sync,async.")
+def server_lr(**given: Any) -> int:
+    """Loss and accuracy with several learning rates of the server, with fresh and with stale gradients.
+
+    INPUT is as of the job train; without, the digits of scikit-learn are taken.
+    """
+    return _make("server-lr", **given)
+
+
+@command.command("partitions", epilog="\b\nExample:\n  cluster reproduce partitions letter.csv --target letter")
+@_common(trains=True)
+@click.option("--net", metavar="NET", help="A net of the job train; mlp:64.")
+@click.option(
+    "--partition", "values", type=_words("slice", "sample", "sorted"), metavar="KIND,…", help="slice,sample,sorted."
+)  # fmt: skip
+def partitions(**given: Any) -> int:
+    """Accuracy with shards of scrambled, sampled and sorted rows.
+
+    INPUT is as of the job train; without, the digits of scikit-learn are taken.
+    """
+    return _make("partitions", **given)
+
+
+@command.command("clients", epilog="\b\nExample:\n  cluster reproduce clients ./scans --clients 1,3,5")
+@_common(trains=False)
+@click.option(
+    "--clients", "values", type=_numbers(1, 1000, whole=True), metavar="NUMBER,…", help="Simulated nodes; 1,3,5."
+)  # fmt: skip
+def clients(**given: Any) -> int:
+    """Minutes of text recognition on several clients, beside published ones.
+
+    Each page of INPUT, a folder of pictures, is really read once; nodes are simulated. Without INPUT, the example
+    pictures of a clone are taken.
+    """
+    return _make("clients", **given)
+
+
 def _make(figure: str, *, folder: Path, quiet: bool, as_json: bool, **given: Any) -> int:
     asked = {name: value for name, value in given.items() if value is not None}
     with foreground.terminable(), StepsBar(figure, quiet=quiet) as tell:

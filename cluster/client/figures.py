@@ -7,15 +7,31 @@ from pathlib import Path
 from typing import Any
 
 from cluster import errors
-from cluster.simulate.papers import Asked, Finding, page, quantization, tell_nobody
+from cluster.simulate.papers import (
+    Asked,
+    Finding,
+    clients,
+    page,
+    partitions,
+    quantization,
+    server_lr,
+    tell_nobody,
+    times,
+)
 
-FIGURES: Mapping[str, Callable[[Asked], Finding]] = {"quantization": quantization.find}
+FIGURES: Mapping[str, Callable[[Asked], Finding]] = {
+    "quantization": quantization.find,
+    "times": times.find,
+    "server-lr": server_lr.find,
+    "partitions": partitions.find,
+    "clients": clients.find,
+}
 
 
 def reproduce(
     figure: str, source: str | Path | None = None, *, output: str | Path, target: str | None = None, net: str = "",
-    values: Sequence[Any] = (), seeds: int | None = None, quick: bool = False, command: str = "",
-    tell: Callable[[int, int], None] = tell_nobody,
+    values: Sequence[Any] = (), modes: Sequence[str] = (), seeds: int | None = None, quick: bool = False,
+    command: str = "", tell: Callable[[int, int], None] = tell_nobody,
 ) -> tuple[Finding, list[Path]]:  # fmt: skip
     """Make a figure, and write its picture (PNG), points (CSV) and page (Markdown).
 
@@ -26,6 +42,7 @@ def reproduce(
         target: The column to learn.
         net: As in the option ``--net`` of train; "": the figure's own.
         values: What differs between the curves or bars; empty: the figure's own.
+        modes: For "server-lr": of "sync" and "async".
         seeds: Repetitions; None: 3, with ``quick`` 1.
         quick: Do much less.
         command: What a person typed, for the page.
@@ -45,6 +62,6 @@ def reproduce(
     if folder.exists() and not folder.is_dir():
         raise errors.UsageError(f"-o {folder} is no folder")
     count = seeds or (1 if quick else 3)
-    asked = Asked(None if source is None else Path(source), target, net, values, count, quick, tell)
+    asked = Asked(None if source is None else Path(source), target, net, values, modes, count, quick, tell)
     finding = FIGURES[figure](asked)
     return finding, page.write(finding, folder, command or f"reproduce({figure!r})")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cluster.simulate.papers import Finding, page, quantization, sorting, trainings
+from cluster.simulate.papers import Finding, clients, page, quantization, sorting, trainings
 from cluster.simulate.papers.trainings import Curve, Trained, Training
 from splitters import tables
 
@@ -25,6 +25,23 @@ def test_a_net_that_guesses_is_told() -> None:
     assert "nothing was learnt" in curve(0.6, 0.62).why_worthless()
     assert "diverged" in curve(float("nan")).why_worthless()
     assert curve(0.95, 0.93).why_worthless() == ""
+
+
+def test_a_training_that_diverged_is_told_and_has_no_curve() -> None:
+    diverged = Trained(Training("x", {}, 1), [], {}, "the weights are not finite")
+    both = Curve("x", [curve(0.9).runs[0], diverged])
+    assert "1 of 2 trainings failed: the weights are not finite" in both.why_worthless()
+    assert both.values("accuracy") == []
+
+
+def test_simulated_nodes_share_the_work_and_the_link() -> None:
+    pytest.importorskip("simpy")
+    chunks = [clients.Chunk(2.0, 1000, 10)] * 40
+    free = clients.Hub(0, 0, 0, 1e9, 0)
+    assert clients.simulate(chunks, 1, free) == pytest.approx(80, rel=1e-3)
+    assert clients.simulate(chunks, 4, free) == pytest.approx(20, rel=1e-3)
+    narrow = free._replace(bytes_s=1000)  # a second for the bytes of a chunk: the link is full
+    assert clients.simulate(chunks, 40, narrow) > 40
 
 
 def test_epochs_count_the_rows_that_steps_saw() -> None:

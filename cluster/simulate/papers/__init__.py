@@ -30,6 +30,8 @@ class Asked(NamedTuple):
     """As in the option ``--net`` of train; "": the figure's own."""
     values: Sequence[Any] = ()
     """What differs between the curves or bars; empty: the figure's own."""
+    modes: Sequence[str] = ()
+    """For ``server-lr``: of "sync" and "async"."""
     seeds: int = 3
     """How often everything is done, with other chance each time."""
     quick: bool = False

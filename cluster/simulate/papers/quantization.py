@@ -104,7 +104,9 @@ def _line(curve: Curve, link: Link) -> Line:
         [link.round_s(row, SHARDS) for row in trained.rows[: len(accuracy) - 1]] for trained in curve.runs
     ]  # fmt: skip
     each = [sum(beside) / len(beside) for beside in zip(*spent, strict=True)]
-    return Line(curve, trainings.epochs(first)[: len(accuracy)], [0.0, *itertools.accumulate(each)], accuracy)
+    return Line(
+        curve, trainings.epochs(first)[: len(accuracy)], [0.0, *itertools.accumulate(each)][: len(accuracy)], accuracy
+    )
 
 
 def _table(lines: Sequence[Line], good: Sequence[Line]) -> list[Row]:

@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aggregators import codec
 from cluster import catalog, errors, rounds
 from cluster.job import Job
 from cluster.simulate.papers import Row, sorting
@@ -43,7 +44,9 @@ class Trained(NamedTuple):
     rows: Sequence[Row]
     """Of the curve, a row a round; a score is that of the weights that the round began with."""
     card: Mapping[str, Any]
-    """Of the data, see ``splitters.tables.card``."""
+    """Of the data, see ``splitters.tables.card``; empty where the training diverged."""
+    why_diverged: str = ""
+    """Why there are no rows."""
 
 
 def require() -> None:
@@ -70,7 +73,10 @@ def run(training: Training, source: Path) -> Trained:
 
     job = _job(keep, training.is_sorted)
     options = job.options_of_run({"test": 0.0, "valid": VALID, "seed": training.seed, **training.options})
-    found = rounds.locally(job, [source], options).result
+    try:
+        found = rounds.locally(job, [source], options).result
+    except (errors.RunFailed, codec.NotEncodable) as error:  # an answer, too: this rate is too high
+        return Trained(training, [], {}, str(error))
     if not kept[0]["classes"]:
         raise errors.UsageError(f"{source.name}: the target is a number; these figures are about classes")
     return Trained(training, found, kept[0])
@@ -133,6 +139,8 @@ class Curve(NamedTuple):
 
     def values(self, name: str) -> list[float]:
         """Means over the seeds, a round after another; NaN where a run has no such value."""
+        if any(trained.why_diverged for trained in self.runs):
+            return []
         shortest = min(len(trained.rows) for trained in self.runs)
         return [
             statistics.fmean(trained.rows[at].get(name, math.nan) for trained in self.runs) for at in range(shortest)
@@ -153,6 +161,8 @@ class Curve(NamedTuple):
     def error(self) -> float:
         """Standard error of the end: of the rows that measured it, and of the seeds, whichever is larger."""
         ends = self.ends()
+        if not all(map(math.isfinite, ends)):
+            return math.nan
         seeds = statistics.stdev(ends) / math.sqrt(len(ends)) if len(ends) > 1 else 0.0
         rows = self.runs[0].card["rows"]["valid"]
         share = min(max(statistics.fmean(ends), 0.0), 1.0)
@@ -166,6 +176,8 @@ class Curve(NamedTuple):
 
     def why_worthless(self, last: int = 1) -> str:
         """Why this curve says nothing, as a sentence, or ""."""
+        if diverged := [trained.why_diverged for trained in self.runs if trained.why_diverged]:
+            return f"{self.label}: {len(diverged)} of {len(self.runs)} trainings failed: {diverged[0]}"
         end = self.end(last)
         if not math.isfinite(end):
             return f"{self.label}: it gave no number at its end; the training diverged"
@@ -186,6 +198,8 @@ def curves(found: Sequence[Trained]) -> list[Curve]:
 def epochs(trained: Trained) -> list[float]:
     """How often the training rows were passed when each round began."""
     options, card = trained.training.options, trained.card
+    if not trained.rows:
+        return []
     rows = card["rows"]["train"]
     passed, at = 0.0, []
     for row in trained.rows:
