@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster import errors
-from cluster.simulate.papers import (
+from cluster.simulation.papers import (
     Asked,
     Finding,
     clients,

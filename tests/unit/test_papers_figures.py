@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cluster.simulate.papers import Finding, clients, page, quantization, sorting, trainings
-from cluster.simulate.papers.trainings import Curve, Trained, Training
+from cluster.simulation.papers import Finding, clients, page, quantization, sorting, trainings
+from cluster.simulation.papers.trainings import Curve, Trained, Training
 from splitters import tables
 
 CARD = {"classes": ["a", "b"], "rows": {"train": 300, "valid": 100}, "class_rows": {"valid": [60, 40]}, "shards": 3}

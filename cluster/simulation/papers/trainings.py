@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from aggregators import codec
 from cluster import catalog, errors, rounds
 from cluster.job import Job
-from cluster.simulate.papers import Row, sorting
+from cluster.simulation.papers import Row, sorting
 
 VALID = 0.25
 """The share of the rows that curves are measured on. No weights are chosen by it, so no test rows are kept beside."""

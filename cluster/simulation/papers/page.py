@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster import __version__, errors
-from cluster.simulate.papers import Finding, Row, trainings
+from cluster.simulation.papers import Finding, Row, trainings
 
 INCHES = (11.0, 4.6)
 DPI = 90

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cluster import catalog, rounds
 from cluster.job import sift
-from cluster.simulate.papers import Asked, Finding, Row, inputs, trainings
+from cluster.simulation.papers import Asked, Finding, Row, inputs, trainings
 from splitters import Chunk
 
 if TYPE_CHECKING:

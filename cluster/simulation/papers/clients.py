@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cluster import catalog, errors, wire
 from cluster.job import sift
-from cluster.simulate.papers import Asked, Finding, Row, inputs
+from cluster.simulation.papers import Asked, Finding, Row, inputs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cluster.simulate.papers import Asked, Finding, inputs, trainings
-from cluster.simulate.papers.trainings import Curve, Training
+from cluster.simulation.papers import Asked, Finding, inputs, trainings
+from cluster.simulation.papers.trainings import Curve, Training
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from cluster.simulate.papers import Asked, Finding, Row, inputs, trainings
-from cluster.simulate.papers.trainings import Curve, Training
+from cluster.simulation.papers import Asked, Finding, Row, inputs, trainings
+from cluster.simulation.papers.trainings import Curve, Training
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

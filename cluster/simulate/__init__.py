@@ -1,1 +1,0 @@
-"""Simulate what clusters of other sizes and links do, with the real numerics."""
