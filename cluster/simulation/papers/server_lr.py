@@ -157,7 +157,7 @@ def _found(good: Sequence[Line], table: Sequence[Row]) -> list[str]:
         sentence = f"{mode}: the rate {best.rate:g} ended best, at {best.end:.3f}"
         if slow is not best:
             sentence += f"; {slow.rate:g} ended at {slow.end:.3f} after as many rounds"
-        told.append(f"{sentence}.")
+        told.append(sentence + ".")
     ones = {line.mode: line for line in good if line.rate == 1}
     if "sync" in ones:
         for mode, line in ones.items():
