@@ -7,6 +7,8 @@ import functools
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
@@ -44,7 +46,7 @@ class Member(NamedTuple):
     base: str = "base"
     seconds: float | None = None
     fault: tuple[int, int] | None = None
-    """Before the gradients of this step it sends itself this signal."""
+    """Before the gradients of this step it sends itself this signal; 0 is none."""
     join_s: float = 5.0
     dead_s: float = 10.0
     limit_s: float = 0.0
@@ -57,6 +59,16 @@ class Member(NamedTuple):
         context.set_forkserver_preload([__name__])
         process = context.Process(target=_do, args=(self,), daemon=True)
         process.start()
+        return process
+
+    def start_in(self, network: str) -> subprocess.Popen[bytes]:
+        """Begin in a network namespace."""
+        what = {**self._asdict(), "folder": str(self.folder)}
+        command = ["ip", "netns", "exec", network, sys.executable, "-m", __name__]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE)
+        assert process.stdin is not None
+        with process.stdin as pipe:
+            pipe.write(msgpack.packb(what))
         return process
 
     def told(self, round_: int = 0) -> dict[str, Any]:
@@ -82,7 +94,7 @@ def _do(member: Member) -> None:
 
     meeting.JOIN_S, ring.DEAD_S = member.join_s, member.dead_s
     listened: list[list[str]] = []
-    _count_steps(member.fault, listened)
+    _count_steps(member.folder, member.fault, listened)
     data, kept = training.blobs(), dict[str, Any]()
     view = np.frombuffer(member.view, np.float32)
     for round_ in member.rounds:
@@ -131,13 +143,14 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise Interrupted
 
 
-def _count_steps(fault: tuple[int, int] | None, listened: list[list[str]]) -> None:
+def _count_steps(folder: Path, fault: tuple[int, int] | None, listened: list[list[str]]) -> None:
     look, steps = learner.Learner.look, 0
 
     @functools.wraps(look)
     def count(*arguments: Any) -> float:
         nonlocal steps
         if fault is not None and steps == fault[0]:
+            (folder / f"reached {os.getpid()}").touch()
             os.kill(os.getpid(), fault[1])
         steps += 1
         listened.append(listening())
@@ -150,3 +163,8 @@ def listening() -> list[str]:
     """The addresses on which this process listens."""
     found = psutil.Process().net_connections("inet")
     return sorted(each.laddr.ip for each in found if each.status == psutil.CONN_LISTEN)
+
+
+if __name__ == "__main__":
+    given = msgpack.unpackb(sys.stdin.buffer.read())
+    _do(Member(**{**given, "folder": Path(given["folder"])}))
