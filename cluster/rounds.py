@@ -218,14 +218,7 @@ class Course:
         Raises:
             ValueError: The task gave what is no value of its job.
         """
-        value = (bound or self.bound).turn(
-            Turn(
-                round=batch.number, shard=shard, shards=self.shards, kind=batch.kind, seconds=batch.seconds,
-                view=batch.view, base=str(batch.version), about=self.bound.about, read=read, kept=kept,
-                times={} if times is None else times, steps=steps,
-            )
-        )  # fmt: skip
-        return wire.pack(value)
+        return wire.pack(do(bound or self.bound, batch, shard, self.shards, read, kept, steps, times))
 
     def close(
         self, batch: Batch, packed: Mapping[int, bytes], *, at_s: float, wall_s: float, late: Sequence[int] = (),
@@ -287,6 +280,24 @@ class Course:
 def _unread(views: Sequence[Seen], seen: int) -> int:
     follows = any(view.version == seen for view in views)
     return sum(view.size_bytes for view in views if not follows or view.version > seen)
+
+
+def do(
+    bound: Bound, batch: Batch, shard: int, shards: int, read: Callable[[], Chunk], kept: dict[str, Any],
+    steps: int | None = None, times: dict[str, float] | None = None,
+) -> Any:  # fmt: skip
+    """Do a shard's turn in a batch; gives the value. See ``tasks.Turn``.
+
+    Raises:
+        ValueError: The task gave what is no value of its job.
+    """
+    return bound.turn(
+        Turn(
+            round=batch.number, shard=shard, shards=shards, kind=batch.kind, seconds=batch.seconds, view=batch.view,
+            base=str(batch.version), about=bound.about, read=read, kept=kept, times={} if times is None else times,
+            steps=steps,
+        )
+    )  # fmt: skip
 
 
 def _run(course: Course, shards: Sequence[Chunk]) -> tuple[Any, dict[str, str]]:

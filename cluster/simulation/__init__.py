@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from cluster.simulation.engine import Run, Used
 from cluster.simulation.network import Network
 from cluster.simulation.planned import Shapes
 from cluster.simulation.policies import POLICIES, Policy
+from cluster.simulation.pool import Pool, is_worth
 from cluster.topology import AUTO, SHAPES
 from splitters import Chunk
 
@@ -150,11 +152,14 @@ def _one(
     course = Course(Bound(job, options, about), len(shards))
     steps = 1 if options.get("mode") == "sync" else options.get("steps") or FIXED_STEPS
     shapes = Shapes(topology, network, steps, _can(job))
-    run = Run(
-        course, shards, network, policy, steps, shapes, options.get("seed", 0), lambda row: on_round(policy.name, row)
-    )
+    work = steps * len(shards) * options.get("rounds", 1)
     try:
-        run.run()
+        with Pool(course.bound, shards) if is_worth(job, work) else nullcontext() as pool:
+            run = Run(
+                course, shards, network, policy, steps, shapes, options.get("seed", 0),
+                lambda row: on_round(policy.name, row), pool,
+            )  # fmt: skip
+            run.run()
         result = course.result()
     except NoResult as error:
         raise errors.RunFailed(str(error)) from None

@@ -24,6 +24,7 @@ from cluster.simulation.links import Line, Links
 from cluster.simulation.network import Link, Network
 from cluster.simulation.planned import Shapes, Taken
 from cluster.simulation.policies import Policy, Round
+from cluster.simulation.pool import Pool
 from cluster.simulation.rings import Meeting
 from cluster.simulation.terminals import EVALUATES, Machine
 from cluster.topology import JOIN_BYTES_S
@@ -99,11 +100,13 @@ class Run:
         shapes: Choose the shape of each round.
         seed: Of jitter, and of who leaves.
         on_round: Called with each row of the curve.
+        pool: Does the turns; None: this process does.
     """
 
     def __init__(
         self, course: Course, shards: Sequence[Chunk], network: Network, policy: Policy, steps: int,
         shapes: Shapes, seed: int = 0, on_round: Callable[[Mapping[str, Any]], None] = lambda row: None,
+        pool: Pool | None = None,
     ) -> None:  # fmt: skip
         import simpy
 
@@ -115,6 +118,7 @@ class Run:
         self.steps = steps
         self.shapes = shapes
         self.seed = seed
+        self._pool = pool
         self.links = Links(self.env)
         self.open: list[Open] = []
         self.together: dict[tuple[int, ...], dict[str, Any]] = {}
@@ -354,6 +358,14 @@ class Run:
     def shard_bytes(self, shard: int) -> int:
         """Of a shard."""
         return self._shard_bytes[shard]
+
+    def begin(
+        self, who: str, batch: Batch, shard: int, kept: dict[str, Any], steps: int | None
+    ) -> Callable[[], bytes]:  # fmt: skip
+        """Begin the work of a turn, really; gives what waits for its packed part."""
+        if self._pool is not None:
+            return self._pool.begin(who, batch, shard, steps)
+        return partial(self.do, batch, shard, None, kept, steps)
 
     def do(
         self, batch: Batch, shard: int, read: Callable[[], Chunk] | None, kept: dict[str, Any], steps: int | None,

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cluster.rounds import Batch
@@ -46,6 +47,8 @@ class Machine:
         self._up, self._down = run.lines(links, up=True), run.lines(links, up=False)
         self._latency_s = sum(link.latency_s for link in links)
         self._far_s = sum(link.latency_s for link in far)
+        self._life = 0
+        """How often it came."""
         self._forget()
 
     @property
@@ -67,6 +70,7 @@ class Machine:
         """A new process knows nothing."""
         self._version = -1
         self._kept: dict[int, dict[str, Any]] = {}
+        self._life += 1
         self._done: dict[int, int] = {}
 
     def _work(self) -> Generator[Event, Any, None]:
@@ -94,9 +98,14 @@ class Machine:
         if ring is not None:
             step_s = ring.step_s
         steps = self._steps(batch, step_s)
+        who = repr((self._me.name, self._life))
+        if ring is None:
+            work = self._run.begin(who, batch, shard, self._kept[shard], steps or None)
+        else:
+            work = partial(ring.work, self._run, batch, steps)
         yield self._env.timeout(steps * step_s)
         self._done[shard] = batch.number
-        yield from self._hand_in(found, shard, steps or None, ring, began)
+        yield from self._hand_in(found, shard, work, ring, began)
         yield self._env.timeout(self._latency_s)
         return True
 
@@ -121,19 +130,17 @@ class Machine:
         return ring if shard in ring.shards and len(ring.shards) > 1 else None
 
     def _hand_in(
-        self, found: Open, shard: int, steps: int | None, ring: Ring | None, began: float
+        self, found: Open, shard: int, work: Callable[[], bytes], ring: Ring | None, began: float
     ) -> Generator[Event, Any, None]:
-        """Do the work, really, and send what came of it."""
+        """Send what came of the work."""
         run, batch = self._run, found.batch
-        if ring is None:
-            part = run.do(batch, shard, None, self._kept[shard], steps)
-        elif ring.shards[0] == shard:
-            part = ring.work(run, batch, steps)
-            found.stand_for[shard] = ring.shards
-        else:
+        if ring is not None and ring.shards[0] != shard:
             yield from run.links.transfer(self._up, ring.MEMBER_BYTES)
             run.arrive(found, shard, None, ring.MEMBER_BYTES, self._env.now - began)
             return
+        part = work()
+        if ring is not None:
+            found.stand_for[shard] = ring.shards
         to_edge = self._edge and found.shape.at("tree", self._me.of)
         yield from run.links.transfer(self._near if to_edge else self._up, run.part_bytes(part, batch.kind))
         if to_edge:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cluster import catalog, errors
+from cluster import catalog, errors, simulation
 from cluster.client import simulation_check
 from cluster.client.simulation import simulate
-from cluster.simulation import Simulated
+from cluster.simulation import Simulated, pool
 
 NETWORK = """
 part = "2 MB"
@@ -86,6 +86,14 @@ def test_a_timed_round_gives_slow_terminals_fewer_steps(folder: Path) -> None:
 def test_a_run_ends_after_its_virtual_seconds(folder: Path) -> None:
     [simulated] = run(folder, "barrier", rounds=1000, seconds=30.0)
     assert 30 < simulated.seconds < 45
+
+
+def test_a_process_beside_gives_the_same_rows_and_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    more: dict[str, Any] = {"rounds": 3, "round_seconds": 0.2}
+    alone = run(folder, "quorum", **more)
+    monkeypatch.setattr(simulation, "is_worth", lambda job, steps: steps == 6 * 25 * 3)
+    monkeypatch.setattr(pool, "MOST_PROCESSES", 1)
+    assert run(folder, "quorum", **more) == alone
 
 
 def test_what_cannot_be_simulated_is_refused(folder: Path) -> None:
