@@ -174,6 +174,7 @@ def redis_keys() -> str:
 API: dict[str, tuple[str, ...]] = {
     "connect": (),
     "local": (),
+    "simulate": (),
     "Client": (
         "submit", "resume", "run", "runs", "nodes", "models", "serve", "service", "services", "gateway", "tokens",
         "close",
