@@ -52,8 +52,8 @@ class Site(NamedTuple):
     """Digests of the edge stores that its nodes name. A tree needs exactly one."""
     seats: int = 0
     """Nodes whose owners let others of the site reach them: CLUSTER_LAN=allow. A ring needs two."""
-    work_s: float | None = None
-    """Seconds of its slowest node's turn without transfers; None: as of the others."""
+    works_s: tuple[float, ...] = ()
+    """Seconds of the turn of each part without transfers; (): all as ``Sizes.work_s``."""
     join_s: float = 0.0
     """Seconds that it takes to join its parts, beside those for their bytes."""
 
@@ -111,22 +111,30 @@ def halves(shape: Shape, site: Site, sizes: Sizes) -> tuple[float, float]:
     * ring of k seats: T + H all_reduce(k, 4 p, B_peer) + n / B_up + k m / B_down + 3 rtt
 
     A turn is claimed, reads its view and sends its part, a round trip each; a join is claimed and sent, too.
+    Where turns take longer on some nodes, those that are done send meanwhile: T + k n / B is then the largest of
+    T_i + (k - i) n / B, i from 0, for the turns by their length. A ring's T is the longest.
     Parts of nodes that have no seat go up by themselves. A link to the hub that is not measured costs nothing.
     """
     up_s, down_s = _of(1, site.up_bytes_s), _of(sizes.down_bytes, site.down_bytes_s)
     near_rtt_s = NEAR_RTT_S if site.near_rtt_s is None else site.near_rtt_s
-    work_s = sizes.work_s if site.work_s is None else site.work_s
-    all_s = work_s + site.parts * down_s + 3 * site.rtt_s
+    works_s = site.works_s or (sizes.work_s,) * site.parts
+    all_s = site.parts * down_s + 3 * site.rtt_s
     if shape == "star":
-        return all_s + site.parts * sizes.up_bytes * up_s, 0.0
+        return all_s + _all_sent_s(works_s, sizes.up_bytes * up_s), 0.0
     if shape == "tree":
         to_join = site.parts * sizes.up_bytes
         join_s = site.join_s + to_join / JOIN_BYTES_S + near_rtt_s
-        first_s = all_s + to_join / (site.near_bytes_s or NEAR_BYTES_S) + near_rtt_s
+        first_s = all_s + _all_sent_s(works_s, sizes.up_bytes / (site.near_bytes_s or NEAR_BYTES_S)) + near_rtt_s
         return first_s, join_s + sizes.of_joined * up_s + 2 * site.rtt_s
     seats = min(site.seats, site.parts)
     step_s = all_reduce_s(seats, 4 * sizes.parameters, site.peer_bytes_s or NEAR_BYTES_S, near_rtt_s / 2)
-    return all_s + sizes.steps * step_s + (site.parts - seats + 1) * sizes.up_bytes * up_s, 0.0
+    return all_s + max(works_s) + sizes.steps * step_s + (site.parts - seats + 1) * sizes.up_bytes * up_s, 0.0
+
+
+def _all_sent_s(works_s: Sequence[float], each_s: float) -> float:
+    """The seconds until all parts have gone over one link, each as soon as its turn is done."""
+    last = len(works_s)
+    return max(work_s + (last - at) * each_s for at, work_s in enumerate(sorted(works_s)))
 
 
 def seconds(shape: Shape, sites: Sequence[Site], sizes: Sizes, where: Collection[str]) -> float:

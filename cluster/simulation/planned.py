@@ -56,9 +56,10 @@ class Shapes:
         if self._given == AUTO:
             places, steps = self._sites, float(self._steps)
             if seconds is not None:
-                steps = seconds * self._steps / max(1e-9, max(site.work_s or 0.0 for site in places))
-                places = [site._replace(work_s=seconds) for site in places]
-            plan = self._planner.plan(places, Sizes(up_bytes, down_bytes, 0.0, parameters, steps))
+                steps = seconds * self._steps / max(1e-9, max(max(site.works_s) for site in places))
+                places = [site._replace(works_s=()) for site in places]
+            sizes = Sizes(up_bytes, down_bytes, seconds or 0.0, parameters, steps)
+            plan = self._planner.plan(places, sizes)
             self.taken = Taken(plan.shape, plan.why, frozenset(plan.sites))
 
     def join_s(self, places: Iterable[str], up_bytes: float) -> float:
@@ -109,6 +110,6 @@ def _site(name: str, here: list[Terminal], network: Network, steps: int) -> Site
         near_rtt_s=4 * near_s,
         edges=(joins,) if joins else (),
         seats=len(here) if place != CLOUD else 0,
-        work_s=steps * max(one.step_s for one in here),
+        works_s=tuple(steps * one.step_s for one in here),
         join_s=network.edges[joins].step_s if joins else 0.0,
     )

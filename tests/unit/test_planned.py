@@ -39,23 +39,18 @@ def test_terminals_behind_one_edge_are_a_site() -> None:
     assert (lab.name, lab.parts, lab.edges, lab.seats) == ("lab", 4, ("lab",), 4)
     assert (lab.up_bytes_s, lab.down_bytes_s, lab.near_bytes_s, lab.peer_bytes_s) == (1e6, 2e6, 4e7, 1e7)
     assert [lab.rtt_s, lab.near_rtt_s] == pytest.approx([0.09, 0.02])
-    assert (lab.work_s, lab.join_s) == (STEPS * 0.02, 0.03)
+    assert (sorted(lab.works_s), lab.join_s) == ([STEPS * 0.01] * 3 + [STEPS * 0.02], 0.03)
     assert (alone.name, alone.parts, alone.edges, alone.seats) == ("alone", 1, (), 0)
     assert (alone.up_bytes_s, alone.rtt_s) == (1e6, 0.002)
 
 
-def has_slow(place: network.Network) -> bool:
-    return any(len({one.step_s for one in place.terminals if one.of == edge}) > 1 for edge in place.edges)
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_the_seconds_of_a_star_are_those_of_its_simulation(seed: int) -> None:
-    """Where some machines are slow, fewer transfers share a link at once, and the prediction is too long."""
     place = drawn(seed)
     [found] = simulate(COUNT_TURNS, "x", place, rounds=3)
     sizes = Sizes(place.part_bytes, place.view_bytes, 0.0, 0, STEPS)
     predicted_s = topology.seconds("star", sites(place, STEPS), sizes, ())
-    assert 0.98 <= predicted_s / found.rows[-1]["wall_s"] <= (1.25 if has_slow(place) else 1.05)
+    assert 0.98 <= predicted_s / found.rows[-1]["wall_s"] <= 1.1
 
 
 def test_a_simulation_changes_its_shape_as_a_driver_does(monkeypatch: pytest.MonkeyPatch) -> None:

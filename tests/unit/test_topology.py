@@ -39,8 +39,14 @@ def test_a_ring_pays_for_the_gradients_of_each_step() -> None:
 
 
 def test_a_site_of_slow_machines_takes_as_long_as_they_work() -> None:
-    slow_s, fast_s = (alone_s("star", site) for site in (FAST._replace(work_s=9.0), FAST))
+    slow_s, fast_s = (alone_s("star", site) for site in (FAST._replace(works_s=(9.0,) * 8), FAST))
     assert slow_s - fast_s == pytest.approx(8.0)
+
+
+def test_those_that_are_done_send_while_others_work() -> None:
+    site = SLOW._replace(parts=3, works_s=(20.0, 1.0, 3.0), down_bytes_s=None, rtt_s=0.0)
+    assert alone_s("star", site) == pytest.approx(20 + 3.2)
+    assert alone_s("star", site._replace(works_s=(2.0, 1.0, 3.0))) == pytest.approx(1 + 3 * 3.2)
 
 
 def test_parts_without_a_seat_go_up_by_themselves() -> None:
@@ -75,7 +81,7 @@ def test_only_the_sites_that_gain_take_the_tree() -> None:
 
 
 def test_a_slow_join_of_one_site_is_paid_by_all() -> None:
-    far = FAST._replace(name="far", up_bytes_s=20 * MBIT, down_bytes_s=None, work_s=30.0)
+    far = FAST._replace(name="far", up_bytes_s=20 * MBIT, down_bytes_s=None, works_s=(30.0,) * 8)
     first_s, second_s = topology.halves("tree", SLOW, SIZES)
     assert first_s + second_s < 30
     found = topology.plan("auto", [SLOW, far], SIZES)
