@@ -216,6 +216,7 @@ def test_the_table_of_keys_names_each_key_that_is_made() -> None:
         *(constants - {keys.OURS}),
         *(keys.run("R", what) for what in ("", *keys.OF_RUN)),
         keys.parts("R", "B"),  # type: ignore[arg-type]
+        keys.ring("R", "N", "S"),  # type: ignore[arg-type]
         keys.unacked("INCARNATION"),
         *(key("S") for key in (keys.leases, keys.replicas, keys.problems, keys.asked)),
         keys.requests("TARGET"),
