@@ -199,6 +199,7 @@ def _draw(figure: Figure, clients: Sequence[int], seconds: Mapping[int, float]) 
     for name, minutes in PUBLISHED.items():
         few.plot(list(minutes), [minutes[1] / each for each in minutes.values()], "s--", label=name)
     few.set(xlabel="clients", ylabel="times as fast as one client", ylim=(0, None))
+    few.set_xticks(clients)
     few.legend(fontsize="small")
     nodes = sorted(seconds)
     many.plot(nodes, [seconds[1] / seconds[each] / each for each in nodes], "o-", label="here, simulated")
@@ -206,4 +207,5 @@ def _draw(figure: Figure, clients: Sequence[int], seconds: Mapping[int, float]) 
     many.plot(list(ours), [ours[1] / minutes / each for each, minutes in ours.items()], "s--", color="C1",
               label="published")  # fmt: skip
     many.set(xlabel="nodes", ylabel="share of the ideal", ylim=(0, 1.05), xscale="log")
+    many.set_xticks(nodes, [str(each) for each in nodes])
     many.legend(fontsize="small")

@@ -45,10 +45,9 @@ class Line(NamedTuple):
 
     @property
     def shake(self) -> float:
-        """How far the accuracy moves from round to round in the second half, in points."""
-        late = self.accuracy[len(self.accuracy) // 2 :]
-        moves = [abs(after - before) for before, after in itertools.pairwise(late)]
-        return 100 * statistics.fmean(moves) if moves else math.nan
+        """How far the accuracy falls in a round, the mean of all rounds, in points; rounds without a fall count 0."""
+        falls = [max(0.0, before - after) for before, after in itertools.pairwise(self.accuracy)]
+        return 100 * statistics.fmean(falls) if falls else math.nan
 
 
 def find(asked: Asked) -> Finding:
@@ -142,7 +141,7 @@ def _table(lines: Sequence[Line], good: Sequence[Line]) -> list[Row]:
             "rate": line.rate,
             "accuracy at the end": line.end,
             f"rounds to {target:.3f}": trainings.first_at(range(len(line.accuracy)), line.accuracy, target),
-            "moves from round to round, points": line.shake,
+            "falls in a round, points": line.shake,
         }
         for line in lines
     ]
@@ -163,8 +162,8 @@ def _found(good: Sequence[Line], table: Sequence[Row]) -> list[str]:
         for mode, line in ones.items():
             if mode != "sync":
                 told.append(
-                    f"At a rate of 1, the accuracy moves by {line.shake:.2f} points from round to round with {mode},"
-                    f" and by {ones['sync'].shake:.2f} with sync."
+                    f"At a rate of 1, the accuracy falls by {line.shake:.2f} points a round with {mode}, and by"
+                    f" {ones['sync'].shake:.2f} with sync; rises between are not counted."
                 )
     return told or ["no curve learnt anything"]
 
@@ -184,7 +183,7 @@ def _differs(good: Sequence[Line], rates: Sequence[float]) -> list[str]:
         if (mode, 1.0) in by and ("sync", 1.0) in by:
             ratio = by[mode, 1.0].shake / max(by["sync", 1.0].shake, 1e-9)
             does = "does shake" if ratio >= SHAKES else "does not shake"
-            told.append(f"A rate of 1 {does} with {mode}: {ratio:.1f} times as much as with fresh gradients.")
+            told.append(f"A rate of 1 {does} with {mode}: it falls {ratio:.1f} times as far as with fresh gradients.")
         elif mode == UNDAMPED and 1.0 in rates and "async" in {line.mode for line in good}:
             told.append(f"A rate of 1 does more than shake with {mode}: it learnt nothing, or diverged.")
     return [

@@ -23,6 +23,8 @@ NETS = ("cnn:16,32", "mlp:128,128", "mlp:960,960")
 MEGABITS = (10.0, 100.0, 1000.0)
 PARTS = ("compute", "encode", "transfer", "apply")
 SHARDS, ROUNDS, QUICK_ROUNDS, WARM_UP = 4, 24, 8, 3
+VISIBLE = 0.15
+"""Of the computing: more than this is said to be visible."""
 BUSY = 0.8
 """Below this share of the processor the page says that the machine was busy."""
 WAYS = {"float32": {"quantize": 0.0, "down_bits": 32}, "quantized": {}}
@@ -165,12 +167,7 @@ def _differs(found: Sequence[Measured], megabits: Sequence[float]) -> list[str]:
     told = []
     for exact, quantized in _by_net(found):
         more = (quantized.encode + quantized.apply) - (exact.encode + exact.apply)
-        share = more / quantized.compute
-        seen = "nobody sees that" if share < 0.15 else "that is visible"
-        told.append(
-            f"{exact.net}: encoding and applying take {1e3 * abs(more):.1f} ms {'more' if more > 0 else 'less'} when"
-            f" quantized, {abs(share):.0%} of the computing of a step: {seen}."
-        )
+        told.append(f"{exact.net}: {_effort(more, quantized.compute)}")
         fast = max(megabits)
         if sum(quantized.parts(fast).values()) > sum(exact.parts(fast).values()):
             told.append(f"{exact.net}: at {fast:g} Mb/s quantizing makes an iteration slower.")
@@ -179,6 +176,19 @@ def _differs(found: Sequence[Measured], megabits: Sequence[float]) -> list[str]:
         "An iteration here is one step of 32 rows, the worst case. By default `train` makes many steps between two"
         " rounds, so encoding, transfer and applying are a smaller share.",
     ]
+
+
+def _effort(more_s: float, compute_s: float) -> str:
+    if more_s <= 0:
+        return (
+            f"encoding and applying take {-1e3 * more_s:.1f} ms less when quantized, as there are fewer bytes to pack."
+        )
+    share = more_s / compute_s
+    seen = "hard to see" if share < VISIBLE else "visible"
+    return (
+        f"encoding and applying take {1e3 * more_s:.1f} ms more when quantized, {share:.0%} of the computing of a step:"
+        f" {seen}."
+    )
 
 
 def _draw(figure: Figure, found: Sequence[Measured], megabits: Sequence[float]) -> None:
