@@ -115,12 +115,12 @@ def check_options(words: list[str]) -> None:
     context = click.Context(cli.commands, info_name="cluster", **cli.commands.context_settings)
     command = cli.commands.get_command(context, words[0])
     assert command is not None
-    if isinstance(command, click.Group) and len(words) > 1 and re.fullmatch("[a-z]+", words[1]):
+    if isinstance(command, click.Group) and len(words) > 1 and re.fullmatch("[a-z][a-z-]*", words[1]):
         inner = command.get_command(context, words[1])
         assert inner is not None, " ".join(words)
         command = inner
     known = {flag for one in command.get_params(context) for flag in (*one.opts, *one.secondary_opts)}
-    if words[0] in ("submit", "serve"):
+    if words[0] in ("submit", "serve", "simulate"):
         known |= {option.flag for job in catalog.BUILT_IN for option in (*job.options, job.chunk_size)}
         known |= {"--min-length"}  # of the example package
     for word in words[1:]:
