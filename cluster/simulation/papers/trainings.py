@@ -178,6 +178,8 @@ class Curve(NamedTuple):
         """Why this curve says nothing, as a sentence, or ""."""
         if diverged := [trained.why_diverged for trained in self.runs if trained.why_diverged]:
             return f"{self.label}: {len(diverged)} of {len(self.runs)} trainings failed: {diverged[0]}"
+        if refused := self._refused():
+            return refused
         end = self.end(last)
         if not math.isfinite(end):
             return f"{self.label}: it gave no number at its end; the training diverged"
@@ -187,6 +189,14 @@ class Curve(NamedTuple):
                 f" {self.guess:.3f}; nothing was learnt, so the curve is left out of the picture"
             )
         return ""
+
+    def _refused(self) -> str:
+        """Say so where most parts were refused: such a net stays what chance made of it, which may be a good guess."""
+        rows = [row for trained in self.runs for row in trained.rows]
+        reasons = [why for row in rows for why in row.get("rejected", {}).values()]
+        if len(reasons) <= sum(row.get("parts", 0) for row in rows):
+            return ""
+        return f"{self.label}: {len(reasons)} parts were refused, most of all; the first one as {reasons[0]}"
 
 
 def curves(found: Sequence[Trained]) -> list[Curve]:
