@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from cluster import errors
+from cluster.client import figures
 from cluster.simulation.papers import Finding, clients, page, quantization, sorting, trainings
 from cluster.simulation.papers.trainings import Curve, Trained, Training
 from splitters import tables
@@ -75,3 +78,10 @@ def test_a_page_says_claim_finding_and_where_it_was_made() -> None:
     for wanted in ("# Title", "f.png", "- weak", "- claimed", "- seen", "| 1 | 2.5 |", "cluster reproduce f", "cores"):
         assert wanted in told
     assert page.csv_of(rows) == "a,b,c\n1,2.5,\n3,,\n"
+
+
+def test_without_matplotlib_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(errors.NotInstalled, match=r"cluster\[plots\]"):
+        figures.reproduce("clients", output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -21,7 +21,7 @@ PUBLISHED: Mapping[str, Mapping[int, float]] = {
 }
 """Minutes by clients."""
 GOALS = {5: 0.97, 50: 0.95}
-CHUNKS, QUICK_CHUNKS = 400, 60
+CHUNKS = 400
 """As in the measurement with real workers in docs/explain/scaling.md."""
 LEAST_CHUNK_S = 3.0
 """A chunk takes this long at least: copies of a page are added to it."""
@@ -61,8 +61,7 @@ def find(asked: Asked) -> Finding:
         raise errors.JobUnavailable(f"this machine cannot read text: {problem}")
     source, named = inputs.pictures(asked.source)
     pages, missing = _measure(source, asked)
-    count = QUICK_CHUNKS if asked.quick else CHUNKS
-    chunks = _chunks(pages, count)
+    chunks = _chunks(pages, CHUNKS)
     clients = tuple(int(value) for value in asked.values) or CLIENTS
     hub = Hub()
     seconds = {nodes: simulate(chunks, nodes, hub) for nodes in dict.fromkeys((1, *clients, *SPEED_UP))}
@@ -93,7 +92,7 @@ def find(asked: Asked) -> Finding:
         setting={
             "input": f"{named}: {len(pages)} pages, each really read once by the job ocr, in seconds of the processor:"
             f" {min(page.seconds for page in pages):.2f} to {max(page.seconds for page in pages):.2f}",
-            "simulated": f"{count} chunks, each of copies of one of these pages, of {work_s / count:.1f} s"
+            "simulated": f"{CHUNKS} chunks, each of copies of one of these pages, of {work_s / CHUNKS:.1f} s"
             f" ({work_s / 60:.1f} minutes of work); one slot a node",
             "rules": "the submitter publishes chunk after chunk; a free node claims the oldest, fetches it over the"
             " hub's link, waits as long as the pages took, sends the answer. The costs of a chunk at the hub are those"
