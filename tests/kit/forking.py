@@ -2,7 +2,7 @@
 
 What then runs is the program from its ``main`` on, with its own arguments, environment, folder, streams and session.
 Started as ever are programs with another Python, and those whose environment another process reads: a fork shows that
-of the process it came from. ``CLUSTER_TEST_FORK=0`` starts all so.
+of the process it came from. ``TESTS_FORK=0`` starts all so.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-SWITCH = "CLUSTER_TEST_FORK"
+SWITCH = "TESTS_FORK"
 MOST_BYTES = 2**20
 MOST_FDS = 4096
 PACKAGES = (
@@ -70,7 +70,7 @@ class Forked(subprocess.Popen[str]):
         asked = {
             "argv": list(map(os.fspath, known["args"])), "cwd": os.fspath(known["cwd"] or Path.cwd()),
             "environment": dict(os.environ if known["env"] is None else known["env"]),
-            "session": known["start_new_session"],
+            "session": known["start_new_session"], "cores": sorted(os.sched_getaffinity(0)),
         }  # fmt: skip
         try:
             self.pid = _ask(asked, [*(own if fd == -1 else fd for own, fd in enumerate(streams)), tells])
@@ -165,6 +165,7 @@ def _become(asked: Mapping[str, Any]) -> None:
     """Run the program in this process, a fork, as if it had just been started."""
     if asked["session"]:
         os.setsid()
+    os.sched_setaffinity(0, asked["cores"])
     for own, fd in enumerate(asked["fds"][:3]):
         os.dup2(fd, own)
     os.closerange(3, MOST_FDS)

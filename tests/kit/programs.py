@@ -267,8 +267,9 @@ class ForkedProgram(Program, forking.Forked):
 
 def program(command: Sequence[str], env: Mapping[str, str], *, by_fork: bool = True, **more: Any) -> Program:
     """Start a program of ours, by a fork where that does the same."""
-    is_ours = tuple(command[:2]) == (sys.executable, "-m") and not _is_marked(env)
-    kind = ForkedProgram if by_fork and is_ours and forking.can_fork(env) else Program
+    is_ours = tuple(command[:2]) == (sys.executable, "-m")
+    is_plain = env.get("PYTHONPATH") == str(JOBS) and not _is_marked(env)
+    kind = ForkedProgram if by_fork and is_ours and is_plain and forking.can_fork(env) else Program
     return kind(command, env=env, text=True, **more)
 
 
