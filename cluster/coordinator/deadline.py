@@ -8,7 +8,7 @@ from collections import deque
 
 ARRIVALS = 20
 """The deadline of a round follows from this many last parts."""
-LEAST_S = 0.15
+LEAST_S = 0.1
 """Least seconds that a deadline lies behind the median."""
 
 FIRST_JOIN_S = 10.0
