@@ -15,6 +15,8 @@ FIRST_JOIN_S = 10.0
 """Seconds that sites have for joining parts, as long as none has."""
 LEAST_JOIN_S = 2.0
 """Seconds that they have at least."""
+JOIN_PATIENCE = 3
+"""A site has so many times the seconds that are predicted for its join: its link may be slower than those of others."""
 
 
 class Deadline:
@@ -49,9 +51,10 @@ class JoinDeadline(Deadline):
     lost without it. So it is more patient than one for shards, and never without limit."""
 
     def seconds(self, work_s: float | None) -> float:
-        """See ``Deadline.seconds``."""
-        found = super().seconds(work_s)
-        return max(LEAST_JOIN_S, 2 * found) if found < math.inf else FIRST_JOIN_S
+        """See ``Deadline.seconds``; ``work_s`` are the predicted seconds of the slowest join."""
+        found = super().seconds(None)
+        learnt_s = max(LEAST_JOIN_S, 2 * found) if found < math.inf else FIRST_JOIN_S
+        return max(learnt_s, JOIN_PATIENCE * (work_s or 0.0))
 
 
 def least_parts(quorum: float, shards: int) -> int:

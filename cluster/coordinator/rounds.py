@@ -249,7 +249,8 @@ class Driver:
     def _join_s(self, standing: Standing) -> float:
         """The seconds after which the second half is over: a join may wait for a slot as long as a turn may."""
         turn_s = self._deadline.seconds(standing.seconds)
-        return max(self._join_deadline.seconds(None), turn_s if turn_s < math.inf else 0.0)
+        join_s = self._join_deadline.seconds(standing.open[0].shape.join_s)
+        return max(join_s, turn_s if turn_s < math.inf else 0.0)
 
     def _granted_s(self, standing: Standing, batch: Open) -> float | None:
         """The seconds after which the batch is closed without the parts that are missing; None: it waits for all."""

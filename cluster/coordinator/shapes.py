@@ -82,7 +82,7 @@ class Shapes:
         ]
         why = "; ".join([plan.why, *spared])
         if plan.shape != "ring":
-            return Shape(plan.shape, why, edges if plan.shape == "tree" else (), plan.sites)
+            return Shape(plan.shape, why, edges if plan.shape == "tree" else (), plan.sites, join_s=plan.join_s)
         formed = rings.of(plan.sites, here, {shard: nodes[shard] for shard in got.sizes_bytes if shard in nodes})
         if not formed:
             return Shape("star", f"{why}; but no two nodes have a slot for each of their shards")

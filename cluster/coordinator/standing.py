@@ -38,6 +38,8 @@ class Shape(NamedTuple):
     """The sites where it holds; the others go by a star."""
     rings: tuple[Ring, ...] = ()
     """Shards that nodes of a site do together."""
+    join_s: float = 0.0
+    """Predicted seconds of the slowest join."""
 
     def ring_of(self, shard: int) -> Ring | None:
         """The shards with which this one is done together."""
@@ -46,9 +48,9 @@ class Shape(NamedTuple):
     @classmethod
     def unpack(cls, row: Sequence[Any]) -> Self:
         """Back from the ledger."""
-        name, why, edges, sites, rings = row
+        name, why, edges, sites, rings, join_s = row
         found = tuple(Ring(site, list(shards)) for site, shards in rings)
-        return cls(name, why, tuple(edges), tuple(sites), found)
+        return cls(name, why, tuple(edges), tuple(sites), found, join_s)
 
 
 STAR = Shape()

@@ -235,7 +235,7 @@ class Run:
         joins = [self.env.process(self._join_at(found, edge, began)) for edge in list(found.noted)]
         parts = [part for noted in found.noted.values() for part in noted.values()]
         size_bytes = max(self.part_bytes(part, found.batch.kind) for part in parts)
-        most_s = max(self._join_deadline.seconds(None), self.shapes.join_s(found.noted, size_bytes))
+        most_s = self._join_deadline.seconds(self.shapes.join_s(found.noted, size_bytes))
         yield self.env.any_of([self.env.all_of(joins), self.env.timeout(most_s)])
 
     def _join_at(self, found: Open, edge: str, began: float) -> Generator[Event, Any, None]:

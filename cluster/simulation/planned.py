@@ -9,9 +9,6 @@ from typing import NamedTuple
 from cluster.simulation.network import CLOUD, Network, Terminal
 from cluster.topology import AUTO, Planner, Site, Sizes, halves
 
-PATIENCE = 3.0
-"""A join is waited for at least this many times as long as it is predicted to take."""
-
 
 class Taken(NamedTuple):
     """The shape of a round."""
@@ -63,10 +60,10 @@ class Shapes:
             self.taken = Taken(plan.shape, plan.why, frozenset(plan.sites))
 
     def join_s(self, places: Iterable[str], up_bytes: float) -> float:
-        """Give the least seconds to grant for the joins at some edges."""
+        """Predict the seconds of the slowest of the joins at some edges."""
         sizes, there = Sizes(up_bytes, 0, 0.0, 0), set(places)
         slowest = (halves("tree", site, sizes)[1] for site in self._sites if there.intersection(site.edges))
-        return PATIENCE * max(slowest, default=0.0)
+        return max(slowest, default=0.0)
 
 
 def _able(site: Site, can: Collection[str]) -> Site:

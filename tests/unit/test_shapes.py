@@ -10,6 +10,7 @@ import pytest
 from aggregators import Step
 from cluster.blobs import Ref
 from cluster.coordinator import shapes
+from cluster.coordinator.deadline import ARRIVALS, JoinDeadline
 from cluster.coordinator.round_parts import Got, Noted, Together
 from cluster.coordinator.shapes import Shapes
 from cluster.coordinator.standing import STAR, Open, Shape, Standing
@@ -58,7 +59,17 @@ def test_without_sites_a_run_is_a_star_and_says_nothing(given: str) -> None:
 
 
 def test_a_tree_that_is_asked_for_begins_at_once() -> None:
-    assert Chosen(site(), topology="tree").next() == Shape("tree", "as given", ("e",), ("lab",))
+    shape = Chosen(site(), topology="tree").next()
+    assert shape == Shape("tree", "as given", ("e",), ("lab",), join_s=shape.join_s)
+    assert shape.join_s > 1  # its link takes a second for the joined part
+
+
+def test_a_site_with_a_slow_link_has_time_for_its_join() -> None:
+    deadline = JoinDeadline()
+    for _ in range(ARRIVALS):
+        deadline.learn(0.7)  # as those of others take
+    assert deadline.seconds(0.5) < 2 * 6.6
+    assert deadline.seconds(6.6) > 2 * 6.6
 
 
 def test_a_tree_without_a_store_is_a_star_that_says_why() -> None:
