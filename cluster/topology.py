@@ -4,7 +4,7 @@
 | --- | --- |
 | star | each part goes to the hub by itself |
 | tree | the parts of a site go to its edge store; one of its nodes joins them, and one part goes to the hub |
-| ring | the nodes of a site do one shard together, and share the gradients of each step; one part goes to the hub |
+| ring | the nodes of a site make each step together, by the mean of their gradients; one part goes to the hub |
 
 Nothing here reads a clock: all seconds were measured by the node that tells them, as differences of its own clock.
 """
