@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import hypothesis
 import pytest
 import redis
+from celery import Celery
 
-from cluster import settings
+from cluster import celery_app, settings
 from cluster.stores import Stores
 from tests.kit.programs import JOBS, RedisServer, admin
 
@@ -52,6 +54,20 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Redis for all tests that leave it as usable as they found it."""
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
         yield server.url
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Redis for the tests of one file."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
+@pytest.fixture
+def app(redis_url: str) -> Iterator[Celery]:
+    """The Celery app of a process that is no worker."""
+    with closing(celery_app.build(settings.load(broker_url=redis_url))) as app:
+        yield app
 
 
 @pytest.fixture

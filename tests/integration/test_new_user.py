@@ -31,6 +31,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_make_run_sets_itself_up_and_prints_the_text_of_the_example_pictures(clone: Path) -> None:
     first = run(clone, "make", "run")

@@ -114,6 +114,7 @@ def test_a_language_that_is_a_path_is_refused() -> None:
     assert "language" in ocr.why_unavailable(lang="../../etc/eng")
 
 
+@pytest.mark.slow
 def test_both_engines_give_the_same_text(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tesserocr")
     pytest.importorskip("pytesseract")

@@ -126,6 +126,7 @@ def test_of_two_bad_readings_the_surer_one_is_taken(monkeypatch: pytest.MonkeyPa
     assert read(page()) == "cleaned"
 
 
+@pytest.mark.slow
 def test_both_engines_are_equally_sure() -> None:
     pytest.importorskip("tesserocr")
     pytest.importorskip("pytesseract")
@@ -138,6 +139,7 @@ def test_both_engines_are_equally_sure() -> None:
         assert in_process(picture, cleaning.DPI) == by_program(picture, cleaning.DPI)
 
 
+@pytest.mark.slow
 def test_receipts_are_read_better_by_three_points_and_more(tmp_path: Path) -> None:
     for case in ocr_quality.cases(Options(small=True), tmp_path):
         if case.skipped:
