@@ -20,7 +20,7 @@
 | finished_at | float? | finish | seconds since 1970; none while it is running |
 | chunks_read | int | open_batch, begin_rounds | chunks that the splitter gave, readable or not |
 | items_read | int | open_batch, begin_rounds | items of these chunks |
-| chunks_published | int | create, open_batch, enter_turns | chunks that are entered |
+| chunks_published | int | create, open_batch, enter_turns, enter_joins | chunks that are entered |
 | batches_published | int | create, open_batch, enter_turns | batches that are entered |
 | bytes_published | int | open_batch, begin_rounds | input of the chunks that are entered |
 | digest | str | open_batch, begin_rounds | of all that was read: tells whether an input is the same |
@@ -31,7 +31,7 @@
 | items_settled | int | open_batch, end_split, settle, begin_rounds, advance | items that are done or missing |
 | chunks_settled | int | settle, advance | chunks that are committed, given up or late |
 | bytes_settled | int | settle | input of these chunks |
-| batches_complete | int | settle, advance | batches whose chunks are all settled |
+| batches_complete | int | settle, advance, enter_joins | batches whose chunks are all settled |
 | batches_aggregated | int | commit_partial, advance | batches whose parts are joined |
 | chunk_us | int | settle | microseconds that a chunk takes, the last ones count most |
 | duplicates | int | claim, settle | chunks that came a second time and were dropped |
@@ -48,7 +48,7 @@
 | report | dict? | Reports.enter | the model that the run has trained, as JSON |
 | round | int? | begin_rounds, advance | the last round that is closed, -1 before; none of a run without rounds |
 | rounds_planned | int | expect_rounds, advance | rounds that the run is to have |
-| model_state | dict | begin_rounds, advance | where the state lies, and what its driver needs to go on, as JSON |
+| model_state | dict | begin_rounds, advance, enter_joins | where the state lies, what its driver needs, as JSON |
 | views | list | begin_rounds, advance | what nodes read of the state: ``wire.View`` of each, as JSON |
 | late | int | advance | chunks whose parts were not there when their round was closed |
 | late_committed | int | settle | those of them that were committed since; the others are lost |

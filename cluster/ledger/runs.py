@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 OF_WORK = (
     "chunks", "expected", "batches", "claims", "done", "attempts", "speculative", "outbox", "queued", "pieces",
-    "shards", "opened", "arrivals", "late", "stays",
+    "shards", "opened", "arrivals", "late", "stays", "places",
 )  # fmt: skip
 """Keys that are removed when a run is stopped."""
 

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from cluster import celery_app, keys, names, redis_client, settings
-from cluster.nodes.registry import FORGET_S, GONE_S, Node, Registry
+from cluster.nodes.registry import FORGET_S, GONE_S, Links, Node, Registry
 from cluster.worker import identity
 from cluster.worker.setup import _own_name
 from tests.kit.held import Held
@@ -338,7 +338,11 @@ def test_what_crosses_a_link_is_measured_by_the_slots_and_told(broker: str, tmp_
     with Worker("far", broker, tmp_path, "-c", "1", **given) as worker:
         done = cluster("submit", "--job", "wordcount", source, "--broker", broker)
         assert done.returncode == 0, done.stderr
-        wait_until("it is told", lambda: nodes(broker)["far@test"].links.down_bytes_s is not None)
+
+        def links() -> Links:
+            return nodes(broker)["far@test"].links
+
+        wait_until("both are told", lambda: links().down_bytes_s is not None and links().rtt_s is not None)
         found = nodes(broker)["far@test"]
         assert found.site == "lab"
         assert found.edge == names.edge(given["CLUSTER_EDGE_URL"])

@@ -89,7 +89,8 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("end", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_run_outlasts_its_redis(end: signal.Signals, watched: Watched, tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
@@ -115,6 +116,7 @@ def test_a_run_outlasts_its_redis(end: signal.Signals, watched: Watched, tmp_pat
             assert PASSWORD not in text
 
 
+@pytest.mark.slow
 def test_the_clusters_password_configures_neither_redis_nor_sentinels(watched: Watched) -> None:
     commands = ["CONFIG GET *", "REPLICAOF NO ONE", "SHUTDOWN"]
     commands += ["SENTINEL FAILOVER mymaster", "SENTINEL SET mymaster quorum 1"]

@@ -19,7 +19,9 @@ from tests.kit.programs import ROOT
 
 
 def test_all_exported_members_exist_and_are_listed() -> None:
-    assert cluster.__all__ == sorted(["Client", "Format", "Job", "Lazy", "Option", "Run", "connect", "errors", "local"])
+    assert cluster.__all__ == sorted(
+        ["Client", "Format", "Job", "Lazy", "Option", "Run", "connect", "errors", "local", "simulate"]
+    )
     assert all(hasattr(cluster, name) and name in dir(cluster) for name in cluster.__all__)
 
 

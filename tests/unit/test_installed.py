@@ -40,6 +40,7 @@ def install(folder: Path, name: str, version: str = "1.0", code: str = CODE) -> 
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.setattr("cluster.installed.SETTLE_S", 0)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # pip writes it as it installs, before others look
     return tmp_path
 
 
