@@ -73,6 +73,7 @@ def test_each_row_tells_the_deadline_of_its_round(private: Client) -> None:
     assert [row["deadline_s"] for row in waits.result(60)["rows"]] == [None, None]
 
 
+@pytest.mark.alone  # on a busy machine slots leave, as messages are published for what they do not claim soon
 def test_slots_stay_and_need_no_messages(private: Client) -> None:
     result = private.submit("count-turns", ["x"], rounds=30, shards=2).result(60)
     assert max(row["turns"] for row in result["rows"]) > 20
