@@ -31,8 +31,15 @@ class Lab(NamedTuple):
     def listening(self, at: int) -> set[str]:
         """The addresses on which the processes of a node listen."""
         main = psutil.Process(self.workers[at].process.pid)
-        found = [each for one in (main, *main.children(recursive=True)) for each in one.net_connections("inet")]
+        found = [each for one in (main, *main.children(recursive=True)) for each in _connections(one)]
         return {each.laddr.ip for each in found if each.status == psutil.CONN_LISTEN}
+
+
+def _connections(process: psutil.Process) -> list[Any]:
+    try:
+        return list(process.net_connections("inet"))
+    except psutil.NoSuchProcess:  # it ended meanwhile: one that tries a capability, say
+        return []
 
 
 def lab(folder: Path, lan: str) -> Iterator[Lab]:
