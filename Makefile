@@ -52,7 +52,7 @@ train-example: $(VENV)/.train  ## Train a network on two workers, one of which i
 serve-example: $(VENV)/.test  ## Train an ensemble on two workers, predict a file with it, serve it and ask it with curl (1 minute).
 	$(BIN)/python -m tests.kit.serve_example build/serve-example
 
-test-serving: $(VENV)/.test  ## Run the tests of ensembles, predictions and services (3 minutes).
+test-serving: $(VENV)/.test  ## Run the tests of ensembles, predictions and services (2 minutes).
 	$(BIN)/python -m pytest tests/serving -m 'not slow' -n 3 --dist worksteal
 
 test-train: $(VENV)/.train  ## Run the tests that need PyTorch, which this installs (800 MB).
