@@ -43,13 +43,7 @@ def command(
     (wait, fetch, compute, encode, push), then of the coordinator (read, step, write). With --follow, Ctrl-C ends the
     watching and not the run. With --json, the rows are printed as JSON, with --follow one in a line.
     """
-    for flag, file in (("--csv", csv_file), ("--png", png_file)):
-        if file is not None:
-            outputs.check_file(flag, file)
-    if csv_file is not None and csv_file == png_file:
-        raise errors.UsageError(f"--csv and --png are both {csv_file}")
-    if png_file is not None:
-        plot.require()
+    plot.check(csv_file, png_file, "--png")
     with client.existing(broker, patient=follow) as c:
         chosen = _choose(c, run)
         code, rows = 0, list[Row]()

@@ -6,9 +6,11 @@ import io
 import itertools
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster import errors
+from cluster.cli import output as outputs
 from cluster.cli.curve_texts import COORDINATOR_TIMES, TIMES, Row, best_of
 
 if TYPE_CHECKING:
@@ -19,17 +21,25 @@ DPI = 120
 MIB = 2**20
 
 
-def require() -> None:
-    """See that pictures can be drawn here.
+def check(csv: Path | None, picture: Path | None, flag: str) -> None:
+    """See that ``--csv``, and what a flag names as the picture, can be written; and that pictures can be drawn here.
 
     Raises:
+        errors.UsageError: They cannot, or are one file.
         errors.NotInstalled: matplotlib is missing.
     """
+    for name, file in (("--csv", csv), (flag, picture)):
+        if file is not None:
+            outputs.check_file(name, file)
+    if picture is None:
+        return
+    if picture == csv:
+        raise errors.UsageError(f"--csv and {flag} are both {csv}")
     try:
         import matplotlib.figure  # noqa: F401 - whether it can be imported
     except ImportError:
         raise errors.NotInstalled(
-            f'--png needs matplotlib: {sys.executable} -m pip install "cluster[plots]" (--csv needs nothing)'
+            f'{flag} needs matplotlib: {sys.executable} -m pip install "cluster[plots]" (--csv needs nothing)'
         ) from None
 
 

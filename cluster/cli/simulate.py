@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cluster import catalog, client, errors
-from cluster.cli import curve_texts, print_text, shared, simulation_plot, simulation_texts
+from cluster.cli import curve_texts, plot, print_text, shared, simulation_plot, simulation_texts
 from cluster.cli import output as outputs
 from cluster.cli.job_command import JobCommand
 from cluster.cli.simulation_bar import Bar
@@ -82,13 +82,7 @@ def command(
 
     Tells for each policy how accurate the weights are at which virtual second, and what went over the links.
     """
-    for flag, file in (("--csv", csv_file), ("--plot", plot_file)):
-        if file is not None:
-            outputs.check_file(flag, file)
-    if csv_file is not None and csv_file == plot_file:
-        raise errors.UsageError(f"--csv and --plot are both {csv_file}")
-    if plot_file is not None:
-        simulation_plot.require()
+    plot.check(csv_file, plot_file, "--plot")
     options = {name: value for name, value in given.items() if value is not None}
     if check:
         return _check(inputs, network, options, as_json=as_json)

@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Sequence
 
-from cluster import errors
 from cluster.client.simulated import Simulated, report
 
 INCHES = (11.0, 4.5)
 DPI = 120
 MIB = 2**20
-
-
-def require() -> None:
-    """See that pictures can be drawn here.
-
-    Raises:
-        errors.NotInstalled: matplotlib is missing.
-    """
-    try:
-        import matplotlib.figure  # noqa: F401 - whether it can be imported
-    except ImportError:
-        raise errors.NotInstalled(
-            f'--plot needs matplotlib: {sys.executable} -m pip install "cluster[plots]" (--csv needs nothing)'
-        ) from None
 
 
 def png(runs: Sequence[Simulated]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,7 +120,7 @@ def test_the_picture_is_a_png_with_a_point_for_each_round() -> None:
 def test_without_matplotlib_the_user_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(errors.NotInstalled, match=r"pip install \"cluster\[plots\]\""):
-        plot.require()
+        plot.check(None, Path("picture.png"), "--png")
 
 
 def test_rounds_of_several_kinds_share_a_table() -> None:
