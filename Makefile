@@ -58,7 +58,7 @@ test-serving: $(VENV)/.test  ## Run the tests of ensembles, predictions and serv
 test-train: $(VENV)/.train  ## Run the tests that need PyTorch, which this installs (800 MB).
 	$(BIN)/python -m pytest tests/train
 
-chaos: $(VENV)/.test  ## Run every job while nodes, connections, submitters and Redis fail (about 20 minutes).
+chaos: $(VENV)/.test  ## Run every job while nodes, connections, submitters and Redis fail (over 20 minutes).
 	$(BIN)/python -m pytest tests/chaos
 	$(BIN)/python -m pytest -m slow tests/unit tests/integration tests/serving
 
