@@ -71,7 +71,7 @@ def do(turn: Turn, options: Options) -> dict[str, Any]:
         encode_s = time.monotonic() - trained_at
         loss = trained.loss if value["groups"] else math.nan
         value |= {"steps": trained.steps, "samples": trained.samples, "loss": loss}
-        value |= {"members": list(trained.together), "refused": {}} if trained.together else {}
+        value |= {"members": sorted(trained.together), "refused": {}} if trained.together else {}
     if seat is not None:
         work.learner.load(turn.view)
         value["valid"] = work.evaluate(turn.kind)
