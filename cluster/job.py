@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import orjson
@@ -64,8 +65,8 @@ def part_bytes(chunk: Chunk) -> int:
 class Format(NamedTuple):
     """A way to write a result, from its parts as they are read, so that a long result need not be held.
 
-    ``write(parts, out)`` gets a binary stream, or with ``folder`` the path of a folder that exists; and those options
-    of its job that it has parameters for.
+    ``write(parts, out)`` gets a binary stream, with ``folder`` the path of a folder that exists, with ``file`` that of
+    a draft; and those options of its job that it has parameters for.
     """
 
     write: Callable[..., None]
@@ -74,6 +75,19 @@ class Format(NamedTuple):
     """A module that it is written with, where that is none of the job's own."""
     install: str = ""
     """The requirement that pip installs to have that module, as ``cluster[parquet]``."""
+    sets: Mapping[str, Any] = MappingProxyType({})
+    """Options of the job with which a run must be begun to be written so: submitted in this format, it is."""
+    without: str = ""
+    """Why a run that was begun without ``sets`` cannot be written so, as "the places of its words were not kept"."""
+    live: bool = False
+    """The writer may be given parts in any order, while the run goes on, each item once. Writes a folder file by file,
+    or a stream line by line. It takes ``pages_of``, a function that gives for the name of a document how many of its
+    pages are read, or None where that is not known."""
+    source: bool = False
+    """The writer takes ``source``, the input's paths as it was submitted: it writes copies with what was found."""
+    file: bool = False
+    """The writer gets the path of a draft, with what stood in the output before, or empty where there was nothing; the
+    draft then replaces the output."""
 
 
 class Rounds(NamedTuple):
@@ -456,7 +470,8 @@ class Job:
         """The format ``name``; ``json`` writes the whole result where the job brings nothing better.
 
         Raises:
-            errors.UsageError: The job has no such format, or this machine lacks what it is written with.
+            errors.UsageError: The job has no such format, this machine lacks what it is written with, or a run with
+                these options cannot be written so.
         """
         if name in self.formats:
             found = self.formats[name]
@@ -465,16 +480,32 @@ class Job:
                     f"the format {name} needs {found.needs}, which is not installed: pip install '{found.install}', or"
                     " give another --format"
                 )
+            self._require_begun_for(name, options)
             return found._replace(write=functools.partial(found.write, **functions.taken(found.write, options)))
         if name != "json":
-            known = ", ".join(self.format_names)
-            raise errors.UsageError(f"job {self.name} has no format {name!r} (it has: {known})")
+            raise self.no_format(name)
 
         def write_json(parts: Iterable[Any], out: Any) -> None:
             flags = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
             out.write(orjson.dumps(self.result(parts, options), option=flags))
 
         return Format(write_json)
+
+    def no_format(self, name: str) -> errors.UsageError:
+        """The error that says which formats there are."""
+        known = ", ".join(self.format_names)
+        return errors.UsageError(f"job {self.name} has no format {name!r} (it has: {known})")
+
+    def options_for(self, name: str | None, given: Options) -> dict[str, Any]:
+        """The options that a run is submitted with, to be written in the format ``name``: see ``Format.sets``."""
+        return {**given, **(self.formats[name].sets if name in self.formats else {})}
+
+    def _require_begun_for(self, name: str, options: Options) -> None:
+        wanted = self.formats[name]
+        if lacking := {option: value for option, value in wanted.sets.items() if options.get(option) != value}:
+            why = wanted.without or f"it was begun without {lacking}"
+            alike = "|".join(other for other, format_ in self.formats.items() if format_.sets == wanted.sets)
+            raise errors.UsageError(f"the run cannot be written as {name}: {why}; submit it with --format {alike}")
 
     @property
     def format_names(self) -> list[str]:

@@ -71,9 +71,14 @@ def prepare(
     """
     chosen = job.writer(name, options)
     output = None if given is None else Path(given)
+    if chosen.source:
+        if not source:
+            raise errors.UsageError(f"--format {name} writes copies of the input: name it, as it was submitted")
+        chosen = result.with_source(chosen, paths(source))
     if output is None:
-        if chosen.folder:
-            raise errors.UsageError(f"--format {name} writes a folder: give it with -o FOLDER")
+        if chosen.folder or chosen.file:
+            kind = "folder" if chosen.folder else "file"
+            raise errors.UsageError(f"--format {name} writes a {kind}: give it with -o {kind.upper()}")
     else:
         if chosen.folder and os.path.exists(output) and not os.path.isdir(output):  # noqa: PTH110, PTH112 - these raise nothing
             raise errors.UsageError(f"-o {output} is no folder")
@@ -81,6 +86,10 @@ def prepare(
             raise errors.UsageError(f"-o {given} names a folder, but --format {name} writes a file: leave out the /")
         if not chosen.folder:
             _check_is_no_folder("-o", output)
+        if chosen.folder and chosen.source:
+            _check_lies_apart("-o", output, source)
+        if chosen.file and result.is_stream(output):
+            raise errors.UsageError(f"-o {output}: --format {name} writes a file, and no stream")
         if not chosen.folder and any(os.path.realpath(output) == os.path.realpath(root) for root in paths(source)):
             raise errors.UsageError(f"-o {output} would write over the input; name another file")
         _check_place("-o", output)
@@ -101,16 +110,20 @@ def _check_drawing(job: Job, folder: Path, source: Sequence[str]) -> None:
         raise errors.UsageError("--annotate draws into copies of the input: name it, as it was submitted")
     if folder.exists() and not folder.is_dir():
         raise errors.UsageError(f"--annotate {folder} is no folder")
+    _check_lies_apart("--annotate", folder, source)
+    _check_place("--annotate", folder)
+
+
+def _check_lies_apart(flag: str, folder: Path, source: Sequence[str]) -> None:
     place = folder.resolve()
     for root in paths(source):
         if place == (root if root.is_dir() else root.parent).resolve():
-            raise errors.UsageError(f"--annotate {folder} would write over the input {root}; name another folder")
+            raise errors.UsageError(f"{flag} {folder} would write over the input {root}; name another folder")
         if place.is_relative_to(root.resolve()):
             raise errors.UsageError(
-                f"--annotate {folder} lies in the input {root}: a next run would take what is drawn for more pictures;"
-                " name a folder outside of it"
+                f"{flag} {folder} lies in the input {root}: a next run would read what is written there; name a folder"
+                " outside of it"
             )
-    _check_place("--annotate", folder)
 
 
 def _check_is_no_input(job: Job, options: Mapping[str, Any], output: Path, source: Sequence[str]) -> None:

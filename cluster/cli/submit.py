@@ -65,7 +65,7 @@ def command(
         print_text(job.plan_of(inputs, options))
         return 0
     c = client.connect(broker)
-    with c.prepare(job, options, save) as submission:
+    with c.prepare(job, options, save, format_name) as submission:
         if not c.is_private:
             _look_for_nodes(submission, fail=if_no_node == "fail")
         if detach:

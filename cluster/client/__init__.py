@@ -136,7 +136,8 @@ class Client(Serving):
     # Runs.
 
     def submit(
-        self, job: str | Job, source: Given, /, *, detach: bool = False, save: str | Path | None = None, **options: Any
+        self, job: str | Job, source: Given, /, *, detach: bool = False, save: str | Path | None = None,
+        format: str | None = None, **options: Any,
     ) -> Run:  # fmt: skip
         """Begin a run and return; this process reads the input in the background.
 
@@ -147,6 +148,8 @@ class Client(Serving):
             detach: Leave reading the input to a process that outlives this one. Paths only, and not on a private
                 cluster.
             save: A folder of this machine for the checkpoints of a job that trains in rounds.
+            format: The format that the result is to be written in, where the run must keep more for it: of ``ocr`` the
+                places of words for ``pdf``, ``hocr``, ``alto`` and ``tsv``.
             options: The job's, and ``chunk_size``.
 
         Raises:
@@ -154,12 +157,14 @@ class Client(Serving):
             errors.JobUnavailable: The cluster is a private one, and this machine cannot do the job.
             errors.BrokerError: The cluster does not answer.
         """
-        with self.prepare(job, options, save) as submission:
+        with self.prepare(job, options, save, format) as submission:
             if detach:
                 return submission.detach(_texts(source))[0]
             return submission.start(submission.read(source), background=True)
 
-    def prepare(self, job: str | Job, options: dict[str, Any], save: str | Path | None = None) -> Submission:
+    def prepare(
+        self, job: str | Job, options: dict[str, Any], save: str | Path | None = None, format: str | None = None
+    ) -> Submission:  # fmt: skip
         """Find out all that can be known of a run before it is opened.
 
         Raises:
@@ -174,6 +179,9 @@ class Client(Serving):
             job = catalog.get(job)
         elif catalog.jobs().get(job.name) is not job:
             job, packed = self._pack(job)
+        if format is not None and format not in job.format_names:
+            raise job.no_format(format)
+        options = job.options_for(format, options)
         job.check_given(options)
         machine.require_model_can_be_made(job)
         folder = None if save is None else Path(save).absolute()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
+import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,6 +99,11 @@ def _json(value: Any) -> str:
     return f"[{', '.join(map(_json, value))}]" if isinstance(value, list) else orjson.dumps(value).decode()
 
 
+def with_source(chosen: Format, source: Sequence[Path]) -> Format:
+    """The format with the input that its writer reads once more: see ``Format.source``."""
+    return chosen._replace(write=functools.partial(chosen.write, source=source)) if chosen.source else chosen
+
+
 def write(chosen: Format, parts: Iterable[Any], output: Path) -> None:
     """Write parts to a file, which is there whole or not at all, or into a folder, which is made.
 
@@ -177,7 +184,13 @@ def _write_file(chosen: Format, parts: Iterable[Any], output: Path) -> None:
     handle, draft = tempfile.mkstemp(prefix=".cluster-", suffix=".part", dir=output.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
-            chosen.write(parts, stream)
+            if not chosen.file:
+                chosen.write(parts, stream)
+            elif output.exists():
+                with output.open("rb") as before:
+                    shutil.copyfileobj(before, stream)
+        if chosen.file:
+            chosen.write(parts, Path(draft))
         umask = os.umask(0)
         os.umask(umask)
         # mkstemp gives the owner alone a right to read

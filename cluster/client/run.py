@@ -184,21 +184,29 @@ class Run:
             return result.report(self._session, self.job, status)
         return self.job.result(self._parts_of_result(), status.options)
 
-    def write(self, output: str | Path, format: str = "json") -> None:
+    def write(self, output: str | Path, format: str = "json", source: Paths | None = None) -> None:
         """Write the result, once the run has ended, to a file that is there whole or not at all, or into a folder.
 
         Args:
             output: The file; of a ``format`` that writes a folder, the folder, which is made.
-            format: One of ``job.format_names``.
+            format: One of ``job.format_names``. Some need a run that was submitted for them, see ``Client.submit``.
+            source: The files and folders that were submitted, for a ``format`` that writes copies of them.
 
         Raises:
-            errors.UsageError: The job has no such format.
+            errors.UsageError: The job has no such format, the run was not submitted for it, or ``source`` is missing.
             errors.ClusterError: The run has no result, or it cannot be written.
             OSError: The file cannot be written.
         """
         status = self.wait()
         result.require_done(status)
-        result.write(*self.rendered(self.job.writer(format, status.options), status), Path(output))
+        from cluster.job import paths
+
+        chosen = self.job.writer(format, status.options)
+        if chosen.source:
+            if source is None:
+                raise errors.UsageError(f"the format {format} writes copies of the input: give it as source")
+            chosen = result.with_source(chosen, paths(source))
+        result.write(*self.rendered(chosen, status), Path(output))
 
     def rendered(self, chosen: Format, status: Status) -> tuple[Format, Iterable[Any]]:
         """How the result of a run that is done is written, and the parts to write: see ``job.Format``.
