@@ -66,7 +66,8 @@ class Format(NamedTuple):
     """A way to write a result, from its parts as they are read, so that a long result need not be held.
 
     ``write(parts, out)`` gets a binary stream, with ``folder`` the path of a folder that exists, with ``file`` that of
-    a draft; and those options of its job that it has parameters for.
+    a draft; and those options of its job that it has parameters for. A writer of a folder with a parameter ``wrote``
+    calls ``wrote(document, path)`` when the file of a document is in place, by the name that items have before ``#``.
     """
 
     write: Callable[..., None]

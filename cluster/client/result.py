@@ -8,14 +8,14 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from cluster import errors, logs
+from cluster import errors, functions, logs
 
 if TYPE_CHECKING:
     from cluster.client.run import Status
@@ -102,6 +102,13 @@ def _json(value: Any) -> str:
 def with_source(chosen: Format, source: Sequence[Path]) -> Format:
     """The format with the input that its writer reads once more: see ``Format.source``."""
     return chosen._replace(write=functools.partial(chosen.write, source=source)) if chosen.source else chosen
+
+
+def telling(chosen: Format, wrote: Callable[[str, Path], None]) -> Format:
+    """The format whose writer tells of each file that is in place, if it can: see ``Format``."""
+    if "wrote" not in functions.parameters(chosen.write):
+        return chosen
+    return chosen._replace(write=functools.partial(chosen.write, wrote=wrote))
 
 
 def write(chosen: Format, parts: Iterable[Any], output: Path) -> None:
