@@ -37,9 +37,9 @@ SEED = Option("seed", int, 0, "of all chance")
 
 OCR = Job(
     name="ocr",
-    about="read the text on pictures",
+    about="read the text on pages and pictures",
     example="./scans --format text-folder -o texts/",
-    chunk_unit="in pictures",
+    chunk_unit="in pages",
     split=pictures.split,
     task=Lazy("tasks.ocr:read_pages"),
     aggregate=by_name.join,
@@ -54,14 +54,31 @@ OCR = Job(
         Option("lang", str, "eng", "languages as Tesseract names them, joined by +"),
         Option("clean", bool, False, "even out light, darken faint ink, enlarge small letters before reading"),
         MEGAPIXELS,
+        Option("words", bool, False, "keep the place and confidence of each word; formats that need them set it"),
+        Option(
+            "text", str, "skip", "of PDF pages that have text: take that (skip), read earlier OCR anew (redo), or read"
+            " every page as it looks (force)", choices=("skip", "redo", "force"),
+        ),
+        Option("rotate", bool, False, "turn pages that lie on their side or upside down"),
+        Option("dpi", int, 300, "dots per inch that PDF pages are drawn with", minimum=70, maximum=1200),
+        Option("pages", str, None, "only these pages of each PDF and TIFF of several pages, as 1-40,90-"),
+        Option("password_file", str, None, "a file with the passwords of encrypted PDFs, one a line"),
+        Option("break_signatures", bool, False, "write text into signed PDFs too, which ends their signatures"),
+        Option(
+            "engine", str, "tesseract", "ppocr reads photographs better and takes six times as long; auto: ppocr where"
+            " tesseract is unsure", choices=("tesseract", "ppocr", "auto"),
+        ),
+        Option("model", str, None, "the bundle with the weights of ppocr, as NAME or NAME:VERSION"),
     ),
     why_unavailable=Lazy("tasks.ocr:why_unavailable"),
     megapixels=Lazy("tasks.pictures:megapixels"),
     install="cluster[ocr]",
-    needs=("lang",),
+    needs=("lang", "engine", "model"),
+    bundles="ocr",
     serves=True,
     made_up=Lazy("tasks.pictures:made_up"),
-)
+    version="2",
+)  # fmt: skip
 
 WORDCOUNT = Job(
     name="wordcount",

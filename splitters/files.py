@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from splitters import MAX_ITEM_BYTES, Chunk, Item, NothingToSplit, PassedOver
-from splitters.items import Items
+from splitters.items import Chosen, Items
 
 HEAD_BYTES = 64
 """Looked at of a file whose name does not tell its kind."""
@@ -83,10 +83,14 @@ def walk(
     Names that start with a dot are passed over, links to folders are not followed.
     A file in a folder is named by its path relative to the given folder, a file given by itself
     by its name. Where two roots hold the same name, each gets its root's folder in front.
+    Chosen files are taken under the names that they bring.
 
     Raises:
         OSError: A given root does not exist, or cannot be reached.
     """
+    if isinstance(source, Chosen):
+        yield from (Found(one.name, one.path, one.depth) for one in source.files)
+        return
     if isinstance(source, Items):
         for item in source.read():
             yield Found(item.name, Path(item.name), len(item.name.split("/")), item)

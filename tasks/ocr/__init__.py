@@ -24,8 +24,11 @@ entirely, say upside down, Tesseract is sure to 20 or 30; receipts are read with
 
 
 def read_pages(
-    chunk: Chunk, *, lang: str = "eng", max_megapixels: int = 64, clean: bool = False
-) -> Part[dict[str, str]]:
+    chunk: Chunk, *, lang: str = "eng", max_megapixels: int = 64, clean: bool = False,
+    words: bool = False, text: str = "skip", rotate: bool = False, dpi: int = 300, pages: str | None = None,
+    password_file: str | None = None, break_signatures: bool = False, engine: str = "tesseract",
+    model: str | None = None,
+) -> Part[dict[str, str]]:  # fmt: skip
     r"""Read each picture's text; the pages of a multi-page TIFF are joined by form feeds (``\f``).
 
     Args:
@@ -42,11 +45,11 @@ def read_pages(
     Raises:
         EngineMissing: No engine, or no data for ``lang``, on this machine.
     """
-    engine = engines.load(lang)
+    loaded = engines.load(lang)
     texts: dict[str, str] = {}
     failures: dict[str, str] = {}
     for item in chunk:
-        pages, problems = [], {}
+        read, problems = [], {}
         try:
             found = pictures.pages(item.data)
         except UnreadablePicture as error:
@@ -54,12 +57,12 @@ def read_pages(
             continue
         for number, page in enumerate(found, 1):
             try:
-                pages.append(_text(engine, item.data, page, max_megapixels, clean=clean))
+                read.append(_text(loaded, item.data, page, max_megapixels, clean=clean))
             except UnreadablePicture as error:
                 problems[number] = str(error)
-                pages.append("")
+                read.append("")
         if len(problems) < len(found):
-            texts[item.name] = "\f".join(pages)
+            texts[item.name] = "\f".join(read)
         if problems:
             failures[item.name] = _told(problems, len(found))
     return Part(texts, failures)

@@ -38,8 +38,10 @@ class EngineMissing(RuntimeError):
     """No engine, or no data for a language, on this machine."""
 
 
-def why_unavailable(*, lang: str | None = None) -> str:
+def why_unavailable(*, lang: str | None = None, engine: str | None = None, model: str | None = None) -> str:
     """Why this machine cannot read pictures (in ``lang``), or ""."""
+    if engine in ("ppocr", "auto") or model is not None:
+        return "the engine ppocr cannot be used yet"
     if not find_spec("PIL"):
         return "Pillow is not installed"
     if not find_spec("tesserocr") and not (find_spec("pytesseract") and _program()):

@@ -19,7 +19,11 @@ from tasks import Part
 
 
 def test_options_not_given_have_their_defaults() -> None:
-    expected = {"lang": "deu", "max_megapixels": 64, "clean": False, "chunk_size": 4}
+    expected = {
+        "lang": "deu", "clean": False, "max_megapixels": 64, "words": False, "text": "skip", "rotate": False,
+        "dpi": 300, "pages": None, "password_file": None, "break_signatures": False, "engine": "tesseract",
+        "model": None, "chunk_size": 4,
+    }  # fmt: skip
     assert catalog.get("ocr").check_options({"lang": "deu"}) == expected
 
 
@@ -120,7 +124,7 @@ def test_a_capability_tells_what_a_run_needs(job: Job, version: str, given: dict
 
 def test_a_capability_of_a_model_is_none_of_a_language() -> None:
     with pytest.raises(ValueError, match="is not how the job ocr writes it"):
-        catalog.OCR.needs_of("ocr@office:3")
+        catalog.OCR.needs_of("ocr.2@office:3;tesseract;")
     with pytest.raises(ValueError, match="is not how the job faces writes it"):
         catalog.FACES.needs_of("faces@office%3A3")
 
@@ -158,14 +162,15 @@ def test_an_option_name_that_is_taken_is_a_mistake_in_the_job(name: str) -> None
 
     options = (Option("lang", str, "", ""), Option(name, str, "", ""))
     with pytest.raises(ValueError, match="is taken"):
-        dataclasses.replace(catalog.OCR, task=task, options=options)
+        dataclasses.replace(catalog.OCR, task=task, options=options, needs=("lang",), bundles="")
 
 
 def test_an_option_that_serving_has_is_taken_in_jobs_that_serve() -> None:
     def task(chunk: Chunk, *, replicas: int = 0) -> Part[None]:
         return Part(None)
 
-    given = {"task": task, "options": (Option("replicas", int, 0, ""),), "needs": (), "why_unavailable": lambda: ""}
+    given = {"task": task, "options": (Option("replicas", int, 0, ""),), "needs": (), "bundles": ""}
+    given["why_unavailable"] = lambda: ""
     dataclasses.replace(catalog.OCR, serves=False, **given)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="'replicas' is taken"):
         dataclasses.replace(catalog.OCR, **given)  # type: ignore[arg-type]
