@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 EXAMPLES := deploy/examples/images
 
-.PHONY: help run test test-serving test-train train-example serve-example chaos check fix lock latest wheel docs bench bench-peers examples clean
+.PHONY: help run test test-faults test-serving test-train train-example serve-example chaos check fix lock latest wheel docs bench bench-peers examples clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the recipes.
@@ -42,15 +42,19 @@ $(VENV)/.train: Makefile $(VENV)/.test
 run: $(VENV)/.ocr  ## Read the text on the example pictures.
 	$(BIN)/cluster submit --job ocr $(EXAMPLES)
 
-test: $(VENV)/.test  ## Run the tests, but the long ones and those of the next two recipes.
+test: $(VENV)/.test  ## Run the tests, but the long ones and those of the next recipes.
 	$(BIN)/python -m pytest -m 'not slow and not alone' -n 3 --dist worksteal
-	$(BIN)/python -m pytest -m 'alone and not slow' $$(grep -rl --include='test_*.py' mark.alone tests)
+	$(BIN)/python -m pytest -m 'alone and not slow' $$(grep -rl --include='test_*.py' mark.alone tests/unit tests/integration)
 
 train-example: $(VENV)/.train  ## Train a network on two workers, one of which is killed in the middle (1 minute).
 	$(BIN)/python -m tests.kit.train_example build/train-example
 
 serve-example: $(VENV)/.test  ## Train an ensemble on two workers, predict a file with it, serve it and ask it with curl (1 minute).
 	$(BIN)/python -m tests.kit.serve_example build/serve-example
+
+test-faults: $(VENV)/.test  ## Run the tests in which nodes, connections or Redis fail or are missing (2 minutes).
+	$(BIN)/python -m pytest tests/faults -m 'not slow and not alone' -n 3 --dist worksteal
+	$(BIN)/python -m pytest tests/faults -m 'alone and not slow'
 
 test-serving: $(VENV)/.test  ## Run the tests of ensembles, predictions and services (2 minutes).
 	$(BIN)/python -m pytest tests/serving -m 'not slow' -n 3 --dist worksteal
@@ -60,7 +64,7 @@ test-train: $(VENV)/.train  ## Run the tests that need PyTorch, which this insta
 
 chaos: $(VENV)/.test  ## Run every job while nodes, connections, submitters and Redis fail (over 20 minutes).
 	$(BIN)/python -m pytest tests/chaos
-	$(BIN)/python -m pytest -m slow tests/unit tests/integration tests/serving
+	$(BIN)/python -m pytest -m slow tests/unit tests/integration tests/faults tests/serving
 
 check: $(VENV)/.test  ## Run the linters, the type checker, and see that each folder imports only those below it.
 	$(BIN)/ruff check .

@@ -25,8 +25,10 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
         signal.signal(number, handler)
 
 # This machine may be busy with other things: how long an example takes says nothing.
-hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("busy")
+busy = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("quick", busy, max_examples=40)
+hypothesis.settings.register_profile("thorough", busy, max_examples=1000)  # HYPOTHESIS_PROFILE=thorough
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 # The catalog is read once in a process: the test jobs must be on the path before.
 sys.path.insert(0, str(JOBS))

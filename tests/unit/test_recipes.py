@@ -11,6 +11,8 @@ import pytest
 
 from tests.kit.programs import ROOT, find_program
 
+RECIPES = ("run", "check", "test", "test-faults", "test-serving", "test-train")
+
 
 @pytest.fixture
 def ci(tmp_path: Path) -> Path:
@@ -39,7 +41,7 @@ def test_ci_as_root_installs_what_tests_start(ci: Path) -> None:
     done = run_ci(ci)
     assert done.returncode == 0, done.stderr
     assert "install -y --no-install-recommends redis-server redis-sentinel openssl iproute2" in done.stderr
-    assert done.stdout.splitlines() == ["made run", "made check", "made test", "made test-serving", "made test-train"]
+    assert done.stdout.splitlines() == [f"made {recipe}" for recipe in RECIPES]
 
 
 @pytest.mark.parametrize(("user", "said"), [(0, "apt-get failed"), (1000, "only root installs them")])
@@ -50,7 +52,7 @@ def test_ci_without_apt_says_which_tests_are_left_out(ci: Path, user: int, said:
     assert done.returncode == 0, done.stderr
     assert said in done.stderr
     assert "redis-server redis-sentinel" in done.stderr
-    assert done.stdout.splitlines() == ["made run", "made check", "made test", "made test-serving", "made test-train"]
+    assert done.stdout.splitlines() == [f"made {recipe}" for recipe in RECIPES]
 
 
 def test_a_missing_program_skips_here_and_fails_on_ci(monkeypatch: pytest.MonkeyPatch) -> None:
