@@ -10,7 +10,7 @@ import difflib
 import sys
 from collections.abc import Mapping
 
-from aggregators import by_name, counts, predictions
+from aggregators import by_name, counts, merging, predictions
 from cluster import errors, keys, names
 from cluster.functions import Lazy
 from cluster.installed import Installed
@@ -45,9 +45,10 @@ OCR = Job(
     aggregate=by_name.join,
     check=by_name.check_texts,
     count=pictures.count,
+    walk=pictures.walk,
     formats={
-        "json": Format(by_name.write_json),
-        "jsonl": Format(by_name.jsonl("text")),
+        "json": Format(by_name.write_json, merge=merging.json),
+        "jsonl": Format(by_name.jsonl("text"), merge=merging.jsonl),
         "text-folder": Format(by_name.write_text_folder, folder=True),
     },
     options=(
@@ -105,10 +106,11 @@ FACES = Job(
     aggregate=by_name.join,
     check=by_name.check_faces,
     count=pictures.count,
+    walk=pictures.walk,
     formats={
-        "json": Format(by_name.write_json),
-        "jsonl": Format(by_name.jsonl("faces")),
-        "csv": Format(by_name.write_faces_csv),
+        "json": Format(by_name.write_json, merge=merging.json),
+        "jsonl": Format(by_name.jsonl("faces"), merge=merging.jsonl),
+        "csv": Format(by_name.write_faces_csv, merge=merging.table),
     },
     options=(
         Option("model", str, None, "the bundle that knows people, as NAME or NAME:VERSION; without, all are unknown"),
@@ -158,7 +160,11 @@ ONNX = Job(
     aggregate=by_name.join,
     check=by_name.check_guesses,
     count=pictures.count,
-    formats={"json": Format(by_name.write_json), "jsonl": Format(by_name.jsonl("guesses"))},
+    walk=pictures.walk,
+    formats={
+        "json": Format(by_name.write_json, merge=merging.json),
+        "jsonl": Format(by_name.jsonl("guesses"), merge=merging.jsonl),
+    },
     options=(
         Option("model", str, None, "the bundle that holds the model, as NAME or NAME:VERSION", required=True),
         Option("top", int, 1, "how many labels to give, the likeliest first", minimum=1),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
@@ -21,6 +21,7 @@ from cluster.functions import Lazy
 from cluster.names import Capability, ModelRef
 from cluster.option import Option
 from splitters import Chunk, Item, NothingToSplit, PassedOver
+from splitters.files import Found
 from splitters.items import Items, NotFiles
 from tasks import Part
 
@@ -89,6 +90,9 @@ class Format(NamedTuple):
     file: bool = False
     """The writer gets the path of a draft, with what stood in the output before, or empty where there was nothing; the
     draft then replaces the output."""
+    merge: Callable[[Path, Path, BinaryIO, Callable[[str], bool]], None] | None = None
+    """``merge(before, fresh, out, is_replaced)`` adds what ``write`` wrote to ``fresh`` to an earlier result: see
+    ``aggregators.merging``. None: it cannot be added to; a folder, or with ``file`` a draft, always can."""
 
 
 class Rounds(NamedTuple):
@@ -161,6 +165,9 @@ class Job:
     count: Callable[..., int] | None = None
     """How many items a list of paths has, at little cost; shows as the time left. With a parameter ``chunk_size`` an
     item is a piece of a file, and the number may be a guess."""
+    walk: Callable[..., Iterator[Found]] | None = None
+    """``walk(source, passed_over)`` gives the files that the splitter reads, as ``files.walk`` does. Only of a job that
+    maps items to values, each item being one file or a part of one: its result can be added to, a file at a time."""
     formats: Mapping[str, Format] = field(default_factory=dict)
     """Besides ``json``, which every job has, the other ways to write the result; may replace ``json``."""
     options: tuple[Option, ...] = ()

@@ -12,7 +12,8 @@ from splitters.items import Items
 
 Given = (
     str | Path | Iterable[str | Path] | Iterable[bytes] | Iterable[tuple[str, bytes | str]] | Mapping[str, bytes | str]
-)
+    | Items
+)  # fmt: skip
 """The input that ``Client.submit`` takes:
 
 - a path, or several: files and folders. A folder is walked, and its items are named by their paths in it.
@@ -31,7 +32,7 @@ def read(given: Given) -> job.Source:
     Raises:
         errors.UsageError: It is neither paths nor items.
     """
-    if isinstance(given, str | Path):
+    if isinstance(given, str | Path | Items):
         return given
     if isinstance(given, bytes):
         raise errors.UsageError("the input is one bytes object: give a list of them, or a mapping of names to bytes")
