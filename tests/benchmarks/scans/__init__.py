@@ -1,0 +1,1 @@
+"""Scans as people have them: PDFs that become PDFs with their text."""
