@@ -16,6 +16,8 @@ from cluster.wire import AGGREGATE, MAP
 from tests.kit.programs import ROOT
 
 PACKAGES = ("cluster", "tasks", "splitters", "aggregators")
+SHARED = {"splitters.page_names"}
+"""What splitters and aggregators alike go by: names of items with a meaning."""
 HEAVY = {"PIL", "tesserocr", "pytesseract", "cv2", "numpy", "torch", "rich", "fsspec", "onnx"}
 
 
@@ -29,7 +31,7 @@ def names(nodes: Iterator[ast.AST]) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
+            yield from (node.module for alias in node.names if f"{node.module}.{alias.name}" not in SHARED)
 
 
 @pytest.mark.parametrize(
