@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 EXAMPLES := deploy/examples/images
 
-.PHONY: help run test test-faults test-serving test-train train-example serve-example chaos check fix lock latest wheel docs bench bench-peers examples clean
+.PHONY: help run test test-faults test-serving test-scans test-train train-example serve-example scans-example chaos check fix lock latest wheel docs bench bench-peers examples clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the recipes.
@@ -59,12 +59,18 @@ test-faults: $(VENV)/.test  ## Run the tests in which nodes, connections or Redi
 test-serving: $(VENV)/.test  ## Run the tests of ensembles, predictions and services (2 minutes).
 	$(BIN)/python -m pytest tests/serving -m 'not slow' -n 3 --dist worksteal
 
+scans-example: $(VENV)/.test  ## Make PDFs with text of a folder of scans on two workers, one of which is killed (1 minute).
+	$(BIN)/python -m tests.kit.scans_example build/scans-example
+
+test-scans: $(VENV)/.test  ## Run the tests in which pages of scans are read and written (1 minute).
+	$(BIN)/python -m pytest tests/scans -m 'not slow' -n 3 --dist worksteal
+
 test-train: $(VENV)/.train  ## Run the tests that need PyTorch, which this installs (800 MB).
 	$(BIN)/python -m pytest tests/train
 
 chaos: $(VENV)/.test  ## Run every job while nodes, connections, submitters and Redis fail (over 20 minutes).
 	$(BIN)/python -m pytest tests/chaos
-	$(BIN)/python -m pytest -m slow tests/unit tests/integration tests/faults tests/serving
+	$(BIN)/python -m pytest -m slow tests/unit tests/integration tests/faults tests/serving tests/scans
 
 check: $(VENV)/.test  ## Run the linters, the type checker, and see that each folder imports only those below it.
 	$(BIN)/ruff check .
