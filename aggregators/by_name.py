@@ -125,14 +125,15 @@ def write_faces_csv(parts: Iterable[Mapping[str, list[dict[str, Any]]]], out: Bi
 
     UTF-8, lines end with a line feed. A picture without a face has no line. Names and labels pass ``cell``.
     """
-    out.write(_line(FACE_COLUMNS))
+    out.write(line(FACE_COLUMNS))
     for part in parts:
         for name, faces in part.items():
             for f in faces:
-                out.write(_line([cell(name), cell(f["label"]), f["confidence"], f["score"], *f["box"]]))
+                out.write(line([cell(name), cell(f["label"]), f["confidence"], f["score"], *f["box"]]))
 
 
-def _line(cells: Sequence[object]) -> bytes:
+def line(cells: Sequence[object]) -> bytes:
+    """A row of a table in CSV, in UTF-8, which ends with a line feed."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\r\n").writerow(cells)  # with another end, it leaves a carriage return unquoted
     return text.getvalue().removesuffix("\r\n").encode() + b"\n"
@@ -164,30 +165,48 @@ def write_text_folder(parts: Iterable[Mapping[str, str]], folder: Path) -> None:
     A file is there whole or not at all; one that is there already is replaced. See ``put``.
 
     Raises:
+        ValueError: As ``write_files``.
+    """
+    write_files(folder, ((name, ".txt", text.encode()) for part in parts for name, text in part.items()))
+
+
+def write_files(
+    folder: Path,
+    files: Iterable[tuple[str, str, bytes | Iterable[bytes]]],
+    wrote: Callable[[str, Path], None] | None = None,
+) -> None:
+    """Write files below a folder, each whole or not at all; one that is there already is replaced. See ``put``.
+
+    Args:
+        folder: The output folder.
+        files: Of each a name with ``/`` between folders, what is put behind that, and its bytes; or pieces of them,
+            made one by one.
+        wrote: Called with the name and path of each file that is in place.
+
+    Raises:
         ValueError: Some could not be written (a name points outside the folder, or is too long for it);
             all others were.
     """
     problems = []
     draft_name = f".cluster-draft-{secrets.token_hex(4)}.part"  # another one may be writing to the same folder
-    for part in parts:
-        for name, text in part.items():
-            try:
-                bare = path_below(folder, name)
-            except ValueError as error:
-                problems.append(str(error))
-                continue
-            path = bare.with_name(f"{bare.name}.txt")
-            draft = path.with_name(draft_name)
-            try:
-                put(folder, path, draft, text.encode())
-            except OSError as error:
-                problems.append(f"{name!r}: {error.strerror}")
+    for name, suffix, data in files:
+        try:
+            bare = path_below(folder, name)
+            path = bare.with_name(f"{bare.name}{suffix}")
+            put(folder, path, path.with_name(draft_name), data)
+        except ValueError as error:
+            problems.append(str(error))
+        except OSError as error:
+            problems.append(f"{name!r}: {error.strerror}")
+        else:
+            if wrote is not None:
+                wrote(name, path)
     if problems:
         more = f"; … and {len(problems) - MOST_PROBLEMS} more" if len(problems) > MOST_PROBLEMS else ""
         raise ValueError("; ".join(problems[:MOST_PROBLEMS]) + more)
 
 
-def put(folder: Path, path: Path, draft: Path, data: bytes) -> None:
+def put(folder: Path, path: Path, draft: Path, data: bytes | Iterable[bytes]) -> None:
     """Write a file below an output folder, whole or not at all.
 
     Folders are made as needed, also the output folder. A link that stands in the output folder is never followed:
@@ -197,7 +216,7 @@ def put(folder: Path, path: Path, draft: Path, data: bytes) -> None:
         folder: The output folder.
         path: The file, below ``folder``.
         draft: Beside ``path``. What stands there is removed.
-        data: What to write.
+        data: What to write; or pieces of it, made one by one.
 
     Raises:
         OSError: It cannot be written.
@@ -216,9 +235,9 @@ def put(folder: Path, path: Path, draft: Path, data: bytes) -> None:
     try:
         draft.unlink(missing_ok=True)
         with draft.open("xb") as stream:
-            stream.write(data)
+            stream.writelines([data] if isinstance(data, bytes) else data)
         draft.replace(path)
-    except OSError:
+    except BaseException:
         with contextlib.suppress(OSError):
             draft.unlink()
         raise

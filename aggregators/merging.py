@@ -76,7 +76,7 @@ def table(before: Path, fresh: Path, out: BinaryIO, is_replaced: IsReplaced) -> 
     column = head.index(ITEM)
     kept = (row for row in old if len(row) <= column or not is_replaced(_name(row[column])))
     for row in itertools.chain([head], kept, new):
-        out.write(by_name._line(row))
+        out.write(by_name.line(row))
 
 
 def _rows(path: Path) -> Iterator[list[str]]:
