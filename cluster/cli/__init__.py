@@ -19,8 +19,8 @@ import click
 from cluster import __version__, errors, logs, placement
 
 COMMANDS = (
-    "submit", "simulate", "reproduce", "status", "curve", "result", "cancel", "resume", "runs", "jobs", "models",
-    "serve", "services", "token", "nodes", "shutdown", "up", "worker", "master", "flower", "doctor",
+    "submit", "simulate", "reproduce", "status", "curve", "result", "search", "cancel", "resume", "runs", "jobs",
+    "models", "serve", "services", "token", "nodes", "shutdown", "up", "worker", "master", "flower", "doctor",
 )  # fmt: skip
 GARBAGE_FROM = 200_000
 """New objects after which Python looks for garbage. Loading makes half as many, none of them garbage: with this
@@ -84,6 +84,7 @@ SUMMARIES = {
     "status": "Show how far a run is.",
     "curve": "Show how a run that trains in rounds learns.",
     "result": "Print the result of a run that has ended.",
+    "search": "Find pages by their words.",
     "cancel": "Stop a run.",
     "resume": "Continue a run whose submitter is gone.",
     "runs": "List the runs of a cluster.",

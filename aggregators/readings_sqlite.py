@@ -1,0 +1,130 @@
+"""Write pages that were read to an SQLite file with a full-text index, and go on with one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from pathlib import Path
+
+from aggregators.readings import Reading
+from aggregators.readings_files import READ
+from splitters import page_names
+
+Parts = Iterable[Mapping[str, Reading | None]]
+MAGIC = b"SQLite format 3\0"
+OURS = 0x636C7470
+"""The ``application_id`` of files with these tables: "cltp"."""
+VERSION = 1
+"""Of the tables, their ``user_version``."""
+TABLES = """
+CREATE TABLE documents (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+);
+CREATE TABLE pages (
+    id INTEGER PRIMARY KEY,
+    item TEXT NOT NULL UNIQUE,
+    document INTEGER NOT NULL REFERENCES documents (id),
+    page INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    confidence INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    seconds REAL NOT NULL,
+    node TEXT NOT NULL,
+    turn INTEGER NOT NULL,
+    digest TEXT NOT NULL
+);
+CREATE INDEX pages_of_document ON pages (document, page);
+CREATE VIRTUAL TABLE words USING fts5 (
+    text, content='pages', content_rowid='id', tokenize="unicode61 remove_diacritics 2"
+);
+CREATE TRIGGER page_added AFTER INSERT ON pages BEGIN
+    INSERT INTO words (rowid, text) VALUES (new.id, new.text);
+END;
+CREATE TRIGGER page_removed AFTER DELETE ON pages BEGIN
+    INSERT INTO words (words, rowid, text) VALUES ('delete', old.id, old.text);
+END;
+CREATE TRIGGER page_changed AFTER UPDATE OF text ON pages BEGIN
+    INSERT INTO words (words, rowid, text) VALUES ('delete', old.id, old.text);
+    INSERT INTO words (rowid, text) VALUES (new.id, new.text);
+END;
+"""
+ADD_DOCUMENT = "INSERT INTO documents (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = name RETURNING id"
+ADD_PAGE = """
+INSERT INTO pages (item, document, page, text, confidence, source, seconds, node, turn, digest)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (item) DO UPDATE SET
+    text = excluded.text, confidence = excluded.confidence, source = excluded.source, seconds = excluded.seconds,
+    node = excluded.node, turn = excluded.turn, digest = excluded.digest
+"""
+
+
+def write(parts: Parts, file: Path) -> None:
+    """Add the pages of all parts to a file, which is empty or was written so; those of the same name are replaced.
+
+    An item that failed changes nothing: what was read of it before stays. All is one transaction.
+
+    Raises:
+        ValueError: The file is another one, or this Python's SQLite has no full-text search.
+    """
+    if why := refuses(file):
+        raise ValueError(f"{file.name} {why}")
+    try:
+        with closing(sqlite3.connect(file, isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode = MEMORY")  # a draft needs no file beside it that could stay behind
+            db.execute("BEGIN")
+            if not db.execute("PRAGMA user_version").fetchone()[0]:
+                _make(db)
+            for part in parts:
+                for name, record in part.items():
+                    if record is not None:
+                        _add(db, name, record)
+            db.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise ValueError(f"SQLite cannot write it: {error}") from None
+
+
+def refuses(file: Path) -> str:
+    """Why ``write`` does not go on with the file that stands there, or ""."""
+    with file.open("rb") as stream:
+        head = stream.read(len(MAGIC))
+    if not head:
+        return ""
+    if head != MAGIC:
+        return "is no SQLite file"
+    try:
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as db:
+            [application] = db.execute("PRAGMA application_id").fetchone()
+            [version] = db.execute("PRAGMA user_version").fetchone()
+    except sqlite3.Error as error:
+        return f"cannot be read: {error}"
+    if application != OURS:
+        return "is an SQLite file of another program"
+    return "" if version == VERSION else f"has tables of version {version}, and this is version {VERSION}"
+
+
+def _make(db: sqlite3.Connection) -> None:
+    for statement in _statements(TABLES):
+        db.execute(statement)
+    db.execute(f"PRAGMA application_id = {OURS}")
+    db.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _statements(script: str) -> Iterable[str]:
+    """The statements one by one: ``executescript`` would end the transaction."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _add(db: sqlite3.Connection, name: str, record: Reading) -> None:
+    document, page = page_names.parse(name)
+    [number] = db.execute(ADD_DOCUMENT, (page_names.path(document),)).fetchone()
+    db.execute(ADD_PAGE, (
+        name, number, page or 1, record["text"], record["confidence"], record.get("source", READ), record["seconds"],
+        record["node"], record.get("turn", 0), record["digest"],
+    ))  # fmt: skip
