@@ -32,6 +32,7 @@ Check = Callable[[Any, Collection[str] | None], None]
 Options = Mapping[str, Any]
 RESERVED = frozenset(
     {"chunk_size", "job", "job_name", "output", "annotate", "format", "format_name", "detach", "quiet", "run", "broker"}
+    | {"report"}
     | {"if_no_node", "log_format", "inputs", "help", "plan", "chunk", "source", "passed_over", "save"}
 )
 """Names that no option of a job may have: `cluster submit` and the parts themselves use them."""
@@ -90,6 +91,8 @@ class Format(NamedTuple):
     file: bool = False
     """The writer gets the path of a draft, with what stood in the output before, or empty where there was nothing; the
     draft then replaces the output."""
+    refuses: Callable[[Path], str] | None = None
+    """``refuses(path)`` tells why the writer of a ``file`` does not go on with the file that stands there, or ""."""
     merge: Callable[[Path, Path, BinaryIO, Callable[[str], bool]], None] | None = None
     """``merge(before, fresh, out, is_replaced)`` adds what ``write`` wrote to ``fresh`` to an earlier result: see
     ``aggregators.merging``. None: it cannot be added to; a folder, or with ``file`` a draft, always can."""

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from cluster import errors, logs
 from cluster.cli import say
-from cluster.client import Run, result
+from cluster.client import Run, report, result
 from cluster.client.run import Status
 from cluster.job import Format, Job, paths
 
@@ -36,6 +36,8 @@ class Target(NamedTuple):
     """The input, for these."""
     since: float = math.inf
     """Time in seconds since 1970; a picture that changed later is not drawn: the run read another one."""
+    report: Path | None = None
+    """File for a table of all items."""
 
     def write(self, run: Run, status: Status) -> Sequence[str]:
         """Write the result of a run that is done; gives what could not be drawn, a sentence each.
@@ -46,6 +48,8 @@ class Target(NamedTuple):
             errors.ClusterError: It cannot be written, or makes no model.
         """
         write(*run.rendered(self.chosen, status), self.output)
+        if self.report is not None:
+            report.write(run, status, self.report)
         if self.drawn is None:
             return ()
         return run.draw(self.drawn, self.source, self.since)
@@ -54,6 +58,7 @@ class Target(NamedTuple):
 def prepare(
     job: Job, name: str, options: Mapping[str, Any], given: str | Path | None,
     drawn: Path | None = None, source: Sequence[str] = (), begun: datetime | None = None,
+    reported: Path | None = None,
 ) -> Target:  # fmt: skip
     """The target, once it is sure that it can be written to: before the work, not after.
 
@@ -65,6 +70,7 @@ def prepare(
         drawn: See ``Target``.
         source: See ``Target``.
         begun: When the run began; None: it is about to.
+        reported: See ``Target.report``.
 
     Raises:
         errors.UsageError: The job has no such format or draws nothing, or the output cannot be there.
@@ -90,6 +96,8 @@ def prepare(
             _check_lies_apart("-o", output, source)
         if chosen.file and result.is_stream(output):
             raise errors.UsageError(f"-o {output}: --format {name} writes a file, and no stream")
+        if chosen.refuses and output.exists() and (why := chosen.refuses(output)):
+            raise errors.UsageError(f"-o {output} {why}; name another file")
         if not chosen.folder and any(os.path.realpath(output) == os.path.realpath(root) for root in paths(source)):
             raise errors.UsageError(f"-o {output} would write over the input; name another file")
         _check_place("-o", output)
@@ -99,8 +107,20 @@ def prepare(
         _check_drawing(job, drawn, source)
         if output is not None and output.resolve() == drawn.resolve():
             raise errors.UsageError(f"-o and --annotate are both {drawn}; the one is a file, the other a folder")
+    if reported is not None:
+        _check_report(job, reported, output, source)
     since = time.time() if begun is None else begun.timestamp() + CLOCKS_DIFFER_S
-    return Target(chosen, output, drawn, source, since)
+    return Target(chosen, output, drawn, source, since, reported)
+
+
+def _check_report(job: Job, file: Path, output: Path | None, source: Sequence[str]) -> None:
+    report.require_items(job)
+    check_file("--report", file)
+    place = os.path.realpath(file)
+    if output is not None and place == os.path.realpath(output):
+        raise errors.UsageError(f"-o and --report are both {file}; name two files")
+    if any(place == os.path.realpath(root) for root in paths(source)):
+        raise errors.UsageError(f"--report {file} would write over the input; name another file")
 
 
 def _check_drawing(job: Job, folder: Path, source: Sequence[str]) -> None:

@@ -27,21 +27,22 @@ from cluster.client.run import Status
 @click.option("-o", "--output", type=shared.OUTPUT, help="Write the result there, not to stdout (-).")
 @click.option("--format", "format_name", default="json", show_default=True, help="How to write the result.")
 @shared.annotate
+@shared.report
 @click.option("--wait", is_flag=True, help="Wait for the run to end.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @shared.broker
 def command(
-    run: str, inputs: tuple[str, ...], output: str | None, format_name: str, drawn: Path | None, wait: bool,
-    quiet: bool, broker: str | None,
+    run: str, inputs: tuple[str, ...], output: str | None, format_name: str, drawn: Path | None, report: Path | None,
+    wait: bool, quiet: bool, broker: str | None,
 ) -> int:  # fmt: skip
     """Print the result of RUN, which has ended. It is kept for a week.
 
-    INPUT, what the run was submitted with, is needed for --annotate only.
+    INPUT, what the run was submitted with, is needed for --annotate and --format pdf only.
     """
     with client.existing(broker, patient=wait) as c:
         asked = c.run(run)
         status = asked.status()
-        to = outputs.prepare(asked.job, format_name, status.options, output, drawn, inputs, status.started_at)
+        to = outputs.prepare(asked.job, format_name, status.options, output, drawn, inputs, status.started_at, report)
         if wait:
             hint = f"; on a machine that should help: {join_line(c.config)}"
             shown = Progress(lambda: asked.status(failures=False), asked.nodes, quiet=quiet, lonely_hint=hint)

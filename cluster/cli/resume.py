@@ -21,12 +21,13 @@ from cluster.client import resume, saving
 @click.option("-o", "--output", "target", type=shared.OUTPUT, help="Write the result there.")
 @click.option("--format", "format_name", default="json", show_default=True, help="How to write the result.")
 @shared.annotate
+@shared.report
 @shared.save
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @shared.broker
 def command(
     run: str, inputs: tuple[str, ...], target: str | None, format_name: str, drawn: Path | None,
-    save: Path | None, quiet: bool, broker: str | None,
+    report: Path | None, save: Path | None, quiet: bool, broker: str | None,
 ) -> int:  # fmt: skip
     """Continue RUN, whose submitter is gone, and print its result.
 
@@ -38,7 +39,7 @@ def command(
     status = c.run(run).status()
     resume.require_possible(status, has_input=bool(inputs))
     job = resume.job_of(c, status)
-    to = output.prepare(job, format_name, status.options, target, drawn, inputs, status.started_at)
+    to = output.prepare(job, format_name, status.options, target, drawn, inputs, status.started_at, report)
     if save is None and (told := saving.left_out(job, status)):
         say(told)
     with foreground.terminable(), c:

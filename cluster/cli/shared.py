@@ -90,6 +90,12 @@ save = click.option(
     metavar="FOLDER",
     help="Write the model of every tenth round (--checkpoint) into this folder of this machine.",
 )
+report = click.option(
+    "--report",
+    type=PATH,
+    metavar="FILE.csv",
+    help="Write a table of all items at the end: done or missing and why, node, seconds, confidence.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 

@@ -35,6 +35,7 @@ from cluster.client.submission import UNUSABLE, Submission
 @click.option("-o", "--output", type=shared.OUTPUT, help="Write the result there, not to stdout (-).")
 @click.option("--format", "format_name", default="json", show_default=True, help="How to write the result.")
 @shared.annotate
+@shared.report
 @shared.save
 @click.option("--detach", is_flag=True, help="Print the run's id and continue in the background.")
 @click.option(
@@ -49,7 +50,8 @@ from cluster.client.submission import UNUSABLE, Submission
 @shared.broker
 def command(
     inputs: tuple[str, ...], job_name: str, output: str | None, format_name: str, drawn: Path | None,
-    save: Path | None, detach: bool, if_no_node: str, quiet: bool, plan: bool, broker: str | None, **given: Any,
+    report: Path | None, save: Path | None, detach: bool, if_no_node: str, quiet: bool, plan: bool,
+    broker: str | None, **given: Any,
 ) -> int:  # fmt: skip
     """Run a job on files and folders and print its result.
 
@@ -69,8 +71,8 @@ def command(
         if not c.is_private:
             _look_for_nodes(submission, fail=if_no_node == "fail")
         if detach:
-            return _detach(submission, inputs, output, format_name, drawn)
-        to = outputs.prepare(job, format_name, submission.options, output, drawn, inputs)
+            return _detach(submission, inputs, output, format_name, drawn, report)
+        to = outputs.prepare(job, format_name, submission.options, output, drawn, inputs, reported=report)
         return _submit(submission, inputs, to, quiet=quiet)
 
 
@@ -111,15 +113,17 @@ def _submit(submission: Submission, inputs: tuple[str, ...], to: outputs.Target,
 
 
 def _detach(
-    submission: Submission, inputs: tuple[str, ...], target: str | None, format_name: str, drawn: Path | None
+    submission: Submission, inputs: tuple[str, ...], target: str | None, format_name: str, drawn: Path | None,
+    report: Path | None,
 ) -> int:  # fmt: skip
     """Check all that can be checked, open the run, and leave it to a process in the background."""
     job, options = submission.job, submission.options
     submission.require_it_stays()
     job.writer(format_name, options)
-    outputs.prepare(job, format_name if target else "json", options, target, drawn, inputs)
+    outputs.prepare(job, format_name if target else "json", options, target, drawn, inputs, reported=report)
     arguments = ["--output", target or os.devnull, "--format", format_name if target else "json"]
     arguments += ["--annotate", str(drawn)] if drawn else []
+    arguments += ["--report", str(report)] if report else []
     with submission.client:
         run, log = submission.detach(inputs, arguments)
     print_text(run.id)
