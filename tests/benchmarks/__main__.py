@@ -34,7 +34,7 @@ from tests.benchmarks import (
 )
 from tests.benchmarks.ensembles import fit, quality
 from tests.benchmarks.measure import Failed
-from tests.benchmarks.scans import searchable
+from tests.benchmarks.scans import searchable, thousand
 from tests.benchmarks.serving import faults as serving_faults
 from tests.benchmarks.serving import speed as serving_speed
 from tests.benchmarks.training import accuracy, kills, peers, quantized, speed, uneven
@@ -64,6 +64,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "ensembles-fit": fit.cases,
     "predict": predict.cases,
     "scans": searchable.cases,
+    "scans-thousand": thousand.cases,
     "serving": serving_speed.cases,
     "serving-faults": serving_faults.cases,
     "battle": battle.cases,

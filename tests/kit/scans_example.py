@@ -1,8 +1,8 @@
 """Make a folder of scans searchable on two workers, one of which is killed in the middle: ``make scans-example``.
 
 Nothing here is played: a Redis on a free port of this machine, two workers, `kill -9`, and the commands that a person
-would type. The folder has a PDF of which half the pages have text already, a HEIC of a phone, a TIFF of many pages and a
-zip. It leaves the scans and the PDFs with their text in a folder.
+would type. The folder has a PDF of which half the pages have text already, a HEIC of a phone, a TIFF of many pages and
+a zip. It leaves the scans and the PDFs with their text in a folder.
 """
 
 from __future__ import annotations

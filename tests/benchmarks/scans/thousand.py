@@ -1,0 +1,105 @@
+"""A PDF of a thousand pages on four nodes whose engine waits instead of reading: what both ends of it cost."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import pypdfium2
+
+from tests.benchmarks import MB, Case, Options
+from tests.benchmarks.goals import Goal, Row
+from tests.benchmarks.measure import Failed
+from tests.benchmarks.ocr import DATA
+from tests.benchmarks.scans import drawn
+from tests.kit.programs import JOBS, RedisServer, Worker, start_cluster
+
+PAGES, SMALL = 1000, 30
+PAGE_S = 0.4
+NODES = 4
+MOST_BYTES = 250 * 2**20
+MOST_CPU_S = 5.0
+MOST_TAIL = 1.2
+TIMEOUT_S = 900.0
+
+
+class Ended(NamedTuple):
+    """The submitter, by the system's count."""
+
+    seconds: float
+    cpu_s: float
+    peak_bytes: int
+
+
+def cases(options: Options, folder: Path) -> Iterator[Case]:
+    """One run; rows for what it cost."""
+    if not (DATA / "pages").is_dir():
+        yield Case(name="scans-thousand", skipped=f"there is no folder {DATA / 'pages'}")
+        return
+    pages = SMALL if options.small else PAGES
+    scan = drawn.scan(folder / "long.pdf", pages, "g4")
+    ends, tails = [], []
+    for go in range(options.repeat):
+        place = folder / f"{go}"
+        place.mkdir()
+        ends.append(_run(scan.path, place))
+        tails.append(tail(place / "trace", pages))
+        with pypdfium2.PdfDocument(place / "out" / scan.path.name) as found:
+            said = [page.get_textpage().get_text_bounded().split() for page in found]
+        if [len(words) for words in said] != [500] * pages:
+            raise Failed("pages lack words")
+    work = f"{pages:,} pages of G4, an engine that waits {PAGE_S:g} s a page, {NODES} nodes"
+    rows = [
+        Row(work=f"{work}: memory of the submitter", against="limit", ours=[end.peak_bytes / MB for end in ends],
+            unit="MB", goal=Goal("<=", MOST_BYTES / MB, "itself")),
+        Row(work="the same: processor seconds of both ends", against="limit", ours=[end.cpu_s for end in ends],
+            goal=Goal("<=", MOST_CPU_S, "itself")),
+        Row(work="the same: from the first idle slot to the end, in pages", against="limit", ours=tails, unit="pages",
+            goal=Goal("<=", MOST_TAIL, "itself")),
+        Row(work="the same: seconds", against="the ideal", ours=[end.seconds for end in ends],
+            theirs=[pages * PAGE_S / NODES] * len(ends)),
+    ]  # fmt: skip
+    yield Case(name="scans-thousand", rows=rows)
+
+
+def _run(source: Path, folder: Path) -> Ended:
+    trace = folder / "trace"
+    trace.mkdir()
+    with ExitStack() as stack:
+        redis = stack.enter_context(RedisServer(folder / "redis"))
+        for node in range(NODES):
+            stack.enter_context(Worker(f"node{node}", redis.url, folder / f"node{node}", "-c", "1", "-Q", "scan-wait"))
+        began = time.monotonic()
+        program = start_cluster(
+            "submit", "--job", "scan-wait", "--seconds", str(PAGE_S), "--trace", trace, source, "--format", "pdf",
+            "-o", f"{folder / 'out'}/", "--broker", redis.url,
+        )  # fmt: skip
+        _, code, used = os.wait4(program.pid, 0)
+        program.returncode = os.waitstatus_to_exitcode(code)
+        if program.returncode:
+            raise Failed(f"it ended with code {program.returncode}: {program.communicate()[1]}")
+        peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        return Ended(time.monotonic() - began, used.ru_utime + used.ru_stime, peak)
+
+
+def tail(trace: Path, pages: int) -> float:
+    """How many page times went by from when the first slot had no more to do until the last one ended.
+
+    Raises:
+        Failed: A page was done twice, or never.
+    """
+    lines = {file.name: [line.split() for line in file.read_text().splitlines()] for file in trace.iterdir()}
+    items = [line[2] for slot in lines.values() for line in slot]
+    if len(items) != pages or len(set(items)) != pages:
+        raise Failed(f"{len(items)} pages were done, {len(set(items))} different ones, of {pages}")
+    ends = [max(float(line[1]) for line in slot) for slot in lines.values()]
+    return (max(ends) - min(ends)) / PAGE_S
+
+
+# The catalog is read once in a process: the test jobs must be on the path before.
+sys.path.insert(0, str(JOBS))
