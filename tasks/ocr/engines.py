@@ -16,6 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from tasks.ocr import ppocr
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -39,9 +41,11 @@ class EngineMissing(RuntimeError):
 
 
 def why_unavailable(*, lang: str | None = None, engine: str | None = None, model: str | None = None) -> str:
-    """Why this machine cannot read pictures (in ``lang``), or ""."""
-    if engine in ("ppocr", "auto") or model is not None:
-        return "the engine ppocr cannot be used yet"
+    """Why this machine cannot read pictures (in ``lang``, with an engine, with PP-OCR's weights in a folder), or ""."""
+    if engine == "ppocr":
+        return ppocr.why_unavailable(model)
+    if (engine == "auto" or model is not None) and (problem := ppocr.why_unavailable(model)):
+        return problem
     if not find_spec("PIL"):
         return "Pillow is not installed"
     if not find_spec("tesserocr") and not (find_spec("pytesseract") and _program()):

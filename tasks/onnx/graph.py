@@ -9,6 +9,7 @@ from tasks.onnx.external import BYTES, GRAPH, VARINT, fields
 
 # The numbers of fields in onnx.proto.
 INITIALIZER, INPUT, OUTPUT, SPARSE_INITIALIZER = 5, 11, 12, 15
+NOTES, NOTE_KEY, NOTE_VALUE = 14, 1, 2
 TENSOR_NAME, SPARSE_VALUES = 8, 1
 NAME, TYPE, TENSOR_TYPE, SHAPE, DIMENSION, DIMENSION_VALUE = 1, 2, 1, 2, 1, 1
 Shape = tuple[int | None, ...]
@@ -45,6 +46,15 @@ def read(data: bytes) -> Graph:
         for sparse in _messages(graph, SPARSE_INITIALIZER):
             given |= {_text(found, TENSOR_NAME) for found in _messages(sparse, SPARSE_VALUES)}
     return Graph(tuple(value for value in inputs if value.name not in given), tuple(outputs))
+
+
+def notes(data: bytes) -> dict[str, str]:
+    """The texts that the makers of a model left in its file, by their names.
+
+    Raises:
+        ValueError: It is no ONNX file, or a damaged one.
+    """
+    return {_text(found, NOTE_KEY): _text(found, NOTE_VALUE) for found in _messages(memoryview(data), NOTES)}
 
 
 def fits(declared: Shape | None, shape: Shape) -> bool:
