@@ -54,7 +54,7 @@ def test_a_record_as_a_node_gives_it_passes() -> None:
     ],
 )
 def test_a_record_that_no_page_has_is_refused(change: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match="its record of 'a.png' has") as refused:
+    with pytest.raises(ValueError, match=r"its record of 'a\.png' has") as refused:
         readings.check({"a.png": {**RECORD, **change}})
     assert told in str(refused.value)
     assert len(str(refused.value)) < 250
@@ -75,7 +75,7 @@ def test_words_without_their_page_are_refused() -> None:
 
 @pytest.mark.parametrize("part", [["a.png"], {"b.png": RECORD}, {"a.png": None}, {"a.png": "text"}])
 def test_a_part_that_no_node_gives_is_refused(part: Any) -> None:
-    with pytest.raises(ValueError, match=r"maps no items|none of its items|its record of 'a.png' is a"):
+    with pytest.raises(ValueError, match=r"maps no items|none of its items|its record of 'a\.png' is a"):
         readings.check(part, {"a.png"})
 
 
@@ -90,7 +90,7 @@ def test_two_parts_of_one_page_join_only_if_equal() -> None:
     first: Any = {"a.png": RECORD}
     assert readings.join([first, copy.deepcopy(first)]) == first
     other: Any = {"a.png": {**RECORD, "text": "c"}}
-    with pytest.raises(ValueError, match="another record for 'a.png'"):
+    with pytest.raises(ValueError, match=r"another record for 'a\.png'"):
         readings.join([first, other])
 
 
