@@ -52,18 +52,6 @@ def check(part: Any, names: Collection[str] | None = None) -> None:
             raise ValueError(f"it names {name!r}, which is none of its items")
 
 
-def check_texts(part: Any, names: Collection[str] | None = None) -> None:
-    """Like ``check``, for items that are mapped to texts.
-
-    Raises:
-        ValueError: Another thing is among them.
-    """
-    check(part, names)
-    for name, text in part.items():
-        if not isinstance(text, str):
-            raise ValueError(f"it has a {type(text).__name__} and no text for {name!r}")
-
-
 def check_faces(part: Any, names: Collection[str] | None = None) -> None:
     """Like ``check``, for items that are mapped to lists of faces.
 

@@ -10,7 +10,7 @@ import difflib
 import sys
 from collections.abc import Mapping
 
-from aggregators import by_name, counts, merging, predictions
+from aggregators import by_name, counts, merging, predictions, readings, readings_files, readings_folders
 from cluster import errors, keys, names
 from cluster.functions import Lazy
 from cluster.installed import Installed
@@ -42,14 +42,16 @@ OCR = Job(
     chunk_unit="in pages",
     split=pictures.split,
     task=Lazy("tasks.ocr:read_pages"),
-    aggregate=by_name.join,
-    check=by_name.check_texts,
+    aggregate=readings.join,
+    finish=readings.texts,
+    absent=readings.absent,
+    check=readings.check,
     count=pictures.count,
     walk=pictures.walk,
     formats={
-        "json": Format(by_name.write_json, merge=merging.json),
-        "jsonl": Format(by_name.jsonl("text"), merge=merging.jsonl),
-        "text-folder": Format(by_name.write_text_folder, folder=True),
+        "json": Format(readings_files.write_json, merge=merging.json),
+        "jsonl": Format(readings_files.write_jsonl, merge=merging.jsonl),
+        "text-folder": Format(readings_folders.write_texts, folder=True),
     },
     options=(
         Option("lang", str, "eng", "languages as Tesseract names them, joined by +"),
@@ -81,6 +83,7 @@ OCR = Job(
     bundles="ocr",
     with_bundle={"engine": "ppocr"},
     serves=True,
+    answer=Lazy("tasks.ocr:answer"),
     made_up=Lazy("tasks.pictures:made_up"),
     version="2",
 )  # fmt: skip

@@ -221,6 +221,8 @@ class Job:
     serves: bool = False
     """It can answer single items in real time: its task gives a value for each item alone, in a part that maps names to
     values or, of blocks of rows, to what the rows of that block get."""
+    answer: Callable[..., Any] | None = None
+    """``answer(value, **options)`` gives what a service answers of an item with that value in a part. None: that."""
     made_up: Callable[..., Item] | None = None
     """``made_up(model)`` gives an item as somebody might send it, for the model in that folder (None: without).
     Replicas do it before they take requests, and examples show it."""
@@ -447,6 +449,10 @@ class Job:
         """Do one chunk, here."""
         part: Part[Any] = self.task(chunk, **functions.taken(self.task, options))
         return part
+
+    def answer_of(self, value: Any, options: Options) -> Any:
+        """What a service answers of an item that has this value in a part."""
+        return self.answer(value, **functions.taken(self.answer, options)) if self.answer else value
 
     def run_aggregate(self, parts: Iterable[Any], options: Options) -> Any:
         """Join parts into one, here."""

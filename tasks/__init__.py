@@ -17,6 +17,9 @@ from splitters import Chunk
 
 Value = TypeVar("Value")
 
+here = ""
+"""The name of the node that does the tasks of this process; "" where it is none's. The worker sets it."""
+
 
 class Part(NamedTuple, Generic[Value]):
     """The result of one chunk."""

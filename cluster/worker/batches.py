@@ -113,7 +113,8 @@ def _do_items(loaded: Loaded, requests: Sequence[Request]) -> Iterator[Answered]
     for item in items:
         request = named[item.name]
         if item.name in part.value:  # with a failure, too, where one of its rows has none
-            value = orjson.dumps(part.value[item.name], option=JSON)
+            found = loaded.job.answer_of(part.value[item.name], loaded.options)
+            value = orjson.dumps(found, option=JSON)
             yield request, Answer(request.id, OK, value, "", loaded.version)
         elif item.name in part.failures:
             yield _refused(loaded, request, UNREADABLE, part.failures[item.name])

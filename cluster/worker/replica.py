@@ -24,6 +24,7 @@ from typing import IO, Any
 import redis
 from pydantic import BaseModel
 
+import tasks
 from cluster import catalog, errors, names, redis_client, redis_outage
 from cluster.names import ModelRef
 from cluster.services import messages, targets
@@ -187,6 +188,7 @@ class Process:
 
     def __init__(self, start: Start, orders: IO[str]) -> None:
         self._start = start
+        tasks.here = start.node
         self._orders = orders
         self._config = Settings(**start.config)
         url = self._config.require_broker()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
+import tasks as work
 from cluster import catalog, errors, keys, logs, names, redis_check, redis_client, redis_outage, settings
 from cluster.blobs.measured import HUB
 from cluster.messaging import held
@@ -79,6 +80,7 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
         if instance.hostname == default_nodename(None):  # no -n was given
             wanted = identity.take(config.cache_folder / "nodes")
             instance.hostname = _own_name(wanted, Heartbeat.client)
+        work.here = instance.hostname  # the pool's processes are forked
         logs.set_up_worker(instance, options, config)
         logs.warn_of_variables(settings.unknown_variables())
         if wanted and wanted != instance.hostname:

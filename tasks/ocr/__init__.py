@@ -1,71 +1,108 @@
-"""Read the text on pictures with Tesseract."""
+"""Read the text on pages with Tesseract."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+import re
+import time
+from collections.abc import Sequence
+from typing import Any
 
-from splitters import Chunk
-from tasks import Part, pictures
-from tasks._picture_files import Page
-from tasks.ocr import cleaning, engines, resolution
+import tasks
+from splitters import Chunk, Item
+from tasks import Part, _decoder
+from tasks.ocr import engines, reading
 from tasks.ocr.engines import EngineMissing, engine_name, languages, why_unavailable
+from tasks.ocr.reading import Found
 from tasks.pictures import UnreadablePicture
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-__all__ = ["EngineMissing", "engine_name", "languages", "read_pages", "why_unavailable"]
-MAX_SIDE_PIXELS = 32_767
+__all__ = ["EngineMissing", "answer", "engine_name", "languages", "read_pages", "why_unavailable"]
 MOST_TOLD = 5
-"""Pages of a picture that are told to be unreadable, one by one."""
-UNSURE = 50
-"""A cleaned page that is read with less confidence than this, 0 to 100, is read as it is, too. Of what it misreads
-entirely, say upside down, Tesseract is sure to 20 or 30; receipts are read with 60 and more."""
+"""Pages of an item that are told to be unreadable, one by one."""
+NO_TEXT = re.compile("[\0-\x08\x0b\x0e-\x1f\x7f\ufffe\uffff]")
+DIGEST_CHARS = 16
 
 
 def read_pages(
-    chunk: Chunk, *, lang: str = "eng", max_megapixels: int = 64, clean: bool = False,
-    words: bool = False, text: str = "skip", rotate: bool = False, dpi: int = 300, pages: str | None = None,
-    password_file: str | None = None, break_signatures: bool = False, engine: str = "tesseract",
-    model: str | None = None,
-) -> Part[dict[str, str]]:  # fmt: skip
-    r"""Read each picture's text; the pages of a multi-page TIFF are joined by form feeds (``\f``).
+    chunk: Chunk, *, lang: str = "eng", max_megapixels: int = 64, clean: bool = False, words: bool = False,
+    text: str = "skip", rotate: bool = False, dpi: int = 300, engine: str = "tesseract", model: str | None = None,
+    password_file: str | None = None, break_signatures: bool = False,
+) -> Part[dict[str, dict[str, Any]]]:  # fmt: skip
+    r"""Read each page; gives its record, as ``aggregators.readings`` describes it.
 
     Args:
-        chunk: Pictures as PNG, JPEG, TIFF, BMP, WebP, PGM or PPM files.
+        chunk: PDFs of one page, or pictures as PNG, JPEG, TIFF, BMP, WebP, PGM, PPM, HEIC or AVIF files. The texts of
+            several pages are joined by form feeds (``\f``).
         lang: Tesseract's names of languages, joined by ``+``: ``eng``, ``deu+eng``.
-        max_megapixels: Larger pages are refused before they are decoded, in millions of pixels.
+        max_megapixels: Larger pictures are refused before they are decoded, in millions of pixels; pages of PDFs are
+            drawn smaller, down to 100 dots per inch.
         clean: Even out light, darken faint ink and enlarge small letters first. Of a page that becomes hard to read
             by this, the reading with more confidence is taken: that one, or the one of the page as it is.
+        words: Keep the place and confidence of each word, of items of one page.
+        text: Of PDF pages that have text: "skip": it is taken as it is. "redo": what is visible of it is taken, and
+            the rest of the page is read, without invisible text of earlier OCR. "force": all is read as it looks.
+        rotate: A page that is read badly is tried turned.
+        dpi: Dots per inch that pages of PDFs are drawn with; one that is a single scan is drawn with its own.
+        engine: Which one reads.
+        model: The folder of its bundle.
 
-    A picture that cannot be decoded is reported under its name; the others are done. Of one with several pages the
-    readable ones are given, the others are empty, and reported under the picture's name.
+    A page that cannot be decoded is reported under its item's name; the others are done. Of an item with several
+    pages the readable ones are given, the others are empty, and reported under the item's name.
     Turned the way its EXIF data says, transparent parts are read as white.
 
     Raises:
         EngineMissing: No engine, or no data for ``lang``, on this machine.
     """
-    loaded = engines.load(lang)
-    texts: dict[str, str] = {}
+    loaded = engines.load(lang, engine, model)
+    records: dict[str, dict[str, Any]] = {}
     failures: dict[str, str] = {}
     for item in chunk:
-        read, problems = [], {}
+        began = time.perf_counter()
+        pages: list[Found | None] = []
+        problems: dict[int, str] = {}
         try:
-            found = pictures.pages(item.data)
+            document = _decoder.Document(item.data, text=text, dpi=dpi, max_megapixels=max_megapixels)
         except UnreadablePicture as error:
             failures[item.name] = str(error)
             continue
-        for number, page in enumerate(found, 1):
+        for number in range(1, document.pages + 1):
             try:
-                read.append(_text(loaded, item.data, page, max_megapixels, clean=clean))
+                seen = document.page(number)
+                pages.append(reading.read(seen, loaded, clean=clean, words=words, rotate=rotate))
             except UnreadablePicture as error:
                 problems[number] = str(error)
-                read.append("")
-        if len(problems) < len(found):
-            texts[item.name] = "\f".join(read)
+                pages.append(None)
+        if len(problems) < len(pages):
+            records[item.name] = _record(item, pages, words=words, seconds=time.perf_counter() - began)
         if problems:
-            failures[item.name] = _told(problems, len(found))
-    return Part(texts, failures)
+            failures[item.name] = _told(problems, len(pages))
+    return Part(records, failures)
+
+
+def answer(value: dict[str, Any], *, words: bool = False) -> Any:
+    """What a service answers of an item: its text, or its record with ``words``."""
+    return value if words else value["text"]
+
+
+def _record(item: Item, pages: Sequence[Found | None], *, words: bool, seconds: float) -> dict[str, Any]:
+    found = [page for page in pages if page is not None]
+    text = "\f".join(page.text if page else "" for page in pages)
+    record: dict[str, Any] = {
+        "text": NO_TEXT.sub("", text),
+        "confidence": round(sum(page.confidence for page in found) / len(found)),
+        "seconds": round(seconds, 3),
+        "node": tasks.here,
+        "digest": hashlib.sha256(item.data).hexdigest()[:DIGEST_CHARS],
+    }
+    if all(page.is_own for page in found):
+        record["source"] = "pdf"
+    if len(pages) == 1:
+        [page] = found
+        if page.turn:
+            record["turn"] = page.turn
+        if words:
+            record |= {"page": list(page.page), "lines": page.lines}
+    return record
 
 
 def _told(problems: dict[int, str], pages: int) -> str:
@@ -73,36 +110,3 @@ def _told(problems: dict[int, str], pages: int) -> str:
         return problems[1]
     told = [f"page {number} of {pages}: {why}" for number, why in problems.items()]
     return "; ".join(told[:MOST_TOLD] + ([f"and {len(told) - MOST_TOLD} more pages"] if told[MOST_TOLD:] else []))
-
-
-def _text(engine: engines.Engine, data: bytes, page: Page, max_megapixels: int, *, clean: bool) -> str:
-    """Read the text on one page of a picture.
-
-    Raises:
-        UnreadablePicture: The page cannot be read, for any reason.
-    """
-    with pictures.opened(data, page) as picture:
-        if max(picture.size) > MAX_SIDE_PIXELS:
-            raise UnreadablePicture(f"{picture.width} x {picture.height} pixels is too long for Tesseract")
-        pictures.check_size(picture, max_megapixels)
-        claimed = picture.info.get("dpi")
-        seen = pictures.plain(picture, max_megapixels=max_megapixels)
-        seen.info = {}  # pytesseract would write it to the file that the program reads
-    return _read(engine, seen, resolution.to_try(seen, claimed), clean=clean)
-
-
-def _read(engine: engines.Engine, page: Image.Image, resolutions: tuple[int, ...], *, clean: bool) -> str:
-    try:
-        if not clean:
-            text = ""
-            for dpi in resolutions:
-                if (text := engine(page, dpi).text).strip():
-                    break
-            return text
-        found = engine(cleaning.clean(page), cleaning.DPI)
-        if found.confidence >= UNSURE:
-            return found.text
-        as_it_is = engine(page, resolutions[0])
-        return found.text if found.confidence > as_it_is.confidence else as_it_is.text
-    except RuntimeError as error:  # also pytesseract's TesseractError
-        raise UnreadablePicture(f"the engine cannot read it: {error}") from None

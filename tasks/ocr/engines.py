@@ -11,12 +11,12 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tasks.ocr import ppocr
+from tasks.ocr import words as places
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,10 +30,19 @@ class Reading(NamedTuple):
     text: str
     confidence: int
     """The mean of its words, 0 to 100; 0 without any."""
+    lines: list[places.Line] = []  # noqa: RUF012 - never changed
+    """Where words were wanted, their places in pixels of the page as it was given."""
 
 
-Engine = Callable[["Image.Image", int], Reading]
-"""(page in mode L or RGB, its resolution in dots per inch or 0) -> what it reads."""
+class Engine(Protocol):
+    """What reads a page."""
+
+    def __call__(self, page: Image.Image, dpi: int, *, words: bool = False) -> Reading:
+        """Read a page in mode L or RGB, of ``dpi`` dots per inch, or 0; with ``words`` tell their places, too.
+
+        Raises:
+            RuntimeError: It cannot read this page.
+        """
 
 
 class EngineMissing(RuntimeError):
@@ -76,19 +85,41 @@ def engine_name() -> str:
     return "tesserocr" if find_spec("tesserocr") else "pytesseract"
 
 
-@functools.lru_cache(maxsize=2)
-def load(lang: str) -> Engine:
-    """The engine with the model of ``lang`` loaded: once in a process, as that costs 0.1 s and 50 MB.
+@functools.lru_cache(maxsize=4)
+def load(lang: str, engine: str = "tesseract", model: str | None = None) -> Engine:
+    """An engine with its model loaded: once in a process, as that costs 0.1 s and 50 MB.
+
+    Args:
+        lang: Tesseract's names of languages.
+        engine: "tesseract" or "ppocr".
+        model: The folder of the bundle, of engines that have one.
 
     Raises:
         EngineMissing: There is none, or no data for ``lang``.
     """
-    problem = why_unavailable(lang=lang)
+    problem = why_unavailable(lang=lang, engine=engine, model=model)
     if problem:
         raise EngineMissing(problem)
+    if engine == "ppocr":
+        return _ppocr_engine(model)
     # One thread a page: with a process for each core, OpenMP's threads only get in each other's way.
     os.environ["OMP_THREAD_LIMIT"] = "1"
     return _tesserocr_engine(lang) if engine_name() == "tesserocr" else _pytesseract_engine(lang)
+
+
+def _ppocr_engine(model: str | None) -> Engine:
+    if model is None:
+        raise EngineMissing("ppocr needs a bundle with its weights")
+    try:
+        reader = ppocr.load(model)
+    except ppocr.WeightsUnusable as error:
+        raise EngineMissing(str(error)) from None
+
+    def read(page: Image.Image, dpi: int, *, words: bool = False) -> Reading:
+        found = reader.read(page)
+        return Reading(found.text, found.confidence, found.lines if words else [])
+
+    return read
 
 
 def _tesserocr_engine(lang: str) -> Engine:
@@ -98,13 +129,16 @@ def _tesserocr_engine(lang: str) -> Engine:
         tesserocr.set_leptonica_log_level(tesserocr.LeptLogLevel.NONE)
     api = tesserocr.PyTessBaseAPI(path=str(_model_folder()), lang=lang)
 
-    def read(page: Image.Image, dpi: int) -> Reading:
+    def read(page: Image.Image, dpi: int, *, words: bool = False) -> Reading:
         channels = len(page.getbands())
         api.SetImageBytes(page.tobytes(), page.width, page.height, channels, page.width * channels)
         if dpi:
             api.SetSourceResolution(dpi)
         try:
-            return Reading(api.GetUTF8Text(), api.MeanTextConf())
+            text, confidence = api.GetUTF8Text(), api.MeanTextConf()
+            # All of them are of the recognition that gave the text.
+            lines = places.of_iterator(api.GetIterator(), page.width, page.height) if words and text.strip() else []
+            return Reading(text, confidence, lines)
         finally:
             api.Clear()
 
@@ -117,7 +151,7 @@ def _pytesseract_engine(lang: str) -> Engine:
     pytesseract.tesseract_cmd = _program()
     os.environ[MODEL_FOLDER] = str(_model_folder())
 
-    def read(page: Image.Image, dpi: int) -> Reading:
+    def read(page: Image.Image, dpi: int, *, words: bool = False) -> Reading:
         # Its functions for one output give either the text or the confidence, and would run the program twice for both.
         wanted = "-c tessedit_create_txt=1 -c tessedit_create_tsv=1"
         with tempfile.TemporaryDirectory(prefix="ocr-") as folder:
@@ -126,17 +160,17 @@ def _pytesseract_engine(lang: str) -> Engine:
             config = f"--dpi {dpi} {wanted}" if dpi else wanted
             pytesseract.run_tesseract(str(picture), str(output), "", lang, config)
             text = output.with_suffix(".txt").read_bytes().decode()
-            words = output.with_suffix(".tsv").read_bytes().decode()
+            table = output.with_suffix(".tsv").read_bytes().decode()
+        lines = places.of_table(table, page.width, page.height) if words else []
         # The program ends each page with a form feed, tesserocr does not.
-        return Reading(text.removesuffix("\f"), _mean_confidence(words))
+        return Reading(text.removesuffix("\f"), _mean_confidence(table), lines)
 
     return read
 
 
-def _mean_confidence(words: str) -> int:
+def _mean_confidence(table: str) -> int:
     """Return the mean confidence as tesserocr computes it, from the program's table: both steps drop the decimals."""
-    rows = [row.split("\t") for row in words.split("\n")]  # a word may hold other ends of lines
-    each = [int(float(row[10])) for row in rows if row[0] == "5"]
+    each = [int(float(row[10])) for row in places.rows(table)]
     return sum(each) // len(each) if each else 0
 
 

@@ -20,9 +20,7 @@ def prepare(given: Mapping[str, Any]) -> dict[str, Any]:
     if given.get("engine", "tesseract") != "tesseract":
         return {"model": WEIGHTS, **given}
     if given.get("model") is not None:
-        raise ValueError(
-            "--model names the weights of ppocr, of which tesseract makes no use: add --engine ppocr"
-        )
+        raise ValueError("--model names the weights of ppocr, of which tesseract makes no use: add --engine ppocr")
     return dict(given)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from aggregators import readings
 from splitters import Item
 from tasks import ocr as job
 from tests.benchmarks import Case, Options, ocr
@@ -38,7 +39,7 @@ def read(folder: Path, names: Sequence[str] = (), *, clean: bool, worse: bool = 
     items = [Item(name, _worse(data) if worse else data) for name, data in zip(truth, pictures, strict=True)]
     begun = time.process_time()
     part = job.read_pages(items, clean=clean)
-    return Read(ocr.recall(truth, part.value), time.process_time() - begun)
+    return Read(ocr.recall(truth, readings.texts(part.value)), time.process_time() - begun)
 
 
 def cases(options: Options, folder: Path) -> Iterator[Case]:

@@ -138,7 +138,7 @@ def test_names_can_be_read_at_any_size(size: tuple[int, int]) -> None:
     label = above.crop(ImageChops.difference(above, Image.new("RGB", above.size, WALL)).getbbox())
     label = ImageOps.invert(label.convert("L")).resize((60 * label.width // label.height, 60), Image.Resampling.BICUBIC)
     label = ImageOps.expand(label.point(lambda value: 255 * (value > 100)), 30, "white")
-    read = ocr.read_pages([Item("it", encoded(label, "PNG"))]).value["it"]
+    read = ocr.read_pages([Item("it", encoded(label, "PNG"))]).value["it"]["text"]
     assert "rosa 93%" in read
 
 

@@ -75,7 +75,15 @@ def test_a_part_of_another_shape_is_refused(job: Job, odd: object) -> None:
 
 
 def test_a_task_run_twice_gives_an_equal_part(job: Job, source: Path, options: Options) -> None:
-    assert values(job, source, options) == values(job, source, options)
+    first, second = (without_times(values(job, source, options)) for _ in range(2))
+    assert first == second
+
+
+def without_times(found: Any) -> Any:
+    """Values without the seconds that they took, which a record of the job ocr tells."""
+    if isinstance(found, dict):
+        return {key: without_times(value) for key, value in found.items() if key != "seconds"}
+    return [without_times(value) for value in found] if isinstance(found, list) else found
 
 
 def test_parts_in_any_order_and_grouping_give_the_same(job: Job, source: Path, options: Options) -> None:

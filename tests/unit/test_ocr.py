@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from aggregators import readings
 from cluster import catalog
 from splitters import Item
 from tasks import ocr
@@ -37,7 +38,8 @@ def encoded(page: Any, kind: str, **how: Any) -> bytes:
 
 def read(data: bytes, **options: Any) -> tuple[dict[str, str], dict[str, str]]:
     part = ocr.read_pages([Item("it", data)], **options)
-    return part.value, dict(part.failures)
+    readings.check(part.value, {"it"})
+    return readings.texts(part.value), dict(part.failures)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ def broken(data: bytes) -> bytes:
 def test_a_bad_picture_is_reported_and_its_neighbours_are_done(make: Callable[[], bytes], reason: str) -> None:
     good = Item("good", encoded(picture(), "PNG"))
     part = ocr.read_pages([good, Item("bad", make()), good._replace(name="too")])
-    assert part.value == {"good": "Hello World\n", "too": "Hello World\n"}
+    assert readings.texts(part.value) == {"good": "Hello World\n", "too": "Hello World\n"}
     assert list(part.failures) == ["bad"]
     assert reason in part.failures["bad"]
 
@@ -125,11 +127,11 @@ def test_both_engines_give_the_same_text(monkeypatch: pytest.MonkeyPatch) -> Non
         chunk += [Item(path.name, path.read_bytes()) for path in scans]
     else:
         print("no scans here: compared on one drawn picture only")
-    in_process = ocr.read_pages(chunk).value
+    in_process = readings.texts(ocr.read_pages(chunk).value)
     engines.load.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(engines, "engine_name", lambda: "pytesseract")
-        by_program = ocr.read_pages(chunk).value
+        by_program = readings.texts(ocr.read_pages(chunk).value)
     engines.load.cache_clear()
     assert in_process == by_program
     assert len(in_process) == len(chunk)

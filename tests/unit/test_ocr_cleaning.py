@@ -43,7 +43,8 @@ def read(picture: Any, *, clean: bool = True) -> str:
     picture.save(out, "PNG")
     part = ocr.read_pages([Item("it", out.getvalue())], clean=clean)
     assert not part.failures
-    return part.value["it"]
+    text: str = part.value["it"]["text"]
+    return text
 
 
 @pytest.mark.parametrize(
