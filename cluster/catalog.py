@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from aggregators import by_name, counts, merging, predictions, readings, readings_files, readings_folders
 from cluster import errors, keys, names
@@ -35,6 +36,9 @@ DROP = Option("drop", str, None, "columns to leave out, with commas between")
 TEST = Option("test", float, 0.2, "share of the rows that the result is measured by", minimum=0, maximum=0.9)
 SEED = Option("seed", int, 0, "of all chance")
 
+WORDS = MappingProxyType({"words": True})
+NO_PLACES = "the places of its words were not kept"
+
 OCR = Job(
     name="ocr",
     about="read the text on pages and pictures",
@@ -50,8 +54,15 @@ OCR = Job(
     walk=pictures.walk,
     formats={
         "json": Format(readings_files.write_json, merge=merging.json),
-        "jsonl": Format(readings_files.write_jsonl, merge=merging.jsonl),
-        "text-folder": Format(readings_folders.write_texts, folder=True),
+        "jsonl": Format(readings_files.write_jsonl, live=True, merge=merging.jsonl),
+        "csv": Format(readings_files.write_csv, merge=merging.table),
+        "text-folder": Format(readings_folders.write_texts, folder=True, live=True),
+        "hocr": Format(readings_folders.write_hocr, folder=True, live=True, sets=WORDS, without=NO_PLACES),
+        "alto": Format(readings_folders.write_alto, folder=True, live=True, sets=WORDS, without=NO_PLACES),
+        "tsv": Format(readings_folders.write_tsv, folder=True, live=True, sets=WORDS, without=NO_PLACES),
+        "sqlite": Format(
+            Lazy("aggregators.readings_sqlite:write"), file=True, refuses=Lazy("aggregators.readings_sqlite:refuses"),
+        ),
     },
     options=(
         Option("lang", str, "eng", "languages as Tesseract names them, joined by +"),
