@@ -135,7 +135,9 @@ def _rescue(c: Client, run: Run, status: Status, to: Target) -> None:
         file = folder / f"{status.run}.json"
         with contextlib.suppress(OSError, errors.ClusterError, redis.RedisError):  # what came first is told
             folder.mkdir(parents=True, exist_ok=True)
-            kept = to._replace(chosen=run.job.writer("json", status.options), output=file, drawn=None, report=None)
+            kept = to._replace(
+                chosen=run.job.writer("json", status.options), output=file, drawn=None, report=None, keeper=None
+            )
             kept.write(run, status)
             say(f"{status.run} is done, and its result is in {logs.plain(str(file))}")
             return

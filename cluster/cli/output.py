@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 from cluster import errors, logs
 from cluster.cli import say
 from cluster.client import Run, report, result
+from cluster.client.only_new import Keeper
 from cluster.client.run import Status
 from cluster.job import Format, Job, paths
 
@@ -38,6 +40,10 @@ class Target(NamedTuple):
     """Time in seconds since 1970; a picture that changed later is not drawn: the run read another one."""
     report: Path | None = None
     """File for a table of all items."""
+    keeper: Keeper | None = None
+    """Adds the result to what is there; None: it takes the place of that."""
+    name: str = "json"
+    """Of the format."""
 
     def write(self, run: Run, status: Status) -> Sequence[str]:
         """Write the result of a run that is done; gives what could not be drawn, a sentence each.
@@ -47,7 +53,8 @@ class Target(NamedTuple):
         Raises:
             errors.ClusterError: It cannot be written, or makes no model.
         """
-        write(*run.rendered(self.chosen, status), self.output)
+        with self.keeper.writing() if self.keeper else nullcontext():
+            write(*run.rendered(self.chosen, status), self.output)
         if self.report is not None:
             report.write(run, status, self.report)
         if self.drawn is None:
@@ -110,7 +117,7 @@ def prepare(
     if reported is not None:
         _check_report(job, reported, output, source)
     since = time.time() if begun is None else begun.timestamp() + CLOCKS_DIFFER_S
-    return Target(chosen, output, drawn, source, since, reported)
+    return Target(chosen, output, drawn, source, since, reported, name=name)
 
 
 def _check_report(job: Job, file: Path, output: Path | None, source: Sequence[str]) -> None:

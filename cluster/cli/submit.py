@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from cluster import catalog, client, errors, logs
-from cluster.cli import foreground, print_text, say, shared, texts
+from cluster.cli import foreground, new_files, print_text, say, shared, texts, watch
 from cluster.cli import output as outputs
 from cluster.cli.job_command import JobCommand
-from cluster.client import machine
+from cluster.client import Client, machine, missing_items
+from cluster.client import only_new as new
 from cluster.client.nodes import join_line, rejections
+from cluster.client.source import Given
 from cluster.client.submission import UNUSABLE, Submission
+from cluster.job import Job
+
+
+class SubmitCommand(JobCommand):
+    """Takes ``--watch`` with a number and without."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give a bare ``--watch`` its number: what follows it may be a folder."""
+        return super().parse_args(ctx, watch.with_number(args))
 
 
 @click.command(
     "submit",
-    cls=JobCommand,
+    cls=SubmitCommand,
     epilog="\b\nExamples:\n"
     "  cluster submit --job ocr ./scans -o texts.json\n"
     "  cluster submit --job ocr --lang deu ./scans --format text-folder -o texts/\n"
@@ -46,34 +58,117 @@ from cluster.client.submission import UNUSABLE, Submission
     help="What to do when no node of the cluster can do the job.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
-@click.option("--plan", is_flag=True, help="Print what the run would do, and do nothing.")
+@click.option("--plan", is_flag=True, help="Print the rounds or sub-models that a run would make, and make none.")
+@click.option("--only-new", is_flag=True, help="Read the files whose results are not in the output yet.")
+@click.option(
+    "--watch",
+    "watch_s",
+    type=click.FloatRange(min=1),
+    metavar="[SECONDS]",
+    help="Look for new files again and again until Ctrl-C, every 10 seconds if not told otherwise.",
+)
+@click.option("--retry-failed", metavar="RUN", help="Read what is missing from RUN, and add it to the output.")
 @shared.broker
 def command(
     inputs: tuple[str, ...], job_name: str, output: str | None, format_name: str, drawn: Path | None,
     report: Path | None, save: Path | None, detach: bool, if_no_node: str, quiet: bool, plan: bool,
-    broker: str | None, **given: Any,
+    only_new: bool, watch_s: float | None, retry_failed: str | None, broker: str | None,
+    **given: Any,
 ) -> int:  # fmt: skip
     """Run a job on files and folders and print its result.
 
     Without a broker, a private cluster is started on this machine for the time of the run.
     """
+    _check_together(
+        {"--detach": detach, "--plan": plan, "--only-new": only_new, "--watch": watch_s is not None,
+         "--retry-failed": retry_failed}
+    )  # fmt: skip
     job = catalog.get(job_name)
     options = {name: value for name, value in given.items() if value is not None}
     # `prepare` checks all this, too; here a mistake is told before a Redis that is away.
     job.check_options(options)
-    job.check_given(options)
+    if retry_failed is None:
+        job.check_given(options)
     machine.require_model_can_be_made(job)
     if plan:
         print_text(job.plan_of(inputs, options))
         return 0
+    quiet = quiet or watch_s is not None
+    order = Order(job, inputs, output, format_name, drawn, report, save, if_no_node == "fail", quiet, broker)
+    if only_new or watch_s is not None:
+        order.check(options)
+    if watch_s is not None:
+        return watch.go(
+            lambda still: order.does(functools.partial(new_files.look, still=still), options), watch_s, inputs
+        )
+    if only_new:
+        return order.does(new_files.submit, options)
     c = client.connect(broker)
-    with c.prepare(job, options, save, format_name) as submission:
-        if not c.is_private:
-            _look_for_nodes(submission, fail=if_no_node == "fail")
-        if detach:
+    if retry_failed is not None:
+        missing = missing_items.of_run(c, retry_failed)
+        return order.does(functools.partial(new_files.retry, missing=missing), missing.with_options(job, options), c)
+    if detach:
+        with c.prepare(job, options, save, format_name) as submission:
+            if not c.is_private:
+                _look_for_nodes(submission, fail=order.must_have_node)
             return _detach(submission, inputs, output, format_name, drawn, report)
-        to = outputs.prepare(job, format_name, submission.options, output, drawn, inputs, reported=report)
-        return _submit(submission, inputs, to, quiet=quiet)
+    return order.does(lambda _, to, go: go(inputs, to), options, c)
+
+
+def _check_together(given: Mapping[str, object]) -> None:
+    """See that one of these options is given at most.
+
+    Raises:
+        errors.UsageError: There are more.
+    """
+    both = [flag for flag, value in given.items() if value]
+    if len(both) > 1:
+        raise errors.UsageError(f"{both[0]} and {both[1]} do not go together: leave out one")
+
+
+class Order(NamedTuple):
+    """What was typed."""
+
+    job: Job
+    inputs: tuple[str, ...]
+    output: str | None
+    format_name: str
+    drawn: Path | None
+    report: Path | None
+    save: Path | None
+    must_have_node: bool
+    quiet: bool
+    broker: str | None
+
+    def does(self, act: Act, options: Mapping[str, Any], c: Client | None = None) -> int:
+        """Prepare a run and have ``act`` do it; gives the exit code."""
+        c = c or client.connect(self.broker)
+        with c.prepare(self.job, dict(options), self.save, self.format_name) as submission:
+
+            def go(source: Given, to: outputs.Target) -> int:
+                if not submission.client.is_private:
+                    _look_for_nodes(submission, fail=self.must_have_node)
+                return _submit(submission, source, to, quiet=self.quiet)
+
+            return act(submission, self.target(submission.options), go)
+
+    def target(self, options: Mapping[str, Any]) -> outputs.Target:
+        """Where the result goes."""
+        return outputs.prepare(
+            self.job, self.format_name, options, self.output, self.drawn, self.inputs, reported=self.report
+        )  # fmt: skip
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        """See that results can be added to the output, without asking a cluster.
+
+        Raises:
+            errors.UsageError: They cannot.
+        """
+        given = self.job.options_of_run(self.job.options_for(self.format_name, dict(options)))
+        new.require_possible(self.job, self.format_name, self.target(given).output)
+
+
+Act = Callable[[Submission, outputs.Target, new_files.Go], int]
 
 
 def _look_for_nodes(submission: Submission, *, fail: bool) -> None:
@@ -103,7 +198,7 @@ def _look_for_nodes(submission: Submission, *, fail: bool) -> None:
     say(f"{problem}; waiting for one. On a machine that should help: {join_line(submission.client.config)}")
 
 
-def _submit(submission: Submission, inputs: tuple[str, ...], to: outputs.Target, *, quiet: bool) -> int:
+def _submit(submission: Submission, inputs: Given, to: outputs.Target, *, quiet: bool) -> int:
     given = submission.read(inputs)
     c = submission.client
     if c.is_private and not quiet and sys.stderr.isatty():

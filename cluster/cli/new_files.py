@@ -1,0 +1,110 @@
+"""``cluster submit --only-new`` and ``--retry-failed``: what an output lacks, and nothing else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from cluster import errors, logs
+from cluster.cli import say, texts
+from cluster.client import memory as memories
+from cluster.client import missing_items, only_new, result
+from cluster.client.missing_items import Mender
+from cluster.client.only_new import Keeper, Selection, Wanted
+from splitters import tell_passed_over
+
+if TYPE_CHECKING:
+    from cluster.cli.output import Target
+    from cluster.client.memory import Memory
+    from cluster.client.missing_items import Missing
+    from cluster.client.standing_still import StandingStill
+    from cluster.client.submission import Submission
+    from splitters.items import Chosen
+
+MOST_TOLD = 5
+Go = Callable[["Chosen", "Target"], int]
+"""Does a run and writes its result; gives the exit code."""
+
+
+def submit(submission: Submission, to: Target, go: Go) -> int:
+    """Read the files of the input that the output lacks; gives the exit code."""
+    with remembered(submission, to) as memory:
+        selection = only_new.select(submission.job, to.source, memory)
+        if not selection.wanted:
+            say(nothing_new(selection, to.source))
+            return 0
+        say(f"{texts.count(len(selection.wanted), 'new file')}, {selection.known} known")
+        return add(selection.wanted, memory, to, go)
+
+
+def look(
+    submission: Submission, to: Target, go: Go, *, still: StandingStill, clock: Callable[[], float] = time.monotonic
+) -> int:
+    """Read the new files that stand still, as one run; gives its exit code, 0 where there are none."""
+    with remembered(submission, to) as memory:
+        selection = only_new.select(submission.job, to.source, memory)
+        if not (ready := still.ready(selection.wanted, clock())):
+            return 0
+        try:
+            code = add(ready, memory, to, go)
+        except errors.RunError:
+            still.tried(ready)
+            raise
+        still.tried(ready)
+        return code
+
+
+def remembered(submission: Submission, to: Target, options: Mapping[str, Any] | None = None) -> Memory:
+    """The memory of where the result goes; of results that were made with ``options``, by default the run's.
+
+    Raises:
+        errors.UsageError: Nothing can be added there.
+        errors.ClusterError: It is damaged.
+    """
+    output = only_new.require_possible(submission.job, to.name, to.output)
+    decisive = submission.options if options is None else options
+    cache = submission.client.config.cache_folder
+    return only_new.opened(submission.job, to.chosen, to.name, decisive, output, cache)
+
+
+def nothing_new(selection: Selection, inputs: Sequence[str]) -> str:
+    """A line about an input of which the output has it all."""
+    others = f"; {told}" if (told := tell_passed_over(selection.passed_over)) else ""
+    return f"nothing new: the output has {texts.count(selection.known, 'file')} of {', '.join(inputs)}{others}"
+
+
+def add(wanted: Sequence[Wanted], memory: Memory, to: Target, go: Go) -> int:
+    """Read these files, and add what they give to the output."""
+    assert to.output is not None  # noqa: S101 - there is no memory without
+    keeper = Keeper(memory, wanted, to.output)
+    return _kept(keeper, wanted, to, go)
+
+
+def retry(submission: Submission, to: Target, go: Go, *, missing: Missing) -> int:
+    """Do what is missing from a run, and add it to the output; gives the exit code."""
+    if not missing.items:
+        say(f"nothing is missing from {missing.run}")
+        return 0
+    output = only_new.require_possible(submission.job, to.name, to.output)
+    has_words = all(missing.options.get(name) == value for name, value in to.chosen.sets.items())
+    earlier = submission.client.run(missing.run).parts if missing.is_kept and has_words else None
+    wanted = missing_items.select(submission.job, to.source, missing, whole=to.chosen.folder and earlier is None)
+    say(f"{texts.count(len(missing.items), 'item')} of {texts.count(len(wanted), 'file')}")
+    with ExitStack() as held:
+        memory = None
+        if memories.place(output, submission.client.config.cache_folder, is_folder=to.chosen.folder).exists():
+            memory = held.enter_context(remembered(submission, to, missing.options))
+        return _kept(Mender(memory, wanted, output, missing, earlier), wanted, to, go)
+
+
+def _kept(keeper: Keeper, wanted: Sequence[Wanted], to: Target, go: Go) -> int:
+    source = only_new.chosen(wanted)
+    to = to._replace(chosen=keeper.format(result.with_source(to.chosen, source)), keeper=keeper)
+    code = go(source, to)
+    if keeper.changed:
+        names = logs.plain(", ".join(keeper.changed[:MOST_TOLD]))
+        more = f" and {len(keeper.changed) - MOST_TOLD} more" if len(keeper.changed) > MOST_TOLD else ""
+        say(f"changed while they were read, so the next --only-new reads them again: {names}{more}")
+    return code
