@@ -17,7 +17,7 @@ from cluster.functions import Lazy
 from cluster.installed import Installed
 from cluster.job import Format, Job, Rounds
 from cluster.option import Option
-from splitters import lines, people, pictures, rows, tables
+from splitters import documents, lines, pages, people, pictures, rows, tables
 from splitters.tables import shares
 
 MEGAPIXELS = Option(
@@ -44,14 +44,14 @@ OCR = Job(
     about="read the text on pages and pictures",
     example="./scans --format text-folder -o texts/",
     chunk_unit="in pages",
-    split=pictures.split,
+    split=pages.split,
     task=Lazy("tasks.ocr:read_pages"),
     aggregate=readings.join,
     finish=readings.texts,
     absent=readings.absent,
     check=readings.check,
-    count=pictures.count,
-    walk=pictures.walk,
+    count=pages.count,
+    walk=documents.walk,
     formats={
         "json": Format(readings_files.write_json, merge=merging.json),
         "jsonl": Format(readings_files.write_jsonl, live=True, merge=merging.jsonl),

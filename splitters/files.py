@@ -17,7 +17,7 @@ from typing import NamedTuple
 from splitters import MAX_ITEM_BYTES, Chunk, Item, NothingToSplit, PassedOver
 from splitters.items import Chosen, Items
 
-HEAD_BYTES = 64
+HEAD_BYTES = 1024
 """Looked at of a file whose name does not tell its kind."""
 
 MOST_PATH_BYTES = 4000
@@ -279,19 +279,24 @@ def _is_by_content(path: Path, suffix: str, is_kind: Callable[[bytes], bool] | N
     return is_kind is not None and not _SUFFIX.fullmatch(suffix) and is_kind(head(path))
 
 
+def is_without_suffix(name: str) -> bool:
+    """Whether the end of a file's name tells nothing of its kind."""
+    return not _SUFFIX.fullmatch(os.path.splitext(name)[1])  # noqa: PTH122 - a Path for each of very many takes long
+
+
 _SUFFIX = re.compile(r"\.[a-z]\w{0,9}", re.ASCII | re.IGNORECASE)
 """A suffix that stands for a kind of file, unlike the ends of ``page.001`` and ``Letter of 3. March``."""
 
 
-def head(path: Path) -> bytes:
-    """The first ``HEAD_BYTES``; nothing of what is no file or cannot be read."""
+def head(path: Path, size: int = HEAD_BYTES) -> bytes:
+    """The first ``size`` bytes; nothing of what is no file or cannot be read."""
     try:
         with reached(path) as near:
             handle = os.open(near, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer would block
     except OSError:
         return b""
     try:
-        return os.read(handle, HEAD_BYTES) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
+        return os.read(handle, size) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
     except OSError:
         return b""
     finally:

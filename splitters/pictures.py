@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from splitters import Chunk, Item, NothingToSplit, PassedOver, files, tell_passed_over
-from splitters.items import Items
+from splitters.items import Chosen, Items
 
 SUFFIXES = frozenset(
     {
@@ -18,6 +19,8 @@ SUFFIXES = frozenset(
         ".mpo", ".bmp", ".dib", ".webp", ".pbm", ".pgm", ".ppm", ".pnm", ".pfm",
     }
 )  # fmt: skip
+HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif", ".avif"})
+"""Of pictures of phones, which are read where pi-heif is installed."""
 MAX_CHUNK_BYTES = 16 * 2**20
 LOOKAHEAD = 64
 LOOKAHEAD_ITEMS = 16
@@ -29,6 +32,7 @@ HEADS = re.compile(
     re.DOTALL,
 )
 """How files of the kinds that are read begin."""
+HEIF_HEAD = re.compile(rb".{4}ftyp(hei[cxms]|hev[cx]|mif1|msf1|avi[fs])", re.DOTALL)
 Found = TypeVar("Found")
 
 
@@ -50,23 +54,34 @@ def split(
 
 def walk(source: Sequence[Path] | Items, passed_over: PassedOver | None = None) -> Iterator[files.Found]:
     """Every picture under ``source``: those named like one, and those without a suffix that begin like one."""
-    return files.walk(source, SUFFIXES, lambda head: HEADS.match(head) is not None, passed_over)
+    suffixes = SUFFIXES | HEIF_SUFFIXES if find_spec("pi_heif") else SUFFIXES
+    return files.walk(source, suffixes, is_kind, passed_over)
+
+
+def is_kind(head: bytes) -> bool:
+    """Whether a file that begins so is a picture."""
+    return HEADS.match(head) is not None or (HEIF_HEAD.match(head) is not None and find_spec("pi_heif") is not None)
 
 
 def deal(
     walking: Iterator[Found], read: Callable[[Found], Item], source: Sequence[Path] | Items, size: int,
-    passed_over: PassedOver,
+    passed_over: PassedOver, what: str = "pictures", suffixes: Collection[str] = SUFFIXES,
 ) -> Iterator[Chunk]:  # fmt: skip
-    """Cut what ``walking`` finds in ``source`` as ``split`` does; ``read`` makes an item of it."""
+    """Cut what ``walking`` finds in ``source`` as ``split`` does; ``read`` makes an item of it.
+
+    Raises:
+        NothingToSplit: Nothing is found; the message says that ``what`` was looked for, by these ``suffixes``.
+    """
     if size < 1:
-        raise ValueError(f"chunk_size is {size}; it must be 1 or more pictures")
-    lookahead = LOOKAHEAD_ITEMS if isinstance(source, Items) else LOOKAHEAD
+        raise ValueError(f"chunk_size is {size}; it must be 1 or more {what}")
+    in_memory = isinstance(source, Items) and not isinstance(source, Chosen)
+    lookahead = LOOKAHEAD_ITEMS if in_memory else LOOKAHEAD
     ahead: deque[Found] = deque(islice(walking, lookahead))
     if not ahead:
-        known = ", ".join(sorted(SUFFIXES))
+        known = ", ".join(sorted(suffixes))
         others = f"; {told}" if (told := tell_passed_over(passed_over.shown())) else ""
         raise NothingToSplit(
-            f"no pictures in {files.places(source)} (looked for {known}, and into files without a suffix){others}"
+            f"no {what} in {files.places(source)} (looked for {known}, and into files without a suffix){others}"
         )
     while ahead:
         wanted = size if len(ahead) == lookahead else min(size, 1 + len(ahead) // 16)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from splitters import pages
+
 WEIGHTS = "ppocr"
 """The bundle with PP-OCR's weights that a run gets if it names none."""
 PPOCR_BYTES = 800 * 2**20
@@ -15,8 +17,10 @@ def prepare(given: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a run for those that were given.
 
     Raises:
-        ValueError: They do not go together.
+        ValueError: They do not go together, or ``splitters.pages.prepare`` raises it.
+        OSError: The file with passwords cannot be read.
     """
+    given = pages.prepare(given)
     if given.get("engine", "tesseract") != "tesseract":
         return {"model": WEIGHTS, **given}
     if given.get("model") is not None:

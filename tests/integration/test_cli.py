@@ -142,7 +142,7 @@ def test_the_good_pages_of_a_picture_are_given_and_the_bad_one_is_missing(tmp_pa
 
 def test_jobs_and_doctor_tell_scripts_what_is_there() -> None:
     jobs = {job["name"]: job for job in json.loads(cluster("jobs", "--json").stdout)}
-    assert jobs["ocr"]["split"] == "splitters.pictures.split"
+    assert jobs["ocr"]["split"] == "splitters.pages.split"
     assert jobs["ocr"]["task"] == "tasks.ocr.read_pages"
     assert [option["flag"] for option in jobs["wordcount"]["options"]] == ["--top", "--chunk-size"]
     doctor = json.loads(cluster("doctor", "--json").stdout)

@@ -11,6 +11,7 @@ import pytest
 
 from cluster import catalog
 from cluster.job import Job
+from splitters import page_names
 from tasks import ocr
 from tests.kit.programs import ROOT
 
@@ -78,7 +79,9 @@ def test_every_word_on_the_pictures_is_read(script: dict[str, Any]) -> None:
         pytest.skip(problem)
     outcome = catalog.get("ocr").outcome_locally(IMAGES)
     assert not outcome.failures
-    read = {name: [page.split() for page in text.split("\f")] for name, text in outcome.result.items()}
+    read: dict[str, list[list[str]]] = {}
+    for item, text in outcome.result.items():
+        read.setdefault(page_names.parse(item)[0], []).append(text.split())
     assert read == {name: [page.split() for page in picture.pages] for name, picture in script["PICTURES"].items()}
 
 

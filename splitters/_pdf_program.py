@@ -1,0 +1,212 @@
+"""The program that cuts PDFs into pages: a child of the splitter, so that a PDF that ends it ends nothing else.
+
+It is started with the number of a socket. Each request and each answer begins with ``HEAD``, its kind and length:
+
+| request | its bytes | answer |
+| --- | --- | --- |
+| OPEN, with an open file | JSON: a number for the document, passwords to try | PAGES, or PROBLEM |
+| CUT | JSON: the document's number, the page's index | PAGE: a PDF of that page alone; or PROBLEM |
+| CLOSE | JSON: the document's number | none |
+
+PAGES is JSON, how many there are and how many the file claims; PROBLEM is a reason in UTF-8.
+The same page gives the same bytes each time, in any process. It imports nothing of ours: it is run as a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import resource
+import signal
+import socket
+import struct
+import sys
+from typing import Any
+
+HEAD = struct.Struct("!cQ")
+OPEN, CUT, CLOSE, PAGES, PAGE, PROBLEM = b"O", b"C", b"X", b"N", b"P", b"E"
+MOST_PAGE_BYTES = 256 * 2**20
+MEMORY_BYTES = 4 * 2**30
+"""Of address space. A page is held twice; the rest is for what PDFium unpacks of a file's structure."""
+CPU_S = 60
+"""Processor time of one request. A page takes 0.2 ms."""
+LEAN_BYTES = 2**20
+"""A page of more bytes may carry what only other pages show."""
+MOST_TIMES = 2
+WRONG_PASSWORD = 4
+"""PDFium's number of this error."""
+NEEDS_PASSWORD = "needs its password (--password-file)"  # noqa: S105 - a reason
+NO_PASSWORD_FITS = "none of the passwords in --password-file opens it"  # noqa: S105 - a reason
+NO_PAGES = "is damaged: no pages can be found in it"
+ID = re.compile(rb"/ID\[<[0-9A-F]{32}><[0-9A-F]{32}>\]")
+SAME_ID = b"/ID[<" + b"0" * 32 + b"><" + b"0" * 32 + b">]"
+
+
+class Refused(Exception):
+    """Why a document or a page cannot be cut."""
+
+
+class Kept(io.BytesIO):
+    """A file in memory that drops what exceeds ``MOST_PAGE_BYTES``; its ``size`` counts that, too."""
+
+    size = 0
+
+    def write(self, data: Any, /) -> int:
+        """As of any file."""
+        self.size += len(data)
+        return super().write(data) if self.size <= MOST_PAGE_BYTES else len(data)
+
+
+class Program:
+    """Answers requests until the other end is closed."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._documents: dict[int, Any] = {}
+        self._bytes: dict[int, int] = {}
+
+    def run(self) -> None:
+        """Answer all requests."""
+        while head := self._receive_head():
+            kind, asked, handle = head
+            _limit_time()
+            try:
+                answer = self._answer(kind, asked, handle)
+            except Refused as error:
+                answer = PROBLEM, str(error).encode()
+            except Exception as error:  # noqa: BLE001 - whatever a damaged file makes a library raise
+                answer = PROBLEM, f"is damaged: {error}".encode("utf-8", "backslashreplace")
+            if answer:
+                self._line.sendall(HEAD.pack(answer[0], len(answer[1])))
+                self._line.sendall(answer[1])
+
+    def _receive_head(self) -> tuple[bytes, list[Any], int] | None:
+        head, handles, _, _ = socket.recv_fds(self._line, HEAD.size, 1)
+        if not head:
+            return None
+        kind, size = HEAD.unpack(head + self._receive(HEAD.size - len(head)))
+        return kind, json.loads(self._receive(size)), handles[0] if handles else -1
+
+    def _receive(self, size: int) -> bytes:
+        found = bytearray()
+        while len(found) < size:
+            found += self._line.recv(size - len(found)) or sys.exit()
+        return bytes(found)
+
+    def _answer(self, kind: bytes, asked: list[Any], handle: int) -> tuple[bytes, bytes] | None:
+        if kind == OPEN:
+            number, passwords = asked
+            try:
+                self._bytes[number] = os.fstat(handle).st_size
+                self._documents[number] = _opened(handle, passwords)
+            finally:
+                os.close(handle)
+            return PAGES, json.dumps(_count(self._documents[number])).encode()
+        if kind == CLOSE:
+            self._bytes.pop(asked[0], None)
+            if document := self._documents.pop(asked[0], None):
+                document.close()
+            return None
+        number, index = asked
+        return PAGE, _cut(self._documents[number], index, self._bytes[number])
+
+
+def _limit_time() -> None:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    with contextlib.suppress(ValueError):  # its user allows less
+        resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + CPU_S, hard))
+
+
+def _opened(handle: int, passwords: list[str]) -> Any:
+    import pypdfium2
+
+    is_locked = False
+    for password in (None, *passwords):
+        try:
+            return pypdfium2.PdfDocument(f"/dev/fd/{handle}", password)
+        except pypdfium2.PdfiumError as error:
+            if getattr(error, "err_code", None) != WRONG_PASSWORD:
+                raise Refused(NO_PAGES) from None
+            is_locked = True
+    raise Refused(NO_PASSWORD_FITS if is_locked and passwords else NEEDS_PASSWORD)
+
+
+def _count(document: Any) -> tuple[int, int]:
+    """How many pages there are, and how many the file says there are: PDFium takes its word."""
+    claimed = len(document)
+    there, missing = 0, claimed + 1  # numbers of pages: one that is there, and one that is not
+    if claimed and _is_there(document, claimed):
+        there = claimed
+    while there + 1 < missing and there < claimed:
+        middle = (there + missing) // 2
+        there, missing = (middle, missing) if _is_there(document, middle) else (there, middle)
+    if not there:
+        raise Refused(NO_PAGES)
+    return there, claimed
+
+
+def _is_there(document: Any, number: int) -> bool:
+    import pypdfium2
+
+    try:
+        document.get_page_size(number - 1)
+    except pypdfium2.PdfiumError:
+        return False
+    return True
+
+
+def _cut(document: Any, index: int, file_bytes: int) -> bytes:
+    import pypdfium2
+
+    page = pypdfium2.PdfDocument.new()
+    try:
+        page.import_pages(document, [index])
+        kept = Kept()
+        page.save(kept)
+    except pypdfium2.PdfiumError as error:
+        raise Refused(f"the page is damaged: {error}") from None
+    finally:
+        page.close()
+    if kept.size > MOST_PAGE_BYTES:
+        raise Refused(f"the page has {kept.size:,} bytes; the limit is {MOST_PAGE_BYTES:,}")
+    data = _with_same_id(kept.getvalue())
+    return _lean(data) if len(data) > LEAN_BYTES and len(data) * len(document) > MOST_TIMES * file_bytes else data
+
+
+def _with_same_id(data: bytes) -> bytes:
+    """The file with an ID that says nothing: PDFium's is another one each time. It stands at the end."""
+    return data[:-1024] + ID.sub(SAME_ID, data[-1024:])
+
+
+def _lean(data: bytes) -> bytes:
+    """The page without the pictures and fonts of other pages, which some programs list at every page."""
+    import pikepdf
+
+    with contextlib.suppress(Exception), pikepdf.open(io.BytesIO(data)) as page:
+        page.remove_unreferenced_resources()
+        kept = io.BytesIO()
+        page.save(kept, static_id=True)
+        if len(kept.getvalue()) < len(data):
+            return kept.getvalue()
+    return data
+
+
+def main() -> None:
+    """Limit this process, then answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to it, too; the splitter closes the socket
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(ValueError, OSError):  # macOS knows no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    import pypdfium2.raw
+
+    pypdfium2.raw.FPDF_SetSandBoxPolicy(pypdfium2.raw.FPDF_POLICY_MACHINETIME_ACCESS, False)  # no dates in pages
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        Program(socket.socket(fileno=int(sys.argv[1]))).run()
+
+
+if __name__ == "__main__":
+    main()
