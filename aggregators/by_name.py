@@ -9,7 +9,7 @@ import io
 import re
 import secrets
 import stat
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeVar
 
@@ -190,21 +190,42 @@ def write_files(
             if wrote is not None:
                 wrote(name, path)
     if problems:
-        more = f"; … and {len(problems) - MOST_PROBLEMS} more" if len(problems) > MOST_PROBLEMS else ""
-        raise ValueError("; ".join(problems[:MOST_PROBLEMS]) + more)
+        raise not_all_written(problems)
+
+
+def not_all_written(problems: Sequence[str]) -> ValueError:
+    """The error for a folder of results that is not whole."""
+    more = f"; … and {len(problems) - MOST_PROBLEMS} more" if len(problems) > MOST_PROBLEMS else ""
+    return ValueError("; ".join(problems[:MOST_PROBLEMS]) + more)
 
 
 def put(folder: Path, path: Path, draft: Path, data: bytes | Iterable[bytes]) -> None:
-    """Write a file below an output folder, whole or not at all.
+    """Write a file below an output folder, whole or not at all: see ``drafted``.
+
+    Args:
+        folder: The output folder.
+        path: The file, below ``folder``.
+        draft: Beside ``path``.
+        data: What to write; or pieces of it, made one by one.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with drafted(folder, path, draft), draft.open("xb") as stream:
+        stream.writelines([data] if isinstance(data, bytes) else data)
+
+
+@contextlib.contextmanager
+def drafted(folder: Path, path: Path, draft: Path) -> Iterator[None]:
+    """Let the body of ``with`` write a draft, which then takes the place of a file below an output folder.
 
     Folders are made as needed, also the output folder. A link that stands in the output folder is never followed:
-    in place of the file it is replaced, in place of a folder it is an error.
+    in place of the file it is replaced, in place of a folder it is an error. Where the body raises, no draft stays.
 
     Args:
         folder: The output folder.
         path: The file, below ``folder``.
         draft: Beside ``path``. What stands there is removed.
-        data: What to write; or pieces of it, made one by one.
 
     Raises:
         OSError: It cannot be written.
@@ -220,10 +241,9 @@ def put(folder: Path, path: Path, draft: Path, data: bytes | Iterable[bytes]) ->
             continue
         if stat.S_ISLNK(mode):
             raise OSError(errno.ELOOP, f"{place.name} is a link, which is not followed", str(place))
+    draft.unlink(missing_ok=True)
     try:
-        draft.unlink(missing_ok=True)
-        with draft.open("xb") as stream:
-            stream.writelines([data] if isinstance(data, bytes) else data)
+        yield
         draft.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -60,6 +60,10 @@ OCR = Job(
         "hocr": Format(readings_folders.write_hocr, folder=True, live=True, sets=WORDS, without=NO_PLACES),
         "alto": Format(readings_folders.write_alto, folder=True, live=True, sets=WORDS, without=NO_PLACES),
         "tsv": Format(readings_folders.write_tsv, folder=True, live=True, sets=WORDS, without=NO_PLACES),
+        "pdf": Format(
+            Lazy("cluster.searchable:write"), folder=True, live=True, source=True, sets=WORDS, without=NO_PLACES,
+            needs="pikepdf", install="cluster[pdf]",
+        ),
         "sqlite": Format(
             Lazy("aggregators.readings_sqlite:write"), file=True, refuses=Lazy("aggregators.readings_sqlite:refuses"),
         ),

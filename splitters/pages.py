@@ -151,6 +151,14 @@ class Reader:
         for document in self._shelf.documents(source, passed_over):
             yield from self.pages(document)
 
+    def documents(self, source: Sequence[Path] | Items) -> Iterator[Document]:
+        """Every document under ``source``, in order: see ``documents.Shelf``."""
+        return self._shelf.documents(source)
+
+    def path(self, document: Document) -> Path:
+        """Where the bytes of a document lie: see ``documents.Shelf``."""
+        return self._shelf.path(document)
+
     def pages(self, document: Document) -> Iterator[Page]:
         """The wanted pages of a document; one with its problem where it cannot be opened."""
         kind = "whole" if document.problem else self._kind(document)
