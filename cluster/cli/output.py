@@ -88,28 +88,7 @@ def prepare(
         if not source:
             raise errors.UsageError(f"--format {name} writes copies of the input: name it, as it was submitted")
         chosen = result.with_source(chosen, paths(source))
-    if output is None:
-        if chosen.folder or chosen.file:
-            kind = "folder" if chosen.folder else "file"
-            raise errors.UsageError(f"--format {name} writes a {kind}: give it with -o {kind.upper()}")
-    else:
-        if chosen.folder and os.path.exists(output) and not os.path.isdir(output):  # noqa: PTH110, PTH112 - these raise nothing
-            raise errors.UsageError(f"-o {output} is no folder")
-        if not chosen.folder and str(given).endswith("/"):
-            raise errors.UsageError(f"-o {given} names a folder, but --format {name} writes a file: leave out the /")
-        if not chosen.folder:
-            _check_is_no_folder("-o", output)
-        if chosen.folder and chosen.source:
-            _check_lies_apart("-o", output, source)
-        if chosen.file and result.is_stream(output):
-            raise errors.UsageError(f"-o {output}: --format {name} writes a file, and no stream")
-        if chosen.refuses and output.exists() and (why := chosen.refuses(output)):
-            raise errors.UsageError(f"-o {output} {why}; name another file")
-        if not chosen.folder and any(os.path.realpath(output) == os.path.realpath(root) for root in paths(source)):
-            raise errors.UsageError(f"-o {output} would write over the input; name another file")
-        _check_place("-o", output)
-        if not chosen.folder and not result.is_stream(output):
-            _check_is_no_input(job, options, output, source)
+    _check_output(job, name, chosen, options, output, source, is_folder=str(given).endswith("/"))
     if drawn is not None:
         _check_drawing(job, drawn, source)
         if output is not None and output.resolve() == drawn.resolve():
@@ -118,6 +97,34 @@ def prepare(
         _check_report(job, reported, output, source)
     since = time.time() if begun is None else begun.timestamp() + CLOCKS_DIFFER_S
     return Target(chosen, output, drawn, source, since, reported, name=name)
+
+
+def _check_output(
+    job: Job, name: str, chosen: Format, options: Mapping[str, Any], output: Path | None, source: Sequence[str], *,
+    is_folder: bool,
+) -> None:  # fmt: skip
+    if output is None:
+        if chosen.folder or chosen.file:
+            kind = "folder" if chosen.folder else "file"
+            raise errors.UsageError(f"--format {name} writes a {kind}: give it with -o {kind.upper()}")
+        return
+    if chosen.folder and os.path.exists(output) and not os.path.isdir(output):  # noqa: PTH110, PTH112 - these raise nothing
+        raise errors.UsageError(f"-o {output} is no folder")
+    if not chosen.folder and is_folder:
+        raise errors.UsageError(f"-o {output}/ names a folder, but --format {name} writes a file: leave out the /")
+    if not chosen.folder:
+        _check_is_no_folder("-o", output)
+    if chosen.folder and chosen.source:
+        _check_lies_apart("-o", output, source)
+    if chosen.file and result.is_stream(output):
+        raise errors.UsageError(f"-o {output}: --format {name} writes a file, and no stream")
+    if not chosen.folder and any(os.path.realpath(output) == os.path.realpath(root) for root in paths(source)):
+        raise errors.UsageError(f"-o {output} would write over the input; name another file")
+    _check_place("-o", output)
+    if not chosen.folder and not result.is_stream(output):
+        _check_is_no_input(job, options, output, source)
+    if chosen.refuses and output.exists() and (why := chosen.refuses(output)):
+        raise errors.UsageError(f"-o {output} {why}; name another file")
 
 
 def _check_report(job: Job, file: Path, output: Path | None, source: Sequence[str]) -> None:

@@ -189,16 +189,19 @@ def _write_file(chosen: Format, parts: Iterable[Any], output: Path) -> None:
     if is_link_of_another_user(output):
         raise OSError(errno.ELOOP, "it is a link of another user, which is not followed", str(output))
     output = output.resolve()  # what a link points to is replaced, not the link
+    before = _stamp(output)
     handle, draft = tempfile.mkstemp(prefix=".cluster-", suffix=".part", dir=output.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
             if not chosen.file:
                 chosen.write(parts, stream)
             elif output.exists():
-                with output.open("rb") as before:
-                    shutil.copyfileobj(before, stream)
+                with output.open("rb") as earlier:
+                    shutil.copyfileobj(earlier, stream)
         if chosen.file:
             chosen.write(parts, Path(draft))
+            if _stamp(output) != before:
+                raise errors.ClusterError(f"{output} was changed while the result was added to it: write it again")
         umask = os.umask(0)
         os.umask(umask)
         # mkstemp gives the owner alone a right to read
@@ -209,3 +212,12 @@ def _write_file(chosen: Format, parts: Iterable[Any], output: Path) -> None:
         if isinstance(error, OSError):
             error.filename = error.filename or str(output)
         raise
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    """Another one for a file that was changed."""
+    try:
+        found = file.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns
