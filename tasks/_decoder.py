@@ -196,7 +196,7 @@ class _Child:
             code = process.wait(END_S) if process else None
         self.end()
         if self._is_late:
-            return _Ended(f"takes more than {TIME_S:.0f} s to decode")
+            return _Ended(f"takes more than {TIME_S:g} s to decode")
         try:
             name = signal.Signals(-code).name if code is not None else ""
         except ValueError:

@@ -28,6 +28,7 @@ OWN_DPI = (150, 400)
 """A page that is one picture is drawn at the resolution of that, if it lies between these."""
 COVERS = 0.8
 """Share of the page that its picture covers then, at least."""
+ROUNDING = 1e-5
 MOST_OBJECTS = 64
 """A page with more objects is no scan."""
 MOST_CHARS = 500_000
@@ -110,12 +111,17 @@ def look(found: Any, number: int, *, text: str, dpi: int, max_megapixels: int) -
     except pypdfium2.PdfiumError:
         raise UnreadablePicture("is damaged: this page cannot be opened") from None
     try:
-        own = own_resolution(page)
-        size = drawn_size(page, own or dpi, max_megapixels)
-        chars = list(characters(page, size)) if text != "force" else []
+        try:
+            size = drawn_size(page, own_resolution(page) or dpi, max_megapixels)
+            too_large = None
+        except UnreadablePicture as error:  # whose text can be taken
+            size, too_large = _small(page), error
+        chars = list(characters(page, size)) if text != "force" and size.dpi else []
         if text == "redo":
             chars = [char for char in chars if char.is_visible]
         has_text = any(char.box and not char.text.isspace() for char in chars)
+        if too_large and not (has_text and text == "skip"):
+            raise too_large
         if not has_text:
             return Look(size, "", [], drawn(page, size))
         words = lines(chars, size)
@@ -149,6 +155,15 @@ def drawn_size(page: Any, dpi: float, max_megapixels: int) -> Size:
     return Size(math.ceil(width * taken / POINTS), math.ceil(height * taken / POINTS), taken)
 
 
+def _small(page: Any) -> Size:
+    """A size for the places of words on a page that is not drawn; without dots per inch where it has none."""
+    width, height = page.get_size()
+    if not (0 < width < math.inf and 0 < height < math.inf):
+        return Size(0, 0, 0)
+    dpi = min(LEAST_DPI, MOST_SIDE * POINTS / max(width, height) * 0.999)
+    return Size(math.ceil(width * dpi / POINTS), math.ceil(height * dpi / POINTS), dpi)
+
+
 def own_resolution(page: Any) -> float | None:
     """The dots per inch of the picture that a page is made of; None where it is made of other things."""
     import pypdfium2.raw as raw
@@ -168,7 +183,8 @@ def own_resolution(page: Any) -> float | None:
         across, down = math.hypot(a, b), math.hypot(c, d)
         if across * down >= COVERS * width * height > 0:
             best = max(best, thing.get_px_size()[0] * POINTS / across)
-    return best if OWN_DPI[0] <= best <= OWN_DPI[1] else None
+    # A hair less, as sides are rounded up.
+    return best * (1 - ROUNDING) if OWN_DPI[0] <= best <= OWN_DPI[1] else None
 
 
 def has_pictures(page: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import math
+import re
 import struct
 import sys
 import zlib
@@ -19,8 +20,14 @@ from tasks._picture_files import Page
 if TYPE_CHECKING:
     from PIL import Image
 
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")
-"""As Pillow names them: PPM is PBM, PGM and PNM as well, which scanners and collections of faces come in."""
+PLAIN_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")
+HEIF, AVIF = "HEIF", "AVIF"
+FORMATS = (*PLAIN_FORMATS, HEIF, AVIF)
+"""As Pillow names them: PPM is PBM, PGM and PNM as well, which scanners and collections of faces come in; HEIF is what
+phones write as HEIC. That needs pi-heif."""
+BRANDS = re.compile(rb".{4}ftyp(?=(?:.{4}){0,15}(?:hei[cxms]|hev[cxms]|mif1|msf1|avi[fs]))", re.DOTALL)
+"""How files of the latter two begin."""
+AVIF_BRANDS = (b"avif", b"avis")
 
 ORIENTATION = 0x0112
 TURNED = range(5, 9)
@@ -43,9 +50,9 @@ LOW_FORMS: Mapping[str, str] = {
 
 DECODER_ERRORS = (
     OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError,
-    NotImplementedError, struct.error, zlib.error,
+    NotImplementedError, RuntimeError, struct.error, zlib.error,
 )  # fmt: skip
-"""Errors that Pillow's decoders raise on damaged files."""
+"""Errors that Pillow's decoders and pi-heif's raise on damaged files."""
 
 WAYS_OUT: Mapping[str, str] = {"La": "LA", "RGBa": "RGBA", "LAB": "RGB"}
 """Mode -> the only one that Pillow converts it to."""
@@ -104,24 +111,46 @@ def opened(data: bytes, page: Page | None = None) -> Iterator[Image.Image]:
     except UnidentifiedImageError:
         if data.startswith(_picture_files.TIFF):
             raise UnreadablePicture("damaged, or of a kind of TIFF that cannot be read") from None
-        raise UnreadablePicture(f"not a picture of a known kind ({', '.join(FORMATS)})") from None
+        known = ", ".join((*PLAIN_FORMATS, "HEIC", AVIF))
+        raise UnreadablePicture(f"not a picture of a known kind ({known})") from None
     except Image.DecompressionBombError as error:
         raise UnreadablePicture(str(error)) from None
     except DECODER_ERRORS as error:
         if isinstance(error, UnreadablePicture):
             raise
-        raise UnreadablePicture(f"damaged: {error}") from None
+        raise UnreadablePicture(f"damaged: {' '.join(str(error).split())}") from None
 
 
 def _open(data: bytes, page: Page) -> Image.Image:
     from PIL import Image
 
+    formats = (_in_boxes(data),) if BRANDS.match(data) else PLAIN_FORMATS
     try:
-        return Image.open(_picture_files.file_of(data, page), formats=FORMATS)
+        return Image.open(_picture_files.file_of(data, page), formats=formats)
     except DECODER_ERRORS:
         if not data.startswith(_picture_files.JPEG):
             raise
-    return Image.open(io.BytesIO(_picture_files.bare_jpeg(data)), formats=FORMATS)
+    return Image.open(io.BytesIO(_picture_files.bare_jpeg(data)), formats=formats)
+
+
+def _in_boxes(data: bytes) -> str:
+    """The format of a file of one of ``BRANDS``, whose reader is loaded by this.
+
+    Raises:
+        UnreadablePicture: It is not installed here.
+    """
+    if data[8:12] in AVIF_BRANDS:
+        from PIL import features
+
+        if not features.check("avif"):
+            raise UnreadablePicture("an AVIF picture, which the Pillow of this machine cannot read")
+        return AVIF
+    try:
+        import pi_heif
+    except ImportError:
+        raise UnreadablePicture("a HEIC picture, and pi-heif is not installed on this machine") from None
+    pi_heif.register_heif_opener(thumbnails=False)
+    return HEIF
 
 
 def pages(data: bytes) -> list[Page]:
@@ -321,7 +350,9 @@ def _is_light_on_nothing(picture: Image.Image) -> bool:
 
 
 def _orientation(picture: Image.Image) -> int:
-    """Return the EXIF orientation, 1 (upright) to 8; 1 where it cannot be read."""
+    """Return the EXIF orientation, 1 (upright) to 8; 1 where it cannot be read, and of what its decoder has turned."""
+    if picture.format == HEIF:
+        return 1
     try:
         told = picture.getexif().get(ORIENTATION)
     except Exception:  # noqa: BLE001 - Pillow raises all sorts where the data is damaged; the pixels are what counts
