@@ -90,7 +90,7 @@ OCR = Job(
     ),
     why_unavailable=Lazy("tasks.ocr:why_unavailable"),
     unusable=Lazy("tasks.ocr.ppocr:unusable"),
-    megapixels=Lazy("tasks.pictures:megapixels"),
+    megapixels=Lazy("tasks.ocr:megapixels"),
     prepare=Lazy("tasks.ocr.options:prepare"),
     memory_bytes=Lazy("tasks.ocr.options:memory_bytes"),
     install="cluster[ocr]",

@@ -63,6 +63,18 @@ class Seen(NamedTuple):
     is_pdf: bool = False
 
 
+def megapixels(data: bytes) -> list[float]:
+    """The sizes of a file's pages in million pixels, before they are decoded; a page of a PDF has several it may get.
+
+    What cannot be opened has none: the task says what is wrong with it.
+    """
+    limits = {"cpu_s": CPU_S, "memory_bytes": BASE_BYTES + len(data)}
+    with _shared() as child, contextlib.suppress(_Ended):
+        answer, _ = child.ask({"do": "sizes", "limits": limits}, data, 0)
+        return [float(size) for size in answer.get("sizes", ())]
+    return []
+
+
 class Document:
     """A file whose pages are decoded.
 

@@ -7,7 +7,8 @@ line, and ``size`` bytes behind it:
 | --- | --- |
 | ``{"do": "open", "limits": {...}}`` and a file | ``{"pages": N}``: which other requests are about |
 | ``{"do": "page", "number": N, "options": {...}}`` | ``_decoder.Seen`` as a head, and its pixels, if it has any |
-| either | ``{"problem": WHY}`` |
+| ``{"do": "sizes", "limits": {...}}`` and a file | ``{"sizes": [...]}``, see ``tasks.ocr.megapixels`` |
+| each of these | ``{"problem": WHY}`` |
 
 It ends with its stdin, and with the process that started it.
 """
@@ -114,6 +115,13 @@ def _of_picture(data: bytes, page: Page, max_megapixels: int) -> Answer:
     return head, seen.tobytes()
 
 
+def _sizes(data: bytes) -> list[float]:
+    if _pdf_pages.HEAD not in data[: _pdf_pages.HEAD_WITHIN]:
+        return pictures.megapixels(data)
+    with _pdf_pages.document(data) as document:
+        return _pdf_pages.megapixels(document)
+
+
 def _numbers(claimed: Any) -> list[float] | None:
     try:
         return [float(value) for value in claimed]
@@ -127,6 +135,8 @@ def answer(opened: Opened, head: Mapping[str, Any], body: bytes) -> Answer:
         _limit(head["limits"])
         if head["do"] == "open":
             return {"pages": opened.open(body)}, b""
+        if head["do"] == "sizes":
+            return {"sizes": _sizes(body)}, b""
         return opened.page(head["number"], head["options"])
     except UnreadablePicture as error:
         return {"problem": str(error)}, b""

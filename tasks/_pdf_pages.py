@@ -29,6 +29,9 @@ OWN_DPI = (150, 400)
 COVERS = 0.8
 """Share of the page that its picture covers then, at least."""
 ROUNDING = 1e-5
+USUAL_DPI = (300, 200, 150, LEAST_DPI)
+MOST_SIZES = 100
+"""Pages that are looked at for their sizes."""
 MOST_OBJECTS = 64
 """A page with more objects is no scan."""
 MOST_CHARS = 500_000
@@ -153,6 +156,12 @@ def drawn_size(page: Any, dpi: float, max_megapixels: int) -> Size:
         )
     taken = min(dpi, most * 0.999)  # sides are rounded up
     return Size(math.ceil(width * taken / POINTS), math.ceil(height * taken / POINTS), taken)
+
+
+def megapixels(found: Any) -> list[float]:
+    """Sizes that pages of a document may be drawn with, in million pixels: with 300 dots per inch and with less."""
+    sizes = [found.get_page_size(number) for number in range(min(len(found), MOST_SIZES))]
+    return [width * height * (dpi / POINTS) ** 2 / 1_000_000 for width, height in sizes for dpi in USUAL_DPI]
 
 
 def _small(page: Any) -> Size:

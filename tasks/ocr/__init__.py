@@ -11,12 +11,13 @@ from typing import Any
 import tasks
 from splitters import Chunk, Item
 from tasks import Part, _decoder
+from tasks._decoder import megapixels
 from tasks.ocr import engines, reading
 from tasks.ocr.engines import EngineMissing, engine_name, languages, why_unavailable
 from tasks.ocr.reading import Found
 from tasks.pictures import UnreadablePicture
 
-__all__ = ["EngineMissing", "answer", "engine_name", "languages", "read_pages", "why_unavailable"]
+__all__ = ["EngineMissing", "answer", "engine_name", "languages", "megapixels", "read_pages", "why_unavailable"]
 MOST_TOLD = 5
 """Pages of an item that are told to be unreadable, one by one."""
 NO_TEXT = re.compile("[\0-\x08\x0b\x0e-\x1f\x7f\ufffe\uffff]")
@@ -26,7 +27,6 @@ DIGEST_CHARS = 16
 def read_pages(
     chunk: Chunk, *, lang: str = "eng", max_megapixels: int = 64, clean: bool = False, words: bool = False,
     text: str = "skip", rotate: bool = False, dpi: int = 300, engine: str = "tesseract", model: str | None = None,
-    break_signatures: bool = False,
 ) -> Part[dict[str, dict[str, Any]]]:  # fmt: skip
     r"""Read each page; gives its record, as ``aggregators.readings`` describes it.
 
