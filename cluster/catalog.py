@@ -433,6 +433,17 @@ def capability_of(queue: str) -> str:
     return capability if names.plain(capability) in {job.capability for job in jobs().values()} else ""
 
 
+def chunk_memory_bytes(capability: str) -> int | None:
+    """The memory that a chunk of a run with that requirement takes, in bytes; None: that of a slot.
+
+    Raises:
+        ValueError: It is how no job here writes it.
+    """
+    plain = names.plain(capability)
+    job = next((job for job in jobs().values() if job.capability == plain), None)
+    return None if job is None else job.chunk_memory_bytes(capability)
+
+
 def abilities() -> dict[str, str]:
     """Job -> why this machine cannot do it, "" where it can."""
     return {name: job.why_not_here() for name, job in jobs().items()}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from cluster import logs, names
+from cluster import catalog, logs, names
 from cluster.client.nodes import Node
 from cluster.client.run import Event, RoundsStatus, Status
 from splitters import tell_passed_over
@@ -161,11 +162,27 @@ def nodes(found: Sequence[Node], width: int | None = None) -> str:
                 # A job that is left out altogether is told once, not for each bundle.
                 if (plain := names.plain(capability)) == capability or node.missing.get(plain) != why
             ]
+            lines += [logs.plain(line) for line in _short_of_memory(node)]
             lines += [logs.plain(f"{node.name}: {job}: {why}") for job, why in sorted(node.outdated.items())]
     for node in found:
         if node.rejected and node.state != "gone":
             lines.append(logs.plain(f"{node.name} has rejected {count(node.rejected, 'malformed message')}"))
     return "\n".join(lines)
+
+
+def _short_of_memory(node: Node) -> list[str]:
+    """Say of which chunks a node has place for fewer than it has slots."""
+    lines = []
+    for capability in node.jobs:
+        with contextlib.suppress(ValueError):  # of a job that is another one here
+            each = catalog.chunk_memory_bytes(capability)
+            if each and (fitting := node.fitting(node.slots, each)) < node.slots:
+                room = size(node.chunk_memory_bytes or 0)
+                lines.append(
+                    f"{node.name} does {fitting} of {capability} at a time: a chunk takes {size(each)}, and all of a"
+                    f" node's may take {room}"
+                )
+    return lines
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from cluster import catalog
 from cluster.settings import MiB
 
 if TYPE_CHECKING:
@@ -29,12 +30,21 @@ def share(nodes: Iterable[Node], requirement: str, others: Sequence[str]) -> tup
         requirement: What a node must serve to do the run.
         others: The requirement of each other run with chunks that wait.
     """
-    mine, slots = 0.0, 0
+    mine, slots, chunk_bytes = 0.0, 0, memory_of(requirement)
     for node in nodes:
         if node.serves(requirement):
-            mine += node.slots_to_fill / (1 + sum(map(node.serves, others)))
-            slots += node.slots_to_fill
+            fitting = node.fitting(node.slots_to_fill, chunk_bytes)
+            mine += fitting / (1 + sum(map(node.serves, others)))
+            slots += fitting
     return mine, slots
+
+
+def memory_of(requirement: str) -> int | None:
+    """The memory that a chunk of a run takes, in bytes; None: that of a slot, or not known here."""
+    try:
+        return catalog.chunk_memory_bytes(requirement)
+    except ValueError:
+        return None
 
 
 class Backlog:
@@ -85,5 +95,6 @@ class Backlog:
         now = time.monotonic()
         if now - self._slots_looked_at > SLOTS_LOOK_S:
             self._slots_looked_at = now
-            self._slots = sum(node.slots for node in self._nodes.nodes() if node.serves(self._requirement))
+            serving = [node for node in self._nodes.nodes() if node.serves(self._requirement)]
+            self._slots = sum(node.fitting(node.slots, memory_of(self._requirement)) for node in serving)
         return self._slots

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from cluster.coordinator.backlog import memory_of
 from cluster.ledger.lease import Lease
 from cluster.ledger.records import Running
 from cluster.ledger.row import Limits
@@ -36,8 +37,8 @@ def speculate(app: Celery, stores: Stores, lease: Lease, requirement: str, limit
     running = ledger.chunks.running(lease.run)
     if not running or len(running) < ledger.chunks.count_unsettled(lease.run):  # some wait in the queue
         return
-    serving = (node for node in stores.nodes.nodes() if node.serves(requirement))
-    free = {node.name: node.slots_to_fill - node.busy for node in serving if node.slots_to_fill > node.busy}
+    serving, chunk_bytes = (node for node in stores.nodes.nodes() if node.serves(requirement)), memory_of(requirement)
+    free = {node.name: slots for node in serving if (slots := node.free_for(chunk_bytes))}
     pace = ledger.chunks.pace(lease.run)
     slots = sum(free.values())
     for chunk in sorted(running, key=lambda chunk: -chunk.seconds):

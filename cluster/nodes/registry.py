@@ -53,6 +53,10 @@ class NodeReport(BaseModel):
     """Why not all of them: "in use", "on battery" or "memory low"."""
     busy: int = Field(ge=0)
     """Slots that work on a message."""
+    chunk_memory_bytes: int | None = Field(None, ge=0)
+    """The memory that its chunks share; None from a node that does not tell."""
+    chunk_memory_taken_bytes: int = Field(0, ge=0)
+    """How much of it is planned for the chunks that it works on."""
     done: int = Field(ge=0)
     """Tasks it has ended since it was started, aggregates among them."""
     rejected: int = Field(0, ge=0)
@@ -103,6 +107,19 @@ class Node(NodeReport):
     def slots_to_fill(self) -> int:
         """How many slots it fills at most for now; all of them where it does not tell."""
         return self.slots if self.slots_allowed is None else self.slots_allowed
+
+    def fitting(self, slots: int, chunk_bytes: int | None) -> int:
+        """How many of ``slots`` chunks its memory has place for at once, where each takes this much; None: a slot's."""
+        if self.chunk_memory_bytes is None or not chunk_bytes:
+            return slots
+        return min(slots, max(1, self.chunk_memory_bytes // chunk_bytes))
+
+    def free_for(self, chunk_bytes: int | None) -> int:
+        """How many more chunks, of which each takes this much, it can begin now."""
+        free = self.slots_to_fill - self.busy
+        if self.busy and chunk_bytes and self.chunk_memory_bytes is not None:
+            free = min(free, (self.chunk_memory_bytes - self.chunk_memory_taken_bytes) // chunk_bytes)
+        return max(0, self.fitting(free, chunk_bytes))
 
     def serves(self, capability: str) -> bool:
         """Whether it is online and takes messages for a capability."""

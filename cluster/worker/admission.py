@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import psutil
@@ -13,10 +13,13 @@ from celery import bootsteps
 from celery.concurrency.prefork import TaskPool
 from celery.worker import state as worker_state
 
+from cluster import keys
 from cluster.settings import MiB, Settings
-from cluster.worker import politeness
+from cluster.wire import MAP
+from cluster.worker import capacity, politeness
 from cluster.worker.host import HostMonitor, Member
 from cluster.worker.politeness import Allowance, Policy, Reading
+from cluster.worker.room import Room
 
 LOOK_S = 1.0
 RECOVER_S = 3.0
@@ -61,6 +64,8 @@ class Admission(bootsteps.StartStopStep):  # type: ignore[misc]
     """Set by ``setup.prepare``."""
     replicas: Callable[[], int] = staticmethod(lambda: 0)
     """Set by ``setup.prepare``: how many replicas of services this node has. Each takes a slot, but the last one."""
+    expected: Callable[[], Collection[str]] = staticmethod(tuple)
+    """Set by ``setup.prepare``: the capabilities of which messages may come."""
     reading: Reading
     """The last reading of the machine, for other code that needs the same figures; set from ``start`` on."""
 
@@ -76,6 +81,8 @@ class Admission(bootsteps.StartStopStep):  # type: ignore[misc]
         self.most = 0
         """Slots that its owner has set. Remote control cannot have more."""
         self.allowance = Allowance(0)
+        self.room = Room(0, 0)
+        """The memory that chunks share, known from ``start`` on."""
         consumer.cluster_admission = self
         super().__init__(consumer, **options)
 
@@ -84,6 +91,14 @@ class Admission(bootsteps.StartStopStep):  # type: ignore[misc]
         """Slots that chunks may fill: those that are allowed, without those of replicas."""
         allowed = self.allowance.slots
         return max(1, allowed - self.replicas()) if allowed else 0
+
+    @property
+    def working(self) -> list[str]:
+        """The capability of each message that is here, by the queue it came from; "" of those that only join parts."""
+        return [
+            keys.capability_of(request.delivery_info.get("routing_key") or "") if request.name == MAP else ""
+            for request in worker_state.reserved_requests
+        ]
 
     def start(self, consumer: Any) -> None:
         """The consumer is connected, on a channel that is new each time."""
@@ -103,7 +118,9 @@ class Admission(bootsteps.StartStopStep):  # type: ignore[misc]
         self.reading = reading
         before, now_s = self.allowance, time.monotonic()
         self.slots = consumer.pool.num_processes + self._ended
-        self.most = self.most or self.slots
+        if not self.most:
+            self.most = self.slots
+            self.room = Room(capacity.chunk_memory_bytes(self.config, self.slots), self.config.slot_memory_bytes)
         self.allowance = self._policy.decide(reading, self.slots, now_s)
         self._report(consumer.hostname, before)
         if isinstance(consumer.pool, TaskPool):  # other pools have no processes to end
@@ -127,7 +144,9 @@ class Admission(bootsteps.StartStopStep):  # type: ignore[misc]
             if channel._in_poll:
                 return True
             limit = 0 if self._closed else self.limit
-            return len(worker_state.reserved_requests) < limit and bool(may_consume())
+            if len(worker_state.reserved_requests) >= limit:
+                return False
+            return self.room.has_place(self.working, self.expected()) and bool(may_consume())
 
         channel.qos.can_consume = can_consume
 

@@ -19,6 +19,11 @@ def slots(config: Settings) -> int:
     return max(1, min(cores(), spare_bytes // config.slot_memory_bytes))
 
 
+def chunk_memory_bytes(config: Settings, slots: int) -> int:
+    """The memory that all chunks may take together: what the slots are planned with, or more where it is there."""
+    return max(slots * config.slot_memory_bytes, memory().available_bytes - config.reserve_memory_bytes)
+
+
 def cores() -> int:
     """Cores this process may use: its affinity, and the CPU quota of its cgroup rounded up."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -186,6 +186,8 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
             slots_allowed=admission.limit,
             held_back=admission.allowance.held_back,
             busy=len(worker_state.active_requests),
+            chunk_memory_bytes=admission.room.memory_bytes,
+            chunk_memory_taken_bytes=admission.room.taken_bytes(admission.working),
             done=worker_state.all_total_count[0],
             rejected=Connected.rejected,
             cores=capacity.cores(),

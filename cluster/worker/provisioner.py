@@ -77,6 +77,7 @@ class Provisioner:
         self._held: dict[str, Manifest] = {}
         self._needed: set[str] = set()
         self._failures: dict[str, Failure] = {}
+        self._required: frozenset[str] = frozenset()  # by runs
         self._pending: set[str] = set()  # not looked at yet
         self._announced: set[str] = set()
         self._seen = -1  # which revision of the bundles
@@ -93,6 +94,11 @@ class Provisioner:
         """Whether this node can do what needs a capability, as far as it has found out."""
         is_plain = capability in self._jobs and capability not in self._left_out
         return not self.unfit and (is_plain or capability in self.served.capabilities)
+
+    def expected(self) -> Collection[str]:
+        """The capabilities of which messages may come: plain ones, and those that runs need now."""
+        plain = self._jobs.keys() - self._left_out.keys()
+        return plain | (self.served.capabilities & self._required)
 
     def expect_trials(self, jobs: Collection[str]) -> None:
         """Versions of bundles of these jobs, and of no other, are likely to be tried soon: see ``trial.Trials``."""
@@ -188,7 +194,9 @@ class Provisioner:
                 if job.bundles == manifest.job and not job.trains
             }
             self._seen = revision
-        return set(wanted.read(self._stores))
+        required = set(wanted.read(self._stores))
+        self._required = frozenset(required)
+        return required
 
     def _look_at(self, capability: str, wanted: set[str], *, needed: bool) -> None:
         before = self._failures.get(capability)

@@ -134,6 +134,35 @@ PICKY = Job(
 )
 
 
+UNIT_BYTES = 64 * 2**20
+
+
+def weigh(*, units: int | None = None) -> int | None:
+    """The memory that a chunk takes, as a node is to believe; one unit is that of a slot."""
+    return None if units in (None, 1) else UNIT_BYTES * units
+
+
+def carry(chunk: Chunk, *, units: int = 1, trace: str = "") -> Part[dict[str, str]]:
+    """Tell when each chunk begins and ends, in the file ``trace``."""
+    with Path(trace).open("a", buffering=1) as stream:
+        stream.write("begin\n")
+        time.sleep(0.2)
+        stream.write("end\n")
+    return Part({item.name: str(units) for item in chunk})
+
+
+WEIGHTY = Job(
+    name="weighty",
+    about="take memory",
+    split=split,
+    task=carry,
+    aggregate=by_name.join,
+    options=(Option("units", int, 1, "how much"), Option("trace", str, "", "file of calls")),
+    memory_bytes=weigh,
+    needs=("units",),
+)
+
+
 def tag(chunk: Chunk, *, model: str | None = None, seconds: float = 0.05, gate: str = "") -> Part[dict[str, str]]:
     """Tell who did each item, and with which model; a package named in it is imported.
 
