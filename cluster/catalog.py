@@ -97,6 +97,7 @@ OCR = Job(
     needs=("lang", "engine", "model"),
     bundles="ocr",
     with_bundle={"engine": "ppocr"},
+    get_bundle="`cluster models import ppocr` makes the bundle ppocr",
     serves=True,
     answer=Lazy("tasks.ocr:answer"),
     made_up=Lazy("tasks.pictures:made_up"),

@@ -187,6 +187,8 @@ class Job:
     bundles: str = ""
     """The job whose bundles its option ``model`` names; "" where it has no such option. Where the job ``needs`` the
     model, a run's functions get the folder where it lies on their machine, None where the run has none."""
+    get_bundle: str = ""
+    """Where runs get a bundle by default, what to type to have it; an error says so that finds none."""
     with_bundle: Mapping[str, Any] = field(default_factory=dict)
     """Options that go with a bundle, as ``{"engine": "ppocr"}``: nodes get ready for runs with these."""
     trains: bool = False

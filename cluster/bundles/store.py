@@ -57,9 +57,11 @@ class ModelStore:
             return dict(options)
         try:
             manifest = self._of_job(wanted, job)
-        except errors.UnknownBundle:
+        except errors.UnknownBundle as error:
             if job.trains and ModelRef.parse(wanted).version is None:
                 return dict(options)
+            if job.get_bundle:
+                raise errors.UnknownBundle(f"{error}; {job.get_bundle}") from None
             raise
         return {**options, "model": manifest.reference}
 

@@ -1,7 +1,8 @@
-"""Tesseract, by one of two ways: which there are on this machine, with which models, and how they read a page.
+"""The engines that read a page: which there are on this machine, with which models.
 
-The engine is tesserocr, in this process with the model loaded once, or else pytesseract, which runs the
+Tesseract is tesserocr, in this process with the model loaded once, or else pytesseract, which runs the
 ``tesseract`` program for each page. Both get the same pixels and the same model and give the same text.
+PP-OCR has a folder of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from tasks.ocr import ppocr
+from tasks.ocr import ppocr, second_look
 from tasks.ocr import words as places
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def load(lang: str, engine: str = "tesseract", model: str | None = None) -> Engi
 
     Args:
         lang: Tesseract's names of languages.
-        engine: "tesseract" or "ppocr".
+        engine: "tesseract", "ppocr" or "auto".
         model: The folder of the bundle, of engines that have one.
 
     Raises:
@@ -102,6 +103,8 @@ def load(lang: str, engine: str = "tesseract", model: str | None = None) -> Engi
         raise EngineMissing(problem)
     if engine == "ppocr":
         return _ppocr_engine(model)
+    if engine == "auto":
+        return second_look.engine(load(lang), lambda: _ppocr_engine(model))
     # One thread a page: with a process for each core, OpenMP's threads only get in each other's way.
     os.environ["OMP_THREAD_LIMIT"] = "1"
     return _tesserocr_engine(lang) if engine_name() == "tesserocr" else _pytesseract_engine(lang)

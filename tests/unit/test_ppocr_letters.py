@@ -58,7 +58,11 @@ def test_letters_a_little_apart_stay_one_word() -> None:
 def test_a_word_reaches_half_a_letter_beyond_its_peaks() -> None:
     [word] = letters.words(_letters("....a...b...c...."), 17)
     assert (word.begin, word.end) == (2.5, 14.5)
-    assert word.confidence == 90
+
+
+def test_a_word_is_as_sure_as_all_its_letters_together() -> None:
+    [word] = letters.words(_letters("a.b.c"), 5)
+    assert word.confidence == 73  # 0.9 * 0.9 * 0.9
 
 
 def test_words_do_not_overlap_and_stay_in_the_line() -> None:

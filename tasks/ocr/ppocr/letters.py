@@ -7,6 +7,7 @@ is there where it has the best score and the column before has another one.
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -39,7 +40,7 @@ class Word(NamedTuple):
     """Where it begins, in columns from the left edge of the line."""
     end: float
     confidence: int
-    """The mean of its letters, 0 to 100."""
+    """The chance that all its letters are right, 0 to 100, if those are independent."""
 
 
 def read(scores: Floats, characters: Sequence[str]) -> list[Letter]:
@@ -70,7 +71,7 @@ def words(letters: Sequence[Letter], columns: int) -> list[Word]:
             begin = max(begin, (groups[at - 1][-1].column + group[0].column) / 2 + 0.5)
         if at + 1 < len(groups):
             end = min(end, (group[-1].column + groups[at + 1][0].column) / 2 + 0.5)
-        confidence = round(100 * statistics.fmean(letter.confidence for letter in group))
+        confidence = round(100 * math.prod(min(1.0, letter.confidence) for letter in group))
         text = "".join(letter.text for letter in group)
         found.append(Word(text, max(0.0, begin), min(float(columns), end), confidence))
     return found

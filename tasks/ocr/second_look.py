@@ -1,0 +1,34 @@
+"""The engine auto: Tesseract reads each page, and PP-OCR those of which Tesseract is unsure."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from tasks.ocr.engines import Engine, Reading
+
+UNSURE = 75
+"""A page that Tesseract reads with less confidence than this, 0 to 100, is read by PP-OCR, too."""
+
+
+def engine(first: Engine, load: Callable[[], Engine]) -> Engine:
+    """The engine that has pages read a second time.
+
+    Args:
+        first: Reads all pages.
+        load: Gives the other one, which is loaded with the first page that needs it.
+    """
+    second = functools.cache(load)
+
+    def read(page: Image.Image, dpi: int, *, words: bool = False) -> Reading:
+        found = first(page, dpi, words=words)
+        if found.confidence >= UNSURE:
+            return found
+        again = second()(page, dpi, words=words)
+        return again if again.confidence > found.confidence else found
+
+    return read

