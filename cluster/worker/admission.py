@@ -64,6 +64,8 @@ class Admission(bootsteps.StartStopStep):  # type: ignore[misc]
     """Set by ``setup.prepare``."""
     replicas: Callable[[], int] = staticmethod(lambda: 0)
     """Set by ``setup.prepare``: how many replicas of services this node has. Each takes a slot, but the last one."""
+    served: Callable[[], Collection[str]] = staticmethod(tuple)
+    """Set by ``setup.prepare``: the capability of each of these replicas."""
     expected: Callable[[], Collection[str]] = staticmethod(tuple)
     """Set by ``setup.prepare``: the capabilities of which messages may come."""
     reading: Reading
@@ -122,6 +124,7 @@ class Admission(bootsteps.StartStopStep):  # type: ignore[misc]
             self.most = self.slots
             self.room = Room(capacity.chunk_memory_bytes(self.config, self.slots), self.config.slot_memory_bytes)
         self.allowance = self._policy.decide(reading, self.slots, now_s)
+        self.room.beside_bytes = self.room.taken_bytes(self.served())
         self._report(consumer.hostname, before)
         if isinstance(consumer.pool, TaskPool):  # other pools have no processes to end
             # The pool hears of a process that dies a moment before it can be waited for; it looks again after 5 s.

@@ -187,7 +187,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
             held_back=admission.allowance.held_back,
             busy=len(worker_state.active_requests),
             chunk_memory_bytes=admission.room.memory_bytes,
-            chunk_memory_taken_bytes=admission.room.taken_bytes(admission.working),
+            chunk_memory_taken_bytes=admission.room.beside_bytes + admission.room.taken_bytes(admission.working),
             done=worker_state.all_total_count[0],
             rejected=Connected.rejected,
             cores=capacity.cores(),

@@ -6,6 +6,7 @@ so any node may stop and another one does its part.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
@@ -123,6 +124,17 @@ class Keeper:
     def count(self) -> int:
         """How many replicas this node has."""
         return len(self._children)
+
+    def capabilities(self) -> list[str]:
+        """What each of them needs; "" where that is not known any more."""
+        found = []
+        for child in list(self._children.values()):
+            wish, capability = self._wishes.get(child.service.name), ""
+            if wish is not None and wish.versions:
+                with contextlib.suppress(errors.ClusterError):
+                    capability = wish.capability(wish.versions[0])
+            found.append(capability)
+        return found
 
     def drain(self) -> None:
         """Start no more replicas, and have those here end once they have answered what they took."""

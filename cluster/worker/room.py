@@ -20,6 +20,8 @@ class Room:
 
     def __init__(self, memory_bytes: int, slot_bytes: int) -> None:
         self.memory_bytes = memory_bytes
+        self.beside_bytes = 0
+        """Bytes of it that replicas of services take."""
         self._slot_bytes = slot_bytes
         self._known: dict[str, int] = {}
 
@@ -30,7 +32,7 @@ class Room:
         return self._known[capability]
 
     def taken_bytes(self, working: Collection[str]) -> int:
-        """Bytes that chunks take together; each is given by its capability."""
+        """Bytes that chunks, or replicas, take together; each is given by its capability."""
         return sum(map(self.of, working))
 
     def has_place(self, working: Collection[str], expected: Collection[str]) -> bool:
@@ -45,7 +47,8 @@ class Room:
         if not working:
             return True
         heaviest = max(map(self.of, expected), default=self._slot_bytes)
-        return self.taken_bytes(working) + max(heaviest, self._slot_bytes) <= self.memory_bytes
+        taken = self.beside_bytes + self.taken_bytes(working)
+        return taken + max(heaviest, self._slot_bytes) <= self.memory_bytes
 
     def _asked(self, capability: str) -> int:
         if not capability:

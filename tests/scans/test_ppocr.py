@@ -22,7 +22,7 @@ LINES = {"Invoice 2041": (60, 40), "Total 12.50 EUR": (60, 140), "Thank you": (4
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return ppocr.lay_out(tmp_path_factory.mktemp("ppocr"))
+    return ppocr.lay_out(tmp_path_factory.mktemp("ppocr"), ppocr.weights())
 
 
 def drawn(turn: int = 0) -> bytes:
@@ -77,7 +77,7 @@ def test_a_blank_page_has_no_text(weights: str) -> None:
 
 
 def test_weights_that_are_cut_off_cannot_be_used(tmp_path: Path) -> None:
-    place = Path(ppocr.lay_out(tmp_path / "cut"))
+    place = Path(ppocr.lay_out(tmp_path / "cut", ppocr.weights()))
     detector = place / "detector.onnx"
     detector.write_bytes(detector.read_bytes()[:-1000])
     assert "it is damaged" in ocr.why_unavailable(lang="eng", engine="ppocr", model=str(place))
@@ -85,7 +85,7 @@ def test_weights_that_are_cut_off_cannot_be_used(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(120)
 def test_nodes_fetch_the_weights_and_read_with_them(tmp_path: Path) -> None:
-    ppocr.lay_out(tmp_path / "weights")
+    ppocr.lay_out(tmp_path / "weights", ppocr.weights())
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "page.png").write_bytes(drawn())
     with RedisServer(tmp_path / "redis") as server, Worker("one", server.url, tmp_path, "-c", "1"):

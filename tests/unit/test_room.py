@@ -50,6 +50,12 @@ def test_one_chunk_is_let_in_however_heavy() -> None:
     assert places(Room(3, 1), "giant") == 1
 
 
+def test_replicas_of_services_take_memory_too() -> None:
+    room = Room(4, 1)
+    room.beside_bytes = 1
+    assert places(room, "heavy") == 1
+
+
 def test_what_only_joins_parts_takes_the_memory_of_a_slot() -> None:
     assert Room(3, 1).taken_bytes(["", "heavy"]) == 3
 

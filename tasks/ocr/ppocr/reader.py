@@ -149,7 +149,7 @@ def _placed(word: letters.Word, piece: Piece, width: int, height: int) -> list[A
 
 def _baseline(of: Sequence[Piece], words: Sequence[list[Any]]) -> tuple[float, float]:
     """Slope and offset of a line, as ``aggregators.readings`` defines them."""
-    _, _, right, left = of[0].box[0], of[0].box[1], of[-1].box[2], of[0].box[3]
+    left, right = of[0].box[3], of[-1].box[2]  # the lower corners of the line
     slope = float((right[1] - left[1]) / max(1.0, right[0] - left[0]))
     high = float(np.mean([piece.box[3, 1] - piece.box[0, 1] for piece in of]))
     begin, bottom = min(word[1] for word in words), max(word[4] for word in words)
