@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks import _decoder_child
@@ -40,6 +41,8 @@ END_S = 5.0
 BUFFER_BYTES = 2**16
 FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 """What ends a child for no fault of a page."""
+NEEDED = {"PIL": "Pillow", "pypdfium2": "pypdfium2", "pi_heif": "pi-heif"}
+"""Module -> the package that brings it."""
 
 
 class Interrupted(RuntimeError):
@@ -61,6 +64,12 @@ class Seen(NamedTuple):
     words: Sequence[Sequence[Sequence[Any]]] = ()
     """Its lines of words ``[text, x0, y0, x1, y1]``."""
     is_pdf: bool = False
+
+
+def why_unavailable() -> str:
+    """Why this machine cannot decode all kinds of files, or ""."""
+    missing = [name for module, name in NEEDED.items() if not find_spec(module)]
+    return f"{missing[0]} is not installed" if missing else ""
 
 
 def megapixels(data: bytes) -> list[float]:

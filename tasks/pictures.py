@@ -28,6 +28,7 @@ phones write as HEIC. That needs pi-heif."""
 BRANDS = re.compile(rb".{4}ftyp(?=(?:.{4}){0,15}(?:hei[cxms]|hev[cxms]|mif1|msf1|avi[fs]))", re.DOTALL)
 """How files of the latter two begin."""
 AVIF_BRANDS = (b"avif", b"avis")
+MOST_BRAND_BYTES = 76
 
 ORIENTATION = 0x0112
 TURNED = range(5, 9)
@@ -139,7 +140,8 @@ def _in_boxes(data: bytes) -> str:
     Raises:
         UnreadablePicture: It is not installed here.
     """
-    if data[8:12] in AVIF_BRANDS:
+    brands = data[8 : min(int.from_bytes(data[:4]), MOST_BRAND_BYTES)]
+    if any(brand in brands for brand in AVIF_BRANDS):
         from PIL import features
 
         if not features.check("avif"):

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from tasks import _decoder
 from tasks.ocr import ppocr, second_look
 from tasks.ocr import words as places
 
@@ -52,12 +53,12 @@ class EngineMissing(RuntimeError):
 
 def why_unavailable(*, lang: str | None = None, engine: str | None = None, model: str | None = None) -> str:
     """Why this machine cannot read pictures (in ``lang``, with an engine, with PP-OCR's weights in a folder), or ""."""
+    if problem := _decoder.why_unavailable():
+        return problem
     if engine == "ppocr":
         return ppocr.why_unavailable(model)
     if (engine == "auto" or model is not None) and (problem := ppocr.why_unavailable(model)):
         return problem
-    if not find_spec("PIL"):
-        return "Pillow is not installed"
     if not find_spec("tesserocr") and not (find_spec("pytesseract") and _program()):
         return "neither tesserocr nor pytesseract with a tesseract program is installed"
     if lang is None:
