@@ -52,6 +52,7 @@ OCR = Job(
     check=readings.check,
     count=pages.count,
     walk=documents.walk,
+    look=pages.look,
     formats={
         "json": Format(readings_files.write_json, merge=merging.json),
         "jsonl": Format(readings_files.write_jsonl, live=True, merge=merging.jsonl),

@@ -21,7 +21,7 @@ from cluster.functions import Lazy
 from cluster.names import Capability, ModelRef
 from cluster.option import Option
 from splitters import Chunk, Item, NothingToSplit, PassedOver
-from splitters.files import Found
+from splitters.files import Found, Seen
 from splitters.items import Items, NotFiles
 from tasks import Part
 
@@ -171,6 +171,9 @@ class Job:
     walk: Callable[..., Iterator[Found]] | None = None
     """``walk(source, passed_over)`` gives the files that the splitter reads, as ``files.walk`` does. Only of a job that
     maps items to values, each item being one file or a part of one: its result can be added to, a file at a time."""
+    look: Callable[..., Iterator[Seen]] | None = None
+    """``look(source, passed_over, **options)`` gives the items that the splitter will give, without reading them.
+    Without, each file that ``walk`` finds is taken for one."""
     formats: Mapping[str, Format] = field(default_factory=dict)
     """Besides ``json``, which every job has, the other ways to write the result; may replace ``json``."""
     options: tuple[Option, ...] = ()

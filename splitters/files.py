@@ -39,6 +39,16 @@ class Found(NamedTuple):
     """The item itself where its bytes were given; ``path`` is its name then, and nothing lies there."""
 
 
+class Seen(NamedTuple):
+    """An item that a run would read."""
+
+    name: str
+    path: Path
+    """The file that it lies in."""
+    problem: str = ""
+    """Why it cannot be read, as far as shows without reading it."""
+
+
 def split(
     source: Sequence[Path] | Items, *, chunk_size: int = 1, passed_over: PassedOver | None = None
 ) -> Iterator[Chunk]:
@@ -114,6 +124,21 @@ def walk(
                 yield Found(in_text(name), path, len(relative.parts))
         else:
             yield Found(in_text(f"{label}/{root.name}" if root.name in shared else root.name), root)
+
+
+def look(found: Found) -> Seen:
+    """A file, which is one item, without reading it."""
+    try:
+        with reached(found.path) as path:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                return Seen(found.name, found.path, NO_FILE)
+            if status.st_size > MAX_ITEM_BYTES:
+                return Seen(found.name, found.path, too_large(status.st_size))
+            with path.open("rb"):
+                return Seen(found.name, found.path)
+    except OSError as error:
+        return Seen(found.name, found.path, cannot_read(error))
 
 
 def read(found: Found) -> Item:

@@ -82,6 +82,16 @@ def count(source: Sequence[Path] | Items, *, pages: str | None = None, password_
         return sum(1 for _ in reader.walk(source))
 
 
+def look(
+    source: Sequence[Path] | Items, *, pages: str | None = None, password_file: str | None = None,
+    passed_over: PassedOver | None = None,
+) -> Iterator[files.Seen]:  # fmt: skip
+    """Every item that ``split`` will give, without reading a page: it opens each document."""
+    with Reader(pages, password_file) as reader:
+        for page in reader.walk(source, passed_over):
+            yield files.Seen(page.name, page.document.path, page.problem)
+
+
 def count_of(path: Path) -> int:
     """How many pages the file has; 1 of what has no pages, or cannot be read."""
     with Reader() as reader:

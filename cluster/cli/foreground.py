@@ -18,7 +18,7 @@ from cluster import client, errors, logs
 from cluster.cli import say, texts, worth_texts
 from cluster.cli.output import Target
 from cluster.cli.progress import Progress
-from cluster.client import Client, Run
+from cluster.client import Client, Run, history
 from cluster.client.nodes import join_line
 from cluster.client.result import require_done
 from cluster.client.run import Status
@@ -146,21 +146,21 @@ def _rescue(c: Client, run: Run, status: Status, to: Target) -> None:
 def _conclude(c: Client, run: Run, status: Status, to: Target) -> int:
     """Write the result of a run that ended, and say how it went."""
     require_done(status)
-    rate = f" ({status.items_settled / max(status.seconds, 0.001):.1f}/s)" if status.rounds is None else ""
-    nodes = texts.count(len(status.nodes), "node")
-    told = [f"{run.id}: {texts.items(status)} in {texts.duration(status.seconds)}{rate} on {nodes}"]
+    if c.is_private:
+        history.keep(c.config.cache_folder, status, sum(node.slots for node in run.nodes()))
     rest = _keep_missing(c, status) if c.is_private and len(status.failures) > texts.MOST_FAILURES else ""
-    told += texts.missing(status, rest)
+    told = texts.missing(status, rest)
     try:
         problems = to.write(run, status)
     except (KeyboardInterrupt, SystemExit, OSError, errors.ClusterError) as error:
         if isinstance(error, BrokenPipeError):
             raise
-        say("\n".join(told))  # that the result cannot be written hides nothing that is missing
+        say("\n".join([*told, texts.outcome(status)]))  # that the result cannot be written hides nothing of this
         if c.is_private and isinstance(error, OSError | errors.ClusterError) and not run.job.trains:
             _rescue(c, run, status, to)
         elif not c.is_private and not isinstance(error, errors.RunFailed):  # else it can be had nowhere
             say(f"{run.id} is done, and its result is kept: cluster result {run.id}")
         raise
-    say("\n".join([*told, *worth_texts.of_run(run), *map(logs.plain, problems)]))
+    lines = [*told, *worth_texts.of_run(run), *map(logs.plain, problems)]
+    say("\n".join([*lines, texts.outcome(status, to.place(), to.passed_over)]))
     return errors.ITEMS_MISSING_EXIT_CODE if status.items_failed or problems else 0

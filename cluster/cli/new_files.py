@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster import errors, logs
@@ -36,7 +37,7 @@ def submit(submission: Submission, to: Target, go: Go) -> int:
             say(nothing_new(selection, to.source))
             return 0
         say(f"{texts.count(len(selection.wanted), 'new file')}, {selection.known} known")
-        return add(selection.wanted, memory, to, go)
+        return add(selection, memory, to, go)
 
 
 def look(
@@ -48,7 +49,7 @@ def look(
         if not (ready := still.ready(selection.wanted, clock())):
             return 0
         try:
-            code = add(ready, memory, to, go)
+            code = add(selection._replace(wanted=ready), memory, to, go)
         except errors.RunError:
             still.tried(ready)
             raise
@@ -75,11 +76,21 @@ def nothing_new(selection: Selection, inputs: Sequence[str]) -> str:
     return f"nothing new: the output has {texts.count(selection.known, 'file')} of {', '.join(inputs)}{others}"
 
 
-def add(wanted: Sequence[Wanted], memory: Memory, to: Target, go: Go) -> int:
-    """Read these files, and add what they give to the output."""
+def add(selection: Selection, memory: Memory, to: Target, go: Go) -> int:
+    """Read the files that are wanted, and add what they give to the output."""
     assert to.output is not None  # noqa: S101 - there is no memory without
-    keeper = Keeper(memory, wanted, to.output)
-    return _kept(keeper, wanted, to, go)
+    keeper = Keeper(memory, selection.wanted, to.output)
+    return _kept(keeper, selection.wanted, to._replace(passed_over=selection.passed_over), go)
+
+
+def foreseen(submission: Submission, to: Target) -> tuple[Chosen, int]:
+    """The files that the output lacks, and how many others there are; makes no memory where there is none."""
+    with ExitStack() as held:
+        memory = None
+        if _place(submission, to).exists():
+            memory = held.enter_context(remembered(submission, to))
+        selection = only_new.select(submission.job, to.source, memory)
+        return only_new.chosen(selection.wanted), selection.known
 
 
 def retry(submission: Submission, to: Target, go: Go, *, missing: Missing) -> int:
@@ -94,15 +105,20 @@ def retry(submission: Submission, to: Target, go: Go, *, missing: Missing) -> in
     say(f"{texts.count(len(missing.items), 'item')} of {texts.count(len(wanted), 'file')}")
     with ExitStack() as held:
         memory = None
-        if memories.place(output, submission.client.config.cache_folder, is_folder=to.chosen.folder).exists():
+        if _place(submission, to).exists():
             memory = held.enter_context(remembered(submission, to, missing.options))
         return _kept(Mender(memory, wanted, output, missing, earlier), wanted, to, go)
 
 
+def _place(submission: Submission, to: Target) -> Path:
+    output = only_new.require_possible(submission.job, to.name, to.output)
+    return memories.place(output, submission.client.config.cache_folder, is_folder=to.chosen.folder)
+
+
 def _kept(keeper: Keeper, wanted: Sequence[Wanted], to: Target, go: Go) -> int:
-    source = only_new.chosen(wanted)
-    to = to._replace(chosen=keeper.format(result.with_source(to.chosen, source)), keeper=keeper)
-    code = go(source, to)
+    originals = only_new.chosen(wanted, whole=True)
+    to = to._replace(chosen=keeper.format(result.with_source(to.chosen, originals)), keeper=keeper)
+    code = go(only_new.chosen(wanted), to)
     if keeper.changed:
         names = logs.plain(", ".join(keeper.changed[:MOST_TOLD]))
         more = f" and {len(keeper.changed) - MOST_TOLD} more" if len(keeper.changed) > MOST_TOLD else ""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cluster import errors, logs
-from cluster.cli import say
+from cluster.cli import say, texts
 from cluster.client import Run, report, result
 from cluster.client.only_new import Keeper
 from cluster.client.run import Status
@@ -24,6 +24,17 @@ from cluster.job import Format, Job, paths
 
 CLOCKS_DIFFER_S = 60
 """A run begins by Redis's clock, pictures change by this machine's."""
+
+
+class Tally:
+    """How many files a writer has told of."""
+
+    def __init__(self) -> None:
+        self.files = 0
+
+    def wrote(self, _: str, __: Path) -> None:
+        """Count one."""
+        self.files += 1
 
 
 class Target(NamedTuple):
@@ -44,6 +55,17 @@ class Target(NamedTuple):
     """Adds the result to what is there; None: it takes the place of that."""
     name: str = "json"
     """Of the format."""
+    passed_over: Mapping[str, int] = {}
+    """Kind -> files that were left out before the run was begun."""
+    tally: Tally | None = None
+    """Of the files of a folder; None where its writer does not tell."""
+
+    def place(self) -> str:
+        """Where the result is, for people, with the number of files in a folder; "" on stdout, or for no file."""
+        if self.output is None or (self.tally and not self.tally.files):
+            return ""
+        name = logs.plain(str(self.output))
+        return f"{name} ({texts.count(self.tally.files, 'file')})" if self.tally else name
 
     def write(self, run: Run, status: Status) -> Sequence[str]:
         """Write the result of a run that is done; gives what could not be drawn, a sentence each.
@@ -96,7 +118,11 @@ def prepare(
     if reported is not None:
         _check_report(job, reported, output, source)
     since = time.time() if begun is None else begun.timestamp() + CLOCKS_DIFFER_S
-    return Target(chosen, output, drawn, source, since, reported, name=name)
+    tally = Tally()
+    told = result.telling(chosen, tally.wrote) if chosen.folder else chosen
+    return Target(
+        told, output, drawn, source, since, reported, name=name, tally=None if told is chosen else tally
+    )  # fmt: skip
 
 
 def _check_output(

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import click
 
 from cluster import catalog, client, errors, logs
+from cluster.cli import dry_run as dry_run_
 from cluster.cli import foreground, new_files, print_text, say, shared, texts, watch
 from cluster.cli import output as outputs
 from cluster.cli.job_command import JobCommand
@@ -68,11 +69,13 @@ class SubmitCommand(JobCommand):
     help="Look for new files again and again until Ctrl-C, every 10 seconds if not told otherwise.",
 )
 @click.option("--retry-failed", metavar="RUN", help="Read what is missing from RUN, and add it to the output.")
+@click.option("--dry-run", is_flag=True, help="Print what the input holds, who would read it and how long; do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: print JSON, for scripts.")
 @shared.broker
 def command(
     inputs: tuple[str, ...], job_name: str, output: str | None, format_name: str, drawn: Path | None,
     report: Path | None, save: Path | None, detach: bool, if_no_node: str, quiet: bool, plan: bool,
-    only_new: bool, watch_s: float | None, retry_failed: str | None, broker: str | None,
+    only_new: bool, watch_s: float | None, retry_failed: str | None, dry_run: bool, as_json: bool, broker: str | None,
     **given: Any,
 ) -> int:  # fmt: skip
     """Run a job on files and folders and print its result.
@@ -80,8 +83,8 @@ def command(
     Without a broker, a private cluster is started on this machine for the time of the run.
     """
     _check_together(
-        {"--detach": detach, "--plan": plan, "--only-new": only_new, "--watch": watch_s is not None,
-         "--retry-failed": retry_failed}
+        {"--detach": detach, "--plan": plan, "--only-new": only_new and not dry_run, "--watch": watch_s is not None,
+         "--retry-failed": retry_failed, "--dry-run": dry_run}, as_json,
     )  # fmt: skip
     job = catalog.get(job_name)
     options = {name: value for name, value in given.items() if value is not None}
@@ -97,6 +100,8 @@ def command(
     order = Order(job, inputs, output, format_name, drawn, report, save, if_no_node == "fail", quiet, broker)
     if only_new or watch_s is not None:
         order.check(options)
+    if dry_run:
+        return order.foresee(options, only_new=only_new, as_json=as_json)
     if watch_s is not None:
         return watch.go(
             lambda still: order.does(functools.partial(new_files.look, still=still), options), watch_s, inputs
@@ -115,7 +120,7 @@ def command(
     return order.does(lambda _, to, go: go(inputs, to), options, c)
 
 
-def _check_together(given: Mapping[str, object]) -> None:
+def _check_together(given: Mapping[str, object], as_json: bool) -> None:
     """See that one of these options is given at most.
 
     Raises:
@@ -124,6 +129,8 @@ def _check_together(given: Mapping[str, object]) -> None:
     both = [flag for flag, value in given.items() if value]
     if len(both) > 1:
         raise errors.UsageError(f"{both[0]} and {both[1]} do not go together: leave out one")
+    if as_json and both != ["--dry-run"]:
+        raise errors.UsageError("--json goes with --dry-run; for a result there is --format json")
 
 
 class Order(NamedTuple):
@@ -157,6 +164,15 @@ class Order(NamedTuple):
         return outputs.prepare(
             self.job, self.format_name, options, self.output, self.drawn, self.inputs, reported=self.report
         )  # fmt: skip
+
+    def foresee(self, options: Mapping[str, Any], *, only_new: bool, as_json: bool) -> int:
+        """Print what the run would do; gives the exit code."""
+        c = client.connect(self.broker)
+        with c.prepare(self.job, dict(options), self.save, self.format_name) as submission:
+            if not only_new:
+                return dry_run_.show(submission, self.inputs, known=None, as_json=as_json)
+            source, known = new_files.foreseen(submission, self.target(submission.options))
+            return dry_run_.show(submission, source, known=known, as_json=as_json)
 
     def check(self, options: Mapping[str, Any]) -> None:
         """See that results can be added to the output, without asking a cluster.

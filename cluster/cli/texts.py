@@ -106,6 +106,15 @@ def late(found: RoundsStatus) -> str:
     return f"{found.late} late, of which {found.lost} lost; {found.rejected} rejected"
 
 
+def outcome(found: Status, place: str = "", passed_over: Mapping[str, int] | None = None) -> str:
+    """How a run ended, in one line: what is done and missing, what was passed over, and where the result is."""
+    rate = f" ({found.items_settled / max(found.seconds, 0.001):.1f}/s)" if found.rounds is None else ""
+    line = f"{found.run}: {items(found)} in {duration(found.seconds)}{rate} on {count(len(found.nodes), 'node')}"
+    if others := sum((passed_over or found.passed_over).values()):
+        line += f"; {count(others, 'file')} passed over"
+    return f"{line}; written to {place}" if place else line
+
+
 def missing(found: Status, rest: str = "") -> list[str]:
     """List what the result lacks: the files that the job does not read, on one line, and each missing item on its own.
 

@@ -53,6 +53,20 @@ def require_model_can_be_kept(job: Job, config: Settings) -> None:
         ) from None
 
 
+def slots(config: Settings, memory_bytes: int | None) -> int:
+    """How many chunks this machine does at a time for itself.
+
+    Args:
+        config: Its settings.
+        memory_bytes: What a chunk takes; None: as much as any.
+    """
+    usual = config.slots or capacity.slots(config)
+    if memory_bytes is None:
+        return usual
+    spare_bytes = capacity.memory().available_bytes - config.reserve_memory_bytes
+    return max(1, min(usual, spare_bytes // memory_bytes))
+
+
 def report(broker: str | None) -> dict[str, Any]:
     """Return the report that ``cluster doctor --json`` prints."""
     config = settings.load(broker_url=broker)

@@ -44,9 +44,9 @@ class Selection(NamedTuple):
     """Kind -> how many files the job does not read."""
 
 
-def chosen(wanted: Iterable[Wanted]) -> Chosen:
-    """These files as splitters take them."""
-    return Chosen([one.choice for one in wanted])
+def chosen(wanted: Iterable[Wanted], *, whole: bool = False) -> Chosen:
+    """These files as splitters take them; ``whole`` with all their pages."""
+    return Chosen([one.choice._replace(pages=None) if whole else one.choice for one in wanted])
 
 
 def opened(job: Job, format: Format, name: str, options: Mapping[str, Any], output: Path, cache: Path) -> Memory:
@@ -106,8 +106,8 @@ def walk(job: Job, source: Paths, passed_over: PassedOver) -> Iterator[Found]:
         raise errors.UsageError(f"{error.filename}: {error.strerror}") from None
 
 
-def select(job: Job, source: Paths, memory: Memory) -> Selection:
-    """Walk the input, and leave out the files that the output has the results of.
+def select(job: Job, source: Paths, memory: Memory | None) -> Selection:
+    """Walk the input, and leave out the files that the output has the results of; without a memory, none.
 
     Holds the names of the others.
     """
@@ -115,7 +115,7 @@ def select(job: Job, source: Paths, memory: Memory) -> Selection:
     wanted: list[Wanted] = []
     for found in walk(job, source, passed_over):
         stamp = Stamp.of(found.path)
-        if memory.has(found.name, found.path, stamp):
+        if memory is not None and memory.has(found.name, found.path, stamp):
             known += 1
         else:
             wanted.append(Wanted(Choice(found.name, found.path, None, found.depth), stamp))

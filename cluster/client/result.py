@@ -109,7 +109,14 @@ def telling(chosen: Format, wrote: Callable[[str, Path], None]) -> Format:
     """The format whose writer tells of each file that is in place, if it can: see ``Format``."""
     if "wrote" not in functions.parameters(chosen.write):
         return chosen
-    return chosen._replace(write=functools.partial(chosen.write, wrote=wrote))
+    before = getattr(chosen.write, "keywords", {}).get("wrote")
+
+    def tell(document: str, path: Path) -> None:
+        if before is not None:
+            before(document, path)
+        wrote(document, path)
+
+    return chosen._replace(write=functools.partial(chosen.write, wrote=tell))
 
 
 def write(chosen: Format, parts: Iterable[Any], output: Path) -> None:
