@@ -90,6 +90,12 @@ class Entry:
         given = {"model": str(ref)} if ref else {}
         if ref and not self.job.bundles:
             raise errors.UsageError(f"the job {self.job.name} takes no model: leave {ref} out")
+        if ref:
+            options = {**self.job.with_bundle, **options}
+        elif lacking := [name for name, value in self.job.with_bundle.items() if options.get(name) == value]:
+            raise errors.UsageError(
+                f"to serve with {lacking[0]}={options[lacking[0]]} name the model, too: {self.job.get_bundle}"
+            )
         self.options = self.job.check_options({**options, **given})
         self.job.check_given(self.options)
         if ref:

@@ -66,7 +66,7 @@ class Reader:
         Args:
             page: In mode L or RGB, upright.
         """
-        pixels = np.ascontiguousarray(np.asarray(page.convert("RGB"))[:, :, ::-1])
+        pixels = np.asarray(page if page.mode in ("L", "RGB") else page.convert("RGB"))
         found = boxes.of(self._seen(pixels), page.width, page.height)
         return laid_out(self._pieces(pixels, found), page.width, page.height)
 
@@ -166,8 +166,9 @@ def _fitted(piece: Pixels) -> Pixels:
 
 
 def _given(pixels: Any) -> Floats:
-    """Pixels as the networks take them: -1 to 1, of shape (3, rows, columns)."""
-    return np.ascontiguousarray((pixels.astype(np.float32) / 127.5 - 1).transpose(2, 0, 1))
+    """Grey or RGB pixels as the networks take them: blue, green, red, -1 to 1, of shape (3, rows, columns)."""
+    colours = np.stack([pixels] * 3) if pixels.ndim == 2 else pixels[:, :, ::-1].transpose(2, 0, 1)
+    return np.ascontiguousarray(colours, np.float32) / 127.5 - 1  # type: ignore[no-any-return]
 
 
 def _session(file: Path) -> Any:
