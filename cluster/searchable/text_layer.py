@@ -123,9 +123,8 @@ def _shown(placed: Sequence[_Placed], sign: int, size: float, codes: Codes) -> I
     for word, after in zip(placed, following, strict=True):
         units = len(word.text) * font.WIDTH / font.UNITS * size
         stretch = round(min(MOST_STRETCH, max(LEAST_STRETCH, 100 * word.length / units)), 1)
-        text, way = codes.encode(word.text), b""
+        text, way = codes.encode(word.text) + font.BLANK.to_bytes(2, "big"), b""
         if after is not None:
-            text += font.BLANK.to_bytes(2, "big")
             moved = (units + font.BLANK_WIDTH / font.UNITS * size) * stretch / 100
             rest = sign * (after.start - word.start) - moved
             way = b"%d" % round(-rest * font.UNITS / (size * stretch / 100))
