@@ -1,5 +1,7 @@
 """The order in which boxes of text are read."""
 
+import time
+
 from tasks.ocr.ppocr import order
 from tasks.ocr.ppocr.order import Extent
 
@@ -17,6 +19,12 @@ def test_boxes_side_by_side_are_one_line() -> None:
 def test_a_sloping_line_is_one_line() -> None:
     found = _texts({"a": (0, 0, 90, 20), "b": (100, 8, 190, 28), "c": (200, 16, 290, 36), "d": (0, 30, 90, 50)})
     assert found == [[["a", "b", "c"], ["d"]]]
+
+
+def test_lines_that_slope_by_their_height_are_told_apart() -> None:
+    boxes = {f"{line}{at}": (100.0 * at, 8.0 * at + 30 * line, 100.0 * at + 90, 8.0 * at + 30 * line + 20)
+             for line in range(3) for at in range(5)}  # fmt: skip
+    assert _texts(boxes) == [[[f"{line}{at}" for at in range(5)] for line in range(3)]]
 
 
 def test_columns_of_text_are_read_one_after_the_other() -> None:
@@ -50,3 +58,28 @@ def test_a_gap_between_lines_ends_a_paragraph() -> None:
 
 def test_no_boxes_are_no_lines() -> None:
     assert [line for block in order.blocks([]) for line in block] == []
+
+
+def test_columns_with_paragraphs_at_the_same_height_stay_columns() -> None:
+    boxes = {}
+    for at in range(8):
+        top = 30 * at + 60 * (at > 3)
+        boxes[f"left {at}"] = (0, top, 300, top + 20)
+        boxes[f"right {at}"] = (340, top, 640, top + 20)
+    assert _texts(boxes) == [[[f"{side} {at}"] for at in range(8)] for side in ("left", "right")]
+
+
+def test_three_columns_are_read_from_left_to_right() -> None:
+    boxes = {}
+    for at in range(6):
+        for side in range(3):
+            boxes[f"{side}.{at}"] = (340 * side, 30 * at, 340 * side + 300, 30 * at + 20)
+    assert _texts(boxes) == [[[f"{side}.{at}"] for at in range(6)] for side in range(3)]
+
+
+def test_a_thousand_boxes_are_put_in_order_within_a_second() -> None:
+    extents = [Extent(200 * (at % 5), 40 * (at // 5), 200 * (at % 5) + 30, 40 * (at // 5) + 20) for at in range(1000)]
+    begun = time.process_time()
+    [block] = order.blocks(extents)
+    assert time.process_time() - begun < 1
+    assert len(block) == 200

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 OVERLAP = 0.5
 """Boxes are on one line if they share this part of the lower one's height."""
+OPEN_LINES = 4
+"""A box may go on with each of so many lines that were begun last."""
 COLUMN_LINES = 4
-"""A gap from top to bottom parts columns if there are this many boxes on both sides, at least,"""
+"""A gap from top to bottom parts columns if there are this many boxes on both sides, at least, ..."""
 COLUMN_WIDTH = 8.0
-"""and most of these are wider than this many times their height: else it is a table, which is read line by line."""
+"""... and most of these are wider than this many times their height. Else it is a table, which is read line by line."""
 COLUMN_GAP = 0.8
 """Least width of such a gap, in heights of lines."""
 PARAGRAPH_GAP = 1.0
@@ -44,10 +47,12 @@ def lines(extents: Sequence[Extent], of: Sequence[int]) -> list[Line]:
     """Group boxes to lines."""
     found: list[Line] = []
     for number in sorted(of, key=lambda one: (extents[one].top + extents[one].bottom, extents[one].left)):
-        if found and _on_line(extents, found[-1], number):
-            found[-1].append(number)
-        else:
+        # On a sloping page the left part of a line comes after the right part of the one before.
+        line = next((line for line in reversed(found[-OPEN_LINES:]) if _on_line(extents, line, number)), None)
+        if line is None:
             found.append([number])
+        else:
+            line.append(number)
     for line in found:
         line.sort(key=lambda one: extents[one].left)
     return found
@@ -79,30 +84,63 @@ def _gap(one: Extent, other: Extent) -> float:
 
 
 def _columns(extents: Sequence[Extent], of: list[int]) -> list[list[int]]:
-    """Cut boxes at the widest gap that parts columns, again and again; else at the rows above and below columns."""
+    """The boxes of each column, and of what is above and below columns.
+
+    Bands of the page, between gaps from left to right, are joined for as long as a gap from top to bottom goes through.
+    """
     if len(of) < 2 * COLUMN_LINES:
-        return [of]
+        return [of] if of else []
     height = sorted(extents[one].height for one in of)[len(of) // 2]
-    for left, right in _cut(extents, of, 0, COLUMN_GAP * height):
-        if _is_column(extents, left) and _is_column(extents, right):
-            return [*_columns(extents, left), *_columns(extents, right)]
-    for above, below in _cut(extents, of, 1, PARAGRAPH_GAP * height):
-        found = [*_columns(extents, above), *_columns(extents, below)]
-        if len(found) > 2:  # one of them has columns
-            return found
-    return [of]
+    bands = _parts(extents, of, 1, 0.0)
+    found: list[list[int]] = [[]]
+    at = 0
+    while at < len(bands):
+        end, sides = _joined(extents, bands[at:], COLUMN_GAP * height)
+        if sides:
+            found += [*_columns(extents, sides[0]), *_columns(extents, sides[1]), []]
+        else:
+            found[-1] += [one for band in bands[at : at + end] for one in band]
+        at += end
+    return [block for block in found if block]
 
 
-def _cut(extents: Sequence[Extent], of: list[int], axis: int, least: float) -> list[tuple[list[int], list[int]]]:
-    """The boxes on both sides of each gap along an axis (0: from left to right), the widest gap first."""
-    ahead = sorted(of, key=lambda one: extents[one][axis])
-    gaps, end = [], extents[ahead[0]][axis + 2]
-    for at, one in enumerate(ahead):
-        gap = extents[one][axis] - end
-        if at and gap >= least:
-            gaps.append((gap, at))
+def _joined(
+    extents: Sequence[Extent], bands: Sequence[list[int]], least: float
+) -> tuple[int, tuple[list[int], list[int]] | None]:  # fmt: skip
+    """How many bands, from the first one on, belong together; and the boxes on both sides of a gap between columns."""
+    of: list[int] = []
+    found, seen = None, 0
+    for band in bands:
+        of = [*of, *band]
+        sides = _sides(extents, of, least)
+        if not sides:
+            break
+        seen += 1
+        found = next(
+            ((seen, pair) for pair in sides if all(_is_column(extents, side) for side in pair)), found
+        )  # fmt: skip
+    return found or (max(1, seen), None)
+
+
+def _sides(extents: Sequence[Extent], of: list[int], least: float) -> list[tuple[list[int], list[int]]]:
+    """The boxes left and right of each gap from top to bottom that is at least so wide."""
+    parts = _parts(extents, of, 0, least)
+    return [
+        ([one for part in parts[:at] for one in part], [one for part in parts[at:] for one in part])
+        for at in range(1, len(parts))
+    ]
+
+
+def _parts(extents: Sequence[Extent], of: list[int], axis: int, least: float) -> list[list[int]]:
+    """The boxes between gaps along an axis (0: from left to right, 1: from top to bottom), in that order."""
+    found: list[list[int]] = []
+    end = -math.inf
+    for one in sorted(of, key=lambda number: extents[number][axis]):
+        if extents[one][axis] - end > least:
+            found.append([])
+        found[-1].append(one)
         end = max(end, extents[one][axis + 2])
-    return [(ahead[:at], ahead[at:]) for _, at in sorted(gaps, reverse=True)[:8]]
+    return found
 
 
 def _is_column(extents: Sequence[Extent], of: list[int]) -> bool:
