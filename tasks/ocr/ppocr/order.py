@@ -47,12 +47,12 @@ def lines(extents: Sequence[Extent], of: Sequence[int]) -> list[Line]:
     """Group boxes to lines."""
     found: list[Line] = []
     for number in sorted(of, key=lambda one: (extents[one].top + extents[one].bottom, extents[one].left)):
-        # On a sloping page the left part of a line comes after the right part of the one before.
-        line = next((line for line in reversed(found[-OPEN_LINES:]) if _on_line(extents, line, number)), None)
-        if line is None:
-            found.append([number])
+        # On a sloping page the right part of a line comes after the left part of the next one.
+        open_ = [line for line in found[-OPEN_LINES:] if _on_line(extents, line, number)]
+        if open_:
+            min(open_, key=lambda line: _gap(_nearest(extents, line, number), extents[number])).append(number)
         else:
-            line.append(number)
+            found.append([number])
     for line in found:
         line.sort(key=lambda one: extents[one].left)
     return found
@@ -72,10 +72,14 @@ def paragraphs(extents: Sequence[Extent], of: Sequence[Line]) -> list[int]:
 
 def _on_line(extents: Sequence[Extent], line: Line, number: int) -> bool:
     """Whether a box goes on with a line: beside its nearest box, and over none of them."""
-    box = extents[number]
-    near = min((extents[one] for one in line), key=lambda one: _gap(one, box))
+    box, near = extents[number], _nearest(extents, line, number)
     shared = min(near.bottom, box.bottom) - max(near.top, box.top)
     return shared > OVERLAP * min(near.height, box.height) and _gap(near, box) > -0.5 * box.height
+
+
+def _nearest(extents: Sequence[Extent], line: Line, number: int) -> Extent:
+    """The box of a line that is nearest to another one."""
+    return min((extents[one] for one in line), key=lambda one: _gap(one, extents[number]))
 
 
 def _gap(one: Extent, other: Extent) -> float:
