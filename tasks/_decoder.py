@@ -39,6 +39,8 @@ MOST_CRASHES = 3
 END_S = 5.0
 """Seconds that a child whose answer ends may take to end itself."""
 BUFFER_BYTES = 2**16
+PIPE_BYTES = 2**20
+"""What the child may write before this process reads on: a page of 9 MB then takes few turns between the two."""
 FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 """What ends a child for no fault of a page."""
 NEEDED = {"PIL": "Pillow", "pypdfium2": "pypdfium2", "pi_heif": "pi-heif"}
@@ -70,6 +72,12 @@ def why_unavailable() -> str:
     """Why this machine cannot decode all kinds of files, or ""."""
     missing = [name for module, name in NEEDED.items() if not find_spec(module)]
     return f"{missing[0]} is not installed" if missing else ""
+
+
+def start() -> None:
+    """Start the child if there is none, so that it gets ready while this process does something else."""
+    with _shared() as child:
+        child.start()
 
 
 def megapixels(data: bytes) -> list[float]:
@@ -180,9 +188,7 @@ class _Child:
             _Ended: The child crashed, or took too long.
             Interrupted: It was ended from outside.
         """
-        if not self.is_alive:
-            self.end()
-            self._start()
+        self.start()
         self._is_late = False
         timer = threading.Timer(TIME_S, self._kill_late, [self._process])
         timer.daemon = True
@@ -232,7 +238,11 @@ class _Child:
         self._is_late = True
         process.kill()
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start the child, unless it is there."""
+        if self.is_alive:
+            return
+        self.end()
         own = sys.path if sys.flags.safe_path else sys.path[1:]  # the first is the folder of what was started
         here = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120
         folders = [folder for folder in own if folder]
@@ -244,6 +254,11 @@ class _Child:
             stderr=subprocess.DEVNULL, env={**os.environ, **variables},
         )  # fmt: skip
         self._answers = io.BufferedReader(self._process.stdout, BUFFER_BYTES)  # type: ignore[type-var]
+        if sys.platform == "linux":
+            import fcntl
+
+            with contextlib.suppress(OSError):  # a system may allow less
+                fcntl.fcntl(self._answers, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     def end(self) -> None:
         """End the child, if there is one, and wait for its end."""

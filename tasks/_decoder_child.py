@@ -170,6 +170,13 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
+def _get_ready() -> None:
+    """Load what most files need, while the process that started this one loads its engine."""
+    from PIL import Image
+
+    Image.preinit()
+
+
 def main(answering: Callable[[Opened, Mapping[str, Any], bytes], Answer] = answer) -> None:
     """Answer requests until stdin ends."""
     for name in ("SIGINT", "SIGHUP"):  # of the terminal, for the process that started this one
@@ -181,6 +188,7 @@ def main(answering: Callable[[Opened, Mapping[str, Any], bytes], Answer] = answe
     os.dup2(nothing, 1)  # what libraries print is no answer
     if hasattr(os, "getppid") and sys.platform != "win32":
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    _get_ready()
     opened = Opened()
     with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
         while (request := receive(requests)) is not None:

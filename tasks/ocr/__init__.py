@@ -53,6 +53,8 @@ def read_pages(
     Raises:
         EngineMissing: No engine, or no data for ``lang``, on this machine.
     """
+    if chunk:
+        _decoder.start()
     loaded = engines.load(lang, engine, model)
     records: dict[str, dict[str, Any]] = {}
     failures: dict[str, str] = {}

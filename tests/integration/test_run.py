@@ -156,6 +156,9 @@ def test_a_result_that_cannot_be_written_hides_nothing_that_is_missing(broker: s
         assert done.returncode == errors.ClusterError.exit_code
         assert "  broken.png: not a picture" in done.stderr
         assert "xxx.png': File name too long" in done.stderr.splitlines()[-1]
+    listed = cluster("result", run_id(submitted.stderr), "--format", "jsonl", "--broker", broker)
+    [row] = map(json.loads, listed.stdout.splitlines())
+    assert row["node"] in ("one@test", "two@test")
 
 
 def test_a_run_of_which_nothing_is_readable_ends_with_an_empty_result(broker: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -87,6 +88,13 @@ def test_an_item_that_raises_is_named_alone() -> None:
 def test_an_item_that_is_done_in_part_has_its_value() -> None:
     [answer] = answered(items(b"half"))
     assert (answer.ok, answer.value) == (True, b"4")
+
+
+def test_a_job_may_answer_less_than_its_parts_hold() -> None:
+    shouting = dataclasses.replace(JOB, answer=lambda value, *, model: f"{model}: {value}")
+    [told] = answered(items(b"four"), LOADED._replace(job=shouting))
+    [plain] = answered(items(b"four"))
+    assert (told.value, plain.value) == (b'"here: 4"', b"4")
 
 
 def test_values_that_are_no_json_and_missing_ones_fail_alone() -> None:
