@@ -8,7 +8,7 @@ It is started with the number of a socket. Each request and each answer begins w
 | CUT | JSON: the document's number, the page's index | PAGE: a PDF of that page alone; or PROBLEM |
 | CLOSE | JSON: the document's number | none |
 
-PAGES is JSON, how many there are and how many the file claims; PROBLEM is a reason in UTF-8.
+PAGES is JSON, how many there are and why there may be more; PROBLEM is a reason in UTF-8.
 The same page gives the same bytes each time, in any process. It imports nothing of ours: it is run as a file.
 """
 
@@ -24,6 +24,7 @@ import signal
 import socket
 import struct
 import sys
+import tempfile
 from typing import Any
 
 HEAD = struct.Struct("!cQ")
@@ -31,7 +32,7 @@ OPEN, CUT, CLOSE, PAGES, PAGE, PROBLEM = b"O", b"C", b"X", b"N", b"P", b"E"
 MOST_PAGE_BYTES = 256 * 2**20
 MEMORY_BYTES = 4 * 2**30
 """Of address space. A page is held twice; the rest is for what PDFium unpacks of a file's structure."""
-CPU_S = 60
+CPU_S = 30
 """Processor time of one request. A page takes 0.2 ms."""
 LEAN_BYTES = 2**20
 """A page of more bytes may carry what only other pages show."""
@@ -101,10 +102,10 @@ class Program:
             number, passwords = asked
             try:
                 self._bytes[number] = os.fstat(handle).st_size
-                self._documents[number] = _opened(handle, passwords)
+                self._documents[number], is_mended = _opened(handle, passwords)
             finally:
                 os.close(handle)
-            return PAGES, json.dumps(_count(self._documents[number])).encode()
+            return PAGES, json.dumps(_count(self._documents[number], is_mended=is_mended)).encode()
         if kind == CLOSE:
             self._bytes.pop(asked[0], None)
             if document := self._documents.pop(asked[0], None):
@@ -121,22 +122,47 @@ def _limit_time() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + CPU_S, hard))
 
 
-def _opened(handle: int, passwords: list[str]) -> Any:
+def _opened(handle: int, passwords: list[str]) -> tuple[Any, bool]:
+    """The document, and whether it had to be mended."""
+    for password in ("", *passwords):
+        document, error = _load(handle, password)
+        if not error:
+            return document, False
+        if error != WRONG_PASSWORD:
+            return _mended(handle), True
+    raise Refused(NO_PASSWORD_FITS if passwords else NEEDS_PASSWORD)
+
+
+def _load(handle: int, password: str) -> tuple[Any, int]:
+    """The document in an open file, and 0; or None and PDFium's number of an error."""
     import pypdfium2
+    import pypdfium2.raw
 
-    is_locked = False
-    for password in (None, *passwords):
-        try:
-            return pypdfium2.PdfDocument(f"/dev/fd/{handle}", password)
-        except pypdfium2.PdfiumError as error:
-            if getattr(error, "err_code", None) != WRONG_PASSWORD:
-                raise Refused(NO_PAGES) from None
-            is_locked = True
-    raise Refused(NO_PASSWORD_FITS if is_locked and passwords else NEEDS_PASSWORD)
+    # Not by pypdfium2's own way, which looks for the name that the file has, or had.
+    found = pypdfium2.raw.FPDF_LoadDocument(f"/dev/fd/{handle}".encode(), password.encode())
+    return (pypdfium2.PdfDocument(found), 0) if found else (None, pypdfium2.raw.FPDF_GetLastError() or -1)
 
 
-def _count(document: Any) -> tuple[int, int]:
-    """How many pages there are, and how many the file says there are: PDFium takes its word."""
+def _mended(handle: int) -> Any:
+    """A document that is cut off, say: qpdf looks for the objects that are there."""
+    import pikepdf
+
+    refused = (pikepdf.PdfError, AttributeError, TypeError, ValueError)
+    with (
+        tempfile.TemporaryFile() as mended, contextlib.suppress(*refused),
+        pikepdf.open(f"/dev/fd/{handle}") as found,
+    ):  # fmt: skip
+        if len(found.pages):
+            found.save(mended, static_id=True)
+            mended.flush()
+            document, error = _load(mended.fileno(), "")
+            if not error:
+                return document
+    raise Refused(NO_PAGES)
+
+
+def _count(document: Any, *, is_mended: bool) -> tuple[int, str]:
+    """How many pages there are, and why there may be more: PDFium takes the file's word, and qpdf cannot know."""
     claimed = len(document)
     there, missing = 0, claimed + 1  # numbers of pages: one that is there, and one that is not
     if claimed and _is_there(document, claimed):
@@ -146,7 +172,9 @@ def _count(document: Any) -> tuple[int, int]:
         there, missing = (middle, missing) if _is_there(document, middle) else (there, middle)
     if not there:
         raise Refused(NO_PAGES)
-    return there, claimed
+    if there < claimed:
+        return there, f"the file says that it has {claimed:,} pages; they cannot be found from this one on"
+    return there, "the file is damaged, perhaps cut off; there may be pages from this one on" if is_mended else ""
 
 
 def _is_there(document: Any, number: int) -> bool:

@@ -215,9 +215,8 @@ class Reader:
         found = self._cutter.count(self._shelf.path(document))
         for number in self._wanted(document, found.number):
             yield Page(document, "pdf", number)
-        if found.claimed > found.number and self._wanted(document, found.claimed)[-1:] > [found.number]:
-            missing = f"the file says that it has {found.claimed:,} pages; they cannot be found from this one on"
-            yield Page(document, "pdf", found.number + 1, missing)
+        if found.missing and self._wanted(document, found.number + 1)[-1:] == [found.number + 1]:
+            yield Page(document, "pdf", found.number + 1, found.missing)
 
     def _tiff_pages(self, document: Document) -> Iterator[Page]:
         stream, directories = self._tiff(document)

@@ -38,8 +38,8 @@ class Pages(NamedTuple):
     """The pages of a document."""
 
     number: int
-    claimed: int
-    """How many the file says there are."""
+    missing: str
+    """Why there may be more, or ""."""
 
 
 class _Document:
