@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -122,11 +123,13 @@ def _shown(placed: Sequence[_Placed], sign: int, size: float, codes: Codes) -> I
     following: Sequence[_Placed | None] = [*placed[1:], None]
     for word, after in zip(placed, following, strict=True):
         units = len(word.text) * font.WIDTH / font.UNITS * size
-        stretch = round(min(MOST_STRETCH, max(LEAST_STRETCH, 100 * word.length / units)), 1)
+        with_blank = units + font.BLANK_WIDTH / font.UNITS * size
+        # Boxes of words may overlap; words that do are one word to pdftotext, whatever blank stands between.
+        room = math.inf if after is None else 100 * abs(after.start - word.start) / with_blank
+        stretch = round(min(MOST_STRETCH, max(LEAST_STRETCH, min(100 * word.length / units, room))), 1)
         text, way = codes.encode(word.text) + font.BLANK.to_bytes(2, "big"), b""
         if after is not None:
-            moved = (units + font.BLANK_WIDTH / font.UNITS * size) * stretch / 100
-            rest = sign * (after.start - word.start) - moved
+            rest = sign * (after.start - word.start) - with_blank * stretch / 100
             way = b"%d" % round(-rest * font.UNITS / (size * stretch / 100))
         yield b"%s Tz[(%s)%s]TJ\n" % (_short(stretch, 1).encode(), _escaped(text), way)
 
