@@ -17,7 +17,7 @@ UNITS = 1000
 """Of the font's own measure, in one font size; also those in which PDF counts."""
 WIDTH, BLANK_WIDTH = 500, 200
 """Of any character, and of a blank, which is narrower than the gaps between words."""
-ASCENT, DESCENT = 800, -200
+ASCENT, DESCENT = 1000, -1
 BLANK = 0x20
 SURROGATES = range(0xD800, 0xE000)
 """Codes that are no character's: characters beyond 16 bits are given these, as they come."""

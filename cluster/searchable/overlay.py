@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FONT = text_layer.TAG
 """How pages name the font of their layer, with a number behind where the name is taken."""
-MODIFIED = re.compile(rb"(<xmp:ModifyDate>|xmp:ModifyDate=[\"'])[0-9T:.Z+-]{4,40}")
+MODIFIED = re.compile(rb"(<xmp:ModifyDate(?: [^<>]{0,200})?>|xmp:ModifyDate=[\"'])[0-9T:.Z+-]{4,40}")
 LEAST_VERSION = "1.4"
 MOST_METADATA_BYTES = 2**20
 CHANGED = "was changed after the run had begun"

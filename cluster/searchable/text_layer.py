@@ -67,7 +67,8 @@ def _line(line: Line, space: Space, scale: Sequence[float], codes: Codes, resour
         sign = -1 if is_leftward else 1
         a, b, c, d, e, f = space.matrix(x + along * cosine, y + along * sine, cosine, sine)
         matrix = " ".join([*(_short(value, 5) for value in (sign * a, sign * b, c, d)), _short(e, 2), _short(f, 2)])
-        parts += [f"{matrix} Tm\n".encode(), *_shown(placed, sign, size, codes)]
+        ends_in_blank = not is_leftward or run[-1] is words[-1]  # else PDFium joins its last word with the next run's
+        parts += [f"{matrix} Tm\n".encode(), *_shown(placed, sign, size, codes, ends_in_blank=ends_in_blank)]
     return b"".join(parts)
 
 
@@ -118,27 +119,31 @@ def _place(word: Word, left: int, scale: float, *, is_leftward: bool) -> _Placed
     return _Placed(text, ((x1 if is_leftward else x0) - left) * scale, max(1, x1 - x0) * scale)
 
 
-def _shown(placed: Sequence[_Placed], sign: int, size: float, codes: Codes) -> Iterator[bytes]:
-    """The words, each stretched to its length; a blank and the way to the next one stand behind it."""
+def _shown(
+    placed: Sequence[_Placed], sign: int, size: float, codes: Codes, *, ends_in_blank: bool
+) -> Iterator[bytes]:  # fmt: skip
+    """The words, each stretched to its length, with a blank and the way to the next one behind it. A blank ends lines,
+    too: without it PDFium leaves out a last word of one letter.
+    """
     following: Sequence[_Placed | None] = [*placed[1:], None]
     for word, after in zip(placed, following, strict=True):
         units = len(word.text) * font.WIDTH / font.UNITS * size
         with_blank = units + font.BLANK_WIDTH / font.UNITS * size
+        ahead = 0.0 if after is None else sign * (after.start - word.start)
         # Boxes of words may overlap; words that do are one word to pdftotext, whatever blank stands between.
-        room = math.inf if after is None else 100 * abs(after.start - word.start) / with_blank
+        room = 100 * ahead / with_blank if ahead > word.length / 2 else math.inf
         stretch = round(min(MOST_STRETCH, max(LEAST_STRETCH, min(100 * word.length / units, room))), 1)
-        text, way = codes.encode(word.text) + font.BLANK.to_bytes(2, "big"), b""
+        text = codes.encode(word.text + (" " if after or ends_in_blank else ""))
+        way = b""
         if after is not None:
-            rest = sign * (after.start - word.start) - with_blank * stretch / 100
+            rest = ahead - with_blank * stretch / 100
             way = b"%d" % round(-rest * font.UNITS / (size * stretch / 100))
         yield b"%s Tz[(%s)%s]TJ\n" % (_short(stretch, 1).encode(), _escaped(text), way)
 
 
 def _escaped(data: bytes) -> bytes:
     """Bytes as they stand between the parentheses of a PDF's string."""
-    return (
-        data.translate(None).replace(b"\\", rb"\\").replace(b"(", rb"\(").replace(b")", rb"\)").replace(b"\r", rb"\r")
-    )
+    return data.replace(b"\\", rb"\\").replace(b"(", rb"\(").replace(b")", rb"\)").replace(b"\r", rb"\r")
 
 
 def _short(value: Any, digits: int) -> str:

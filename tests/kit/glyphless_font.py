@@ -1,7 +1,8 @@
 """Make the font of invisible text, ``cluster/searchable/glyphless.ttf``: `make font`.
 
-Three glyphs without outlines: the one that every font has for what it lacks, one for any character, and a narrow one
-for blanks. What a character is, a PDF says by the font's ToUnicode map; how wide a word is, by horizontal scaling. The
+Three glyphs: the one that every font has for what it lacks, one for any character, and a narrow one for blanks. Their
+outlines are a line there and back, which no program paints, but by which programs tell how high a word is. Which
+character a glyph stands for, a PDF says by the font's ToUnicode map; how wide a word is, by horizontal scaling. The
 same bytes come out each time.
 """
 
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
+from fontTools.ttLib.tables._g_l_y_f import Glyph
 
 from cluster.searchable import font
 
@@ -25,7 +27,7 @@ def build(path: Path) -> None:
     builder = FontBuilder(font.UNITS, isTTF=True)
     builder.setupGlyphOrder(list(GLYPHS))
     builder.setupCharacterMap({})
-    builder.setupGlyf({name: TTGlyphPen(None).glyph() for name in GLYPHS})
+    builder.setupGlyf({name: _line(width) for name, width in GLYPHS.items()})
     builder.setupHorizontalMetrics({name: (width, 0) for name, width in GLYPHS.items()})
     builder.setupHorizontalHeader(ascent=font.ASCENT, descent=font.DESCENT)
     builder.setupNameTable({"familyName": font.NAME, "styleName": "Regular", "psName": font.NAME})
@@ -38,6 +40,14 @@ def build(path: Path) -> None:
     builder.font["head"].xMax, builder.font["head"].yMax = font.WIDTH, font.ASCENT
     builder.font.recalcBBoxes = builder.font.recalcTimestamp = False
     builder.save(path)
+
+
+def _line(width: int) -> Glyph:
+    pen = TTGlyphPen(None)
+    pen.moveTo((0, font.DESCENT))
+    pen.lineTo((width, font.ASCENT))
+    pen.closePath()
+    return pen.glyph()
 
 
 if __name__ == "__main__":
