@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 EXAMPLES := deploy/examples/images
 
-.PHONY: help run test test-faults test-serving test-scans test-train train-example serve-example scans-example chaos check fix lock latest wheel docs bench bench-peers examples clean
+.PHONY: help run test test-faults test-serving test-scans test-train train-example serve-example scans-example chaos check fix lock latest wheel docs font bench bench-peers examples clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the recipes.
@@ -104,6 +104,9 @@ latest:  ## Check and test with the newest packages instead of the locked ones, 
 
 wheel: $(VENV)/.ocr  ## Build dist/cluster-VERSION-py3-none-any.whl, to install without a clone.
 	PIP_CONSTRAINT=/dev/null $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+
+font: $(VENV)/.test  ## Make the font of the invisible text in PDFs.
+	$(BIN)/python -m tests.kit.glyphless_font cluster/searchable/glyphless.ttf
 
 docs: $(VENV)/.test  ## Write the generated pages of docs/reference.
 	$(BIN)/python -m tests.kit.reference

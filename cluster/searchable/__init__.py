@@ -182,9 +182,11 @@ def _check_is_no_input(original: input_documents.Document, path: Path) -> None:
     Raises:
         Refused: It would.
     """
+    if original.item is not None or original.entry is not None:
+        return
     with files.reached(original.path) as near:
         if path.exists() and path.samefile(near):
             raise Refused("would be replaced by what is written; give another output folder")
         twin = near.with_suffix("")
-        if path.name == near.name and original.entry is None and twin.suffix.lower() in PICTURES and twin.is_file():
+        if path.name == near.name and twin.suffix.lower() in PICTURES and twin.is_file():
             raise Refused(f"what is written of {twin.name} has its name; rename one of the two")

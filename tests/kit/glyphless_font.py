@@ -1,4 +1,4 @@
-"""Make the font of invisible text, ``cluster/searchable/glyphless.ttf``: `make font`.
+"""Make the font of invisible text, ``cluster/searchable/glyphless.ttf``: ``make font``.
 
 Three glyphs: the one that every font has for what it lacks, one for any character, and a narrow one for blanks. Their
 outlines are a line there and back, which no program paints, but by which programs tell how high a word is. Which
