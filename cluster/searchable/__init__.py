@@ -74,6 +74,8 @@ def write(
                 problems.append(f"{document.name}: {error}")
             except OSError as error:
                 problems.append(f"{document.name}: cannot be written: {error.strerror or error}")
+            except Exception as error:  # noqa: BLE001 - one document's damage must not keep the others from being written
+                problems.append(f"{document.name}: is damaged: {error or type(error).__name__}")
             else:
                 if wrote is not None:
                     wrote(document.name, path)

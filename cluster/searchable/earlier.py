@@ -1,7 +1,8 @@
-"""Take invisible text out of a page: layers of ours, and with ``others`` those of other programs."""
+"""Take invisible text out of a page: layers of ours, and with ``others`` that of any program."""
 
 from __future__ import annotations
 
+import base64
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 16 * 2**20
 """Of what a page shows, unpacked: each operator becomes an object of 500 bytes."""
+STEADY = ("/ASCII85Decode", "/ASCIIHexDecode")
+"""Ways of packing that make nothing smaller."""
+MOST_LZW_BYTES = 2**18
+"""They unpack to 650 MB at most."""
 MOST_FORMS, MOST_DEPTH = 1000, 20
 """Form XObjects of a page, and how deep they may lie in each other."""
 INVISIBLE = 3
@@ -26,7 +31,7 @@ class TooLarge(ValueError):
 
 
 def remove(pdf: pikepdf.Pdf, page: pikepdf.Object, *, others: bool) -> None:
-    """Take the text layers out of a page, in place. What it shows stays byte for byte where there are none.
+    """Take layers of ours out of a page, in place. What else it shows stays byte for byte where nothing goes.
 
     Args:
         pdf: That the page is of.
@@ -36,18 +41,20 @@ def remove(pdf: pikepdf.Pdf, page: pikepdf.Object, *, others: bool) -> None:
     Raises:
         TooLarge: It has more than ``MOST_BYTES`` to look through.
     """
-    kept = [stream for stream in contents(page) if not _is_ours(stream)]
-    if len(kept) != len(contents(page)):
-        _set_contents(page, kept)
-    left = MOST_BYTES
-    data = b"\n".join(unpacked(stream, left) for stream in kept)
-    if _may_hold_text(data, others=others):
-        cleaned = _Cleaner(others=others)
-        new = cleaned.cleaned(page if kept else None)
-        if cleaned.removed:
-            _set_contents(page, [streams.packed(pdf, new)])
+    listed = contents(page)
+    kept = [stream for stream in listed if not _is_ours(stream)]
     if others:
-        _clean_forms(space.inherited(page, "/Resources"), left - len(data))
+        shown, left = _all_unpacked(kept, MOST_BYTES)
+        forms = list(_forms_below(space.inherited(page, "/Resources"), left))  # before anything is changed
+    if len(kept) != len(listed):
+        _set_contents(page, kept)
+    if not others:
+        return
+    if _may_hide_text(shown) and (new := _cleaned(page)) is not None:
+        _set_contents(page, [streams.packed(pdf, new)])
+    for form in forms:
+        if (new := _cleaned(form)) is not None:
+            streams.rewrite(form, new)
 
 
 def contents(page: pikepdf.Object) -> list[Any]:
@@ -87,25 +94,20 @@ def _is_ours(stream: pikepdf.Stream) -> bool:
 
 
 def unpacked(stream: pikepdf.Stream, most: int) -> bytes:
-    """What a stream holds, without ever holding much more than ``most`` bytes.
+    """What a stream holds, without ever holding much more than ``most`` bytes; b"" of what cannot be unpacked.
 
     Raises:
-        TooLarge: It is more.
+        TooLarge: It is more, or may be.
     """
     import pikepdf
 
-    raw, how = stream.read_raw_bytes(), stream.get("/Filter")
-    if how == pikepdf.Name.FlateDecode and "/DecodeParms" not in stream:
-        unpacking = zlib.decompressobj()
-        try:
-            data = unpacking.decompress(raw, most + 1)
-        except zlib.error:
-            data = b""  # damaged: qpdf reads of it what can be read
-        if len(data) > most:
-            raise TooLarge
-        if data:
-            return data
-    elif how is not None and len(raw) > most // 1000:  # 1 to 1000, at most, for each of its filters
+    raw = stream.read_raw_bytes()
+    how = stream.get("/Filter")
+    names = [str(name) for name in (how if isinstance(how, pikepdf.Array) else [how] if how is not None else [])]
+    growing = [name for name in names if name not in STEADY]
+    if growing == ["/FlateDecode"]:
+        _check_inflated(raw, names, most)
+    elif growing and (growing != ["/LZWDecode"] or len(raw) > MOST_LZW_BYTES):
         raise TooLarge
     try:
         data = stream.read_bytes()
@@ -116,27 +118,66 @@ def unpacked(stream: pikepdf.Stream, most: int) -> bytes:
     return data
 
 
-def _may_hold_text(data: bytes, *, others: bool) -> bool:
-    return TAG.encode() in data or (others and b"Tr" in data)
+def _check_inflated(raw: bytes, names: list[str], most: int) -> None:
+    """See that a stream inflates to at most ``most`` bytes; qpdf knows no such limit.
 
-
-def _clean_forms(resources: Any, left: int, seen: set[tuple[int, int]] | None = None, depth: int = 0) -> None:
-    """Take invisible text out of the forms that these resources name, and out of theirs."""
-    seen = set() if seen is None else seen
-    for form in _forms(resources):
-        if form.objgen in seen:
-            continue
-        seen.add(form.objgen)
-        if len(seen) > MOST_FORMS or depth >= MOST_DEPTH:
+    Raises:
+        TooLarge: It is more.
+    """
+    try:
+        for name in names[:-1]:
+            raw = base64.a85decode(raw.rstrip().removesuffix(b"~>")) if name == "/ASCII85Decode" else _from_hex(raw)
+        if len(zlib.decompressobj().decompress(raw, most + 1)) > most:
             raise TooLarge
-        data = unpacked(form, left)
-        left -= len(data)
-        if _may_hold_text(data, others=True):
-            cleaner = _Cleaner(others=True)
-            new = cleaner.cleaned(form)
-            if cleaner.removed:
-                streams.rewrite(form, new)
-        _clean_forms(form.get("/Resources"), left, seen, depth + 1)
+    except (ValueError, zlib.error) as error:
+        if isinstance(error, TooLarge) or len(names) > 1:
+            raise TooLarge from None
+
+
+def _from_hex(raw: bytes) -> bytes:
+    return bytes.fromhex(raw.partition(b">")[0].decode("ascii"))
+
+
+def _may_hide_text(data: bytes) -> bool:
+    return TAG.encode() in data or b"Tr" in data
+
+
+def _all_unpacked(listed: Iterable[pikepdf.Stream], left: int) -> tuple[bytes, int]:
+    """What streams hold, and how many bytes may follow.
+
+    Raises:
+        TooLarge: They hold more than ``left`` bytes.
+    """
+    found = []
+    for stream in listed:
+        found.append(unpacked(stream, left))
+        left -= len(found[-1]) + 1
+        if left < 0:
+            raise TooLarge
+    return b"\n".join(found), left
+
+
+def _forms_below(resources: Any, left: int) -> Iterator[Any]:
+    """The forms that these resources name, and theirs, each once, that may hold invisible text.
+
+    Raises:
+        TooLarge: They hold more than ``left`` bytes, or there are too many.
+    """
+    seen: set[tuple[int, int]] = set()
+    level = [resources]
+    for _ in range(MOST_DEPTH):
+        forms = [form for one in level for form in _forms(one) if form.objgen not in seen]
+        for form in {form.objgen: form for form in forms}.values():
+            seen.add(form.objgen)
+            data, left = _all_unpacked([form], left)
+            if len(seen) > MOST_FORMS:
+                raise TooLarge
+            if _may_hide_text(data):
+                yield form
+        level = [form.get("/Resources") for form in forms]
+        if not level:
+            return
+    raise TooLarge
 
 
 def _forms(resources: Any) -> Iterator[Any]:
@@ -148,27 +189,28 @@ def _forms(resources: Any) -> Iterator[Any]:
             yield found
 
 
+def _cleaned(shown: Any) -> bytes | None:
+    """The content of a page or form without its invisible text; None where it has none."""
+    import pikepdf
+
+    cleaner = _Cleaner()
+    # A form is parsed as the stream that it is, a page through its helper, which joins its streams.
+    whole = shown if isinstance(shown, pikepdf.Stream) else pikepdf.Page(shown)
+    kept = [one for each in pikepdf.parse_content_stream(whole) for one in cleaner.kept(each)]
+    return pikepdf.unparse_content_stream(kept) if cleaner.removed else None
+
+
 class _Cleaner:
     """Leaves out instructions of one content stream."""
 
-    def __init__(self, *, others: bool) -> None:
+    def __init__(self) -> None:
         self.removed = 0
-        self._others = others
         self._mode = 0
         self._modes: list[int] = []
         self._marks: list[bool] = []
 
-    def cleaned(self, shown: Any) -> bytes:
-        """The content of a page or form without its invisible text."""
-        import pikepdf
-
-        if shown is None:
-            return b""
-        whole = pikepdf.Page(shown) if shown.get("/Type") == pikepdf.Name.Page else shown
-        kept = [one for each in pikepdf.parse_content_stream(whole) for one in self._kept(each)]
-        return pikepdf.unparse_content_stream(kept)
-
-    def _kept(self, instruction: Any) -> Iterable[Any]:
+    def kept(self, instruction: Any) -> Iterable[Any]:
+        """What stays of an instruction; they come in their order."""
         operator = str(instruction.operator)
         operands = instruction.operands
         if operator in ("BDC", "BMC"):
@@ -180,7 +222,7 @@ class _Cleaner:
             self.removed += 1
             return ()
         self._follow(operator, operands)
-        if operator in SHOWING and self._mode == INVISIBLE and self._others:
+        if operator in SHOWING and self._mode == INVISIBLE:
             self.removed += 1
             return _moves(operator, operands)
         return (instruction,)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import logging
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 from pikepdf import Array, Dictionary, Name
 
 from cluster import searchable
-from cluster.searchable import earlier
+from cluster.searchable import earlier, overlay
 from splitters import pages, pdf_cutter
 from tests.kit import pdfs
 
@@ -345,3 +347,104 @@ def test_damage_that_qpdf_repairs_is_written_whole(tmp_path: Path) -> None:
     source = scans(tmp_path / "in", a_pdf=data[: data.rindex(b"startxref")])
     write(source, tmp_path / "out")
     assert pdfs.text((tmp_path / "out/a.pdf").read_bytes(), 1) == "Hello world"
+
+
+def _loop_of_parents(pdf: pikepdf.Pdf, page: Any) -> None:
+    node = pdf.make_indirect(Dictionary(Type=Name.Pages))
+    node.Parent = node
+    page.Parent = node
+    del page.MediaBox
+
+
+def _form_in_itself(pdf: pikepdf.Pdf, page: Any) -> None:
+    form = pdf.make_stream(b"3 Tr /Fm0 Do", Type=Name.XObject, Subtype=Name.Form)
+    form.Resources = Dictionary(XObject=Dictionary(Fm0=form))
+    page.Resources = form.Resources
+
+
+def _forms_without_end(pdf: pikepdf.Pdf, page: Any) -> None:
+    named = Dictionary()
+    for _ in range(100):
+        form = pdf.make_stream(b"/F Do", Type=Name.XObject, Subtype=Name.Form, Resources=Dictionary(XObject=named))
+        named = Dictionary({"/F": form})
+    page.Resources = Dictionary(XObject=named)
+
+
+def _bomb(pdf: pikepdf.Pdf, page: Any) -> None:
+    page.Contents.write(zlib.compress(b" " * (earlier.MOST_BYTES + 1)), filter=Name.FlateDecode)
+
+
+def _put(name: str, value: Any) -> Callable[[pikepdf.Pdf, Any], None]:
+    def put(_: pikepdf.Pdf, page: Any) -> None:
+        page[name] = value
+
+    return put
+
+
+ODD = {
+    "parents in a loop": _loop_of_parents,
+    "a form in itself": _form_in_itself,
+    "forms without end": _forms_without_end,
+    "a bomb": _bomb,
+    "no content": lambda _, page: page.__delitem__("/Contents"),
+    "content of another kind": _put("/Contents", Array([1, Name.A, Dictionary(), Array([])])),
+    "resources of another kind": _put("/Resources", Array([1])),
+    "fonts of another kind": _put("/Resources", Dictionary(Font=Name.A, XObject=Name.B)),
+    "forms of another kind": _put("/Resources", Dictionary(XObject=Dictionary(A=1, B=Name.C))),
+    "boxes of another kind": _put("/MediaBox", Array([Name.A, 1, 2, Array([])])),
+    "a huge box": _put("/MediaBox", Array([-9e30, 0, 9e30, 1])),
+    "a box inside out": _put("/MediaBox", Array([612, 792, 0, 0])),
+    "a box that shows nothing": _put("/CropBox", Array([5000, 5000, 6000, 6000])),
+    "an odd turn": _put("/Rotate", Name.A),
+    "broken content": lambda pdf, page: page.Contents.write(b"q q Q Q Q EMC BT ( Tr [ 3 Tr << /a"),
+    "content packed in a way nobody knows": lambda pdf, page: page.Contents.write(b"3 Tr", filter=Name.Secret),
+}
+
+
+@pytest.mark.parametrize(
+    "filters", [["/FlateDecode"], ["/ASCII85Decode", "/FlateDecode"], ["/ASCIIHexDecode", "/FlateDecode"]]
+)
+def test_no_more_is_unpacked_than_told(filters: list[str]) -> None:
+    packed = zlib.compress(b"0 0 1 1 re f " * 1000)
+    packed = base64.a85encode(packed) + b"~>" if "85" in filters[0] else packed
+    packed = packed.hex().encode() + b">" if "Hex" in filters[0] else packed
+    with pikepdf.new() as pdf:
+        stream = pdf.make_stream(b"")
+        stream.write(packed, filter=Array([Name(name) for name in filters]))
+        assert earlier.unpacked(stream, 13_000) == b"0 0 1 1 re f " * 1000
+        with pytest.raises(earlier.TooLarge):
+            earlier.unpacked(stream, 12_999)
+
+
+def test_what_is_packed_twice_is_not_unpacked() -> None:
+    with pikepdf.new() as pdf:
+        stream = pdf.make_stream(b"")
+        stream.write(zlib.compress(zlib.compress(b" " * 1000)), filter=Array([Name.FlateDecode, Name.FlateDecode]))
+        with pytest.raises(earlier.TooLarge):
+            earlier.unpacked(stream, 10**6)
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_pages_of_strangers_end_nothing(odd: str) -> None:
+    with pikepdf.new() as pdf:
+        for _ in range(2):
+            pdfs.with_font(pdf, pdfs.page(pdf), "printed")
+        ODD[odd](pdf, pdf.pages[0].obj)
+        overlay.lay(pdf, [(1, pdfs.record(b"")), (2, pdfs.record(b""))], others=True)
+        assert pdfs.text(pdfs.saved(pdf), 1) == "Hello world\nprinted"
+
+
+def test_a_document_that_cannot_be_taken_apart_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = scans(tmp_path / "in", a_pdf=pdfs.scan("one"), b_pdf=pdfs.scan("two"))
+    parts = pdfs.parts_of(source)
+
+    def is_signed(_: pikepdf.Pdf) -> bool:
+        if not (tmp_path / "out/b.pdf").exists() and next(asked, None):
+            raise pikepdf.PdfError("loop detected")
+        return False
+
+    asked = iter([True])
+    monkeypatch.setattr(overlay.signatures, "is_signed", is_signed)
+    with pytest.raises(ValueError, match=r"^a\.pdf: is damaged: loop detected$"):
+        write(source, tmp_path / "out", parts)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.pdf"]
