@@ -426,7 +426,7 @@ class Job:
         except ValueError as error:
             raise errors.UsageError(str(error)) from None
 
-    def count_items(self, source: Sequence[Path], options: Options) -> int | None:
+    def count_items(self, source: Sequence[Path] | Items, options: Options) -> int | None:
         """How many items a run with these options will have, or about so many; None where the job cannot tell."""
         return None if self.count is None else self.count(source, **functions.taken(self.count, options))
 
@@ -541,6 +541,12 @@ class Job:
             why = wanted.without or f"it was begun without {lacking}"
             alike = "|".join(other for other, format_ in self.formats.items() if format_.sets == wanted.sets)
             raise errors.UsageError(f"the run cannot be written as {name}: {why}; submit it with --format {alike}")
+
+    @property
+    def formats_to_add_to(self) -> list[str]:
+        """Those of ``format_names`` in which a further run can add its results to an earlier one's."""
+        able = {name for name, one in self.formats.items() if one.folder or one.file or one.merge is not None}
+        return [name for name in self.format_names if name in able] if self.walk else []
 
     @property
     def format_names(self) -> list[str]:

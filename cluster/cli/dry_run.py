@@ -14,7 +14,7 @@ from splitters import tell_passed_over
 if TYPE_CHECKING:
     from cluster.client.forecast import Forecast, Kind
     from cluster.client.submission import Submission
-    from cluster.job import Source
+    from cluster.job import Job, Source
 
 MOST_PROBLEMS = 20
 
@@ -32,7 +32,7 @@ def show(submission: Submission, source: Source, *, known: int | None, as_json: 
     if as_json:
         shared.print_json(_as_json(found, known))
     else:
-        print_text("\n".join(_lines(found, known, submission.job.name)))
+        print_text("\n".join(_lines(found, known, submission.job)))
     return 0
 
 
@@ -52,12 +52,12 @@ def _as_json(found: Forecast, known: int | None) -> dict[str, Any]:
     }
 
 
-def _lines(found: Forecast, known: int | None, job: str) -> Iterator[str]:
-    contents = found.contents
-    yield f"to read      {_amount(contents.total)}"
+def _lines(found: Forecast, known: int | None, job: Job) -> Iterator[str]:
+    contents, noun = found.contents, "page" if job.chunk_unit == "in pages" else "item"
+    yield f"to read      {_amount(contents.total, noun)}"
     if len(contents.kinds) > 1:
         kinds = sorted(contents.kinds.items(), key=lambda kind: (-kind[1].items, kind[0]))
-        yield from (f"  {logs.plain(name):10} {_amount(kind)}" for name, kind in kinds)
+        yield from (f"  {logs.plain(name):10} {_amount(kind, noun)}" for name, kind in kinds)
     if known is not None:
         yield f"known        {texts.count(known, 'file')}, whose results the output has"
     if told := tell_passed_over(contents.passed_over):
@@ -70,7 +70,7 @@ def _lines(found: Forecast, known: int | None, job: str) -> Iterator[str]:
             yield f"  … and {contents.unreadable - len(shown)} more: see --json"
     yield f"done by      {_nodes(found)}"
     yield from (f"  not by {logs.plain(name)}: {logs.plain(why)}" for name, why in sorted(found.rejections.items()))
-    yield f"time         {_time(found, job)}"
+    yield f"time         {_time(found, job.name, noun)}"
     yield "nothing was begun"
 
 
@@ -84,7 +84,7 @@ def _nodes(found: Forecast) -> str:
     return f"{names}: {slots}"
 
 
-def _time(found: Forecast, job: str) -> str:
+def _time(found: Forecast, job: str, noun: str) -> str:
     if not found.contents.total.items:
         return "none"
     if found.pace is None:
@@ -92,8 +92,8 @@ def _time(found: Forecast, job: str) -> str:
     if found.seconds is None:
         return "unknown: nobody would do it"
     runs = "the last run" if found.pace.runs == 1 else f"the last {found.pace.runs} runs"
-    return f"about {texts.duration(found.seconds)}, going by the {texts.count(found.pace.items, 'item')} of {runs}"
+    return f"about {texts.duration(found.seconds)}, going by the {texts.count(found.pace.items, noun)} of {runs}"
 
 
-def _amount(kind: Kind) -> str:
-    return f"{texts.count(kind.files, 'file')}, {texts.count(kind.items, 'item')}, {texts.size(kind.size_bytes)}"
+def _amount(kind: Kind, noun: str) -> str:
+    return f"{texts.count(kind.files, 'file')}, {texts.count(kind.items, noun)}, {texts.size(kind.size_bytes)}"

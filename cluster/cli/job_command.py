@@ -123,6 +123,8 @@ def _for(job: Job, parameter: click.Parameter) -> click.Parameter:
         changed.hidden = job.rounds is None or job.rounds.checkpoint is None
     if parameter.name == "plan":
         changed.hidden = job.plan is None
+    if parameter.name in ("only_new", "watch_s", "retry_failed"):
+        changed.hidden = not job.formats_to_add_to
     return changed  # type: ignore[no-any-return]
 
 

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from cluster.cli.output import Target
     from cluster.client.memory import Memory
     from cluster.client.missing_items import Missing
+    from cluster.client.source import Given
     from cluster.client.standing_still import StandingStill
     from cluster.client.submission import Submission
     from splitters.items import Chosen
 
 MOST_TOLD = 5
-Go = Callable[["Chosen", "Target"], int]
+Go = Callable[["Given", "Target"], int]
 """Does a run and writes its result; gives the exit code."""
 
 

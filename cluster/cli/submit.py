@@ -27,6 +27,14 @@ from cluster.job import Job
 class SubmitCommand(JobCommand):
     """Takes ``--watch`` with a number and without."""
 
+    def about(self, job: Job) -> list[str]:
+        """Sentences about a job, for the help."""
+        able = ", ".join(job.formats_to_add_to)
+        return [
+            *super().about(job),
+            *([f"Formats that --only-new, --watch and --retry-failed add to: {able}."] if able else []),
+        ]
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Give a bare ``--watch`` its number: what follows it may be a folder."""
         return super().parse_args(ctx, watch.with_number(args))

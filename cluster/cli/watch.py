@@ -16,7 +16,7 @@ from cluster.client.standing_still import STILL_S, StandingStill
 EVERY_S = 10.0
 
 
-def go(look: Callable[[StandingStill], None], every_s: float, inputs: Sequence[str]) -> int:
+def go(look: Callable[[StandingStill], object], every_s: float, inputs: Sequence[str]) -> int:
     """Look at the input again and again; gives the exit code once Ctrl-C ends it between two rounds.
 
     Args:

@@ -74,7 +74,7 @@ def require_possible(job: Job, name: str, output: Path | None) -> Path:
     Raises:
         errors.UsageError: They cannot.
     """
-    able = [known for known in job.format_names if can_add(job, known)] if job.walk else []
+    able = job.formats_to_add_to
     if not able:
         raise errors.UsageError(NO_FILES.format(job=job.name))
     if name not in able:
@@ -82,12 +82,6 @@ def require_possible(job: Job, name: str, output: Path | None) -> Path:
     if output is None or result.is_stream(output):
         raise errors.UsageError("new results are added to those that are there: name their file or folder with -o")
     return output
-
-
-def can_add(job: Job, name: str) -> bool:
-    """Whether a result in this format can be added to one that is there."""
-    found = job.formats.get(name)
-    return found is not None and (found.folder or found.file or found.merge is not None)
 
 
 def walk(job: Job, source: Paths, passed_over: PassedOver) -> Iterator[Found]:
@@ -174,10 +168,15 @@ class Keeper:
 
     def _watch(self, parts: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
         for part in parts:
+            for item, value in part.items():
+                if value is not None:
+                    self._note(item)
             yield part
-            self._seen |= {
-                self._file_of(item) for item, value in part.items() if value is not None
-            } & self._wanted.keys()
+
+    def _note(self, item: str) -> None:
+        """The result has this item."""
+        if name := self._file_of(item):
+            self._seen.add(name)
 
     def _file_of(self, item: str) -> str:
         """The file that an item lies in: it, its document, or an archive that holds that; "" where none is read."""

@@ -16,7 +16,7 @@ from cluster.coordinator import begin_rounds
 from cluster.coordinator.backlog import Backlog
 from cluster.coordinator.pace import Pace
 from cluster.coordinator.supervise import Supervisor
-from cluster.job import Job, Paths, Source, paths, sift
+from cluster.job import Job, Paths, Source, for_splitter, sift
 from cluster.ledger.lease import Busy, Lease, OutOfStep, Split
 from cluster.messaging import publish
 from cluster.rounds import Bound, about_of
@@ -24,7 +24,7 @@ from cluster.settings import Settings
 from cluster.stores import Stores
 from cluster.wire import ChunkEntry, ShardEntry
 from splitters import Chunk, PassedOver
-from splitters.items import Items
+from splitters.items import Chosen, Items
 
 if TYPE_CHECKING:
     import redis
@@ -163,15 +163,15 @@ class Coordinator:
 
     def count_ahead(self, source: Source) -> None:
         """Count the items in the background, so that the time left can be told."""
-        if not isinstance(source, Items):
+        if isinstance(source, Chosen) or not isinstance(source, Items):
             threading.Thread(target=self._count, args=(source,), daemon=True).start()
         elif source.number is not None and not self._job.cuts_items:
             self._ledger.runs.expect_items(self._run, source.number)
 
-    def _count(self, source: Paths) -> None:
+    def _count(self, source: Paths | Chosen) -> None:
         try:
             row = self._ledger.runs.row(self._run, "options")
-            number = self._job.count_items(paths(source), row.options if row else {})
+            number = self._job.count_items(for_splitter(source), row.options if row else {})
             if number is not None:
                 self._ledger.runs.expect_items(self._run, number)
         except Exception as error:  # noqa: BLE001 - without it only the time left is missing
