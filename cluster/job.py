@@ -533,7 +533,8 @@ class Job:
 
     def options_for(self, name: str | None, given: Options) -> dict[str, Any]:
         """The options that a run is submitted with, to be written in the format ``name``: see ``Format.sets``."""
-        return {**given, **(self.formats[name].sets if name in self.formats else {})}
+        wanted = self.formats.get(name) if name is not None else None
+        return {**given, **(wanted.sets if wanted else {})}
 
     def _require_begun_for(self, name: str, options: Options) -> None:
         wanted = self.formats[name]

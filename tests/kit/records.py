@@ -26,7 +26,8 @@ def record(text: str, *, words: bool = False, **more: Any) -> Reading:
 
 
 def _line(number: int, text: str) -> list[Any] | None:
-    words, left, top = [], LETTER, LINE_HEIGHT * (number + 1)
+    words: list[list[Any]] = []
+    left, top = LETTER, LINE_HEIGHT * (number + 1)
     for word in text.split():
         right = left + LETTER * len(word)
         words.append([word, left, top, right, top + WORD_HEIGHT, 80 + len(words)])

@@ -6,13 +6,14 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from aggregators import by_name, readings_files
 from tests.kit.records import SIZE, record
 
-PARTS = [
+PARTS: list[dict[str, Any]] = [
     {"s/book.pdf#0002": record("two\nlines", words=True, turn=90), "=1.png": record("=1+1", source="pdf")},
     {"s/book.pdf#0001": None, "a%23b.png": record("")},
 ]

@@ -90,7 +90,7 @@ WRITERS = {
 
 @pytest.mark.parametrize("suffix", WRITERS)
 def test_a_document_is_told_of_once_its_file_is_there(suffix: str, tmp_path: Path) -> None:
-    told = []
+    told: list[tuple[str, Path]] = []
 
     def parts() -> Iterator[Mapping[str, Reading | None]]:
         yield {"s/a%23.pdf#0001": PAGE, "b.png": PAGE}
@@ -283,7 +283,7 @@ def rows(data: bytes) -> list[dict[str, str]]:
 def test_the_table_has_tesseracts_columns_and_levels() -> None:
     found = rows(rendered(readings_tsv.render, PAGE, record("x", words=True)))
     assert tuple(found[0]) == readings_tsv.COLUMNS
-    assert [row["level"] for row in found] == list("1234554555") + list("23455") + list("12345")
+    assert [row["level"] for row in found] == list("12345545555") + list("23455") + list("12345")
     assert tuple(found[0].values()) == ("1", "1", "0", "0", "0", "0", "0", "0", "1000", "1400", "-1", "")
     assert tuple(found[5].values()) == ("5", "1", "1", "1", "1", "2", "90", "40", "40", "30", "81", "2041")
     assert [row["text"] for row in found if row["level"] == "5"] == [*TEXT.split(), "x"]
