@@ -179,7 +179,7 @@ def _get_ready() -> None:
 
 def main(answering: Callable[[Opened, Mapping[str, Any], bytes], Answer] = answer) -> None:
     """Answer requests until stdin ends."""
-    for name in ("SIGINT", "SIGHUP"):  # of the terminal, for the process that started this one
+    for name in ("SIGINT", "SIGHUP", "SIGTERM"):  # for the process that started this one, which may finish its work
         if number := getattr(signal, name, None):
             signal.signal(number, signal.SIG_IGN)
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
