@@ -17,7 +17,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tasks import _decoder_child
 from tasks.pictures import UnreadablePicture
@@ -249,16 +249,17 @@ class _Child:
         variables = {
             "PYTHONPATH": os.pathsep.join(folders if here in folders else [here, *folders]), "PYTHONSAFEPATH": "1",
         }  # fmt: skip
-        self._process = subprocess.Popen(
+        self._process = process = subprocess.Popen(
             [sys.executable, "-m", PROGRAM], bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, env={**os.environ, **variables},
         )  # fmt: skip
-        self._answers = io.BufferedReader(self._process.stdout, BUFFER_BYTES)  # type: ignore[type-var]
+        answers = cast(io.FileIO, process.stdout)  # without a buffer
+        self._answers = io.BufferedReader(answers, BUFFER_BYTES)
         if sys.platform == "linux":
             import fcntl
 
             with contextlib.suppress(OSError):  # a system may allow less
-                fcntl.fcntl(self._answers, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+                fcntl.fcntl(answers, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     def end(self) -> None:
         """End the child, if there is one, and wait for its end."""

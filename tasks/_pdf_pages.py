@@ -193,7 +193,7 @@ def own_resolution(page: Any) -> float | None:
         if across * down >= COVERS * width * height > 0:
             best = max(best, thing.get_px_size()[0] * POINTS / across)
     # A hair less, as sides are rounded up.
-    return best * (1 - ROUNDING) if OWN_DPI[0] <= best <= OWN_DPI[1] else None
+    return best * (1 - ROUNDING) if OWN_DPI[0] <= round(best) <= OWN_DPI[1] else None
 
 
 def has_pictures(page: Any) -> bool:

@@ -70,5 +70,5 @@ def _band(page: Image.Image) -> tuple[Image.Image, int]:
 
 def _is_sideways(reading: Reading) -> bool:
     words = [word for line in reading.lines for word in line[4] if len(word[0]) >= LEAST_LETTERS]
-    high = sum(y1 - y0 > x1 - x0 for _, x0, y0, x1, y1, _ in words)
+    high = sum(int(y1 - y0 > x1 - x0) for _, x0, y0, x1, y1, _ in words)
     return 2 * high > len(words)

@@ -7,6 +7,7 @@ describes it.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 Line = list[Any]
@@ -67,7 +68,7 @@ def rows(table: str) -> list[list[str]]:
     return [row for row in (line.split("\t") for line in table.split("\n")) if row[0] == WORD_ROW and len(row) > 11]
 
 
-def word_of(text: str, box: tuple[int, int, int, int], confidence: float, width: int, height: int) -> list[Any] | None:
+def word_of(text: str, box: Sequence[int], confidence: float, width: int, height: int) -> list[Any] | None:
     """A word with its box kept within the page; None where it says nothing."""
     text = NO_WORD.sub("", text).strip()[:MOST_CHARS]
     if not text:

@@ -152,9 +152,9 @@ def test_ctrl_c_of_the_terminal_is_not_for_the_child() -> None:
 
 
 FORKING = """
-import os, sys
+import os, pathlib, sys
 from tasks import _decoder
-data = open(sys.argv[1], "rb").read()
+data = pathlib.Path(sys.argv[1]).read_bytes()
 def width():
     return _decoder.Document(data, text="skip", dpi=300, max_megapixels=64).page(1).width
 assert width() == 60

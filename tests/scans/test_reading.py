@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -68,8 +68,7 @@ def read(data: bytes, **options: Any) -> readings.Reading:
     part = ocr.read_pages([Item("it", data)], words=True, **options)
     readings.check(part.value, {"it"})
     assert not part.failures
-    record: Any = part.value["it"]
-    return record
+    return cast(readings.Reading, part.value["it"])
 
 
 def problem(data: bytes, **options: Any) -> str:

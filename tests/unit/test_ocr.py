@@ -191,8 +191,8 @@ def test_a_picture_of_bad_pages_only_gives_no_text() -> None:
 def test_a_run_gives_the_good_pages_and_tells_of_the_bad_one(tmp_path: Path) -> None:
     (tmp_path / "book.tif").write_bytes(three_pages(second_page_of_noise))
     outcome = catalog.OCR.outcome_locally(tmp_path)
-    assert outcome.result == {"book.tif": "Page one\n\f\fPage three\n"}
-    assert list(outcome.failures) == ["book.tif"]
+    assert outcome.result == {"book.tif#0001": "Page one\n", "book.tif#0003": "Page three\n"}
+    assert list(outcome.failures) == ["book.tif#0002"]
 
 
 LINES = ("Thank you for your order and", "The quick brown fox jumps over", "Goods remain ours until they")

@@ -39,7 +39,8 @@ def test_the_programs_table_gives_lines_of_words_within_the_page() -> None:
     ],
 )
 def test_a_word_is_kept_to_what_a_record_takes(given: Any, expected: Any) -> None:
-    assert words.word_of(*given, width=100, height=50) == expected
+    text, box, confidence = given
+    assert words.word_of(text, box, confidence, 100, 50) == expected
 
 
 def test_words_of_an_enlarged_page_are_put_back_to_the_page() -> None:
