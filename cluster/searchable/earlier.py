@@ -62,7 +62,7 @@ def contents(page: pikepdf.Object) -> list[Any]:
     import pikepdf
 
     found = page.get("/Contents")
-    listed = list(found) if isinstance(found, pikepdf.Array) else [found]  # type: ignore[call-overload]
+    listed = list(found) if isinstance(found, pikepdf.Array) else [found]
     return [stream for stream in listed if isinstance(stream, pikepdf.Stream)]
 
 
@@ -184,7 +184,7 @@ def _forms(resources: Any) -> Iterator[Any]:
     import pikepdf
 
     named = resources.get("/XObject") if isinstance(resources, pikepdf.Dictionary) else None
-    for found in named.values() if isinstance(named, pikepdf.Dictionary) else ():  # type: ignore[attr-defined]
+    for found in named.values() if isinstance(named, pikepdf.Dictionary) else ():
         if isinstance(found, pikepdf.Stream) and found.get("/Subtype") == pikepdf.Name.Form:
             yield found
 

@@ -21,6 +21,10 @@ ASCENT, DESCENT = 1000, -1
 BLANK = 0x20
 SURROGATES = range(0xD800, 0xE000)
 """Codes that are no character's: characters beyond 16 bits are given these, as they come."""
+FIRST_FAR = "\U00010000"
+LOST = "\ufffd"
+MOST_KNOWN = 20_000
+"""Words whose codes are held: most words of a document come again."""
 MOST_IN_BLOCK = 100
 """Entries that a block of a ToUnicode map may have."""
 
@@ -29,25 +33,45 @@ class Codes:
     """The 16-bit codes of the characters of one document: a character's own number, where that has 16 bits."""
 
     def __init__(self) -> None:
-        self._code_of: dict[str, int] = {}
+        self._plain: set[str] = set()
+        self._far: dict[str, int] = {}
         self._free = iter(SURROGATES)
+        self._known: dict[str, bytes] = {}
+
+    def shown(self, text: str) -> bytes:
+        """The codes of a word as they stand between the parentheses of a PDF's string."""
+        if (known := self._known.get(text)) is not None:
+            return known
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        data = (
+            self.encode(text).replace(b"\\", rb"\\").replace(b"(", rb"\(").replace(b")", rb"\)").replace(b"\r", rb"\r")
+        )
+        self._known[text] = data
+        return data
 
     def encode(self, text: str) -> bytes:
         """The text as codes of two bytes each. Of characters beyond 16 bits, the first 2,048 kinds have a code; others
         become U+FFFD."""
+        if text.isascii() or max(text) < FIRST_FAR:
+            self._plain.update(text)
+            return text.encode("utf-16-be")
         return b"".join(self._code(character).to_bytes(2, "big") for character in text)
 
     def _code(self, character: str) -> int:
-        code = self._code_of.get(character)
-        if code is None:
-            number = ord(character)
-            code = number if number < 0x10000 else next(self._free, 0xFFFD)
-            self._code_of["\ufffd" if code == 0xFFFD else character] = code
-        return code
+        if character >= FIRST_FAR:
+            if (code := self._far.get(character) or next(self._free, None)) is not None:
+                self._far[character] = code
+                return code
+            character = LOST
+        self._plain.add(character)
+        return ord(character)
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
         """Each code in use with its character, by code."""
-        return iter(sorted((code, character) for character, code in self._code_of.items()))
+        return iter(
+            sorted([*((ord(one), one) for one in self._plain), *((code, one) for one, code in self._far.items())])
+        )
 
 
 def reserved(pdf: pikepdf.Pdf) -> pikepdf.Object:

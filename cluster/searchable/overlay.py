@@ -138,7 +138,7 @@ class _Layers:
 
     def _name(self, fonts: pikepdf.Object) -> str:
         """How the page names the font: pages that keep an earlier layer may have another one of the same name."""
-        names = (f"{FONT}-{number}" if number else FONT for number in count())
+        names = (f"{FONT}{number or ''}" for number in count())
         return next(name for name in names if name not in fonts or fonts[name].objgen == self._font.objgen)
 
     def finish(self) -> None:

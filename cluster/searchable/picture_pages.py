@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aggregators.readings import Reading
 from tasks import pictures
+from tasks._picture_files import Page
 
 if TYPE_CHECKING:
     import pikepdf
@@ -62,7 +63,7 @@ def make(data: bytes, record: Reading | None) -> list[pikepdf.Pdf]:
     return [_page(sheet, record if len(sheets) == 1 else None) for sheet in sheets]
 
 
-def _sheet(data: bytes, page: pictures.Page | None) -> _Sheet:
+def _sheet(data: bytes, page: Page | None) -> _Sheet:
     with pictures.opened(data, page) as picture:
         claimed = pictures.resolution(picture.info)
         orientation = _orientation(picture)
@@ -75,10 +76,13 @@ def _sheet(data: bytes, page: pictures.Page | None) -> _Sheet:
 
 def _decoded(picture: Image.Image, claimed: tuple[float, float]) -> _Sheet:
     """The picture upright and opaque, on white, and without loss, but for photographs."""
+    from PIL import Image
+
     pictures.check_size(picture, MOST_MEGAPIXELS)
     is_photograph, is_bilevel = picture.format in PHOTOGRAPHS, picture.mode == "1"
     seen = pictures.plain(picture, max_megapixels=MOST_MEGAPIXELS)
-    seen = seen.convert("1", dither=0) if is_bilevel and seen.size in (picture.size, picture.size[::-1]) else seen
+    if is_bilevel and seen.size in (picture.size, picture.size[::-1]):
+        seen = seen.convert("1", dither=Image.Dither.NONE)
     stream = io.BytesIO()
     if is_photograph:
         seen.save(stream, "JPEG", quality=QUALITY)

@@ -31,7 +31,7 @@ def _fields(top: object) -> Iterator[pikepdf.Object]:
     """All fields below, with groups of fields."""
     import pikepdf
 
-    waiting = list(top) if isinstance(top, pikepdf.Array) else []  # type: ignore[call-overload]
+    waiting = list(top) if isinstance(top, pikepdf.Array) else []
     for _ in range(MOST_FIELDS):
         if not waiting:
             return
@@ -39,4 +39,4 @@ def _fields(top: object) -> Iterator[pikepdf.Object]:
         if isinstance(field, pikepdf.Dictionary):
             yield field
             kids = field.get("/Kids")
-            waiting += list(kids) if isinstance(kids, pikepdf.Array) and len(waiting) < MOST_FIELDS else []  # type: ignore[call-overload]
+            waiting += list(kids) if isinstance(kids, pikepdf.Array) and len(waiting) < MOST_FIELDS else []

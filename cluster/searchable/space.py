@@ -88,7 +88,7 @@ def _box(value: object) -> Box | None:
 
     if not isinstance(value, pikepdf.Array) or len(value) != 4:
         return None
-    numbers = [number for number in map(_number, value) if number is not None]  # type: ignore[call-overload]
+    numbers = [number for number in map(_number, value) if number is not None]
     if len(numbers) != 4:
         return None
     left, right = sorted(numbers[0::2])

@@ -20,4 +20,4 @@ def rewrite(stream: pikepdf.Stream, data: bytes) -> None:
     """Put ``data`` in place of what the stream holds."""
     from pikepdf import Name
 
-    stream.write(zlib.compress(data, 9), filter=Name.FlateDecode)
+    stream.write(zlib.compress(data), filter=Name.FlateDecode)

@@ -23,6 +23,15 @@ class Boxed(NamedTuple):
     """Left, bottom, right, top, in the page's own units."""
 
 
+class Packed(NamedTuple):
+    """A picture in a PDF."""
+
+    raw: bytes
+    how: str
+    bits: Any
+    picture: Any
+
+
 class KeptCutter(pdf_cutter.Cutter):
     """Keeps its process from one use to the next: to start it takes as long as most tests."""
 
@@ -143,6 +152,27 @@ def pixels(data: bytes, index: int = 0, scale: float = 1.0) -> Any:
 
     with pypdfium2.PdfDocument(data) as pdf:
         return pdf[index].render(scale=scale).to_pil().convert("L")
+
+
+def images(data: bytes, index: int = 0) -> list[Packed]:
+    """The pictures that a page names."""
+    import pikepdf
+
+    with pikepdf.open(io.BytesIO(data)) as pdf:
+        resources: Any = pdf.pages[index].obj.get("/Resources")
+        return [
+            Packed(found.read_raw_bytes(), str(found.get("/Filter")), found.get("/BitsPerComponent"), _decoded(found))
+            for found in resources.XObject.values()
+            if found.get("/Subtype") == pikepdf.Name.Image
+        ]
+
+
+def _decoded(found: Any) -> Any:
+    import pikepdf
+
+    picture = pikepdf.PdfImage(found).as_pil_image()
+    picture.load()
+    return picture
 
 
 def problems(data: bytes) -> list[str]:

@@ -66,7 +66,7 @@ def test_a_document_that_lacks_pages_comes_at_the_end() -> None:
 
 
 def test_a_failed_page_counts_and_has_no_record() -> None:
-    parts = [part("a.pdf#0002"), {"a.pdf#0001": None}]
+    parts: list[dict[str, Reading | None]] = [part("a.pdf#0002"), {"a.pdf#0001": None}]
     [document] = documents.grouped(parts, {"a.pdf": 2}.get)
     assert list(document.pages) == [1, 2]
     assert document.pages[1] is None
@@ -74,13 +74,14 @@ def test_a_failed_page_counts_and_has_no_record() -> None:
 
 
 def test_failed_pages_told_last_give_no_document_twice() -> None:
-    parts = [part("a.pdf#0001"), part("b.pdf#0001"), {"a.pdf#0002": None, "c.pdf#0001": None}]
+    parts: list[dict[str, Reading | None]] = [part("a.pdf#0001"), part("b.pdf#0001")]
+    parts.append({"a.pdf#0002": None, "c.pdf#0001": None})
     assert names(parts) == [("a.pdf", [1]), ("b.pdf", [1]), ("c.pdf", [1])]
 
 
 def test_more_pages_than_there_were_are_an_error_at_the_end() -> None:
     parts = [part("a.pdf#0001"), part("a.pdf#0002"), part("b.png")]
-    given = []
+    given: list[str] = []
     with pytest.raises(ValueError, match=r"a\.pdf#0002 came after"):
         given.extend(document.name for document in documents.grouped(parts, {"a.pdf": 1}.get))
     assert given == ["a.pdf", "b.png"]

@@ -28,9 +28,8 @@ def made(data: bytes, **entries: Any) -> list[bytes]:
 
 
 def image(data: bytes) -> Any:
-    with pikepdf.open(io.BytesIO(data)) as pdf:
-        [found] = pdf.pages[0].images.values()
-        return found.read_raw_bytes(), str(found.get("/Filter")), found.get("/BitsPerComponent")
+    [found] = pdfs.images(data)
+    return found[:3]
 
 
 def look_alike(data: bytes, wanted: Image.Image) -> bool:
@@ -38,7 +37,7 @@ def look_alike(data: bytes, wanted: Image.Image) -> bool:
     if shown.size != wanted.size:
         return False
     apart = ImageChops.difference(shown.reduce(5), wanted.convert("L").reduce(5))
-    return apart.getextrema()[1] < 40
+    return all(share < 40 for share in set(apart.tobytes()))
 
 
 def test_a_jpeg_goes_in_byte_for_byte() -> None:
@@ -70,9 +69,8 @@ def test_a_fax_goes_in_as_it_is_packed() -> None:
 def test_forms_that_pdf_does_not_know_go_in_without_loss(form: str) -> None:
     data = pdfs.picture("one", form, mode="RGB")
     [pdf] = made(data)
-    with pikepdf.open(io.BytesIO(pdf)) as opened:
-        [found] = opened.pages[0].images.values()
-        pixels = pikepdf.PdfImage(found).as_pil_image().convert("RGB")
+    [found] = pdfs.images(pdf)
+    pixels = found.picture.convert("RGB")
     assert pixels.tobytes() == Image.open(io.BytesIO(data)).convert("RGB").tobytes()
 
 
@@ -158,9 +156,8 @@ def test_all_frames_of_a_tiff_are_pages(tmp_path: Path) -> None:
     written = (tmp_path / "out/fax.tif.pdf").read_bytes()
     assert [pdfs.text(written, page) for page in range(3)] == ["Hello world", "", "Hello world"]
     for page, frame in enumerate(frames):
-        with pikepdf.open(io.BytesIO(written)) as pdf:
-            [found] = pdf.pages[page].images.values()
-            assert pikepdf.PdfImage(found).as_pil_image().convert("1").tobytes() == frame.tobytes()
+        [found] = pdfs.images(written, page)
+        assert found.picture.convert("1").tobytes() == frame.tobytes()
 
 
 def test_a_picture_that_had_to_be_turned_is_turned_with_its_words() -> None:

@@ -16,7 +16,7 @@ import pytest
 from pikepdf import Array, Dictionary, Name
 
 from cluster import searchable
-from cluster.searchable import earlier, overlay
+from cluster.searchable import earlier, overlay, signatures
 from splitters import pages, pdf_cutter
 from tests.kit import pdfs
 
@@ -62,7 +62,8 @@ def test_a_scan_can_be_searched_and_looks_the_same(tmp_path: Path) -> None:
 
 def images(data: bytes) -> list[bytes]:
     with pikepdf.open(io.BytesIO(data)) as pdf:
-        return [image.read_raw_bytes() for page in pdf.pages for image in page.images.values()]
+        pages = len(pdf.pages)
+    return [image.raw for page in range(pages) for image in pdfs.images(data, page)]
 
 
 def test_a_page_of_eight_hundred_words_grows_by_less_than_twelve_kilobytes(tmp_path: Path) -> None:
@@ -194,10 +195,10 @@ def test_a_signed_pdf_is_left_alone_unless_told(tmp_path: Path) -> None:
     assert set(write(source, tmp_path / "out", break_signatures=True)) == {"a.pdf", "b.pdf"}
 
 
-def locked(data: bytes, **passwords: str) -> bytes:
+def locked(data: bytes, *, owner: str, user: str) -> bytes:
     stream = io.BytesIO()
     with pikepdf.open(io.BytesIO(data)) as pdf:
-        pdf.save(stream, encryption=pikepdf.Encryption(**passwords))
+        pdf.save(stream, encryption=pikepdf.Encryption(owner=owner, user=user))
     return stream.getvalue()
 
 
@@ -381,7 +382,7 @@ def _put(name: str, value: Any) -> Callable[[pikepdf.Pdf, Any], None]:
     return put
 
 
-ODD = {
+ODD: dict[str, Callable[[pikepdf.Pdf, Any], Any]] = {
     "parents in a loop": _loop_of_parents,
     "a form in itself": _form_in_itself,
     "forms without end": _forms_without_end,
@@ -444,7 +445,7 @@ def test_a_document_that_cannot_be_taken_apart_is_named(tmp_path: Path, monkeypa
         return False
 
     asked = iter([True])
-    monkeypatch.setattr(overlay.signatures, "is_signed", is_signed)
+    monkeypatch.setattr(signatures, "is_signed", is_signed)
     with pytest.raises(ValueError, match=r"^a\.pdf: is damaged: loop detected$"):
         write(source, tmp_path / "out", parts)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.pdf"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -65,7 +66,8 @@ def as_read(data: bytes, turn: int = 0) -> Reading:
     size, boxes = seen_bars(data, turn)
     assert len(boxes) == 20
     lines = [[1, 1, 0.0, 0.0, [[CODE[number] * 3, *box, 90]]] for number, box in enumerate(boxes)]
-    return pdfs.record(data, size=size, lines=lines, **({"turn": turn} if turn else {}))
+    entries: dict[str, Any] = {"turn": turn} if turn else {}
+    return pdfs.record(data, size=size, lines=lines, **entries)
 
 
 def laid(data: bytes, *records: Reading) -> bytes:
@@ -111,7 +113,7 @@ def _near(found: list[pdfs.Boxed], bars: list[pdfs.Box], most: float) -> None:
         left.remove(nearest)
 
 
-def _apart(one: pdfs.Box, other: pdfs.Box) -> float:
+def _apart(one: Sequence[float], other: Sequence[float]) -> float:
     return max(abs(a - b) for a, b in zip(one, other, strict=True))
 
 
@@ -183,7 +185,7 @@ def test_a_last_word_of_one_letter_is_found() -> None:
 
 def test_words_follow_the_slope_of_their_line() -> None:
     slope = 0.05
-    line = [
+    line: list[list[Any]] = [
         [f"w{x}", x, round(200 + slope * x), x + 60, round(240 + slope * (x + 60)), 90] for x in range(50, 800, 100)
     ]
     offset = -slope * (810 - 50) + 0.0
