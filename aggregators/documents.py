@@ -52,10 +52,10 @@ def grouped(
 
     Args:
         parts: Item name -> record, or None for an item that failed. Each item comes once.
-        pages_of: Gives for a document's name how many of its pages the run reads, None where that is not known; asked
-            once a document. With it, parts may come in any order, and a document of which pages are missing, or whose
-            number is not known, comes at the end. Without it, parts come in the order of the input, and a document is
-            whole when another one begins; a failed page that is told after that adds nothing.
+        pages_of: Gives for a document's name how many of its pages the run reads, None where that is not known yet;
+            asked again with each part until it is. With it, parts may come in any order, and a document of which pages
+            are missing, or whose number is not known, comes at the end. Without it, parts come in the order of the
+            input, and a document is whole when another one begins; a failed page that is told after that adds nothing.
 
     Raises:
         ValueError: More pages came of a document than there were to come; after all other documents.
@@ -63,30 +63,29 @@ def grouped(
     Holds the packed pages of documents that are not whole, and the names of those with pages that were given.
     """
     unfinished: dict[str, _Pages] = {}
-    wanted: dict[str, int | None] = {}
+    wanted: dict[str, int] = {}
     given: set[str] = set()
     late: list[str] = []
-    for item, record in (entry for part in parts for entry in part.items()):
-        name, number = page_names.parse(item)
-        if name in given:
-            late += [item] if record is not None else []
-            continue
-        if pages_of is None:
-            for other in [other for other in unfinished if other != name]:
-                given.add(other)
-                yield Document(other, unfinished.pop(other))
-        if number is None and name not in unfinished:
-            yield Document(name, {None: record})
-            continue
-        if name not in unfinished:
-            unfinished[name] = _Pages()
-            wanted[name] = pages_of(name) if pages_of else None
-        pages = unfinished[name]
-        pages.put(number, record)
-        if len(pages) == wanted[name]:
-            given.add(name)
-            del unfinished[name], wanted[name]
-            yield Document(name, pages)
+    for part in parts:
+        for item, record in part.items():
+            name, number = page_names.parse(item)
+            if name in given:
+                late += [item] if record is not None else []
+                continue
+            if pages_of is None:
+                for other in [other for other in unfinished if other != name]:
+                    given.add(other)
+                    yield Document(other, unfinished.pop(other))
+            if number is None and name not in unfinished:
+                yield Document(name, {None: record})
+                continue
+            unfinished.setdefault(name, _Pages()).put(number, record)
+        for name in list(unfinished) if pages_of else ():
+            if name not in wanted and (known := pages_of(name)) is not None:
+                wanted[name] = known
+            if len(unfinished[name]) == wanted.get(name):
+                given.add(name)
+                yield Document(name, unfinished.pop(name))
     for name, pages in unfinished.items():
         yield Document(name, pages)
     if late:

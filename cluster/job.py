@@ -49,8 +49,10 @@ Source = Paths | Items
 """Files and folders, or items in memory: ``cluster.client.source`` makes such ``Items`` of what a program gives."""
 
 
+BY_NAME = "aggregators.by_name:join"
+"""The aggregator of jobs whose parts map items to what was made of each."""
 CHECKS: Mapping[str, Check] = {
-    "aggregators.by_name:join": Lazy("aggregators.by_name:check"),
+    BY_NAME: Lazy("aggregators.by_name:check"),
     "aggregators.counts:add": Lazy("aggregators.counts:check"),
     "aggregators.people:join": Lazy("aggregators.people:check"),
 }
@@ -462,6 +464,11 @@ class Job:
     def run_aggregate(self, parts: Iterable[Any], options: Options) -> Any:
         """Join parts into one, here."""
         return self.aggregate(parts, **functions.taken(self.aggregate, options))
+
+    @property
+    def joins_by_name(self) -> bool:
+        """Whether each part maps items to what was made of them, so that it is a result by itself."""
+        return functions.path_of(self.aggregate) == BY_NAME or any(format_.live for format_ in self.formats.values())
 
     @property
     def aggregates_with_model(self) -> bool:

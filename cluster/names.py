@@ -334,6 +334,12 @@ def process(host: str, pid: int) -> str:
     return f"{host}:{pid}"
 
 
+def parse_process(text: str) -> tuple[str, int | None]:
+    """Read the machine and the process that ``process`` wrote; of another text, the text and None."""
+    host, _, pid = text.rpartition(":")
+    return (host, int(pid)) if re.fullmatch(_NUMBER, pid) else (text, None)
+
+
 def connection(incarnation: str) -> str:
     """How a node names its connections to Redis."""
     return _CONNECTION + incarnation

@@ -19,8 +19,8 @@ import click
 from cluster import __version__, errors, logs, placement
 
 COMMANDS = (
-    "submit", "simulate", "reproduce", "status", "curve", "result", "search", "cancel", "resume", "runs", "jobs",
-    "models", "serve", "services", "token", "nodes", "shutdown", "up", "worker", "master", "flower", "doctor",
+    "submit", "simulate", "reproduce", "status", "curve", "result", "search", "pause", "resume", "cancel", "runs",
+    "jobs", "models", "serve", "services", "token", "nodes", "shutdown", "up", "worker", "master", "flower", "doctor",
 )  # fmt: skip
 GARBAGE_FROM = 200_000
 """New objects after which Python looks for garbage. Loading makes half as many, none of them garbage: with this
@@ -85,8 +85,9 @@ SUMMARIES = {
     "curve": "Show how a run that trains in rounds learns.",
     "result": "Print the result of a run that has ended.",
     "search": "Find pages by their words.",
-    "cancel": "Stop a run.",
-    "resume": "Continue a run whose submitter is gone.",
+    "pause": "Begin no more of a run until it is resumed.",
+    "resume": "Continue a run that is paused or whose submitter is gone.",
+    "cancel": "Stop a run and drop its results.",
     "runs": "List the runs of a cluster.",
     "jobs": "List the jobs and their options, or begin one of your own.",
     "models": "Manage models. Nodes fetch them by themselves.",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from cluster import client
+from cluster import client, settings
 from cluster.cli import say, shared
+from cluster.client import private_runs
 
 
 @click.command("cancel", epilog="\b\nExample:\n  cluster cancel ocr-1a2b3c4d")
@@ -13,6 +14,7 @@ from cluster.cli import say, shared
 @shared.broker
 def command(run: str, broker: str | None) -> None:
     """Stop RUN and drop its results."""
-    with client.existing(broker) as c:
-        c.run(run).cancel("cancelled by cluster cancel")
+    if settings.load(broker_url=broker).broker_url is not None or not private_runs.cancel(run):
+        with client.existing(broker) as c:
+            c.run(run).cancel("cancelled by cluster cancel")
     say(f"{run}: cancelled")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import signal
 import tempfile
@@ -16,6 +17,7 @@ import redis
 from aggregators import by_name
 from cluster import client, errors, logs
 from cluster.cli import say, texts, worth_texts
+from cluster.cli.live import Failed, Live
 from cluster.cli.output import Target
 from cluster.cli.progress import Progress
 from cluster.client import Client, Run, history
@@ -27,41 +29,58 @@ _signals: list[int] = []
 """The signals that told this process to end."""
 
 
-def to_end(c: Client, run: Run, to: Target, *, quiet: bool) -> int:
-    """Bring a run to its end and write its result.
+def to_end(c: Client, run: Run, to: Target, *, quiet: bool, follow: bool = False) -> int:
+    """Bring a run to its end and write its result, while it goes on where its format can do that.
 
-    Ctrl-C cancels it. SIGTERM and a closed terminal leave it to others, unless the cluster is private and ends.
+    Ctrl-C pauses it, and so does a writer that fails; one that goes in rounds is cancelled. SIGTERM and a closed
+    terminal leave it to others. A private cluster ends in any case, and its run stays on disk.
     """
     hint = "" if c.is_private else f"; on a machine that should help: {join_line(c.config)}"
-    try:
-        shown = Progress(lambda: run.status(failures=False), run.nodes, quiet=quiet, lonely_hint=hint)
-        with _signal_first(), shown as progress:
-            status = run.wait(on_wait=progress)
-    except (KeyboardInterrupt, SystemExit) as error:
-        if c.is_private or isinstance(error, KeyboardInterrupt):
-            _cancel(run)
-        else:
-            with contextlib.suppress(redis.RedisError):
-                line = texts.resume(run.status(failures=False))
-                say(f"{run.id}: left to others. To take it up again: {line}")
-        raise
-    return _conclude(c, run, status, to)
+    with Live(run, to, follow=follow) as live:
+        try:
+            shown = Progress(lambda: run.status(failures=False), run.nodes, quiet=quiet, lonely_hint=hint)
+            with _signal_first(), shown as progress:
+
+                def look() -> None:
+                    live.check()
+                    progress()
+
+                status = run.wait(on_wait=look)
+        except Failed as failed:
+            _stop(c, run)
+            raise failed.error from None
+        except (KeyboardInterrupt, SystemExit) as error:
+            _stop(c, run, leave=isinstance(error, SystemExit))
+            raise
+        return _conclude(c, run, status, to, live)
 
 
-def _cancel(run: Run) -> None:
+def _stop(c: Client, run: Run, *, leave: bool = False) -> None:
+    """Pause a run, and say how to go on; with ``leave`` it goes on by itself, where its cluster stays."""
+    goes_in_rounds = run.job.rounds is not None
     try:
-        if reader := run.other_reader:
+        if leave and not c.is_private:
+            line = texts.resume(run.status(failures=False))
+            say(f"{run.id}: left to others. To take it up again: {line}")
+        elif reader := run.other_reader:
             say(f"{run.id}: goes on with {logs.plain(reader)}. To cancel it: cluster cancel {run.id}")
-            return
-        with contextlib.suppress(errors.RunFailed, errors.UnknownRun):  # it has ended meanwhile
-            run.cancel("the submitter was stopped")
-    except redis.RedisError as error:
-        say(f"{run.id}: not cancelled, as Redis does not answer ({logs.plain(str(error))}): cluster cancel {run.id}")
+        elif goes_in_rounds or (c.is_private and not c.keeps):
+            with contextlib.suppress(errors.RunFailed, errors.UnknownRun):  # it has ended meanwhile
+                run.cancel("the submitter was stopped")
+            why = "" if goes_in_rounds else ", as nothing of it could be kept"
+            say(f"{run.id}: cancelled{why}")
+        else:
+            with contextlib.suppress(errors.RunOver):  # it is done, and not written
+                run.pause("the submitter was stopped")
+            found = run.status(failures=False)
+            say(f"{run.id}: paused, {texts.items(found)}. To go on: the same command, or `{texts.resume(found)}`;"
+                f" to drop it: `cluster cancel {run.id}`")  # fmt: skip
+    except errors.UnknownRun:
         return
-    say(
-        f"{run.id}: cancelled. To keep a run going without this terminal, submit it with --detach"
-        " to a cluster that stays (`cluster up`)."
-    )
+    except redis.RedisError as error:
+        if not leave:
+            what = "cancelled" if goes_in_rounds else "paused"
+            say(f"{run.id}: not {what}, as Redis does not answer ({logs.plain(str(error))}): cluster cancel {run.id}")
 
 
 @contextmanager
@@ -69,11 +88,13 @@ def terminable() -> Iterator[None]:
     """Let SIGTERM and a closed terminal unwind us like Ctrl-C does, so that all we started is ended.
 
     Started with ``nohup``, a closed terminal is no reason. From the first of them on nobody of this process waits
-    for a Redis that is away.
+    for a Redis that is away. A second Ctrl-C ends this process at once.
     """
 
     def leave(number: int, _: Any) -> None:
         client.given_up.set()
+        if number == signal.SIGINT and number in _signals:
+            os._exit(errors.INTERRUPTED_EXIT_CODE)  # the guard of a private cluster ends what we started
         _signals.append(number)
         raise _ending(number)
 
@@ -143,24 +164,31 @@ def _rescue(c: Client, run: Run, status: Status, to: Target) -> None:
             return
 
 
-def _conclude(c: Client, run: Run, status: Status, to: Target) -> int:
-    """Write the result of a run that ended, and say how it went."""
+def _conclude(c: Client, run: Run, status: Status, to: Target, live: Live) -> int:
+    """Write the result of a run that ended, or the rest of what ``live`` writes, and say how it went."""
+    if status.state != "done":
+        c.drop_kept()
     require_done(status)
     if c.is_private:
         history.keep(c.config.cache_folder, status, sum(node.slots for node in run.nodes()))
     rest = _keep_missing(c, status) if c.is_private and len(status.failures) > texts.MOST_FAILURES else ""
     told = texts.missing(status, rest)
     try:
-        problems = to.write(run, status)
+        live.finish()
+        problems = to.write(run, status, is_written=live.writes_result)
     except (KeyboardInterrupt, SystemExit, OSError, errors.ClusterError) as error:
         if isinstance(error, BrokenPipeError):
             raise
         say("\n".join([*told, texts.outcome(status)]))  # that the result cannot be written hides nothing of this
-        if c.is_private and isinstance(error, OSError | errors.ClusterError) and not run.job.trains:
+        stays = c.keeps or not c.is_private
+        if not stays and isinstance(error, OSError | errors.ClusterError) and not run.job.trains:
             _rescue(c, run, status, to)
-        elif not c.is_private and not isinstance(error, errors.RunFailed):  # else it can be had nowhere
+        elif stays and not isinstance(error, errors.RunFailed):  # else it can be had nowhere
             say(f"{run.id} is done, and its result is kept: cluster result {run.id}")
         raise
+    with contextlib.suppress(redis.RedisError):
+        run.settle()
+    c.drop_kept()
     lines = [*told, *worth_texts.of_run(run), *map(logs.plain, problems)]
     say("\n".join([*lines, texts.outcome(status, to.place(), to.passed_over)]))
     return errors.ITEMS_MISSING_EXIT_CODE if status.items_failed or problems else 0

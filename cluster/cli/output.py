@@ -26,6 +26,10 @@ CLOCKS_DIFFER_S = 60
 """A run begins by Redis's clock, pictures change by this machine's."""
 
 
+LINES = "jsonl"
+"""The format that `--follow` prints."""
+
+
 class Tally:
     """How many files a writer has told of."""
 
@@ -67,21 +71,27 @@ class Target(NamedTuple):
         name = logs.plain(str(self.output))
         return f"{name} ({texts.count(self.tally.files, 'file')})" if self.tally else name
 
-    def write(self, run: Run, status: Status) -> Sequence[str]:
+    def write(self, run: Run, status: Status, *, is_written: bool = False) -> Sequence[str]:
         """Write the result of a run that is done; gives what could not be drawn, a sentence each.
 
-        Of a run that trains it is the report about the model, which is published first.
+        Of a run that trains it is the report about the model, which is published first. Where it ``is_written`` while
+        the run went on, it is not written again.
 
         Raises:
             errors.ClusterError: It cannot be written, or makes no model.
         """
-        with self.keeper.writing() if self.keeper else nullcontext():
-            write(*run.rendered(self.chosen, status), self.output)
+        if not is_written:
+            self.write_parts(*run.rendered(self.chosen, status))
         if self.report is not None:
             report.write(run, status, self.report)
         if self.drawn is None:
             return ()
         return run.draw(self.drawn, self.source, self.since)
+
+    def write_parts(self, chosen: Format, parts: Iterable[Any]) -> None:
+        """Write parts of the result in a format."""
+        with self.keeper.writing() if self.keeper else nullcontext():
+            write(chosen, parts, self.output)
 
 
 def prepare(
@@ -260,6 +270,27 @@ class Terminal(io.RawIOBase):
         """Write whole characters of UTF-8."""
         sys.stdout.buffer.write(logs.plain_json(bytes(data).decode(errors="replace")).encode())
         return len(data)
+
+
+class Lines(io.RawIOBase):
+    """Stdout for a program that reads each line as it comes."""
+
+    def writable(self) -> bool:
+        """Return True: the stream takes writes."""
+        return True
+
+    def write(self, data: Any, /) -> int:
+        """Write, and let nothing wait."""
+        stream = Terminal() if sys.stdout.isatty() else sys.stdout.buffer
+        stream.write(data)
+        sys.stdout.buffer.flush()
+        return len(data)
+
+
+def follow(chosen: Format, parts: Iterable[Any]) -> None:
+    """Print parts as lines on stdout, as they come."""
+    with result.naming_odd_parts():
+        chosen.write(parts, Lines())
 
 
 def write(chosen: Format, parts: Iterable[Any], output: Path | None) -> None:

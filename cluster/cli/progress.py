@@ -90,7 +90,12 @@ class Progress:
             nodes = list(self._nodes())
             crew = self._crew.look(nodes, status.requirement)
             news = [*(crew if self._hint else ()), *self._rejected(status, nodes, now)]
-        lonely = not status.chunks_settled and not status.chunks_running and now - self._began > LONELY_AFTER_S
+        lonely = (
+            not status.paused
+            and not status.chunks_settled
+            and not status.chunks_running
+            and now - self._began > LONELY_AFTER_S
+        )
         line = f"waiting for a node{self._hint}" if lonely and self._hint else _line(status, self._crew.size)
         with contextlib.suppress(OSError):  # nobody can read it any more: the run goes on
             for one in news:
@@ -200,7 +205,7 @@ class LiveView:
 
 
 def _line(status: Status, nodes: int) -> str:
-    words = [texts.items(status)]
+    words = [f"{'paused, ' if status.paused else ''}{texts.items(status)}"]
     if status.items_settled:
         rate = status.items_settled / max(status.seconds, 0.001)
         if status.rounds is None:

@@ -39,7 +39,7 @@ def command(
 
     INPUT, what the run was submitted with, is needed for --annotate and --format pdf only.
     """
-    with client.existing(broker, patient=wait) as c:
+    with client.of_run(run, broker, patient=wait) as c:
         asked = c.run(run)
         status = asked.status()
         to = outputs.prepare(asked.job, format_name, status.options, output, drawn, inputs, status.started_at, report)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
-from cluster import client, errors
+from cluster import client, errors, logs, settings
 from cluster.cli import print_text, say, shared, texts
+from cluster.client import private_runs
+from cluster.client.private_runs import PrivateRun
 from cluster.client.run import Status
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -44,9 +48,14 @@ def command(most: int, to_prune: bool, older_than: float | None, yes: bool, brok
 
     Runs expire by themselves after a week. With --prune those that are done, failed or cancelled go now; one that
     is running stays. What runs leave in a blob store of your own (CLUSTER_BLOB_URL) goes only with --prune.
+
+    Without a broker: the private runs of this machine that were stopped, or go on now, with their age and size on disk.
     """
     if not to_prune and (yes or older_than is not None):
         raise errors.UsageError("--older-than and --yes go with --prune")
+    if settings.load(broker_url=broker).broker_url is None and (mine := private_runs.listed()):
+        _private(mine[:most], to_prune=to_prune, older_than=older_than or 0, yes=yes, as_json=as_json)
+        return
     c = client.existing(broker)
     if not to_prune:
         _print(c.runs(most), as_json)
@@ -55,16 +64,55 @@ def command(most: int, to_prune: bool, older_than: float | None, yes: bool, brok
         return
     found = c.ended(older_than or 0)
     if found and not yes:
-        _ask(found)
+        _ask([_line(run) for run in found])
     _print(c.prune(found), as_json, "removed ")
 
 
-def _ask(found: Sequence[Status]) -> None:
-    runs = texts.count(len(found), "run")
+def _private(found: Sequence[PrivateRun], *, to_prune: bool, older_than: float, yes: bool, as_json: bool) -> None:
+    if to_prune:
+        now = time.time()
+        found = [run for run in found if run.is_over and now - run.about.used_at >= older_than]
+        if found and not yes:
+            _ask([_private_line(run) for run in found])
+        found = private_runs.remove(found)
+    if as_json:
+        shared.print_json([_private_json(run) for run in found])
+        return
+    for run in found:
+        print_text(f"{'removed ' if to_prune else ''}{_private_line(run)}")
+    if not found:
+        say("nothing to remove")
+
+
+def _private_json(run: PrivateRun) -> dict[str, Any]:
+    about = {"run": run.about.run, "job": run.about.job, "state": _private_state(run)}
+    status = run.status.model_dump(mode="json", exclude={"failures"}) if run.status else about
+    on_disk = {name: getattr(run.about, name) for name in ("size_bytes", "begun_at", "used_at", "process")}
+    return {**status, **on_disk, "problem": run.problem or None}
+
+
+def _private_line(run: PrivateRun) -> str:
+    about, status = run.about, run.status
+    if about.process is not None:
+        how = f"in use by the process {about.process}"
+    else:
+        how = logs.plain(run.problem) if status is None else texts.items(status)
+    age = texts.duration(max(0.0, time.time() - about.begun_at))
+    return f"{about.run:24} {_private_state(run):10} {how:36} {age:>10}  {texts.size(about.size_bytes):>10}"
+
+
+def _private_state(run: PrivateRun) -> str:
+    if run.status is None:
+        return "damaged" if run.problem else "running"
+    return "stopped" if texts.state(run.status) == "running" else texts.state(run.status)
+
+
+def _ask(lines: Sequence[str]) -> None:
+    runs = texts.count(len(lines), "run")
     if not sys.stdin.isatty():
         raise errors.UsageError(f"--prune would remove {runs} with results; say so with --yes")
-    for run in found:
-        say(_line(run))
+    for line in lines:
+        say(line)
     click.confirm(f"Remove {runs} with results?", abort=True, err=True)
 
 
@@ -80,6 +128,6 @@ def _print(found: Sequence[Status], as_json: bool, before: str = "") -> None:
 
 def _line(run: Status) -> str:
     return (
-        f"{run.run:24} {run.state:10} {texts.items(run):36} {texts.duration(run.seconds):>10}"
+        f"{run.run:24} {texts.state(run):10} {texts.items(run):36} {texts.duration(run.seconds):>10}"
         f"  {run.started_at.astimezone():%Y-%m-%d %H:%M}"
     )

@@ -96,6 +96,7 @@ report = click.option(
     metavar="FILE.csv",
     help="Write a table of all items at the end: done or missing and why, node, seconds, confidence.",
 )
+follow = click.option("--follow", is_flag=True, help="Print a JSON line for each item on stdout as soon as it is done.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 

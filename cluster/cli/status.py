@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from cluster import client, errors
+from cluster import client, errors, settings
 from cluster.cli import print_text, shared, texts
+from cluster.client import private_runs
 from cluster.client.nodes import rejections
 
 
@@ -16,7 +17,9 @@ from cluster.client.nodes import rejections
 @shared.as_json
 def command(run: str | None, events: bool, broker: str | None, as_json: bool) -> None:
     """Show how far RUN is, by default the latest one."""
-    with client.existing(broker) as c:
+    if run is None and settings.load(broker_url=broker).broker_url is None and (mine := private_runs.listed()):
+        run = mine[0].about.run
+    with client.of_run(run or "", broker) as c:
         if run is None:
             latest = c.runs(1)
             if not latest:

@@ -13,12 +13,13 @@ import click
 
 from cluster import catalog, client, errors, logs
 from cluster.cli import dry_run as dry_run_
-from cluster.cli import foreground, new_files, print_text, say, shared, texts, watch
+from cluster.cli import foreground, live, new_files, print_text, say, shared, texts, watch
 from cluster.cli import output as outputs
 from cluster.cli.job_command import JobCommand
-from cluster.client import Client, machine, missing_items
+from cluster.client import Client, begun, machine, missing_items, origin
 from cluster.client import only_new as new
 from cluster.client.nodes import join_line, rejections
+from cluster.client.run import Status
 from cluster.client.source import Given
 from cluster.client.submission import UNUSABLE, Submission
 from cluster.job import Job
@@ -58,6 +59,8 @@ class SubmitCommand(JobCommand):
 @shared.annotate
 @shared.report
 @shared.save
+@shared.follow
+@click.option("--anew", is_flag=True, help="Begin a run of its own, also where this command was stopped before.")
 @click.option("--detach", is_flag=True, help="Print the run's id and continue in the background.")
 @click.option(
     "--if-no-node",
@@ -84,11 +87,14 @@ def command(
     inputs: tuple[str, ...], job_name: str, output: str | None, format_name: str, drawn: Path | None,
     report: Path | None, save: Path | None, detach: bool, if_no_node: str, quiet: bool, plan: bool,
     only_new: bool, watch_s: float | None, retry_failed: str | None, dry_run: bool, as_json: bool, broker: str | None,
-    **given: Any,
+    follow: bool, anew: bool, **given: Any,
 ) -> int:  # fmt: skip
     """Run a job on files and folders and print its result.
 
     Without a broker, a private cluster is started on this machine for the time of the run.
+
+    Ctrl-C pauses the run. The same command goes on with it, also after a kill or a restart of the machine; what was
+    done is not done again.
     """
     _check_together(
         {"--detach": detach, "--plan": plan, "--only-new": only_new and not dry_run, "--watch": watch_s is not None,
@@ -101,11 +107,15 @@ def command(
     if retry_failed is None:
         job.check_given(options)
     machine.require_model_can_be_made(job)
+    if follow:
+        _check_lines(job, output, format_name, detach=detach)
     if plan:
         print_text(job.plan_of(inputs, options))
         return 0
     quiet = quiet or watch_s is not None
-    order = Order(job, inputs, output, format_name, drawn, report, save, if_no_node == "fail", quiet, broker)
+    order = Order(
+        job, inputs, output, format_name, drawn, report, save, if_no_node == "fail", quiet, broker, follow, anew
+    )  # fmt: skip
     if only_new or watch_s is not None:
         order.check(options)
     if dry_run:
@@ -124,7 +134,7 @@ def command(
         with c.prepare(job, options, save, format_name) as submission:
             if not c.is_private:
                 _look_for_nodes(submission, fail=order.must_have_node)
-            return _detach(submission, inputs, output, format_name, drawn, report)
+            return _detach(submission, inputs, output, format_name, drawn, report, anew=anew)
     return order.does(lambda _, to, go: go(inputs, to), options, c)
 
 
@@ -141,6 +151,23 @@ def _check_together(given: Mapping[str, object], as_json: bool) -> None:
         raise errors.UsageError("--json goes with --dry-run; for a result there is --format json")
 
 
+def _check_lines(job: Job, output: str | None, format_name: str, *, detach: bool) -> None:
+    """See that a run can be followed on stdout.
+
+    Raises:
+        errors.UsageError: It cannot.
+    """
+    live.require_lines(job)
+    if detach:
+        raise errors.UsageError(
+            "--follow prints here what is done, and --detach leaves this terminal: give one of them"
+        )
+    if output is None and format_name not in ("json", "jsonl"):
+        raise errors.UsageError(
+            f"--follow prints JSON lines on stdout: name a place for --format {format_name} with -o"
+        )
+
+
 class Order(NamedTuple):
     """What was typed."""
 
@@ -154,6 +181,8 @@ class Order(NamedTuple):
     must_have_node: bool
     quiet: bool
     broker: str | None
+    follow: bool = False
+    anew: bool = False
 
     def does(self, act: Act, options: Mapping[str, Any], c: Client | None = None) -> int:
         """Prepare a run and have ``act`` do it; gives the exit code."""
@@ -163,7 +192,9 @@ class Order(NamedTuple):
             def go(source: Given, to: outputs.Target) -> int:
                 if not submission.client.is_private:
                     _look_for_nodes(submission, fail=self.must_have_node)
-                return _submit(submission, source, to, quiet=self.quiet)
+                if not self.job.rounds:
+                    submission.origin = origin.of(submission, source, to.output, to.name, kept=to.keeper is not None)
+                return _submit(submission, source, to, self)
 
             return act(submission, self.target(submission.options), go)
 
@@ -222,29 +253,39 @@ def _look_for_nodes(submission: Submission, *, fail: bool) -> None:
     say(f"{problem}; waiting for one. On a machine that should help: {join_line(submission.client.config)}")
 
 
-def _submit(submission: Submission, inputs: Given, to: outputs.Target, *, quiet: bool) -> int:
+def _submit(submission: Submission, inputs: Given, to: outputs.Target, order: Order) -> int:
     given = submission.read(inputs)
     c = submission.client
-    if c.is_private and not quiet and sys.stderr.isatty():
+    if c.is_private and not order.quiet and sys.stderr.isatty():
         say("no broker is set (CLUSTER_BROKER_URL, --broker): on this machine only")
     with foreground.terminable(), c:
-        return foreground.to_end(c, submission.start(given, background=False), to, quiet=quiet)
+        run = begun.run_of(submission, given, say, _tell_begun, anew=order.anew)
+        return foreground.to_end(c, run, to, quiet=order.quiet, follow=order.follow)
+
+
+def _tell_begun(status: Status) -> None:
+    say(f"goes on with {status.run}: {texts.items(status)}")
 
 
 def _detach(
     submission: Submission, inputs: tuple[str, ...], target: str | None, format_name: str, drawn: Path | None,
-    report: Path | None,
+    report: Path | None, *, anew: bool,
 ) -> int:  # fmt: skip
     """Check all that can be checked, open the run, and leave it to a process in the background."""
     job, options = submission.job, submission.options
     submission.require_it_stays()
     job.writer(format_name, options)
-    outputs.prepare(job, format_name if target else "json", options, target, drawn, inputs, reported=report)
+    to = outputs.prepare(job, format_name if target else "json", options, target, drawn, inputs, reported=report)
+    if not job.rounds:
+        submission.origin = origin.of(submission, inputs, to.output, to.name)
     arguments = ["--output", target or os.devnull, "--format", format_name if target else "json"]
     arguments += ["--annotate", str(drawn)] if drawn else []
     arguments += ["--report", str(report)] if report else []
-    with submission.client:
-        run, log = submission.detach(inputs, arguments)
+    with submission.client as c:
+        found = begun.find(submission, say, anew=anew)
+        if found:
+            _tell_begun(c.run(found).status(failures=False))
+        run, log = submission.detach(inputs, arguments, begun=found or "")
     print_text(run.id)
     say(f"follow it with `cluster status {run.id}`, its log is {log}")
     return 0

@@ -25,6 +25,8 @@ EVENTS = {
     "item-by-item": "done item by item from now on:",
     "rejected": "rejected by",
     "input-read": "input read to its end",
+    "paused": "paused:",
+    "gone-on": "gone on with by",
 }
 """How a run's changes read."""
 SCORES = ("accuracy", "rmse")
@@ -40,7 +42,7 @@ def status(found: Status, there: Iterable[Node] = ()) -> str:
     """Several lines about a run; with the nodes that are ``there`` also whether any of them may do it."""
     nodes = ", ".join(f"{node} ({chunks})" for node, chunks in found.nodes.items())
     lines = [
-        f"{found.run}: {found.state}{f' ({logs.plain(found.error)})' if found.error else ''}",
+        f"{found.run}: {state(found)}{f' ({logs.plain(why)})' if (why := found.error or found.paused) else ''}",
         f"  {'items' if found.rounds is None else 'rounds':12} {items(found)}",
         f"  chunks       {found.chunks_settled} of {_total(found.chunks_total)} done",
         f"  time         {duration(found.seconds)}, since {found.started_at.astimezone():%Y-%m-%d %H:%M:%S}",
@@ -51,7 +53,8 @@ def status(found: Status, there: Iterable[Node] = ()) -> str:
     if found.retries:
         lines.append(f"  retries      {found.retries}")
     if found.state == "running":
-        nobody = f"nobody: take it up with `{resume(found)}`, or start a `cluster master`"
+        master = "" if found.paused else ", or start a `cluster master`"
+        nobody = f"nobody: take it up with `{resume(found)}`{master}"
         lines.append(f"  coordinator  {logs.plain(found.coordinator or nobody)}")
         if found.role == "supervisor" and found.chunks_total is None:
             lines.append(f"  input        not read to its end: go on with `{resume(found)}`")
@@ -61,10 +64,15 @@ def status(found: Status, there: Iterable[Node] = ()) -> str:
     return "\n".join(lines + missing(found))
 
 
+def state(found: Status) -> str:
+    """The state of a run for people: ``paused`` beside those that the ledger has."""
+    return "paused" if found.paused else found.state
+
+
 def rejected_by_all(found: Status, there: Iterable[Node]) -> str:
     """A sentence about a run that stands, as each node that serves it has rejected chunks of it; else ""."""
     serving = {node.name for node in there if node.serves(found.requirement)}
-    if found.state != "running" or found.chunks_running or not serving or not serving <= found.rejections.keys():
+    if state(found) != "running" or found.chunks_running or not serving or not serving <= found.rejections.keys():
         return ""
     return f"no node takes the rest of this run: all that can do the job reject it ({count(len(serving), 'node')})"
 

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from cluster.bundles.store import ModelStore
     from cluster.client.models import Models
     from cluster.client.nodes import Node, Stopped
+    from cluster.client.origin import Origin
     from cluster.client.session import Session
     from cluster.client.source import Given
     from cluster.client.submission import Submission
+    from cluster.embedded.private import Private
     from cluster.job import Job
     from cluster.settings import Settings
 
@@ -88,6 +90,23 @@ def existing(broker: str | None = None, *, patient: bool = False) -> Client:
     return Client(config, patient=patient)
 
 
+def of_run(run: str, broker: str | None = None, *, patient: bool = False) -> Client:
+    """A client of the cluster that has a run: ``existing``, or without a broker the private one that was stopped.
+
+    Raises:
+        errors.BrokerError: As ``existing``.
+        errors.RunBusy: A process of this machine works on that private run.
+    """
+    config = settings.load(broker_url=broker)
+    if config.broker_url is None:
+        from cluster.embedded import private
+
+        root = private.folder(config)
+        if private.find(root, run):
+            return Client(config, kept=private.reopen(root, run))
+    return existing(broker, patient=patient)
+
+
 class Client(Serving):
     """A cluster to work with. Use it in a ``with``, or call ``close``; any thread may use it.
 
@@ -99,12 +118,16 @@ class Client(Serving):
         config: Names the broker; without one, the cluster is a private one on this machine.
         slots: Of each worker of a private one.
         patient: Wait for a Redis that is away, also where only a look is asked for.
+        kept: The folder of the one run of a private one, which stays until its result is written.
     """
 
-    def __init__(self, config: Settings, *, slots: int | None = None, patient: bool = False) -> None:
+    def __init__(
+        self, config: Settings, *, slots: int | None = None, patient: bool = False, kept: Private | None = None
+    ) -> None:  # fmt: skip
         self.config = config
         self.is_private = config.broker_url is None
         self._slots, self._patient = slots, patient
+        self._kept: Private | None = None
         self._runs: list[Run] = []
         self._own_jobs: dict[tuple[str, str], Job] = {}
         self._lock = threading.RLock()
@@ -112,6 +135,8 @@ class Client(Serving):
         self._session: Session | None = None
         self._stores: Stores | None = None
         self._is_closed = False
+        if kept:
+            self.keep_in(kept)
         if not self.is_private:
             redis_client.check(config.require_broker())
 
@@ -191,8 +216,25 @@ class Client(Serving):
             given = self.model_store.pin(job, given)
         return Submission(self, job, given, packed, folder)
 
-    def open(self, job: Job, options: dict[str, Any], packed: bytes = b"") -> Run:
-        """Open a run whose input nobody reads yet; ``packed`` is the job's file where no package brings it."""
+    def open(self, job: Job, options: dict[str, Any], packed: bytes = b"", origin: Origin | None = None) -> Run:
+        """Open a run whose input nobody reads yet.
+
+        Args:
+            job: The run's.
+            options: The run's.
+            packed: The job's file where no package brings it.
+            origin: The command that opens it, where the same command is to go on with it.
+        """
+        with self._lock:
+            self.serve_run(job, options, packed)
+            return self.ours(self.session.start(job, options, origin), job, job.requirement(options))
+
+    def serve_run(self, job: Job, options: Mapping[str, Any], packed: bytes = b"") -> None:
+        """See that a private cluster has a worker for a run; does nothing for another cluster.
+
+        Raises:
+            errors.JobUnavailable: This machine cannot do it.
+        """
         from cluster.client.session import require_here
 
         if self.is_private:
@@ -205,7 +247,6 @@ class Client(Serving):
                 self._own_jobs[job.name, job.version] = job
             busy = [run.requirement for run in self._runs if not run.is_over]
             session.serve(job, options, file, busy)
-            return self.ours(session.start(job, options), job, job.requirement(options))
 
     def ours(self, id: str, job: Job, requirement: str) -> Run:
         """A run that this process is to bring forward: leaving the client waits for it."""
@@ -240,6 +281,21 @@ class Client(Serving):
                 if run.id == id:
                     return run
         return Run(id, self._looking(), self.find)
+
+    def keep_in(self, kept: Private) -> None:
+        """Keep the run of this private cluster, which is not started yet, in a folder until its result is written."""
+        self._kept = kept
+        self._open.callback(kept.close)  # after the programs that work there
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the run of this private cluster outlasts it."""
+        return self._kept is not None
+
+    def drop_kept(self) -> None:
+        """The run's folder is of no use any more: it goes with this client."""
+        if self._kept:
+            self._kept.is_over = True
 
     def find(self, name: str, version: str) -> Job:
         """The job of a run. Parts of another version may have another form, so that one joins nothing here.
@@ -359,7 +415,7 @@ class Client(Serving):
             if self._is_closed:
                 raise errors.BrokerError(CLOSED)
             if self._session is None:
-                self._session = self._open.enter_context(Session(self.config, self._slots))
+                self._session = self._open.enter_context(Session(self.config, self._slots, kept=self._kept))
                 atexit.register(self.close)  # what is being submitted is not lost where it is forgotten
             return self._session
 

@@ -56,4 +56,18 @@ def take_up(
     given = None
     if source is not None and status.state == "running":
         given = session.Input(job, sources.read(source), status.options)
+    return _begin(client, job, status, given, background=background, save=save)
+
+
+def of_input(client: Client, status: Status, given: session.Input) -> Run:
+    """Resume a run with its input, in the first thread that waits for it; of one that is done, nothing is read."""
+    job = job_of(client, status)
+    return _begin(client, job, status, given if status.state == "running" else None, background=False)
+
+
+def _begin(
+    client: Client, job: Job, status: Status, given: session.Input | None, *, background: bool, save: Path | None = None
+) -> Run:  # fmt: skip
+    if status.state == "running":
+        client.serve_run(job, status.options)
     return client.ours(status.run, job, status.requirement).begin(given, background=background, save=save)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster import errors
-from cluster.client import curve, result
+from cluster.client import curve, result, settled
 from cluster.ledger.status import Event, Failure, RoundsStatus, Status
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Run:
         self._thread: threading.Thread | None = None
         self._reading: tuple[Input | None] | None = None
         """The input that is to be read by the thread that waits, where there is no other."""
+        self._given: Input | None = None
         self._save: Path | None = None
         """The folder for its checkpoints."""
         self._over = threading.Event()
@@ -158,14 +159,27 @@ class Run:
             yield from (row for _, row in found)
             known = found[-1][0] if found else known
 
-    def parts(self) -> Iterator[Any]:
+    def parts(self, *, live: bool = False, on_wait: Callable[[], None] = lambda: None) -> Iterator[Any]:
         """The result piece by piece, in the order of the input, once the run has ended. Holds one piece at a time.
 
-        What a piece is depends on the job: of ``ocr`` a mapping of some items to their texts.
+        What a piece is depends on the job: of ``ocr`` a mapping of some pages to what was read.
+
+        Args:
+            live: Give pieces as soon as they are done, while the run goes on: in no order, each item once, also those
+                that failed where the job has a value for them (``Job.absent``). It ends with the run.
+            on_wait: With ``live``, called some times a second while nothing is done.
 
         Raises:
             errors.RunCancelled, errors.RunFailed: It has no result.
+            errors.UsageError: With ``live``: the parts of this job are no result before they are joined.
         """
+        if live:
+
+            def wait() -> None:
+                self._raise()
+                on_wait()
+
+            return settled.follow(self.id, self.job, self._session.stores, wait)
         result.require_done(self.wait())
         return result.parts(self._session, self.job, self.id)
 
@@ -264,6 +278,47 @@ class Run:
         if not did and state != "cancelled":
             raise errors.RunFailed(f"the run {self.id} has ended already: {state}")
 
+    def pause(self, why: str = "by its client") -> None:
+        """Begin no more chunks of the run; what is being worked on is still counted. Nothing is lost; see ``go_on``.
+
+        It stays as long as a run that is done, by default for a week. Paused again, nothing changes.
+
+        Raises:
+            errors.UnknownRun: The cluster does not know it.
+            errors.RunOver: It has ended.
+            errors.UsageError: Its job goes in rounds.
+        """
+        state = "in rounds" if self._goes_in_rounds() else self._session.pause(self.id, why)
+        if state == "in rounds":
+            raise errors.UsageError(
+                f"the run {self.id} goes in rounds, in which all its shards are done together: it cannot be paused. To"
+                " stop it: `cluster cancel`; with --save its model of the last rounds stays"
+            )
+        if state == "unknown":
+            raise self._session.stores.ledger.runs.unknown(self.id)
+        if state != "running":
+            raise errors.RunOver(f"the run {self.id} has ended already: {state}")
+
+    def go_on(self) -> bool:
+        """Begin chunks of a paused run again; whether it was paused. ``Client.resume`` also reads its input."""
+        from cluster.client.session import whoami
+
+        return self._session.stores.ledger.runs.go_on(self.id, whoami())
+
+    def settle(self) -> None:
+        """Its result is written: the same command opens another run from now on."""
+        self._session.stores.ledger.runs.settle(self.id)
+
+    def pages_of(self, document: str) -> int | None:
+        """How many pages of a document this process has read; None as long as it may read more, or if it reads none."""
+        return None if self._given is None else self._given.pages_of(document)
+
+    def _goes_in_rounds(self) -> bool:
+        try:
+            return self.job.rounds is not None
+        except errors.ClusterError:  # its job is not installed here
+            return False
+
     # How a run is brought to its end by this process: in the background, or by the thread that waits.
 
     def begin(self, given: Input | None, *, background: bool, save: Path | None = None) -> Run:
@@ -271,7 +326,7 @@ class Run:
 
         Checkpoints of a run in rounds go to the folder ``save``.
         """
-        self._save = save
+        self._save, self._given = save, given
         if background:
             self._reading = None
             self._thread = threading.Thread(target=self._drive, args=(given,), name=self.id, daemon=True)

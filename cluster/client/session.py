@@ -18,7 +18,9 @@ from pydantic import SecretStr
 
 from cluster import errors, keys, logs, names, rounds
 from cluster.bundles import store
+from cluster.client.pages import Pages
 from cluster.coordinator.cancel import cancel
+from cluster.coordinator.pause import pause
 from cluster.job import Job, Source, for_splitter
 from cluster.ledger.row import RunPolicy
 from cluster.nodes import places, wanted
@@ -30,8 +32,10 @@ from splitters.items import Items
 if TYPE_CHECKING:
     from celery import Celery
 
+    from cluster.client.origin import Origin
     from cluster.coordinator.supervise import Supervisor
     from cluster.embedded import LocalCluster
+    from cluster.embedded.private import Private
     from cluster.ledger.lease import Role
 
 NEWS_S = 2.0
@@ -49,15 +53,19 @@ class Session:
         config: Names the broker; without one, the cluster is a private one on this machine.
         slots: Of each worker of a private one; None: as many as the machine has room for.
         stores: Where its runs are kept, if that is open already.
+        kept: The folder of the only run of a private one, which outlasts it.
 
     Raises:
         errors.BrokerError: The cluster does not answer, or none can be started.
     """
 
-    def __init__(self, config: Settings, slots: int | None = None, stores: Stores | None = None) -> None:
+    def __init__(
+        self, config: Settings, slots: int | None = None, stores: Stores | None = None, kept: Private | None = None
+    ) -> None:  # fmt: skip
         self.is_private = config.broker_url is None
         self.config = config
         self._slots = slots
+        self._kept = kept
         self._open = ExitStack()
         self._local: LocalCluster | None = None
         self._workers: dict[str, str] = {}  # requirement -> the worker that serves it
@@ -72,13 +80,21 @@ class Session:
             from cluster.embedded import LocalCluster
 
             self.config = self.config.model_copy(update={"bundle_dir": self.config.models_folder})
-            self._local = self._open.enter_context(LocalCluster())
+            self._local = self._open.enter_context(LocalCluster(kept=self._kept))
             self.config = self.config.model_copy(update={"broker_url": SecretStr(self._local.url)})
+            if self._kept:
+                self._forget_processes(self._kept.run)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._is_closed = True
         self._open.close()
+
+    def _forget_processes(self, run: str) -> None:
+        """Forget what worked on the run of a private cluster: it ended. What workers held is published again."""
+        for incarnation in self.stores.nodes.incarnations():
+            self.stores.nodes.forget(incarnation.id)
+        self.stores.ledger.runs.free(run)
 
     def serve(
         self, job: Job, options: Mapping[str, Any], job_file: Path | None = None, busy: Collection[str] = ()
@@ -180,19 +196,27 @@ class Session:
         """See that a private cluster still runs, once the news of its end have had time to come: see ``check``."""
         self.check(NEWS_S)
 
-    def start(self, job: Job, options: Mapping[str, Any]) -> str:
+    def start(self, job: Job, options: Mapping[str, Any], origin: Origin | None = None) -> str:
         """Open a run; gives its id.
+
+        Args:
+            job: The run's.
+            options: The run's.
+            origin: The command that opens it, where the same command is to go on with it.
 
         Raises:
             errors.BadSetting: This machine keeps bytes or models elsewhere than the cluster does.
             errors.UnknownBundle: What it was to be begun with was removed meanwhile.
         """
         places.require(self.stores, self.config)
-        run = names.new_run(job.name)
+        run = self._kept.run if self._kept else names.new_run(job.name)
         requirement = job.requirement(options)
         self.stores.ledger.runs.create(
-            run, job.name, job.version, options, whoami(), requirement, RunPolicy.of(self.config)
-        )
+            run, job.name, job.version, options, whoami(), requirement, RunPolicy.of(self.config),
+            *(origin or ()),
+        )  # fmt: skip
+        if self._kept:
+            self._kept.is_over = False
         if requirement != job.capability:
             wanted.enter(self.stores.redis, requirement, run)
             try:
@@ -206,6 +230,10 @@ class Session:
     def cancel(self, run: str, reason: str) -> tuple[bool, str]:
         """End a run now: whether this call did it, and the state it is in."""
         return cancel(run, self.stores, reason)
+
+    def pause(self, run: str, why: str) -> str:
+        """Begin no more of a run: see ``coordinator.pause``."""
+        return pause(run, self.stores, why)
 
     def fail(self, run: str, reason: str) -> None:
         """End a run that cannot be done."""
@@ -242,6 +270,8 @@ class Session:
             _take(supervisor, run)
         except errors.RunOver:
             return self.stores.ledger.runs.progress(run).state
+        # It may be paused, and what was on its way to workers that have ended is nowhere.
+        supervisor.is_taken_up = self.stores.ledger.runs.go_on(run, whoami()) or self._kept is not None
         try:
             with FailureDetector(self.app, self.stores), supervisor:
                 if given is None:
@@ -310,6 +340,7 @@ class Input:
         self.source = source
         self._job = job
         self._options = options
+        self._pages = Pages()
         self.passed_over = PassedOver()
         """The files that were left out among those already read."""
         self._begun = None if isinstance(source, Items) else self._begin(check=True)
@@ -321,7 +352,15 @@ class Input:
             errors.InputChanged: It is an iterator, and was read before.
         """
         begun, self._begun = self._begun, None
-        return begun or self._begin()
+        self._pages.clear()
+        for chunk in begun or self._begin():
+            self._pages.add(chunk)
+            yield chunk
+        self._pages.end()
+
+    def pages_of(self, document: str) -> int | None:
+        """How many items of a document were read, see ``splitters.page_names``; None as long as more may come."""
+        return self._pages.of(document)
 
     def _begin(self, *, check: bool = False) -> Iterator[Chunk]:
         self.passed_over.clear()

@@ -21,6 +21,7 @@ from cluster.nodes import wanted
 
 if TYPE_CHECKING:
     from cluster.client import Client
+    from cluster.client.origin import Origin
     from cluster.job import Job
     from cluster.settings import Settings
 
@@ -54,6 +55,8 @@ class Submission:
         self.requirement = job.requirement(options)
         self._packed = packed
         self._save = save
+        self.origin: Origin | None = None
+        """The command that opens the run, where the same command is to go on with it."""
         self._asking = ExitStack()
         self._asked: wanted.Asked | None = None
 
@@ -111,12 +114,15 @@ class Submission:
         """
         return self._opened().begin(given, background=background, save=self._save)
 
-    def detach(self, inputs: Sequence[str], arguments: Sequence[str] = ("--output", os.devnull)) -> tuple[Run, Path]:
+    def detach(
+        self, inputs: Sequence[str], arguments: Sequence[str] = ("--output", os.devnull), *, begun: str = ""
+    ) -> tuple[Run, Path]:
         """Open the run and leave it to a process in the background; gives where that one writes its log.
 
         Args:
             inputs: Files and folders.
             arguments: For ``cluster resume``, which that process is.
+            begun: The run to go on with, in place of a new one.
 
         Raises:
             errors.UsageError: The cluster is a private one, which ends with this process.
@@ -134,12 +140,13 @@ class Submission:
             ) from None
         if self._save is not None:
             arguments = [*arguments, "--save", str(self._save)]
-        run = self._opened()
+        run = self.client.run(begun) if begun else self._opened()
         log = log_folder(config) / f"{run.id}.log"
         try:
             spawn(config, run.id, inputs, log, arguments)
         except BaseException:
-            self.client.session.fail(run.id, "it could not be left to the background")
+            if not begun:
+                self.client.session.fail(run.id, "it could not be left to the background")
             raise
         return run, log
 
@@ -149,7 +156,7 @@ class Submission:
             raise errors.UsageError(NO_BROKER)
 
     def _opened(self) -> Run:
-        run = self.client.open(self.job, self.options, self._packed)
+        run = self.client.open(self.job, self.options, self._packed, self.origin)
         self._asking.close()
         return run
 

@@ -68,7 +68,10 @@ class Search:
         return lost
 
 
-def redeliver(app: Celery, stores: Stores, lease: Lease, search: Search, requirement: str, limits: Limits) -> None:
+def redeliver(
+    app: Celery, stores: Stores, lease: Lease, search: Search, requirement: str, limits: Limits,
+    stopped: bool = False,
+) -> None:  # fmt: skip
     """Redeliver what is to be done and has no message anywhere.
 
     Args:
@@ -78,6 +81,7 @@ def redeliver(app: Celery, stores: Stores, lease: Lease, search: Search, require
         search: Knows since when a message is seen nowhere.
         requirement: What a node must serve to do the run.
         limits: Of the run's messages.
+        stopped: The run was stopped meanwhile, so that this is no news.
 
     Raises:
         Busy: The lease is another's.
@@ -95,9 +99,10 @@ def redeliver(app: Celery, stores: Stores, lease: Lease, search: Search, require
     abouts = filter(None, map(TaskId.parse, ids))
     there = {unit for run, units in abouts if run == lease.run for unit in units}
     lost = search.missing(wanted - there - _stayed_for(stores, lease.run))
-    for unit in lease.redeliver(lost, "redelivered", "its message was lost") if lost else []:
-        log.warning(
-            "run %s: the message of %s was lost; redelivered",
+    why = "the run was stopped" if stopped else "its message was lost"
+    for unit in lease.redeliver(lost, "redelivered", why) if lost else []:
+        log.log(
+            logging.DEBUG if stopped else logging.WARNING, "run %s: the message of %s was lost; redelivered",
             lease.run, names.described(unit),
             extra={"event": "redelivered", "run": lease.run, "chunk": str(unit)},
         )  # fmt: skip

@@ -31,7 +31,7 @@ LOOK_S = 1.0
 PUBLISHED_S = 10.0
 """Seconds after a run's end from which a master publishes its model, if the submitter has not."""
 AGAIN_S = 60.0
-FIELDS = ("version", "lease_until_ms", "finished_at", "report")
+FIELDS = ("version", "lease_until_ms", "finished_at", "report", "paused")
 log = logging.getLogger(__name__)
 
 
@@ -108,6 +108,8 @@ class Master:
             job = catalog.jobs().get(row.job) if row else None
             if row is None:
                 self._passed.add(run)  # no run of ours
+            elif row.paused:
+                continue  # until it goes on
             elif row.state == "running":
                 if job is None or job.version != row.version:
                     self._pass(run, row)

@@ -350,6 +350,9 @@ class Coordinator:
                 progress = self._look()
             if progress.state != "running":
                 return False
+            if progress.paused:
+                self._pause()
+                continue
             chunks = self._entered.chunks + len(self._batch) - progress.chunks_settled
             held_bytes = self._entered.size_bytes + self._batch_bytes - progress.bytes_settled
             fits = chunks == 0 or (chunks < limit_chunks and held_bytes + size_bytes <= self._limit_bytes)

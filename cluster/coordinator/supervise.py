@@ -72,6 +72,8 @@ class Supervisor:
         """Held while messages are published: what is half published does not count as lost."""
         self.held: Lease | None = None
         """The run's lease, unless it is known to be another's."""
+        self.is_taken_up = False
+        """The run was stopped before: that messages are missing then is no news."""
         self._driver: Driver | None = None
         self._taking = threading.Lock()
         self._ending = threading.Event()
@@ -190,13 +192,12 @@ class Supervisor:
         if progress.state != "running":
             raise errors.RunOver(progress.state)
         delays.release(self._stores.redis)
+        if self._is_paused(progress):
+            return
         lease = self.lease()
         now = time.monotonic()
-        if now - self._kept_at > KEEP_S:
-            if not lease.keep():
-                self.lost(lease)
-                return
-            self._kept_at = now
+        if now - self._kept_at > KEEP_S and not self._keep(lease):
+            return
         if now - self._touched_at > TOUCH_S:
             self._stores.ledger.runs.touch(self._run)
             self._want()
@@ -213,6 +214,24 @@ class Supervisor:
         except Busy:
             self.lost(lease)
 
+    def _is_paused(self, progress: Progress) -> bool:
+        """Whether the run is paused: then nothing of it is published. Only who has its input keeps the lease."""
+        if progress.paused:
+            self.is_taken_up = True
+            self._search.look_soon()  # nodes drop its messages
+            if self._role == "supervisor" and self.held is not None:
+                self.step_back()
+            elif self.held is not None and time.monotonic() - self._kept_at > KEEP_S:
+                self._keep(self.held)
+        return progress.paused
+
+    def _keep(self, lease: Lease) -> bool:
+        if not lease.keep():
+            self.lost(lease)
+            return False
+        self._kept_at = time.monotonic()
+        return True
+
     def _drive(self, lease: Lease, progress: Progress) -> None:
         """See that a run in rounds has a driver with this lease."""
         if not progress.split_ended or (self._driver and self._driver.lease is lease and self._driver.is_alive):
@@ -228,6 +247,9 @@ class Supervisor:
             return
         try:
             self._want()
-            lost_messages.redeliver(self._app, self._stores, lease, self._search, self.requirement, self.policy.limits)
+            lost_messages.redeliver(
+                self._app, self._stores, lease, self._search, self.requirement, self.policy.limits,
+                stopped=self.is_taken_up,
+            )  # fmt: skip
         finally:
             self.publishing.release()

@@ -82,6 +82,33 @@ class Partials:
         rows = {int(batch): redis_rows.BatchRow.parse(row.decode(errors="replace")) for batch, row in found.items()}
         return dict(sorted(rows.items()))
 
+    def settled(self, run: str, batch: int) -> list[int]:
+        """The chunks of an open batch that are settled, in their order; none of one that is aggregated."""
+        found: Any = self._redis.hkeys(keys.parts(run, batch))
+        return sorted(map(int, found))
+
+    def part(self, run: str, batch: int, chunk: int) -> tuple[bytes, bytes] | None:
+        """The part of a settled chunk, and what is expected of it; None where its batch is aggregated by now."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hget(keys.run(run, "expected"), str(chunk))
+            pipe.hget(keys.parts(run, batch), str(chunk))
+            expected, entry = pipe.execute()
+        return None if entry is None else (entry, expected or b"")
+
+    def listed(self, run: str) -> list[Partial]:
+        """The partials that are there, in the order of the input.
+
+        Raises:
+            errors.RunFailed: Another thing is among them.
+        """
+        found: Any = self._redis.hkeys(keys.run(run, "partials"))
+        return sorted((_parsed(run, name) for name in found), key=_position)
+
+    def entry(self, run: str, level: int, number: int) -> bytes | None:
+        """A partial; None where it was joined with its neighbours."""
+        found: Any = self._redis.hget(keys.run(run, "partials"), Partial(level, number).field)
+        return None if found is None else bytes(found)
+
     def of_result(self, run: str) -> list[tuple[int, int, bytes]]:
         """The parts that are the result as (level, number, part entry), in the order of the input.
 
@@ -89,10 +116,17 @@ class Partials:
             errors.RunFailed: Another thing is among them.
         """
         found: Any = self._redis.hgetall(keys.run(run, "partials"))
-        rows = []
-        for name, entry in found.items():
-            try:
-                rows.append((*Partial.parse_field(name.decode()), entry))
-            except ValueError:
-                raise errors.RunFailed(f"the result of the run {run} is damaged: it has a part {name!r}") from None
-        return sorted(rows, key=lambda row: row[1] * FAN_IN ** row[0])
+        rows = [(_parsed(run, name), entry) for name, entry in found.items()]
+        return [(*partial, entry) for partial, entry in sorted(rows, key=lambda row: _position(row[0]))]
+
+
+def _parsed(run: str, name: bytes) -> Partial:
+    try:
+        return Partial.parse_field(name.decode())
+    except ValueError:
+        raise errors.RunFailed(f"the result of the run {run} is damaged: it has a part {name!r}") from None
+
+
+def _position(partial: Partial) -> int:
+    """The first of its batches."""
+    return partial.number * FAN_IN**partial.level

@@ -94,8 +94,8 @@ class Piece(NamedTuple):
 class Claims(NamedTuple):
     """The answer to a node that wants to start chunks of a run.
 
-    ``state`` is "ready", or why there is nothing to do: "unknown" (no such run), "other capability", or the state of a
-    run that is over.
+    ``state`` is "ready", or why there is nothing to do: "unknown" (no such run), "other capability", "paused", or the
+    state of a run that is over.
     """
 
     state: str
@@ -168,6 +168,7 @@ class Progress(NamedTuple):
     batches_complete: int
     batches_aggregated: int
     split_ended: bool
+    paused: bool = False
 
 
 class Arrival(NamedTuple):

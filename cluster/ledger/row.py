@@ -18,6 +18,9 @@
 | state | str | create, finish | "running", "done", "failed" or "cancelled" |
 | error | str | finish | why it failed, or the person who cancelled it |
 | finished_at | float? | finish | seconds since 1970; none while it is running |
+| paused | str | pause, go_on, finish | why no chunk of it is begun now; "" while it goes on |
+| origin | str | create, Runs.settle | the command that opened it (``client/origin.py``); "" once its result is there |
+| seen | str | create | digest of the names, sizes and times of the input's files, as they were then |
 | chunks_read | int | open_batch, begin_rounds | chunks that the splitter gave, readable or not |
 | items_read | int | open_batch, begin_rounds | items of these chunks |
 | chunks_published | int | create, open_batch, enter_turns, enter_joins | chunks that are entered |
@@ -54,8 +57,8 @@
 | late_committed | int | settle | those of them that were committed since; the others are lost |
 | rejected | int | advance | parts that the driver did not use |
 
-``finish``, ``feed``, ``enter_turns`` and ``expect_rounds`` are functions of ``prelude.lua``; ``Reports.enter`` is a
-method; the other writers are scripts of that name.
+``finish``, ``feed``, ``enter_turns`` and ``expect_rounds`` are functions of ``prelude.lua``; ``Reports.enter`` and
+``Runs.settle`` are methods; the other writers are scripts of that name.
 """
 
 from __future__ import annotations
@@ -141,6 +144,9 @@ class RunRow:
     state: str = ""
     error: str = ""
     finished_at: float | None = None
+    paused: str = ""
+    origin: str = ""
+    seen: str = ""
     chunks_read: int = 0
     items_read: int = 0
     chunks_published: int = 0

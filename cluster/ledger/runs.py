@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ class Runs:
 
     def create(
         self, run: str, job: str, version: str, options: Mapping[str, Any], submitter: str, requirement: str = "",
-        policy: RunPolicy | None = None,
+        policy: RunPolicy | None = None, origin: str = "", seen: str = "",
     ) -> None:  # fmt: skip
         """Open a run; its state is "running" from now on.
 
@@ -51,12 +52,15 @@ class Runs:
             submitter: Who it is.
             requirement: What a node must serve to do it, by default the job and its version.
             policy: What its submitter has set for it; None: the defaults.
+            origin: The command that opens it, and ``seen`` the input it finds: see ``begun_by``.
+            seen: As ``origin``.
         """
         kept = (policy or RunPolicy())._asdict()
         row = {
             "version": version,
             "requirement": requirement or str(Capability(job, version)),
             "options": orjson.dumps(options),
+            **({"origin": origin, "seen": seen} if origin else {}),
         }
         self._step(
             "create", run, {"runs": keys.RUNS}, job=job, submitter=submitter, retention_s=kept.pop("retention_s"),
@@ -75,6 +79,43 @@ class Runs:
         """
         was_running, now = self._step("stop", run, state=state, error=error, fence=fence or "")
         return bool(was_running), now.decode()
+
+    def pause(self, run: str, why: str) -> str:
+        """Begin no more chunks of a run; what is being worked on is committed.
+
+        Returns:
+            "running" where it is paused now, also by an earlier call; "in rounds", "unknown", or the state of a run
+            that is over.
+        """
+        return str(self._step("pause", run, why=why), "ascii")
+
+    def go_on(self, run: str, owner: str) -> bool:
+        """Go on with a run that is paused; whether it was."""
+        return bool(self._step("go_on", run, node=owner))
+
+    def begun_by(self, origin: str) -> dict[str, RunRow]:
+        """The runs that the same command opened, whose result it has not written: going on or done. The latest first.
+
+        Their rows have what tells whether another process coordinates them, see ``lease.py``.
+        """
+        listed = self.listed()[::-1]
+        fields = ("origin", "seen", "paused", "coordinator", "role", "lease_until_ms", "chunks_total")
+        now_s, rows = self.rows(listed, *fields)
+        found = {run: row for run, row in rows.items() if row and row.origin == origin}
+        return {
+            run: replace(row, coordinator=row.coordinator if row.lease_until_ms > now_s * 1000 else "")
+            for run, row in found.items()
+            if row.state in ("running", "done")
+        }
+
+    def free(self, run: str) -> None:
+        """Let go of the lease of a process that is known to have ended, so that the next one need not wait."""
+        if row := self.row(run, "fence"):
+            self._step("release_lease", run, fence=row.fence)
+
+    def settle(self, run: str) -> None:
+        """The command that opened the run has written its result: the same command opens another one."""
+        self._redis.hdel(keys.run(run), "origin")
 
     def touch(self, run: str) -> None:
         """Keep the run from expiring."""
@@ -116,12 +157,12 @@ class Runs:
         Raises:
             errors.RunFailed: It is gone.
         """
-        row = self.row(run, *Progress._fields[1:-1], "chunks_total")
+        row = self.row(run, *Progress._fields[1:-2], "chunks_total", "paused")
         if row is None:
             raise errors.RunFailed(f"the run {run} is gone from Redis (was it emptied or restarted?)")
         return Progress(
             row.state, row.chunks_published, row.chunks_settled, row.bytes_settled, row.batches_complete,
-            row.batches_aggregated, split_ended=bool(row.chunks_total is not None),
+            row.batches_aggregated, split_ended=bool(row.chunks_total is not None), paused=bool(row.paused),
         )  # fmt: skip
 
     def status(self, run: str, *, failures: bool = True) -> Status:
@@ -195,6 +236,16 @@ class Runs:
             except (errors.UnknownRun, errors.RunFailed):
                 continue  # it has expired (see ``expired``), or cannot be read
         return found
+
+    def count_missing(self, run: str) -> int:
+        """How many items are missing from the result, as known by now."""
+        found: Any = self._redis.hlen(keys.run(run, "failures"))
+        return int(found)
+
+    def missing(self, run: str) -> list[str]:
+        """The names of these, in no order."""
+        found: Any = self._redis.hkeys(keys.run(run, "failures"))
+        return [name.decode(errors="replace") for name in found]
 
     def batches(self, run: str) -> int:
         """How many batches a run has in all; 0 as long as its input is being read."""

@@ -29,8 +29,8 @@ class Event(BaseModel):
     event: str
     """The kind of event: "begun", "coordinator" (a process begins to coordinate the run), "first-part" (of a node);
     "failed", "killed", "lost" (how an attempt ended); "redelivered", "speculative-copy" (its node is slow),
-    "dead-lettered", "item-by-item" (the chunk is done so from now on), "rejected", "input-read"; and the state in which
-    the run ended."""
+    "dead-lettered", "item-by-item" (the chunk is done so from now on), "rejected", "input-read", "paused", "gone-on";
+    and the state in which the run ended."""
     chunk: str = ""
     """The chunk, or "partial level:number"."""
     node: str = ""
@@ -106,6 +106,8 @@ class Status(BaseModel):
     submitter: str
     error: str | None
     """Why the run failed or who cancelled it."""
+    paused: str | None = None
+    """Why no chunk of it is begun until it is gone on with; None while it goes on."""
     started_at: datetime
     finished_at: datetime | None
     seconds: float
@@ -159,6 +161,7 @@ def from_ledger(
             "options": row.options,
             "submitter": row.submitter,
             "error": row.error or None,
+            "paused": row.paused or None,
             "started_at": moment(row.started_at),
             "finished_at": moment(row.finished_at),
             "seconds": max(0.0, (now_s if row.finished_at is None else row.finished_at) - (row.started_at or 0.0)),

@@ -44,9 +44,14 @@ def unsend(stores: Stores, queue: str, runs: Collection[str]) -> None:
 
     A node that got one first drops it.
     """
+    take_back(stores, queue, runs)
+    stores.ledger.runs.drop_outboxes(runs)
+
+
+def take_back(stores: Stores, queue: str, runs: Collection[str]) -> None:
+    """Take the messages of these runs out of a queue, and all that are delayed; those in their outboxes stay."""
     delays.drop(stores.redis, runs)
     waiting: Any = stores.redis.lrange(queue, 0, -1)
-    stores.ledger.runs.drop_outboxes(runs)
     with stores.redis.pipeline(transaction=False) as pipe:
         for message in waiting:
             if run_of_message(message) in runs:

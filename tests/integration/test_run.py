@@ -22,7 +22,7 @@ from tests.kit.held import Held
 from tests.kit.inputs import texts
 from tests.kit.looking import begun, no_message_is_left, published
 from tests.kit.programs import DATA, Worker, start_cluster
-from tests.kit.waiting import wait_until
+from tests.kit.waiting import line_with, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -302,17 +302,76 @@ def test_a_cancelled_run_stops_and_its_submitter_says_so(broker: str, tmp_path: 
     assert cluster("result", run, "--broker", broker).returncode == 5
 
 
-def test_ctrl_c_cancels_the_run_and_says_how_to_keep_it(broker: str, tmp_path: Path, stores: Stores) -> None:
-    source = texts(tmp_path / "in", 200)
-    with start_cluster("submit", "--job", "measure", "--seconds", "0.2", source, "--broker", broker) as submit:
+def test_ctrl_c_pauses_the_run_and_the_same_command_goes_on(broker: str, tmp_path: Path, stores: Stores) -> None:
+    source, trace = texts(tmp_path / "in", 40), tmp_path / "trace"
+    command = ("submit", "--job", "once", "--seconds", "0.1", "--trace", trace, source, "--broker", broker)
+    with start_cluster(*command) as submit:
         run = wait_until("the run has begun", lambda: begun(stores))
         submit.send_signal(signal.SIGINT)
         out, err = submit.communicate(timeout=30)
-    assert submit.returncode == 130
-    assert out == ""
-    assert "--detach" in err
+    assert (submit.returncode, out) == (130, "")
     assert "Traceback" not in err
-    assert stores.ledger.runs.status(run).state == "cancelled"
+    [said] = [line for line in err.splitlines() if "paused" in line]
+    assert said.startswith(f"{run}: paused, ")
+    assert f"cluster cancel {run}" in said
+    assert status(broker, run)["paused"] == "the submitter was stopped"
+    wait_until("what was under way is done", lambda: not stores.ledger.chunks.claimed(run))
+    done = status(broker, run)["items_done"]
+    again = cluster(*command)
+    assert again.returncode == 0, again.stderr
+    assert f"goes on with {run}: {done} of " in again.stderr
+    assert json.loads(again.stdout) == catalog.get("once").run_locally(source)
+    assert trace.read_text().count("\n") == 40  # none twice
+    assert status(broker, run)["state"] == "done"
+
+
+def test_a_killed_submitter_leaves_a_run_that_its_command_goes_on_with(
+    broker: str, tmp_path: Path, stores: Stores
+) -> None:
+    with Held(tmp_path, 8) as held:
+        command = ("submit", "--job", "once", *held.options, held.source, "--broker", broker)
+        with start_cluster(*command) as submit:
+            run = wait_until("both nodes work", lambda: published(stores, 8) if len(held.begun()) == 4 else "")
+            submit.kill()
+        with start_cluster(*command) as again:
+            assert again.stderr is not None
+            line_with(f"goes on with {run}", again.stderr)
+            held.release()
+            out, _ = again.communicate(timeout=60)
+    assert again.returncode == 0
+    assert json.loads(out) == held.answer()
+    assert sorted(held.begun()) == sorted(held.answer())
+
+
+def test_a_run_is_paused_and_resumed_from_another_machine(broker: str, tmp_path: Path, stores: Stores) -> None:
+    source = texts(tmp_path / "in", 30)
+    with start_cluster("submit", "--job", "measure", "--seconds", "0.1", source, "--broker", broker) as submit:
+        run = wait_until("the run has begun", lambda: begun(stores))
+        paused = cluster("pause", run, "--broker", broker)
+        assert (paused.returncode, f"{run}: paused, " in paused.stderr) == (0, True)
+        assert f"{run}: paused (by cluster pause)" in cluster("status", run, "--broker", broker).stdout
+        assert " paused " in cluster("runs", "--broker", broker).stdout
+        wait_until("nothing of it is worked on", lambda: not stores.ledger.chunks.claimed(run))
+        assert submit.poll() is None
+        assert status(broker, run)["chunks_settled"] < 30
+        resumed = cluster("resume", run, "--broker", broker)
+        assert (resumed.returncode, "goes on with" in resumed.stderr) == (0, True)
+        out, err = submit.communicate(timeout=60)
+    assert submit.returncode == 0, err
+    assert json.loads(out) == catalog.get("measure").run_locally(source)
+
+
+def test_anew_begins_another_run_beside_one_that_was_stopped(broker: str, tmp_path: Path, stores: Stores) -> None:
+    command = ("submit", "--job", "measure", "--seconds", "0.1", texts(tmp_path / "in", 20), "--broker", broker)
+    with start_cluster(*command) as submit:
+        run = wait_until("the run has begun", lambda: begun(stores))
+        submit.send_signal(signal.SIGINT)
+        submit.communicate(timeout=30)
+    again = cluster(*command, "--anew")
+    assert again.returncode == 0, again.stderr
+    assert run not in again.stderr
+    assert stores.ledger.runs.status(run).paused
+    assert cluster("cancel", run, "--broker", broker).returncode == 0
 
 
 def test_a_detached_run_goes_on_by_itself(broker: str, tmp_path: Path) -> None:

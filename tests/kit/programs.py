@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -57,6 +58,8 @@ def find_program(name: str, package: str) -> str:
     return found
 
 
+CACHE = tempfile.TemporaryDirectory(prefix="tests-of-cluster-", ignore_cleanup_errors=True)
+"""For what programs keep on this machine; it goes with the tests."""
 SOON = {"CLUSTER_RETRY_DELAY_S": "0.1"}
 
 
@@ -72,6 +75,7 @@ def environment(**more: str) -> dict[str, str]:
         **ours,
         "PYTHONPATH": str(JOBS),
         "CLUSTER_CONFIG": os.devnull,
+        "CLUSTER_CACHE_DIR": CACHE.name,
         **HEEDLESS,
         "C_FORCE_ROOT": "1",
         **SOON,

@@ -96,3 +96,13 @@ def test_a_master_without_numpy_leaves_trainings_to_others(
     jobs["train"] = catalog.TRAIN
     looker.look()
     assert taken == ["later-1"]
+
+
+def test_a_master_leaves_a_paused_run_until_it_goes_on(taken: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        catalog, "installed", installing({"later": dataclasses.replace(catalog.WORDCOUNT, name="later")})
+    )
+    looking_at(RunRow(job="later", state="running", paused="by a test")).look()
+    assert taken == []
+    looking_at(RunRow(job="later", state="running")).look()
+    assert taken == ["later-1"]

@@ -1,4 +1,4 @@
--- A node starts chunks. Returns {state}, {"other capability"}, or {"ready", job, version, options, policy, then for each
+-- A node starts chunks. Returns {state}, {"other capability"}, {"paused"} (its message may go), or {"ready", job, version, options, policy, then for each
 -- chunk}: {"claimed" or "exhausted", failed, killed, lost, entry, its items that are over where it is done item by item,
 -- else ""}, {"settled"}, {"unknown"}, {"taken"} (of a run in rounds: it is under way), {"elsewhere"},
 -- {"other place"} or {"apart"}.
@@ -8,9 +8,11 @@
 --   places: those that the node names, each between spaces
 for i = FIRST, #ARGV do redis.call('SREM', K.queued, ARGV[i]) end
 local run = redis.call('HMGET', K.run, 'state', 'requirement', 'job', 'version', 'options', 'max_attempts', 'time_limit_s',
-  'retention_s', 'round', unpack(POLICY))
+  'retention_s', 'round', 'paused', unpack(POLICY))
 if not run[1] then return {'unknown'} end
 if run[1] ~= 'running' then return {run[1]} end
+-- The search for lost messages brings it back once the run goes on.
+if run[10] then return {'paused'} end
 -- By a queue of another capability it reached a node that may lack what the run needs. It counts as lost there.
 if A.capability ~= '' and run[2] and run[2] ~= A.capability then return {'other capability'} end
 local max_attempts, busy_ms = tonumber(run[6]) or 1, 1000 * (tonumber(run[7]) or 0)
@@ -63,7 +65,7 @@ local function start(chunk)
   return {'claimed', failed, killed, lost, entry, over or ''}
 end
 
-local answer = {'ready', run[3], run[4], run[5], cjson.encode({unpack(run, 10)})}
+local answer = {'ready', run[3], run[4], run[5], cjson.encode({unpack(run, 11)})}
 for i = FIRST, #ARGV do answer[#answer + 1] = start(ARGV[i]) end
 redis.call('EXPIRE', K.claims, tonumber(run[8]) or LEAST_S)
 if duplicates > 0 then redis.call('HINCRBY', K.run, 'duplicates', duplicates) end

@@ -54,6 +54,7 @@ local function id_of(run) return string.sub(run, #RUN + 1) end
 local function finish(run, events, retention_s, state, why)
   redis.pcall('ZREM', WAITING, id_of(run))
   redis.pcall('ZREM', PAUSED, id_of(run))
+  redis.call('HDEL', run, 'paused')
   redis.call('HSET', run, 'state', state, 'finished_at', string.format('%.3f', now_ms() / 1000))
   if why ~= '' then redis.call('HSET', run, 'error', why) end
   note(events, retention_s, state, 'why', why)
@@ -137,13 +138,14 @@ end
 -- Move messages of a run from its outbox to the queue. Of each run, the queue and the nodes hold as many chunks as the
 -- slots of its share work on in the time of one message and AHEAD_US. With a share of less than a slot a message of long
 -- chunks is more than that: it goes alone, and the next one when the share has had the time for it. A run whose outbox
--- waits stands in PAUSED, so that the heartbeats of nodes go on with it if its coordinator is lost (`release.lua`). Besides
--- its arguments it touches WAITING, PAUSED and the queue of the run's requirement.
+-- waits stands in PAUSED, so that the heartbeats of nodes go on with it if its coordinator is lost (`release.lua`). Of a run
+-- that is paused nothing moves. Besides its arguments it touches WAITING, PAUSED and the queue of the run's requirement.
 local function feed(run, outbox, queued, claims)
   local message = redis.call('LINDEX', outbox, -1)
   if not message then return end
   local row = redis.call('HMGET', run, 'requirement', 'chunk_us', 'share', 'share_until_ms', 'slots', 'due_ms',
-    'retention_s')
+    'retention_s', 'paused')
+  if row[8] then return end
   local queue, chunk_us, share = QUEUE .. row[1], tonumber(row[2]), tonumber(row[3])
   local now, retention_s = now_ms(), tonumber(row[7]) or LEAST_S
   if not share or now > tonumber(row[4]) then

@@ -1,0 +1,157 @@
+"""A run without a broker that is stopped in the middle: the same command goes on with it, and reads nothing twice."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.kit import commands
+from tests.kit.programs import Program, cluster, find_redis, start_cluster
+from tests.kit.waiting import wait_until
+
+PAGES, SLOTS = 10, 2
+JOB = ("submit", "--job", "scan-wait", "--chunk-size", "1", "--seconds", "0.4")
+
+
+class Place:
+    """Pictures, and a cache folder of this test alone."""
+
+    def __init__(self, folder: Path) -> None:
+        find_redis()
+        self.source, self.output, self.trace = folder / "scans", folder / "out", folder / "trace"
+        self.cache = folder / "cache"
+        self.settings = {"CLUSTER_CACHE_DIR": str(self.cache), "CLUSTER_SLOTS": str(SLOTS)}
+        self.source.mkdir()
+        self.trace.mkdir()
+        for number in range(PAGES):
+            self.draw(f"{number}.png")
+
+    def draw(self, name: str) -> None:
+        """One more picture."""
+        from PIL import Image
+
+        Image.new("L", (40, 20), len(name)).save(self.source / name)
+
+    def command(self, *more: str | Path) -> tuple[str | Path, ...]:
+        return (*JOB, "--trace", self.trace, self.source, *more)
+
+    def start(self, *more: str | Path) -> Program:
+        return start_cluster(*self.command(*more), settings=self.settings)
+
+    def read(self) -> Counter[str]:
+        """Picture -> how often it was read."""
+        lines = [line for file in self.trace.iterdir() for line in file.read_text().splitlines()]
+        return Counter(line.split()[-1] for line in lines)
+
+    def kept(self) -> list[str]:
+        """The runs on disk."""
+        folder = self.cache / "private"
+        return [path.name for path in folder.iterdir()] if folder.exists() else []
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "state"),
+    [(signal.SIGINT, 130, "paused"), (signal.SIGKILL, -9, "stopped"), (signal.SIGTERM, 143, "paused")],
+    ids=["ctrl-c", "kill", "terminate"],
+)
+def test_the_same_command_goes_on_and_reads_nothing_twice(
+    how: signal.Signals, code: int, state: str, place: Place
+) -> None:
+    folder = ("--format", "text-folder", "-o", place.output)
+    with place.start(*folder) as submit:
+        wait_until("files appear while it goes on", lambda: list(place.output.glob("*.txt")))
+        wait_until("some are read", lambda: len(place.read()) >= 3)
+        assert submit.poll() is None
+        submit.send_signal(how)
+        _, err = submit.communicate(timeout=30)
+    assert submit.returncode == code, err
+    [run] = place.kept()
+    if how is not signal.SIGKILL:
+        assert f"{run}: paused, " in err
+        assert f"cluster cancel {run}" in err
+    listed = json.loads(commands.cluster("runs", "--json", settings=place.settings).stdout)
+    assert [(one["run"], one["process"]) for one in listed] == [(run, None)]
+    assert listed[0]["size_bytes"] > 0
+    done = listed[0]["items_done"]
+    assert 0 < done < PAGES
+    assert state in commands.cluster("runs", settings=place.settings).stdout
+    before = place.read()
+    again = cluster(*place.command(*folder), settings=place.settings)
+    assert again.returncode == 0, again.stderr
+    assert f"goes on with {run}: {done} of {PAGES} done" in again.stderr
+    assert len(list(place.output.glob("*.txt"))) == PAGES
+    assert set(place.read()) == {f"{number}.png" for number in range(PAGES)}
+    assert (place.read() - before).total() <= PAGES - done
+    assert place.kept() == []
+
+
+def test_a_stopped_run_can_be_looked_at_resumed_and_dropped(place: Place) -> None:
+    with place.start() as submit:
+        wait_until("some are read", lambda: len(place.read()) >= 3)
+        [run] = place.kept()
+        for command in ("status", "cancel", "result", "resume"):
+            busy = commands.cluster(command, run, settings=place.settings)
+            assert (busy.returncode, f"is in use: the process {submit.pid}" in busy.stderr) == (5, True)
+        assert "in use" in commands.cluster("runs", settings=place.settings).stdout
+        submit.send_signal(signal.SIGINT)
+        submit.communicate(timeout=30)
+    status = json.loads(commands.cluster("status", run, "--json", settings=place.settings).stdout)
+    assert status["paused"] == "the submitter was stopped"
+    early = commands.cluster("result", run, settings=place.settings)
+    assert (early.returncode, "still going on" in early.stderr) == (5, True)
+    done = cluster("resume", run, place.source, settings=place.settings)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)) == PAGES
+    assert place.kept() == []
+    gone = commands.cluster("status", run, settings=place.settings)
+    assert gone.returncode == 4
+
+
+def test_a_changed_input_begins_another_run_and_says_so(place: Place) -> None:
+    with place.start() as submit:
+        wait_until("some are read", lambda: len(place.read()) >= 2)
+        submit.send_signal(signal.SIGINT)
+        submit.communicate(timeout=30)
+    [run] = place.kept()
+    place.draw("more.png")
+    again = cluster(*place.command(), settings=place.settings)
+    assert again.returncode == 0, again.stderr
+    assert f"{run}: its input has changed since" in again.stderr
+    assert len(json.loads(again.stdout)) == PAGES + 1
+    assert place.kept() == [run]
+    third = cluster(*place.command(), settings=place.settings)
+    assert "has changed" not in third.stderr
+    assert commands.cluster("cancel", run, settings=place.settings).returncode == 0
+    assert place.kept() == []
+
+
+def test_where_nothing_can_be_kept_a_run_goes_on_without(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("no folder")
+    done = cluster(*place.command(), settings=place.settings)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)) == PAGES
+    assert done.stderr.count("nothing of this run is kept if it is stopped: ") == 1
+
+
+def test_lines_come_while_the_run_goes_on_and_a_broken_pipe_ends_it(place: Place) -> None:
+    with place.start("--follow") as submit:
+        assert submit.stdout is not None
+        assert json.loads(submit.stdout.readline())["item"].endswith(".png")
+        assert submit.poll() is None
+        submit.stdout.close()
+        assert submit.stderr is not None
+        said = submit.stderr.read()
+        submit.wait(30)
+    assert submit.returncode == 1
+    assert "Traceback" not in said
+    [run] = place.kept()
+    assert f"{run}: paused, " in said
