@@ -186,6 +186,8 @@ def _write(place: Path, told: Mapping[str, Any]) -> None:
     handle, draft = tempfile.mkstemp(dir=place)
     with os.fdopen(handle, "w") as stream:
         json.dump(told, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
     Path(draft).replace(place / ABOUT)
 
 

@@ -1,0 +1,104 @@
+"""The folders of private runs that were stopped, and the counts of pages that were read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from cluster import errors
+from cluster.client.pages import Pages
+from cluster.embedded import private
+from splitters import Item
+
+RUN = "ocr-1a2b3c4d"
+Usage = namedtuple("Usage", "total used free")
+
+
+def made(root: Path, run: str = RUN) -> private.Private:
+    """A run that was opened."""
+    kept = private.make(root, run, "ocr", "command", "seen")
+    kept.is_over = False
+    return kept
+
+
+def test_a_run_that_was_never_opened_leaves_no_folder(tmp_path: Path) -> None:
+    private.make(tmp_path, RUN, "ocr", "command", "seen").close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stopped_run_is_listed_with_what_opened_it_and_its_size(tmp_path: Path) -> None:
+    kept = made(tmp_path)
+    (kept.data / "appendonly").write_bytes(b"x" * 5000)
+    [about] = private.listed(tmp_path)
+    assert (about.run, about.job, about.command, about.seen) == (RUN, "ocr", "command", "seen")
+    assert (about.process, private.is_held(about)) == (os.getpid(), True)
+    assert about.size_bytes > 5000
+    kept.close()
+    [about] = private.listed(tmp_path)
+    assert about.process is None
+
+
+def test_a_run_is_one_process_s_at_a_time(tmp_path: Path) -> None:
+    kept = made(tmp_path)
+    with pytest.raises(errors.RunBusy, match=f"the process {os.getpid()} of this machine"):
+        private.reopen(tmp_path, RUN)
+    assert not private.remove(tmp_path, RUN)
+    kept.close()
+    again = private.reopen(tmp_path, RUN)
+    again.is_over = True
+    again.close()
+    with pytest.raises(errors.UnknownRun):
+        private.reopen(tmp_path, RUN)
+
+
+def test_a_command_whose_input_changed_does_not_find_its_run_again(tmp_path: Path) -> None:
+    made(tmp_path).close()
+    private.disown(tmp_path, RUN)
+    assert [about.command for about in private.listed(tmp_path)] == [""]
+
+
+def test_runs_that_nobody_went_on_with_expire(tmp_path: Path) -> None:
+    made(tmp_path).close()
+    busy = made(tmp_path, "ocr-5e6f7a8b")
+    for file in tmp_path.rglob("*"):
+        os.utime(file, (1, 1))
+    assert private.sweep(tmp_path, 3600) == [RUN]
+    busy.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["ocr-5e6f7a8b"]
+
+
+def test_a_disk_that_is_nearly_full_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(100, 99, 1))
+    with pytest.raises(OSError, match="0 MiB are free on the disk"):
+        private.make(tmp_path, RUN, "ocr", "command", "seen")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_others_put_there_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "ocr-00000000").mkdir()
+    (tmp_path / "ocr-11111111").mkdir()
+    (tmp_path / "ocr-11111111" / "run.json").write_text('{"job": 3}')
+    (tmp_path / "file").touch()
+    assert private.listed(tmp_path) == []
+    assert private.find(tmp_path, "../ocr-00000000") is None
+
+
+def page(name: str, *, last: bool = True) -> Item:
+    return Item(name, b"", last=last)
+
+
+def test_the_pages_of_a_document_are_known_when_the_next_one_begins() -> None:
+    pages = Pages()
+    pages.add([page("a.pdf#0001"), page("a.pdf#0002")])
+    assert pages.of("a.pdf") is None
+    pages.add([page("a.pdf#0003"), page("b.png")])
+    assert (pages.of("a.pdf"), pages.of("b.png")) == (3, None)
+    pages.add([page("c.pdf#0001")])
+    pages.end()
+    assert pages.of("c.pdf") == 1
+    pages.clear()
+    assert pages.of("a.pdf") is None
