@@ -194,7 +194,7 @@ class Order(NamedTuple):
                     _look_for_nodes(submission, fail=self.must_have_node)
                 if not self.job.rounds:
                     submission.origin = origin.of(submission, source, to.output, to.name, kept=to.keeper is not None)
-                return _submit(submission, source, to, self)
+                return _submit(submission, source, to, quiet=self.quiet, follow=self.follow, anew=self.anew)
 
             return act(submission, self.target(submission.options), go)
 
@@ -253,14 +253,16 @@ def _look_for_nodes(submission: Submission, *, fail: bool) -> None:
     say(f"{problem}; waiting for one. On a machine that should help: {join_line(submission.client.config)}")
 
 
-def _submit(submission: Submission, inputs: Given, to: outputs.Target, order: Order) -> int:
+def _submit(
+    submission: Submission, inputs: Given, to: outputs.Target, *, quiet: bool, follow: bool = False, anew: bool = False
+) -> int:  # fmt: skip
     given = submission.read(inputs)
     c = submission.client
-    if c.is_private and not order.quiet and sys.stderr.isatty():
+    if c.is_private and not quiet and sys.stderr.isatty():
         say("no broker is set (CLUSTER_BROKER_URL, --broker): on this machine only")
     with foreground.terminable(), c:
-        run = begun.run_of(submission, given, say, _tell_begun, anew=order.anew)
-        return foreground.to_end(c, run, to, quiet=order.quiet, follow=order.follow)
+        run = begun.run_of(submission, given, say, _tell_begun, anew=anew)
+        return foreground.to_end(c, run, to, quiet=quiet, follow=follow)
 
 
 def _tell_begun(status: Status) -> None:

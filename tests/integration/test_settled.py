@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -85,9 +86,21 @@ def test_a_part_that_cannot_be_read_is_left_to_the_node_that_joins(stores: Store
 
 def test_following_a_run_ends_with_it_and_gives_all_once(stores: Stores) -> None:
     run = Run(stores, batches=2)
-    steps = iter([lambda: run.do(2), lambda: (run.do(0), run.do(1)), lambda: run.aggregate(0, 0), lambda: run.do(3),
-                  lambda: (run.end_split(4, 2), run.aggregate(0, 1))])  # fmt: skip
-    given = list(settled.follow(run.run, JOB, stores, lambda: next(steps)() and None))
+    steps: Iterator[Callable[[], object]] = iter(
+        [
+            lambda: run.do(2),
+            lambda: run.do(0, 1),
+            lambda: run.aggregate(0, 0),
+            lambda: run.do(3),
+            lambda: run.end_split(4, 2),
+            lambda: run.aggregate(0, 1),
+        ]
+    )
+
+    def step() -> None:
+        next(steps)()
+
+    given = list(settled.follow(run.run, JOB, stores, step))
     assert names(given) == [f"item {chunk}" for chunk in range(4)]
     assert next(name for part in given for name in part) == "item 2"
 
