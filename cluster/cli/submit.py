@@ -192,8 +192,6 @@ class Order(NamedTuple):
             def go(source: Given, to: outputs.Target) -> int:
                 if not submission.client.is_private:
                     _look_for_nodes(submission, fail=self.must_have_node)
-                if not self.job.rounds:
-                    submission.origin = origin.of(submission, source, to.output, to.name, kept=to.keeper is not None)
                 return _submit(submission, source, to, quiet=self.quiet, follow=self.follow, anew=self.anew)
 
             return act(submission, self.target(submission.options), go)
@@ -257,6 +255,7 @@ def _submit(
     submission: Submission, inputs: Given, to: outputs.Target, *, quiet: bool, follow: bool = False, anew: bool = False
 ) -> int:  # fmt: skip
     given = submission.read(inputs)
+    submission.origin = origin.of(submission, inputs, to.output, to.name, kept=to.keeper is not None)
     c = submission.client
     if c.is_private and not quiet and sys.stderr.isatty():
         say("no broker is set (CLUSTER_BROKER_URL, --broker): on this machine only")
@@ -278,8 +277,7 @@ def _detach(
     submission.require_it_stays()
     job.writer(format_name, options)
     to = outputs.prepare(job, format_name if target else "json", options, target, drawn, inputs, reported=report)
-    if not job.rounds:
-        submission.origin = origin.of(submission, inputs, to.output, to.name)
+    submission.origin = origin.of(submission, inputs, to.output, to.name)
     arguments = ["--output", target or os.devnull, "--format", format_name if target else "json"]
     arguments += ["--annotate", str(drawn)] if drawn else []
     arguments += ["--report", str(report)] if report else []

@@ -43,7 +43,7 @@ class Begun(NamedTuple):
 def of(
     submission: Submission, source: Given, output: Path | None, format_name: str, *, kept: bool = False
 ) -> Origin | None:  # fmt: skip
-    """The origin of a run that is about to be opened; None where its input is in memory.
+    """The origin of a run that is about to be opened; None where its input is in memory, or it goes in rounds.
 
     Args:
         submission: Of the run.
@@ -53,12 +53,18 @@ def of(
         kept: The result is added to what the output holds.
     """
     job = submission.job
+    if job.rounds:
+        return None
     if isinstance(source, Chosen):
         files_ = [(choice.path, choice.pages) for choice in source.files]
         places: list[object] = []
     elif isinstance(source, Sequence) and all(isinstance(one, str | Path) for one in source):
-        files_ = [(found.path, None) for found in files.walk([Path(one) for one in source])]  # type: ignore[arg-type]
-        places = [os.fspath(Path(one).absolute()) for one in source]  # type: ignore[arg-type]
+        roots = [Path(one) for one in source]  # type: ignore[arg-type]
+        try:
+            files_ = [(found.path, None) for found in files.walk(roots)]
+        except OSError:
+            return None  # the splitter says so
+        places = [os.fspath(root.absolute()) for root in roots]
     else:
         return None
     target = None if output is None else os.fspath(output.absolute())

@@ -353,7 +353,10 @@ class Input:
         """
         begun, self._begun = self._begun, None
         self._pages.clear()
-        for chunk in begun or self._begin():
+        return self._counted(begun or self._begin())
+
+    def _counted(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        for chunk in chunks:
             self._pages.add(chunk)
             yield chunk
         self._pages.end()
