@@ -119,7 +119,7 @@ def test_a_page_that_cleaning_makes_worse_is_read_as_it_is(monkeypatch: pytest.M
 
 def test_of_two_bad_readings_the_surer_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     said = {cleaning.DPI: engines.Reading("cleaned", 31), 0: engines.Reading("as it is", 30)}
-    monkeypatch.setattr(engines, "load", lambda lang: lambda picture, dpi: said[dpi])
+    monkeypatch.setattr(engines, "load", lambda *_: lambda picture, dpi, words: said[dpi])
     assert read(page()) == "cleaned"
     said[0] = engines.Reading("as it is", 31)
     assert read(page()) == "as it is"

@@ -89,7 +89,7 @@ def _check(folder: Path) -> Sequence[str]:
         declared = [graph.read(external.whole(folder / name)) for name in (DETECTOR, RECOGNISER)]
     except OSError as error:
         raise WeightsUnusable(f"{Path(error.filename or folder).name}: {error.strerror}") from None
-    except (ValueError, AttributeError, ModelUnusable) as error:
+    except (ValueError, AttributeError, RecursionError, ModelUnusable) as error:
         raise WeightsUnusable(f"it is damaged: {error}") from None
     classes = (declared[1].outputs[0].shape or (None,))[-1] if declared[1].outputs else 0
     if any(len(network.inputs) != 1 or len(network.outputs) != 1 for network in declared):
