@@ -147,7 +147,7 @@ def _installed() -> tuple[Source, Read]:
         except metadata.PackageNotFoundError:
             continue
         if found.version == source.version:
-            return source, lambda path, found=found: Path(str(found.locate_file(path))).read_bytes()  # type: ignore[misc]
+            return source, lambda path, found=found: Path(str(found.locate_file(path))).read_bytes()
         others.append(f"{source.name} {found.version}, while the weights known here are those of {source.version}")
     releases = " nor ".join(source.release for source in SOURCES)
     there = f"installed is {' and '.join(others)}" if others else f"neither {releases} is installed here"

@@ -23,6 +23,7 @@ from cluster.worker import heartbeat
 from cluster.worker.heartbeat import Heartbeat
 from cluster.worker.politeness import Allowance
 from cluster.worker.provisioner import Served
+from cluster.worker.room import Room
 
 CAPABILITY = "picky@saw"
 
@@ -64,11 +65,14 @@ def consumer() -> Iterator[Any]:
         queue = keys.queue("picky")
         app.amqp.queues.select(queue)
         reading = SimpleNamespace(memory_total_bytes=2, memory_available_bytes=1)
+        admission = SimpleNamespace(
+            slots=1, allowance=Allowance(1), limit=1, reading=reading, room=Room(3, 1), working=[""]
+        )  # fmt: skip
         yield SimpleNamespace(
             app=app,
             hostname="a@test",
             event_dispatcher=None,
-            cluster_admission=SimpleNamespace(slots=1, allowance=Allowance(1), limit=1, reading=reading),
+            cluster_admission=admission,
             task_consumer=SimpleNamespace(
                 add_queue=lambda queue: None,
                 consume=lambda: None,

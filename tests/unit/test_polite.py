@@ -7,12 +7,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery.worker import state
 
+from cluster import catalog, keys
 from cluster.nodes.registry import NodeReport
 from cluster.settings import Settings
+from cluster.wire import MAP
 from cluster.worker import admission, host, politeness
 from cluster.worker.host import _Cpu
 from cluster.worker.politeness import Policy, Reading
+from cluster.worker.room import Room
 
 MIB = 2**20
 GIB = 2**30
@@ -158,7 +162,7 @@ def test_rows_of_older_nodes_still_parse() -> None:
 def closed() -> tuple[admission.Admission, Any]:
     """An admission that lets nothing in, and a channel that would."""
     found = admission.Admission.__new__(admission.Admission)
-    found.allowance, found._closed = politeness.Allowance(0), False
+    found.allowance, found._closed, found.room = politeness.Allowance(0), False, Room(3, 1)
     channel = SimpleNamespace(_in_poll=None, qos=SimpleNamespace(can_consume=lambda: True))
     found._stand_before(channel)
     return found, channel
@@ -168,6 +172,21 @@ def test_an_admission_lets_in_what_is_allowed(closed: tuple[admission.Admission,
     found, channel = closed
     assert not channel.qos.can_consume()
     found.allowance = politeness.Allowance(1)
+    assert channel.qos.can_consume()
+
+
+def test_an_admission_lets_in_what_its_memory_has_place_for(
+    closed: tuple[admission.Admission, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, channel = closed
+    found.allowance, found.expected = politeness.Allowance(3), lambda: ["heavy"]
+    monkeypatch.setattr(catalog, "chunk_memory_bytes", {"heavy": 2}.get)
+    request = SimpleNamespace(name=MAP, delivery_info={"routing_key": keys.queue("heavy")})
+    monkeypatch.setattr(state, "reserved_requests", [])
+    assert channel.qos.can_consume()
+    monkeypatch.setattr(state, "reserved_requests", [request])
+    assert not channel.qos.can_consume(), "another one would take 4 of 3"
+    found.expected = list
     assert channel.qos.can_consume()
 
 

