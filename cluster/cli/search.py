@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -56,15 +55,13 @@ def _told(hit: Hit) -> dict[str, object]:
 def _print(hit: Hit) -> None:
     sure = "its own text" if hit.source == "pdf" else f"{hit.confidence} %"
     print_text(f"{logs.plain(hit.document)}, page {hit.page} ({sure})")
-    click.echo(f"  {_marked(hit)}")
+    print_text(f"  {_marked(hit)}")
 
 
 def _marked(hit: Hit) -> str:
-    """The snippet, with what was found in bold on a terminal, in brackets elsewhere."""
+    """The snippet, with brackets around what was found."""
     told, end = "", 0
     for begin, after in hit.marks:
-        word = logs.plain(hit.snippet[begin:after])
-        told += logs.plain(hit.snippet[end:begin])
-        told += click.style(word, bold=True) if sys.stdout.isatty() else f"[{word}]"
+        told += f"{hit.snippet[end:begin]}[{hit.snippet[begin:after]}]"
         end = after
-    return told + logs.plain(hit.snippet[end:])
+    return told + hit.snippet[end:]
