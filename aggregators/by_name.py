@@ -190,13 +190,20 @@ def write_files(
             if wrote is not None:
                 wrote(name, path)
     if problems:
-        raise not_all_written(problems)
+        raise NotAllWritten(problems)
 
 
-def not_all_written(problems: Sequence[str]) -> ValueError:
-    """The error for a folder of results that is not whole."""
-    more = f"; … and {len(problems) - MOST_PROBLEMS} more" if len(problems) > MOST_PROBLEMS else ""
-    return ValueError("; ".join(problems[:MOST_PROBLEMS]) + more)
+class NotAllWritten(ValueError):
+    """A folder of results is not whole: what lacks could not be written, all else was.
+
+    Args:
+        problems: What lacks, and why, a clause each.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        more = f"; … and {len(problems) - MOST_PROBLEMS} more" if len(problems) > MOST_PROBLEMS else ""
+        super().__init__("; ".join(problems[:MOST_PROBLEMS]) + more)
+        self.problems = tuple(problems)
 
 
 def put(folder: Path, path: Path, draft: Path, data: bytes | Iterable[bytes]) -> None:

@@ -28,6 +28,7 @@
     │   ├── RequestRefused
     │   └── RequestLate
     ├── BadPart                        a part is not what its job gives
+    ├── NotAllWritten               3  files of a result lack; all others were written
     └── BlobError                      bytes in the store are not what they should be
         ├── BlobMissing
         └── BlobCorrupt
@@ -165,6 +166,12 @@ class RequestLate(RequestFailed):
 
 class BadPart(ClusterError):
     """A part is not what its job gives of that chunk."""
+
+
+class NotAllWritten(ClusterError):
+    """Some files of a result could not be written; all others were."""
+
+    exit_code = ITEMS_MISSING_EXIT_CODE
 
 
 class BlobError(ClusterError):

@@ -63,6 +63,8 @@ class Target(NamedTuple):
     """Kind -> files that were left out before the run was begun."""
     tally: Tally | None = None
     """Of the files of a folder; None where its writer does not tell."""
+    unwritten: list[str] | None = None
+    """Gets what could not be written to a folder, a sentence each; without it that is an error."""
 
     def place(self) -> str:
         """Where the result is, for people, with the number of files in a folder; "" on stdout, or for no file."""
@@ -72,7 +74,7 @@ class Target(NamedTuple):
         return f"{name} ({texts.count(self.tally.files, 'file')})" if self.tally else name
 
     def write(self, run: Run, status: Status, *, is_written: bool = False) -> Sequence[str]:
-        """Write the result of a run that is done; gives what could not be drawn, a sentence each.
+        """Write the result of a run that is done; gives what could not be written or drawn, a sentence each.
 
         Of a run that trains it is the report about the model, which is published first. Where it ``is_written`` while
         the run went on, it is not written again.
@@ -84,14 +86,21 @@ class Target(NamedTuple):
             self.write_parts(*run.rendered(self.chosen, status))
         if self.report is not None:
             report.write(run, status, self.report)
+        unwritten = tuple(self.unwritten or ())
         if self.drawn is None:
-            return ()
-        return run.draw(self.drawn, self.source, self.since)
+            return unwritten
+        return (*unwritten, *run.draw(self.drawn, self.source, self.since))
 
     def write_parts(self, chosen: Format, parts: Iterable[Any]) -> None:
         """Write parts of the result in a format."""
-        with self.keeper.writing() if self.keeper else nullcontext():
-            write(chosen, parts, self.output)
+        try:
+            with self.keeper.writing() if self.keeper else nullcontext():
+                write(chosen, parts, self.output)
+        except errors.NotAllWritten as error:
+            problems = getattr(error.__cause__, "problems", None)
+            if self.unwritten is None or not problems:
+                raise
+            self.unwritten.extend(problems)
 
 
 def prepare(
@@ -131,7 +140,8 @@ def prepare(
     tally = Tally()
     told = result.telling(chosen, tally.wrote) if chosen.folder else chosen
     return Target(
-        told, output, drawn, source, since, reported, name=name, tally=None if told is chosen else tally
+        told, output, drawn, source, since, reported, name=name, tally=None if told is chosen else tally,
+        unwritten=[] if chosen.folder else None,
     )  # fmt: skip
 
 

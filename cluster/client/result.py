@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from aggregators import by_name
 from cluster import errors, functions, logs
 
 if TYPE_CHECKING:
@@ -139,6 +140,8 @@ def naming_odd_parts() -> Iterator[None]:
     """Turn what a writer raises of an odd part into ``errors.ClusterError``."""
     try:
         yield
+    except by_name.NotAllWritten as error:
+        raise errors.NotAllWritten(f"the result cannot be written: {error}") from error
     except ValueError as error:
         raise errors.ClusterError(f"the result cannot be written: {error}") from error
     except (TypeError, LookupError, AttributeError, ArithmeticError) as error:

@@ -56,7 +56,7 @@ def write(
         password_file: The run's option. What was encrypted is written without.
 
     Raises:
-        ValueError: Some documents could not be written, or were changed since they were read; all others were.
+        by_name.NotAllWritten: Some documents could not be written, or were changed since; all others were.
 
     Holds one document, and the packed pages of those that are not whole. PDFs are taken apart and put together by
     qpdf, in this process, and pictures by Pillow where PDF has no such form.
@@ -80,7 +80,7 @@ def write(
                 if wrote is not None:
                     wrote(document.name, path)
     if problems:
-        raise by_name.not_all_written(problems)
+        raise by_name.NotAllWritten(problems)
 
 
 class _Writer:

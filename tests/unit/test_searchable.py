@@ -15,7 +15,10 @@ import pikepdf
 import pytest
 from pikepdf import Array, Dictionary, Name
 
-from cluster import searchable
+from cluster import errors, searchable
+from cluster.cli.output import Target
+from cluster.client import result
+from cluster.job import Format
 from cluster.searchable import earlier, overlay, signatures
 from splitters import pages, pdf_cutter
 from tests.kit import pdfs
@@ -433,6 +436,16 @@ def test_odd_pages_of_strangers_end_nothing(odd: str) -> None:
         ODD[odd](pdf, pdf.pages[0].obj)
         overlay.lay(pdf, [(1, pdfs.record(b"")), (2, pdfs.record(b""))], others=True)
         assert pdfs.text(pdfs.saved(pdf), 1) == "Hello world\nprinted"
+
+
+def test_what_cannot_be_written_is_listed_and_no_error(tmp_path: Path) -> None:
+    source = scans(tmp_path / "in", a_pdf=signed(pdfs.scan("one")), b_pdf=pdfs.scan("two"))
+    chosen = result.with_source(Format(searchable.write, folder=True, source=True), [source])
+    to = Target(chosen, tmp_path / "out", unwritten=[])
+    to.write_parts(chosen, pdfs.parts_of(source))
+    assert to.unwritten == ["a.pdf: is signed; writing into it would end that (--break-signatures)"]
+    with pytest.raises(errors.NotAllWritten, match=r"^the result cannot be written: a\.pdf: is signed"):
+        to._replace(unwritten=None).write_parts(chosen, pdfs.parts_of(source))
 
 
 def test_a_document_that_cannot_be_taken_apart_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
