@@ -73,6 +73,14 @@ def test_one_run_is_written_in_every_format_with_the_same_words(runs: tuple[Run,
     assert {(hit["document"], hit["page"]) for hit in json.loads(done.stdout)} == {("book.pdf", 1), ("no#1.png", 1)}
 
 
+def test_a_pdf_is_written_beside_the_others_with_the_input(runs: tuple[Run, Run], scans: Path, tmp_path: Path) -> None:
+    run, _ = runs
+    with pytest.raises(errors.UsageError, match="writes copies of the input: give it as source"):
+        run.write(tmp_path, "pdf")
+    run.write(tmp_path, "pdf", source=scans)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["book.pdf", "no#1.png.pdf"]
+
+
 def test_the_report_names_what_is_missing(runs: tuple[Run, Run], tmp_path: Path) -> None:
     run, _ = runs
     report.write(run, run.status(), tmp_path / "report.csv")
