@@ -27,7 +27,7 @@ DIGEST_CHARS = 16
 def read_pages(
     chunk: Chunk, *, lang: str = "eng", max_megapixels: int = 64, clean: bool = False, words: bool = False,
     text: str = "skip", rotate: bool = False, dpi: int = 300, engine: str = "tesseract", model: str | None = None,
-) -> Part[dict[str, dict[str, Any]]]:  # fmt: skip
+) -> Part[dict[str, Any]]:  # fmt: skip
     r"""Read each page; gives its record, as ``aggregators.readings`` describes it.
 
     Args:
