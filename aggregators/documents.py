@@ -80,7 +80,9 @@ def grouped(
                 yield Document(name, {None: record})
                 continue
             unfinished.setdefault(name, _Pages()).put(number, record)
-        for name in list(unfinished) if pages_of else ():
+        if pages_of is None:
+            continue
+        for name in list(unfinished):
             if name not in wanted and (known := pages_of(name)) is not None:
                 wanted[name] = known
             if len(unfinished[name]) == wanted.get(name):

@@ -59,7 +59,7 @@ def of(
         files_ = [(choice.path, choice.pages) for choice in source.files]
         places: list[object] = []
     elif isinstance(source, Sequence) and all(isinstance(one, str | Path) for one in source):
-        roots = [Path(one) for one in source]  # type: ignore[arg-type]
+        roots = [Path(one) for one in source]
         try:
             files_ = [(found.path, None) for found in files.walk(roots)]
         except OSError:

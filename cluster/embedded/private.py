@@ -173,11 +173,12 @@ def remove(root: Path, run: str) -> bool:
 def _read(place: Path) -> About | None:
     try:
         told: Any = json.loads((place / ABOUT).read_bytes())
-        texts = [str(told[name]) for name in ("job", "command", "seen")]
+        job, command, seen = (str(told[name]) for name in ("job", "command", "seen"))
         sizes = [(file.stat().st_size, file.stat().st_mtime) for file in _files(place)]
         used_at = max(moment for _, moment in sizes)
         process = _owner(place) if _is_locked(place) else None
-        return About(place.name, *texts, float(told["begun_at"]), used_at, sum(size for size, _ in sizes), process)
+        size_bytes = sum(size for size, _ in sizes)
+        return About(place.name, job, command, seen, float(told["begun_at"]), used_at, size_bytes, process)
     except (OSError, ValueError, TypeError, LookupError):
         return None  # none of ours, or it went meanwhile
 
