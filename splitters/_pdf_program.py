@@ -20,6 +20,7 @@ import json
 import os
 import re
 import resource
+import select
 import signal
 import socket
 import struct
@@ -34,6 +35,10 @@ MEMORY_BYTES = 4 * 2**30
 """Of address space. A page is held twice; the rest is for what PDFium unpacks of a file's structure."""
 CPU_S = 30
 """Processor time of one request. A page takes 0.2 ms."""
+ALONE_S = 5.0
+"""Between two looks whether the splitter is still there, when it asks nothing."""
+ANEW_BYTES = 32 * 2**20
+"""PDFium keeps what it has read: it opens a document anew after pages of so many bytes."""
 LEAN_BYTES = 2**20
 """A page of more bytes may carry what only other pages show."""
 MOST_TIMES = 2
@@ -66,8 +71,8 @@ class Program:
 
     def __init__(self, line: socket.socket) -> None:
         self._line = line
-        self._documents: dict[int, Any] = {}
-        self._bytes: dict[int, int] = {}
+        self._parent = os.getppid()
+        self._documents: dict[int, Document] = {}
 
     def run(self) -> None:
         """Answer all requests."""
@@ -85,6 +90,9 @@ class Program:
                 self._line.sendall(answer[1])
 
     def _receive_head(self) -> tuple[bytes, list[Any], int] | None:
+        while not select.select([self._line], [], [], ALONE_S)[0]:
+            if os.getppid() != self._parent:  # a forked process may hold its end of the socket open
+                return None
         head, handles, _, _ = socket.recv_fds(self._line, HEAD.size, 1)
         if not head:
             return None
@@ -98,21 +106,81 @@ class Program:
         return bytes(found)
 
     def _answer(self, kind: bytes, asked: list[Any], handle: int) -> tuple[bytes, bytes] | None:
+        number = asked[0]
         if kind == OPEN:
-            number, passwords = asked
+            document = Document(handle)
             try:
-                self._bytes[number] = os.fstat(handle).st_size
-                self._documents[number], is_mended = _opened(handle, passwords)
-            finally:
-                os.close(handle)
-            return PAGES, json.dumps(_count(self._documents[number], is_mended=is_mended)).encode()
-        if kind == CLOSE:
-            self._bytes.pop(asked[0], None)
-            if document := self._documents.pop(asked[0], None):
+                told = document.open(asked[1])
+            except BaseException:
                 document.close()
+                raise
+            self._documents[number] = document
+            return PAGES, json.dumps(told).encode()
+        if kind == CLOSE:
+            if given_up := self._documents.pop(number, None):
+                given_up.close()
             return None
-        number, index = asked
-        return PAGE, _cut(self._documents[number], index, self._bytes[number])
+        return PAGE, self._documents[number].cut(asked[1])
+
+
+class Document:
+    """A PDF whose pages are counted and cut.
+
+    Args:
+        handle: Of its open file, which it closes.
+    """
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+        self._bytes = os.fstat(handle).st_size
+        self._password = ""
+        self._pdf: Any = None
+        self._cut_bytes = 0
+
+    def close(self) -> None:
+        """Close it, and its file."""
+        if self._pdf:
+            self._pdf.close()
+        os.close(self._handle)
+
+    def open(self, passwords: list[str]) -> tuple[int, str]:
+        """How many pages there are, and why there may be more, or "".
+
+        Raises:
+            Refused: It cannot be opened, or has no pages.
+        """
+        for self._password in ("", *passwords):
+            self._pdf, error = _load(self._handle, self._password)
+            if error != WRONG_PASSWORD:
+                break
+        else:
+            raise Refused(NO_PASSWORD_FITS if passwords else NEEDS_PASSWORD)
+        if not self._pdf:
+            mended, self._password = _mended(self._handle), ""
+            os.dup2(mended, self._handle)
+            os.close(mended)
+            self._pdf, error = _load(self._handle, "")
+            if error:
+                raise Refused(NO_PAGES)
+            return _count(self._pdf), "the file is damaged, perhaps cut off; there may be pages from this one on"
+        there, claimed = _count(self._pdf), len(self._pdf)
+        missing = f"the file says that it has {claimed:,} pages; they cannot be found from this one on"
+        return there, missing if there < claimed else ""
+
+    def cut(self, index: int) -> bytes:
+        """A page as a PDF.
+
+        Raises:
+            Refused: It is damaged, or too large.
+        """
+        if self._cut_bytes > ANEW_BYTES:
+            self._pdf.close()
+            self._pdf, _ = _load(self._handle, self._password)
+            self._cut_bytes = 0
+        data = _cut(self._pdf, index)
+        self._cut_bytes += len(data)
+        is_fat = len(data) > LEAN_BYTES and len(data) * len(self._pdf) > MOST_TIMES * self._bytes
+        return _lean(data) if is_fat else data
 
 
 def _limit_time() -> None:
@@ -120,17 +188,6 @@ def _limit_time() -> None:
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     with contextlib.suppress(ValueError):  # its user allows less
         resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + CPU_S, hard))
-
-
-def _opened(handle: int, passwords: list[str]) -> tuple[Any, bool]:
-    """The document, and whether it had to be mended."""
-    for password in ("", *passwords):
-        document, error = _load(handle, password)
-        if not error:
-            return document, False
-        if error != WRONG_PASSWORD:
-            return _mended(handle), True
-    raise Refused(NO_PASSWORD_FITS if passwords else NEEDS_PASSWORD)
 
 
 def _load(handle: int, password: str) -> tuple[Any, int]:
@@ -143,56 +200,54 @@ def _load(handle: int, password: str) -> tuple[Any, int]:
     return (pypdfium2.PdfDocument(found), 0) if found else (None, pypdfium2.raw.FPDF_GetLastError() or -1)
 
 
-def _mended(handle: int) -> Any:
-    """A document that is cut off, say: qpdf looks for the objects that are there."""
+def _mended(handle: int) -> int:
+    """An open file with what qpdf finds of a document: of one that is cut off, say."""
     import pikepdf
 
     refused = (pikepdf.PdfError, AttributeError, TypeError, ValueError)
-    with (
-        tempfile.TemporaryFile() as mended, contextlib.suppress(*refused),
-        pikepdf.open(f"/dev/fd/{handle}") as found,
-    ):  # fmt: skip
+    with contextlib.suppress(*refused), pikepdf.open(f"/dev/fd/{handle}") as found:
         if len(found.pages):
-            found.save(mended, static_id=True)
-            mended.flush()
-            document, error = _load(mended.fileno(), "")
-            if not error:
-                return document
+            with tempfile.TemporaryFile() as mended:
+                found.save(mended, static_id=True)
+                mended.flush()
+                return os.dup(mended.fileno())
     raise Refused(NO_PAGES)
 
 
-def _count(document: Any, *, is_mended: bool) -> tuple[int, str]:
-    """How many pages there are, and why there may be more: PDFium takes the file's word, and qpdf cannot know."""
-    claimed = len(document)
+def _count(pdf: Any) -> int:
+    """How many pages there are: PDFium takes the file's word for it.
+
+    Raises:
+        Refused: None.
+    """
+    claimed = len(pdf)
     there, missing = 0, claimed + 1  # numbers of pages: one that is there, and one that is not
-    if claimed and _is_there(document, claimed):
+    if claimed and _is_there(pdf, claimed):
         there = claimed
     while there + 1 < missing and there < claimed:
         middle = (there + missing) // 2
-        there, missing = (middle, missing) if _is_there(document, middle) else (there, middle)
+        there, missing = (middle, missing) if _is_there(pdf, middle) else (there, middle)
     if not there:
         raise Refused(NO_PAGES)
-    if there < claimed:
-        return there, f"the file says that it has {claimed:,} pages; they cannot be found from this one on"
-    return there, "the file is damaged, perhaps cut off; there may be pages from this one on" if is_mended else ""
+    return there
 
 
-def _is_there(document: Any, number: int) -> bool:
+def _is_there(pdf: Any, number: int) -> bool:
     import pypdfium2
 
     try:
-        document.get_page_size(number - 1)
+        pdf.get_page_size(number - 1)
     except pypdfium2.PdfiumError:
         return False
     return True
 
 
-def _cut(document: Any, index: int, file_bytes: int) -> bytes:
+def _cut(pdf: Any, index: int) -> bytes:
     import pypdfium2
 
     page = pypdfium2.PdfDocument.new()
     try:
-        page.import_pages(document, [index])
+        page.import_pages(pdf, [index])
         kept = Kept()
         page.save(kept)
     except pypdfium2.PdfiumError as error:
@@ -201,8 +256,7 @@ def _cut(document: Any, index: int, file_bytes: int) -> bytes:
         page.close()
     if kept.size > MOST_PAGE_BYTES:
         raise Refused(f"the page has {kept.size:,} bytes; the limit is {MOST_PAGE_BYTES:,}")
-    data = _with_same_id(kept.getvalue())
-    return _lean(data) if len(data) > LEAN_BYTES and len(data) * len(document) > MOST_TIMES * file_bytes else data
+    return _with_same_id(kept.getvalue())
 
 
 def _with_same_id(data: bytes) -> bytes:

@@ -44,7 +44,8 @@ class Document(NamedTuple):
 
 def is_kind(head: bytes) -> bool:
     """Whether a file that begins so is read, whatever its name."""
-    return PDF_MARK in head or head.startswith(archives.HEADS) or pictures.is_kind(head)
+    is_picture = pictures.HEADS.match(head) or pictures.HEIF_HEAD.match(head)
+    return PDF_MARK in head or head.startswith(archives.HEADS) or is_picture is not None
 
 
 def walk(source: Sequence[Path] | Items, passed_over: PassedOver | None = None) -> Iterator[files.Found]:
