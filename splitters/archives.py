@@ -28,7 +28,6 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 END = struct.Struct("<4s4H2LH")
 END_MARK = b"PK\x05\x06"
 ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
-TOO_MANY = f"has more than {MOST_ENTRIES:,} entries"
 ENCRYPTED = 1
 ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error)
 
@@ -81,7 +80,7 @@ class Archive:
         """
         infos = [info for info in self._zip.infolist() if not info.is_dir()]
         if len(infos) > MOST_ENTRIES:
-            raise Damaged(TOO_MANY)
+            raise Damaged(_too_many())
         found = []
         names = Counter[str]()
         left = max(FREE_BYTES, MOST_TIMES * self._size)
@@ -89,7 +88,7 @@ class Archive:
             problem = _problem(info)
             if not problem and any(part.startswith(".") for part in info.filename.split("/")):
                 continue
-            left -= info.file_size
+            left -= 0 if problem else info.file_size
             if not problem and left < 0:
                 problem = f"the entries up to it unpack to more than {MOST_TIMES} times the bytes of the archive"
             names[info.filename] += 1
@@ -110,6 +109,10 @@ class Archive:
             raise Damaged(f"damaged: {error}") from None
 
 
+def _too_many() -> str:
+    return f"has more than {MOST_ENTRIES:,} entries"
+
+
 def _check_list(stream: BinaryIO) -> None:
     """See that the list of entries has a size that can be held, before all of it is read."""
     size = stream.seek(0, 2)
@@ -120,7 +123,7 @@ def _check_list(stream: BinaryIO) -> None:
         raise Damaged("is no zip archive, or cut off")
     _, _, _, _, entries, list_bytes, _, _ = END.unpack_from(end, at)
     if entries > MOST_ENTRIES or list_bytes > MOST_LIST_BYTES:  # both are the largest numbers in a Zip64
-        raise Damaged(TOO_MANY)
+        raise Damaged(_too_many())
 
 
 def _problem(info: zipfile.ZipInfo) -> str:

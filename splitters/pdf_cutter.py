@@ -24,6 +24,8 @@ MOST_TIMES = 100
 """All pages of a file together have at most this many times its bytes, or ``FREE_BYTES``: more is a bomb."""
 FREE_BYTES = 256 * 2**20
 ANSWER_S = 120.0
+END_S = 5.0
+"""How long the process may take to end by itself."""
 MOST_OPEN = 4
 """Documents that stay open, as pages are counted some documents before they are cut."""
 MOST_CRASHES = 5
@@ -123,9 +125,9 @@ class Cutter:
             self._tell(kind, asked, handle)
             answer, size = program.HEAD.unpack(self._receive(program.HEAD.size))
             data = self._receive(size)
-        except (EOFError, TimeoutError, BrokenPipeError, ConnectionResetError):
+        except (EOFError, TimeoutError, BrokenPipeError, ConnectionResetError) as error:
             self._crashes = {path: self._crashes.get(path, 0) + 1}  # of the last such file
-            raise Damaged(f"damaged: {self._end()}") from None
+            raise Damaged(f"damaged: {self._end(is_late=isinstance(error, TimeoutError))}") from None
         if answer == program.PROBLEM:
             raise Damaged(data.decode())
         return data
@@ -160,18 +162,21 @@ class Cutter:
         ours.settimeout(ANSWER_S)
         return ours
 
-    def _end(self) -> str:
+    def _end(self, *, is_late: bool = False) -> str:
         """End the process; gives how it ended, in words."""
         if self._line is None or self._process is None:
             return ""
         self._line.close()
         self._line = None
         self._open.clear()
+        if is_late:
+            self._process.kill()
         try:
-            code = self._process.wait(1)
+            code = self._process.wait(END_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            code = self._process.wait()
+        if is_late:
             return f"the program that cuts it gave no answer within {ANSWER_S:.0f} s"
         with suppress(ValueError):
             return f"the program that cuts it ended by {signal.Signals(-code).name}"

@@ -44,7 +44,8 @@ def names(found: list[Item]) -> list[str]:
 
 
 def widths(found: list[Item]) -> list[int]:
-    return [int(pikepdf.open(io.BytesIO(item.data)).pages[0].mediabox[2]) for item in found]
+    opened = [pikepdf.open(io.BytesIO(item.data)) for item in found]
+    return [int(pdf.pages[0].mediabox[2]) for pdf in opened]
 
 
 @pytest.fixture
@@ -212,15 +213,10 @@ def test_other_splitters_take_chosen_files_too(mixed: Path) -> None:
 
 def test_a_file_that_is_changed_while_it_is_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(tiff(3))
-    with pages.Reader() as reader:
-        *_, last = reader.walk([tmp_path])
-        reader.read(last)
-        (tmp_path / "a.tif").write_bytes(b"x")
-        for number in range(pages.MOST_OPEN):
-            (tmp_path / f"b{number}.tif").write_bytes(tiff(2))
-            next(reader.pages(documents.Document("b", tmp_path / f"b{number}.tif")))
-            reader._tiffs.clear()
-        assert reader.read(last) == Item("a.tif#0003", b"", "the file was changed while it was read")
+    with pages.Reader() as before, pages.Reader() as after:
+        *_, last = before.walk([tmp_path])
+        (tmp_path / "a.tif").write_bytes(tiff(2))
+        assert after.read(last) == Item("a.tif#0003", b"", "the file was changed while it was read")
 
 
 def test_a_document_that_cannot_be_opened_is_named(tmp_path: Path) -> None:

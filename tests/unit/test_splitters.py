@@ -105,10 +105,10 @@ def test_a_folder_of_nothing_but_other_kinds_tells_which(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("split", [pictures.split, people.split])
 def test_files_of_other_kinds_beside_pictures_are_counted(split: Splitter, tmp_path: Path) -> None:
-    pictures_of(tmp_path, "anna/1.jpg", *(f"anna/scan{at}.pdf" for at in range(20)), "IMG.HEIC", "a/b.gif", "readme")
+    pictures_of(tmp_path, "anna/1.jpg", *(f"anna/scan{at}.pdf" for at in range(20)), "IMG.CR2", "a/b.gif", "readme")
     passed_over = PassedOver()
     assert len(list(split([tmp_path], passed_over=passed_over))) == 1
-    assert passed_over.shown() == {".heic": 1, ".gif": 1, ".pdf": 20, PassedOver.NO_SUFFIX: 1}
+    assert passed_over.shown() == {".cr2": 1, ".gif": 1, ".pdf": 20, PassedOver.NO_SUFFIX: 1}
 
 
 def test_rare_and_odd_kinds_are_counted_together_as_others() -> None:
