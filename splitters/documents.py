@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from splitters import Item, PassedOver, archives, files, page_names, pdf_cutter, pictures
+from splitters import MAX_ITEM_BYTES, Item, PassedOver, archives, files, page_names, pdf_cutter, pictures
 from splitters.items import Chosen, Items
 
 PDF, ZIP = ".pdf", ".zip"
@@ -121,7 +121,7 @@ class Shelf:
             return document.item._replace(name=name)
         if entry is None:
             return files.read(files.Found(name, document.path))
-        if entry.info.file_size > files.MAX_ITEM_BYTES:
+        if entry.info.file_size > MAX_ITEM_BYTES:
             return Item(name, b"", files.too_large(entry.info.file_size))
         try:
             with self._opened(document.path).opened(entry) as stream:

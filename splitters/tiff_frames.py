@@ -36,7 +36,8 @@ class Entry(NamedTuple):
     """A tag of a directory."""
 
     kind: int
-    count: int
+    number: int
+    """Of its values."""
     field: bytes
     """The value, or where it stands."""
 
@@ -53,7 +54,7 @@ class Directory(NamedTuple):
     def value(self, tag: int, default: int) -> int:
         """The first number of a tag that stands in the directory itself."""
         entry = self.tags.get(tag)
-        if entry is None or not 0 < entry.count * SIZES.get(entry.kind, 99) <= self.word:
+        if entry is None or not 0 < entry.number * SIZES.get(entry.kind, 99) <= self.word:
             return default
         return int.from_bytes(entry.field[: SIZES[entry.kind]], self.order)
 
@@ -163,13 +164,13 @@ def _numbers(stream: BinaryIO, page: Directory, tag: int, file_bytes: int) -> li
     if entry is None or entry.kind not in (SHORT, LONG, 13, LONG8, 18):
         return []
     size = SIZES[entry.kind]
-    if entry.count * size > file_bytes:
+    if entry.number * size > file_bytes:
         return []
     data = _value(stream, page, entry)
     letter = {2: "H", 4: "I", 8: "Q"}[size]
-    if len(data) != entry.count * size:
+    if len(data) != entry.number * size:
         return []
-    return list(struct.unpack(f"{'<' if page.order == 'little' else '>'}{entry.count}{letter}", data))
+    return list(struct.unpack(f"{'<' if page.order == 'little' else '>'}{entry.number}{letter}", data))
 
 
 def _least_bytes(page: Directory) -> int:
@@ -182,7 +183,7 @@ def _least_bytes(page: Directory) -> int:
 
 
 def _value(stream: BinaryIO, page: Directory, entry: Entry) -> bytes:
-    size = entry.count * SIZES.get(entry.kind, 0)
+    size = entry.number * SIZES.get(entry.kind, 0)
     return entry.field[:size] if size <= page.word else _read(stream, int.from_bytes(entry.field, page.order), size)
 
 
@@ -230,9 +231,9 @@ def _kept(stream: BinaryIO, page: Directory) -> dict[int, tuple[int, int, bytes]
     file_bytes = stream.seek(0, 2)
     kept = {}
     for tag, entry in page.tags.items():
-        size = entry.count * SIZES.get(entry.kind, 0)
+        size = entry.number * SIZES.get(entry.kind, 0)
         if tag not in POINTERS and 0 < size <= file_bytes and len(value := _value(stream, page, entry)) == size:
-            kept[tag] = entry.kind, entry.count, value
+            kept[tag] = entry.kind, entry.number, value
     return kept
 
 

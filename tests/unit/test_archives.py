@@ -34,9 +34,9 @@ def zipped(files: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> by
     return out.getvalue()
 
 
-def items(source: Path | Items, **how: str) -> list[Item]:
+def items(source: Path | Items) -> list[Item]:
     given = source if isinstance(source, Items) else [source]
-    return [item for chunk in pages.split(given, **how) for item in chunk]
+    return [item for chunk in pages.split(given) for item in chunk]
 
 
 def test_an_archive_is_read_like_a_folder(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import io
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pikepdf
 import pytest
@@ -40,7 +41,7 @@ def stream(data: bytes, keys: bytes = b"") -> bytes:
     return b"<<%s/Filter/FlateDecode/Length %d>>stream\n%s\nendstream" % (keys, len(data), data)
 
 
-def sound(number: int, **how: object) -> bytes:
+def sound(number: int, **how: Any) -> bytes:
     with pikepdf.new() as made:
         for _ in range(number):
             made.add_blank_page()

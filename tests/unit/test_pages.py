@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pikepdf
 import pytest
@@ -19,7 +20,7 @@ from tests.kit.programs import ROOT
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
 
 
-def pdf(number: int, **how: object) -> bytes:
+def pdf(number: int, **how: Any) -> bytes:
     with pikepdf.new() as made:
         for at in range(number):
             made.add_blank_page(page_size=(100 + at, 100))
@@ -35,7 +36,7 @@ def tiff(number: int) -> bytes:
     return out.getvalue()
 
 
-def items(*source: Path, **how: str) -> list[Item]:
+def items(*source: Path, **how: Any) -> list[Item]:
     return [item for chunk in pages.split(source, **how) for item in chunk]
 
 

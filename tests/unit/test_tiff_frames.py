@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from splitters import pages, tiff_frames
 from tasks import pictures
+from tasks._picture_files import Page
 from tests.kit.programs import DATA
 
 CASES = DATA.parent / "cases"
 COLOURS = [Image.effect_noise((90, 60), 50).convert("RGB"), Image.new("RGB", (33, 20), (1, 99, 200))]
 
 
-def tiff(frames: list[Image.Image], **how: object) -> bytes:
+def tiff(frames: list[Image.Image], **how: Any) -> bytes:
     out = io.BytesIO()
-    frames[0].save(out, "TIFF", save_all=True, append_images=frames[1:], **how)  # type: ignore[arg-type]
+    frames[0].save(out, "TIFF", save_all=True, append_images=frames[1:], **how)
     return out.getvalue()
 
 
@@ -29,7 +31,7 @@ def cut(data: bytes) -> list[bytes]:
     return [tiff_frames.cut(stream, page) for page in found]
 
 
-def seen(data: bytes, page: pictures.Page | None = None) -> object:
+def seen(data: bytes, page: Page | None = None) -> object:
     try:
         with pictures.opened(data, page) as picture:
             plain = pictures.plain(picture, max_megapixels=99)
