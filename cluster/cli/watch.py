@@ -17,7 +17,7 @@ EVERY_S = 10.0
 
 
 def go(look: Callable[[StandingStill], object], every_s: float, inputs: Sequence[str]) -> int:
-    """Look at the input again and again; gives the exit code once Ctrl-C ends it between two rounds.
+    """Look at the input again and again; gives the exit code, 0, once Ctrl-C ends it.
 
     Args:
         look: Reads the new files that stand still, as one run.
@@ -28,20 +28,25 @@ def go(look: Callable[[StandingStill], object], every_s: float, inputs: Sequence
     """
     say(f"watching {', '.join(inputs)} for new files, every {every_s:g} s; Ctrl-C ends it")
     still, told = StandingStill(), ""
-    while True:
-        try:
-            look(still)
-            told = ""
-        except (errors.ClusterError, redis.RedisError, OSError) as error:
-            why = logs.of_error(str(error))
-            if why != told:
+    try:
+        while True:
+            why = _failure(look, still)
+            if why and why != told:
                 say(f"this round failed, and others follow: {why}")
             told = why
-        try:
             time.sleep(min(every_s, STILL_S) if still.is_waiting else every_s)
-        except KeyboardInterrupt:
-            say("the watch is ended")
-            return 0
+    except KeyboardInterrupt:
+        say("the watch is ended")
+        return 0
+
+
+def _failure(look: Callable[[StandingStill], object], still: StandingStill) -> str:
+    """Why a round failed, or ""."""
+    try:
+        look(still)
+    except (errors.ClusterError, redis.RedisError, OSError) as error:
+        return logs.of_error(str(error))
+    return ""
 
 
 def with_number(args: Sequence[str]) -> list[str]:
