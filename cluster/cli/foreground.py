@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ from cluster.client.run import Status
 
 _signals: list[int] = []
 """The signals that told this process to end."""
+ending = threading.Event()
+"""Set by the first of them, also where a library that was closing just then has swallowed what the signal raised."""
 
 
 def to_end(c: Client, run: Run, to: Target, *, quiet: bool, follow: bool = False) -> int:
@@ -96,6 +99,7 @@ def terminable() -> Iterator[None]:
         if number == signal.SIGINT and number in _signals:
             os._exit(errors.INTERRUPTED_EXIT_CODE)  # the guard of a private cluster ends what we started
         _signals.append(number)
+        ending.set()
         raise _ending(number)
 
     before = catch(leave, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

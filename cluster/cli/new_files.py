@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from cluster import errors, logs
 from cluster.cli import say, texts
+from cluster.client import begun, missing_items, only_new, origin, result
 from cluster.client import memory as memories
-from cluster.client import missing_items, only_new, result
 from cluster.client.missing_items import Mender
 from cluster.client.only_new import Keeper, Selection, Wanted
 from splitters import tell_passed_over
@@ -39,6 +39,21 @@ def submit(submission: Submission, to: Target, go: Go) -> int:
             return 0
         say(f"{texts.count(len(selection.wanted), 'new file')}, {selection.known} known")
         return add(selection, memory, to, go)
+
+
+def go_on(submission: Submission, to: Target, go: Go) -> int:
+    """Go on with the run of the last such command, where it was stopped; gives its exit code, 0 where it was not.
+
+    It reads the files that were new then: those whose results are there by now, too, as the run has read them.
+    """
+    with remembered(submission, to) as memory:
+        wanted = only_new.begun(memory)
+        if not wanted:
+            return 0
+        submission.origin = origin.of(submission, only_new.chosen(wanted), to.output, to.name, kept=True)
+        if not begun.is_there(submission):
+            return 0
+        return add(Selection(wanted, 0, {}), memory, to, go)
 
 
 def look(
@@ -80,8 +95,11 @@ def nothing_new(selection: Selection, inputs: Sequence[str]) -> str:
 def add(selection: Selection, memory: Memory, to: Target, go: Go) -> int:
     """Read the files that are wanted, and add what they give to the output."""
     assert to.output is not None  # noqa: S101 - there is no memory without
+    only_new.begin(memory, selection.wanted)
     keeper = Keeper(memory, selection.wanted, to.output)
-    return _kept(keeper, selection.wanted, to._replace(passed_over=selection.passed_over), go)
+    code = _kept(keeper, selection.wanted, to._replace(passed_over=selection.passed_over), go)
+    only_new.begin(memory, ())  # it has ended: nothing is left to go on with
+    return code
 
 
 def foreseen(submission: Submission, to: Target) -> tuple[Chosen, int]:

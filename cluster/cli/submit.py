@@ -21,6 +21,7 @@ from cluster.client import only_new as new
 from cluster.client.nodes import join_line, rejections
 from cluster.client.run import Status
 from cluster.client.source import Given
+from cluster.client.standing_still import StandingStill
 from cluster.client.submission import UNUSABLE, Submission
 from cluster.job import Job
 
@@ -121,11 +122,9 @@ def command(
     if dry_run:
         return order.foresee(options, only_new=only_new, as_json=as_json)
     if watch_s is not None:
-        return watch.go(
-            lambda still: order.does(functools.partial(new_files.look, still=still), options), watch_s, inputs
-        )
+        return watch.go(functools.partial(order.look, options), watch_s, inputs)
     if only_new:
-        return order.does(new_files.submit, options)
+        return max(order.goes_on(options), order.does(new_files.submit, options))
     c = client.connect(broker)
     if retry_failed is not None:
         missing = missing_items.of_run(c, retry_failed)
@@ -195,6 +194,17 @@ class Order(NamedTuple):
                 return _submit(submission, source, to, quiet=self.quiet, follow=self.follow, anew=self.anew)
 
             return act(submission, self.target(submission.options), go)
+
+    def goes_on(self, options: Mapping[str, Any]) -> int:
+        """Go on with what --only-new has begun, where it was stopped; gives the exit code."""
+        return 0 if self.anew else self.does(new_files.go_on, options)
+
+    def look(self, options: Mapping[str, Any], still: StandingStill) -> None:
+        """Read the new files that stand still; first go on with what was stopped."""
+        if not still.has_gone_on:
+            self.goes_on(options)
+            still.has_gone_on = True
+        self.does(functools.partial(new_files.look, still=still), options)
 
     def target(self, options: Mapping[str, Any]) -> outputs.Target:
         """Where the result goes."""

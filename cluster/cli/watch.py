@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import time
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
@@ -10,7 +11,7 @@ from itertools import zip_longest
 import redis
 
 from cluster import errors, logs
-from cluster.cli import say
+from cluster.cli import foreground, say
 from cluster.client.standing_still import STILL_S, StandingStill
 
 EVERY_S = 10.0
@@ -28,16 +29,26 @@ def go(look: Callable[[StandingStill], object], every_s: float, inputs: Sequence
     """
     say(f"watching {', '.join(inputs)} for new files, every {every_s:g} s; Ctrl-C ends it")
     still, told = StandingStill(), ""
+
+    def leave(*_: object) -> None:
+        foreground.ending.set()
+        raise KeyboardInterrupt
+
+    before = foreground.catch(leave, signal.SIGINT)
     try:
-        while True:
+        while not foreground.ending.is_set():
             why = _failure(look, still)
             if why and why != told:
                 say(f"this round failed, and others follow: {why}")
             told = why
             time.sleep(min(every_s, STILL_S) if still.is_waiting else every_s)
     except KeyboardInterrupt:
-        say("the watch is ended")
-        return 0
+        pass
+    finally:
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
+        foreground.ending.clear()
+    say("the watch is ended")
+    return 0
 
 
 def _failure(look: Callable[[StandingStill], object], still: StandingStill) -> str:

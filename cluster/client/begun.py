@@ -81,6 +81,20 @@ def find(submission: Submission, tell: Callable[[str], None], *, anew: bool = Fa
     return begun.run
 
 
+def is_there(submission: Submission) -> bool:
+    """Whether the same command has begun a run with the same input that it can go on with."""
+    origin, c = submission.origin, submission.client
+    if origin is None:
+        return False
+    if not c.is_private:
+        found = origins.find(c.session.stores.ledger.runs, origin)
+        return found is not None and found.is_same_input
+    return any(
+        (about.command, about.seen) == tuple(origin) and not private.is_held(about)
+        for about in private.listed(private.folder(c.config))
+    )
+
+
 def _keep(submission: Submission, tell: Callable[[str], None]) -> None:
     """Keep the run of a private cluster on disk, where that can be."""
     c, origin = submission.client, submission.origin

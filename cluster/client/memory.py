@@ -10,7 +10,7 @@ import hashlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -31,12 +31,21 @@ WRITE_S = 1.0
 NOT_DECISIVE = frozenset({"chunk_size", "password_file"})
 """Options that change no result."""
 DIGEST_CHARS = 16
-SCHEMA = """
+SCHEMA = (
+    """
 create table if not exists done (
     kind text not null, name text not null, size integer not null, mtime_ns integer not null, sha256 text not null,
     options text not null, output text not null, primary key (kind, name)
 ) without rowid
-"""
+""",
+    """
+create table if not exists begun (
+    kind text not null, options text not null, name text not null, path text not null, depth integer not null,
+    size integer, mtime_ns integer
+)
+""",
+)
+"""``done``: files with results. ``begun``: files of the run that is under way, or was stopped, in their order."""
 
 
 class Stamp(NamedTuple):
@@ -54,6 +63,17 @@ class Stamp(NamedTuple):
         except OSError:
             return None
         return cls(found.st_size, found.st_mtime_ns)
+
+
+class Begun(NamedTuple):
+    """A file that a run is to read."""
+
+    name: str
+    path: str
+    depth: int
+    size_bytes: int | None
+    """None, like the time: it could not be reached."""
+    mtime_ns: int | None
 
 
 class Memory:
@@ -89,7 +109,8 @@ class Memory:
             if version not in (0, VERSION):
                 raise errors.ClusterError(f"{file} is of another version of cluster: remove it to read all files again")
             if not version:
-                self._db.execute(SCHEMA)
+                for table in SCHEMA:
+                    self._db.execute(table)
                 self._db.execute(f"pragma user_version={VERSION}")
 
     def __enter__(self) -> Self:
@@ -140,6 +161,21 @@ class Memory:
             return False
         self._put(name, stamp, sha256, output)
         return True
+
+    def begin(self, files: Iterable[Begun]) -> None:
+        """Remember which files a run is to read, so that the same run can go on after it was stopped."""
+        rows = [(self._kind, self._options, *one) for one in files]
+        with self._lock, self._explained():
+            self._db.execute("begin immediate")
+            self._db.execute("delete from begun where kind = ?", (self._kind,))
+            self._db.executemany("insert into begun values (?, ?, ?, ?, ?, ?, ?)", rows)
+            self._db.execute("commit")
+
+    def begun(self) -> list[Begun]:
+        """The files of the last run with these options, where it has not ended."""
+        asked = "select name, path, depth, size, mtime_ns from begun where kind = ? and options = ? order by rowid"
+        with self._lock, self._explained():
+            return [Begun(*row) for row in self._db.execute(asked, (self._kind, self._options))]
 
     @contextmanager
     def alone(self) -> Iterator[None]:

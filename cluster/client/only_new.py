@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cluster import errors
 from cluster.client import memory as memories
 from cluster.client import result
-from cluster.client.memory import Memory, Stamp
+from cluster.client.memory import Begun, Memory, Stamp
 from cluster.job import paths
 from splitters import PassedOver, page_names
 from splitters.items import Choice, Chosen
@@ -114,6 +115,26 @@ def select(job: Job, source: Paths, memory: Memory | None) -> Selection:
         else:
             wanted.append(Wanted(Choice(found.name, found.path, None, found.depth), stamp))
     return Selection(wanted, known, passed_over.shown())
+
+
+def begin(memory: Memory, wanted: Iterable[Wanted]) -> None:
+    """Remember what a run is to read, until it has ended."""
+    memory.begin(
+        Begun(one.choice.name, os.fspath(one.choice.path), one.choice.depth, *(one.stamp or (None, None)))
+        for one in wanted
+    )  # fmt: skip
+
+
+def begun(memory: Memory) -> list[Wanted]:
+    """What the last run was to read, where it was stopped; nothing where one of these files is another one by now."""
+    found = []
+    for one in memory.begun():
+        path = Path(one.path)
+        stamp = None if one.size_bytes is None or one.mtime_ns is None else Stamp(one.size_bytes, one.mtime_ns)
+        if Stamp.of(path) != stamp:
+            return []
+        found.append(Wanted(Choice(one.name, path, None, one.depth), stamp))
+    return found
 
 
 class Keeper:

@@ -17,6 +17,8 @@ class StandingStill:
     """Remembers how files looked at each look at the folder."""
 
     def __init__(self) -> None:
+        self.has_gone_on = False
+        """Whether what a watch before this one has begun is done."""
         self._since: dict[str, tuple[Stamp, float]] = {}
         self._tried: dict[str, Stamp] = {}
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 import cluster as product
 from tests.kit.commands import cluster
 from tests.kit.programs import RedisServer, Worker, start_cluster
-from tests.kit.waiting import line_with
+from tests.kit.waiting import line_with, wait_until
 
 
 class Office(SimpleNamespace):
@@ -70,6 +70,27 @@ def test_new_scans_are_read_beside_known_ones(office: Office, scans: Path, tmp_p
     assert office.submit(*to)[0] == 0
     assert items_of_last_run(office) == 1
     assert {file.name for file in (tmp_path / "out").glob("*.pdf")} == {"invoice.png.pdf", "two.pdf", "minutes.png.pdf"}
+
+
+def test_the_same_command_goes_on_with_what_was_stopped(office: Office, scans: Path, tmp_path: Path) -> None:
+    for number in range(12):
+        page(f"Letter {number}").save(scans / f"{number:02}.png")
+    out = tmp_path / "out"
+    to = ("submit", "--job", "ocr", scans, "--format", "text-folder", "-o", out, "--only-new")
+    with start_cluster(*to, settings=office.settings) as stopped:
+        wait_until("the first file", lambda: any(out.glob("*.txt")), 60)
+        stopped.send_signal(signal.SIGINT)
+        _, told = stopped.communicate(timeout=60)
+    assert stopped.returncode == 130, told
+    page("Came meanwhile").save(scans / "late.png")
+    done = cluster(*to, settings=office.settings)
+    assert done.returncode == 0, done.stderr
+    with product.connect(office.url) as c:
+        late, first = c.runs(2)
+    assert (late.items_done, first.items_done) == (1, 15)
+    assert f"{first.run}: paused" in told
+    assert f"goes on with {first.run}" in done.stderr
+    assert len(list(out.glob("*.txt"))) == 15
 
 
 def test_missing_pages_are_read_again_and_stand_beside_the_rest(office: Office, scans: Path, tmp_path: Path) -> None:

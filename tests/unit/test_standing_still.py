@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 from pathlib import Path
 
 import pytest
@@ -77,3 +79,17 @@ def test_an_error_of_a_round_ends_no_watch(monkeypatch: pytest.MonkeyPatch, caps
     assert watch.go(look, 10, ["scans"]) == 0
     told = [line.partition(": ")[2] for line in capsys.readouterr().err.splitlines() if "this round failed" in line]
     assert told == ["away", "no such file or folder: scans"]
+
+
+def test_a_ctrl_c_that_a_library_swallows_ends_a_watch_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+
+    def look(_: StandingStill) -> None:
+        looks.append(1)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    assert watch.go(look, 10, ["scans"]) == 0
+    assert len(looks) == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -176,7 +176,7 @@ def test_the_help_of_a_job_is_about_that_job() -> None:
     ("arguments", "told"),
     [
         (["--job", "ocr", "--top", "3", "x"], "--top is an option of wordcount, onnx, not of ocr"),
-        (["--lang=deu", "x"], "--lang is an option of ocr, which --job must name"),
+        (["--lang=deu", "x"], "--lang is an option of ocr, scan-wait, which --job must name"),
         (["--job", "ocr", "--lag", "deu", "x"], "No such option '--lag'."),
     ],
 )
