@@ -434,8 +434,8 @@ class Job:
 
     @property
     def cuts_items(self) -> bool:
-        """Whether an item is a piece of what was given, and not a file."""
-        return self.count is not None and "chunk_size" in functions.parameters(self.count)
+        """Whether an item may be a piece of what was given, and not all of it: counting looks at options then."""
+        return self.count is not None and len(functions.parameters(self.count)) > 1
 
     def plan_of(self, source: Source, given: Options) -> str:
         """What a run that is submitted with these options would do, as a text for people.

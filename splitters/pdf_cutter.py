@@ -11,6 +11,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -24,6 +25,7 @@ MOST_TIMES = 100
 """All pages of a file together have at most this many times its bytes, or ``FREE_BYTES``: more is a bomb."""
 FREE_BYTES = 256 * 2**20
 ANSWER_S = 120.0
+NOT_INSTALLED = "pypdfium2 is not installed where the run was submitted: pip install 'cluster[pdf]'"
 END_S = 5.0
 """How long the process may take to end by itself."""
 MOST_OPEN = 4
@@ -100,6 +102,8 @@ class Cutter:
         if path in self._open:
             self._open.move_to_end(path)
             return self._open[path]
+        if not find_spec("pypdfium2"):
+            raise Damaged(NOT_INSTALLED)
         number = next(self._numbers)
         with files.reached(path) as near, near.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size

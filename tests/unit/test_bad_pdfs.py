@@ -172,3 +172,10 @@ def test_a_document_over_a_limit_is_refused_whole(
     [[item]] = pages.split([tmp_path])
     assert (item.name, item.data) == ("a.pdf", b"")
     assert told in item.problem
+
+
+def test_a_machine_without_pdfium_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("splitters.pdf_cutter.find_spec", lambda name: None)
+    (tmp_path / "a.pdf").write_bytes(sound(1))
+    [[item]] = pages.split([tmp_path])
+    assert item.problem == "pypdfium2 is not installed where the run was submitted: pip install 'cluster[pdf]'"

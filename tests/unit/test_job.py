@@ -189,6 +189,10 @@ def test_a_job_that_cannot_tell_whether_it_is_available_is_not() -> None:
     assert "no licence" in job.why_not_here()
 
 
+def test_items_in_memory_are_not_counted_where_each_may_hold_several() -> None:
+    assert [job.name for job in catalog.BUILT_IN if job.cuts_items] == ["ocr", "predict"]
+
+
 def test_run_locally_gives_what_travelled(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("x")
     job = dataclasses.replace(
