@@ -34,7 +34,10 @@ class Place:
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
         self.mark = mark()
-        self.settings = {**self.mark, "TMPDIR": str(self.temporary), "CLUSTER_SLOTS": "2"}
+        self.settings = {
+            **self.mark, "TMPDIR": str(self.temporary), "CLUSTER_SLOTS": "2",
+            "CLUSTER_CACHE_DIR": str(self.temporary / "cache"),  # where Redis works
+        }  # fmt: skip
         self.trace = folder / "trace"
 
     @property
@@ -115,7 +118,7 @@ def hang_up(submit: subprocess.Popen[str]) -> None:
     [(interrupt, 130), (terminate, 143), (kill, -signal.SIGKILL), (hang_up, 129)],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_a_run_leaves_nothing_behind_when_it_is_told_to(
+def test_a_run_leaves_nothing_behind_but_itself_when_it_is_told_to(
     end: Callable[[subprocess.Popen[str]], None], code: int, place: Place, tmp_path: Path
 ) -> None:
     source = texts(tmp_path / "in", 20, "sleep long")
@@ -128,6 +131,7 @@ def test_a_run_leaves_nothing_behind_when_it_is_told_to(
     assert (submit.returncode, out) == (code, "")
     assert "Traceback" not in err
     place.assert_nothing_is_left()
+    assert len(list((place.temporary / "cache" / "private").iterdir())) == 1
 
 
 @pytest.mark.parametrize("victim", ["redis-server", "guard.py"])

@@ -13,6 +13,7 @@ from cluster.ledger.records import Claim, Commit
 from cluster.messaging import publish
 from cluster.stores import Stores
 from cluster.wire import ChunkEntry
+from tests.kit.played_rounds import PlayedRounds
 from tests.kit.played_run import JOB, POLICY, Run, on
 from tests.kit.programs import emptied
 from tests.kit.waiting import wait_until
@@ -68,6 +69,12 @@ def test_a_run_whose_last_chunks_end_while_it_is_paused_is_done(stores: Stores) 
     assert [commit(run, chunk, claim) for chunk, claim in enumerate(claims)] == ["settled now"] * 2
     assert run.aggregate(0, 0) == "aggregated now"
     assert (run.status.state, run.status.paused) == ("done", None)
+
+
+def test_a_run_in_rounds_is_not_paused(stores: Stores) -> None:
+    run = PlayedRounds(stores)
+    assert stores.ledger.runs.pause(run.run, "by a test") == "in rounds"
+    assert stores.ledger.runs.status(run.run).paused is None
 
 
 def test_nothing_of_a_paused_run_reaches_the_queue(empty: Stores, app: Celery) -> None:
