@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 
     from tasks.ocr.engines import Engine, Reading
 
-UNSURE = 75
-"""A page that Tesseract reads with less confidence than this, 0 to 100, is read by PP-OCR, too."""
+UNSURE = 85
+"""A page that Tesseract reads with less confidence than this, 0 to 100, is read by PP-OCR, too. It reads receipts with
+83 and less, and scanned pages with 91 and more; of each receipt PP-OCR was surer, and found as many true words or more.
+"""
 
 
 def engine(first: Engine, load: Callable[[], Engine]) -> Engine:

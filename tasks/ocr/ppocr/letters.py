@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NONE = 0
 """The class of columns without a character; that of number n is the (n-1)-th of the list, the last one a blank."""
-WIDE = 2.6
+WIDE = 2.1
 """Between letters that are this many times as far apart as the letters of the line mostly are, a blank was lost."""
 
 
