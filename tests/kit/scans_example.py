@@ -46,8 +46,8 @@ def main(folder: Path, frames: int = FRAMES, half: int = HALF) -> dict[str, list
         place = Path(scratch)
         with (
             RedisServer(place / "redis") as redis,
-            Worker("first", redis.url, place / "first", "-Q", "ocr", **WORKER),
-            Worker("second", redis.url, place / "second", "-Q", "ocr", **WORKER) as second,
+            Worker("first", redis.url, place / "first", "-Q", "ocr.2", **WORKER),
+            Worker("second", redis.url, place / "second", "-Q", "ocr.2", **WORKER) as second,
         ):
             first_s = submit(redis.url, scans, output, lambda: kill_at(redis.url, total // 2, second))
             for document, pages in wanted.items():
