@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from aggregators.readings import Line, Reading, Word
@@ -14,11 +14,14 @@ from cluster.searchable.space import Space, line_angle
 TAG = "/cluster-ocr"
 """The tag of the marked content that a text layer of ours is."""
 BEGIN, END = f"{TAG} <</Version 1>> BDC\n", "EMC\n"
+LEAST_ABOVE, MOST_ABOVE = 0.3, 1.3
+"""Share of the height of words that lies above their baseline; beyond that the baseline is none of theirs."""
+BLANK_SHARE = font.BLANK_WIDTH / font.WIDTH
 MOST_STRETCH, LEAST_STRETCH = 50_000, 10
 """Limits of horizontal scaling, in tenths of a percent."""
 LEAST_SIZE = 0.1
 STRAYS = 2.0
-"""A word that is this many times as high as the middle one says nothing about the size of its line."""
+"""A word that is this many times as high as others says nothing about the size of its line."""
 FIRST_LEFTWARD = "\u0590"
 RIGHT_TO_LEFT = frozenset({"R", "AL"})
 
@@ -44,10 +47,10 @@ def _line(line: Line, space: Space, scale: Sequence[float], codes: Codes, resour
     words = [word for word in line[4] if not word[0].isspace()]
     if not words:
         return b""
-    slope, intercept = _baseline(line)
+    left = min([word[1] for word in words])
+    slope, intercept, ascent = _baseline(words, left, line[2], line[3])
     cosine, sine = line_angle(slope, scale)
-    size = max(LEAST_SIZE, _ascent(words, slope, intercept) * scale[1] / (font.ASCENT / font.UNITS))
-    left = min(word[1] for word in words)
+    size = max(LEAST_SIZE, ascent * scale[1] / (font.ASCENT / font.UNITS))
     x, y = left * scale[0], space.size[1] - (slope * left + intercept) * scale[1]
     parts = [b"%s %.4g Tf\n" % (resource.encode(), size)]
     for is_leftward, run in _runs(words):
@@ -60,33 +63,30 @@ def _line(line: Line, space: Space, scale: Sequence[float], codes: Codes, resour
     return b"".join(parts)
 
 
-def _baseline(line: Line) -> tuple[float, float]:
-    """Slope and intercept, in pixels from the top left. Where they miss the words, the lower edge of these."""
-    _, _, slope, offset, words = line
-    left, bottom = min(word[1] for word in words), max(word[4] for word in words)
-    intercept = bottom + offset - slope * left
-    # How much of a word's height lies above the baseline: 1 where it stands on it.
-    above = _middle(
-        [(slope * (x0 + x1) / 2 + intercept - y0) / max(1, y1 - y0) for _, x0, y0, x1, y1, _ in words]
-    )  # fmt: skip
-    return (slope, intercept) if 0.3 <= above <= 1.3 else (0.0, float(bottom))
+def _baseline(words: Sequence[Word], left: int, slope: float, offset: float) -> tuple[float, float, float]:
+    """Slope and intercept of the baseline, in pixels from the top left, and how high the words reach above it.
+
+    Where the baseline that was told misses the words, it is the lower edge of these.
+    """
+    bottom = max([word[4] for word in words])
+    height = sum([word[4] - word[2] for word in words])
+    for slant, base in ((slope, bottom + offset - slope * left), (0.0, float(bottom))):
+        reached = [slant * (word[1] + word[3]) / 2 + base - word[2] for word in words]
+        total = sum(reached)
+        if LEAST_ABOVE * height <= total <= MOST_ABOVE * height:
+            break
+    highest: float = max(reached)
+    if highest > STRAYS * total / len(reached):
+        most = STRAYS * sorted(reached)[len(reached) // 2]
+        highest = max([one for one in reached if one <= most], default=highest)
+    return slant, base, max(1.0, highest)
 
 
-def _ascent(words: Sequence[Word], slope: float, intercept: float) -> float:
-    """How high the words of a line reach above its baseline, in pixels."""
-    reached: list[float] = [slope * (word[1] + word[3]) / 2 + intercept - word[2] for word in words]
-    most = STRAYS * _middle(reached)
-    return max(1.0, *(height for height in reached if height <= most))
-
-
-def _middle(numbers: Sequence[float]) -> float:
-    return sorted(numbers)[len(numbers) // 2]
-
-
-def _runs(words: Sequence[Word]) -> Iterator[tuple[bool, Sequence[Word]]]:
+def _runs(words: Sequence[Word]) -> Iterable[tuple[bool, Sequence[Word]]]:
     """Neighbouring words of one direction; True where they run from right to left, as Hebrew and Arabic do."""
-    for is_leftward, run in groupby(words, lambda word: _is_leftward(word[0])):
-        yield is_leftward, list(run)
+    if "".join([word[0] for word in words]).isascii():
+        return [(False, words)]
+    return [(is_leftward, list(run)) for is_leftward, run in groupby(words, lambda word: _is_leftward(word[0]))]
 
 
 def _is_leftward(text: str) -> bool:
@@ -98,7 +98,7 @@ def _is_leftward(text: str) -> bool:
 
 def _shown(
     run: Sequence[Word], scale: float, size: float, codes: Codes, *, is_leftward: bool, ends_in_blank: bool
-) -> Iterator[bytes]:  # fmt: skip
+) -> list[bytes]:  # fmt: skip
     """The words, each stretched to its length, with a blank and the way to the next one behind it. A blank ends lines,
     too: without it PDFium leaves out a last word of one letter.
 
@@ -110,24 +110,23 @@ def _shown(
         is_leftward: The direction.
         ends_in_blank: Whether a blank follows the last word.
     """
-    character, blank = font.WIDTH / font.UNITS * size, font.BLANK_WIDTH / font.UNITS * size
-    starts = [-word[3] if is_leftward else word[1] for word in run]
+    # A page has some hundred words, a run a million: what does not change in a line is computed before.
+    starts = [-word[3] for word in run] if is_leftward else [word[1] for word in run]
+    starts.append(starts[-1])
+    in_tenths = 1000 * scale / (size * font.WIDTH / font.UNITS)
+    in_units = 1000 * font.UNITS * scale / size
     shown = codes.shown
-    for (text, x0, _, x1, _, _), start, after in zip(run, starts, [*starts[1:], None], strict=True):
-        length, natural = (x1 - x0 or 1) * scale, len(text) * character
-        stretch = 1000 * length / natural
-        if after is None:
-            yield b"%.1f Tz[(%s)]TJ\n" % (_tenths(stretch) / 10, shown(f"{text} " if ends_in_blank else text))
-            continue
-        ahead = (after - start) * scale
+    found = []
+    for place, (text, x0, _, x1, _, _) in enumerate(run, 1):
+        length, number = x1 - x0 or 1, len(text)
+        ahead = starts[place] - starts[place - 1]
+        stretch = in_tenths * length / number
         # Boxes of words may overlap; words that do are one word to pdftotext, whatever blank stands between.
-        if ahead > length / 2:
-            stretch = min(stretch, 1000 * ahead / (natural + blank))
-        tenths = _tenths(stretch)
-        way = font.UNITS / size * (natural + blank - 1000 * ahead / tenths)
-        yield b"%.1f Tz[(%s)%d]TJ\n" % (tenths / 10, shown(f"{text} "), round(way))
-
-
-def _tenths(stretch: float) -> int:
-    """Horizontal scaling as it is written, in tenths of a percent: the way to the next word counts from there."""
-    return min(MOST_STRETCH, max(LEAST_STRETCH, round(stretch)))
+        if length < 2 * ahead and (room := in_tenths * ahead / (number + BLANK_SHARE)) < stretch:
+            stretch = room
+        tenths = int(stretch + 0.5)
+        tenths = tenths if LEAST_STRETCH <= tenths <= MOST_STRETCH else min(MOST_STRETCH, max(LEAST_STRETCH, tenths))
+        way = number * font.WIDTH + font.BLANK_WIDTH - in_units * ahead / tenths
+        found.append(b"%d.%d Tz[(%s\0 )%d]TJ\n" % (tenths // 10, tenths % 10, shown(text), way))
+    found[-1] = b"%d.%d Tz(%s%s)Tj\n" % (tenths // 10, tenths % 10, shown(text), b"\0 " if ends_in_blank else b"")
+    return found
