@@ -92,12 +92,6 @@ def look(
             yield files.Seen(page.name, page.document.path, page.problem)
 
 
-def count_of(path: Path) -> int:
-    """How many pages the file has; 1 of what has no pages, or cannot be read."""
-    with Reader() as reader:
-        return sum(1 for _ in reader.pages(Document(path.name, path)))
-
-
 def prepare(given: Mapping[str, Any]) -> Mapping[str, Any]:
     """The options of a run for those given: a file with passwords is found from any folder then.
 

@@ -9,16 +9,17 @@ import socket
 import subprocess
 import sys
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 from splitters import _pdf_program as program
 from splitters import files
 
+Answer = TypeVar("Answer")
 MOST_BYTES = 2 * 2**30
 MOST_PAGES = 20_000
 MOST_TIMES = 100
@@ -30,12 +31,17 @@ END_S = 5.0
 """How long the process may take to end by itself."""
 MOST_OPEN = 4
 """Documents that stay open, as pages are counted some documents before they are cut."""
+FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM)
 MOST_CRASHES = 5
 """Of one document; its other pages are not tried then."""
 
 
 class Damaged(ValueError):
     """Why a document, or a page of it, cannot be read."""
+
+
+class _Killed(Damaged):
+    """The process was ended from outside, for want of memory, say."""
 
 
 class Pages(NamedTuple):
@@ -82,7 +88,7 @@ class Cutter:
             Damaged: It has none that can be cut; the message says why.
             OSError: The file cannot be read.
         """
-        return self._opened(path).pages
+        return self._twice(lambda: self._opened(path).pages)
 
     def cut(self, path: Path, number: int) -> bytes:
         """Page ``number`` of the PDF at ``path``, counted from 1, as a PDF: the same bytes each time.
@@ -91,6 +97,16 @@ class Cutter:
             Damaged: That page cannot be cut. Others may.
             OSError: The file cannot be read.
         """
+        return self._twice(lambda: self._cut(path, number))
+
+    def _twice(self, act: Callable[[], Answer]) -> Answer:
+        """Once more where the process was ended from outside, which is no file's fault."""
+        try:
+            return act()
+        except _Killed:
+            return act()
+
+    def _cut(self, path: Path, number: int) -> bytes:
         document = self._opened(path)
         if document.given_bytes > document.most_bytes:
             raise Damaged(f"the pages before it have over {MOST_TIMES} times the bytes of the whole file")
@@ -104,6 +120,8 @@ class Cutter:
             return self._open[path]
         if not find_spec("pypdfium2"):
             raise Damaged(NOT_INSTALLED)
+        if len(self._open) == MOST_OPEN:
+            self._close(self._open.popitem(last=False)[1].number)
         number = next(self._numbers)
         with files.reached(path) as near, near.open("rb") as stream:
             size = os.fstat(stream.fileno()).st_size
@@ -114,13 +132,16 @@ class Cutter:
             answer = self._ask(path, program.OPEN, [number, list(self._passwords)], stream.fileno())
         pages = Pages(*json.loads(answer))
         if pages.number > MOST_PAGES:
-            self._tell(program.CLOSE, [number])
+            self._close(number)
             raise Damaged(f"has {pages.number:,} pages; the limit is {MOST_PAGES:,}")
         self._open[path] = _Document(number, pages, size)
-        if len(self._open) > MOST_OPEN:
-            _, oldest = self._open.popitem(last=False)
-            self._tell(program.CLOSE, [oldest.number])
         return self._open[path]
+
+    def _close(self, number: int) -> None:
+        try:
+            self._tell(program.CLOSE, [number])
+        except OSError:
+            self._end()
 
     def _ask(self, path: Path, kind: bytes, asked: object, handle: int = -1) -> bytes:
         if self._crashes.get(path, 0) >= MOST_CRASHES:
@@ -130,8 +151,11 @@ class Cutter:
             answer, size = program.HEAD.unpack(self._receive(program.HEAD.size))
             data = self._receive(size)
         except (EOFError, TimeoutError, BrokenPipeError, ConnectionResetError) as error:
+            is_late = isinstance(error, TimeoutError)
+            how = self._end(is_late=is_late)
             self._crashes = {path: self._crashes.get(path, 0) + 1}  # of the last such file
-            raise Damaged(f"damaged: {self._end(is_late=isinstance(error, TimeoutError))}") from None
+            was_killed = not is_late and self._process is not None and -self._process.returncode in FROM_OUTSIDE
+            raise (_Killed if was_killed else Damaged)(f"damaged: {how}") from None
         if answer == program.PROBLEM:
             raise Damaged(data.decode())
         return data

@@ -154,6 +154,32 @@ def test_a_program_that_gives_no_answer_is_ended(tmp_path: Path, monkeypatch: py
     assert item.problem == "damaged: the program that cuts it gave no answer within 0 s"
 
 
+def test_a_program_that_was_killed_from_outside_is_started_again(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(sound(3))
+    with pages.Reader() as reader:
+        found = list(reader.walk([tmp_path]))
+        for page in found:
+            process = reader._cutter._process
+            assert process is not None
+            process.kill()
+            process.wait()
+            assert reader.read(page).problem == ""
+
+
+def test_a_program_killed_while_others_wait_is_started_again(tmp_path: Path) -> None:
+    for number in range(9):
+        (tmp_path / f"{number}.pdf").write_bytes(sound(1))
+    with pages.Reader() as reader:
+        walking = reader.walk([tmp_path])
+        found = [next(walking) for _ in range(5)]
+        process = reader._cutter._process
+        assert process is not None
+        process.kill()
+        process.wait()
+        found += walking
+        assert [reader.read(page).problem for page in found] == [""] * 9
+
+
 def test_pages_that_together_are_a_bomb_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("splitters.pdf_cutter.FREE_BYTES", 0)
     monkeypatch.setattr("splitters.pdf_cutter.MOST_TIMES", 1)

@@ -226,10 +226,6 @@ def test_a_document_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     assert (item.name, item.problem) == ("a.pdf", "cannot be read: No such file or directory")
 
 
-def test_pages_of_a_file_are_counted_without_drawing_one(mixed: Path) -> None:
-    assert [pages.count_of(mixed / name) for name in ("a.PDF", "b.tif", "e.jpg")] == [3, 2, 1]
-
-
 def test_heic_pictures_are_taken_where_they_can_be_decoded(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [found.name for found in pictures.walk([mixed])] == ["b.tif", "c.tif", "d.heic", "e.jpg", "i"]
     monkeypatch.setattr(pictures, "find_spec", lambda name: None)
