@@ -36,18 +36,17 @@ class Codes:
         self._plain: set[str] = set()
         self._far: dict[str, int] = {}
         self._free = iter(SURROGATES)
-        self._known: dict[str, bytes] = {}
+        self.known: dict[str, bytes] = {}
+        """What ``shown`` has given for some words."""
 
     def shown(self, text: str) -> bytes:
         """The codes of a word as they stand between the parentheses of a PDF's string."""
-        if (known := self._known.get(text)) is not None:
-            return known
-        if len(self._known) >= MOST_KNOWN:
-            self._known.clear()
+        if len(self.known) >= MOST_KNOWN:
+            self.known.clear()
         data = (
             self.encode(text).replace(b"\\", rb"\\").replace(b"(", rb"\(").replace(b")", rb"\)").replace(b"\r", rb"\r")
         )
-        self._known[text] = data
+        self.known[text] = data
         return data
 
     def encode(self, text: str) -> bytes:

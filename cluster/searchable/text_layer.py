@@ -115,18 +115,19 @@ def _shown(
     starts.append(starts[-1])
     in_tenths = 1000 * scale / (size * font.WIDTH / font.UNITS)
     in_units = 1000 * font.UNITS * scale / size
-    shown = codes.shown
+    known, shown = codes.known, codes.shown
     found = []
-    for place, (text, x0, _, x1, _, _) in enumerate(run, 1):
-        length, number = x1 - x0 or 1, len(text)
-        ahead = starts[place] - starts[place - 1]
+    for (text, x0, _, x1, _, _), start, after in zip(run, starts, starts[1:], strict=False):
+        length, number, ahead = x1 - x0 or 1, len(text), after - start
         stretch = in_tenths * length / number
         # Boxes of words may overlap; words that do are one word to pdftotext, whatever blank stands between.
         if length < 2 * ahead and (room := in_tenths * ahead / (number + BLANK_SHARE)) < stretch:
             stretch = room
         tenths = int(stretch + 0.5)
-        tenths = tenths if LEAST_STRETCH <= tenths <= MOST_STRETCH else min(MOST_STRETCH, max(LEAST_STRETCH, tenths))
+        if not LEAST_STRETCH <= tenths <= MOST_STRETCH:
+            tenths = min(MOST_STRETCH, max(LEAST_STRETCH, tenths))
         way = number * font.WIDTH + font.BLANK_WIDTH - in_units * ahead / tenths
-        found.append(b"%d.%d Tz[(%s\0 )%d]TJ\n" % (tenths // 10, tenths % 10, shown(text), way))
-    found[-1] = b"%d.%d Tz(%s%s)Tj\n" % (tenths // 10, tenths % 10, shown(text), b"\0 " if ends_in_blank else b"")
+        data = known.get(text) or shown(text)
+        found.append(b"%.1f Tz[(%s\0 )%d]TJ\n" % (tenths / 10, data, way))
+    found[-1] = b"%.1f Tz(%s%s)Tj\n" % (tenths / 10, data, b"\0 " if ends_in_blank else b"")
     return found

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import logging
+import shutil
+import subprocess
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -61,6 +63,13 @@ def test_a_scan_can_be_searched_and_looks_the_same(tmp_path: Path) -> None:
         assert pdfs.pixels(written, page).tobytes() == pdfs.pixels(original, page).tobytes()
     assert pdfs.problems(written) == []
     assert images(written) == images(original)
+
+
+@pytest.mark.skipif(not shutil.which("qpdf"), reason="qpdf is not installed")
+def test_qpdf_finds_nothing_wrong(tmp_path: Path) -> None:
+    source = scans(tmp_path / "in", a_pdf=pdfs.scan("one"), b_jpg=pdfs.picture("two"))
+    for path in write(source, tmp_path / "out").values():
+        subprocess.run(["qpdf", "--check", path], check=True, capture_output=True, timeout=60)  # warnings end with 3
 
 
 def images(data: bytes) -> list[bytes]:
