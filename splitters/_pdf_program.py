@@ -39,7 +39,7 @@ ALONE_S = 5.0
 """Between two looks whether the splitter is still there, when it asks nothing."""
 ANEW_BYTES = 32 * 2**20
 """PDFium keeps what it has read: it opens a document anew after pages of so many bytes."""
-LEAN_BYTES = 2**20
+LEAN_BYTES = 2**16
 """A page of more bytes may carry what only other pages show."""
 MOST_TIMES = 2
 WRONG_PASSWORD = 4

@@ -24,7 +24,7 @@ MOST_BYTES = 2 * 2**30
 MOST_PAGES = 20_000
 MOST_TIMES = 100
 """All pages of a file together have at most this many times its bytes, or ``FREE_BYTES``: more is a bomb."""
-FREE_BYTES = 256 * 2**20
+FREE_BYTES = 4 * 2**30
 ANSWER_S = 120.0
 NOT_INSTALLED = "pypdfium2 is not installed where the run was submitted: pip install 'cluster[pdf]'"
 END_S = 5.0
