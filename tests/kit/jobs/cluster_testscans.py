@@ -33,7 +33,7 @@ def wait(chunk: Chunk, *, seconds: float = 0.0, trace: str = "") -> Part[dict[st
 
 def record(data: bytes, seconds: float) -> dict[str, Any]:
     """What a page says that nobody has read."""
-    lines = []
+    lines: list[list[Any]] = []
     for first in range(0, WORDS, WORDS_A_LINE):
         top = 200 + 6 * first
         words = [[f"word{first + at}", 200 + 200 * at, top, 380 + 200 * at, top + 40, 90] for at in range(WORDS_A_LINE)]
