@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -126,7 +127,8 @@ def test_what_only_other_pages_show_does_not_travel(tmp_path: Path) -> None:
     size = 100_000
     with pikepdf.new() as made:
         shown = {
-            f"/I{at}": made.make_stream(bytes([at]) * size, Subtype=pikepdf.Name.Image, Width=1) for at in range(8)
+            f"/I{at}": made.make_stream(random.Random(at).randbytes(size), Subtype=pikepdf.Name.Image, Width=1)
+            for at in range(8)
         }
         resources = made.make_indirect(pikepdf.Dictionary(XObject=pikepdf.Dictionary(shown)))
         for at in range(8):
