@@ -62,7 +62,7 @@ def test_a_tall_piece_is_turned_to_be_read() -> None:
 def test_corners_begin_at_the_top_left(angle: float) -> None:
     import cv2
 
-    corners = boxes.ordered(cv2.boxPoints(((100, 100), (80, 20), angle)))
+    corners = boxes.ordered(np.asarray(cv2.boxPoints(((100, 100), (80, 20), angle)), np.float32))
     turn = np.deg2rad(angle)
     along, down = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])
     expected = [(100, 100) + x * along + y * down for x, y in ((-40, -10), (40, -10), (40, 10), (-40, 10))]

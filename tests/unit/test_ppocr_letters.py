@@ -35,7 +35,8 @@ def test_a_letter_after_none_counts_again() -> None:
 
 def test_a_letter_tells_where_and_how_sure() -> None:
     [letter] = _letters("...b")
-    assert letter == ("b", 3, pytest.approx(0.9))
+    assert (letter.text, letter.column) == ("b", 3)
+    assert letter.confidence == pytest.approx(0.9)
 
 
 def test_words_end_at_blanks() -> None:

@@ -1,12 +1,13 @@
 """The order in which boxes of text are read."""
 
 import time
+from collections.abc import Mapping
 
 from tasks.ocr.ppocr import order
 from tasks.ocr.ppocr.order import Extent
 
 
-def _texts(boxes: dict[str, tuple[float, float, float, float]]) -> list[list[list[str]]]:
+def _texts(boxes: Mapping[str, tuple[float, float, float, float]]) -> list[list[list[str]]]:
     names, extents = list(boxes), [Extent(*box) for box in boxes.values()]
     return [[[names[one] for one in line] for line in block] for block in order.blocks(extents)]
 

@@ -48,13 +48,13 @@ def of(probabilities: Floats, width: int, height: int) -> Floats:
     found = []
     for contour in contours[:MOST]:
         core = cv2.minAreaRect(contour)
-        if min(core[1]) < LEAST_CORE or _mean(probabilities, cv2.boxPoints(core)) < SURE:
+        if min(core[1]) < LEAST_CORE or _mean(probabilities, _corners(core)) < SURE:
             continue
         grown = _grown(core)
         if min(grown[1]) >= LEAST_SIDE:
-            found.append(ordered(cv2.boxPoints(grown)))
+            found.append(ordered(_corners(grown)))
     boxes = np.array(found, np.float32).reshape(-1, 4, 2) * (width / columns, height / rows)
-    return np.clip(boxes, 0, (width - 1, height - 1)).astype(np.float32)
+    return np.asarray(np.clip(boxes, 0, (width - 1, height - 1)), np.float32)
 
 
 def ordered(corners: Floats) -> Floats:
@@ -89,6 +89,14 @@ def piece(page: Pixels, box: Floats) -> Pixels:
         borderMode=cv2.BORDER_REPLICATE,
     )  # fmt: skip
     return np.rot90(straight) if is_tall(box) else straight  # type: ignore[return-value]
+
+
+def _corners(rectangle: Any) -> Floats:
+    """The corners of a turned rectangle, in no order."""
+    import cv2
+    import numpy as np
+
+    return np.asarray(cv2.boxPoints(rectangle), np.float32)
 
 
 def _grown(core: Any) -> Any:

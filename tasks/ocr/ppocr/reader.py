@@ -90,7 +90,7 @@ class Reader:
         way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         given = _given(cv2.resize(page, size, interpolation=way))
         [answer] = self._detector.run(None, {self._detector.get_inputs()[0].name: given[np.newaxis]})
-        return answer[0, 0]
+        return np.asarray(answer[0, 0], np.float32)
 
     def _pieces(self, page: Pixels, found: Floats) -> list[Piece]:
         """Read the text in each box; those without are left out."""
@@ -168,7 +168,7 @@ def _fitted(piece: Pixels) -> Pixels:
 def _given(pixels: Any) -> Floats:
     """Grey or RGB pixels as the networks take them: blue, green, red, -1 to 1, of shape (3, rows, columns)."""
     colours = np.stack([pixels] * 3) if pixels.ndim == 2 else pixels[:, :, ::-1].transpose(2, 0, 1)
-    return np.ascontiguousarray(colours, np.float32) / 127.5 - 1  # type: ignore[no-any-return]
+    return np.ascontiguousarray(colours, np.float32) / 127.5 - 1
 
 
 def _session(file: Path) -> Any:
