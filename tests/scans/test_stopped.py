@@ -36,6 +36,16 @@ class Place:
 
         Image.new("L", (40, 20), len(name)).save(self.source / name)
 
+    def documents(self, **pages: int) -> None:
+        """PDFs with so many pages, in place of the pictures."""
+        from PIL import Image
+
+        for path in self.source.iterdir():
+            path.unlink()
+        for name, number in pages.items():
+            first, *rest = [Image.new("L", (620, 877), 200 + at) for at in range(number)]
+            first.save(self.source / f"{name}.pdf", save_all=True, append_images=rest, resolution=75)
+
     def command(self, *more: str | Path) -> tuple[str | Path, ...]:
         return (*JOB, "--trace", self.trace, self.source, *more)
 
@@ -92,6 +102,30 @@ def test_the_same_command_goes_on_and_reads_nothing_twice(
     assert set(place.read()) == {f"{number}.png" for number in range(PAGES)}
     assert (place.read() - before).total() <= PAGES - done
     assert place.kept() == []
+
+
+def test_killed_in_mid_run_each_page_is_in_its_pdf_once(place: Place) -> None:
+    place.documents(a=2, b=6)
+    command = ("--format", "pdf", "-o", place.output)
+    with place.start(*command) as submit:
+        wait_until("the first document is there", lambda: list(place.output.glob("*.pdf")))
+        submit.kill()
+        submit.communicate()
+    before = place.read()
+    again = cluster(*place.command(*command), settings=place.settings)
+    assert again.returncode == 0, again.stderr
+    assert {path.name: words_a_page(path) for path in place.output.iterdir()} == {
+        "a.pdf": [500] * 2, "b.pdf": [500] * 6
+    }  # fmt: skip
+    assert set(before) <= set(place.read())
+    assert place.read().total() - 8 <= SLOTS  # what was under way when it was killed
+
+
+def words_a_page(path: Path) -> list[int]:
+    import pypdfium2
+
+    document = pypdfium2.PdfDocument(path)
+    return [len(page.get_textpage().get_text_range().split()) for page in document]
 
 
 def test_a_stopped_run_can_be_looked_at_resumed_and_dropped(place: Place) -> None:
