@@ -118,7 +118,7 @@ class _Writer:
         return path
 
     def _write_pdf(self, document: Document, first: Page, draft: Path, held: ExitStack) -> None:
-        if None in document.pages:
+        if document.pages.get(None) is not None:  # it was one item, so another thing than a PDF
             raise Refused(overlay.CHANGED)
         path = held.enter_context(files.reached(self._originals.path(first.document)))
         before = _state(path)
@@ -126,7 +126,8 @@ class _Writer:
 
         def read_again() -> Iterator[tuple[int, Reading | None]]:
             for number, record in document.pages.items():
-                assert number is not None  # noqa: S101 - as was checked
+                if number is None:
+                    continue
                 if record is not None:
                     self._originals.read(first._replace(number=number), record)
                 yield number, record
@@ -139,17 +140,18 @@ class _Writer:
         import pikepdf
 
         records = document.pages
-        if not {page.number for page in pages}.issuperset(records):
+        read = {number for number in records if number is not None or records[number] is not None}
+        if not read <= {page.number for page in pages}:
             raise Refused(overlay.CHANGED)
         pdf = held.enter_context(pikepdf.new())
 
         def made() -> Iterator[tuple[int, Reading | None]]:
             for page in pages:
                 record = records.get(page.number)
-                data = self._originals.read(page, record)
                 try:
+                    data = self._originals.read(page, record)
                     sheets = [held.enter_context(sheet) for sheet in picture_pages.make(data, record)]
-                except pictures.UnreadablePicture as error:
+                except (Refused, pictures.UnreadablePicture) as error:
                     if record is not None:
                         raise
                     self._tell(document, f"page {page.number} is not in the PDF: {error}")

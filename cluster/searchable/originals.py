@@ -77,14 +77,16 @@ class Originals:
             yield page
 
     def read(self, page: Page, record: Reading | None) -> bytes:
-        """The bytes of a page, the same that were read; b"" of a page that was not read and cannot be.
+        """The bytes of a page, the same that were read.
 
         Raises:
-            Refused: It has become another one.
+            Refused: It has become another one, or was not read and cannot be.
         """
         item = self._reader.read(page)
         if record is not None and hashlib.sha256(item.data).hexdigest()[:DIGEST_DIGITS] != record["digest"]:
             raise Refused(CHANGED)
+        if item.problem:
+            raise Refused(item.problem)
         return item.data
 
     def path(self, document: Document) -> Path:

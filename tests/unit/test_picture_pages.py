@@ -160,6 +160,26 @@ def test_all_frames_of_a_tiff_are_pages(tmp_path: Path) -> None:
         assert found.picture.convert("1").tobytes() == frame.tobytes()
 
 
+def test_a_frame_that_cannot_be_read_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    frames = [Image.open(io.BytesIO(pdfs.picture(text))) for text in ("one", "two", "three")]
+    (tmp_path / "in").mkdir()
+    frames[0].save(tmp_path / "in/fax.tif", save_all=True, append_images=frames[1:], compression="tiff_adobe_deflate")
+    parts = pdfs.parts_of(tmp_path / "in")
+    with Image.open(tmp_path / "in/fax.tif") as picture:
+        picture.seek(1)
+        start = picture.tag_v2[273][0]  # type: ignore[attr-defined]
+    data = bytearray((tmp_path / "in/fax.tif").read_bytes())
+    data[start : start + 40] = bytes(40)
+    (tmp_path / "in/fax.tif").write_bytes(data)
+    for part in parts:
+        if "fax.tif#0002" in part:
+            part["fax.tif#0002"] = None
+    searchable.write(parts, tmp_path / "out", source=[tmp_path / "in"])
+    with pikepdf.open(tmp_path / "out/fax.tif.pdf") as pdf:
+        assert len(pdf.pages) == 2
+    assert "fax.tif: page 2 is not in the PDF: damaged" in caplog.text
+
+
 def test_a_picture_that_had_to_be_turned_is_turned_with_its_words() -> None:
     from cluster.searchable import overlay
 

@@ -457,6 +457,13 @@ def test_what_cannot_be_written_is_listed_and_no_error(tmp_path: Path) -> None:
         to._replace(unwritten=None).write_parts(chosen, pdfs.parts_of(source))
 
 
+def test_pages_before_the_damage_of_a_document_are_written(tmp_path: Path) -> None:
+    source = scans(tmp_path / "in", a_pdf=pdfs.scan("one", "two"))
+    parts = [*pdfs.parts_of(source), {"a.pdf": None}]
+    write(source, tmp_path / "out", parts)
+    assert pdfs.text((tmp_path / "out/a.pdf").read_bytes(), 1) == "Hello world"
+
+
 def test_a_document_that_cannot_be_taken_apart_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = scans(tmp_path / "in", a_pdf=pdfs.scan("one"), b_pdf=pdfs.scan("two"))
     parts = pdfs.parts_of(source)
