@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from aggregators import by_name
-from cluster import errors, functions, logs
+from cluster import errors, logs
 from cluster.client import result
 from cluster.job import Format
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 COLUMNS = ("item", "state", "reason", "node", "seconds", "confidence")
 TOLD = ("node", "seconds", "confidence")
 """Columns that a job may tell of an item."""
-BY_ITEM = frozenset({"aggregators.by_name:join", "aggregators.readings:join"})
-"""The aggregators of which a part maps items to what was made of each."""
 
 
 def require_items(job: Job) -> None:
@@ -28,7 +26,7 @@ def require_items(job: Job) -> None:
     Raises:
         errors.UsageError: They do not.
     """
-    if functions.path_of(job.aggregate) not in BY_ITEM:
+    if not job.joins_by_name:
         raise errors.UsageError(f"the result of {job.name} does not tell of single items: leave out --report")
 
 
