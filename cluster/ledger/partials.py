@@ -129,4 +129,4 @@ def _parsed(run: str, name: bytes) -> Partial:
 
 def _position(partial: Partial) -> int:
     """The first of its batches."""
-    return partial.number * FAN_IN**partial.level
+    return partial.number * int(FAN_IN**partial.level)
