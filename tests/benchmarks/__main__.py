@@ -34,7 +34,7 @@ from tests.benchmarks import (
 )
 from tests.benchmarks.ensembles import fit, quality
 from tests.benchmarks.measure import Failed
-from tests.benchmarks.scans import searchable, thousand
+from tests.benchmarks.scans import only_new, searchable, thousand
 from tests.benchmarks.serving import faults as serving_faults
 from tests.benchmarks.serving import speed as serving_speed
 from tests.benchmarks.training import accuracy, kills, peers, quantized, speed, uneven
@@ -65,6 +65,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "predict": predict.cases,
     "scans": searchable.cases,
     "scans-thousand": thousand.cases,
+    "scans-only-new": only_new.cases,
     "serving": serving_speed.cases,
     "serving-faults": serving_faults.cases,
     "battle": battle.cases,

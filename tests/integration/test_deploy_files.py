@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cluster.settings import Settings
+from tests.kit.commands import cluster
 from tests.kit.programs import ROOT
 
 yaml = pytest.importorskip("yaml")
@@ -111,3 +112,24 @@ def test_the_systemd_unit_starts_the_worker_and_gives_it_time_to_end() -> None:
     assert unit["Service"]["KillMode"] == "mixed"
     assert int(unit["Service"]["TimeoutStopSec"]) > 60
     assert "StartLimitIntervalSec" not in unit["Service"]
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("cluster-hub", "up --host 0.0.0.0 --port 6380 --data /var/lib/cluster/hub"),
+        (
+            "cluster-watch",
+            "submit --job ocr ${SCANS} --watch --lang ${LANGUAGES} --format pdf -o ${TEXTS}",
+        ),
+    ],
+)
+def test_the_other_units_start_commands_that_exist(name: str, command: str) -> None:
+    unit = configparser.ConfigParser(interpolation=None, strict=False)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read(ROOT / "deploy" / f"{name}.service")
+    assert unit["Service"]["ExecStart"] == f"/opt/cluster/bin/cluster {command}"
+    assert unit["Install"]["WantedBy"]
+    flags = [word for word in command.split() if word.startswith("-")]
+    told = cluster(command.split()[0], *(["--job", "ocr"] if "--job" in flags else []), "--help").stdout
+    assert [flag for flag in flags if flag not in told] == []

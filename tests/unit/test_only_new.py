@@ -152,13 +152,28 @@ def test_a_writer_that_fails_remembers_what_it_wrote(scans: Path) -> None:
     assert office.wanted() == ["b%231.png"]
 
 
-def test_ten_thousand_known_files_are_not_read(scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_known_files_are_not_read(scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     office = Office(scans, "text-folder")
     office.read()
     monkeypatch.setattr(memory, "sha256_of", None)  # to call it would raise a TypeError
     monkeypatch.setattr(Path, "open", None)
     monkeypatch.setattr(Path, "read_bytes", None)
     assert office.wanted() == []
+
+
+def test_what_was_begun_is_known_until_a_file_of_it_changes(scans: Path) -> None:
+    office = Office(scans, "json")
+    with office.memory() as found:
+        selection = only_new.select(OCR, [scans], found)
+        only_new.begin(found, selection.wanted)
+    with office.memory(lang="deu") as found:
+        assert only_new.begun(found) == []
+    with office.memory() as found:
+        assert only_new.begun(found) == selection.wanted
+        (scans / "a.png").write_bytes(b"another a")
+        assert only_new.begun(found) == []
+        only_new.begin(found, ())
+        assert found.begun() == []
 
 
 @pytest.mark.parametrize(
