@@ -121,7 +121,7 @@ def main(source: str, engine: str, weights: str, *names: str) -> None:
         part = job.read_pages(items, **asked)  # type: ignore[arg-type]
         cpu_s = (time.process_time() - begun) / len(items)
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MiB
-    texts = readings.texts(part.value)  # type: ignore[arg-type]
+    texts = readings.texts(part.value)
     confidences = {name: record["confidence"] for name, record in part.value.items()}
     print(json.dumps([ocr.recall(truth, texts), cpu_s, peak_mib, texts, confidences]))
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 pytest.importorskip("cv2")
 pytest.importorskip("onnxruntime")
 from aggregators import readings
 from splitters import Item
 from tasks import ocr
+from tasks.ocr import second_look
 from tests.kit import ppocr
 from tests.kit.programs import RedisServer, Worker, cluster
 
@@ -25,12 +27,14 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     return ppocr.lay_out(tmp_path_factory.mktemp("ppocr"), ppocr.weights())
 
 
-def drawn(turn: int = 0) -> bytes:
+def drawn(turn: int = 0, *, blurred: bool = False) -> bytes:
     """A page with a few lines; where each begins is its place in ``LINES``."""
     page = Image.new("RGB", (720, 320), "white")
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(40)
     for text, place in LINES.items():
         draw.text(place, text, "black", font)
+    if blurred:
+        page = page.resize((144, 64), Image.Resampling.BOX).filter(ImageFilter.GaussianBlur(0.8)).resize(page.size)
     out = io.BytesIO()
     page.rotate(-turn, expand=True).save(out, "PNG")
     return out.getvalue()
@@ -41,7 +45,7 @@ def read(weights: str, data: bytes, **options: object) -> readings.Reading:
     part = ocr.read_pages([Item("page.png", data)], **asked)  # type: ignore[arg-type]
     assert part.failures == {}
     readings.check(part.value)
-    return part.value["page.png"]  # type: ignore[return-value]
+    return cast(readings.Reading, part.value["page.png"])
 
 
 def test_what_is_drawn_is_read_line_by_line(weights: str) -> None:
@@ -67,6 +71,15 @@ def test_a_page_upside_down_is_turned(weights: str) -> None:
     found = read(weights, drawn(turn=180), rotate=True)
     assert found["turn"] == 180
     assert found["text"].splitlines() == list(LINES)
+
+
+def test_auto_reads_a_hard_page_by_the_engine_that_is_surer(weights: str) -> None:
+    data = drawn(blurred=True)
+    plain, other = (read(weights, data, engine=engine, **more)
+                    for engine, more in (("tesseract", {"model": None}), ("auto", {})))  # fmt: skip
+    assert plain["confidence"] < second_look.UNSURE
+    assert other["text"].splitlines() == list(LINES)
+    assert other["confidence"] > plain["confidence"]
 
 
 def test_a_blank_page_has_no_text(weights: str) -> None:
