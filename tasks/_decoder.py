@@ -43,6 +43,8 @@ PIPE_BYTES = 2**20
 """What the child may write before this process reads on: a page of 9 MB then takes few turns between the two."""
 FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
 """What ends a child for no fault of a page."""
+PIXELS = "cluster_pixels"
+"""The attribute of a picture that holds its pixels as they came."""
 NEEDED = {"PIL": "Pillow", "pypdfium2": "pypdfium2", "pi_heif": "pi-heif"}
 """Module -> the package that brings it."""
 
@@ -72,6 +74,12 @@ def why_unavailable() -> str:
     """Why this machine cannot decode all kinds of files, or ""."""
     missing = [name for module, name in NEEDED.items() if not find_spec(module)]
     return f"{missing[0]} is not installed" if missing else ""
+
+
+def pixels(picture: Image.Image) -> bytes:
+    """The pixels of a picture, row by row; of one that came from the child as they came."""
+    came: bytes | None = getattr(picture, PIXELS, None)  # what is made of it does not have them
+    return picture.tobytes() if came is None else came
 
 
 def start() -> None:
@@ -136,7 +144,10 @@ class Document:
             except _Ended as error:
                 self._crashes += 1
                 raise UnreadablePicture(str(error)) from None
-        return _seen(head, body)
+        try:
+            return _seen(head, body)
+        except (ValueError, LookupError, TypeError) as error:  # as no child of ours answers
+            raise UnreadablePicture(f"damaged: the program that decodes it answers nonsense ({error})") from None
 
     def _open(self, child: _Child) -> None:
         try:
@@ -157,8 +168,10 @@ def _seen(head: Mapping[str, Any], body: bytes) -> Seen:
     from PIL import Image
 
     picture = None
-    if head["mode"]:
-        picture = Image.frombytes(head["mode"], (head["width"], head["height"]), body)
+    if mode := head["mode"]:
+        size = head["width"], head["height"]
+        picture = Image.frombuffer(mode, size, body, "raw", mode, 0, 1)  # grey pixels are not copied
+        setattr(picture, PIXELS, body)
     return Seen(head["width"], head["height"], head["claimed"], picture, head["text"], head["words"], head["is_pdf"])
 
 

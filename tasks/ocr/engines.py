@@ -135,7 +135,7 @@ def _tesserocr_engine(lang: str) -> Engine:
 
     def read(page: Image.Image, dpi: int, *, words: bool = False) -> Reading:
         channels = len(page.getbands())
-        api.SetImageBytes(page.tobytes(), page.width, page.height, channels, page.width * channels)
+        api.SetImageBytes(_decoder.pixels(page), page.width, page.height, channels, page.width * channels)
         if dpi:
             api.SetSourceResolution(dpi)
         try:
