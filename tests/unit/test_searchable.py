@@ -132,6 +132,18 @@ def test_forced_twice_is_forced_once(tmp_path: Path) -> None:
         assert pdfs.text(twice, page).count("Hello") == 1
 
 
+@pytest.mark.parametrize("text", ["skip", "redo", "force"])
+def test_a_layer_of_ours_gives_way_to_the_next(text: str, tmp_path: Path) -> None:
+    source = scans(tmp_path / "in", a_pdf=pdfs.scan("one"))
+    write(source, tmp_path / "once")
+    anew = pdfs.parts_of(tmp_path / "once", lines=[[1, 1, 0.0, 0.0, [["Neu", 9, 9, 99, 99, 9]]]])
+    write(tmp_path / "once", tmp_path / "twice", anew, text=text)
+    with pikepdf.open(tmp_path / "twice/a.pdf") as pdf:
+        assert len(pdf.pages[0].Contents) == 2
+        assert len(pdf.pages[0].Resources.Font) == 1
+    assert pdfs.text((tmp_path / "twice/a.pdf").read_bytes()) == "Neu"
+
+
 def test_pages_that_are_not_read_again_keep_their_layer(tmp_path: Path) -> None:
     source = scans(tmp_path / "in", a_pdf=pdfs.scan("one", "two"))
     write(source, tmp_path / "once")
