@@ -55,6 +55,13 @@ def to_end(c: Client, run: Run, to: Target, *, quiet: bool, follow: bool = False
         except (KeyboardInterrupt, SystemExit) as error:
             _stop(c, run, leave=isinstance(error, SystemExit))
             raise
+        except (errors.ClusterError, redis.RedisError, OSError):
+            if c.keeps:
+                say(
+                    f"{run.id}: what was done is kept. To go on: the same command; to drop it: `cluster cancel"
+                    f" {run.id}`"
+                )
+            raise
         return _conclude(c, run, status, to, live)
 
 

@@ -281,7 +281,7 @@ class Session:
         except errors.InputChanged:
             raise
         except Exception as error:
-            if supervisor.held is not None:
+            if supervisor.held is not None and self._kept is None:  # one that is kept is gone on with
                 with suppress(redis.RedisError):
                     cancel(run, self.stores, f"its coordinator failed: {error}", "failed", supervisor.held.fence)
             raise

@@ -180,6 +180,10 @@ def test_a_run_whose_worker_dies_ends_with_a_clear_error(place: Place, tmp_path:
         _, err = submit.communicate(timeout=30)
     assert submit.returncode == 4
     assert "the worker on this machine ended with code -9" in err
+    [run] = (place.temporary / "cache" / "private").iterdir()
+    assert f"{run.name}: what was done is kept. To go on: the same command" in err
+    listed = json.loads(cluster("runs", "--json", settings=place.settings).stdout)
+    assert [one["state"] for one in listed] == ["running"]
     place.assert_nothing_is_left()
 
 
