@@ -69,6 +69,10 @@ class Archive:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it. It gives no more bytes."""
         self._zip.close()
         self._stream.close()
 

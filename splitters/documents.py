@@ -23,6 +23,8 @@ HEAD_BYTES = 1024
 """A PDF has its mark among the first 1,024 bytes."""
 SUFFIXES = frozenset({*pictures.SUFFIXES, *pictures.HEIF_SUFFIXES, PDF, ZIP})
 IN_ARCHIVE = "holds an archive in an archive, which is not looked into"
+MOST_ARCHIVES = 2
+"""Archives that stay open: entries of one are read while the next one is looked into."""
 MOST_UNPACKED = 4
 """Files that lie unpacked at a time, as pages are counted some documents before they are cut."""
 
@@ -71,7 +73,7 @@ def _is_archive(path: Path, head: bytes) -> bool:
 class Shelf:
     """Finds the documents of an input and brings their bytes to where they can be read. Use it in a ``with``.
 
-    Holds the list of one archive, and ``MOST_UNPACKED`` files of archives on disk.
+    Holds the lists of ``MOST_ARCHIVES`` archives, and ``MOST_UNPACKED`` files of archives on disk.
     """
 
     def __init__(self) -> None:
@@ -79,13 +81,14 @@ class Shelf:
         self._folder: Path | None = None
         self._numbers = count(1)
         self._unpacked: OrderedDict[str, Path] = OrderedDict()
-        self._archive: tuple[Path, archives.Archive] | None = None
+        self._archives: OrderedDict[Path, archives.Archive] = OrderedDict()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._close_archive()
+        for archive in self._archives.values():
+            archive.close()
         self._held.close()
 
     def documents(self, source: Sequence[Path] | Items, passed_over: PassedOver | None = None) -> Iterator[Document]:
@@ -202,12 +205,10 @@ class Shelf:
         return path
 
     def _opened(self, path: Path) -> archives.Archive:
-        if self._archive is None or self._archive[0] != path:
-            self._close_archive()
-            self._archive = path, archives.Archive(path)
-        return self._archive[1]
-
-    def _close_archive(self) -> None:
-        if self._archive:
-            self._archive[1].__exit__()
-        self._archive = None
+        if path in self._archives:
+            self._archives.move_to_end(path)
+            return self._archives[path]
+        self._archives[path] = archives.Archive(path)
+        if len(self._archives) > MOST_ARCHIVES:
+            self._archives.popitem(last=False)[1].close()
+        return self._archives[path]

@@ -170,3 +170,18 @@ def test_an_archive_in_memory_is_read_like_one_on_disk() -> None:
     assert [item.name for item in found[-3:]] == ["a.zip/5.pdf#0001", "a.zip/5.pdf#0002", "b.zip/c.png"]
     assert len(found) == 13
     assert all(item.data and not item.problem for item in found)
+
+
+def test_each_archive_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+
+    class Watched(archives.Archive):
+        def __init__(self, path: Path) -> None:
+            opened.append(path.name)
+            super().__init__(path)
+
+    monkeypatch.setattr(archives, "Archive", Watched)
+    for name in ("a.zip", "b.zip", "c.zip"):
+        (tmp_path / name).write_bytes(zipped({f"{number:02}.png": PNG for number in range(90)}))
+    assert len(items(tmp_path)) == 270
+    assert opened == ["a.zip", "b.zip", "c.zip"]
