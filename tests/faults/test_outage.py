@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +18,10 @@ import pytest
 import redis
 
 from cluster import catalog, errors, keys, redis_client, redis_outage, settings, wire
+from cluster.client import settled
 from cluster.messaging import delays
 from cluster.stores import Stores
+from tests.kit.played_run import JOB, Run
 from tests.kit.programs import LOOPBACK, RedisServer, Worker, admin, cluster, start_cluster
 from tests.kit.waiting import line_with, wait_until
 
@@ -287,3 +290,25 @@ def test_a_busy_worker_without_redis_stops_and_loses_nothing(
             out, err = process.communicate(timeout=30)
         assert process.returncode == 0, err
         assert json.loads(out) == catalog.get("measure").run_locally(source)
+
+
+def test_parts_that_come_live_go_on_after_a_restart_each_once(server: RedisServer) -> None:
+    stores = Stores.connect(settings.load(broker_url=server.url))
+    run, given = Run(stores, batches=2), list[str]()
+
+    def follow() -> None:
+        for part in settled.follow(run.run, JOB, stores):
+            given.extend(part)
+
+    following = threading.Thread(target=follow, daemon=True)
+    following.start()
+    run.do(0, 2)
+    wait_until("both are given", lambda: sorted(given) == ["item 0", "item 2"])
+    server.kill()
+    server.start()
+    run.do(1, 3)
+    assert [run.aggregate(0, batch) for batch in (0, 1)] == ["aggregated now"] * 2
+    run.end_split(4, 2)
+    following.join(30)
+    stores.redis.close()
+    assert sorted(given) == [f"item {chunk}" for chunk in range(4)]
