@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aggregators import submodels
+from tests.kit import predict_models
+
 np = pytest.importorskip("numpy")
 
-from aggregators.submodels import masks  # noqa: E402 - they need NumPy
+from aggregators import predictor  # noqa: E402 - they need NumPy
+from aggregators.ensemble.combiner import Combiner  # noqa: E402
+from aggregators.ensemble.predictor import Ensemble  # noqa: E402
+from aggregators.submodels import masks  # noqa: E402
 from aggregators.submodels.about import About  # noqa: E402
 from aggregators.submodels.boosting import Boosting  # noqa: E402
+from aggregators.submodels.forest import Forest  # noqa: E402
 from aggregators.submodels.trees import Trees  # noqa: E402
 
 WIDTH = 5
@@ -103,3 +112,34 @@ def boosting(trees: Trees, scores: int = 1) -> Boosting:
     rng = np.random.default_rng(0)
     said = {"base": rng.normal(size=scores), "values": rng.normal(size=trees.leaves_count)}
     return Boosting(described, {**trees.arrays(), **said})
+
+
+def tree() -> Forest:
+    trees = grown([9])
+    said = {"values": np.arange(9.0)[:, None], "leaf": np.arange(9)}
+    return Forest(About("tree", WIDTH, 1, None), {**trees.arrays(), **said})
+
+
+def bundle(folder: Path, kind: str, model: submodels.SubModel) -> Path:
+    """An ensemble of one sub-model, whose ONNX file cannot be read."""
+    told = {"format": 1, "models": [{"file": "it.npz", "kind": kind}], "combiner": Combiner("average", 1, 1).to_json()}
+    card = predict_models.card(task="regression", classes=[], outputs=1, input_shape=[WIDTH])
+    (folder / "ensemble.json").write_text(json.dumps(told))
+    (folder / "card.json").write_text(json.dumps(card))
+    (folder / "it.npz").write_bytes(submodels.pack(model))
+    (folder / "model.onnx").write_bytes(b"none")
+    return folder
+
+
+def test_an_ensemble_with_tables_needs_no_onnx_runtime(tmp_path: Path) -> None:
+    model, x = boosting(grown([31] * 4)), rows(9)
+    found = predictor.load(bundle(tmp_path, "hgb:trees=4", model))
+    assert isinstance(found, Ensemble)
+    assert np.array_equal(found.scores(x), model.scores(x))
+
+
+@pytest.mark.parametrize(("kind", "make"), [("hgb", lambda: boosting(grown([65]))), ("tree", tree)])
+def test_an_ensemble_without_tables_is_for_onnx_runtime(tmp_path: Path, kind: str, make: Any) -> None:
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(ValueError, match=r"model\.onnx cannot be used by ONNX Runtime"):
+        predictor.load(bundle(tmp_path, kind, make()))
