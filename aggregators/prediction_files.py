@@ -196,7 +196,9 @@ def _all(table: Table) -> list[Sequence[Any]]:
 
 def _cells(values: Sequence[Any]) -> Sequence[Any]:
     """Values for a spreadsheet."""
-    if isinstance(values, range) or not any(isinstance(value, str) for value in values[:100]):
+    if isinstance(values, range):
+        return values
+    if not any(isinstance(value, str) for value in values[:100]):
         return [by_name.cell(value) if isinstance(value, str) else value for value in values]
     known = {value: by_name.cell(value) for value in set(values) if value is not None}
     return [known.get(value) for value in values]

@@ -65,8 +65,8 @@ def load(folder: Path, *, prefer_onnx: bool = True) -> Predictor:
 
     Args:
         folder: Of a bundle of ``train`` or ``ensemble``.
-        prefer_onnx: Work by ONNX Runtime where that is installed; else by NumPy, which gives the same but for the last
-            digits of float32.
+        prefer_onnx: Work by ONNX Runtime where that is installed and not slower; else by NumPy, which gives the same
+            but for the last digits of float32.
 
     Raises:
         ValueError: There is none, or it is damaged.
@@ -146,11 +146,13 @@ def _by_onnx(net: Net, flat: npt.NDArray[np.float32], card: Card) -> Callable[[n
 
 
 def _ensemble(folder: Path, card: Card, *, runs_onnx: bool) -> Predictor:
-    if runs_onnx and (folder / ONNX).is_file():
-        return Model(card, _ensemble_by_onnx((folder / ONNX).read_bytes(), card))
     from aggregators.ensemble import predictor
 
-    return cast("Predictor", predictor.load(folder))
+    if not runs_onnx or not (folder / ONNX).is_file():
+        return cast("Predictor", predictor.load(folder))
+    if quick := predictor.load_quick(folder):
+        return cast("Predictor", quick)
+    return Model(card, _ensemble_by_onnx((folder / ONNX).read_bytes(), card))
 
 
 def _ensemble_by_onnx(data: bytes, card: Card) -> Callable[[npt.NDArray[Any]], Floats]:

@@ -12,7 +12,8 @@ A sub-model answers as the scikit-learn model that it was taken from: forests bi
 | hgb | ``boosting.py`` | those of ``trees.py``, a number for each leaf, the score before the first tree |
 | mlp, logreg, ridge | ``dense.py`` | weights and biases of each layer |
 
-Rows are encoded as ``splitters.tables`` does it: float32, no NaN.
+Rows are encoded as ``splitters.tables`` does it: float32, no NaN. They walk through trees; those of boosting find
+their leaves in tables where trees are small (``masks.py``).
 """
 
 from __future__ import annotations

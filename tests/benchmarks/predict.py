@@ -84,7 +84,8 @@ def _on_cluster(
         peaks.append(max(_memory_mb(worker.process.pid)))
         theirs.append(_sklearn(kind, given))
     _check(given.with_name("ours.csv"), model, given)
-    engine = "ONNX Runtime" if find_spec("onnxruntime") and (model / predictor.ONNX).exists() else "NumPy"
+    has_onnx = find_spec("onnxruntime") is not None and (model / predictor.ONNX).exists()
+    engine = "with ONNX Runtime" if has_onnx else "without ONNX Runtime"
     return Case(
         name=f"predict, {kind}, cluster",
         notes={"memory of a slot, MB": round(max(peaks))},
@@ -92,7 +93,7 @@ def _on_cluster(
             Row(
                 work=f"predict {kind}, {number:,} rows x 16 of CSV to CSV, {SLOTS} slots, {engine}",
                 against="scikit-learn, one process, np.loadtxt",
-                ours=ours, theirs=theirs, goal=Goal(">=", LEAST, "x") if engine != "NumPy" else Goal("<=", MOST),
+                ours=ours, theirs=theirs, goal=Goal(">=", LEAST, "x") if has_onnx else Goal("<=", MOST),
             )
         ],
     )  # fmt: skip
