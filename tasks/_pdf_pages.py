@@ -35,6 +35,7 @@ MOST_SIZES = 100
 MOST_OBJECTS = 64
 """A page with more objects is no scan."""
 MOST_CHARS = 500_000
+WHITE = 255
 MARGIN = 1
 """Pixels around a word that are painted white with it."""
 INVISIBLE = 3
@@ -205,13 +206,35 @@ def has_pictures(page: Any) -> bool:
 
 
 def drawn(page: Any, size: Size) -> Image.Image:
-    """The page in mode L."""
+    """The page in mode L.
+
+    Raises:
+        UnreadablePicture: It has a picture that cannot be decoded, and nothing else to be seen.
+    """
     bitmap = page.render(scale=size.dpi / POINTS, grayscale=True)
     try:
-        picture: Image.Image = bitmap.to_pil()
-        return picture.copy() if picture.mode == "L" else picture.convert("L")
+        picture: Image.Image = bitmap.to_pil().convert("L")  # a copy
     finally:
         bitmap.close()
+    if picture.getextrema() == (WHITE, WHITE):
+        _see_pictures(page)
+    return picture
+
+
+def _see_pictures(page: Any) -> None:
+    """See that the pictures of a page that looks blank can be decoded: PDFium passes over those that cannot.
+
+    Raises:
+        UnreadablePicture: One cannot.
+    """
+    import pypdfium2
+
+    found = page.get_objects([pypdfium2.raw.FPDF_PAGEOBJ_IMAGE], max_depth=3)
+    for thing, _ in zip(found, range(MOST_OBJECTS), strict=False):
+        try:
+            thing.get_bitmap().close()
+        except pypdfium2.PdfiumError:
+            raise UnreadablePicture("damaged: a picture on this page cannot be decoded") from None
 
 
 def characters(page: Any, size: Size) -> Iterator[Char]:
@@ -326,4 +349,4 @@ def paint_white(picture: Image.Image, words: list[list[list[Any]]]) -> None:
     draw = ImageDraw.Draw(picture)
     for line in words:
         for _, x0, y0, x1, y1 in line:
-            draw.rectangle((x0 - MARGIN, y0 - MARGIN, x1 + MARGIN, y1 + MARGIN), fill=255)
+            draw.rectangle((x0 - MARGIN, y0 - MARGIN, x1 + MARGIN, y1 + MARGIN), fill=WHITE)

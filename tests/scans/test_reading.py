@@ -251,6 +251,18 @@ def test_a_pdf_that_cannot_be_opened_says_why(make: Any, told: str) -> None:
     assert problem(make()) == told
 
 
+def test_a_scan_whose_picture_is_damaged_is_no_blank_page() -> None:
+    with pikepdf.open(io.BytesIO(scan())) as pdf:
+        [name] = pdf.pages[0].Resources.XObject.keys()
+        picture = pdf.pages[0].Resources.XObject[name]
+        picture.write(picture.read_raw_bytes()[:50], filter=pikepdf.Name.DCTDecode)
+        out = io.BytesIO()
+        pdf.save(out)
+    assert problem(out.getvalue()) == "damaged: a picture on this page cannot be decoded"
+    white = Image.new("L", SIZE, 255)
+    assert read(scan(white))["text"] == ""
+
+
 def locked() -> bytes:
     with pikepdf.open(io.BytesIO(scan())) as pdf:
         out = io.BytesIO()

@@ -60,7 +60,7 @@ def test_commands_write_by_functions_that_no_text_can_steer_a_terminal_through()
     """``say``, ``print_text`` and ``print_json``; the others write what they have made plain themselves."""
     written = re.compile(r"click\.s?echo|\bprint\(|std(out|err)\.(buffer\.)?write|std(out|err)\.buffer[,)]")
     writers = {path.name for path in (ROOT / "cluster" / "cli").glob("*.py") if written.search(path.read_text())}
-    assert writers == {"__init__.py", "bundle_texts.py", "output.py", "progress.py", "search.py", "shared.py"}
+    assert writers == {"__init__.py", "bundle_texts.py", "output.py", "progress.py", "shared.py"}
 
 
 def test_one_file_uses_the_chords_and_groups_of_celery() -> None:

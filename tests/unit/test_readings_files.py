@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,17 +48,16 @@ def test_a_line_of_json_tells_all_of_a_page() -> None:
     assert (odd["item"], odd["document"]) == ("a%23b.png", "a#b.png")
 
 
-def test_a_line_is_there_before_the_next_part_is_asked_for() -> None:
-    out = io.BytesIO()
-    parts = iter(PARTS)
-    seen = []
+def test_a_line_is_there_before_the_next_part_is_asked_for(tmp_path: Path) -> None:
+    file, seen = tmp_path / "lines", []
 
-    def following() -> object:
-        for part in parts:
-            seen.append(out.getvalue().count(b"\n"))
+    def following() -> Iterator[dict[str, Any]]:
+        for part in PARTS:
+            seen.append(file.read_bytes().count(b"\n"))
             yield part
 
-    readings_files.write_jsonl(following(), out)  # type: ignore[arg-type]
+    with file.open("wb") as out:
+        readings_files.write_jsonl(following(), out)
     assert seen == [0, 2]
 
 

@@ -153,6 +153,25 @@ def test_pages_that_are_not_read_again_keep_their_layer(tmp_path: Path) -> None:
     assert [pdfs.text(written, page) for page in range(2)] == ["Neu", "Hello world"]
 
 
+@pytest.mark.parametrize("where", ["parent", "parent, by itself", "both pages"])
+def test_pages_may_share_what_they_show_with(where: str, tmp_path: Path) -> None:
+    with pikepdf.new() as pdf:
+        for _ in range(2):
+            pdfs.with_font(pdf, pdfs.page(pdf), "printed")
+        pages = [page.obj for page in pdf.pages]
+        shared = pages[0].Resources if where == "parent" else pdf.make_indirect(pages[0].Resources)
+        for page in pages:
+            del page["/Resources"]
+        for node in pages if where == "both pages" else [pdf.Root.Pages]:
+            node.Resources = shared
+        source = scans(tmp_path / "in", a_pdf=pdfs.saved(pdf))
+    write(source, tmp_path / "once")
+    anew = pdfs.parts_of(tmp_path / "once", lines=[[1, 1, 0.0, 0.0, [["Žluť", 9, 9, 99, 99, 9]]]])[0]["a.pdf#0001"]
+    write(tmp_path / "once", tmp_path / "twice", [{"a.pdf#0001": anew}])
+    written = (tmp_path / "twice/a.pdf").read_bytes()
+    assert [pdfs.text(written, page) for page in range(2)] == ["Žluť\nprinted", "Hello world\nprinted"]
+
+
 @pytest.mark.parametrize("where", ["page", "form"])
 @pytest.mark.parametrize("text", ["skip", "redo", "force"])
 def test_invisible_text_of_others_goes_when_asked(where: str, text: str, tmp_path: Path) -> None:
