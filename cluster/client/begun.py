@@ -9,6 +9,7 @@ from cluster.client import origin as origins
 from cluster.client import resume
 from cluster.client.origin import Begun
 from cluster.embedded import private
+from cluster.ledger.row import RunPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +60,7 @@ def find(submission: Submission, tell: Callable[[str], None], *, anew: bool = Fa
         return None
     if c.is_private:
         root = private.folder(c.config)
-        private.sweep(root, c.config.retention_s)
+        private.sweep(root, RunPolicy.of(c.config).retention_s)
         same = [
             about for about in private.listed(root) if about.command == origin.command and not private.is_held(about)
         ]

@@ -9,6 +9,7 @@ from cluster import client, errors, settings
 from cluster.client.run import Status
 from cluster.embedded import private
 from cluster.embedded.private import About
+from cluster.ledger.row import RunPolicy
 
 
 class PrivateRun(NamedTuple):
@@ -30,7 +31,7 @@ def listed() -> list[PrivateRun]:
     """All of them, the latest first. Each is opened for a look, unless a process works on it."""
     config = settings.load()
     root = private.folder(config)
-    private.sweep(root, config.retention_s)
+    private.sweep(root, RunPolicy.of(config).retention_s)
     return [_look(about) for about in private.listed(root)]
 
 

@@ -42,6 +42,8 @@ def written() -> dict[str, set[str]]:
         found[field].add("create")
     for field in re.findall(r'hset\(keys\.run\(run\), "(\w+)"', inspect.getsource(Reports.enter)):
         found[field].add("Reports.enter")
+    for field in re.findall(r'hdel\(keys\.run\(run\), "(\w+)"', inspect.getsource(Runs.settle)):
+        found[field].add("Runs.settle")
     return found
 
 
@@ -72,7 +74,7 @@ def created() -> list[str]:
         given.update(arguments)
 
     runs: Any = Runs
-    runs(None, step).create("r", "job", "1", {}, "me")
+    runs(None, step).create("r", "job", "1", {}, "me", origin="command", seen="input")
     return list(given["fields"][::2])
 
 
