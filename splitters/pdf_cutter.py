@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
 from splitters import _pdf_program as program
-from splitters import files
+from splitters import child_environment, files
 
 Answer = TypeVar("Answer")
 MOST_BYTES = 2 * 2**30
@@ -149,6 +149,8 @@ class Cutter:
         try:
             self._tell(kind, asked, handle)
             answer, size = program.HEAD.unpack(self._receive(program.HEAD.size))
+            if size > program.MOST_PAGE_BYTES:  # as no program of ours answers
+                raise EOFError
             data = self._receive(size)
         except (EOFError, TimeoutError, BrokenPipeError, ConnectionResetError) as error:
             is_late = isinstance(error, TimeoutError)
@@ -185,7 +187,7 @@ class Cutter:
             command = [sys.executable, "-P", program.__file__, str(theirs.fileno())]
             self._process = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL, env=child_environment.variables(),
             )  # fmt: skip
         ours.settimeout(ANSWER_S)
         return ours

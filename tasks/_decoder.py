@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from splitters import child_environment
 from tasks import _decoder_child
 from tasks.pictures import UnreadablePicture
 
@@ -259,12 +260,11 @@ class _Child:
         own = sys.path if sys.flags.safe_path else sys.path[1:]  # the first is the folder of what was started
         here = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120
         folders = [folder for folder in own if folder]
-        variables = {
-            "PYTHONPATH": os.pathsep.join(folders if here in folders else [here, *folders]), "PYTHONSAFEPATH": "1",
-        }  # fmt: skip
+        path = os.pathsep.join(folders if here in folders else [here, *folders])
         self._process = process = subprocess.Popen(
             [sys.executable, "-m", PROGRAM], bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, env={**os.environ, **variables},
+            stderr=subprocess.DEVNULL,
+            env=child_environment.variables(PYTHONPATH=path, PYTHONSAFEPATH="1"),
         )  # fmt: skip
         answers = cast(io.FileIO, process.stdout)  # without a buffer
         self._answers = io.BufferedReader(answers, BUFFER_BYTES)

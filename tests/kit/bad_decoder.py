@@ -11,8 +11,8 @@ from typing import Any
 from tasks import _decoder_child
 from tasks._decoder_child import Answer, Opened
 
-CRASH_ON_SECOND_PAGE = "BAD_SECOND_PAGE"
-"""A variable; with it the second page of each file ends the decoder."""
+CRASHES = "PYTHON_CLUSTER_TEST_CRASHES"
+"""A variable, one of those that the decoder is given; with it the second page of each file ends it."""
 
 
 def answer(opened: Opened, head: Mapping[str, Any], body: bytes) -> Answer:
@@ -29,7 +29,7 @@ def answer(opened: Opened, head: Mapping[str, Any], body: bytes) -> Answer:
                 if name != "SIGKILL":
                     signal.signal(getattr(signal, name), signal.SIG_DFL)
                 os.kill(os.getpid(), getattr(signal, name))
-    if head.get("number") == 2 and CRASH_ON_SECOND_PAGE in os.environ:
+    if head.get("number") == 2 and CRASHES in os.environ:
         os.kill(os.getpid(), signal.SIGSEGV)
     return _decoder_child.answer(opened, head, body)
 

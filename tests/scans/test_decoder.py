@@ -77,7 +77,7 @@ def test_a_crash_is_a_problem_of_that_file_alone(name: str) -> None:
 def test_a_crash_costs_one_page_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     if ocr.why_unavailable(lang="eng"):
         pytest.skip(ocr.why_unavailable(lang="eng"))
-    monkeypatch.setenv(bad_decoder.CRASH_ON_SECOND_PAGE, "1")
+    monkeypatch.setenv(bad_decoder.CRASHES, "1")
     part = ocr.read_pages([Item("a.tif", picture(3)), Item("b.tif", picture(1))])
     assert part.value["a.tif"]["text"] == "\f\f"
     assert set(part.value) == {"a.tif", "b.tif"}
@@ -86,7 +86,7 @@ def test_a_crash_costs_one_page_of_a_file(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_file_that_crashes_often_is_not_tried_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_decoder, "PROGRAM", "tests.kit.bad_decoder")
-    monkeypatch.setenv(bad_decoder.CRASH_ON_SECOND_PAGE, "1")
+    monkeypatch.setenv(bad_decoder.CRASHES, "1")
     document = _decoder.Document(picture(2), **OPTIONS)
     for _ in range(_decoder.MOST_CRASHES):
         with pytest.raises(UnreadablePicture, match="SIGSEGV"):
@@ -141,6 +141,15 @@ def test_a_time_limit_of_the_caller_leaves_no_answer_behind() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert decoded(picture()).width == 60
+
+
+def test_the_child_is_told_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLUSTER_BROKER_URL", "redis://:secret@127.0.0.1:1/0")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    decoded(picture())
+    told = child().environ()
+    assert "PYTHONPATH" in told
+    assert "secret" not in str(told)
 
 
 def test_ctrl_c_of_the_terminal_is_not_for_the_child() -> None:

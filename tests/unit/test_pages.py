@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pikepdf
+import psutil
 import pytest
 from PIL import Image
 
 from cluster import catalog, errors
-from splitters import Item, NothingToSplit, PassedOver, documents, files, pages, pictures
+from splitters import Item, NothingToSplit, PassedOver, documents, files, pages, pdf_cutter, pictures
 from splitters.items import Choice, Chosen, Items
 from tests.kit.programs import ROOT
 
@@ -220,6 +221,21 @@ def test_a_file_that_is_changed_while_it_is_read_is_named(tmp_path: Path) -> Non
         *_, last = before.walk([tmp_path])
         (tmp_path / "a.tif").write_bytes(tiff(2))
         assert after.read(last) == Item("a.tif#0003", b"", "the file was changed while it was read")
+
+
+def test_the_program_that_cuts_is_told_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLUSTER_BROKER_URL", "redis://:secret@127.0.0.1:1/0")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    (tmp_path / "a.pdf").write_bytes(pdf(1))
+    with pdf_cutter.Cutter() as cutter:
+        assert cutter.count(tmp_path / "a.pdf").number == 1
+        [told] = [
+            one.environ()
+            for one in psutil.Process().children()
+            if any("_pdf_program" in word for word in one.cmdline())
+        ]
+    assert "PATH" in told
+    assert "secret" not in str(told)
 
 
 def test_a_document_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
