@@ -206,13 +206,16 @@ def _disagreement(stores: Stores, config: Settings) -> str:
 
 
 def _queue(given: str) -> str:
-    """The queue that is meant by ``-Q``: a job or a capability is typed, ``ocr``; the queue's own name is taken, too.
+    """The queue that is meant by ``-Q``: a job is typed, ``ocr``, whichever version of it is here; also a capability,
+    ``ocr.2``, or the queue's own name.
 
     Raises:
         errors.UsageError: It is a queue of an older version of this program.
     """
     if before := names.queue_typed_before(given):
         raise errors.UsageError(f"-Q {given} names a queue of an older version of `cluster`; type -Q {before}")
+    if job := catalog.jobs().get(given):
+        return keys.queue(job.capability)
     return given if keys.capability_of(given) else keys.queue(given)
 
 

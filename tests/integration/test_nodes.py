@@ -18,7 +18,7 @@ import pytest
 from cluster import celery_app, keys, names, redis_client, settings
 from cluster.nodes.registry import FORGET_S, GONE_S, Links, Node, Registry
 from cluster.worker import identity
-from cluster.worker.setup import _own_name
+from cluster.worker.setup import _own_name, _queue
 from tests.kit.held import Held
 from tests.kit.inputs import texts
 from tests.kit.nodes import a_report
@@ -111,6 +111,12 @@ def test_a_machine_with_little_memory_takes_one_slot(broker: str, tmp_path: Path
 def test_queues_given_by_hand_win(broker: str, tmp_path: Path) -> None:
     with Worker("words", broker, tmp_path, "-Q", "wordcount"):
         assert nodes(broker)["words@test"].jobs == ["wordcount"]
+
+
+def test_a_job_typed_as_a_queue_is_served_in_its_version_here() -> None:
+    assert [_queue(given) for given in ("ocr", "ocr.2", "wordcount", "ocr.1@deu")] == [
+        "cluster2.ocr.2", "cluster2.ocr.2", "cluster2.wordcount", "cluster2.ocr.1@deu",
+    ]  # fmt: skip
 
 
 def test_a_queue_of_no_job_counts_as_none_served(broker: str, tmp_path: Path) -> None:
