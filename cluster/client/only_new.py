@@ -120,7 +120,7 @@ def select(job: Job, source: Paths, memory: Memory | None) -> Selection:
 def begin(memory: Memory, wanted: Iterable[Wanted]) -> None:
     """Remember what a run is to read, until it has ended."""
     memory.begin(
-        Begun(one.choice.name, os.fspath(one.choice.path), one.choice.depth, *(one.stamp or (None, None)))
+        Begun(one.choice.name, os.fspath(one.choice.path.absolute()), one.choice.depth, *(one.stamp or (None, None)))
         for one in wanted
     )  # fmt: skip
 

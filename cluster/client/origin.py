@@ -114,12 +114,13 @@ def _seen(found: Iterable[tuple[Path, object]], output: Path | None) -> str:
     digest = hashlib.sha256()
     target = None if output is None else output.absolute()
     for path, pages in found:
-        if target is not None and path.absolute().is_relative_to(target):
+        place = path.absolute()  # the same command may be typed in another folder
+        if target is not None and place.is_relative_to(target):
             continue
         try:
             about = path.stat()
             told = f"{about.st_size} {about.st_mtime_ns} {pages}"
         except OSError as error:
             told = str(error.errno)
-        digest.update(f"{path}\0{told}\0".encode("utf-8", "surrogateescape"))
+        digest.update(f"{place}\0{told}\0".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:DIGEST_CHARS]
