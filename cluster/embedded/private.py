@@ -17,6 +17,7 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -174,7 +175,7 @@ def _read(place: Path) -> About | None:
     try:
         told: Any = json.loads((place / ABOUT).read_bytes())
         job, command, seen = (str(told[name]) for name in ("job", "command", "seen"))
-        sizes = [(file.stat().st_size, file.stat().st_mtime) for file in _files(place)]
+        sizes = list(_sizes(place))
         used_at = max(moment for _, moment in sizes)
         process = _owner(place) if _is_locked(place) else None
         size_bytes = sum(size for size, _ in sizes)
@@ -192,8 +193,13 @@ def _write(place: Path, told: Mapping[str, Any]) -> None:
     Path(draft).replace(place / ABOUT)
 
 
-def _files(place: Path) -> Iterator[Path]:
-    return (path for path in place.rglob("*") if path.is_file())
+def _sizes(place: Path) -> Iterator[tuple[int, float]]:
+    """The size and time of each file; of a run that goes on, Redis makes and removes some meanwhile."""
+    for path in place.rglob("*"):
+        with contextlib.suppress(OSError):
+            found = path.stat()
+            if stat.S_ISREG(found.st_mode):
+                yield found.st_size, found.st_mtime
 
 
 def _lock(place: Path) -> IO[str] | None:
