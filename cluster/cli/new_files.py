@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,21 +30,28 @@ Go = Callable[["Given", "Target"], int]
 """Does a run and writes its result; gives the exit code."""
 
 
-def submit(submission: Submission, to: Target, go: Go) -> int:
-    """Read the files of the input that the output lacks; gives the exit code."""
+def submit(submission: Submission, to: Target, go: Go, *, tried: Collection[str] = ()) -> int:
+    """Read the files of the input that the output lacks; gives the exit code.
+
+    Those that this command has ``tried`` already are left out, and the report goes on behind theirs.
+    """
     with remembered(submission, to) as memory:
         selection = only_new.select(submission.job, to.source, memory)
-        if not selection.wanted:
+        wanted = [one for one in selection.wanted if one.choice.name not in tried]
+        if wanted:
+            say(f"{texts.count(len(wanted), 'new file')}, {selection.known} known")
+            goes_behind = bool(tried)
+            return add(selection._replace(wanted=wanted), memory, to._replace(reports_behind=goes_behind), go)
+        if not tried:
             say(nothing_new(selection, to.source))
-            return 0
-        say(f"{texts.count(len(selection.wanted), 'new file')}, {selection.known} known")
-        return add(selection, memory, to, go)
+        return 0
 
 
-def go_on(submission: Submission, to: Target, go: Go) -> int:
+def go_on(submission: Submission, to: Target, go: Go, *, tried: set[str] | None = None) -> int:
     """Go on with the run of the last such command, where it was stopped; gives its exit code, 0 where it was not.
 
-    It reads the files that were new then: those whose results are there by now, too, as the run has read them.
+    It reads the files that were new then: those whose results are there by now, too, as the run has read them. Their
+    names go to ``tried``.
     """
     with remembered(submission, to) as memory:
         wanted = only_new.begun(memory)
@@ -53,7 +60,10 @@ def go_on(submission: Submission, to: Target, go: Go) -> int:
         submission.origin = origin.of(submission, only_new.chosen(wanted), to.output, to.name, kept=True)
         if not begun.is_there(submission):
             return 0
-        return add(Selection(wanted, 0, {}), memory, to, go)
+        code = add(Selection(wanted, 0, {}), memory, to, go)
+        if tried is not None:
+            tried.update(one.choice.name for one in wanted)
+        return code
 
 
 def look(

@@ -55,6 +55,8 @@ class Target(NamedTuple):
     """Time in seconds since 1970; a picture that changed later is not drawn: the run read another one."""
     report: Path | None = None
     """File for a table of all items."""
+    reports_behind: bool = False
+    """The table has rows of this command already, which stay."""
     keeper: Keeper | None = None
     """Adds the result to what is there; None: it takes the place of that."""
     name: str = "json"
@@ -85,7 +87,7 @@ class Target(NamedTuple):
         if not is_written:
             self.write_parts(*run.rendered(self.chosen, status))
         if self.report is not None:
-            report.write(run, status, self.report)
+            report.write(run, status, self.report, behind=self.reports_behind)
         unwritten = tuple(self.unwritten or ())
         if self.drawn is None:
             return unwritten

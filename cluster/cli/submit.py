@@ -124,7 +124,9 @@ def command(
     if watch_s is not None:
         return watch.go(functools.partial(order.look, options), watch_s, inputs)
     if only_new:
-        return max(order.goes_on(options), order.does(new_files.submit, options))
+        tried = set[str]()
+        code = order.goes_on(options, tried)
+        return max(code, order.does(functools.partial(new_files.submit, tried=tried), options))
     c = client.connect(broker)
     if retry_failed is not None:
         missing = missing_items.of_run(c, retry_failed)
@@ -195,9 +197,9 @@ class Order(NamedTuple):
 
             return act(submission, self.target(submission.options), go)
 
-    def goes_on(self, options: Mapping[str, Any]) -> int:
-        """Go on with what --only-new has begun, where it was stopped; gives the exit code."""
-        return 0 if self.anew else self.does(new_files.go_on, options)
+    def goes_on(self, options: Mapping[str, Any], tried: set[str] | None = None) -> int:
+        """Go on with what --only-new has begun, where it was stopped; gives the exit code, and ``tried`` its files."""
+        return 0 if self.anew else self.does(functools.partial(new_files.go_on, tried=tried), options)
 
     def look(self, options: Mapping[str, Any], still: StandingStill) -> None:
         """Read the new files that stand still; first go on with what was stopped."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -30,21 +31,30 @@ def require_items(job: Job) -> None:
         raise errors.UsageError(f"the result of {job.name} does not tell of single items: leave out --report")
 
 
-def write(run: Run, status: Status, file: Path) -> None:
+def write(run: Run, status: Status, file: Path, *, behind: bool = False) -> None:
     """Write the report of a run that is done as CSV: those that are done in the order of the input, then the others.
 
-    The file is there whole or not at all. Reads the parts of the run once more, and holds one at a time.
+    The file is there whole or not at all; with ``behind`` its rows stay, and those of this run follow. Reads the parts
+    of the run once more, and holds one at a time.
 
     Raises:
         errors.ClusterError: The run has no result.
         OSError: It cannot be written there.
     """
     missing = {failure.item: failure.reason for failure in status.failures}
-    result.write(Format(lambda parts, out: _write(parts, missing, out)), run.parts(), file)
+
+    def put(parts: Iterable[Mapping[str, Any]], out: BinaryIO) -> None:
+        if behind and file.exists():
+            with file.open("rb") as earlier:
+                shutil.copyfileobj(earlier, out)
+        else:
+            out.write(by_name.line(COLUMNS))
+        _write(parts, missing, out)
+
+    result.write(Format(put), run.parts(), file)
 
 
 def _write(parts: Iterable[Mapping[str, Any]], missing: dict[str, str], out: BinaryIO) -> None:
-    out.write(by_name.line(COLUMNS))
     for part in parts:
         for name, value in part.items():
             if value is not None:

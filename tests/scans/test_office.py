@@ -75,8 +75,9 @@ def test_new_scans_are_read_beside_known_ones(office: Office, scans: Path, tmp_p
 def test_the_same_command_goes_on_with_what_was_stopped(office: Office, scans: Path, tmp_path: Path) -> None:
     for number in range(12):
         page(f"Letter {number}").save(scans / f"{number:02}.png")
-    out = tmp_path / "out"
-    to = ("submit", "--job", "ocr", scans, "--format", "text-folder", "-o", out, "--only-new")
+    (scans / "bad.png").write_bytes(b"no picture")
+    out, report = tmp_path / "out", tmp_path / "report.csv"
+    to = ("submit", "--job", "ocr", scans, "--format", "text-folder", "-o", out, "--only-new", "--report", report)
     with start_cluster(*to, settings=office.settings) as stopped:
         wait_until("the first file", lambda: any(out.glob("*.txt")), 60)
         stopped.send_signal(signal.SIGINT)
@@ -84,10 +85,12 @@ def test_the_same_command_goes_on_with_what_was_stopped(office: Office, scans: P
     assert stopped.returncode == 130, told
     page("Came meanwhile").save(scans / "late.png")
     done = cluster(*to, settings=office.settings)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 3, done.stderr
     with product.connect(office.url) as c:
         late, first = c.runs(2)
-    assert (late.items_done, first.items_done) == (1, 15)
+    assert (late.items_done, late.items_failed, first.items_done) == (1, 0, 15)
+    told_of = [line.split(",")[:2] for line in report.read_text().splitlines()[1:]]
+    assert (len(told_of), told_of[-2:]) == (17, [["bad.png", "missing"], ["late.png", "done"]])
     assert f"{first.run}: paused" in told
     assert f"goes on with {first.run}" in done.stderr
     assert len(list(out.glob("*.txt"))) == 15

@@ -16,11 +16,13 @@ from cluster.client import report
 from tests.kit.records import record
 
 
-def rows(tmp_path: Path, parts: list[Mapping[str, Any]], failures: Mapping[str, str]) -> list[list[str]]:
+def rows(
+    tmp_path: Path, parts: list[Mapping[str, Any]], failures: Mapping[str, str], *, behind: bool = False
+) -> list[list[str]]:  # fmt: skip
     missing = [SimpleNamespace(item=item, reason=reason) for item, reason in failures.items()]
     run: Any = SimpleNamespace(parts=lambda: iter(parts))
     status: Any = SimpleNamespace(failures=missing)
-    report.write(run, status, tmp_path / "report.csv")
+    report.write(run, status, tmp_path / "report.csv", behind=behind)
     with (tmp_path / "report.csv").open(newline="") as stream:
         return list(csv.reader(stream))
 
@@ -33,6 +35,14 @@ def test_a_report_lists_what_is_done_then_what_is_missing(tmp_path: Path) -> Non
         ["a.pdf#0001", "done", "", "pc2", "1.5", "90"],
         ["a.pdf#0002", "missing", "damaged: no page", "", "", ""],
     ]
+
+
+def test_the_rows_of_a_second_run_follow_those_of_the_first(tmp_path: Path) -> None:
+    rows(tmp_path, [{"old.png": record("old")}], {})
+    for behind, items in ((False, ["a.png", "bad.png"]), (True, ["a.png", "bad.png", "b.png"])):
+        found = rows(tmp_path, [{items[-1] if behind else "a.png": record("a")}], {} if behind else {"bad.png": "bad"},
+                     behind=behind)  # fmt: skip
+        assert [row[0] for row in found] == ["item", *items]
 
 
 def test_an_item_that_is_there_in_part_tells_what_is_missing(tmp_path: Path) -> None:
