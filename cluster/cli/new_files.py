@@ -39,6 +39,7 @@ def submit(submission: Submission, to: Target, go: Go, *, tried: Collection[str]
         selection = only_new.select(submission.job, to.source, memory)
         wanted = [one for one in selection.wanted if one.choice.name not in tried]
         if wanted:
+            require_free(submission, wanted, memory, to)
             say(f"{texts.count(len(wanted), 'new file')}, {selection.known} known")
             goes_behind = bool(tried)
             return add(selection._replace(wanted=wanted), memory, to._replace(reports_behind=goes_behind), go)
@@ -74,6 +75,7 @@ def look(
         selection = only_new.select(submission.job, to.source, memory)
         if not (ready := still.ready(selection.wanted, clock())):
             return 0
+        require_free(submission, ready, memory, to)
         try:
             code = add(selection._replace(wanted=ready), memory, to, go)
         except errors.RunError:
@@ -81,6 +83,22 @@ def look(
             raise
         still.tried(ready)
         return code
+
+
+def require_free(submission: Submission, wanted: Sequence[Wanted], memory: Memory, to: Target) -> None:
+    """See that no other such command reads these files now: last night's, say, that has not ended.
+
+    Raises:
+        errors.RunBusy: One does.
+    """
+    others = only_new.begun(memory)
+    same = {one.choice.name for one in others} & {one.choice.name for one in wanted}
+    if not same:
+        return
+    submission.origin = origin.of(submission, only_new.chosen(others), to.output, to.name, kept=True)
+    if run := begun.holder(submission):
+        files = texts.count(len(same), "file")
+        raise errors.RunBusy(f"the run {run} of another command reads {files} of these for the same output: let it end")
 
 
 def remembered(submission: Submission, to: Target, options: Mapping[str, Any] | None = None) -> Memory:

@@ -96,6 +96,19 @@ def is_there(submission: Submission) -> bool:
     )
 
 
+def holder(submission: Submission) -> str:
+    """The run of the same command and input that a living process reads now; "" where there is none."""
+    origin, c = submission.origin, submission.client
+    if origin is None:
+        return ""
+    if not c.is_private:
+        return origins.held(c.session.stores.ledger.runs, origin)
+    return next((
+        about.run for about in private.listed(private.folder(c.config))
+        if (about.command, about.seen) == tuple(origin) and private.is_held(about)
+    ), "")  # fmt: skip
+
+
 def _keep(submission: Submission, tell: Callable[[str], None]) -> None:
     """Keep the run of a private cluster on disk, where that can be."""
     c, origin = submission.client, submission.origin

@@ -90,6 +90,16 @@ def find(runs: Runs, origin: Origin) -> Begun | None:
     return None
 
 
+def held(runs: Runs, origin: Origin) -> str:
+    """The run of this origin that a living process reads the input of; "" without one.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    found = runs.begun_by(origin.command).items()
+    return next((run for run, row in found if row.seen == origin.seen and _is_held(row)), "")
+
+
 def _is_held(row: RunRow) -> bool:
     """Whether a living process has the run's input. A supervisor has not: it makes room."""
     return row.state == "running" and bool(row.coordinator) and row.role == "splitter" and not _is_dead(row.coordinator)

@@ -6,15 +6,18 @@ import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cluster import catalog, errors
+from cluster.cli import new_files
 from cluster.cli import output as outputs
-from cluster.client import memory, only_new, result
+from cluster.client import memory, only_new, origin, result
 from cluster.client.memory import Memory
 from cluster.client.only_new import Keeper
+from cluster.embedded import private
 from tests.kit.records import record
 
 OCR = catalog.get("ocr")
@@ -197,3 +200,22 @@ def test_the_files_of_a_folder_are_counted_beside_what_else_is_told(tmp_path: Pa
     result.write(result.telling(to.chosen, lambda name, _: told.append(name)), [{"a.png": record("ink")}], tmp_path)
     assert told == ["a.png"]
     assert to.place() == f"{tmp_path / 'out'} (1 file)"
+
+
+def test_files_that_another_command_reads_now_are_left_to_it(scans: Path) -> None:
+    office = Office(scans, "text-folder")
+    config = SimpleNamespace(cache_folder=scans.parent / "cache")
+    client = SimpleNamespace(is_private=True, config=config)
+    submission: Any = SimpleNamespace(job=OCR, options={}, client=client, origin=None)
+    to = outputs.prepare(OCR, "text-folder", {}, office.out, source=[str(scans)])
+    with new_files.remembered(submission, to) as found:
+        wanted = only_new.select(OCR, [scans], found).wanted
+        only_new.begin(found, wanted)
+    began = origin.of(submission, only_new.chosen(wanted), to.output, to.name, kept=True)
+    assert began is not None
+    held = private.make(private.folder(client.config), "ocr-1a2b3c4d", "ocr", *began)
+    (scans / "late.png").touch()
+    with pytest.raises(errors.RunBusy, match=r"the run ocr-1a2b3c4d of another command reads 3 files of these"):
+        new_files.submit(submission, to, lambda source, to: 0)
+    held.close()
+    assert new_files.submit(submission, to, lambda source, to: 0) == 0
