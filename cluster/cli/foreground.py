@@ -195,7 +195,7 @@ def _conclude(c: Client, run: Run, status: Status, to: Target, live: Live) -> in
         if not stays and isinstance(error, OSError | errors.ClusterError) and not run.job.trains:
             _rescue(c, run, status, to)
         elif stays and not isinstance(error, errors.RunFailed):  # else it can be had nowhere
-            say(f"{run.id} is done, and its result is kept: cluster result {run.id}")
+            say(f"{run.id} is done, and its result is kept: cluster result {run.id}, or the same command")
         raise
     with contextlib.suppress(redis.RedisError):
         run.settle()

@@ -53,9 +53,11 @@ def command(most: int, to_prune: bool, older_than: float | None, yes: bool, brok
     """
     if not to_prune and (yes or older_than is not None):
         raise errors.UsageError("--older-than and --yes go with --prune")
-    if settings.load(broker_url=broker).broker_url is None and (mine := private_runs.listed()):
-        _private(mine[:most], to_prune=to_prune, older_than=older_than or 0, yes=yes, as_json=as_json)
-        return
+    if settings.load(broker_url=broker).broker_url is None:
+        if mine := private_runs.listed():
+            _private(mine[:most], to_prune=to_prune, older_than=older_than or 0, yes=yes, as_json=as_json)
+            return
+        say("no run of this machine was stopped")
     c = client.existing(broker)
     if not to_prune:
         _print(c.runs(most), as_json)
