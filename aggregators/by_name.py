@@ -18,6 +18,8 @@ import orjson
 FACE_COLUMNS = ("item", "label", "confidence", "score", "x", "y", "width", "height")
 MOST_PROBLEMS = 20
 """Problems that are listed at most where a folder of results is not whole."""
+NO_PLACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.ENOTCONN})
+"""Errors of the disk or drive, not of one file: to go on with the next one would lose that, too."""
 
 Value = TypeVar("Value")
 
@@ -174,6 +176,7 @@ def write_files(
     Raises:
         ValueError: Some could not be written (a name points outside the folder, or is too long for it);
             all others were.
+        OSError: The disk is full, say: the others are not tried.
     """
     problems = []
     draft_name = f".cluster-draft-{secrets.token_hex(4)}.part"  # another one may be writing to the same folder
@@ -185,6 +188,8 @@ def write_files(
         except ValueError as error:
             problems.append(str(error))
         except OSError as error:
+            if error.errno in NO_PLACE:
+                raise
             problems.append(f"{name!r}: {error.strerror}")
         else:
             if wrote is not None:

@@ -57,6 +57,7 @@ def write(
 
     Raises:
         by_name.NotAllWritten: Some documents could not be written, or were changed since; all others were.
+        OSError: The disk is full, say: the others are not tried.
 
     Holds one document, and the packed pages of those that are not whole. PDFs are taken apart and put together by
     qpdf, in this process, and pictures by Pillow where PDF has no such form.
@@ -73,6 +74,8 @@ def write(
             except (Refused, pictures.UnreadablePicture, ValueError) as error:
                 problems.append(f"{document.name}: {error}")
             except OSError as error:
+                if error.errno in by_name.NO_PLACE:
+                    raise OSError(error.errno, error.strerror, str(folder)) from None
                 problems.append(f"{document.name}: cannot be written: {error.strerror or error}")
             except Exception as error:  # noqa: BLE001 - one document's damage must not keep the others from being written
                 problems.append(f"{document.name}: is damaged: {error or type(error).__name__}")

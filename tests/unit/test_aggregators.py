@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import sys
@@ -97,6 +98,22 @@ def test_a_name_that_is_too_long_for_a_file_costs_the_others_nothing(tmp_path: P
     with pytest.raises(ValueError, match="too long"):
         by_name.write_text_folder([{"x" * 300: "text", "fine": "text", "back\\slash": "text"}], tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["back\\slash.txt", "fine.txt"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_disk_that_takes_no_more_ends_the_writing(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    tried = []
+
+    def full(folder: Path, path: Path, draft: Path, data: object) -> None:
+        tried.append(path.name)
+        raise OSError(number, "full", str(draft))
+
+    monkeypatch.setattr(by_name, "put", full)
+    with pytest.raises(OSError, match="full"):
+        by_name.write_text_folder([{"a": "text", "b": "text"}], tmp_path)
+    assert tried == ["a.txt"]
 
 
 def test_a_link_in_the_output_folder_is_replaced_or_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import io
 import logging
 import shutil
@@ -351,7 +352,7 @@ def test_two_documents_do_not_take_one_name(tmp_path: Path) -> None:
     assert images((tmp_path / "out/letter.jpg.pdf").read_bytes()) == [(source / "letter.jpg").read_bytes()]
 
 
-def test_a_disk_that_is_full_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_document_that_cannot_be_written_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = scans(tmp_path / "in", a_pdf=pdfs.scan("one"), b_pdf=pdfs.scan("two"))
     save = searchable.overlay.save
 
@@ -359,11 +360,11 @@ def test_a_disk_that_is_full_leaves_no_half_file(tmp_path: Path, monkeypatch: py
         save(pdf, path)
         if not (tmp_path / "out/a.pdf").exists() and not calls:
             calls.append(path)
-            raise OSError(28, "No space left on device")
+            raise OSError(errno.EACCES, "Permission denied")
 
     calls: list[Path] = []
     monkeypatch.setattr(searchable.overlay, "save", full)
-    with pytest.raises(ValueError, match=r"^a\.pdf: cannot be written: No space left on device$"):
+    with pytest.raises(ValueError, match=r"^a\.pdf: cannot be written: Permission denied$"):
         write(source, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.pdf"]
 
@@ -509,3 +510,18 @@ def test_a_document_that_cannot_be_taken_apart_is_named(tmp_path: Path, monkeypa
     with pytest.raises(ValueError, match=r"^a\.pdf: is damaged: loop detected$"):
         write(source, tmp_path / "out", parts)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.pdf"]
+
+
+def test_a_full_disk_ends_the_writing_and_is_no_fault_of_a_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = scans(tmp_path / "in", a_pdf=pdfs.scan("one"), b_pdf=pdfs.scan("two"))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "a stream")
+
+    monkeypatch.setattr(overlay, "save", full)
+    with pytest.raises(OSError, match=r"No space left on device.*out") as caught:
+        write(source, tmp_path / "out")
+    assert caught.value.errno == errno.ENOSPC
+    assert list((tmp_path / "out").iterdir()) == []
