@@ -27,6 +27,10 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """The others' libraries take as much memory as the archive asks for."""
 END = struct.Struct("<4s4H2LH")
 END_MARK = b"PK\x05\x06"
+END_64 = struct.Struct("<4sQ2H2L4Q")
+END_64_MARK = b"PK\x06\x06"
+LOCATOR_BYTES = 20
+"""Between the two ends of a Zip64. Of these the former counts, whatever the latter says."""
 ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
 ENCRYPTED = 1
 ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error)
@@ -120,12 +124,16 @@ def _too_many() -> str:
 def _check_list(stream: BinaryIO) -> None:
     """See that the list of entries has a size that can be held, before all of it is read."""
     size = stream.seek(0, 2)
-    stream.seek(max(0, size - END.size - 0xFFFF))
+    stream.seek(max(0, size - END_64.size - LOCATOR_BYTES - END.size - 0xFFFF))
     end = stream.read()
     at = end.rfind(END_MARK)
     if at < 0 or at + END.size > len(end):
         raise Damaged("is no zip archive, or cut off")
     _, _, _, _, entries, list_bytes, _, _ = END.unpack_from(end, at)
+    before = at - LOCATOR_BYTES - END_64.size
+    if before >= 0 and end.startswith(END_64_MARK, before):
+        *_, entries_64, list_bytes_64, _ = END_64.unpack_from(end, before)
+        entries, list_bytes = max(entries, entries_64), max(list_bytes, list_bytes_64)
     if entries > MOST_ENTRIES or list_bytes > MOST_LIST_BYTES:  # both are the largest numbers in a Zip64
         raise Damaged(_too_many())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import stat
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -121,6 +122,22 @@ def test_an_archive_of_too_many_entries_is_named(tmp_path: Path, monkeypatch: py
 def test_an_archive_whose_list_is_long_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "MOST_LIST_BYTES", 200)
     (tmp_path / "a.zip").write_bytes(zipped({f"{number}.png": PNG for number in range(4)}))
+    [item] = items(tmp_path)
+    assert item.problem == "has more than 10,000 entries"
+
+
+def test_a_zip64_that_tells_two_lengths_of_its_list_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = zipped({f"{number}.png": PNG for number in range(4)})
+    at = data.rfind(archives.END_MARK)
+    *_, size, begin, _ = archives.END.unpack_from(data, at)
+    long = archives.END_64.pack(archives.END_64_MARK, 44, 45, 45, 0, 0, 4, 4, size, begin)
+    between = struct.pack("<4sLQL", b"PK\x06\x07", 0, at, 1)
+    short = archives.END.pack(archives.END_MARK, 0, 0, 1, 1, 60, begin, 0)
+    (tmp_path / "a.zip").write_bytes(data[:at] + long + between + short)
+    assert len(items(tmp_path)) == 4
+    monkeypatch.setattr(archives, "MOST_LIST_BYTES", 200)
     [item] = items(tmp_path)
     assert item.problem == "has more than 10,000 entries"
 
