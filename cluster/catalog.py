@@ -84,7 +84,7 @@ OCR = Job(
         Option("password_file", str, None, "a file with the passwords of encrypted PDFs, one a line"),
         Option("break_signatures", bool, False, "write text into signed PDFs too, which ends their signatures"),
         Option(
-            "engine", str, "tesseract", "ppocr reads photographs better and takes six times as long; auto: ppocr where"
+            "engine", str, "tesseract", "ppocr reads photographs better and takes five times as long; auto: ppocr where"
             " tesseract is unsure", choices=("tesseract", "ppocr", "auto"),
         ),
         Option("model", str, None, "the bundle with the weights of ppocr, as NAME or NAME:VERSION"),

@@ -73,8 +73,8 @@ a task that it does not know, and an older master would coordinate a run whose r
 - The number stands before the first separator of keys and of queues. `cluster:2:…` and `cluster.2.…` would not do: an
   older version sweeps queues by the pattern ``cluster.*@*``. In `redis-cli --scan --pattern` and in an ACL, `cluster2*`
   is this version, and `cluster*` each one.
-- People do not type it: `cluster worker -Q ocr` serves the queue ``cluster2.ocr``, and Flower, events and logs call
-  the task ``cluster.ocr``.
+- People do not type it: `cluster worker -Q ocr` serves the queue ``cluster2.ocr.2``, of the version of the job that is
+  installed there, and Flower, events and logs call the task ``cluster.ocr``.
 - What a node holds unacknowledged stands under ``OURS``, so only the failure detector of its own version gives it back.
 - Celery's own names stay as they are, because its forms do not depend on our version: counters of chords have random
   names; remote control and events (``celery.pidbox``, ``celeryev``) reach the nodes of all versions, so that

@@ -187,7 +187,7 @@ def _conclude(c: Client, run: Run, status: Status, to: Target, live: Live) -> in
     try:
         live.finish()
         problems = to.write(run, status, is_written=live.writes_result)
-    except (KeyboardInterrupt, SystemExit, OSError, errors.ClusterError) as error:
+    except (KeyboardInterrupt, SystemExit, OSError, errors.ClusterError, redis.RedisError) as error:
         if isinstance(error, BrokenPipeError):
             raise
         say("\n".join([*told, texts.outcome(status)]))  # that the result cannot be written hides nothing of this
