@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shlex
 import signal
 import tempfile
 import threading
@@ -50,10 +51,10 @@ def to_end(c: Client, run: Run, to: Target, *, quiet: bool, follow: bool = False
 
                 status = run.wait(on_wait=look)
         except Failed as failed:
-            _stop(c, run)
+            _stop(c, run, to)
             raise failed.error from None
         except (KeyboardInterrupt, SystemExit) as error:
-            _stop(c, run, leave=isinstance(error, SystemExit))
+            _stop(c, run, to, leave=isinstance(error, SystemExit))
             raise
         except (errors.ClusterError, redis.RedisError, OSError):
             if c.keeps:
@@ -65,13 +66,12 @@ def to_end(c: Client, run: Run, to: Target, *, quiet: bool, follow: bool = False
         return _conclude(c, run, status, to, live)
 
 
-def _stop(c: Client, run: Run, *, leave: bool = False) -> None:
+def _stop(c: Client, run: Run, to: Target, *, leave: bool = False) -> None:
     """Pause a run, and say how to go on; with ``leave`` it goes on by itself, where its cluster stays."""
     goes_in_rounds = run.job.rounds is not None
     try:
         if leave and not c.is_private:
-            line = texts.resume(run.status(failures=False))
-            say(f"{run.id}: left to others. To take it up again: {line}")
+            say(f"{run.id}: left to others. To take it up again: {_to_go_on(run.status(failures=False), to)}")
         elif reader := run.other_reader:
             say(f"{run.id}: goes on with {logs.plain(reader)}. To cancel it: cluster cancel {run.id}")
         elif goes_in_rounds or (c.is_private and not c.keeps):
@@ -83,7 +83,7 @@ def _stop(c: Client, run: Run, *, leave: bool = False) -> None:
             with contextlib.suppress(errors.RunOver):  # it is done, and not written
                 run.pause("the submitter was stopped")
             found = run.status(failures=False)
-            say(f"{run.id}: paused, {texts.items(found)}. To go on: the same command, or `{texts.resume(found)}`;"
+            say(f"{run.id}: paused, {texts.items(found)}. To go on: {_to_go_on(found, to)};"
                 f" to drop it: `cluster cancel {run.id}`")  # fmt: skip
     except errors.UnknownRun:
         return
@@ -91,6 +91,14 @@ def _stop(c: Client, run: Run, *, leave: bool = False) -> None:
         if not leave:
             what = "cancelled" if goes_in_rounds else "paused"
             say(f"{run.id}: not {what}, as Redis does not answer ({logs.plain(str(error))}): cluster cancel {run.id}")
+
+
+def _to_go_on(found: Status, to: Target) -> str:
+    """What to type to go on with a run. `cluster resume` adds nothing to what an output holds: it replaces that."""
+    if to.keeper:
+        return "the same command"
+    place = "" if to.output is None else f" --format {to.name} -o {shlex.quote(str(to.output))}"
+    return f"the same command, or `{texts.resume(found, has_source=to.chosen.source)}{logs.plain(place)}`"
 
 
 @contextmanager

@@ -88,9 +88,9 @@ def history(events: Sequence[Event], found: Status) -> str:
     return "\n".join(lines)
 
 
-def resume(found: Status) -> str:
-    """Return the command that resumes a run."""
-    return f"cluster resume {found.run}{' INPUT...' if found.chunks_total is None else ''}"
+def resume(found: Status, *, has_source: bool = False) -> str:
+    """Return the command that resumes a run; with the input where its format ``has_source``, too."""
+    return f"cluster resume {found.run}{' INPUT...' if has_source or found.chunks_total is None else ''}"
 
 
 def items(found: Status) -> str:

@@ -14,6 +14,7 @@ import pytest
 from cluster.cli import foreground
 from cluster.cli.live import Failed, Live
 from cluster.cli.output import Target
+from cluster.client.only_new import Keeper
 from cluster.job import Format
 from tests.kit.waiting import wait_until
 
@@ -55,7 +56,7 @@ class PlayedRun:
 
 
 def into(folder: Path, write: Callable[..., None]) -> Target:
-    return Target(Format(write, folder=True, live=True), folder)
+    return Target(Format(write, folder=True, live=True), folder, name="text-folder")
 
 
 def full(parts: Iterator[Any], folder: Path) -> None:
@@ -97,7 +98,18 @@ def test_a_full_disk_pauses_the_run_and_is_told(tmp_path: Path, capsys: pytest.C
     with pytest.raises(OSError, match="No space left"):
         foreground.to_end(c, run, into(tmp_path, full), quiet=True)  # type: ignore[arg-type]
     assert run.paused
-    assert f"{run.id}: paused, 1 of 9 done. To go on: the same command" in capsys.readouterr().err
+    told = f"To go on: the same command, or `cluster resume {run.id} --format text-folder -o {tmp_path}`; to drop it"
+    assert f"{run.id}: paused, 1 of 9 done. {told}" in capsys.readouterr().err
+
+
+def test_nobody_is_told_to_replace_what_results_were_to_be_added_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, c = PlayedRun(), SimpleNamespace(is_private=True, keeps=True)
+    to = into(tmp_path, full)._replace(keeper=Keeper(None, [], tmp_path))
+    with pytest.raises(OSError, match="No space left"):
+        foreground.to_end(c, run, to, quiet=True)  # type: ignore[arg-type]
+    assert "To go on: the same command; to drop it" in capsys.readouterr().err
 
 
 def test_what_waits_for_a_run_does_not_take_a_failed_writer_for_its_own_failure(tmp_path: Path) -> None:
