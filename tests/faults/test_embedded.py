@@ -254,7 +254,21 @@ def test_a_result_that_cannot_be_where_it_should_is_kept(place: Place, tmp_path:
     setting = {**place.settings, "CLUSTER_CACHE_DIR": str(tmp_path / "cache")}
     done = cluster("submit", "--job", "wordcount", tmp_path / "words.txt", "-o", "/dev/full", settings=setting)
     assert done.returncode == 1
-    [kept] = (tmp_path / "cache" / "runs").iterdir()
+    [kept] = (tmp_path / "cache" / "private").iterdir()
+    assert f"{kept.name} is done, and its result is kept: cluster result {kept.name}" in done.stderr
+    shown = cluster("result", kept.name, settings=setting)
+    assert json.loads(shown.stdout) == {"two": 2, "one": 1}
+
+
+def test_a_result_that_cannot_be_kept_is_put_elsewhere(place: Place, tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full on this machine")
+    (tmp_path / "words.txt").write_text("one two two")
+    (tmp_path / "cache").touch()
+    setting = {**place.settings, "CLUSTER_CACHE_DIR": str(tmp_path / "cache")}
+    done = cluster("submit", "--job", "wordcount", tmp_path / "words.txt", "-o", "/dev/full", settings=setting)
+    assert done.returncode == 1
+    [kept] = place.temporary.glob("wordcount-*.json")
     assert json.loads(kept.read_bytes()) == {"two": 2, "one": 1}
     assert f"its result is in {kept}" in done.stderr
 
