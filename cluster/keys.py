@@ -45,7 +45,7 @@
 | cluster2:wanted              | zset   | "requirement holder" -> until when it is wanted, in seconds since 1970 |
 | cluster2:delayed             | zset   | queue and message -> when it goes there, in ms since 1970 by Redis's clock |
 | cluster2:waiting             | zset   | run whose chunks wait for nodes -> until when it counts, in ms since 1970 |
-| cluster2:paused              | zset   | run whose outbox waits -> when nodes look at it, in ms since 1970 |
+| cluster2:due                 | zset   | run whose outbox waits -> when nodes look at it, in ms since 1970 |
 | cluster2:revision            | string | counts changes of what is wanted and of bundles: nodes look at a new one |
 | cluster2:services            | hash   | service -> what people want of it, as JSON (``services/desired.py``) |
 | cluster2:services:looked     | string | nodes have looked which replicas are connected; for half a second |
@@ -113,7 +113,7 @@ PLACES = f"{OURS}places"
 WANTED = f"{OURS}wanted"
 DELAYED = f"{OURS}delayed"
 WAITING = f"{OURS}waiting"
-PAUSED = f"{OURS}paused"
+DUE = f"{OURS}due"
 REVISION = f"{OURS}revision"
 WRITABLE = f"{OURS}writable"
 TOKENS = f"{OURS}tokens"

@@ -36,7 +36,7 @@ def release(client: redis.Redis) -> int:
     Runs whose outbox waits (``feed`` in ``prelude.lua``) are fed, too. Anybody may call it at any time. Nodes do with
     each heartbeat, so a run without a coordinator goes on.
     """
-    names = {"delayed": keys.DELAYED, "paused": keys.PAUSED}
+    names = {"delayed": keys.DELAYED, "due": keys.DUE}
     return int(Scripts(client, PACKAGE)("release_delayed", names, most=MOST_AT_ONCE, far_ms=round(2000 * MOST_S)))
 
 

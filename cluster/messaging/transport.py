@@ -329,8 +329,8 @@ class Connected:
                 name, kept_s = outbox
                 with client.pipeline(transaction=False) as pipe:
                     pipe.lpush(name, dumps(message)).expire(name, kept_s)
-                    pipe.zadd(keys.PAUSED, {keys.run_of(name): 0}, nx=True)  # we may be lost before we feed
-                    pipe.expire(keys.PAUSED, kept_s).execute()
+                    pipe.zadd(keys.DUE, {keys.run_of(name): 0}, nx=True)  # we may be lost before we feed
+                    pipe.expire(keys.DUE, kept_s).execute()
             else:
                 client.rpush(key, dumps(message))
 

@@ -75,9 +75,9 @@ class Published:
 
 @pytest.fixture
 def shared(stores: Stores) -> Iterator[Stores]:
-    stores.redis.delete(QUEUE, keys.WAITING, keys.PAUSED)
+    stores.redis.delete(QUEUE, keys.WAITING, keys.DUE)
     yield stores
-    stores.redis.delete(QUEUE, keys.WAITING, keys.PAUSED)
+    stores.redis.delete(QUEUE, keys.WAITING, keys.DUE)
 
 
 def play(stores: Stores, runs: list[Published], slots: int, until_s: int, joins: Joins = NOBODY) -> dict[str, float]:
@@ -186,11 +186,11 @@ def test_a_run_whose_coordinator_is_lost_in_a_pause_goes_on(joining: bool, share
     assert not redis.exists(QUEUE)
     run.lose_coordinator()
     redis.hset(keys.run(run.run), "due_ms", 1)
-    redis.zadd(keys.PAUSED, {run.run: 1}, xx=True)
-    redis.zadd(keys.PAUSED, {"of-nobody": 1})
+    redis.zadd(keys.DUE, {run.run: 1}, xx=True)
+    redis.zadd(keys.DUE, {"of-nobody": 1})
     delays.release(redis)  # as nodes do with each heartbeat
     assert redis.llen(QUEUE) == 3
-    assert not redis.exists(keys.PAUSED)
+    assert not redis.exists(keys.DUE)
 
 
 def test_what_a_node_rejects_makes_room_for_nothing_else(shared: Stores) -> None:
@@ -219,7 +219,7 @@ def test_odd_values_in_shared_keys_hold_up_no_run(shared: Stores) -> None:
     client, until_s = shared.redis, 10
     run, alone = Published(shared, 4, 1.0), Published(shared, 4, 1.0)
     alone.lose_coordinator()
-    for odd in (keys.WAITING, keys.PAUSED, keys.DELAYED):
+    for odd in (keys.WAITING, keys.DUE, keys.DELAYED):
         client.set(odd, "odd")
     alone.begin([0])  # a claim feeds the run, with those keys as they are
     assert delays.release(client) == 0

@@ -2,7 +2,7 @@
 local MOST_EVENTS = 2000
 local RUN = OURS .. 'run:'
 local WAITING = OURS .. 'waiting'
-local PAUSED = OURS .. 'paused'
+local DUE = OURS .. 'due'
 -- A run may have this much work in the queue, for each slot of its share.
 local AHEAD_US = 1e6
 -- A run that nobody coordinates counts on these slots at least, while no other run waits.
@@ -53,7 +53,7 @@ local function id_of(run) return string.sub(run, #RUN + 1) end
 -- The run is over, and waits for no slot.
 local function finish(run, events, retention_s, state, why)
   redis.pcall('ZREM', WAITING, id_of(run))
-  redis.pcall('ZREM', PAUSED, id_of(run))
+  redis.pcall('ZREM', DUE, id_of(run))
   redis.call('HDEL', run, 'paused')
   redis.call('HSET', run, 'state', state, 'finished_at', string.format('%.3f', now_ms() / 1000))
   if why ~= '' then redis.call('HSET', run, 'error', why) end
@@ -138,8 +138,8 @@ end
 -- Move messages of a run from its outbox to the queue. Of each run, the queue and the nodes hold as many chunks as the
 -- slots of its share work on in the time of one message and AHEAD_US. With a share of less than a slot a message of long
 -- chunks is more than that: it goes alone, and the next one when the share has had the time for it. A run whose outbox
--- waits stands in PAUSED, so that the heartbeats of nodes go on with it if its coordinator is lost (`release.lua`). Of a run
--- that is paused nothing moves. Besides its arguments it touches WAITING, PAUSED and the queue of the run's requirement.
+-- waits stands in DUE, so that the heartbeats of nodes go on with it if its coordinator is lost (`release_delayed.lua`). Of a run
+-- that is paused nothing moves. Besides its arguments it touches WAITING, DUE and the queue of the run's requirement.
 local function feed(run, outbox, queued, claims)
   local message = redis.call('LINDEX', outbox, -1)
   if not message then return end
@@ -163,8 +163,8 @@ local function feed(run, outbox, queued, claims)
       if chunk_us then fits = (on_way + count) * chunk_us <= share * (count * chunk_us + AHEAD_US) end
       local due = tonumber(row[6] or 0)
       if not fits and (on_way > 0 or now < due) then
-        redis.pcall('ZADD', PAUSED, string.format('%.0f', on_way > 0 and now + WAKE_MS or due), id_of(run))
-        redis.call('EXPIRE', PAUSED, retention_s)
+        redis.pcall('ZADD', DUE, string.format('%.0f', on_way > 0 and now + WAKE_MS or due), id_of(run))
+        redis.call('EXPIRE', DUE, retention_s)
         break
       end
       redis.call('RPOPLPUSH', outbox, queue)
