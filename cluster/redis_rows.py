@@ -185,7 +185,7 @@ class BatchRow(NamedTuple):
 
 
 class DelayedRow(NamedTuple):
-    """A message and the queue where it belongs; ``release.lua`` reads it."""
+    """A message and the queue where it belongs; ``release_delayed.lua`` reads it."""
 
     queue: str
     message: bytes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-NAMES = frozenset({"HOME", "PATH", "TEMP", "TMP", "TMPDIR", "TZ", "VIRTUAL_ENV"})
+NAMES = frozenset({"HOME", "PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "TZ", "VIRTUAL_ENV"})
 BEGINNINGS = ("DYLD_", "LANG", "LC_", "LD_", "MALLOC_", "OMP_", "PYTHON")
 
 

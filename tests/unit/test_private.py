@@ -1,4 +1,4 @@
-"""The folders of private runs that were stopped, and the counts of pages that were read."""
+"""The folders of private runs that were stopped."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 from cluster import errors
-from cluster.client.pages import Pages
 from cluster.embedded import private
-from splitters import Item
 
 RUN = "ocr-1a2b3c4d"
 Usage = namedtuple("Usage", "total used free")
@@ -85,20 +83,3 @@ def test_what_others_put_there_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert private.listed(tmp_path) == []
     assert private.find(tmp_path, "../ocr-00000000") is None
-
-
-def page(name: str, *, last: bool = True) -> Item:
-    return Item(name, b"", last=last)
-
-
-def test_the_pages_of_a_document_are_known_when_the_next_one_begins() -> None:
-    pages = Pages()
-    pages.add([page("a.pdf#0001"), page("a.pdf#0002")])
-    assert pages.of("a.pdf") is None
-    pages.add([page("a.pdf#0003"), page("b.png")])
-    assert (pages.of("a.pdf"), pages.of("b.png")) == (3, None)
-    pages.add([page("c.pdf#0001")])
-    pages.end()
-    assert pages.of("c.pdf") == 1
-    pages.clear()
-    assert pages.of("a.pdf") is None
