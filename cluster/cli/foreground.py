@@ -203,7 +203,9 @@ def _conclude(c: Client, run: Run, status: Status, to: Target, live: Live) -> in
         if not stays and isinstance(error, OSError | errors.ClusterError) and not run.job.trains:
             _rescue(c, run, status, to)
         elif stays and not isinstance(error, errors.RunFailed):  # else it can be had nowhere
-            say(f"{run.id} is done, and its result is kept: cluster result {run.id}, or the same command")
+            # What is to be added to an output, `cluster result` would put in its place.
+            how = "the same command writes it" if to.keeper else f"cluster result {run.id}, or the same command"
+            say(f"{run.id} is done, and its result is kept: {how}")
         raise
     with contextlib.suppress(redis.RedisError):
         run.settle()

@@ -1,7 +1,7 @@
 -- A node starts chunks. Returns {state}, {"other capability"}, {"paused"} (its message may go), or {"ready", job, version,
--- options, policy, then for each chunk}: {"claimed" or "exhausted", failed, killed, lost, entry, its items that are over where it is done item by item,
--- else ""}, {"settled"}, {"unknown"}, {"taken"} (of a run in rounds: it is under way), {"elsewhere"},
--- {"other place"} or {"apart"}.
+-- options, policy, then for each chunk}: {"claimed" or "exhausted", failed, killed, lost, entry, its items that are over
+-- where it is done item by item, else ""}, {"settled"}, {"unknown"}, {"taken"} (of a run in rounds: it is under way),
+-- {"elsewhere"}, {"other place"} or {"apart"}.
 -- KEYS: run done claims chunks attempts speculative outbox queued pieces stays late places
 -- ARGV: node incarnation capability places max_killed max_lost chunks...
 --   capability: "" for any
