@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
+
 import pytest
 from celery import Celery
 
-from cluster import keys, wire
+from cluster import keys, names, wire
+from cluster.client import origin as origins
+from cluster.client.origin import Begun, Origin
+from cluster.client.session import whoami
 from cluster.coordinator.pause import pause
 from cluster.coordinator.supervise import Supervisor
 from cluster.ledger import parts
+from cluster.ledger.lease import Lease
 from cluster.ledger.records import Claim, Commit
 from cluster.messaging import publish
 from cluster.stores import Stores
@@ -114,3 +122,18 @@ def test_the_same_command_finds_its_run_until_its_result_is_written(empty: Store
     assert {run: row.seen for run, row in runs.begun_by("one").items()} == {"a-1a2b3c4d": "all"}
     runs.stop("a-1a2b3c4d", "cancelled", "")
     assert runs.begun_by("one") == {}
+
+
+def test_a_run_is_held_by_the_living_process_that_reads_its_input(empty: Stores) -> None:
+    runs, command = empty.ledger.runs, Origin("command", "input")
+    runs.create("a-1a2b3c4d", "lengths", "", {}, "test", origin=command.command, seen=command.seen)
+    lease = Lease.take(empty.ledger, "a-1a2b3c4d", whoami(), "splitter")
+    assert (origins.held(runs, command), origins.find(runs, command)) == ("a-1a2b3c4d", None)
+    assert origins.held(runs, command._replace(seen="another")) == ""
+    lease.release()
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    Lease.take(empty.ledger, "a-1a2b3c4d", names.process(socket.gethostname(), ended.pid), "splitter")
+    assert origins.held(runs, command) == ""
+    assert origins.find(runs, command) == Begun("a-1a2b3c4d", is_same_input=True)
+    assert Lease.take(empty.ledger, "a-1a2b3c4d", whoami(), "splitter")  # it was freed
