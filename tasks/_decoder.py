@@ -9,18 +9,12 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import io
 import os
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from splitters import child_environment
-from tasks import _decoder_child
+from tasks._child import Answer, Child, Ended
 from tasks.pictures import UnreadablePicture
 
 if TYPE_CHECKING:
@@ -37,21 +31,10 @@ PIXEL_BYTES = 24
 """Memory for each pixel of the largest picture that is taken: see the option ``max_megapixels``."""
 MOST_CRASHES = 3
 """Pages of one file that end the child; the others are then not tried."""
-END_S = 5.0
-"""Seconds that a child whose answer ends may take to end itself."""
-BUFFER_BYTES = 2**16
-PIPE_BYTES = 2**20
-"""What the child may write before this process reads on: a page of 9 MB then takes few turns between the two."""
-FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
-"""What ends a child for no fault of a page."""
 PIXELS = "cluster_pixels"
 """The attribute of a picture that holds its pixels as they came."""
 NEEDED = {"PIL": "Pillow", "pypdfium2": "pypdfium2", "pi_heif": "pi-heif"}
 """Module -> the package that brings it."""
-
-
-class Interrupted(RuntimeError):
-    """Another program, or the kernel for want of memory, has ended the child: the chunk is to be tried again."""
 
 
 class Seen(NamedTuple):
@@ -95,8 +78,8 @@ def megapixels(data: bytes) -> list[float]:
     What cannot be opened has none: the task says what is wrong with it.
     """
     limits = {"cpu_s": CPU_S, "memory_bytes": BASE_BYTES + len(data)}
-    with _shared() as child, contextlib.suppress(_Ended):
-        answer, _ = child.ask({"do": "sizes", "limits": limits}, data, 0)
+    with _shared() as child, contextlib.suppress(Ended):
+        answer, _ = _ask(child, {"do": "sizes", "limits": limits}, data, 0)
         return [float(size) for size in answer.get("sizes", ())]
     return []
 
@@ -133,7 +116,7 @@ class Document:
 
         Raises:
             UnreadablePicture: It cannot be decoded.
-            Interrupted: The child was ended from outside.
+            _child.Interrupted: The child was ended from outside.
         """
         if self._crashes >= MOST_CRASHES:
             raise UnreadablePicture(f"not tried: {self._crashes} pages of this file ended the program that decodes")
@@ -142,7 +125,7 @@ class Document:
                 self._open(child)
             try:
                 head, body = self._ask(child, {"do": "page", "number": number, "options": self._options})
-            except _Ended as error:
+            except Ended as error:
                 self._crashes += 1
                 raise UnreadablePicture(str(error)) from None
         try:
@@ -150,19 +133,23 @@ class Document:
         except (ValueError, LookupError, TypeError) as error:  # as no child of ours answers
             raise UnreadablePicture(f"damaged: the program that decodes it answers nonsense ({error})") from None
 
-    def _open(self, child: _Child) -> None:
+    def _open(self, child: Child) -> None:
         try:
             head, _ = self._ask(child, {"do": "open"}, self._data)
-        except _Ended as error:
+        except Ended as error:
             raise UnreadablePicture(str(error)) from None
         self._turn = child.turn = child.turn + 1
         self.pages = int(head["pages"])
 
-    def _ask(self, child: _Child, head: Mapping[str, Any], body: bytes = b"") -> _decoder_child.Answer:
-        answer, pixels = child.ask({**head, "limits": self._limits}, body, self._limits["memory_bytes"])
+    def _ask(self, child: Child, head: Mapping[str, Any], body: bytes = b"") -> Answer:
+        answer, pixels = _ask(child, {**head, "limits": self._limits}, body, self._limits["memory_bytes"])
         if "problem" in answer:
             raise UnreadablePicture(str(answer["problem"]))
         return answer, pixels
+
+
+def _ask(child: Child, head: Mapping[str, Any], body: bytes, most_bytes: int) -> Answer:
+    return child.ask(head, body, most_bytes, time_s=TIME_S, cpu_s=CPU_S)
 
 
 def _seen(head: Mapping[str, Any], body: bytes) -> Seen:
@@ -176,130 +163,15 @@ def _seen(head: Mapping[str, Any], body: bytes) -> Seen:
     return Seen(head["width"], head["height"], head["claimed"], picture, head["text"], head["words"], head["is_pdf"])
 
 
-class _Ended(Exception):
-    """The child has ended in the middle of a request."""
+def _new_child() -> Child:
+    return Child(lambda: PROGRAM, "decode")
 
 
-class _Child:
-    """The child process; one thread at a time, which holds ``lock``."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._answers: io.BufferedReader | None = None
-        self._is_late = False
-        self.lock = threading.Lock()
-        self.turn = 0
-        """Another one for each file that was opened."""
-
-    @property
-    def is_alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    def ask(self, head: Mapping[str, Any], body: bytes, most_bytes: int) -> _decoder_child.Answer:
-        """Send a request and wait for its answer, up to ``TIME_S``.
-
-        Raises:
-            _Ended: The child crashed, or took too long.
-            Interrupted: It was ended from outside.
-        """
-        self.start()
-        self._is_late = False
-        timer = threading.Timer(TIME_S, self._kill_late, [self._process])
-        timer.daemon = True
-        timer.start()
-        try:
-            answer = self._exchange(head, body, most_bytes)
-        except BaseException:  # a time limit or Ctrl-C: the answer would be taken for that of the next request
-            self.end()
-            raise
-        finally:
-            timer.cancel()
-        if answer is None:
-            raise self._ended()
-        return answer
-
-    def _exchange(self, head: Mapping[str, Any], body: bytes, most_bytes: int) -> _decoder_child.Answer | None:
-        process, answers = self._process, self._answers
-        if process is None or process.stdin is None or answers is None:
-            return None
-        with contextlib.suppress(BrokenPipeError):  # its end shows below
-            _decoder_child.send(process.stdin, head, body)
-        try:
-            return _decoder_child.receive(answers, most_bytes)
-        except (ValueError, LookupError, TypeError):  # it answers what no child of ours does
-            return None
-
-    def _ended(self) -> Exception:
-        """Why there was no answer."""
-        process = self._process
-        code = None
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            code = process.wait(END_S) if process else None
-        self.end()
-        if self._is_late:
-            return _Ended(f"takes more than {TIME_S:g} s to decode")
-        try:
-            name = signal.Signals(-code).name if code is not None else ""
-        except ValueError:
-            name = ""
-        if name in FROM_OUTSIDE:
-            return Interrupted(f"the program that decodes pages was ended from outside ({name})")
-        if name == "SIGXCPU":
-            return _Ended(f"takes more than {CPU_S} s of CPU to decode")
-        return _Ended(f"damaged: the program that decodes it ended by {name or f'itself ({code})'}")
-
-    def _kill_late(self, process: subprocess.Popen[bytes]) -> None:
-        self._is_late = True
-        process.kill()
-
-    def start(self) -> None:
-        """Start the child, unless it is there."""
-        if self.is_alive:
-            return
-        self.end()
-        own = sys.path if sys.flags.safe_path else sys.path[1:]  # the first is the folder of what was started
-        here = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120
-        folders = [folder for folder in own if folder]
-        path = os.pathsep.join(folders if here in folders else [here, *folders])
-        self._process = process = subprocess.Popen(
-            [sys.executable, "-m", PROGRAM], bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=child_environment.variables(PYTHONPATH=path, PYTHONSAFEPATH="1"),
-        )  # fmt: skip
-        answers = cast(io.FileIO, process.stdout)  # without a buffer
-        self._answers = io.BufferedReader(answers, BUFFER_BYTES)
-        if sys.platform == "linux":
-            import fcntl
-
-            with contextlib.suppress(OSError):  # a system may allow less
-                fcntl.fcntl(answers, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-
-    def end(self) -> None:
-        """End the child, if there is one, and wait for its end."""
-        if self._process and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-        self._let_go()
-
-    def leave(self) -> None:
-        """Let go of the child in a process that was forked: it serves the other one."""
-        if self._process:
-            self._process.returncode = 0  # it is not this process's to wait for
-        self._let_go()
-
-    def _let_go(self) -> None:
-        process, self._process, answers, self._answers = self._process, None, self._answers, None
-        if answers:
-            answers.close()
-        if process and process.stdin:
-            process.stdin.close()
-
-
-_child = _Child()
+_child = _new_child()
 
 
 @contextlib.contextmanager
-def _shared() -> Iterator[_Child]:
+def _shared() -> Iterator[Child]:
     """This process's child, which no other thread uses meanwhile."""
     child = _child
     with child.lock:
@@ -309,7 +181,7 @@ def _shared() -> Iterator[_Child]:
 def _after_fork() -> None:
     global _child  # its lock may be held by a thread that this process does not have
     _child.leave()
-    _child = _Child()
+    _child = _new_child()
 
 
 def end() -> None:

@@ -1,7 +1,6 @@
 """The program that decodes what strangers send: ``python -m tasks._decoder_child``. See ``tasks._decoder``.
 
-It answers requests on stdin, one after the other, on what was stdout. A request and an answer are a head, JSON in a
-line, and ``size`` bytes behind it:
+It answers requests as ``tasks._child`` has them:
 
 | request | answer |
 | --- | --- |
@@ -9,56 +8,20 @@ line, and ``size`` bytes behind it:
 | ``{"do": "page", "number": N, "options": {...}}`` | ``_decoder.Seen`` as a head, and its pixels, if it has any |
 | ``{"do": "sizes", "limits": {...}}`` and a file | ``{"sizes": [...]}``, see ``tasks.ocr.megapixels`` |
 | each of these | ``{"problem": WHY}`` |
-
-It ends with its stdin, and with the process that started it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import signal
-import sys
-import threading
-import time
 from collections.abc import Callable, Mapping
-from typing import IO, Any
+from typing import Any
 
-from tasks import _pdf_pages, pictures
+from tasks import _child, _pdf_pages, pictures
+from tasks._child import Answer
 from tasks._picture_files import Page
 from tasks.pictures import UnreadablePicture
 
-WATCH_S = 1.0
-MOST_HEAD_BYTES = 64 * 2**20
 MOST_FILES = 64
-Answer = tuple[dict[str, Any], bytes]
-
-
-def send(stream: IO[bytes], head: Mapping[str, Any], body: bytes = b"") -> None:
-    """Write a request or an answer."""
-    for data in (json.dumps({**head, "size": len(body)}).encode() + b"\n", body):
-        left = memoryview(data)
-        while left:  # a signal may cut a write short
-            left = left[stream.write(left) :]
-    stream.flush()
-
-
-def receive(stream: IO[bytes], most_bytes: int = 2**40) -> Answer | None:
-    """Read a request or an answer; None where the other process has ended.
-
-    Raises:
-        ValueError: It is no such thing, or its body has more than ``most_bytes``.
-    """
-    line = stream.readline(MOST_HEAD_BYTES)
-    if not line.endswith(b"\n"):
-        return None
-    head = json.loads(line)
-    size = head.pop("size")
-    if not isinstance(size, int) or not 0 <= size <= most_bytes:
-        raise ValueError(f"a body of {size} bytes")
-    body = stream.read(size)
-    return (head, body) if len(body) == size else None
 
 
 class Opened:
@@ -147,27 +110,8 @@ def answer(opened: Opened, head: Mapping[str, Any], body: bytes) -> Answer:
 
 
 def _limit(limits: Mapping[str, int]) -> None:
-    """Let this process take so much memory, and so many more seconds of CPU; nothing where there are no such limits."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    cpu_s = int(used.ru_utime + used.ru_stime) + 1 + limits["cpu_s"]
-    wanted = {resource.RLIMIT_CPU: cpu_s, resource.RLIMIT_AS: limits["memory_bytes"], resource.RLIMIT_CORE: 0,
-              resource.RLIMIT_FSIZE: 0, resource.RLIMIT_NOFILE: MOST_FILES}  # fmt: skip
-    for what, soft in wanted.items():
-        _, hard = resource.getrlimit(what)
-        most = soft if hard == resource.RLIM_INFINITY else min(soft, hard)
-        with contextlib.suppress(OSError, ValueError):  # some systems have no such limit
-            resource.setrlimit(what, (most, hard))
-
-
-def _end_with(parent: int) -> None:
-    """End as soon as the process that started this one has ended: another one may hold stdin open."""
-    while os.getppid() == parent:
-        time.sleep(WATCH_S)
-    os._exit(1)
+    """Let this process take so much memory, and so many more seconds of CPU."""
+    _child.limit(limits["cpu_s"], AS=limits["memory_bytes"], FSIZE=0, NOFILE=MOST_FILES)
 
 
 def _get_ready() -> None:
@@ -179,21 +123,8 @@ def _get_ready() -> None:
 
 def main(answering: Callable[[Opened, Mapping[str, Any], bytes], Answer] = answer) -> None:
     """Answer requests until stdin ends."""
-    for name in ("SIGINT", "SIGHUP", "SIGTERM"):  # for the process that started this one, which may finish its work
-        if number := getattr(signal, name, None):
-            signal.signal(number, signal.SIG_IGN)
-    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, 0)
-    os.dup2(nothing, 1)  # what libraries print is no answer
-    if hasattr(os, "getppid") and sys.platform != "win32":
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    _get_ready()
     opened = Opened()
-    with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
-        while (request := receive(requests)) is not None:
-            send(answers, *answering(opened, *request))
-    os._exit(0)
+    _child.serve(lambda head, body: answering(opened, head, body), _get_ready)
 
 
 if __name__ == "__main__":

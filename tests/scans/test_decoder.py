@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from splitters import Item
-from tasks import _decoder, ocr
+from tasks import _child, _decoder, ocr
 from tasks.pictures import UnreadablePicture
 from tests.kit import bad_decoder
 from tests.kit.programs import ROOT
@@ -98,7 +98,7 @@ def test_a_file_that_crashes_often_is_not_tried_for_ever(monkeypatch: pytest.Mon
 @pytest.mark.usefixtures("bad")
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
 def test_an_end_from_outside_is_no_fault_of_the_file(name: str) -> None:
-    with pytest.raises(_decoder.Interrupted, match=name):
+    with pytest.raises(_child.Interrupted, match=name):
         decoded(f"bad {name}".encode())
 
 
