@@ -23,6 +23,7 @@ from cluster.cli.output import Target
 from cluster.client import result
 from cluster.job import Format
 from cluster.searchable import earlier, overlay, signatures
+from cluster.searchable.writer import Writer
 from splitters import pages, pdf_cutter
 from tests.kit import pdfs
 
@@ -35,8 +36,9 @@ def cutter() -> Iterator[pdfs.KeptCutter]:
 
 
 @pytest.fixture(autouse=True)
-def one_program_cuts_all(cutter: pdfs.KeptCutter, monkeypatch: pytest.MonkeyPatch) -> None:
+def this_process_writes_and_one_program_cuts_all(cutter: pdfs.KeptCutter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pdf_cutter, "Cutter", cutter.with_passwords)
+    monkeypatch.setattr(searchable, "HAND", Writer)
 
 
 def write(source: Path, folder: Path, parts: Any = None, **how: Any) -> dict[str, Path]:
