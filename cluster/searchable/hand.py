@@ -36,7 +36,9 @@ class Hand:
 
     def __enter__(self) -> Self:
         # A child that crashes leaves there what it has unpacked.
-        folder = self._held.enter_context(tempfile.TemporaryDirectory(prefix="cluster-writer-"))
+        folder = self._held.enter_context(
+            tempfile.TemporaryDirectory(prefix="cluster-writer-", ignore_cleanup_errors=True)
+        )
         self._child = _child.Child(lambda: PROGRAM, "write", "is damaged", {"TMPDIR": folder})
         self._held.callback(self._child.end)
         return self
