@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks import _decoder_child
-from tasks._decoder_child import Answer, Opened
+from tasks._child import Answer
+from tasks._decoder_child import Opened
 
 CRASHES = "PYTHON_CLUSTER_TEST_CRASHES"
 """A variable, one of those that the decoder is given; with it the second page of each file ends it."""
