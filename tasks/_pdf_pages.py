@@ -28,6 +28,8 @@ OWN_DPI = (150, 400)
 """A page that is one picture is drawn at the resolution of that, if it lies between these."""
 COVERS = 0.8
 """Share of the page that its picture covers then, at least."""
+MOST_OFF = 1.0
+"""Pixels by which the edges of a picture may miss those of its page."""
 ROUNDING = 1e-5
 USUAL_DPI = (300, 200, 150, LEAST_DPI)
 MOST_SIZES = 100
@@ -57,6 +59,17 @@ class Size(NamedTuple):
     width: int
     height: int
     dpi: float
+
+
+class Scan(NamedTuple):
+    """The picture that is all that is seen of a page."""
+
+    thing: Any
+    """As pypdfium2 has it."""
+    size: Size
+    """Its own, upright."""
+    turn: int
+    """Degrees clockwise by which the page shows it turned."""
 
 
 class Look(NamedTuple):
@@ -115,8 +128,9 @@ def look(found: Any, number: int, *, text: str, dpi: int, max_megapixels: int) -
     except pypdfium2.PdfiumError:
         raise UnreadablePicture("is damaged: this page cannot be opened") from None
     try:
+        scan = own_picture(page, max_megapixels)
         try:
-            size = drawn_size(page, own_resolution(page) or dpi, max_megapixels)
+            size = scan.size if scan else drawn_size(page, own_resolution(page) or dpi, max_megapixels)
             too_large = None
         except UnreadablePicture as error:  # whose text can be taken
             size, too_large = _small(page), error
@@ -127,11 +141,11 @@ def look(found: Any, number: int, *, text: str, dpi: int, max_megapixels: int) -
         if too_large and not (has_text and text == "skip"):
             raise too_large
         if not has_text:
-            return Look(size, "", [], drawn(page, size))
+            return Look(size, "", [], drawn(page, size, scan))
         words = lines(chars, size)
         if text == "skip" or not has_pictures(page):
             return Look(size, plain(chars), words, None)
-        picture = drawn(page, size)
+        picture = drawn(page, size, scan)
         paint_white(picture, words)
         return Look(size, plain(chars), words, picture)
     finally:
@@ -174,6 +188,49 @@ def _small(page: Any) -> Size:
     return Size(math.ceil(width * dpi / POINTS), math.ceil(height * dpi / POINTS), dpi)
 
 
+def own_picture(page: Any, max_megapixels: int) -> Scan | None:
+    """The picture that a page is: it fills the page, in the direction of the page, and nothing else is seen.
+
+    Its pixels are read as they are; drawn, each becomes a mixture of two, as a page's size is no whole number of them.
+    """
+    import pypdfium2.raw as raw
+
+    seen = []
+    for count, thing in enumerate(page.get_objects(max_depth=1)):
+        if count >= MOST_OBJECTS:
+            return None
+        if thing.type != raw.FPDF_PAGEOBJ_TEXT or raw.FPDFTextObj_GetTextRenderMode(thing) != INVISIBLE:
+            seen.append(thing)
+    if len(seen) != 1 or seen[0].type != raw.FPDF_PAGEOBJ_IMAGE:
+        return None
+    [thing] = seen
+    across, down = thing.get_px_size()
+    a, b, c, d, e, f = thing.get_matrix().get()
+    left, bottom, right, top = page.get_cropbox()
+    if not (0 < across * down <= max_megapixels * 1_000_000 and max(across, down) <= MOST_SIDE and a > 0 < d):
+        return None
+    off = [(e - left) / a * across, (e + a - right) / a * across, (f - bottom) / d * down, (f + d - top) / d * down]
+    dpi = across * POINTS / a
+    if max(map(abs, off)) > MOST_OFF or b or c or not OWN_DPI[0] <= round(dpi) <= OWN_DPI[1] or _is_changed(thing):
+        return None
+    turn = page.get_rotation()
+    return Scan(thing, Size(*((down, across) if turn in (90, 270) else (across, down)), dpi), turn)
+
+
+def _is_changed(thing: Any) -> bool:
+    """Whether a picture may look different on its page than its pixels do: masks, clipping, inks of its own."""
+    import pypdfium2.raw as raw
+
+    about = thing.get_metadata()
+    return bool(
+        about.colorspace not in (raw.FPDF_COLORSPACE_DEVICEGRAY, raw.FPDF_COLORSPACE_DEVICERGB,
+                                 raw.FPDF_COLORSPACE_CALGRAY, raw.FPDF_COLORSPACE_CALRGB,
+                                 raw.FPDF_COLORSPACE_ICCBASED, raw.FPDF_COLORSPACE_INDEXED)
+        or raw.FPDFPageObj_HasTransparency(thing)
+        or raw.FPDFClipPath_CountPaths(raw.FPDFPageObj_GetClipPath(thing)) > 0
+    )  # fmt: skip
+
+
 def own_resolution(page: Any) -> float | None:
     """The dots per inch of the picture that a page is made of; None where it is made of other things."""
     import pypdfium2.raw as raw
@@ -205,12 +262,14 @@ def has_pictures(page: Any) -> bool:
     return bool(kinds - {raw.FPDF_PAGEOBJ_TEXT, raw.FPDF_PAGEOBJ_PATH, raw.FPDF_PAGEOBJ_FORM})
 
 
-def drawn(page: Any, size: Size) -> Image.Image:
-    """The page in mode L.
+def drawn(page: Any, size: Size, scan: Scan | None = None) -> Image.Image:
+    """The page in mode L; of a ``scan`` the pixels as they are.
 
     Raises:
         UnreadablePicture: It has a picture that cannot be decoded, and nothing else to be seen.
     """
+    if scan:
+        return _upright(scan)
     bitmap = page.render(scale=size.dpi / POINTS, grayscale=True)
     try:
         picture: Image.Image = bitmap.to_pil().convert("L")  # a copy
@@ -219,6 +278,19 @@ def drawn(page: Any, size: Size) -> Image.Image:
     if picture.getextrema() == (WHITE, WHITE):
         _see_pictures(page)
     return picture
+
+
+def _upright(scan: Scan) -> Image.Image:
+    import pypdfium2
+    from PIL import Image
+
+    try:
+        bitmap = scan.thing.get_bitmap()
+    except pypdfium2.PdfiumError:
+        raise UnreadablePicture("damaged: the picture on this page cannot be decoded") from None
+    picture: Image.Image = bitmap.to_pil().convert("L")  # a copy
+    turns = {90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}
+    return picture.transpose(turns[scan.turn]) if scan.turn else picture
 
 
 def _see_pictures(page: Any) -> None:
@@ -232,7 +304,7 @@ def _see_pictures(page: Any) -> None:
     found = page.get_objects([pypdfium2.raw.FPDF_PAGEOBJ_IMAGE], max_depth=3)
     for thing, _ in zip(found, range(MOST_OBJECTS), strict=False):
         try:
-            thing.get_bitmap().close()
+            thing.get_bitmap()
         except pypdfium2.PdfiumError:
             raise UnreadablePicture("damaged: a picture on this page cannot be decoded") from None
 
