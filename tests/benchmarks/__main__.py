@@ -23,6 +23,7 @@ from tests.benchmarks import (
     goals,
     many_files,
     ocr,
+    ocr_engines,
     ocr_peers,
     ocr_quality,
     predict,
@@ -44,6 +45,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "ocr": ocr.cases,
     "ocr-peers": ocr_peers.cases,
     "ocr-quality": ocr_quality.cases,
+    "ocr-engines": ocr_engines.cases,
     "wordcount": wordcount.cases,
     "wordcount-peers": wordcount_peers.cases,
     "empty": empty.cases,
@@ -72,7 +74,10 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 }
 BY_DEFAULT = tuple(name for name in BENCHMARKS if name not in ("battle", "training-kills"))
 """Without those that take as long as their kills do, and measure no speed."""
-COMPARED = ("ocr-quality", "faces", "faces-speed", "bundles", "scaling", "training-peers", "training-kills", "battle")
+COMPARED = (
+    "ocr-quality", "ocr-engines", "faces", "faces-speed", "bundles", "scaling", "training-peers", "training-kills",
+    "battle",
+)  # fmt: skip
 """Whose cases stand side by side in a table of their own."""
 
 

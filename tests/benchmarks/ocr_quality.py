@@ -15,7 +15,7 @@ from typing import NamedTuple
 from aggregators import readings
 from splitters import Item
 from tasks import ocr as job
-from tests.benchmarks import Case, Options, ocr, ocr_engines
+from tests.benchmarks import Case, Options, ocr
 from tests.benchmarks.goals import Goal, Row
 
 SMALL = ("019.jpg", "041.jpg", "414.jpg", "548.jpg")
@@ -53,7 +53,6 @@ def cases(options: Options, folder: Path) -> Iterator[Case]:
             yield Case(name=name, skipped=f"there is no folder {ocr.DATA / source}")
         elif source == "receipts" or not options.small:
             yield _case(name, ocr.DATA / source, SMALL if options.small else (), options.repeat, worse=worse)
-    yield from ocr_engines.cases(options, folder)
 
 
 def _missed(source: str, gain: float) -> str:
