@@ -106,7 +106,7 @@ def test_wrong_use_is_one_clear_sentence(run: Run, source: Path, tmp_path: Path)
         (("push", "Not:A:Name", source), "names no bundle"),
         (("push", name, tmp_path / "nowhere"), "is no folder"),
         (("push", name, source, "--job", "nonsense"), "no job 'nonsense'"),
-        (("push", name, source, "--job", "wordcount"), "no bundle is for the job wordcount (they are for: faces, ocr, onnx"),
+        (("push", name, source, "--job", "wordcount"), "is for the job wordcount (they are for: faces, ocr, onnx"),
         (("push", name, source, "--job", "faces-train"), "are for the job faces: --job faces\n"),
         (("push", name, source, "--requirement", "=="), "is no requirement"),
         (("show", f"{name}:7"), f"no version 7 of the bundle {name} (there are: 1)"),
