@@ -29,6 +29,8 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Worker, C
     ):
         nodes = Stores.connect(settings.load(broker_url=server.url)).nodes
         wait_until("the node is known", nodes.nodes)
+        # A broadcast reaches only who listens already, which a node on a busy machine may not when it is known.
+        wait_until("the node listens", lambda: app.control.ping(destination=[NODE], timeout=1))
         yield one, app
 
 
