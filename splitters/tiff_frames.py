@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import BinaryIO, Literal, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple, Protocol, TypeVar
 
 from splitters import MAX_ITEM_BYTES
 
@@ -59,6 +59,16 @@ class Directory(NamedTuple):
         return int.from_bytes(entry.field[: SIZES[entry.kind]], self.order)
 
 
+class HasTags(Protocol):
+    """A directory, as far as it tells whether it is a page."""
+
+    def value(self, tag: int, default: int) -> int:
+        """The first number of a tag; ``default`` where there is none."""
+
+
+Tagged = TypeVar("Tagged", bound=HasTags)
+
+
 class CannotCut(ValueError):
     """The pages of this file belong together: only the whole of it can be read."""
 
@@ -73,7 +83,11 @@ def pages(stream: BinaryIO) -> list[Directory]:
     A smaller copy and a mask of another page are none. Where the list of pages is cut off, its last entry stands for
     the rest, and has no tags.
     """
-    found = list(islice(_directories(stream), MOST_PAGES + 1))
+    return true_pages(list(islice(_directories(stream), MOST_PAGES + 1)))
+
+
+def true_pages(found: Sequence[Tagged]) -> list[Tagged]:
+    """Those of these directories that are pages, the first where none seems to be: no smaller copies, and no masks."""
     areas = [one.value(WIDTH, 0) * one.value(HEIGHT, 0) for one in found]
     kinds = [_kind(one) for one in found]
     largest = max((area for area, kind in zip(areas, kinds, strict=True) if kind == 0), default=0)
@@ -83,7 +97,7 @@ def pages(stream: BinaryIO) -> list[Directory]:
         for one, area, kind in zip(found, areas, kinds, strict=True)
         if not kind & MASK and not (kind & REDUCED and 2 * area <= largest)
     ]
-    return chosen or found[:1]
+    return chosen or list(found[:1])
 
 
 def check(stream: BinaryIO, pages: Sequence[Directory]) -> None:
@@ -118,7 +132,7 @@ def cut(stream: BinaryIO, page: Directory) -> bytes:
     return _written(stream, page, place, pieces)
 
 
-def _kind(one: Directory) -> int:
+def _kind(one: HasTags) -> int:
     kind = one.value(SUBFILE, 0) & (REDUCED | MASK)
     if one.value(OLD_SUBFILE, 0) == OLD_REDUCED:
         kind |= REDUCED

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Literal, NamedTuple
 
+from splitters import tiff_frames
+
 MOST_PAGES, MOST_DIRECTORY_BYTES = 65_536, 2**24
 """More of them, or of directories of pages in a TIFF, stand in no file that is what it says."""
 TIFF = (b"II*\0", b"II+\0", b"MM\0*", b"MM\0+")
@@ -35,11 +37,6 @@ RAW_PNM = re.compile(rb"P([456])((?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{
 SPACE = re.compile(rb"\s*")
 PNM_MAXIMUM = re.compile(rb"(?:\s|#[^\n]*\n)+(\d{1,5})")
 
-REDUCED, MASK = 1, 4
-"""Bits of the TIFF tag NewSubfileType: a smaller copy of another page, a mask of it."""
-OLD_REDUCED = 2
-"""The value of the older tag SubfileType for the former."""
-MASK_PHOTOMETRIC = 4
 WHITE_IS_ZERO, BLACK_IS_ZERO = 0, 1
 WIDE_BITS = (12, 16, 32)
 UNSIGNED = 1
@@ -177,24 +174,8 @@ def _tiff_pages(data: bytes) -> list[Page]:
     order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
     word = 8 if 43 in data[2:4] else 4  # bytes of an offset: of a BigTIFF, or of a TIFF
     found = list(islice(_directories(data, order, word), MOST_PAGES + 1))
-    areas = [one.value(WIDTH, 0) * one.value(HEIGHT, 0) for one in found]
-    kinds = [_kind(one) for one in found]
-    largest = max((area for area, kind in zip(areas, kinds, strict=True) if kind == 0), default=0)
-    # Some programs call all pages copies. A true one has a fraction of the pixels.
-    chosen = [
-        one
-        for one, area, kind in zip(found, areas, kinds, strict=True)
-        if not kind & MASK and not (kind & REDUCED and 2 * area <= largest)
-    ]
     first = found[0].start if found else 0
-    return [_tiff_page(one, first, order, word) for one in chosen or found[:1]] or [Page()]
-
-
-def _kind(one: _Directory) -> int:
-    kind = one.value(SUBFILE, 0) & (REDUCED | MASK)
-    if one.value(OLD_SUBFILE, 0) == OLD_REDUCED:
-        kind |= REDUCED
-    return kind | MASK if one.value(PHOTOMETRIC, 0) == MASK_PHOTOMETRIC else kind
+    return [_tiff_page(one, first, order, word) for one in tiff_frames.true_pages(found)] or [Page()]
 
 
 def _directories(data: bytes, order: Literal["little", "big"], word: int) -> Iterator[_Directory]:
