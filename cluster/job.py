@@ -410,23 +410,22 @@ class Job:
             errors.UsageError: A path does not exist, or the chunk size is out of range.
             errors.JobUnavailable: The splitter needs a library that is not installed.
         """
-        try:
-            yield from self.split(
-                for_splitter(source),
-                **functions.taken(self.split, {**options, "passed_over": passed_over}),
-            )
-        except NothingToSplit as error:
-            raise errors.NothingToDo(str(error)) from None
-        except ImportError as error:
-            raise errors.JobUnavailable(f"this machine cannot cut the input of the job {self.name}: {error}") from None
-        except NotFiles:
-            raise errors.UsageError(f"the splitter of the job {self.name} reads files: give paths, not bytes") from None
-        except FileNotFoundError as error:
-            raise errors.UsageError(f"no such file or folder: {error.filename}") from None
-        except OSError as error:
-            raise errors.UsageError(f"{error.filename}: {error.strerror}") from None
-        except ValueError as error:
-            raise errors.UsageError(str(error)) from None
+        with naming_input():
+            try:
+                yield from self.split(
+                    for_splitter(source),
+                    **functions.taken(self.split, {**options, "passed_over": passed_over}),
+                )
+            except NothingToSplit as error:
+                raise errors.NothingToDo(str(error)) from None
+            except ImportError as error:
+                raise errors.JobUnavailable(
+                    f"this machine cannot cut the input of the job {self.name}: {error}"
+                ) from None
+            except NotFiles:
+                raise errors.UsageError(
+                    f"the splitter of the job {self.name} reads files: give paths, not bytes"
+                ) from None
 
     def count_items(self, source: Sequence[Path] | Items, options: Options) -> int | None:
         """How many items a run with these options will have, or about so many; None where the job cannot tell."""
@@ -573,6 +572,23 @@ class Job:
         from cluster import local_run
 
         return local_run.outcome(self, source, self.options_of_run(options))
+
+
+@contextlib.contextmanager
+def naming_input() -> Iterator[None]:
+    """Turn what is raised of an input that cannot be read, or of options that do not fit it, into sentences.
+
+    Raises:
+        errors.UsageError: In place of an ``OSError`` or a ``ValueError``.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise errors.UsageError(f"no such file or folder: {error.filename}") from None
+    except OSError as error:
+        raise errors.UsageError(f"{error.filename}: {error.strerror}") from None
+    except ValueError as error:
+        raise errors.UsageError(str(error)) from None
 
 
 def sift(chunk: Chunk) -> tuple[Chunk, dict[str, str]]:

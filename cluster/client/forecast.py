@@ -12,7 +12,7 @@ from cluster import errors, functions
 from cluster.client import history, machine, session
 from cluster.client.memory import Stamp
 from cluster.client.nodes import rejections
-from cluster.job import for_splitter
+from cluster.job import for_splitter, naming_input
 from splitters import PassedOver, files
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def contents(job: Job, source: Source, options: Mapping[str, Any]) -> Contents:
     """
     found, passed_over = Contents(), PassedOver()
     last: Path | None = None
-    try:
+    with naming_input():
         for one in _seen(job, source, options, passed_over):
             if one.problem:
                 found.unreadable += 1
@@ -138,12 +138,6 @@ def contents(job: Job, source: Source, options: Mapping[str, Any]) -> Contents:
                 last = one.path
                 kind.files += 1
                 kind.size_bytes += (Stamp.of(one.path) or Stamp(0, 0)).size_bytes
-    except FileNotFoundError as error:
-        raise errors.UsageError(f"no such file or folder: {error.filename}") from None
-    except OSError as error:
-        raise errors.UsageError(f"{error.filename}: {error.strerror}") from None
-    except ValueError as error:
-        raise errors.UsageError(str(error)) from None
     found.passed_over = passed_over.shown()
     return found
 
