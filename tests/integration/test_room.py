@@ -28,12 +28,12 @@ def test_a_node_with_three_units_does_one_chunk_of_two_at_a_time(tmp_path: Path)
     }
     source = texts(tmp_path / "in", 6, "text")
     with RedisServer(tmp_path / "redis") as server, Worker("one", server.url, tmp_path, **memory):
-        for units in (2, 1):
+        for units, together in ((2, 1), (1, 3)):
             trace = tmp_path / f"trace-{units}"
             asked = ("--units", str(units), "--trace", trace, "--chunk-size", "1", source, "--broker", server.url)
-            done = cluster("submit", "--job", "weighty", *asked)
+            done = cluster("submit", "--job", "weighty", "--together", str(together), *asked)
             assert done.returncode == 0, done.stderr
-            assert most_at_once(trace) == {2: 1, 1: 3}[units]
+            assert most_at_once(trace) == together
             if units == 2:
                 told = cluster("nodes", "--broker", server.url).stdout
                 assert "does 1 of weighty@2 at a time: a chunk takes 128.0 MiB" in told

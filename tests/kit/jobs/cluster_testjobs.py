@@ -142,11 +142,13 @@ def weigh(*, units: int | None = None) -> int | None:
     return None if units in (None, 1) else UNIT_BYTES * units
 
 
-def carry(chunk: Chunk, *, units: int = 1, trace: str = "") -> Part[dict[str, str]]:
-    """Tell when each chunk begins and ends, in the file ``trace``."""
+def carry(chunk: Chunk, *, units: int = 1, trace: str = "", together: int = 1) -> Part[dict[str, str]]:
+    """Tell when each chunk begins and ends, in the file ``trace``; none ends before ``together`` have begun."""
     with Path(trace).open("a", buffering=1) as stream:
         stream.write("begin\n")
-        time.sleep(0.2)
+        while Path(trace).read_text().count("begin") < together:
+            time.sleep(0.02)
+        time.sleep(0.2)  # in which another one would begin that must not
         stream.write("end\n")
     return Part({item.name: str(units) for item in chunk})
 
@@ -157,7 +159,11 @@ WEIGHTY = Job(
     split=split,
     task=carry,
     aggregate=by_name.join,
-    options=(Option("units", int, 1, "how much"), Option("trace", str, "", "file of calls")),
+    options=(
+        Option("units", int, 1, "how much"),
+        Option("trace", str, "", "file of calls"),
+        Option("together", int, 1, "chunks that wait for each other"),
+    ),
     memory_bytes=weigh,
     needs=("units",),
 )
