@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 EXAMPLES := deploy/examples/images
 
-.PHONY: help run test test-faults test-serving test-scans test-train train-example serve-example scans-example chaos check fix lock latest wheel docs font bench bench-peers examples clean
+.PHONY: help run test test-faults test-serving test-scans test-page test-train train-example serve-example scans-example chaos check fix lock latest wheel docs font bench bench-peers examples clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the recipes.
@@ -64,6 +64,9 @@ scans-example: $(VENV)/.test  ## Make PDFs with text of a folder of scans on two
 
 test-scans: $(VENV)/.test  ## Run the tests in which pages of scans are read and written (1 minute).
 	$(BIN)/python -m pytest tests/scans -m 'not slow' -n 3 --dist worksteal
+
+test-page: $(VENV)/.test  ## Run the tests of the page, also in a browser where Chromium is installed (3 minutes).
+	$(BIN)/python -m pytest tests/page -m 'not slow' -n 3 --dist worksteal
 
 test-train: $(VENV)/.train  ## Run the tests that need PyTorch, which this installs (800 MB).
 	$(BIN)/python -m pytest tests/train

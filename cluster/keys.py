@@ -42,6 +42,9 @@
 | cluster2:bundle:NAME         | hash   | version -> its manifest as JSON, without name and version |
 | cluster2:bundle:NAME:digests | hash   | digest of the content -> version |
 | cluster2:tokens              | hash   | token's name -> "made digest", until it is revoked |
+| cluster2:users               | hash   | user of the page -> role and more, as JSON (``accounts/store.py``) |
+| cluster2:link:DIGEST         | string | the user who may enter by a link with that sha256; for ten minutes |
+| cluster2:session:DIGEST      | string | a browser that has entered, as JSON (``accounts/store.py``) |
 | cluster2:wanted              | zset   | "requirement holder" -> until when it is wanted, in seconds since 1970 |
 | cluster2:delayed             | zset   | queue and message -> when it goes there, in ms since 1970 by Redis's clock |
 | cluster2:waiting             | zset   | run whose chunks wait for nodes -> until when it counts, in ms since 1970 |
@@ -117,6 +120,7 @@ DUE = f"{OURS}due"
 REVISION = f"{OURS}revision"
 WRITABLE = f"{OURS}writable"
 TOKENS = f"{OURS}tokens"
+USERS = f"{OURS}users"
 SERVICES = f"{OURS}services"
 LOOKED = f"{OURS}services:looked"
 BUNDLES = f"{OURS}bundles"
@@ -151,6 +155,16 @@ def parts(run: str, batch: int) -> str:
 def ring(run: str, round_: int, shard: int) -> str:
     """Where the nodes meet that do some shards of a round together, ``shard`` the first of them."""
     return f"{OURS}run:{run}:ring:{round_}:{shard}"
+
+
+def link(digest: str) -> str:
+    """The user who may enter the page by the link whose secret has this digest."""
+    return f"{OURS}link:{digest}"
+
+
+def session(digest: str) -> str:
+    """A session on the page, whose secret has this digest."""
+    return f"{OURS}session:{digest}"
 
 
 def unacked(incarnation: str) -> str:

@@ -20,7 +20,8 @@ from cluster import __version__, errors, logs, placement
 
 COMMANDS = (
     "submit", "simulate", "reproduce", "status", "curve", "result", "search", "pause", "resume", "cancel", "runs",
-    "jobs", "models", "serve", "services", "token", "nodes", "shutdown", "up", "worker", "master", "flower", "doctor",
+    "jobs", "models", "serve", "services", "token", "nodes", "shutdown", "web", "up", "worker", "master", "flower",
+    "doctor",
 )  # fmt: skip
 GARBAGE_FROM = 200_000
 """New objects after which Python looks for garbage. Loading makes half as many, none of them garbage: with this
@@ -96,6 +97,7 @@ SUMMARIES = {
     "token": "Manage the tokens with which programs may ask services.",
     "nodes": "Show the machines of a cluster.",
     "shutdown": "Ask nodes to stop, by default all.",
+    "web": "Show a page to use the cluster from, in a browser.",
     "up": "Start a cluster on this machine that others can join.",
     "worker": "Make this machine a node of a cluster.",
     "master": "Take over runs whose submitter is gone.",

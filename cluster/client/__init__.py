@@ -26,6 +26,7 @@ from cluster.stores import Stores
 
 if TYPE_CHECKING:
     from cluster.bundles.store import ModelStore
+    from cluster.client.accounts import Accounts
     from cluster.client.models import Models
     from cluster.client.nodes import Node, Stopped
     from cluster.client.origin import Origin
@@ -376,6 +377,13 @@ class Client(Serving):
         from cluster.client.models import Models
 
         return Models(self)
+
+    @property
+    def accounts(self) -> Accounts:
+        """The users of the cluster's page."""
+        from cluster.client.accounts import Accounts
+
+        return Accounts(self.stores.redis)
 
     def master(self, *, patient: bool = True) -> AbstractContextManager[object]:
         """Take over runs whose submitter is gone, as long as the ``with`` of what this gives: `cluster master`.

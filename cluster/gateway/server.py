@@ -61,8 +61,8 @@ class Running:
 
     def __enter__(self) -> Self:
         _see_installed()
-        _see_certificate(self._cert, self._key)
-        self._socket = _bind(self._host, self._port)
+        see_certificate(self._cert, self._key)
+        self._socket = bind(self._host, self._port, "gateway")
         self._thread.start()
         if not self._started.wait(START_S):
             raise errors.ClusterError("the gateway did not start in time")
@@ -92,7 +92,7 @@ class Running:
 
     def _run(self) -> None:
         try:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            with asyncio.Runner(loop_factory=loop_factory()) as runner:
                 runner.run(self._serve())
         except BaseException as error:  # noqa: BLE001
             self._error = error
@@ -140,7 +140,8 @@ class Running:
         self._started.set()
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes the event loop."""
     try:
         import uvloop
     except ImportError:  # there is none for Windows
@@ -157,7 +158,12 @@ def _see_installed() -> None:
         raise errors.NotInstalled(f"a gateway needs {error.name}, which is not installed: {HOW_TO_INSTALL}") from None
 
 
-def _see_certificate(cert: Path | None, key: Path | None) -> None:
+def see_certificate(cert: Path | None, key: Path | None) -> None:
+    """See that a certificate can be used.
+
+    Raises:
+        errors.UsageError: It cannot, or its key.
+    """
     if cert is None:
         if key is not None:
             raise errors.UsageError(f"the key {key} is of no use without its certificate: give --cert, too")
@@ -169,7 +175,12 @@ def _see_certificate(cert: Path | None, key: Path | None) -> None:
         raise errors.UsageError(f"the certificate {cert} with its key cannot be used: {error}{hint}") from None
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, what: str) -> socket.socket:
+    """A socket that listens there, for ``what``.
+
+    Raises:
+        errors.UsageError: The address cannot be had.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -184,7 +195,7 @@ def _bind(host: str, port: int) -> socket.socket:
             raise
     except OSError as error:
         raise errors.UsageError(
-            f"the gateway cannot listen on {host}:{port} ({error.strerror}); choose another --port or --host"
+            f"the {what} cannot listen on {host}:{port} ({error.strerror}); choose another --port or --host"
         ) from None
     listening.setblocking(False)
     return listening

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cluster import errors, keys, names
 from cluster.redis_rows import TokenRow
+from cluster.roles import Role
 
 if TYPE_CHECKING:
     import redis
@@ -31,6 +32,13 @@ class Token(NamedTuple):
     name: str
     created_at: datetime
     """By Redis's clock."""
+
+
+class TokenUser(NamedTuple):
+    """A program that has a token."""
+
+    name: str
+    role: Role
 
 
 class KnownTokens:
@@ -93,6 +101,11 @@ class Tokens:
     def check(self, secret: str) -> str | None:
         """The name of the token with this secret, None if there is none."""
         return self.known().check(secret)
+
+    def who(self, secret: str) -> TokenUser | None:
+        """What the token with this secret may do on the page; None if there is none."""
+        name = self.check(secret)
+        return None if name is None else TokenUser(name, Role.SUBMITTER)
 
     def _rows(self) -> dict[str, TokenRow]:
         found: Any = self._redis.hgetall(keys.TOKENS)

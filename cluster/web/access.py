@@ -1,0 +1,107 @@
+"""Who may ask what: host, origin, session or token, role. Whatever is not allowed here is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from starlette.concurrency import run_in_threadpool
+
+from cluster.roles import Role
+from cluster.web.problems import Problem
+from cluster.web.routes import Who
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from cluster.web.context import Web
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""The methods that change nothing. All others, also those to come, need to come from our own pages or by a token."""
+JSON, BYTES, FORM = "application/json", "application/octet-stream", "multipart/form-data"
+BEARER = "bearer "
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self';"
+        " form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script';"
+        " trusted-types 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""Of each response, unless the response says otherwise."""
+LOG_IN = "log in first: open a link that `cluster web` prints, or send the header `Authorization: Bearer TOKEN`"
+
+
+def cookie_name(web: Web) -> str:
+    """The session's cookie. With ``__Host-`` a browser takes it from this host alone, and by HTTPS alone."""
+    return "__Host-cluster" if web.is_tls else "cluster"
+
+
+def require_host(web: Web, request: Request) -> None:
+    """See that the browser means this page: a name of somebody else may lead to our address (DNS rebinding).
+
+    Raises:
+        Problem: It does not (421).
+    """
+    host = request.headers.get("host", "")
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        name = ""
+    if name not in web.hosts:
+        raise Problem(421, f"this page is not at {host[:200]!r}; `cluster web --host NAME` names another address")
+
+
+async def identify(web: Web, request: Request) -> Who | None:
+    """Who asks: by a bearer token, else by the cookie of a session; None for nobody.
+
+    Raises:
+        Problem: There is a token, and it is wrong (401).
+    """
+    given = request.headers.get("authorization", "")
+    if given:
+        if not given.lower().startswith(BEARER):
+            raise Problem(401, LOG_IN)
+        found = await run_in_threadpool(web.client.tokens.who, given[len(BEARER) :].strip())
+        if found is None:
+            raise Problem(401, "this token is not known here, or has expired: `cluster token new NAME` makes one")
+        return Who(found.name, found.role, by_token=True)
+    session = request.cookies.get(cookie_name(web))
+    user = await run_in_threadpool(web.accounts.who, session) if session else None
+    return None if user is None else Who(user.name, Role.of(user.role))
+
+
+def require_own_page(request: Request, who: Who | None) -> None:
+    """See that a request that changes something comes from our own pages, or from a program with a token.
+
+    Raises:
+        Problem: Another site's page has sent it (403).
+    """
+    if request.method in SAFE or (who is not None and who.by_token):
+        return
+    site = request.headers.get("sec-fetch-site")
+    if site is None:
+        origin = urlsplit(request.headers.get("origin", ""))
+        is_own = bool(origin.netloc) and (origin.scheme, origin.netloc) == (request.url.scheme, request.headers["host"])
+    else:
+        is_own = site == "same-origin"
+    if not is_own:
+        raise Problem(403, "this came from another site's page, so it was not done")
+
+
+def require_type(request: Request, *allowed: str) -> None:
+    """See that the body has one of these media types; forms of other sites can send none of JSON and bytes.
+
+    Raises:
+        Problem: It has another one (415).
+    """
+    if request.method in SAFE:
+        return
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    if (given or has_body) and given not in allowed:
+        raise Problem(415, f"the body must be {' or '.join(allowed)}, not {given or 'of no type'}")

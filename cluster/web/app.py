@@ -1,0 +1,170 @@
+"""The page as an ASGI application: each declared route with the checks that stand before it."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount
+from starlette.routing import Route as Path
+from starlette.staticfiles import StaticFiles
+
+from cluster.web import access, accounts, nodes, openapi, problems, render, runs
+from cluster.web.context import Web
+from cluster.web.problems import Problem, ProblemBody
+from cluster.web.routes import Action, Asked, NoQuery, Route, Stream, View, Who
+
+ROUTES: tuple[Route, ...] = (*runs.ROUTES, *nodes.ROUTES, *accounts.ROUTES, *openapi.ROUTES)
+"""All routes but those of ``PUBLIC``."""
+PUBLIC = ("/enter", "/health", "/static", "/favicon.ico")
+"""What is answered without knowing who asks."""
+MAX_BODY_BYTES = 2**20
+"""Of JSON."""
+log = logging.getLogger(__name__)
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def build(web: Web) -> Starlette:
+    """The application."""
+    app = Starlette(
+        routes=[
+            Path("/", lambda request: RedirectResponse("/runs", 303)),
+            Path("/health", lambda request: Response(b"ok\n", media_type="text/plain")),
+            *accounts.doors(web),
+            *(path for route in ROUTES for path in _paths(web, route)),
+            Mount("/static", StaticFiles(directory=str(files("cluster.web") / "static"))),
+        ],
+        exception_handlers={HTTPException: _refused(web), Problem: _refused(web), Exception: _refused(web)},
+    )
+    app.add_middleware(_Guard, web=web)
+    return app
+
+
+class _Guard:
+    """What holds for each request, whatever its path: host, who asks, and that our own page has sent it."""
+
+    def __init__(self, app: Any, web: Web) -> None:
+        self._app, self._web = app, web
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+
+        async def send_with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                given = {name.lower() for name, _ in message["headers"]}
+                for name, value in access.HEADERS.items():
+                    if name.lower().encode() not in given:
+                        message["headers"].append((name.lower().encode(), value.encode()))
+            await send(message)
+
+        try:
+            await self._admit(request)
+        except Exception as error:  # noqa: BLE001 - told to the one who asks
+            answer = _problem(self._web, request, error)
+            await answer(scope, receive, send_with_headers)
+            return
+        await self._app(scope, receive, send_with_headers)
+
+    async def _admit(self, request: Request) -> None:
+        access.require_host(self._web, request)
+        path = request.url.path
+        if any(path == public or path.startswith(f"{public}/") for public in PUBLIC):
+            access.require_own_page(request, None)
+            return
+        who = await access.identify(self._web, request)
+        if who is None:
+            raise Problem(401, access.LOG_IN, {"WWW-Authenticate": "Bearer"})
+        access.require_own_page(request, who)
+        request.state.who = who
+
+
+def _paths(web: Web, route: Route) -> Sequence[Path]:
+    if isinstance(route, View):
+        shown = _answer(web, route, lambda asked, it: render.page(asked, route.template, it))
+        data = _answer(web, route, lambda asked, it: _json(it))
+        return Path(f"{route.path}.json", data, methods=["GET"]), Path(route.path, shown, methods=["GET"])
+    if isinstance(route, Stream):
+        return (Path(route.path, _answer(web, route, lambda asked, it: it), methods=["GET"]),)
+    return (Path(route.path, _answer(web, route, lambda asked, it: _json(it)), methods=[route.method]),)
+
+
+def _answer(web: Web, route: Route, respond: Callable[[Asked, Any], Response]) -> Handler:
+    handler = route.show if isinstance(route, View) else route.give if isinstance(route, Stream) else route.do
+
+    async def answer(request: Request) -> Response:
+        who: Who = request.state.who
+        try:
+            if not who.may(route.role):
+                raise Problem(403, f"this needs the role {route.role.word}; {who.name} has {who.role.word}")
+            asked = Asked(web, who, request.path_params, _query(route, request), await _body(route, request), request)
+            it = await handler(asked) if inspect.iscoroutinefunction(handler) else await run_in_threadpool(
+                handler, asked
+            )  # fmt: skip
+            return it if isinstance(it, Response) else await run_in_threadpool(respond, asked, it)
+        except Exception as error:  # noqa: BLE001 - told to the one who asks
+            return _problem(web, request, error)
+
+    return answer
+
+
+def _query(route: Route, request: Request) -> BaseModel:
+    try:
+        return route.query.model_validate(dict(request.query_params)) if route.query is not NoQuery else NoQuery()
+    except ValidationError as error:
+        raise Problem(422, str(problems.of(error))) from None
+
+
+async def _body(route: Route, request: Request) -> BaseModel | None:
+    if not isinstance(route, Action):
+        return None
+    if route.takes_bytes:
+        access.require_type(request, access.BYTES)
+        return None
+    access.require_type(request, access.JSON)
+    if route.body is None:
+        return None
+    data = bytearray()
+    async for piece in request.stream():
+        data += piece
+        if len(data) > MAX_BODY_BYTES:
+            raise Problem(413, f"the body has more than {MAX_BODY_BYTES} bytes")
+    return route.body.model_validate_json(bytes(data))
+
+
+def _json(it: Any) -> Response:
+    if it is None:
+        return Response(status_code=204)
+    data = orjson.dumps(it.model_dump(mode="json"), option=orjson.OPT_NON_STR_KEYS)
+    return Response(data, media_type="application/json")
+
+
+def _refused(web: Web) -> Callable[[Request, Exception], Response]:
+    return lambda request, error: _problem(web, request, error)
+
+
+def _problem(web: Web, request: Request, error: Exception) -> Response:
+    """The answer to a request that cannot be done: a page for people, JSON for programs."""
+    if isinstance(error, HTTPException):
+        found = Problem(error.status_code, "there is no such page" if error.status_code == 404 else error.detail)
+    else:
+        found = problems.of(error) or Problem(500, "this page has a defect: its log tells more")
+        if found.status == 500:
+            log.error("%s %s", request.method, request.url.path, exc_info=error)
+    body = ProblemBody(status=found.status, detail=found.text)
+    if not render.is_for_people(request):
+        data = body.model_dump_json().encode()
+        return Response(data, found.status, found.headers, media_type="application/problem+json")
+    return render.problem(web, request, body, found.headers)

@@ -1,0 +1,112 @@
+"""Live data: one reader for each thing that is watched, whatever the number of its watchers.
+
+A watcher gets the whole at first, then changes. One that is slow misses moments and holds nobody up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple, Protocol
+
+import orjson
+from starlette.concurrency import run_in_threadpool
+
+TICK_S = 0.25
+HEARTBEAT_S = 15.0
+MOST_WAITING = 4
+"""Messages that wait for a watcher, at most: the oldest goes."""
+
+
+class Message(NamedTuple):
+    """What watchers are told."""
+
+    data: object
+    """Anything that JSON can hold."""
+    id: str = ""
+    """Where to go on after this message: a browser that connects again sends it as ``Last-Event-ID``."""
+    event: str = ""
+    is_last: bool = False
+    """Nothing follows: the browser closes the connection."""
+
+    def encoded(self) -> bytes:
+        """As an event of ``text/event-stream``."""
+        lines = [f"id: {self.id}"] if self.id else []
+        lines += [f"event: {self.event}"] if self.event else []
+        head = "".join(f"{line}\n" for line in lines).encode()
+        return head + b"data: " + orjson.dumps(self.data) + b"\n\n"
+
+
+class Reader(Protocol):
+    """Reads one thing that is watched. Both methods run in a thread and may wait for Redis."""
+
+    def first(self, after: str) -> Message:
+        """Tell a watcher that comes; ``after`` is the id of the last message it has heard, "" for none."""
+        ...
+
+    def look(self) -> Message | None:
+        """Tell what has changed since the last look; None if nothing has."""
+        ...
+
+
+class _Channel:
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self.waiting: list[asyncio.Queue[bytes | None]] = []
+        self.task: asyncio.Task[None] | None = None
+
+    async def read(self) -> None:
+        is_over = False
+        while not is_over:
+            await asyncio.sleep(TICK_S)
+            try:
+                found = await run_in_threadpool(self.reader.look)
+            except Exception:  # noqa: BLE001 - Redis is away, or the run is gone: `first` tells who comes next
+                found = Message({"problem": "not connected"}, event="problem")
+            if found is not None:
+                is_over = found.is_last
+                self._tell(found.encoded())
+        self._tell(None)
+
+    def _tell(self, data: bytes | None) -> None:
+        for queue in self.waiting:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(data)
+
+
+class Channels:
+    """All that is watched in this process."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, _Channel] = {}
+
+    async def listen(self, key: str, reader: Callable[[], Reader], after: str = "") -> AsyncIterator[bytes]:
+        """Events of what is named ``key``, until the last one. The first listener has ``reader`` make the reader."""
+        channel = self._open.get(key)
+        if channel is None:
+            channel = self._open[key] = _Channel(reader())
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(MOST_WAITING)
+        channel.waiting.append(queue)
+        try:
+            first = await run_in_threadpool(channel.reader.first, after)
+            yield first.encoded()
+            if first.is_last:
+                return
+            if channel.task is None:
+                channel.task = asyncio.create_task(channel.read())
+            while True:
+                data: bytes | None = b": still here\n\n"
+                with contextlib.suppress(TimeoutError):
+                    data = await asyncio.wait_for(queue.get(), HEARTBEAT_S)
+                if data is None:
+                    return
+                yield data
+        finally:
+            channel.waiting.remove(queue)
+            if not channel.waiting:
+                if channel.task is not None:
+                    channel.task.cancel()
+                if self._open.get(key) is channel:
+                    del self._open[key]

@@ -1,0 +1,47 @@
+"""What the page's handlers work with, open as long as the process."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from cluster.web.channels import Channels
+
+if TYPE_CHECKING:
+    from cluster.client import Client
+    from cluster.client.accounts import Accounts
+
+LOOK_S = 1.0
+
+
+class TopLine(NamedTuple):
+    """What stands at the top of each page."""
+
+    nodes: int
+    slots: int
+
+
+@dataclass
+class Web:
+    """The client of the cluster, the folder of this page, and who listens to what."""
+
+    client: Client
+    accounts: Accounts
+    folder: Path
+    """Uploads, indexed results and pictures of this page; its owner's alone (mode 0700)."""
+    hosts: frozenset[str]
+    """The names by which browsers may address it, without a port: others are refused (DNS rebinding)."""
+    is_tls: bool = False
+    channels: Channels = field(default_factory=Channels)
+    _top: tuple[float, TopLine] = (0.0, TopLine(0, 0))
+
+    def top_line(self) -> TopLine:
+        """The figures of the top line, at most a second old."""
+        at, found = self._top
+        if time.monotonic() - at > LOOK_S:
+            online = [node for node in self.client.nodes() if node.state == "online"]
+            found = TopLine(len(online), sum(node.slots for node in online))
+            self._top = time.monotonic(), found
+        return found

@@ -1,0 +1,137 @@
+"""The API's document, OpenAPI 3.1, made from the declared routes and their models: ``/openapi.json``."""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+from starlette.responses import Response
+
+import cluster
+from cluster.web.problems import ProblemBody
+from cluster.web.routes import Action, Asked, NoQuery, Route, Stream, View
+
+Schema = dict[str, Any]
+REF = "#/components/schemas/{model}"
+
+
+class About(BaseModel):
+    """What this page is."""
+
+    version: str
+
+
+def give(asked: Asked) -> Response:
+    """The document."""
+    from cluster.web.app import ROUTES as ALL
+
+    return Response(orjson.dumps(document(ALL)), media_type="application/json")
+
+
+def show(asked: Asked) -> About:
+    """The page about the API."""
+    return About(version=cluster.__version__)
+
+
+def document(routes: Iterable[Route]) -> Schema:
+    """The document of these routes."""
+    routes = tuple(routes)
+    models = sorted({model for route in routes for model in _models(route)} | {ProblemBody}, key=lambda m: m.__name__)
+    _, schemas = models_json_schema([(model, "serialization") for model in models], ref_template=REF)
+    paths: Schema = {}
+    for route in routes:
+        paths.setdefault(_path(route), {})[_method(route)] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "cluster web",
+            "version": cluster.__version__,
+            "description": "Runs, results, nodes and models of a cluster. Each page has its data at the same address"
+            " with .json; what changes something is below /api.",
+        },
+        "security": [{"token": []}, {"session": []}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.get("$defs", {}),
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "`cluster token new NAME` prints one."},
+                "session": {"type": "apiKey", "in": "cookie", "name": "cluster"},
+            },
+        },
+    }
+
+
+def _path(route: Route) -> str:
+    return f"{route.path}.json" if isinstance(route, View) else re.sub(r":\w+}", "}", route.path)
+
+
+def _method(route: Route) -> str:
+    return route.method.lower() if isinstance(route, Action) else "get"
+
+
+def _result(route: Route) -> type[BaseModel] | None:
+    if isinstance(route, Stream):
+        return None
+    handler = route.show if isinstance(route, View) else route.do
+    found = typing.get_type_hints(handler).get("return")
+    return found if isinstance(found, type) and issubclass(found, BaseModel) else None
+
+
+def _models(route: Route) -> set[type[BaseModel]]:
+    body = route.body if isinstance(route, Action) else None
+    return {model for model in (_result(route), body) if model is not None}
+
+
+def _operation(route: Route) -> Schema:
+    result = _result(route)
+    if isinstance(route, Stream):
+        answer: Schema = {"200": {"description": "The bytes.", "content": {route.media: {}}}}
+    elif result is None:
+        answer = {"204": {"description": "Done."}}
+    else:
+        answer = {
+            "200": {"description": result.__doc__ or "", "content": {"application/json": {"schema": _ref(result)}}}
+        }
+    problem = {"content": {"application/problem+json": {"schema": _ref(ProblemBody)}}}
+    found: Schema = {
+        "summary": route.about,
+        "description": f"Needs the role {route.role.word}.",
+        "parameters": [*_in_path(route), *_in_query(route)],
+        "responses": {**answer, "default": {"description": "What is wrong, and what to do.", **problem}},
+    }
+    if isinstance(route, Action) and route.body is not None:
+        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(route.body)}}}
+    if isinstance(route, Action) and route.takes_bytes:
+        found["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
+    return found
+
+
+def _in_path(route: Route) -> list[Schema]:
+    names = re.findall(r"{(\w+)(?::\w+)?}", route.path)
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+
+
+def _in_query(route: Route) -> list[Schema]:
+    if route.query is NoQuery:
+        return []
+    schema = route.query.model_json_schema()
+    required = schema.get("required", [])
+    return [
+        {"name": name, "in": "query", "required": name in required, "schema": about}
+        for name, about in schema.get("properties", {}).items()
+    ]
+
+
+def _ref(model: type[BaseModel]) -> Schema:
+    return {"$ref": REF.format(model=model.__name__)}
+
+
+ROUTES: tuple[Route, ...] = (
+    Stream("/openapi.json", give, "This document.", "application/json"),
+    View("/api", show, "api.html", "How programs use this page."),
+)

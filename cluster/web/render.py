@@ -1,0 +1,116 @@
+"""Models as HTML: Jinja's templates, with everything escaped, and the few ways in which figures are written."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import HTMLResponse, Response
+
+from cluster.roles import Role
+
+if TYPE_CHECKING:
+    import jinja2
+    from pydantic import BaseModel
+    from starlette.requests import Request
+
+    from cluster.web.context import Web
+    from cluster.web.problems import ProblemBody
+    from cluster.web.routes import Asked
+
+BIDI = {
+    ord(char): f"\\u{ord(char):04x}" for char in "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+}
+"""Characters that turn the direction of text: a name with one would look like another name."""
+
+
+def page(asked: Asked, template: str, it: BaseModel) -> Response:
+    """A page for people."""
+    cluster = asked.web.top_line()
+    text = _templates().get_template(template).render(
+        it=it, who=asked.who, cluster=cluster, role=Role, path=asked.request.url.path, query=asked.query
+    )  # fmt: skip
+    return HTMLResponse(text)
+
+
+def problem(web: Web, request: Request, body: ProblemBody, headers: dict[str, str]) -> Response:
+    """A problem as a page; to somebody who has not entered, the page that says how."""
+    if body.status == 401:
+        return door(body, headers)
+    who = getattr(request.state, "who", None)
+    text = (
+        _templates()
+        .get_template("problem.html")
+        .render(it=body, who=who, cluster=None, role=Role, path=request.url.path)
+    )
+    return HTMLResponse(text, body.status, headers)
+
+
+def door(body: ProblemBody, headers: dict[str, str]) -> Response:
+    """The page on which one enters by a link."""
+    text = _templates().get_template("enter.html").render(it=body, who=None, cluster=None, role=Role, path="/enter")
+    return HTMLResponse(text, body.status, headers)
+
+
+def is_for_people(request: Request) -> bool:
+    """Whether a browser shows the answer, rather than a program reads it."""
+    path = request.url.path
+    return "text/html" in request.headers.get("accept", "") and not path.startswith("/api/") and ".json" not in path
+
+
+def plain(text: object) -> str:
+    """Somebody else's text with what turns its direction made visible. Jinja escapes it besides."""
+    return str(text).translate(BIDI)
+
+
+def count(number: int | float | None) -> str:
+    """A count: "10,000"; "?" for one that is not known yet."""
+    return "?" if number is None else f"{number:,.0f}"
+
+
+def size(number: float) -> str:
+    """Bytes: "2.6 GB"."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "bytes" or number >= 100 else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds: "0.4 s", "1:32 min", "2:05 h"; "?" for what is not known."""
+    if seconds is None:
+        return "?"
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02} h"
+
+
+def moment(at: datetime | None) -> str:
+    """A moment, short: the time of today, else the day, too, in the time zone of this machine."""
+    if at is None:
+        return ""
+    local = at.astimezone()
+    is_recent = datetime.now(UTC) - at < timedelta(hours=20)
+    return f"{local:%H:%M:%S}" if is_recent else f"{local:%Y-%m-%d %H:%M}"
+
+
+def command(words: list[str]) -> str:
+    """A command as one types it."""
+    return shlex.join(words)
+
+
+@functools.cache
+def _templates() -> jinja2.Environment:
+    import jinja2
+
+    found = jinja2.Environment(
+        loader=jinja2.PackageLoader("cluster.web"), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    filters: dict[str, Any] = {f.__name__: f for f in (plain, count, size, duration, moment, command)}
+    found.filters.update(filters)
+    return found

@@ -1,0 +1,95 @@
+"""Runs the page: uvicorn with its event loop in a thread of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from cluster import errors
+from cluster.gateway import server as gateway
+from cluster.web.context import Web
+
+START_S = 30.0
+DRAIN_S = 3
+"""Seconds that requests have to be answered when the page ends; events of live pages never end by themselves."""
+
+
+class Running:
+    """The page, as ``with Running(web, …) as page``.
+
+    Args:
+        web: What its handlers work with.
+        host: Address to listen on.
+        port: 0 takes a free one.
+        cert: A certificate, for HTTPS.
+        key: The certificate's key; None if it is in the same file.
+    """
+
+    def __init__(self, web: Web, host: str, port: int, cert: Path | None = None, key: Path | None = None) -> None:
+        self._web, self._host, self._port, self._cert, self._key = web, host, port, cert, key
+        self._thread = threading.Thread(target=self._run, name="page", daemon=True)
+        self._started = threading.Event()
+        self._error: BaseException | None = None
+        self._server: Any = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._socket.getsockname()[1])
+
+    def __enter__(self) -> Self:
+        gateway.see_certificate(self._cert, self._key)
+        self._socket = gateway.bind(self._host, self._port, "page")
+        self._thread.start()
+        if not self._started.wait(START_S):
+            raise errors.ClusterError("the page did not start in time")
+        self.check()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            self._server.should_exit = True
+        self._thread.join(DRAIN_S + 5)
+        self._socket.close()
+
+    def check(self) -> None:
+        """See that it runs.
+
+        Raises:
+            errors.ClusterError: It ended.
+        """
+        if self._error is not None:
+            raise errors.ClusterError(f"the page ended: {self._error}") from self._error
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=gateway.loop_factory()) as runner:
+                runner.run(self._serve())
+        except BaseException as error:  # noqa: BLE001
+            self._error = error
+        finally:
+            self._started.set()
+
+    async def _serve(self) -> None:
+        import uvicorn
+
+        from cluster.web.app import build
+
+        config = uvicorn.Config(
+            build(self._web), lifespan="off", ws="none", log_config=None, access_log=False, server_header=False,
+            timeout_graceful_shutdown=DRAIN_S, ssl_certfile=self._cert, ssl_keyfile=self._key,
+        )  # fmt: skip
+        self._server = server = uvicorn.Server(config)
+        task = asyncio.get_running_loop().create_task(self._tell_started(server))
+        await server.serve([self._socket])
+        task.cancel()
+
+    async def _tell_started(self, server: Any) -> None:
+        while not server.started and not server.should_exit:
+            await asyncio.sleep(0.01)
+        self._started.set()

@@ -1,0 +1,47 @@
+"""Entering by a one-time link, and leaving."""
+
+from __future__ import annotations
+
+from cluster.roles import Role
+from tests.kit.pages import Page, Visitor
+
+
+def test_a_link_lets_in_once(page: Page) -> None:
+    page.web.accounts.add("once", Role.VIEWER)
+    secret = page.web.accounts.link("once")
+    assert page.nobody().post("/enter", json={"secret": secret}).status_code == 204
+    again = page.nobody().post("/enter", json={"secret": secret})
+    assert again.status_code == 401
+    assert "was used already" in again.json()["detail"]
+
+
+def test_nobody_sees_runs_without_a_session(page: Page) -> None:
+    assert page.nobody().get("/runs.json").status_code == 401
+    shown = page.nobody().get("/runs", headers={"Accept": "text/html"})
+    assert shown.status_code == 401
+    assert "log in first" in shown.text
+
+
+def test_a_session_ends_with_leaving(page: Page) -> None:
+    visitor = page.visitor(Role.VIEWER, "leaves")
+    session = visitor.asker.cookies["cluster"]
+    assert visitor.get("/account.json") == {"name": "leaves", "role": "viewer"}
+    assert visitor.ask("POST", "/api/leave").status_code == 204
+    visitor.asker.cookies.set("cluster", session)
+    assert visitor.ask("GET", "/account.json").status_code == 401
+
+
+def test_each_page_opens_for_an_admin(admin: Visitor) -> None:
+    for path in ("/runs", "/nodes", "/api"):
+        assert f'href="{path}"' in admin.html(path)
+
+
+def test_a_viewer_may_cancel_nothing(visitors: dict[Role, Visitor]) -> None:
+    answer = visitors[Role.VIEWER].ask("POST", "/api/runs/ocr-00000000/cancel")
+    assert answer.status_code == 403
+    assert "needs the role submitter" in answer.json()["detail"]
+
+
+def test_another_site_can_do_nothing(admin: Visitor) -> None:
+    answer = admin.ask("POST", "/api/leave", headers={"Sec-Fetch-Site": "cross-site"})
+    assert answer.status_code == 403
