@@ -57,7 +57,7 @@ def doors(web: Web) -> Sequence[Path]:
     """Where one comes in. The secret stands in the link's fragment, which browsers send nobody; the page posts it."""
 
     async def show_door(request: Request) -> Response:
-        return render.door(ProblemBody(status=200, detail=""), {})
+        return render.door(request, ProblemBody(status=200, detail=""), {})
 
     async def enter(request: Request) -> Response:
         access.require_type(request, access.JSON)

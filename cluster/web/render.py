@@ -24,34 +24,35 @@ BIDI = {
     ord(char): f"\\u{ord(char):04x}" for char in "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 }
 """Characters that turn the direction of text: a name with one would look like another name."""
+THEMES = ("light", "dark")
+"""What a browser's cookie ``theme`` may say; without one the browser's own setting holds."""
 
 
 def page(asked: Asked, template: str, it: BaseModel) -> Response:
     """A page for people."""
-    cluster = asked.web.top_line()
-    text = _templates().get_template(template).render(
-        it=it, who=asked.who, cluster=cluster, role=Role, path=asked.request.url.path, query=asked.query
-    )  # fmt: skip
+    text = _text(template, asked.request, it, who=asked.who, cluster=asked.web.top_line(), query=asked.query)
     return HTMLResponse(text)
 
 
 def problem(web: Web, request: Request, body: ProblemBody, headers: dict[str, str]) -> Response:
     """A problem as a page; to somebody who has not entered, the page that says how."""
     if body.status == 401:
-        return door(body, headers)
+        return door(request, body, headers)
     who = getattr(request.state, "who", None)
-    text = (
-        _templates()
-        .get_template("problem.html")
-        .render(it=body, who=who, cluster=None, role=Role, path=request.url.path)
-    )
-    return HTMLResponse(text, body.status, headers)
+    return HTMLResponse(_text("problem.html", request, body, who=who), body.status, headers)
 
 
-def door(body: ProblemBody, headers: dict[str, str]) -> Response:
+def door(request: Request, body: ProblemBody, headers: dict[str, str]) -> Response:
     """The page on which one enters by a link."""
-    text = _templates().get_template("enter.html").render(it=body, who=None, cluster=None, role=Role, path="/enter")
-    return HTMLResponse(text, body.status, headers)
+    return HTMLResponse(_text("enter.html", request, body), body.status, headers)
+
+
+def _text(template: str, request: Request, it: BaseModel, **more: Any) -> str:
+    theme = request.cookies.get("theme")
+    given = {"who": None, "cluster": None, "query": None, **more}
+    return _templates().get_template(template).render(
+        it=it, role=Role, path=request.url.path, theme=theme if theme in THEMES else None, **given
+    )  # fmt: skip
 
 
 def is_for_people(request: Request) -> bool:

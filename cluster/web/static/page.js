@@ -1,10 +1,11 @@
-// Of every page: light or dark, keys, buttons that ask the API, and live data.
+// Of every page: light or dark, keys, buttons and forms that ask the API, and live data.
 
 const root = document.documentElement
+const find = selector => document.querySelector(selector)
+const banner = find('[data-connection]')
+const toast = find('[data-toast]')
 const inField = element => element.matches('input, select, textarea, [contenteditable]')
-const dark = matchMedia('(prefers-color-scheme: dark)')
-
-if (localStorage.theme) root.dataset.theme = localStorage.theme
+const TOAST_MS = 8000, AGAIN_MS = 3000
 
 /** Ask the API. Gives what it answered, undefined for nothing; throws an Error with what is wrong, in words. */
 export async function ask(method, address, body) {
@@ -13,10 +14,10 @@ export async function ask(method, address, body) {
   try {
     answer = await fetch(address, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) })
   } catch {
-    throw new Error('the page does not answer')
+    throw new Error('the page does not answer: is `cluster web` still running?')
   }
   if (answer.status === 401) location.assign('/enter')
-  if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? `${answer.status}`)
+  if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? `it answered ${answer.status}`)
   return answer.status === 204 ? undefined : answer.json()
 }
 
@@ -32,60 +33,139 @@ export function element(name, attributes = {}, ...children) {
 }
 
 /** A count as the templates write it. */
-export const count = number => number == null ? '?' : number.toLocaleString('en')
+export const count = number => number == null ? '?' : number.toLocaleString('en', { maximumFractionDigits: 0 })
 
-const banner = document.querySelector('[data-connection]')
+/** Put a text where the template has `data-show=name`. */
+export function show(name, text) {
+  for (const place of document.querySelectorAll(`[data-show="${name}"]`)) {
+    if (place.textContent !== String(text)) place.textContent = text
+  }
+}
+
+/** Change a pill: `place` is the element or its `data-show`. */
+export function showState(place, state) {
+  const pill = typeof place === 'string' ? find(`[data-show="${place}"]`) : place
+  if (pill.dataset.state !== state) pill.dataset.state = pill.textContent = state
+}
+
+/** Say what went wrong, for some seconds, also to readers of the screen. */
+export function tell(text) {
+  toast.textContent = text
+  toast.hidden = false
+  clearTimeout(tell.timer)
+  tell.timer = setTimeout(() => { toast.hidden = true }, TOAST_MS)
+}
+
+/** Ask a person; gives whether they agreed. */
+export function confirmed(text, yes = 'Yes, do it') {
+  const dialog = element('dialog', { 'aria-label': 'Please confirm' }, element('p', {}, text),
+    element('form', { method: 'dialog', class: 'row' }, element('button', { value: '', autofocus: true }, 'No'),
+      element('button', { value: 'yes', class: 'danger' }, yes)))
+  document.body.append(dialog)
+  dialog.showModal()
+  return new Promise(resolve => dialog.addEventListener('close', () => {
+    resolve(dialog.returnValue === 'yes')
+    dialog.remove()
+  }))
+}
 
 /** Say that nothing is heard, and since when; with no text, that all is well again. */
 export function tellConnection(text) {
   banner.hidden = !text
   banner.textContent = text ?? ''
+  root.classList.toggle('away', Boolean(text))
 }
 
 /** Hear events of an address while the page is shown; `on` maps the name of an event to what is done with its data. */
 export function hear(address, on) {
-  let source
+  let source, timer, isOver = false
   let heardAt = new Date()
   const lost = () => tellConnection(`Not connected, last heard ${heardAt.toLocaleTimeString()}.`)
+  const close = () => { clearTimeout(timer); source?.close(); source = null }
   const open = () => {
+    if (source) return
     source = new EventSource(address)
     for (const [name, act] of Object.entries(on)) {
       source.addEventListener(name, event => {
         heardAt = new Date()
         tellConnection()
-        act(JSON.parse(event.data), () => { source.close(); source = undefined })
+        act(JSON.parse(event.data), () => { isOver = true; close() })
       })
     }
     source.addEventListener('problem', lost)
-    source.onerror = lost
+    source.onerror = () => {
+      lost()
+      if (source?.readyState !== EventSource.CLOSED) return
+      close() // it was refused: by a page that starts, or because one is logged out
+      timer = setTimeout(() => ask('GET', '/account.json').catch(() => {}).then(open), AGAIN_MS)
+    }
   }
-  document.addEventListener('visibilitychange', () => {
-    if (document.hidden && source) { source.close(); source = null } else if (!document.hidden && source === null) open()
-  })
+  document.addEventListener('visibilitychange', () => document.hidden ? close() : isOver || open())
   open()
 }
 
-document.addEventListener('click', async event => {
-  if (event.target.closest('[data-theme-toggle]')) {
-    const now = root.dataset.theme ?? (dark.matches ? 'dark' : 'light')
-    localStorage.theme = root.dataset.theme = now === 'dark' ? 'light' : 'dark'
-  }
-  const button = event.target.closest('[data-post]')
-  if (!button) return
-  if (button.dataset.ask && !confirm(button.dataset.ask)) return
-  button.disabled = true
+/** Do what a button or a form asks for, then show what came of it. */
+async function act(asker, address, body) {
+  const { ask: question, yes, method, then } = asker.dataset
+  if (question && !await confirmed(question, yes)) return
+  asker.disabled = true
   try {
-    await ask(button.dataset.method ?? 'POST', button.dataset.post)
-    if (button.dataset.then) location.assign(button.dataset.then)
-    else location.reload()
+    const answer = await ask(method ?? 'POST', address, body)
+    if (asker.dispatchEvent(new CustomEvent('done', { bubbles: true, cancelable: true, detail: answer }))) {
+      if (then) location.assign(then)
+      else location.reload()
+    }
   } catch (error) {
-    alert(error.message)
-    button.disabled = false
+    tell(error.message)
   }
+  asker.disabled = false
+}
+
+/** What is in a form, as JSON: an empty field is left out, `type=number` is a number, a box true or false. */
+export function filled(form) {
+  const found = {}
+  for (const field of form.elements) {
+    if (!field.name || field.disabled || (field.type === 'radio' && !field.checked)) continue
+    if (field.type === 'checkbox') found[field.name] = field.checked
+    else if (field.value !== '') found[field.name] = field.type === 'number' ? field.valueAsNumber : field.value
+  }
+  return found
+}
+
+/** Copy the code before a button, also where a page without HTTPS has no clipboard. */
+async function copy(button) {
+  const code = button.previousElementSibling
+  getSelection().selectAllChildren(code)
+  try {
+    await navigator.clipboard.writeText(code.textContent)
+    button.textContent = 'Copied'
+  } catch {
+    button.textContent = document.execCommand('copy') ? 'Copied' : 'Ctrl-C'
+  }
+}
+
+document.addEventListener('click', event => {
+  if (event.target.closest('[data-theme-toggle]')) {
+    const now = root.dataset.theme ?? (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light')
+    root.dataset.theme = now === 'dark' ? 'light' : 'dark'
+    document.cookie = `theme=${root.dataset.theme}; path=/; max-age=31536000; samesite=strict`
+  }
+  const copier = event.target.closest('[data-copy]')
+  if (copier) copy(copier)
+  const button = event.target.closest('[data-post]')
+  if (button) act(button, button.dataset.post)
+})
+
+document.addEventListener('submit', event => {
+  const { send } = event.target.dataset
+  if (!send) return
+  event.preventDefault()
+  act(event.target, send, filled(event.target))
 })
 
 document.addEventListener('keydown', event => {
-  if (event.key !== '/' || event.ctrlKey || event.metaKey || inField(document.activeElement)) return
-  const search = document.querySelector('[type=search]')
+  if (event.ctrlKey || event.metaKey || event.altKey || inField(document.activeElement)) return
+  if (event.key === '?') find('[data-keys]').showModal()
+  const search = event.key === '/' && find('[type=search]')
   if (search) { event.preventDefault(); search.focus() }
 })

@@ -1,12 +1,11 @@
 // One run while it goes on.
-import { count, hear } from './page.js'
+import { count, hear, show, showState } from './page.js'
 
 const live = document.querySelector('[data-live]')
-const show = (name, text) => { document.querySelector(`[data-${name}]`).textContent = text }
 
 hear(live.dataset.live, {
   message(status, close) {
-    show('state', status.state)
+    showState('state', status.state)
     show('done', `${count(status.items_done)} of ${count(status.items_total)}`)
     show('missing', count(status.items_failed))
     if (status.state !== 'running') close()
