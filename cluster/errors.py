@@ -39,6 +39,8 @@ Every class takes its message as the one positional argument, so that it crosses
 
 from __future__ import annotations
 
+from typing import Self
+
 ITEMS_MISSING_EXIT_CODE = 3
 INTERRUPTED_EXIT_CODE = 130
 
@@ -64,6 +66,11 @@ class UnknownJob(UsageError):
 
 class UnknownRun(UsageError):
     """No run of that id is known to this cluster; it may have expired."""
+
+    @classmethod
+    def of(cls, run: str) -> Self:
+        """Say it of a run."""
+        return cls(f"no run {run!r} in this cluster (`cluster runs` lists them)")
 
 
 class UnknownBundle(UsageError):

@@ -41,7 +41,7 @@ def unknown_run(client: redis.Redis, run: str) -> errors.UnknownRun:
     """The error about a run that is not in the ledger; it says so where the version before has it."""
     if names.is_run(run) and client.exists(keys.older_run(run)):
         return errors.UnknownRun(f"the run {run} was {RUN}")
-    return errors.UnknownRun(f"no run {run!r} in this cluster (`cluster runs` lists them)")
+    return errors.UnknownRun.of(run)
 
 
 def at_work(client: redis.Redis) -> list[str]:

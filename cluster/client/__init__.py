@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 import redis
 
 from cluster import errors, redis_client, redis_outage, settings
-from cluster.client.run import Run, Status
+from cluster.client.run import Belongs, Run, Status
 from cluster.client.serving import Serving
 from cluster.client.simulation import simulate
 from cluster.stores import Stores
@@ -163,7 +163,7 @@ class Client(Serving):
 
     def submit(
         self, job: str | Job, source: Given, /, *, detach: bool = False, save: str | Path | None = None,
-        format: str | None = None, **options: Any,
+        format: str | None = None, belongs: Belongs | None = None, **options: Any,
     ) -> Run:  # fmt: skip
         """Begin a run and return; this process reads the input in the background.
 
@@ -176,6 +176,7 @@ class Client(Serving):
             save: A folder of this machine for the checkpoints of a job that trains in rounds.
             format: The format that the result is to be written in, where the run must keep more for it: of ``ocr`` the
                 places of words for ``pdf``, ``hocr``, ``alto`` and ``tsv``.
+            belongs: The user whose run it is, and what it comes from.
             options: The job's, and ``chunk_size``.
 
         Raises:
@@ -183,13 +184,14 @@ class Client(Serving):
             errors.JobUnavailable: The cluster is a private one, and this machine cannot do the job.
             errors.BrokerError: The cluster does not answer.
         """
-        with self.prepare(job, options, save, format) as submission:
+        with self.prepare(job, options, save, format, belongs) as submission:
             if detach:
                 return submission.detach(_texts(source))[0]
             return submission.start(submission.read(source), background=True)
 
     def prepare(
-        self, job: str | Job, options: dict[str, Any], save: str | Path | None = None, format: str | None = None
+        self, job: str | Job, options: dict[str, Any], save: str | Path | None = None, format: str | None = None,
+        belongs: Belongs | None = None,
     ) -> Submission:  # fmt: skip
         """Find out all that can be known of a run before it is opened.
 
@@ -215,9 +217,12 @@ class Client(Serving):
         machine.require_model_can_be_kept(job, self.config)
         if job.bundles:
             given = self.model_store.pin(job, given)
-        return Submission(self, job, given, packed, folder)
+        return Submission(self, job, given, packed, folder, belongs)
 
-    def open(self, job: Job, options: dict[str, Any], packed: bytes = b"", origin: Origin | None = None) -> Run:
+    def open(
+        self, job: Job, options: dict[str, Any], packed: bytes = b"", origin: Origin | None = None,
+        belongs: Belongs | None = None,
+    ) -> Run:  # fmt: skip
         """Open a run whose input nobody reads yet.
 
         Args:
@@ -225,10 +230,11 @@ class Client(Serving):
             options: The run's.
             packed: The job's file where no package brings it.
             origin: The command that opens it, where the same command is to go on with it.
+            belongs: Whose it is.
         """
         with self._lock:
             self.serve_run(job, options, packed)
-            return self.ours(self.session.start(job, options, origin), job, job.requirement(options))
+            return self.ours(self.session.start(job, options, origin, belongs), job, job.requirement(options))
 
     def serve_run(self, job: Job, options: Mapping[str, Any], packed: bytes = b"") -> None:
         """See that a private cluster has a worker for a run; does nothing for another cluster.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster import errors
 from cluster.client import curve, result, settled
+from cluster.ledger.row import Belongs, Share
 from cluster.ledger.status import Event, Failure, RoundsStatus, Status
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from cluster.client.session import Input, Session
     from cluster.job import Format, Job, Paths
 
-__all__ = ["Event", "Failure", "RoundsStatus", "Run", "Status"]
+__all__ = ["Belongs", "Event", "Failure", "RoundsStatus", "Run", "Share", "Status"]
 POLL_S = 0.2
 
 
@@ -299,11 +300,35 @@ class Run:
         if state != "running":
             raise errors.RunOver(f"the run {self.id} has ended already: {state}")
 
-    def go_on(self) -> bool:
-        """Begin chunks of a paused run again; whether it was paused. ``Client.resume`` also reads its input."""
+    def go_on(self, by: str = "") -> bool:
+        """Begin chunks of a paused run again; whether it was paused. ``Client.resume`` also reads its input.
+
+        Args:
+            by: Who does, for its history; "" for this process.
+        """
         from cluster.client.session import whoami
 
-        return self._session.stores.ledger.runs.go_on(self.id, whoami())
+        return self._session.stores.ledger.runs.go_on(self.id, by or whoami())
+
+    @property
+    def belongs(self) -> Belongs:
+        """The user whose run it is, who sees it, and what it comes from.
+
+        Raises:
+            errors.UnknownRun: The cluster does not know it, or not any more.
+        """
+        return self._session.stores.ledger.runs.belongs(self.id)
+
+    def share(self, share: Share) -> None:
+        """Say who sees it on the page besides its owner: nobody ("private"), or each user ("cluster").
+
+        Raises:
+            errors.UnknownRun: The cluster does not know it.
+            errors.UsageError: It has no owner, so that each user sees it.
+        """
+        if not self._session.stores.ledger.runs.share(self.id, share):
+            self.status(failures=False)
+            raise errors.UsageError(f"the run {self.id} is nobody's, so each user sees it")
 
     def settle(self) -> None:
         """Its result is written: the same command opens another run from now on."""

@@ -22,7 +22,7 @@ from cluster.client.pages import Pages
 from cluster.coordinator.cancel import cancel
 from cluster.coordinator.pause import pause
 from cluster.job import Job, Source, for_splitter
-from cluster.ledger.row import RunPolicy
+from cluster.ledger.row import Belongs, RunPolicy
 from cluster.nodes import places, wanted
 from cluster.settings import Settings
 from cluster.stores import Stores
@@ -196,13 +196,16 @@ class Session:
         """See that a private cluster still runs, once the news of its end have had time to come: see ``check``."""
         self.check(NEWS_S)
 
-    def start(self, job: Job, options: Mapping[str, Any], origin: Origin | None = None) -> str:
+    def start(
+        self, job: Job, options: Mapping[str, Any], origin: Origin | None = None, belongs: Belongs | None = None
+    ) -> str:  # fmt: skip
         """Open a run; gives its id.
 
         Args:
             job: The run's.
             options: The run's.
             origin: The command that opens it, where the same command is to go on with it.
+            belongs: Whose it is.
 
         Raises:
             errors.BadSetting: This machine keeps bytes or models elsewhere than the cluster does.
@@ -213,7 +216,7 @@ class Session:
         requirement = job.requirement(options)
         self.stores.ledger.runs.create(
             run, job.name, job.version, options, whoami(), requirement, RunPolicy.of(self.config),
-            *(origin or ()),
+            *(origin or ("", "")), belongs=belongs,
         )  # fmt: skip
         if self._kept:
             self._kept.is_over = False

@@ -16,7 +16,7 @@ from cluster import errors, placement
 from cluster.bundles.trial import UNUSABLE
 from cluster.client import session, source
 from cluster.client.nodes import PENDING, Node
-from cluster.client.run import Run
+from cluster.client.run import Belongs, Run
 from cluster.nodes import wanted
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ class Submission:
     """
 
     def __init__(
-        self, client: Client, job: Job, options: dict[str, Any], packed: bytes = b"", save: Path | None = None
+        self, client: Client, job: Job, options: dict[str, Any], packed: bytes = b"", save: Path | None = None,
+        belongs: Belongs | None = None,
     ) -> None:  # fmt: skip
         self.client = client
         self.job = job
@@ -55,6 +56,7 @@ class Submission:
         self.requirement = job.requirement(options)
         self._packed = packed
         self._save = save
+        self._belongs = belongs
         self.origin: Origin | None = None
         """The command that opens the run, where the same command is to go on with it."""
         self._asking = ExitStack()
@@ -156,7 +158,7 @@ class Submission:
             raise errors.UsageError(NO_BROKER)
 
     def _opened(self) -> Run:
-        run = self.client.open(self.job, self.options, self._packed, self.origin)
+        run = self.client.open(self.job, self.options, self._packed, self.origin, self._belongs)
         self._asking.close()
         return run
 

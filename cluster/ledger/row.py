@@ -21,6 +21,10 @@
 | paused | str | pause, go_on, finish | why no chunk of it is begun now; "" while it goes on |
 | origin | str | create, Runs.settle | the command that opened it (``client/origin.py``); "" once its result is there |
 | seen | str | create | digest of the names, sizes and times of the input's files, as they were then |
+| owner | str | create | the user whose run it is; "" for nobody's, as one of the command line |
+| shown_to | str | create, share | of a run with an owner: "private" or "cluster", see ``Belongs`` |
+| follows | str | create | the run whose missing items this one does again |
+| upload | str | create | the upload on the page's machine that it reads |
 | chunks_read | int | open_batch, begin_rounds | chunks that the splitter gave, readable or not |
 | items_read | int | open_batch, begin_rounds | items of these chunks |
 | chunks_published | int | create, open_batch, enter_turns, enter_joins | chunks that are entered |
@@ -74,6 +78,34 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 MOST_RETRY_DELAY_S = 60.0
+Share = Literal["private", "cluster"]
+"""Who sees a run besides its owner: nobody, or each user of the cluster."""
+
+
+class Belongs(NamedTuple):
+    """The user whose run it is, and what the run comes from; of a run from the command line nothing of it is known.
+
+    A run without an owner is seen by each user. The ledger keeps this and does not check it: whoever has the broker's
+    password sees and changes each run.
+    """
+
+    owner: str = ""
+    share: Share = "private"
+    follows: str = ""
+    """The run whose missing items this one does again; "" for none."""
+    upload: str = ""
+    """The upload that it reads, on the machine of the page; "" for none."""
+
+    def is_seen_by(self, user: str) -> bool:
+        """Whether a user without a higher role sees it."""
+        return not self.owner or self.owner == user or self.share == "cluster"
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The fields of the row that are to be written."""
+        found = {"owner": self.owner, "follows": self.follows, "upload": self.upload}
+        found["shown_to"] = self.share if self.owner else ""
+        return {name: value for name, value in found.items() if value}
 
 
 class Limits(NamedTuple):
@@ -147,6 +179,10 @@ class RunRow:
     paused: str = ""
     origin: str = ""
     seen: str = ""
+    owner: str = ""
+    shown_to: str = ""
+    follows: str = ""
+    upload: str = ""
     chunks_read: int = 0
     items_read: int = 0
     chunks_published: int = 0
@@ -182,6 +218,12 @@ class RunRow:
     late: int = 0
     late_committed: int = 0
     rejected: int = 0
+
+    @property
+    def belongs(self) -> Belongs:
+        """Whose it is; a run without an owner is shown to each user."""
+        share: Share = "private" if self.owner and self.shown_to != "cluster" else "cluster"
+        return Belongs(self.owner, share, self.follows, self.upload)
 
     @classmethod
     def read(cls, given: Mapping[str, bytes | None]) -> Self:

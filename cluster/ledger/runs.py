@@ -16,7 +16,7 @@ import orjson
 from cluster import errors, keys, names, older
 from cluster.ledger.records import Progress
 from cluster.ledger.rounds import row_of
-from cluster.ledger.row import RunPolicy, RunRow
+from cluster.ledger.row import Belongs, RunPolicy, RunRow, Share
 from cluster.ledger.status import Event, Status, from_ledger
 from cluster.ledger.steps import Steps, awaited, decoded
 from cluster.names import Capability
@@ -40,7 +40,7 @@ class Runs:
 
     def create(
         self, run: str, job: str, version: str, options: Mapping[str, Any], submitter: str, requirement: str = "",
-        policy: RunPolicy | None = None, origin: str = "", seen: str = "",
+        policy: RunPolicy | None = None, origin: str = "", seen: str = "", belongs: Belongs | None = None,
     ) -> None:  # fmt: skip
         """Open a run; its state is "running" from now on.
 
@@ -54,16 +54,20 @@ class Runs:
             policy: What its submitter has set for it; None: the defaults.
             origin: The command that opens it, and ``seen`` the input it finds: see ``begun_by``.
             seen: As ``origin``.
+            belongs: Whose it is.
         """
         kept = (policy or RunPolicy())._asdict()
+        belongs = belongs or Belongs()
         row = {
             "version": version,
             "requirement": requirement or str(Capability(job, version)),
             "options": orjson.dumps(options),
             **({"origin": origin, "seen": seen} if origin else {}),
+            **belongs.fields,
         }
         self._step(
-            "create", run, {"runs": keys.RUNS}, job=job, submitter=submitter, retention_s=kept.pop("retention_s"),
+            "create", run, {"runs": keys.RUNS}, job=job, submitter=submitter, owner=belongs.owner,
+            retention_s=kept.pop("retention_s"),
             fields=[word for pair in {**row, **kept}.items() for word in pair],
         )  # fmt: skip
 
@@ -116,6 +120,22 @@ class Runs:
     def settle(self, run: str) -> None:
         """The command that opened the run has written its result: the same command opens another one."""
         self._redis.hdel(keys.run(run), "origin")
+
+    def belongs(self, run: str) -> Belongs:
+        """Whose it is.
+
+        Raises:
+            errors.UnknownRun: There is no such run.
+            errors.RunFailed: What Redis holds of it is not what we write.
+        """
+        row = self.row(run, "owner", "shown_to", "follows", "upload")
+        if row is None:
+            raise self.unknown(run)
+        return row.belongs
+
+    def share(self, run: str, share: Share) -> bool:
+        """Say who sees a run besides its owner; whether there is such a run, and it has an owner."""
+        return bool(self._step("share", run, shown_to=share))
 
     def touch(self, run: str) -> None:
         """Keep the run from expiring."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from cluster import names
-from cluster.ledger.row import RunRow
+from cluster.ledger.row import RunRow, Share
 from cluster.names import Capability
 
 State = Literal["running", "done", "failed", "cancelled"]
@@ -104,6 +104,14 @@ class Status(BaseModel):
     """Whether the coordinator has the run's input and reads it."""
     options: dict[str, Any]
     submitter: str
+    owner: str = ""
+    """The user whose run it is; "" for nobody's, as one of the command line."""
+    share: Share = "cluster"
+    """Who sees it on the page besides its owner: nobody ("private"), or each user."""
+    follows: str = ""
+    """The run whose missing items this one does again; "" for none."""
+    upload: str = ""
+    """The upload that it reads, on the machine of the page; "" for none."""
     error: str | None
     """Why the run failed or who cancelled it."""
     paused: str | None = None
@@ -160,6 +168,7 @@ def from_ledger(
             "role": row.role or None if held else None,
             "options": row.options,
             "submitter": row.submitter,
+            **row.belongs._asdict(),
             "error": row.error or None,
             "paused": row.paused or None,
             "started_at": moment(row.started_at),

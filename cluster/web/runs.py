@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
+from cluster import errors, names
 from cluster.client.run import Run, Status
 from cluster.roles import Role
 from cluster.web.channels import Message
+from cluster.web.problems import Problem
 from cluster.web.routes import Action, Asked, Route, Stream, View
 
 PAGE = 50
+MOST_NAME_CHARS = 200
 
 
 class Runs(BaseModel):
@@ -57,12 +63,12 @@ def show_all(asked: Asked) -> Runs:
 
 def show(asked: Asked) -> OneRun:
     """One run."""
-    return OneRun(status=_run(asked).status(failures=False))
+    return OneRun(status=run_of(asked).status(failures=False))
 
 
 async def live(asked: Asked) -> StreamingResponse:
     """Events of one run."""
-    run = _run(asked)
+    run = await run_in_threadpool(run_of, asked)
     events = asked.web.channels.listen(
         f"run {run.id}", lambda: Watched(run), asked.request.headers.get("last-event-id", "")
     )
@@ -71,11 +77,31 @@ async def live(asked: Asked) -> StreamingResponse:
 
 def cancel(asked: Asked) -> None:
     """End a run."""
-    _run(asked).cancel(f"cancelled by {asked.who.name}")
+    run_of(asked, to="change").cancel(f"cancelled by {asked.who.name}")
 
 
-def _run(asked: Asked) -> Run:
-    return asked.web.client.run(asked.at["run"])
+def run_of(asked: Asked, *, to: Literal["see", "change"] = "see") -> Run:
+    """The run of the address, ``{run}``, if the one who asks may see or change it.
+
+    One sees one's own runs, those that are nobody's and those that are shared with the cluster, and changes one's own;
+    an operator sees and changes each.
+
+    Raises:
+        errors.UnknownRun: There is none, or one may not see it: the answers are the same.
+        Problem: One may see it, but not change it (403).
+    """
+    if not names.is_run(asked.at["run"]):
+        raise errors.UnknownRun.of(asked.at["run"][:MOST_NAME_CHARS])
+    run = asked.web.client.run(asked.at["run"])
+    belongs = run.belongs
+    if asked.who.may(Role.OPERATOR) or belongs.owner == asked.who.name:
+        return run
+    if not belongs.is_seen_by(asked.who.name):
+        raise errors.UnknownRun.of(run.id)
+    if to == "change":
+        whose = f"{belongs.owner}'s" if belongs.owner else "nobody's"
+        raise Problem(403, f"the run {run.id} is {whose}: only an operator may change it")
+    return run
 
 
 ROUTES: tuple[Route, ...] = (

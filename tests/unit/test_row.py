@@ -15,7 +15,7 @@ import pytest
 from cluster import keys, scripts
 from cluster.ledger import row
 from cluster.ledger.reports import Reports
-from cluster.ledger.row import RunPolicy, RunRow
+from cluster.ledger.row import Belongs, RunPolicy, RunRow
 from cluster.ledger.runs import Runs
 from cluster.nodes.places import Places
 from cluster.settings import Settings, reader
@@ -74,7 +74,8 @@ def created() -> list[str]:
         given.update(arguments)
 
     runs: Any = Runs
-    runs(None, step).create("r", "job", "1", {}, "me", origin="command", seen="input")
+    belongs = Belongs("maria", "cluster", "ocr-1", "u1")
+    runs(None, step).create("r", "job", "1", {}, "me", origin="command", seen="input", belongs=belongs)
     return list(given["fields"][::2])
 
 
