@@ -34,6 +34,7 @@
 | cluster2:nodes               | hash   | node -> "incarnation joined seen phase report", by the node every second |
 | cluster2:nodes:names         | hash   | node -> incarnation that has the name: two machines may have one name |
 | cluster2:nodes:desired       | hash   | node -> "incarnation state": the state that people want of that incarnation |
+| cluster2:nodes:paused        | hash   | node -> who has paused it, until somebody has it go on |
 | cluster2:nodes:incarnations  | hash   | incarnation -> "seen phase node", until nothing of it is left |
 | cluster2:places              | hash   | "blob_url", "bundle_dir": the cluster's, see ``nodes/places.py`` |
 | cluster2:nodes:detector      | string | the failure detector that acts now; for a second or two |
@@ -109,6 +110,7 @@ RUNS = f"{OURS}runs"
 NODES = f"{OURS}nodes"
 NAMES = f"{OURS}nodes:names"
 DESIRED = f"{OURS}nodes:desired"
+PAUSED = f"{OURS}nodes:paused"
 INCARNATIONS = f"{OURS}nodes:incarnations"
 DETECTOR = f"{OURS}nodes:detector"
 LOSSES = f"{OURS}nodes:losses"

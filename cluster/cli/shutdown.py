@@ -33,7 +33,7 @@ def command(names: tuple[str, ...], now: bool, wait_s: float, broker: str | None
     Exits with 0 if all confirmed, with 5 if some did not: these stop when they are back.
     """
     c = client.existing(broker)
-    all_answered = shut_down(c, _choose(c.nodes(), names), now=now, wait_s=wait_s)
+    all_answered = shut_down(c, choose(c.nodes(), names), now=now, wait_s=wait_s)
     return 0 if all_answered else errors.RunError.exit_code
 
 
@@ -45,7 +45,12 @@ def shut_down(c: Client, asked: list[Node] | None = None, *, now: bool = False, 
     return all(node.has_answered for node in asked_of)
 
 
-def _choose(nodes: Iterable[Node], names: tuple[str, ...]) -> list[Node]:
+def choose(nodes: Iterable[Node], names: tuple[str, ...]) -> list[Node]:
+    """The nodes that are there of these names; without any, all that are there.
+
+    Raises:
+        errors.UsageError: There is none, or none of a name.
+    """
     found = {node.name: node for node in nodes if node.state != "gone"}
     unknown = [name for name in names if name not in found]
     if unknown:

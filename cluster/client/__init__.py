@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 import redis
 
 from cluster import errors, redis_client, redis_outage, settings
+from cluster.client.nodes import Machines
 from cluster.client.run import Belongs, Run, Status
 from cluster.client.serving import Serving
 from cluster.client.simulation import simulate
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from cluster.bundles.store import ModelStore
     from cluster.client.accounts import Accounts
     from cluster.client.models import Models
-    from cluster.client.nodes import Node, Stopped
     from cluster.client.origin import Origin
     from cluster.client.session import Session
     from cluster.client.source import Given
@@ -108,7 +108,7 @@ def of_run(run: str, broker: str | None = None, *, patient: bool = False) -> Cli
     return existing(broker, patient=patient)
 
 
-class Client(Serving):
+class Client(Serving, Machines):
     """A cluster to work with. Use it in a ``with``, or call ``close``; any thread may use it.
 
     Leaving the ``with`` waits for what would be lost otherwise: on a private cluster for the runs to end, as it ends
@@ -345,35 +345,9 @@ class Client(Serving):
 
     # The cluster.
 
-    def nodes(self) -> list[Node]:
-        """The machines of the cluster, and those that left it within a day."""
-        return self.stores.nodes.nodes()
-
-    def older_nodes(self) -> Mapping[str, str]:
-        """The nodes of the version before in the same Redis, by name -> what is to be done about them, for people.
-
-        They take no work of this version.
-        """
-        return self.stores.nodes.older()
-
     def older_runs(self) -> Mapping[str, str]:
         """The runs of the version before that have not ended, the latest first -> what they need, for people."""
         return self.stores.ledger.runs.older()
-
-    def shut_down(
-        self, nodes: Sequence[Node] | None = None, *, now: bool = False, wait_s: float = 10.0
-    ) -> list[Stopped]:
-        """Ask nodes to stop, by default all that are there. They end what they work on first, and take nothing new.
-
-        Args:
-            nodes: Some of ``nodes()``.
-            now: They do not end what they work on; others do it again.
-            wait_s: How long to wait for their answers. A node that has not answered hears of it when it is heard of.
-        """
-        from cluster.client.nodes import shut_down
-
-        asked = [node for node in self.nodes() if node.state != "gone"] if nodes is None else nodes
-        return shut_down(self.config, self.stores, asked, now=now, wait_s=wait_s)
 
     simulate = staticmethod(simulate)
 

@@ -1,9 +1,11 @@
-"""The machines of a cluster, as its users see them, and how they are asked to stop."""
+"""The machines of a cluster, as its users see them, and how they are asked to stop, to pause and to go on."""
 
 from __future__ import annotations
 
+import getpass
+import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,16 +19,72 @@ if TYPE_CHECKING:
     from cluster.stores import Stores
 
 __all__ = [
-    "HEARTBEAT_S", "PENDING", "Links", "Node", "Stopped", "join_line", "odd_edges", "rejections", "shut_down",
+    "HEARTBEAT_S", "PENDING", "Answer", "Links", "Node", "go_on", "join_line", "odd_edges", "pause", "rejections",
+    "shut_down",
 ]  # fmt: skip
 POLL_S = 0.1
 
 
-class Stopped(NamedTuple):
-    """A node that was asked to stop."""
+class Answer(NamedTuple):
+    """Whether a node has answered to what it was asked: to stop, to pause, to go on."""
 
     name: str
     has_answered: bool
+
+
+class Machines:
+    """The part of ``Client`` that is about nodes."""
+
+    if TYPE_CHECKING:
+        config: Settings
+
+        @property
+        def stores(self) -> Stores: ...
+
+    def nodes(self) -> list[Node]:
+        """The machines of the cluster, and those that left it within a day."""
+        return self.stores.nodes.nodes()
+
+    def older_nodes(self) -> Mapping[str, str]:
+        """The nodes of the version before in the same Redis, by name -> what is to be done about them, for people.
+
+        They take no work of this version.
+        """
+        return self.stores.nodes.older()
+
+    def shut_down(
+        self, nodes: Sequence[Node] | None = None, *, now: bool = False, wait_s: float = 10.0
+    ) -> list[Answer]:
+        """Ask nodes to stop, by default all that are there. They end what they work on first, and take nothing new.
+
+        Args:
+            nodes: Some of ``nodes()``.
+            now: They do not end what they work on; others do it again.
+            wait_s: How long to wait for their answers. A node that has not answered hears of it when it is heard of.
+        """
+        asked = [node for node in self.nodes() if node.state != "gone"] if nodes is None else nodes
+        return shut_down(self.config, self.stores, asked, now=now, wait_s=wait_s)
+
+    def pause_nodes(self, nodes: Sequence[Node], *, by: str = "", wait_s: float = 10.0) -> list[Answer]:
+        """Have nodes take no work until ``go_on_nodes``, also after a new start. What they work on ends.
+
+        A node that is paused already stays paused by the one who did it first.
+
+        Args:
+            nodes: Some of ``nodes()``.
+            by: Who pauses them, as `cluster nodes` shows it; by default the user of this machine.
+            wait_s: How long to wait for their answers. A node that has not answered hears of it when it is heard of.
+        """
+        return pause(self.config, self.stores, nodes, by, wait_s=wait_s)
+
+    def go_on_nodes(self, nodes: Sequence[Node], *, wait_s: float = 10.0) -> list[Answer]:
+        """Have nodes take work again, whoever has paused them. Nodes that are not paused answer at once.
+
+        Args:
+            nodes: Some of ``nodes()``.
+            wait_s: As for ``pause_nodes``.
+        """
+        return go_on(self.config, self.stores, nodes, wait_s=wait_s)
 
 
 def join_line(config: Settings) -> str:
@@ -44,12 +102,31 @@ def rejections(requirement: str, nodes: Iterable[Node]) -> dict[str, str]:
     return {node.name: why for node in nodes if node.state == "online" and (why := node.why_not(requirement))}
 
 
-def shut_down(config: Settings, stores: Stores, asked: Sequence[Node], *, now: bool, wait_s: float) -> list[Stopped]:
+def shut_down(config: Settings, stores: Stores, asked: Sequence[Node], *, now: bool, wait_s: float) -> list[Answer]:
     """Ask nodes to stop, and wait for their answers for ``wait_s`` seconds; see ``Client.shut_down``."""
+    stores.nodes.set_desired_state(asked, "stop-now" if now else "stop")
+    return _answers(config, stores, asked, lambda node: node.phase != "here", wait_s)
+
+
+def pause(config: Settings, stores: Stores, asked: Sequence[Node], by: str, *, wait_s: float) -> list[Answer]:
+    """Have nodes fill no slots, and wait for their answers for ``wait_s`` seconds; see ``Client.pause_nodes``."""
+    stores.nodes.pause([node.name for node in asked], by or _me())
+    return _answers(config, stores, asked, lambda node: node.paused_by != "", wait_s)
+
+
+def go_on(config: Settings, stores: Stores, asked: Sequence[Node], *, wait_s: float) -> list[Answer]:
+    """Have nodes fill slots again, and wait for their answers for ``wait_s`` seconds; see ``Client.go_on_nodes``."""
+    stores.nodes.go_on([node.name for node in asked])
+    return _answers(config, stores, asked, lambda node: not node.paused_by, wait_s)
+
+
+def _answers(
+    config: Settings, stores: Stores, asked: Sequence[Node], has_answered: Callable[[Node], bool], wait_s: float
+) -> list[Answer]:
+    """Have nodes look at once at what people want of them, and wait until their rows say that they do it."""
     from cluster import celery_app
 
-    stores.nodes.set_desired_state(asked, "stop-now" if now else "stop")
-    # The row of the desired state is what counts; the broadcast only reaches nodes a second earlier.
+    # What stands in Redis is what counts; the broadcast only reaches nodes a second earlier.
     with closing(celery_app.build(config)) as app:
         app.control.broadcast("heartbeat_now", destination=[node.name for node in asked])
     deadline = time.monotonic() + wait_s
@@ -57,6 +134,15 @@ def shut_down(config: Settings, stores: Stores, asked: Sequence[Node], *, now: b
     while waiting and time.monotonic() < deadline:
         time.sleep(POLL_S)
         for node in stores.nodes.nodes():
-            if waiting.get(node.name) == node.incarnation and node.phase != "here":
+            if waiting.get(node.name) == node.incarnation and has_answered(node):
                 del waiting[node.name]
-    return [Stopped(node.name, node.name not in waiting) for node in asked]
+    return [Answer(node.name, node.name not in waiting) for node in asked]
+
+
+def _me() -> str:
+    """Names the person at this machine: ``maria@kitchen``."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container may have no user of that number
+        user = "somebody"
+    return f"{user}@{socket.gethostname()}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Literal, NamedTuple
@@ -24,6 +24,8 @@ SILENT_S = 4.0
 by its own clock, and calls the node lost."""
 GONE_S = 12.0
 FORGET_S = 24 * 3600
+MOST_NAME_CHARS = 100
+"""Of the name of somebody who pauses a node."""
 
 PENDING = "is being fetched or tried"
 """Stands for the reason while a node finds out whether it can serve a capability."""
@@ -50,7 +52,9 @@ class NodeReport(BaseModel):
     slots_allowed: int | None = Field(None, ge=0)
     """How many of them it fills at most for now; None from a node that does not tell."""
     held_back: str = ""
-    """Why not all of them: "in use", "on battery" or "memory low"."""
+    """Why not all of them: "in use", "on battery" or "memory low"; "by maria" where ``paused_by`` says so."""
+    paused_by: str = ""
+    """Who has paused it; "" for nobody. It fills no slot until somebody has it go on, also after a new start."""
     busy: int = Field(ge=0)
     """Slots that work on a message."""
     chunk_memory_bytes: int | None = Field(None, ge=0)
@@ -156,6 +160,16 @@ class Node(NodeReport):
         return f"{why}; install its package there, then start its worker again (`{stop}` stops it)"
 
 
+class Heard(NamedTuple):
+    """The answer to a heartbeat."""
+
+    desired: Desired
+    """The state that people want of this incarnation."""
+    revision: int
+    paused_by: str
+    """Who has paused the node; "" for nobody."""
+
+
 class Incarnation(NamedTuple):
     """One life of a node's worker, of which something may be left in Redis."""
 
@@ -182,13 +196,13 @@ class Registry:
 
     def heartbeat(
         self, name: str, incarnation: str, phase: Literal["here", "leaving", "left"], report: NodeReport
-    ) -> tuple[Desired, int]:
-        """Write a node's row; gives the state desired of this incarnation, and the revision."""
+    ) -> Heard:
+        """Write a node's row; gives what people want of it."""
         touched = {
-            "nodes": keys.NODES, "desired": keys.DESIRED, "incarnations": keys.INCARNATIONS, "revision": keys.REVISION,
-            "names": keys.NAMES,
+            "nodes": keys.NODES, "desired": keys.DESIRED, "paused": keys.PAUSED, "incarnations": keys.INCARNATIONS,
+            "revision": keys.REVISION, "names": keys.NAMES,
         }  # fmt: skip
-        desired, revision = self._scripts(
+        desired, revision, paused = self._scripts(
             "heartbeat",
             touched,
             node=name,
@@ -198,7 +212,11 @@ class Registry:
             retention_s=FORGET_S,
         )
         word = desired.decode(errors="replace")
-        return word if word in ("stop", "stop-now") else "", redis_client.number(revision)
+        return Heard(
+            word if word in ("stop", "stop-now") else "",
+            redis_client.number(revision),
+            paused.decode(errors="replace")[:MOST_NAME_CHARS],
+        )
 
     def take_name(self, wanted: str, incarnation: str) -> str:
         """The name that an incarnation has from now on: the one it wants, or ``worker@pc~2`` where another one of that
@@ -243,7 +261,7 @@ class Registry:
         found = [node for node in read if node is not None]
         if old := [node.name for node in found if now - node.last_seen_at.timestamp() > FORGET_S]:
             with self._redis.pipeline(transaction=False) as pipe:
-                for key in (keys.NODES, keys.NAMES, keys.DESIRED):
+                for key in (keys.NODES, keys.NAMES, keys.DESIRED, keys.PAUSED):
                     pipe.hdel(key, *old)
                 pipe.execute()
         return sorted((node for node in found if node.name not in old), key=lambda node: node.name)
@@ -322,6 +340,22 @@ class Registry:
                 pipe.hset(keys.DESIRED, mapping=desired)
                 pipe.expire(keys.DESIRED, FORGET_S)
                 pipe.execute()
+
+    def pause(self, names: Iterable[str], by: str) -> None:
+        """Have nodes fill no slots until ``go_on``, also in later incarnations; they hear it with their next heartbeat.
+
+        One that is paused already stays paused by the one who did it first.
+        """
+        with self._redis.pipeline(transaction=True) as pipe:
+            for name in names:
+                pipe.hsetnx(keys.PAUSED, name, by[:MOST_NAME_CHARS])
+            pipe.expire(keys.PAUSED, FORGET_S)  # a node that is paused puts this off with each heartbeat
+            pipe.execute()
+
+    def go_on(self, names: Sequence[str]) -> None:
+        """Have nodes fill slots again, whoever has paused them; changes nothing for those that are not paused."""
+        if names:
+            self._redis.hdel(keys.PAUSED, *names)
 
 
 def _node(name: str, row: bytes, now: float) -> Node | None:

@@ -82,11 +82,18 @@ class Admission(bootsteps.StartStopStep):  # type: ignore[misc]
         """Slots of the node, those given back among them."""
         self.most = 0
         """Slots that its owner has set. Remote control cannot have more."""
-        self.allowance = Allowance(0)
+        self.paused_by = ""
+        """Who has paused this node; "" for nobody."""
+        self._allowed = Allowance(0)
         self.room = Room(0, 0)
         """The memory that chunks share, known from ``start`` on."""
         consumer.cluster_admission = self
         super().__init__(consumer, **options)
+
+    @property
+    def allowance(self) -> Allowance:
+        """Slots that may be filled: none while people have paused the node, else as the machine is used."""
+        return politeness.paused(self.paused_by) if self.paused_by else self._allowed
 
     @property
     def limit(self) -> int:
@@ -118,12 +125,12 @@ class Admission(bootsteps.StartStopStep):  # type: ignore[misc]
         """Find out what is allowed now, and see to it."""
         reading, members = self._monitor.read()
         self.reading = reading
-        before, now_s = self.allowance, time.monotonic()
+        before, now_s = self._allowed, time.monotonic()
         self.slots = consumer.pool.num_processes + self._ended
         if not self.most:
             self.most = self.slots
             self.room = Room(capacity.chunk_memory_bytes(self.config, self.slots), self.config.slot_memory_bytes)
-        self.allowance = self._policy.decide(reading, self.slots, now_s)
+        self._allowed = self._policy.decide(reading, self.slots, now_s)
         self.room.beside_bytes = self.room.taken_bytes(self.served())
         self._report(consumer.hostname, before)
         if isinstance(consumer.pool, TaskPool):  # other pools have no processes to end
@@ -154,8 +161,8 @@ class Admission(bootsteps.StartStopStep):  # type: ignore[misc]
         channel.qos.can_consume = can_consume
 
     def _report(self, node: str, before: Allowance) -> None:
-        now, more = self.allowance, {"event": "slots", "node": node}
-        if (now.slots, now.held_back) == (before.slots, before.held_back):
+        now, more = self._allowed, {"event": "slots", "node": node}
+        if self.paused_by or (now.slots, now.held_back) == (before.slots, before.held_back):
             return
         if now.held_back:
             log.info("gives back %s of %s slots: %s", self.slots - now.slots, self.slots, now.detail, extra=more)
@@ -193,7 +200,7 @@ class Admission(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _wanted(self, processes: int) -> int:
         """How many processes the pool should have, one at least."""
-        allowed = max(1, self.allowance.slots)
-        if self.allowance.held_back == "memory low":
+        allowed = max(1, self._allowed.slots)
+        if self._allowed.held_back == "memory low":
             return allowed
-        return max(allowed, processes) if self.allowance.held_back else self.slots
+        return max(allowed, processes) if self._allowed.held_back else self.slots

@@ -17,7 +17,7 @@ from celery.worker.control import control_command
 from kombu.entity import Queue
 from redis.exceptions import OutOfMemoryError
 
-from cluster import catalog, keys, names
+from cluster import catalog, keys, logs, names
 from cluster.blobs.measured import EDGE, HUB
 from cluster.messaging import delays
 from cluster.messaging.transport import Connected
@@ -130,6 +130,20 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         if not self._away:
             consumer.task_consumer.channel.demand_answer()
 
+    def _pause(self, admission: Admission, by: str) -> bool:
+        """Fill no slots, or fill them again, as people want it; whether that is another state than before.
+
+        What the node works on ends.
+        """
+        if by == admission.paused_by:
+            return False
+        if by:
+            log.warning("paused by %s: takes no work", logs.plain(by), extra={"event": "node-paused"})
+        else:
+            log.info("goes on: takes work again", extra={"event": "node-goes-on"})
+        admission.paused_by = by
+        return True
+
     def may_consume(self) -> set[str]:
         """The queues of all capabilities that this node can serve, within what it was started for."""
         return {*self._own, *(keys.queue(capability) for capability in self.provisioner.served.capabilities)}
@@ -161,7 +175,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
             self._announced_s = now_s
         asked_s = time.monotonic()
         try:
-            desired, revision = self._registry.heartbeat(consumer.hostname, self._incarnation, phase, report)
+            heard = self._registry.heartbeat(consumer.hostname, self._incarnation, phase, report)
             self._round_trips_s.append(time.monotonic() - asked_s)
             delays.release(self.client)
             full = is_full(self.client)
@@ -171,12 +185,14 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
             self._away = True
             return ""
         self._away = False
-        self.provisioner.heard(revision)
+        self.provisioner.heard(heard.revision)
         if full:
             self.news.say_away(OutOfMemoryError())
         else:
             self.news.say_back(wrote=True)
-        return desired
+        if phase == "here" and self._pause(consumer.cluster_admission, heard.paused_by):
+            return self._tell(consumer, phase)  # so that people see it at once
+        return heard.desired
 
     def _look(self, consumer: Any) -> NodeReport:
         queues = consumer.app.amqp.queues.consume_from
@@ -185,6 +201,7 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
             slots=admission.slots,
             slots_allowed=admission.limit,
             held_back=admission.allowance.held_back,
+            paused_by=admission.paused_by,
             busy=len(worker_state.active_requests),
             chunk_memory_bytes=admission.room.memory_bytes,
             chunk_memory_taken_bytes=admission.room.beside_bytes + admission.room.taken_bytes(admission.working),

@@ -28,12 +28,17 @@ class Reading:
 
 @dataclass(frozen=True)
 class Allowance:
-    """Slots that may be filled, and why not all: "in use", "on battery", "memory low", or ""."""
+    """Slots that may be filled, and why not all: "in use", "on battery", "memory low", "by maria", or ""."""
 
     slots: int
     held_back: str = ""
     detail: str = ""
     """The same with figures, for the log."""
+
+
+def paused(by: str) -> Allowance:
+    """The allowance of a node that somebody has paused."""
+    return Allowance(0, f"by {by}", f"{by} has paused this node")
 
 
 class Policy:

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from cluster import celery_app, keys, names, redis_client, settings
+from cluster.client import Client
 from cluster.nodes.registry import FORGET_S, GONE_S, Links, Node, Registry
 from cluster.worker import identity
 from cluster.worker.setup import _own_name, _queue
@@ -191,6 +192,31 @@ def test_shutdown_stops_one_node_then_all_and_the_run_goes_on(broker: str, tmp_p
         assert cluster("shutdown", "--broker", broker).returncode == 2
 
 
+def test_a_node_that_is_paused_ends_its_chunk_and_takes_nothing_until_it_goes_on(broker: str, tmp_path: Path) -> None:
+    with Worker("a", broker, tmp_path, "-c", "1") as a, Held(tmp_path, 3) as held:
+        arguments = ("submit", "--job", "once", *held.options, held.source, "--broker", broker)
+        with start_cluster(*arguments) as submit:
+            wait_until("it works", lambda: all_work(broker, 1))
+            done = cluster("nodes", "--pause", "a@test", "--broker", broker)
+            assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "a@test: paused")
+            by = nodes(broker)["a@test"].paused_by
+            assert "paused: by " + by in cluster("nodes", "--broker", broker).stdout
+            held.release()
+            wait_until("its chunk has ended", lambda: not nodes(broker)["a@test"].busy)
+            a.kill()
+            with Worker("a", broker, tmp_path / "again", "-c", "1"):
+                found = nodes(broker)["a@test"]
+                assert (found.state, found.paused_by, found.slots_allowed) == ("online", by, 0)
+                with closing(Client(settings.load(broker_url=broker))) as client:
+                    again = client.pause_nodes([found], by="kim")
+                    assert (again, nodes(broker)["a@test"].paused_by) == ([("a@test", True)], by)
+                    assert len(held.begun()) == 1  # it has taken nothing, before its end and after it
+                    assert client.go_on_nodes([found]) == [("a@test", True)]
+                _, err = submit.communicate(timeout=60)
+        assert submit.returncode == 0, err
+        assert len(held.begun()) == 3
+
+
 def test_a_run_that_no_node_can_do_says_so_at_once_and_waits_or_fails_as_told(broker: str, tmp_path: Path) -> None:
     source = texts(tmp_path / "in", 4)
     submit = ("submit", "--job", "measure", source, "--broker", broker)
@@ -330,11 +356,13 @@ def test_a_node_that_was_not_heard_of_for_a_day_is_forgotten(broker: str) -> Non
     row: Any = client.hget(keys.NODES, "old")
     incarnation, *_, phase, told = row.decode().split(" ", 4)
     long_ago = f"{time.time() - FORGET_S - 10:.6f}"
+    registry.pause(["old", "new"], "maria")
     client.hset(keys.NODES, "old", f"{incarnation} {long_ago} {long_ago} {phase} {told}")
     client.hset(keys.NODES, "what is this", "not ours")
     assert [node.name for node in registry.nodes()] == ["new"]
     assert set(client.hkeys(keys.NODES)) == {b"new", b"what is this"}
     assert client.hkeys(keys.NAMES) == [b"new"]
+    assert client.hkeys(keys.PAUSED) == [b"new"]
 
 
 def test_what_crosses_a_link_is_measured_by_the_slots_and_told(broker: str, tmp_path: Path) -> None:

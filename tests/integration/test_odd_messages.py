@@ -168,7 +168,7 @@ def test_odd_words_beside_the_messages_hold_up_nobody(app: Celery, stores: Store
     client.hset(keys.DESIRED, "one@test", b"incarnation \xff")
     hold(stores, "lost", b'{"headers": {"id": ' + b"[" * 900 + b"]" * 900 + b"}}")
     report = a_report()
-    assert stores.nodes.heartbeat("one@test", "incarnation", "here", report) == ("", 0)
+    assert stores.nodes.heartbeat("one@test", "incarnation", "here", report) == ("", 0, "")
     assert stores.nodes.losses() == 0
     assert [one.id for one in stores.nodes.incarnations()] == ["incarnation"]
     FailureDetector(app, stores)._give_back(Incarnation("lost", "pc1", "0", "left"), "left")

@@ -18,7 +18,7 @@ from redis.exceptions import TimeoutError as NoAnswer
 from cluster import catalog, celery_app, keys, names, redis_outage, settings
 from cluster.blobs.measured import Meter
 from cluster.messaging import delays
-from cluster.nodes.registry import NodeReport
+from cluster.nodes.registry import Heard, NodeReport
 from cluster.worker import heartbeat
 from cluster.worker.heartbeat import Heartbeat
 from cluster.worker.politeness import Allowance
@@ -35,18 +35,19 @@ class Told:
         self.reports: list[NodeReport] = []
         self.problems: list[redis.RedisError | None] = []
         self.releases = 0
+        self.paused_by = ""
         self.on_heartbeat: Callable[[], object] = lambda: None
 
     def release(self, client: redis.Redis) -> int:
         self.releases += 1
         return 0
 
-    def heartbeat(self, name: str, incarnation: str, phase: str, report: NodeReport) -> tuple[str, int]:
+    def heartbeat(self, name: str, incarnation: str, phase: str, report: NodeReport) -> Heard:
         self.on_heartbeat()
         if self.problems and (problem := self.problems.pop(0)):
             raise problem
         self.reports.append(report)
-        return "", 0
+        return Heard("", 0, self.paused_by)
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def consumer() -> Iterator[Any]:
         app.amqp.queues.select(queue)
         reading = SimpleNamespace(memory_total_bytes=2, memory_available_bytes=1)
         admission = SimpleNamespace(
-            slots=1, allowance=Allowance(1), limit=1, reading=reading, room=Room(3, 1), working=[""]
+            slots=1, allowance=Allowance(1), limit=1, reading=reading, room=Room(3, 1), working=[""], paused_by="",
         )  # fmt: skip
         yield SimpleNamespace(
             app=app,
@@ -100,6 +101,24 @@ def test_a_capability_that_can_be_served_is_told_with_the_next_heartbeat(
     step.provisioner.served = Served(capabilities=frozenset({CAPABILITY}))
     step.send(consumer)
     assert [CAPABILITY in report.jobs for report in told.reports] == [False, True]
+
+
+def test_a_node_tells_at_once_that_people_have_paused_it(
+    step: Heartbeat, consumer: Any, told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    step.send(consumer)
+    told.paused_by = "maria"
+    with caplog.at_level(logging.INFO):
+        step.send(consumer)
+        told.problems.append(Refused())
+        step.send(consumer)
+        assert consumer.cluster_admission.paused_by == "maria", "it stays paused while Redis is away"
+        told.paused_by = ""
+        step.send(consumer)
+    assert [report.paused_by for report in told.reports] == ["", "", "maria", "maria", ""]
+    assert [text for text in caplog.messages if "work" in text] == [
+        "paused by maria: takes no work", "goes on: takes work again"
+    ]  # fmt: skip
 
 
 def test_a_node_tells_all_jobs_that_it_knows(step: Heartbeat, consumer: Any, told: Told) -> None:

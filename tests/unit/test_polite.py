@@ -162,7 +162,8 @@ def test_rows_of_older_nodes_still_parse() -> None:
 def closed() -> tuple[admission.Admission, Any]:
     """An admission that lets nothing in, and a channel that would."""
     found = admission.Admission.__new__(admission.Admission)
-    found.allowance, found._closed, found.room = politeness.Allowance(0), False, Room(3, 1)
+    found._allowed, found._closed, found.room = politeness.Allowance(0), False, Room(3, 1)
+    found.paused_by = ""
     channel = SimpleNamespace(_in_poll=None, qos=SimpleNamespace(can_consume=lambda: True))
     found._stand_before(channel)
     return found, channel
@@ -171,15 +172,25 @@ def closed() -> tuple[admission.Admission, Any]:
 def test_an_admission_lets_in_what_is_allowed(closed: tuple[admission.Admission, Any]) -> None:
     found, channel = closed
     assert not channel.qos.can_consume()
-    found.allowance = politeness.Allowance(1)
+    found._allowed = politeness.Allowance(1)
     assert channel.qos.can_consume()
+
+
+def test_an_admission_lets_in_nothing_while_people_have_paused_it(closed: tuple[admission.Admission, Any]) -> None:
+    found, channel = closed
+    found._allowed, found.paused_by = politeness.Allowance(3, "in use"), "maria"
+    assert not channel.qos.can_consume()
+    assert (found.limit, found.allowance.held_back) == (0, "by maria")
+    found.paused_by = ""
+    assert channel.qos.can_consume()
+    assert (found.limit, found.allowance.held_back) == (3, "in use")
 
 
 def test_an_admission_lets_in_what_its_memory_has_place_for(
     closed: tuple[admission.Admission, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found, channel = closed
-    found.allowance, found.expected = politeness.Allowance(3), lambda: ["heavy"]
+    found._allowed, found.expected = politeness.Allowance(3), lambda: ["heavy"]
     monkeypatch.setattr(catalog, "chunk_memory_bytes", {"heavy": 2}.get)
     request = SimpleNamespace(type=MAP, delivery_info={"routing_key": keys.queue("heavy")})
     monkeypatch.setattr(state, "reserved_requests", [])
@@ -203,6 +214,6 @@ def test_a_replica_takes_a_slot_but_never_the_last(closed: tuple[admission.Admis
     found.replicas = lambda: 3
     limits = []
     for slots in (0, 1, 3, 5):
-        found.allowance = politeness.Allowance(slots)
+        found._allowed = politeness.Allowance(slots)
         limits.append(found.limit)
     assert limits == [0, 1, 1, 2]
