@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from cluster import logs
-from cluster.cli import worth_texts
 from cluster.cli.texts import size
 from cluster.client.models import Manifest, Pushed, State
+from cluster.texts import worth_texts
 
 LIVE_EVERY_S = 0.2
 PLAIN_EVERY_S = 5.0

@@ -10,12 +10,13 @@ from pathlib import Path
 import click
 
 from cluster import catalog, client, errors
-from cluster.cli import curve_texts, plot, print_text, say, shared
 from cluster.cli import output as outputs
-from cluster.cli.curve_texts import Row
+from cluster.cli import plot, print_text, say, shared
 from cluster.client import Client, Run
 from cluster.client.run import Status
 from cluster.job import Format
+from cluster.texts import curve_texts
+from cluster.texts.curve_texts import Row
 
 MOST_LOOKED_AT = 200
 """Among this many runs the last one with rounds is looked for."""

@@ -18,7 +18,7 @@ import redis
 
 from aggregators import by_name
 from cluster import client, errors, logs
-from cluster.cli import say, texts, worth_texts
+from cluster.cli import say, texts
 from cluster.cli.live import Failed, Live
 from cluster.cli.output import Target
 from cluster.cli.progress import Progress
@@ -26,6 +26,7 @@ from cluster.client import Client, Run, history
 from cluster.client.nodes import join_line
 from cluster.client.result import require_done
 from cluster.client.run import Status
+from cluster.texts import worth_texts
 
 _signals: list[int] = []
 """The signals that told this process to end."""

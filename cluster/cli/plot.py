@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster import errors
 from cluster.cli import output as outputs
-from cluster.cli.curve_texts import COORDINATOR_TIMES, TIMES, Row, best_of
+from cluster.texts.curve_texts import COORDINATOR_TIMES, TIMES, Row, best_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,12 +8,13 @@ import click
 
 from cluster import client, errors, logs
 from cluster.cli import output as outputs
-from cluster.cli import say, shared, texts, worth_texts
+from cluster.cli import say, shared, texts
 from cluster.cli.progress import Progress
 from cluster.client import Run
 from cluster.client.nodes import join_line
 from cluster.client.result import require_done
 from cluster.client.run import Status
+from cluster.texts import worth_texts
 
 
 @click.command(

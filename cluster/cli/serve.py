@@ -12,7 +12,7 @@ import click
 import redis
 
 from cluster import client, errors, logs
-from cluster.cli import foreground, print_text, say, service_texts, shared
+from cluster.cli import foreground, print_text, say, shared
 from cluster.cli.job_command import JobCommand
 from cluster.client import Client
 from cluster.client.gateway import require_installed
@@ -20,6 +20,7 @@ from cluster.client.nodes import join_line
 from cluster.client.serve import News, Service
 from cluster.job import Job
 from cluster.option import Option
+from cluster.texts import service_texts
 
 CHECK_S = 0.5
 FIRST = "first"

@@ -8,7 +8,8 @@ import sys
 import click
 
 from cluster import client, logs
-from cluster.cli import print_text, say, service_texts, shared
+from cluster.cli import print_text, say, shared
+from cluster.texts import service_texts
 
 
 @click.group(

@@ -8,14 +8,15 @@ from typing import Any
 import click
 
 from cluster import catalog, client, errors
-from cluster.cli import curve_texts, plot, print_text, shared, simulation_plot, simulation_texts
 from cluster.cli import output as outputs
+from cluster.cli import plot, print_text, shared, simulation_plot, simulation_texts
 from cluster.cli.job_command import JobCommand
 from cluster.cli.simulation_bar import Bar
 from cluster.client import simulation_check
 from cluster.client.simulated import LEFT_OUT, POLICIES, report
 from cluster.job import Format, Job
 from cluster.option import Option
+from cluster.texts import curve_texts
 
 OWN = ("topology",)
 """Options of the job that the command has itself."""

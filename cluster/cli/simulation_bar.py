@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from cluster import logs
-from cluster.cli.curve_texts import best_of
+from cluster.texts.curve_texts import best_of
 
 
 class Bar:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from cluster import client
-from cluster.cli import curve_texts
 from cluster.stores import Stores
+from cluster.texts import curve_texts
 from tests.kit.commands import cluster
 from tests.kit.played_rounds import PlayedRounds
 from tests.kit.programs import emptied, start_cluster

@@ -241,6 +241,7 @@ DECLARATIONS = {
     "option",
     "placement",
     "settings",
+    "texts",
     "__version__",
 }
 """What a command may import of the project besides the client: what is declared, and how it is told."""

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from cluster import errors
-from cluster.cli import curve_texts, plot
+from cluster.cli import plot
+from cluster.texts import curve_texts
 
 TIMES = {"wait": 0.1, "fetch": 0.01, "compute": 1.0, "encode": 0.02, "push": 0.03, "read": 0.04, "step": 0.05}
 

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from cluster.cli import service_texts
 from cluster.client import examples
+from cluster.texts import service_texts
 from tasks import Tensor, Tensors
 
 ROWS = "-H 'Content-Type: application/json' -d '[{\"a\":1}]' http://h:1/v1/models/m/predict"

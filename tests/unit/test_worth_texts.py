@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import orjson
 
-from cluster.cli import worth_texts
 from cluster.client.result import readable_json
+from cluster.texts import worth_texts
 
 TEST = {"rows": 4000, "accuracy": 0.95123, "balanced_accuracy": 0.94, "confusion": [[9, 1], [0, 12]]}
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import orjson
 
-from cluster import logs
-from cluster.cli import texts
+from cluster import logs, texts
 from cluster.client.serve import News
 from cluster.client.services import ServiceStatus
 

@@ -10,9 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from cluster import logs
-from cluster.cli import texts
-from cluster.cli.texts import size
+from cluster import logs, texts
+from cluster.texts import size
 
 Row = Mapping[str, Any]
 NODE_TIMES = ("wait", "fetch", "compute", "encode", "push")

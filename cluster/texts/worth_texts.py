@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
-from cluster import logs
-from cluster.cli import texts
+from cluster import logs, texts
 from cluster.client import Run
 from cluster.client.result import readable_json
 
