@@ -210,7 +210,10 @@ def _conclude(c: Client, run: Run, status: Status, to: Target, live: Live) -> in
         raise
     with contextlib.suppress(redis.RedisError):
         run.settle()
-    c.drop_kept()
     lines = [*told, *worth_texts.of_run(run), *map(logs.plain, problems)]
+    if problems and c.keeps:
+        lines.append(f"what was read is kept: `cluster result {run.id}` writes it once that is mended")
+    else:
+        c.drop_kept()
     say("\n".join([*lines, texts.outcome(status, to.place(), to.passed_over)]))
     return errors.ITEMS_MISSING_EXIT_CODE if status.items_failed or problems else 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from cluster import errors
 from tests.kit import commands
 from tests.kit.programs import Program, cluster, find_redis, start_cluster
 from tests.kit.waiting import wait_until
@@ -191,3 +193,19 @@ def test_lines_come_while_the_run_goes_on_and_a_broken_pipe_ends_it(place: Place
     assert "Traceback" not in said
     [run] = place.kept()
     assert f"{run}: paused, " in said
+
+
+def test_what_one_document_could_not_be_written_from_stays(place: Place) -> None:
+    place.documents(a=1, b=1)
+    in_the_way = place.output / "a.pdf"
+    (in_the_way / "full").mkdir(parents=True)
+    command = ("--format", "pdf", "-o", place.output)
+    done = cluster(*place.command(*command), settings=place.settings)
+    assert done.returncode == errors.ITEMS_MISSING_EXIT_CODE, done.stderr
+    assert "a.pdf: cannot be written" in done.stderr
+    [run] = place.kept()
+    assert f"`cluster result {run}` writes it" in done.stderr
+    shutil.rmtree(in_the_way)
+    again = cluster("result", run, place.source, *command, settings=place.settings)
+    assert again.returncode == 0, again.stderr
+    assert in_the_way.is_file()
