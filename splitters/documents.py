@@ -61,7 +61,8 @@ def _found(source: Sequence[Path] | Items, passed_over: PassedOver | None) -> It
         yield from (Document(one.name, one.path, pages=one.pages) for one in source.files)
         return
     for found in walk(source, passed_over):
-        yield Document(found.name, found.path, item=found.item, problem=found.item.problem if found.item else "")
+        problem = found.item.problem if found.item else ""
+        yield Document(found.name, found.path, item=found.item, problem=problem, pages=found.pages)
 
 
 def _is_archive(path: Path, head: bytes) -> bool:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from splitters import MAX_ITEM_BYTES, Chunk, Item, NothingToSplit, PassedOver
 from splitters.items import Chosen, Items
+from splitters.spool import Sent
 
 HEAD_BYTES = 1024
 """Looked at of a file whose name does not tell its kind."""
@@ -37,6 +38,8 @@ class Found(NamedTuple):
     """How many parts its path has below the root that it was found in; 0 for a root."""
     item: Item | None = None
     """The item itself where its bytes were given; ``path`` is its name then, and nothing lies there."""
+    pages: tuple[int, ...] | None = None
+    """The numbers of the pages that are wanted of a document; None for all."""
 
 
 class Seen(NamedTuple):
@@ -83,7 +86,8 @@ def walk(
 
     Args:
         source: Files and folders. A root that lies inside another one is not walked twice. Or items, all of which
-            are taken, as files given by name are; those named ``a/b`` count as two parts deep.
+            are taken, as files given by name are; those named ``a/b`` count as two parts deep. Or an upload: its files
+            are taken as those of a folder, in the order of their arrival, and waited for until it is closed.
         suffixes: Lower-case, with the dot; empty for all. A file given by name is
             taken whatever its suffix.
         is_kind: Tells by the first ``HEAD_BYTES`` of a file whether it is taken, too. Only files without a suffix
@@ -100,6 +104,9 @@ def walk(
     """
     if isinstance(source, Chosen):
         yield from (Found(one.name, one.path, one.depth) for one in source.files)
+        return
+    if isinstance(source, Sent):
+        yield from _sent(source, suffixes, is_kind, passed_over or PassedOver())
         return
     if isinstance(source, Items):
         for item in source.read():
@@ -274,6 +281,20 @@ def _files_below(
             break
         else:
             open_folders.pop()
+
+
+def _sent(
+    source: Sent, suffixes: Collection[str], is_kind: Callable[[bytes], bool] | None, passed_over: PassedOver
+) -> Iterator[Found]:
+    for entry in source.entries():
+        path, parts = source.path(entry), entry.name.split("/")
+        if any(part.startswith(".") for part in parts):
+            continue
+        suffix = os.path.splitext(entry.name)[1]  # noqa: PTH122 - a Path for each of very many takes long
+        if not suffixes or suffix.lower() in suffixes or _is_by_content(path, suffix, is_kind):
+            yield Found(in_text(entry.name), path, len(parts), pages=entry.pages)
+        else:
+            passed_over.add(parts[-1])
 
 
 def _is_there(path: Path) -> bool:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from splitters import Chunk, Item, NothingToSplit, PassedOver, files, pictures
 from splitters.items import Items
+from splitters.spool import Sent
 
 NO_PERSON = "lies in nobody's folder: put the pictures of each person into a folder with her or his name"
 
@@ -35,7 +36,7 @@ def split(
         NothingToSplit: No picture under ``source``, or none in a person's folder.
     """
     passed_over = passed_over or PassedOver()
-    is_read_once = isinstance(source, Items)
+    is_read_once = isinstance(source, Items) and not isinstance(source, Sent)
     if not is_read_once and next(walk(source), None) and all(portrait.problem for portrait in walk(source)):
         raise NothingToSplit(f"each picture {NO_PERSON}, and give the folder above")
     return pictures.deal(walk(source, passed_over), _read, source, chunk_size, passed_over)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cluster.web.channels import Channels
+from cluster.web.spool import Spool
 
 if TYPE_CHECKING:
     from cluster.client import Client
@@ -36,6 +38,11 @@ class Web:
     is_tls: bool = False
     channels: Channels = field(default_factory=Channels)
     _top: tuple[float, TopLine] = (0.0, TopLine(0, 0))
+
+    @functools.cached_property
+    def spool(self) -> Spool:
+        """The uploads."""
+        return Spool(self.folder / "uploads")
 
     def top_line(self) -> TopLine:
         """The figures of the top line, at most a second old."""

@@ -1,0 +1,377 @@
+"""The spool: the uploads of this page, each a folder as ``splitters.spool`` describes it. This process alone writes it.
+
+What has arrived is on disk before its sender is told so, and a line of ``order.jsonl`` follows its bytes: a kill at any
+moment leaves an upload that can be gone on with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from itertools import count
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from cluster.web.problems import Problem
+from splitters import MAX_ITEM_BYTES, files, page_names, pdf_cutter
+from splitters import spool as kept
+from splitters.documents import PDF, ZIP
+from splitters.spool import Entry, Head
+
+RUNS, PARTIAL, DRAFTS = "runs", "partial", "drafts"
+"""In an upload's folder: the ids of the runs that read it; files of which slices have come; files on their way."""
+_UPLOAD = re.compile(r"u-[0-9a-f]{12}")
+
+
+class Limits(NamedTuple):
+    """How much may be sent to this machine."""
+
+    files: int = 100_000
+    """Of an upload."""
+    file_bytes: int = MAX_ITEM_BYTES
+    document_bytes: int = pdf_cutter.MOST_BYTES
+    """Of a PDF or an archive, which are cut into items."""
+    user_bytes: int = 50 * 10**9
+    """Of all uploads of one user."""
+    open_uploads: int = 8
+    """Uploads of one user that are not closed."""
+    free_share: float = 0.05
+    """Of the disk, which stays free."""
+
+
+class Upload:
+    """One upload. Any thread may use it; what it knows it reads from its folder."""
+
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        self.folder = folder
+        self.id = folder.name
+        self._limits = limits
+        self._lock = threading.RLock()
+        self._by_name: dict[str, Entry] = {}
+        self._read_to = 0
+        self._is_closed = False
+        self.size_bytes = 0
+        """Of all files that have arrived."""
+        self.head = self._begin()
+
+    def __len__(self) -> int:
+        """How many files have arrived."""
+        return len(self._by_name)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether no more files come."""
+        return self._is_closed
+
+    @property
+    def touched_at(self) -> float:
+        """When something of it arrived last, in seconds since 1970."""
+        places = (self.folder / kept.ORDER, *(self.folder / PARTIAL).glob("*"))
+        return max((place.stat().st_mtime for place in places if place.exists()), default=0.0)
+
+    def names(self) -> list[str]:
+        """The names of the files that have arrived, in that order."""
+        return list(self._by_name)
+
+    def entries(self) -> list[Entry]:
+        """The files that have arrived, in that order."""
+        return list(self._by_name.values())
+
+    def entry(self, name: str) -> Entry | None:
+        """The file of an item: by its own name, else by the document or the archive that the item is a part of."""
+        plain = page_names.path(page_names.parse(name)[0])
+        for one in dict.fromkeys((name, files.from_text(name), plain, files.from_text(plain))):
+            parts = one.split("/")
+            for length in range(len(parts), 0, -1):
+                if found := self._by_name.get("/".join(parts[:length])):
+                    return found
+        return None
+
+    def path(self, name: str) -> Path | None:
+        """Where the bytes of an item's file lie: see ``entry``. None: it was not sent here."""
+        found = self.entry(name)
+        return None if found is None else self.folder / found.place
+
+    def known(self, name: str, size_bytes: int, modified_ms: int | None) -> bool:
+        """Whether this very file has arrived."""
+        with self._lock:
+            found = self._by_name.get(name)
+        return found is not None and (found.size_bytes, found.modified_ms) == (size_bytes, modified_ms)
+
+    def require_room(self, name: str, size_bytes: int) -> None:
+        """See that one more file may be sent.
+
+        Raises:
+            ValueError: It may not; the message says why.
+        """
+        kept.check_name(name)
+        suffix = Path(name).suffix.lower()
+        most = self._limits.document_bytes if suffix in (PDF, ZIP) else self._limits.file_bytes
+        if size_bytes > most:
+            raise ValueError(f"{size_bytes:,} bytes is over the limit of {most:,}")
+        if len(self._by_name) >= self._limits.files:
+            raise ValueError(f"an upload takes {self._limits.files:,} files: close this one and begin another")
+
+    def draft(self) -> Path:
+        """A place to write the bytes of a file to that is on its way."""
+        return self.folder / DRAFTS / secrets.token_hex(8)
+
+    def take(self, drafts: Sequence[tuple[Path, Entry]]) -> list[Entry]:
+        """Keep files whose bytes are written, in that order; gives them by the names that they have got.
+
+        A name that another file has gets a number, ``scan~2.jpg``. The same name and content again counts once.
+
+        Raises:
+            Problem: The upload is closed (409).
+        """
+        with self._lock:
+            self._require_open()
+            taken: list[Entry] = []
+            lines: list[bytes] = []
+            for draft, entry in drafts:
+                fresh = self._named(entry)
+                if fresh.name in self._by_name:
+                    draft.unlink(missing_ok=True)
+                    taken.append(fresh)
+                    continue
+                target = self.folder / fresh.place
+                target.parent.mkdir(mode=0o700, exist_ok=True)
+                draft.replace(target)
+                self._learn(fresh)
+                taken.append(fresh)
+                lines.append(fresh.line())
+            self._append(b"".join(lines))
+            return taken
+
+    def put(self, name: str, data: bytes, modified_ms: int | None = None) -> Entry:
+        """Add a file that this process has made.
+
+        Raises:
+            ValueError: It may not have this name, or is too large.
+            Problem: The upload is closed (409).
+        """
+        self.require_room(name, len(data))
+        draft = self.draft()
+        write(draft, [data])
+        [entry] = self.take([(draft, Entry(name, len(data), hashlib.sha256(data).hexdigest(), modified_ms))])
+        return entry
+
+    def take_from(self, other: Upload, entries: Iterable[Entry]) -> None:
+        """Add files of another upload, whose bytes are then in both and on the disk once.
+
+        Raises:
+            Problem: The upload is closed (409).
+        """
+        drafts = []
+        for entry in entries:
+            draft = self.draft()
+            draft.hardlink_to(other.folder / entry.place)
+            drafts.append((draft, entry))
+        self.take(drafts)
+
+    def close(self) -> None:
+        """No more files come; done again, it changes nothing."""
+        with self._lock:
+            if not self._is_closed:
+                self._append(kept.CLOSED)
+                self._is_closed = True
+            shutil.rmtree(self.folder / PARTIAL, ignore_errors=True)
+
+    def runs(self) -> list[str]:
+        """The runs that were begun with it, the earliest first."""
+        try:
+            return (self.folder / RUNS).read_text().split()
+        except FileNotFoundError:
+            return []
+
+    def add_run(self, run: str) -> None:
+        """Note that a run reads it."""
+        with self._lock, _opened(self.folder / RUNS, os.O_APPEND) as stream:
+            stream.write(f"{run}\n".encode())
+
+    def partial(self, name: str) -> Path:
+        """Where slices of a file lie until all of it has come."""
+        return self.folder / PARTIAL / hashlib.sha256(name.encode()).hexdigest()
+
+    def _begin(self) -> Head:
+        """Read all that has arrived; a last line that a kill has cut off is removed."""
+        path = self.folder / kept.ORDER
+        lines = path.read_bytes()
+        whole = lines.rfind(b"\n") + 1
+        if whole < len(lines):
+            os.truncate(path, whole)
+        head, *rest = lines[:whole].splitlines()
+        for line in rest:
+            if (entry := Entry.parse(line)) is None:
+                self._is_closed = True
+            else:
+                self._learn(entry)
+        shutil.rmtree(self.folder / DRAFTS, ignore_errors=True)
+        for name in (DRAFTS, PARTIAL):
+            if not self._is_closed:
+                (self.folder / name).mkdir(mode=0o700, exist_ok=True)
+        return Head.parse(head)
+
+    def _learn(self, entry: Entry) -> None:
+        self._by_name[entry.name] = entry
+        self.size_bytes += entry.size_bytes
+
+    def _named(self, entry: Entry) -> Entry:
+        """The file by a name that no other content has; the one that is known where this content has come before."""
+        for number in count(1):
+            name = entry.name if number == 1 else _numbered(entry.name, number)
+            known = self._by_name.get(name)
+            if known is None:
+                return entry._replace(name=name)
+            if known.sha256 == entry.sha256:
+                return known
+        raise AssertionError  # pragma: no cover
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise Problem(409, f"the upload {self.id} is closed: begin another one")
+
+    def _append(self, lines: bytes) -> None:
+        with (self.folder / kept.ORDER).open("ab") as stream:
+            stream.write(lines)
+            stream.flush()
+            os.fdatasync(stream.fileno())
+
+
+class About(NamedTuple):
+    """What one needs to know of each upload, also of very many."""
+
+    id: str
+    user: str
+    at: float
+    files: int
+    size_bytes: int
+    is_closed: bool
+
+
+class Spool:
+    """All uploads of this page, in one folder. Any thread may use it.
+
+    It holds the names of the files of all open uploads, and of ``MOST_CLOSED`` closed ones.
+    """
+
+    MOST_CLOSED = 4
+
+    def __init__(self, folder: Path, limits: Limits | None = None) -> None:
+        self.folder = folder
+        self.limits = limits or Limits()
+        self._lock = threading.Lock()
+        self._uploads: OrderedDict[str, Upload] = OrderedDict()
+        self._closed: dict[str, About] = {}
+
+    def begin(self, user: str, files: int | None = None, size_bytes: int | None = None, job: str = "") -> Upload:
+        """A new upload; ``files`` and ``size_bytes`` are what is to come, as far as that is known.
+
+        Raises:
+            Problem: It is more than may be sent (409, 413, 507).
+        """
+        if files is not None and files > self.limits.files:
+            raise Problem(413, f"{files:,} files are more than an upload takes, {self.limits.files:,}: send fewer")
+        self.require_room(user, size_bytes or 0)
+        opened = sum(not one.is_closed for one in self.listed(user))
+        if opened >= self.limits.open_uploads:
+            raise Problem(409, f"{user} has {opened} open uploads: close or drop one first")
+        upload = f"u-{secrets.token_hex(6)}"
+        draft = self.folder / f".{upload}"
+        draft.mkdir(mode=0o700, parents=True)
+        write(draft / kept.ORDER, [Head(upload, user, time.time(), files, size_bytes, job).line()])
+        draft.rename(self.folder / upload)
+        return self.upload(upload)
+
+    def upload(self, id: str) -> Upload:
+        """An upload by its id.
+
+        Raises:
+            Problem: There is none, or not any more (404).
+        """
+        with self._lock:
+            if id not in self._uploads:
+                folder = self.folder / id
+                if not _UPLOAD.fullmatch(id) or not (folder / kept.ORDER).is_file():
+                    raise Problem(404, f"there is no upload {id[:40]!r} here")
+                self._uploads[id] = Upload(folder, self.limits)
+            self._uploads.move_to_end(id)
+            closed = [one for one, upload in self._uploads.items() if upload.is_closed and one != id]
+            for one in closed[: -self.MOST_CLOSED]:
+                del self._uploads[one]
+            return self._uploads[id]
+
+    def listed(self, user: str | None = None) -> list[About]:
+        """The uploads of a user, or of all, the latest first."""
+        found = []
+        names = {entry.name for entry in self.folder.iterdir()} if self.folder.is_dir() else set()
+        for id in filter(_UPLOAD.fullmatch, names):
+            try:
+                about = self._closed.get(id) or self._about(id)
+            except (Problem, OSError, ValueError):
+                continue  # it is being dropped, or somebody else has written there
+            if user in (None, about.user):
+                found.append(about)
+        return sorted(found, key=lambda about: -about.at)
+
+    def _about(self, id: str) -> About:
+        upload = self.upload(id)
+        about = About(id, upload.head.user, upload.head.at, len(upload), upload.size_bytes, upload.is_closed)
+        if about.is_closed:
+            self._closed[id] = about
+        return about
+
+    def drop(self, id: str) -> None:
+        """Remove an upload with all that has arrived; a run that still reads it fails. Done again, it does nothing."""
+        with self._lock:
+            self._uploads.pop(id, None)
+            self._closed.pop(id, None)
+        folder = self.folder / id
+        if _UPLOAD.fullmatch(id) and folder.is_dir():
+            (folder / kept.ORDER).unlink(missing_ok=True)  # whoever reads it sees this
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def require_room(self, user: str, size_bytes: int) -> None:
+        """See that so many bytes may be sent.
+
+        Raises:
+            Problem: The user has sent too much (413), or the disk is full (507).
+        """
+        held = sum(one.size_bytes for one in self.listed(user))
+        if held + size_bytes > self.limits.user_bytes:
+            raise Problem(
+                413, f"{user} has {held:,} bytes here, and {size_bytes:,} more are over the limit of"
+                f" {self.limits.user_bytes:,}: forget runs that are not needed any more",
+            )  # fmt: skip
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        disk = shutil.disk_usage(self.folder)
+        if disk.free - size_bytes < self.limits.free_share * disk.total:
+            raise Problem(
+                507, f"the disk of this page is full, {disk.free:,} bytes are free: forget runs that are not needed"
+            )
+
+
+def _numbered(name: str, number: int) -> str:
+    folder, slash, file = name.rpartition("/")
+    stem, suffix = os.path.splitext(file)  # noqa: PTH122 - a Path would change what was sent
+    return f"{folder}{slash}{stem}~{number}{suffix}"
+
+
+def write(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a new file that its owner alone may read, down to the disk."""
+    with _opened(path, os.O_EXCL) as stream:
+        for piece in pieces:
+            stream.write(piece)
+        stream.flush()
+        os.fdatasync(stream.fileno())
+
+
+def _opened(path: Path, flags: int) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600), "wb")
