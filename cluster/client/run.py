@@ -150,13 +150,21 @@ class Run:
         Raises:
             errors.RunFailed: What Redis holds of the run is not what we write.
         """
-        return [row for _, row in curve.read(self._session.stores.ledger.rounds, self.id)][after:]
+        return [row for _, row in self.curve_since()][after:]
+
+    def curve_since(self, known: str = "") -> list[tuple[str, dict[str, Any]]]:
+        """The rows of ``curve``, each with its id, after the one of that id: to read a long curve piece by piece.
+
+        Raises:
+            errors.RunFailed: What Redis holds of the run is not what we write.
+        """
+        return curve.read(self._session.stores.ledger.rounds, self.id, known)
 
     def watch_curve(self, every_s: float = 0.5) -> Iterator[dict[str, Any]]:
         """Each row of ``curve``: those of closed rounds at once, the others as they come. It ends with the run."""
-        rounds, known = self._session.stores.ledger.rounds, ""
+        known = ""
         for _ in self.watch(every_s):
-            found = curve.read(rounds, self.id, known)
+            found = self.curve_since(known)
             yield from (row for _, row in found)
             known = found[-1][0] if found else known
 
@@ -198,6 +206,14 @@ class Run:
         if self.job.trains:
             return result.report(self._session, self.job, status)
         return self.job.result(self._parts_of_result(), status.options)
+
+    @property
+    def report(self) -> Mapping[str, Any] | None:
+        """The report about the model that the run has trained; None as long as nobody has published it.
+
+        ``result`` publishes it.
+        """
+        return self._session.stores.ledger.reports.of(self.id)
 
     def write(self, output: str | Path, format: str = "json", source: Paths | None = None) -> None:
         """Write the result, once the run has ended, to a file that is there whole or not at all, or into a folder.

@@ -69,13 +69,22 @@ class Table:
             self._columns += times
 
     @property
+    def heads(self) -> list[str]:
+        """What stands above each column."""
+        return [column.head for column in self._columns]
+
+    def cells(self, row: Row) -> list[str]:
+        """One row."""
+        return [column.text(row) for column in self._columns]
+
+    @property
     def head(self) -> str:
         """The line above the rows."""
-        return self._line(column.head for column in self._columns)
+        return self._line(self.heads)
 
     def line(self, row: Row) -> str:
-        """One row."""
-        return self._line(column.text(row) for column in self._columns)
+        """One row as a line."""
+        return self._line(self.cells(row))
 
     def _line(self, words: Iterable[str]) -> str:
         return " ".join(word.rjust(column.width) for word, column in zip(words, self._columns, strict=True)).rstrip()
@@ -110,7 +119,7 @@ def summary(rows: Sequence[Row]) -> list[str]:
     lines += _shapes(rows)
     if shares := shares_of_times(rows):
         lines.append("time: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items()))
-    return lines + list(itertools.islice(_rejections(rows), texts.MOST_FAILURES))
+    return lines + list(itertools.islice(rejections(rows), texts.MOST_FAILURES))
 
 
 def _shapes(rows: Sequence[Row]) -> Iterator[str]:
@@ -123,7 +132,8 @@ def _shapes(rows: Sequence[Row]) -> Iterator[str]:
         yield logs.plain(f"round {told[-1]['round']}: {told[-1]['topology']}, {told[-1].get('why', '')}")
 
 
-def _rejections(rows: Iterable[Row]) -> Iterator[str]:
+def rejections(rows: Iterable[Row]) -> Iterator[str]:
+    """A line for each part that came and was not used, with the reason."""
     for row in rows:
         for shard, why in (row.get("rejected") or {}).items():
             yield logs.plain(f"round {row['round']}: shard {shard} rejected: {why}")
