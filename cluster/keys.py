@@ -17,10 +17,12 @@
 | cluster2:run:R:parts:B       | hash   | chunk -> its part; only until batch B is aggregated |
 | cluster2:run:R:partials      | hash   | "level:number" -> a partial result; these together are the result |
 | cluster2:run:R:failures      | hash   | item -> why it is missing |
+| cluster2:run:R:where         | hash   | item that is missing -> the node that did its chunk |
 | cluster2:run:R:nodes         | hash   | node -> chunks it committed |
 | cluster2:run:R:times         | hash   | node -> microseconds it took for these |
 | cluster2:run:R:rejections    | hash   | node -> why it does not take this run's chunks |
 | cluster2:run:R:events        | stream | the run's history, its last changes |
+| cluster2:run:R:timeline      | stream | a line for each message whose chunks are settled, the last 10,000 |
 | cluster2:run:R:shards        | hash   | of rounds: "0" -> what is told about the input, "1" and on -> its shards |
 | cluster2:run:R:curve         | stream | of rounds: a line for each one that is closed, the last 10,000 |
 | cluster2:run:R:opened        | stream | of rounds: a line for each batch that is entered, the last ones |
@@ -128,8 +130,8 @@ LOOKED = f"{OURS}services:looked"
 BUNDLES = f"{OURS}bundles"
 OF_RUN = (
     "done", "chunks", "expected", "claims", "attempts", "speculative", "batches", "partials",
-    "failures", "nodes", "times", "rejections", "events", "publishing", "outbox", "queued", "pieces",
-    "shards", "curve", "opened", "arrivals", "late", "stays", "places",
+    "failures", "where", "nodes", "times", "rejections", "events", "publishing", "outbox", "queued", "pieces",
+    "shards", "curve", "opened", "arrivals", "late", "stays", "places", "timeline",
 )  # fmt: skip
 """The keys of a run besides its own hash and the parts of its batches."""
 

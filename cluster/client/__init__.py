@@ -20,7 +20,7 @@ import redis
 
 from cluster import errors, redis_client, redis_outage, settings
 from cluster.client.nodes import Machines
-from cluster.client.run import Belongs, Run, Status
+from cluster.client.run import Belongs, Run, RunsPage, Status, Which
 from cluster.client.serving import Serving
 from cluster.client.simulation import simulate
 from cluster.stores import Stores
@@ -326,6 +326,16 @@ class Client(Serving, Machines):
     def runs(self, most: int = 20) -> list[Status]:
         """The runs of the cluster, the latest first."""
         return self.stores.ledger.runs.latest(most)
+
+    def runs_page(self, most: int = 50, before: str = "", which: Which = Which()) -> RunsPage:  # noqa: B008
+        """Some of the runs, the latest first.
+
+        Args:
+            most: How many at most.
+            before: As the page before gives it; "" for the first page.
+            which: The runs that are looked for.
+        """
+        return self.stores.ledger.listings.runs(most, before, which)
 
     def ended(self, older_than_s: float = 0) -> list[Status]:
         """The runs that are done, failed or cancelled for ``older_than_s`` seconds, the latest first."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster import errors
 from cluster.client import curve, result, settled
+from cluster.ledger.listings import Line, MissingItem, MissingPage, Reason, RunsPage, Which, Working
 from cluster.ledger.row import Belongs, Share
 from cluster.ledger.status import Event, Failure, RoundsStatus, Status
 
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
     from cluster.client.nodes import Node
     from cluster.client.session import Input, Session
     from cluster.job import Format, Job, Paths
+    from cluster.ledger.listings import Listings
 
-__all__ = ["Belongs", "Event", "Failure", "RoundsStatus", "Run", "Share", "Status"]
+__all__ = [
+    "Belongs", "Event", "Failure", "Line", "MissingItem", "MissingPage", "Reason", "RoundsStatus", "Run", "RunsPage",
+    "Share", "Status", "Which", "Working",
+]  # fmt: skip
 POLL_S = 0.2
 
 
@@ -86,9 +91,48 @@ class Run:
         """The machines of its cluster, as ``Client.nodes``; waits for a Redis that is away, if the run does."""
         return self._session.stores.nodes.nodes()
 
-    def events(self) -> list[Event]:
-        """Its history, the earliest change first."""
-        return self._session.stores.ledger.runs.events(self.id)
+    def events(self, after: str = "") -> list[Event]:
+        """Its history, the earliest change first: the last two thousand changes.
+
+        Args:
+            after: The ``id`` of the last event that is known; "" for none.
+        """
+        return self._session.stores.ledger.runs.events(self.id, after)
+
+    def last_events(self, most: int) -> list[Event]:
+        """The end of its history, the earliest change first."""
+        return self._listings.last_events(self.id, most)
+
+    def timeline(self, after: str = "", since_ms: int = 0) -> list[Line]:
+        """Who did what: a line for each message whose chunks were settled together, the last 10,000 of them.
+
+        Args:
+            after: The ``id`` of the last line that is known; "" for none.
+            since_ms: Those that were settled at this moment or later, in milliseconds since 1970.
+        """
+        return self._listings.timeline(self.id, after, since_ms)
+
+    def working(self) -> tuple[int, list[Working]]:
+        """The moment in milliseconds since 1970 by Redis's clock, and what nodes work on, by the time they began."""
+        return self._listings.working(self.id)
+
+    def missing(self, after: int = 0, most: int = 100, reason: str = "") -> MissingPage:
+        """Some of the items that are missing from its result, as known by now.
+
+        Args:
+            after: Of the page before; 0 for the first one.
+            most: How many there should be; there may be some hundreds more.
+            reason: Those that are missing for one of ``reasons``; "" for all.
+        """
+        return self._listings.missing(self.id, after, most, reason)
+
+    def reasons(self) -> list[Reason]:
+        """Why items are missing, the most frequent reason first. It looks at each of them."""
+        return self._listings.reasons(self.id)
+
+    @property
+    def _listings(self) -> Listings:
+        return self._session.stores.ledger.listings
 
     @property
     def failures(self) -> Mapping[str, str]:

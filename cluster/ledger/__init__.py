@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import redis
 
     from cluster.ledger.chunks import Chunks
+    from cluster.ledger.listings import Listings
     from cluster.ledger.partials import Partials
     from cluster.ledger.reports import Reports
     from cluster.ledger.rounds import Rounds
@@ -28,11 +29,13 @@ class Ledger(NamedTuple):
     reports: Reports
     rounds: Rounds
     step: Steps
+    listings: Listings
 
     @classmethod
     def of(cls, client: redis.Redis) -> Self:
         """The ledger in this Redis."""
         from cluster.ledger.chunks import Chunks
+        from cluster.ledger.listings import Listings
         from cluster.ledger.partials import Partials
         from cluster.ledger.reports import Reports
         from cluster.ledger.rounds import Rounds
@@ -42,5 +45,6 @@ class Ledger(NamedTuple):
         step = Steps(client)
         runs = Runs(client, step)
         return cls(
-            runs, Chunks(client, step), Partials(client, step), Reports(client, runs), Rounds(client, runs), step
-        )
+            runs, Chunks(client, step), Partials(client, step), Reports(client, runs), Rounds(client, runs), step,
+            Listings(client, runs),
+        )  # fmt: skip

@@ -29,6 +29,10 @@ OF_WORK = (
     "shards", "opened", "arrivals", "late", "stays", "places",
 )  # fmt: skip
 """Keys that are removed when a run is stopped."""
+ASKED = 7
+"""Answers that the status of a run is made of."""
+MOST_ASKED = 200
+"""Runs whose status is asked for at once."""
 
 
 class Runs:
@@ -193,36 +197,34 @@ class Runs:
             errors.RunFailed: What Redis holds of it is not what we write.
         """
         with self._redis.pipeline(transaction=False) as pipe:  # in a transaction a full Redis does not even read
-            pipe.hgetall(keys.run(run))
-            pipe.time()
-            pipe.hlen(keys.run(run, "failures"))
-            pipe.hlen(keys.run(run, "claims"))
-            pipe.hgetall(keys.run(run, "nodes"))
-            pipe.hgetall(keys.run(run, "rejections"))
-            pipe.xrevrange(keys.run(run, "curve"), count=1)
+            _ask(pipe, run)
             if failures:
                 pipe.hgetall(keys.run(run, "failures"))
-            fields, (seconds, micros), failed, running, nodes, rejections, curve, *rest = pipe.execute()
-        if b"state" not in fields:
+            answers = pipe.execute()
+        if b"state" not in answers[0]:
             raise self.unknown(run)
-        try:
-            return from_ledger(
-                run,
-                RunRow.read({name.decode(errors="replace"): value for name, value in fields.items()}),
-                decoded(rest[0] if rest else {}),
-                {node: int(chunks) for node, chunks in decoded(nodes).items()},
-                decoded(rejections),
-                failed=failed,
-                running=running,
-                now_s=seconds + micros / 1e6,
-                curve_row=row_of(run, curve[0][1]) if curve else None,
-            )
-        except (ValueError, TypeError, LookupError, ArithmeticError) as error:
-            raise errors.RunFailed(f"what Redis holds of the run {run} cannot be read: {error}") from error
+        return _told(run, answers)
 
-    def events(self, run: str) -> list[Event]:
-        """The history of a run, oldest first: its last two thousand changes."""
-        found: Any = self._redis.xrange(keys.run(run, "events"))
+    def statuses(self, runs: Sequence[str]) -> list[Status]:
+        """The status of each of these runs, without their failures; those that are gone or cannot be read are left out.
+
+        Some hundreds at most: all is asked for at once.
+        """
+        with self._redis.pipeline(transaction=False) as pipe:
+            for run in runs:
+                _ask(pipe, run)
+            answers = pipe.execute(raise_on_error=False)
+        found = []
+        for at, run in enumerate(runs):
+            own = answers[at * ASKED : (at + 1) * ASKED]
+            if not any(isinstance(answer, Exception) for answer in own) and b"state" in own[0]:
+                with contextlib.suppress(errors.RunFailed):
+                    found.append(_told(run, own))
+        return found
+
+    def events(self, run: str, after: str = "") -> list[Event]:
+        """The history of a run, oldest first: its last two thousand changes, or those after the event with that id."""
+        found: Any = self._redis.xrange(keys.run(run, "events"), f"({after}" if after else "-")
         return [Event.from_ledger(at.decode(), decoded(fields)) for at, fields in found]
 
     def await_event(self, run: str, after: str, most_s: float) -> str:
@@ -247,15 +249,16 @@ class Runs:
     def latest(self, most: int) -> list[Status]:
         """Return the latest runs, newest first, at most ``most``, without their failures."""
         found: list[Status] = []
-        names: Any = self._redis.zrevrange(keys.RUNS, 0, -1)
-        for name in _runs(names):
-            if len(found) == most:
-                break
-            try:
-                found.append(self.status(name, failures=False))
-            except (errors.UnknownRun, errors.RunFailed):
-                continue  # it has expired (see ``expired``), or cannot be read
-        return found
+        at = 0
+        while len(found) < most and (listed := self.latest_names(at, min(most, MOST_ASKED))):
+            at += len(listed)
+            found += self.statuses(_runs(listed))  # without those that have expired (see ``expired``)
+        return found[:most]
+
+    def latest_names(self, begin: int, most: int) -> list[bytes]:
+        """Of all runs that were opened, the latest first, ``most`` from number ``begin`` on; some may have expired."""
+        found: Any = self._redis.zrevrange(keys.RUNS, begin, begin + most - 1)
+        return list(found)
 
     def count_missing(self, run: str) -> int:
         """How many items are missing from the result, as known by now."""
@@ -335,6 +338,40 @@ class Runs:
             if keys.run_of(key.decode()) in runs:
                 self._redis.unlink(key)
         self._redis.zrem(keys.RUNS, *runs)  # last: a second call finds what this one left
+
+
+def _ask(pipe: Any, run: str) -> None:
+    """Ask for what the status of a run is made of: ``ASKED`` answers."""
+    pipe.hgetall(keys.run(run))
+    pipe.time()
+    pipe.hlen(keys.run(run, "failures"))
+    pipe.hlen(keys.run(run, "claims"))
+    pipe.hgetall(keys.run(run, "nodes"))
+    pipe.hgetall(keys.run(run, "rejections"))
+    pipe.xrevrange(keys.run(run, "curve"), count=1)
+
+
+def _told(run: str, answers: Sequence[Any]) -> Status:
+    """The status of a run by the answers to ``_ask``, which its failures may follow.
+
+    Raises:
+        errors.RunFailed: What Redis holds of it is not what we write.
+    """
+    fields, (seconds, micros), failed, running, nodes, rejections, curve, *rest = answers
+    try:
+        return from_ledger(
+            run,
+            RunRow.read({name.decode(errors="replace"): value for name, value in fields.items()}),
+            decoded(rest[0] if rest else {}),
+            {node: int(chunks) for node, chunks in decoded(nodes).items()},
+            decoded(rejections),
+            failed=failed,
+            running=running,
+            now_s=seconds + micros / 1e6,
+            curve_row=row_of(run, curve[0][1]) if curve else None,
+        )
+    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+        raise errors.RunFailed(f"what Redis holds of the run {run} cannot be read: {error}") from error
 
 
 def _read(run: str, given: Mapping[str, bytes | None]) -> RunRow:

@@ -25,6 +25,8 @@ class Failure(BaseModel):
 class Event(BaseModel):
     """One change in a run's life."""
 
+    id: str = ""
+    """Of its entry in the ledger."""
     at: datetime
     event: str
     """The kind of event: "begun", "coordinator" (a process begins to coordinate the run), "first-part" (of a node);
@@ -40,7 +42,7 @@ class Event(BaseModel):
     def from_ledger(cls, entry: str, fields: Mapping[str, str]) -> Event:
         """From an entry of the stream; its id begins with milliseconds since 1970."""
         at = datetime.fromtimestamp(names.entered_ms(entry) / 1000, UTC)
-        return cls.model_validate({**fields, "at": at})
+        return cls.model_validate({**fields, "id": entry, "at": at})
 
 
 class RoundsStatus(BaseModel):

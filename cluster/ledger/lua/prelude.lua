@@ -10,7 +10,7 @@ local UNATTENDED_SLOTS = 32
 local MOST_CHUNKS = 64
 -- Lines of a run in rounds that tell of batches which are entered, and of chunks which are settled: enough to wait for.
 local MOST_LINES = 1000
--- Lines of the curve, one for each round.
+-- Lines of the curve, one for each round, and of the timeline, one for each message.
 local MOST_ROWS = 10000
 -- Names of expired runs that one new run removes from the list of runs, at most.
 local MOST_FORGOTTEN = 100

@@ -5,7 +5,8 @@
 -- its last moments the batches of a run may be entered anew, with other chunks.
 -- A run in rounds waits for each chunk that is settled (`arrivals`), and asks for a chunk that failed again in the next round:
 -- no item is missing for that.
--- KEYS: run done claims chunks parts failures nodes times attempts speculative batches events outbox queued pieces arrivals late
+-- The timeline gets a line for the whole call: the chunks of a message are done by one slot.
+-- KEYS: run done claims chunks parts failures where nodes times attempts speculative batches events outbox queued pieces arrivals late timeline
 -- ARGV: batch node rows...
 --   rows: for each chunk: chunk, part ("": given up), items, bytes, microseconds, why ("": not given up), number of
 --   failures, then item, reason, ...
@@ -15,7 +16,8 @@ if run[1] ~= 'running' then return {run[1]} end
 local in_rounds = run[2]
 local retention_s = retention_of(K.run)
 local first, count, trigger = batch_of(redis.call('HGET', K.batches, A.batch))
-local answer, settled, duplicates, items, bytes, parts, micros = {}, 0, 0, 0, 0, 0, 0
+local answer, settled, duplicates, items, bytes, parts, micros, missing = {}, 0, 0, 0, 0, 0, 0, 0
+local claimed_ms, lowest, highest
 local at = FIRST
 while at <= #ARGV do
   local chunk, part, why = ARGV[at], ARGV[at + 1], ARGV[at + 5]
@@ -34,17 +36,23 @@ while at <= #ARGV do
     redis.call('SETBIT', K.done, chunk, 1)
     -- A chunk given up has a row as well, so that a partial can tell it from one whose part was lost.
     redis.call('HSET', K.parts, chunk, part)
-    settled, items, bytes = settled + 1, items + ARGV[at + 2], bytes + ARGV[at + 3]
+    settled, items, bytes, missing = settled + 1, items + ARGV[at + 2], bytes + ARGV[at + 3], missing + ARGV[at + 6]
+    local since_ms = (in_rounds or not claimed_ms) and string.match(redis.call('HGET', K.claims, chunk) or '', '^%d+')
+    claimed_ms = claimed_ms or since_ms
+    lowest, highest = math.min(chunk, lowest or chunk), math.max(chunk, highest or chunk)
     if why ~= '' then
       note(K.events, retention_s, 'dead-lettered', 'chunk', chunk, 'node', A.node, 'why', why)
     else
       parts, micros = parts + 1, micros + ARGV[at + 4]
     end
     if in_rounds then
-      local since_ms = string.match(redis.call('HGET', K.claims, chunk) or '', '^%d+') or string.format('%.0f', now_ms())
+      since_ms = since_ms or string.format('%.0f', now_ms())
       redis.call('XADD', K.arrivals, 'MAXLEN', '~', MOST_LINES, '*', 'chunk', chunk, 'since_ms', since_ms, 'node', A.node, 'why', why)
     else
-      for i = failures, after - 1, 2 do redis.call('HSET', K.failures, ARGV[i], ARGV[i + 1]) end
+      for i = failures, after - 1, 2 do
+        redis.call('HSET', K.failures, ARGV[i], ARGV[i + 1])
+        redis.call('HSET', K.where, ARGV[i], A.node)
+      end
     end
     forget_chunk(chunk, K.queued, K.pieces, K.claims, K.attempts, K.speculative)
     answer[#answer + 1] = 'settled now'
@@ -73,7 +81,11 @@ if parts > 0 then
     note(K.events, retention_s, 'first-part', 'node', A.node)
   end
 end
+redis.call('XADD', K.timeline, 'MAXLEN', '~', MOST_ROWS, '*', 'node', A.node, 'since_ms', claimed_ms or '',
+  'first', lowest, 'last', highest, 'items', items, 'missing', missing)
 feed(K.run, K.outbox, K.queued, K.claims)
 -- Whatever becomes of the run, its keys do not stay for ever.
-for _, key in ipairs({K.run, K.done, K.parts, K.failures, K.nodes, K.times, K.arrivals}) do redis.call('EXPIRE', key, retention_s) end
+for _, key in ipairs({K.run, K.done, K.parts, K.failures, K.where, K.nodes, K.times, K.arrivals, K.timeline}) do
+  redis.call('EXPIRE', key, retention_s)
+end
 return answer
