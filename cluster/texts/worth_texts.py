@@ -30,7 +30,7 @@ def lines(parameters: Mapping[str, Any]) -> list[str]:
     test = metrics.get("test")
     matrix = test.get("confusion") if isinstance(test, Mapping) else None
     classes = parameters.get("classes")
-    if _is_square(matrix) and isinstance(classes, list) and len(classes) == len(matrix):
+    if is_square(matrix) and isinstance(classes, list) and len(classes) == len(matrix):
         told += confusion([logs.plain(str(name)) for name in classes], matrix)
     return told
 
@@ -53,9 +53,7 @@ def report(found: Mapping[str, Any]) -> list[str]:
     if found.get("best_round") is not None and found.get("mode") != "async":  # there it counts parts
         told += f"; the best weights came after {found['best_round']} of {texts.count(found['rounds'], 'round')}"
     notes = found.get("notes") or ()
-    return [
-        logs.plain(line) for line in (told, *_combined(found), *_costs(found), *(f"note: {note}" for note in notes))
-    ]
+    return [logs.plain(line) for line in (told, *_combined(found), *costs(found), *(f"note: {note}" for note in notes))]
 
 
 def _combined(found: Mapping[str, Any]) -> Iterator[str]:
@@ -68,7 +66,8 @@ def _combined(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"{line} (on validation rows: {tried})" if tried else line
 
 
-def _costs(found: Mapping[str, Any]) -> Iterator[str]:
+def costs(found: Mapping[str, Any]) -> Iterator[str]:
+    """A line about bytes and late parts; nothing of a report without them."""
     traffic = found.get("traffic")
     if not isinstance(traffic, Mapping):
         return
@@ -110,15 +109,20 @@ def confusion(classes: Sequence[str], matrix: Sequence[Sequence[int]]) -> list[s
 
 def confused(classes: Sequence[str], matrix: Sequence[Sequence[int]]) -> Iterator[str]:
     """The pairs of classes that are confused most often, a line each."""
-    pairs = [
+    yield f"confusion    {len(classes)} classes; confused most often:"
+    for number, true, said in pairs(matrix):
+        yield f"  {classes[true]} taken for {classes[said]}: {number} of {sum(matrix[true])}"
+
+
+def pairs(matrix: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
+    """How often, the true class and the one that was said, of the pairs that are confused most often."""
+    found = [
         (number, true, said)
         for true, row in enumerate(matrix)
         for said, number in enumerate(row)
         if number and true != said
     ]
-    yield f"confusion    {len(classes)} classes; confused most often:"
-    for number, true, said in sorted(pairs, key=lambda pair: (-pair[0], pair[1:]))[:MOST_PAIRS]:
-        yield f"  {classes[true]} taken for {classes[said]}: {number} of {sum(matrix[true])}"
+    return sorted(found, key=lambda pair: (-pair[0], pair[1:]))[:MOST_PAIRS]
 
 
 def others(parameters: Mapping[str, Any]) -> str:
@@ -126,7 +130,8 @@ def others(parameters: Mapping[str, Any]) -> str:
     return readable_json({name: value for name, value in parameters.items() if name not in LONG})
 
 
-def _is_square(matrix: Any) -> TypeGuard[list[list[int]]]:
+def is_square(matrix: Any) -> TypeGuard[list[list[int]]]:
+    """Whether something is a table of whole numbers with as many columns as rows."""
     return isinstance(matrix, list) and all(
         isinstance(row, list) and len(row) == len(matrix) and all(isinstance(number, int) for number in row)
         for row in matrix
