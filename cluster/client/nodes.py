@@ -41,9 +41,13 @@ class Machines:
         @property
         def stores(self) -> Stores: ...
 
-    def nodes(self) -> list[Node]:
-        """The machines of the cluster, and those that left it within a day."""
-        return self.stores.nodes.nodes()
+    def nodes(self, *, closely: bool = False) -> list[Node]:
+        """The machines of the cluster, and those that left it within a day.
+
+        Args:
+            closely: See within two seconds that a node was killed, by its connection; else within four.
+        """
+        return self.stores.nodes.nodes(closely=closely)
 
     def older_nodes(self) -> Mapping[str, str]:
         """The nodes of the version before in the same Redis, by name -> what is to be done about them, for people.
@@ -75,7 +79,7 @@ class Machines:
             by: Who pauses them, as `cluster nodes` shows it; by default the user of this machine.
             wait_s: How long to wait for their answers. A node that has not answered hears of it when it is heard of.
         """
-        return pause(self.config, self.stores, nodes, by, wait_s=wait_s)
+        return pause(self.stores, nodes, by, wait_s=wait_s)
 
     def go_on_nodes(self, nodes: Sequence[Node], *, wait_s: float = 10.0) -> list[Answer]:
         """Have nodes take work again, whoever has paused them. Nodes that are not paused answer at once.
@@ -84,7 +88,7 @@ class Machines:
             nodes: Some of ``nodes()``.
             wait_s: As for ``pause_nodes``.
         """
-        return go_on(self.config, self.stores, nodes, wait_s=wait_s)
+        return go_on(self.stores, nodes, wait_s=wait_s)
 
 
 def join_line(config: Settings) -> str:
@@ -104,31 +108,31 @@ def rejections(requirement: str, nodes: Iterable[Node]) -> dict[str, str]:
 
 def shut_down(config: Settings, stores: Stores, asked: Sequence[Node], *, now: bool, wait_s: float) -> list[Answer]:
     """Ask nodes to stop, and wait for their answers for ``wait_s`` seconds; see ``Client.shut_down``."""
+    from cluster import celery_app
+
     stores.nodes.set_desired_state(asked, "stop-now" if now else "stop")
-    return _answers(config, stores, asked, lambda node: node.phase != "here", wait_s)
+    # The row of the desired state is what counts; the broadcast only reaches nodes a second earlier.
+    with closing(celery_app.build(config)) as app:
+        app.control.broadcast("heartbeat_now", destination=[node.name for node in asked])
+    return _answers(stores, asked, lambda node: node.phase != "here", wait_s)
 
 
-def pause(config: Settings, stores: Stores, asked: Sequence[Node], by: str, *, wait_s: float) -> list[Answer]:
+def pause(stores: Stores, asked: Sequence[Node], by: str, *, wait_s: float) -> list[Answer]:
     """Have nodes fill no slots, and wait for their answers for ``wait_s`` seconds; see ``Client.pause_nodes``."""
     stores.nodes.pause([node.name for node in asked], by or _me())
-    return _answers(config, stores, asked, lambda node: node.paused_by != "", wait_s)
+    return _answers(stores, asked, lambda node: node.paused_by != "", wait_s)
 
 
-def go_on(config: Settings, stores: Stores, asked: Sequence[Node], *, wait_s: float) -> list[Answer]:
+def go_on(stores: Stores, asked: Sequence[Node], *, wait_s: float) -> list[Answer]:
     """Have nodes fill slots again, and wait for their answers for ``wait_s`` seconds; see ``Client.go_on_nodes``."""
     stores.nodes.go_on([node.name for node in asked])
-    return _answers(config, stores, asked, lambda node: not node.paused_by, wait_s)
+    return _answers(stores, asked, lambda node: not node.paused_by, wait_s)
 
 
 def _answers(
-    config: Settings, stores: Stores, asked: Sequence[Node], has_answered: Callable[[Node], bool], wait_s: float
+    stores: Stores, asked: Sequence[Node], has_answered: Callable[[Node], bool], wait_s: float
 ) -> list[Answer]:
-    """Have nodes look at once at what people want of them, and wait until their rows say that they do it."""
-    from cluster import celery_app
-
-    # What stands in Redis is what counts; the broadcast only reaches nodes a second earlier.
-    with closing(celery_app.build(config)) as app:
-        app.control.broadcast("heartbeat_now", destination=[node.name for node in asked])
+    """Wait until the nodes' rows say that they do what they were asked. They hear it with their next heartbeat."""
     deadline = time.monotonic() + wait_s
     waiting = {node.name: node.incarnation for node in asked}  # each incarnation of a node answers for itself
     while waiting and time.monotonic() < deadline:

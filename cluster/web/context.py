@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cluster.web.channels import Channels
+from cluster.web.node_history import History
 from cluster.web.spool import Spool
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Web:
     """The names by which browsers may address it, without a port: others are refused (DNS rebinding)."""
     is_tls: bool = False
     channels: Channels = field(default_factory=Channels)
+    history: History = field(default_factory=History)
+    """How busy the nodes were lately."""
     _top: tuple[float, TopLine] = (0.0, TopLine(0, 0))
 
     @functools.cached_property

@@ -67,7 +67,8 @@ def document(routes: Iterable[Route]) -> Schema:
 
 
 def _path(route: Route) -> str:
-    return f"{route.path}.json" if isinstance(route, View) else re.sub(r":\w+}", "}", route.path)
+    path = re.sub(r":\w+}", "}", route.path)
+    return f"{path}.json" if isinstance(route, View) else path
 
 
 def _method(route: Route) -> str:
