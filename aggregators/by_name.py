@@ -64,6 +64,8 @@ def check_faces(part: Any, names: Collection[str] | None = None) -> None:
     for name, faces in part.items():
         if any(len(face["box"]) != 4 or not all(isinstance(side, int) for side in face["box"]) for face in faces):
             raise ValueError(f"a face on {name!r} has a box that is not four numbers")
+        if not all(isinstance(face.get(key, ""), str) for face in faces for key in ("descriptor", "like")):
+            raise ValueError(f"a face on {name!r} has a descriptor that is no text")
 
 
 def check_guesses(part: Any, names: Collection[str] | None = None) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
-from aggregators import Model, by_name, recogniser, threshold
+from aggregators import Model, by_name, face_descriptors, people_changes, recogniser, rejections, threshold
 from aggregators.recogniser import FILE, Arrays, Recogniser
 
 if TYPE_CHECKING:
@@ -90,7 +90,9 @@ def check(part: Any, names: Collection[str] | None = None) -> None:
             raise ValueError(f"the features of {name!r} cannot be read")
 
 
-def fit(joined: Portraits, *, model: str | None = None, add: bool = False) -> Model:
+def fit(
+    joined: Portraits, *, model: str | None = None, add: bool = False, more: bool = False, changes: str | None = None
+) -> Model:
     """A recogniser of the people in ``joined``, the same bytes in whatever order they came.
 
     Args:
@@ -98,6 +100,8 @@ def fit(joined: Portraits, *, model: str | None = None, add: bool = False) -> Mo
         model: The folder of the bundle that this becomes a new version of: its networks and parameters are kept.
         add: Keep its people that are not in ``joined``, with the features that stand in it, but for pictures that stand
             for another one in ``joined``. Else they are forgotten.
+        more: As ``add``, and keep what it knows of the people in ``joined``, too.
+        changes: Whom to forget besides, and which faces are not whose: see ``people_changes.Changes``.
 
     Takes 1.5 s for 75 pictures of 15 people, 5 s for 1,000 of 100. Holds 300 MB and some 150 kB a picture.
 
@@ -107,9 +111,10 @@ def fit(joined: Portraits, *, model: str | None = None, add: bool = False) -> Mo
     import numpy as np
 
     samples, left_out = _collect(joined)
+    new, wanted = samples, people_changes.read(changes)
     moved: Counter[str] = Counter()
-    if add and model:
-        samples, moved = _with_the_others(samples, model)
+    if (add or more) and model:
+        samples, moved = _with_the_others(samples, model, more=more, forget=wanted.forget)
     if samples is None:
         raise NothingToLearn(
             "there is no face to learn: no picture with one lies in a folder named after a person"
@@ -132,7 +137,12 @@ def fit(joined: Portraits, *, model: str | None = None, add: bool = False) -> Mo
     if model and not Path(model).is_dir():
         raise FileNotFoundError(f"the folder {model} of the bundle is gone: what was read of it may be a part")
     files = _networks(model) | {FILE: recogniser.pack(fitted, kept)}
-    return Model(files, _parameters(model), _report(samples, choice, left_out, moved))
+    parameters = _parameters(model)
+    if rejected := _rejected(parameters, wanted, new, projection.middle):
+        parameters[rejections.PARAMETER] = rejected
+    else:
+        parameters.pop(rejections.PARAMETER, None)
+    return Model(files, parameters, _report(samples, choice, left_out, moved, len(rejected)))
 
 
 def read_samples(folder: str) -> Samples | None:
@@ -185,11 +195,58 @@ def _collect(joined: Portraits) -> tuple[Samples | None, dict[str, str]]:
     return Samples([portrait["label"] for portrait in used], digests, features, engine, compare), left_out
 
 
-def _with_the_others(samples: Samples | None, model: str) -> tuple[Samples | None, Counter[str]]:
-    """Together with the people of the bundle that are not among them; and how many pictures these lost to others."""
+def read_recogniser(folder: str, parameters: Mapping[str, Any]) -> Recogniser | None:
+    """Read the recogniser of a bundle, with what its parameters say was rejected; None where it has none.
+
+    Raises:
+        recogniser.BadRecogniser: It cannot be read.
+    """
+    known = recogniser.read(folder)
+    try:
+        rejected = rejections.read(parameters)
+    except ValueError as error:
+        raise recogniser.BadRecogniser(f"{Path(folder) / 'bundle.json'}: {error}; train again") from None
+    if known is None or not rejected:
+        return known
+    samples = read_samples(folder)
+    assert samples is not None  # noqa: S101 - it is in the same file
+    labels = {one.label for one in rejected}
+    kind = face_descriptors.kind_of(samples.engine, samples.compare)
+    of_labels = _by_label(samples, labels)
+    return known._replace(rejected=rejections.learn(rejected, of_labels, known.projection.middle, kind))
+
+
+def _by_label(samples: Samples, labels: Collection[str]) -> dict[str, npt.NDArray[Any]]:
+    """Label -> (n, d) features of that person's pictures, those of mirror images left out."""
+    rows: dict[str, list[int]] = {}
+    for at, label in enumerate(samples.labels):
+        if label in labels:
+            rows.setdefault(label, []).append(at)
+    return {label: samples.features[at, 0] for label, at in rows.items()}
+
+
+def _rejected(
+    parameters: Mapping[str, Any], wanted: people_changes.Changes, new: Samples | None, middle: npt.NDArray[Any]
+) -> list[dict[str, str]]:
+    """What is rejected from now on: what was and what is, but for people who are forgotten or given that face now."""
+    known = [one for one in rejections.read(parameters) if one.label not in wanted.forget]
+    if new is not None:
+        kind = face_descriptors.kind_of(new.engine, new.compare)
+        of_labels = _by_label(new, {one.label for one in known})
+        known = rejections.without_taken_back(known, of_labels, middle, kind)
+    return rejections.write([*known, *wanted.rejected])
+
+
+def _with_the_others(
+    samples: Samples | None, model: str, *, more: bool, forget: Collection[str]
+) -> tuple[Samples | None, Counter[str]]:
+    """Together with the people of the bundle that are not among them; and how many pictures these lost to others.
+
+    With ``more``, also together with what the bundle knows of the same people.
+    """
     import numpy as np
 
-    base = read_samples(model)
+    base = _without(read_samples(model), forget)
     if base is None or samples is None:
         return base or samples, Counter()
     if (base.engine, base.features.shape[2]) != (samples.engine, samples.features.shape[2]):
@@ -197,7 +254,7 @@ def _with_the_others(samples: Samples | None, model: str) -> tuple[Samples | Non
             f"people cannot be added: the bundle describes faces by {base.engine!r}, now they are described by "
             f"{samples.engine!r}; train with the pictures of all people, without adding"
         )
-    new = set(samples.labels)
+    new = set() if more else set(samples.labels)
     given = {digest.tobytes() for digest in samples.digests}
     others = [at for at, label in enumerate(base.labels) if label not in new]
     stay = [at for at in others if base.digests[at].tobytes() not in given]
@@ -208,6 +265,15 @@ def _with_the_others(samples: Samples | None, model: str) -> tuple[Samples | Non
     order = sorted(range(len(labels)), key=lambda at: (labels[at], digests[at].tobytes()))
     together = [labels[at] for at in order]
     return Samples(together, digests[order], features[order], samples.engine, samples.compare), moved
+
+
+def _without(samples: Samples | None, forget: Collection[str]) -> Samples | None:
+    if samples is None:
+        return None
+    stay = [at for at, label in enumerate(samples.labels) if label not in forget]
+    labels = [samples.labels[at] for at in stay]
+    kept = samples._replace(labels=labels, digests=samples.digests[stay], features=samples.features[stay])
+    return kept if stay else None
 
 
 def _networks(model: str | None) -> dict[str, bytes]:
@@ -224,7 +290,7 @@ def _parameters(model: str | None) -> dict[str, Any]:
 
 
 def _report(
-    samples: Samples, choice: threshold.Choice, left_out: Mapping[str, str], moved: Mapping[str, int]
+    samples: Samples, choice: threshold.Choice, left_out: Mapping[str, str], moved: Mapping[str, int], rejected: int
 ) -> dict[str, Any]:
     """Report for people: pictures of each person, what was left out, and how well the recogniser should work."""
     number = Counter(samples.labels)
@@ -244,6 +310,7 @@ def _report(
         "people": dict(sorted(number.items())),
         "pictures": len(samples.labels),
         "left_out": dict(left_out),
+        "rejected": rejected,
         "engine": samples.engine,
         "threshold": round(choice.threshold, 4),
         "threshold_chosen": choice.chosen,

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from aggregators import likeness
 from aggregators.likeness import Faces, Likeness, Space
+from aggregators.rejections import Rejections
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +54,18 @@ class Projection(NamedTuple):
         return Faces(np.concatenate(rows), np.concatenate(lost))
 
 
+class Guess(NamedTuple):
+    """Whose face it is."""
+
+    label: str
+    """The person's, or ``UNKNOWN``."""
+    confidence: float
+    """Of the label: see ``Recogniser.guess``."""
+    like: str
+    """The person whom it is most like and for whom it was not rejected, also where that is too little for a name;
+    "" where it was rejected for all."""
+
+
 class Recogniser(NamedTuple):
     """Known people."""
 
@@ -63,20 +76,30 @@ class Recogniser(NamedTuple):
     known: Likeness
     threshold: float
     slope: float
+    rejected: Rejections | None = None
 
     def name(self, features: npt.NDArray[Any]) -> tuple[str, float]:
-        """Return the label of the face's person, or ``UNKNOWN``, and the confidence.
+        """Return the label of the face's person, or ``UNKNOWN``, and the confidence; see ``guess``."""
+        guess = self.guess(features)
+        return guess.label, guess.confidence
+
+    def guess(self, features: npt.NDArray[Any]) -> Guess:
+        """Return whose face it is, and the confidence of that.
 
         The confidence is 0.5 to 1: 0.5 for a score at the threshold, where a name and none are as good, and 0.95 for a
         name with the score that the person's own pictures have in the middle. It grows with the distance from the
         threshold (a logistic function), and orders faces by how sure they are; it is no measured probability.
         """
-        label, score = self.most_like(features)
-        confidence = 1 / (1 + math.exp(-min(50.0, self.slope * abs(score - self.threshold))))
-        return (label if score > self.threshold else UNKNOWN), confidence
+        found = likeness.scores(self.known, self.projection(features[None]))[0]
+        for best in (-found).argsort(kind="stable").tolist():
+            label, score = self.people[best], float(found[best])
+            if self.rejected is None or not self.rejected.refuse(label, features):
+                confidence = 1 / (1 + math.exp(-min(50.0, self.slope * abs(score - self.threshold))))
+                return Guess(label if score > self.threshold else UNKNOWN, confidence, label)
+        return Guess(UNKNOWN, 1.0, "")
 
     def most_like(self, features: npt.NDArray[Any]) -> tuple[str, float]:
-        """Return the known person who is most like the face, and the score, -1 to 1."""
+        """Return the known person who is most like the face, and the score, -1 to 1; nothing is refused."""
         found = likeness.scores(self.known, self.projection(features[None]))[0]
         best = int(found.argmax())
         return self.people[best], float(found[best])

@@ -138,6 +138,7 @@ FACES = Job(
     },
     options=(
         Option("model", str, None, "the bundle that knows people, as NAME or NAME:VERSION; without, all are unknown"),
+        Option("describe", bool, False, "give each face a descriptor, by which the unknown can be grouped and named"),
         MEGAPIXELS,
     ),
     why_unavailable=Lazy("tasks.faces:why_unavailable"),
@@ -149,6 +150,7 @@ FACES = Job(
     draw=Lazy("tasks.faces.draw:draw"),
     serves=True,
     made_up=Lazy("tasks.pictures:made_up"),
+    version="2",
 )
 
 FACES_TRAIN = Job(
@@ -164,8 +166,11 @@ FACES_TRAIN = Job(
     options=(
         MADE,
         Option("add", bool, False, "keep the people it knows that are not in the input"),
+        Option("more", bool, False, "keep all pictures it knows, also of the people in the input"),
+        Option("changes", str, None, "a JSON file that says whom to forget, and which faces are not whose"),
         MEGAPIXELS,
     ),
+    prepare=Lazy("aggregators.people_changes:prepare"),
     why_unavailable=Lazy("tasks.faces_train:why_unavailable"),
     megapixels=Lazy("tasks.pictures:megapixels"),
     install="cluster[faces]",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
-from aggregators import recogniser
+from aggregators import face_descriptors, people, recogniser
 from splitters import Chunk
 from tasks import Part
 from tasks.faces import engine
 from tasks.faces.engine import BadModel, EngineMissing
+from tasks.faces.sighting import Sighting
 from tasks.pictures import UnreadablePicture
 
 __all__ = ["BadModel", "EngineMissing", "Face", "recognise", "unusable", "why_unavailable"]
@@ -33,9 +34,16 @@ class Face(TypedDict):
     confidence: float
     """How sure the label is: 0.5 where a name and ``unknown`` are as good, to 1; see ``aggregators/recogniser.py``.
     0 where nobody is known at all."""
+    descriptor: NotRequired[str]
+    """With ``describe``: what the face looks like, in some 700 characters; see ``aggregators/face_descriptors.py``."""
+    like: NotRequired[str]
+    """With ``describe``: the known person whom the face is most like, also where its label is ``unknown``; "" where
+    nobody is known."""
 
 
-def recognise(chunk: Chunk, *, model: str | None = None, max_megapixels: int = 64) -> Part[dict[str, list[Face]]]:
+def recognise(
+    chunk: Chunk, *, model: str | None = None, describe: bool = False, max_megapixels: int = 64
+) -> Part[dict[str, list[Face]]]:
     """Find the faces on each picture, from left to right, and name those that the model knows.
 
     Faces are found that look about this way. Without YuNet they are to lean less than 20 degrees, and to be 20 pixels
@@ -45,6 +53,7 @@ def recognise(chunk: Chunk, *, model: str | None = None, max_megapixels: int = 6
     Args:
         chunk: Pictures as PNG, JPEG, TIFF, BMP, WebP, PGM or PPM files; of several frames the first counts.
         model: The folder of a bundle with a recogniser, networks, or both. Without a recogniser all are unknown.
+        describe: Give each face a descriptor, by which faces can be compared, and the person it is most like.
         max_megapixels: Larger pictures are refused before they are decoded, in millions of pixels.
 
     A picture without a face gives an empty list; one that cannot be decoded is reported under its name.
@@ -63,16 +72,28 @@ def recognise(chunk: Chunk, *, model: str | None = None, max_megapixels: int = 6
         except UnreadablePicture as error:
             failures[item.name] = str(error)
             continue
-        faces = []
-        for seen in engine.see(picture, tools):
-            label, confidence = recogniser.UNKNOWN, 0.0
-            if known:
-                label, confidence = known.name(tools.describe(tools.straighten(picture.pixels, seen)))
-            box = picture.whole_box(seen.box)
-            # Rounded, so that machines agree whose arithmetic differs in the last digits.
-            faces.append(Face(box=box, score=round(seen.score, 2), label=label, confidence=round(confidence, 2)))
+        faces = [_face(picture, seen, tools, known, describe=describe) for seen in engine.see(picture, tools)]
         found[item.name] = sorted(faces, key=lambda face: face["box"])
     return Part(found, failures)
+
+
+def _face(
+    picture: engine.Picture, seen: Sighting, tools: engine.Engine, known: recogniser.Recogniser | None, *,
+    describe: bool,
+) -> Face:  # fmt: skip
+    guess = recogniser.Guess(recogniser.UNKNOWN, 0.0, "")
+    if known or describe:
+        features = tools.describe(tools.straighten(picture.pixels, seen))
+        guess = known.guess(features) if known else guess
+    # Rounded, so that machines agree whose arithmetic differs in the last digits.
+    face = Face(
+        box=picture.whole_box(seen.box), score=round(seen.score, 2), label=guess.label,
+        confidence=round(guess.confidence, 2),
+    )  # fmt: skip
+    if describe:
+        face["descriptor"] = face_descriptors.describe(features, tools.id, tools.compare)
+        face["like"] = guess.like
+    return face
 
 
 def why_unavailable(*, model: str | None = None) -> str:
@@ -109,7 +130,7 @@ def _recogniser(model: str | None) -> recogniser.Recogniser | None:
         BadModel: It cannot be read, or was fitted to faces that were described in another way.
     """
     try:
-        known = recogniser.read(model) if model else None
+        known = people.read_recogniser(model, engine.read_parameters(model)) if model else None
     except recogniser.BadRecogniser as error:
         raise BadModel(str(error)) from None
     here = engine.load(model).id

@@ -126,7 +126,7 @@ def test_a_capability_of_a_model_is_none_of_a_language() -> None:
     with pytest.raises(ValueError, match="is not how the job ocr writes it"):
         catalog.OCR.needs_of("ocr.2@office:3;tesseract;")
     with pytest.raises(ValueError, match="is not how the job faces writes it"):
-        catalog.FACES.needs_of("faces@office%3A3")
+        catalog.FACES.needs_of("faces.2@office%3A3")
 
 
 def test_an_option_that_no_part_takes_is_a_mistake_in_the_job() -> None:
