@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,10 +33,27 @@ PIXEL_BYTES = 24
 """Memory for each pixel of the largest picture that is taken: see the option ``max_megapixels``."""
 MOST_CRASHES = 3
 """Pages of one file that end the child; the others are then not tried."""
-PIXELS = "cluster_pixels"
-"""The attribute of a picture that holds its pixels as they came."""
 NEEDED = {"PIL": "Pillow", "pypdfium2": "pypdfium2", "pi_heif": "pi-heif"}
 """Module -> the package that brings it."""
+
+
+@dataclass(frozen=True)
+class Came:
+    """A picture as it came from the child."""
+
+    mode: str
+    """L or RGB."""
+    width: int
+    height: int
+    data: bytes
+    """Its pixels, row by row."""
+
+    @functools.cached_property
+    def image(self) -> Image.Image:
+        """As Pillow has it: colours are unpacked for this, so that who needs only the pixels does without."""
+        from PIL import Image
+
+        return Image.frombuffer(self.mode, (self.width, self.height), self.data, "raw", self.mode, 0, 1)
 
 
 class Seen(NamedTuple):
@@ -45,8 +64,8 @@ class Seen(NamedTuple):
     height: int
     claimed: list[float] | None
     """Dots per inch across and down, as its file says; None where it says nothing of use."""
-    picture: Image.Image | None
-    """In mode L or RGB; None where there is nothing to be read."""
+    picture: Came | None
+    """None where there is nothing to be read."""
     text: str = ""
     """The text of its own that stays."""
     words: Sequence[Sequence[Sequence[Any]]] = ()
@@ -60,10 +79,14 @@ def why_unavailable() -> str:
     return f"{missing[0]} is not installed" if missing else ""
 
 
-def pixels(picture: Image.Image) -> bytes:
-    """The pixels of a picture, row by row; of one that came from the child as they came."""
-    came: bytes | None = getattr(picture, PIXELS, None)  # what is made of it does not have them
-    return picture.tobytes() if came is None else came
+def pixels(picture: Image.Image | Came) -> bytes:
+    """The pixels of a picture, row by row."""
+    return picture.data if isinstance(picture, Came) else picture.tobytes()
+
+
+def image(picture: Image.Image | Came) -> Image.Image:
+    """A picture as Pillow has it."""
+    return picture.image if isinstance(picture, Came) else picture
 
 
 def start() -> None:
@@ -153,18 +176,16 @@ def _ask(child: Child, head: Mapping[str, Any], body: bytes, most_bytes: int) ->
 
 
 def _seen(head: Mapping[str, Any], body: bytes) -> Seen:
-    from PIL import Image
-
     picture = None
     if mode := head["mode"]:
-        size = head["width"], head["height"]
-        picture = Image.frombuffer(mode, size, body, "raw", mode, 0, 1)  # grey pixels are not copied
-        setattr(picture, PIXELS, body)
+        picture = Came(mode, head["width"], head["height"], body)
+        if len(body) != picture.width * picture.height * len(mode):
+            raise ValueError(f"{len(body)} bytes for {picture.width} x {picture.height} pixels")
     return Seen(head["width"], head["height"], head["claimed"], picture, head["text"], head["words"], head["is_pdf"])
 
 
 def _new_child() -> Child:
-    return Child(lambda: PROGRAM, "decode")
+    return Child(lambda: PROGRAM, "decode", shares=True)
 
 
 _child = _new_child()

@@ -23,6 +23,8 @@ from tasks.ocr import words as places
 if TYPE_CHECKING:
     from PIL import Image
 
+    from tasks._decoder import Came
+
 MODEL_FOLDER = "TESSDATA_PREFIX"
 
 
@@ -39,7 +41,7 @@ class Reading(NamedTuple):
 class Engine(Protocol):
     """What reads a page."""
 
-    def __call__(self, page: Image.Image, dpi: int, *, words: bool = False) -> Reading:
+    def __call__(self, page: Image.Image | Came, dpi: int, *, words: bool = False) -> Reading:
         """Read a page in mode L or RGB, of ``dpi`` dots per inch, or 0; with ``words`` tell their places, too.
 
         Raises:
@@ -119,8 +121,8 @@ def _ppocr_engine(model: str | None) -> Engine:
     except ppocr.WeightsUnusable as error:
         raise EngineMissing(str(error)) from None
 
-    def read(page: Image.Image, dpi: int, *, words: bool = False) -> Reading:
-        found = reader.read(page)
+    def read(page: Image.Image | Came, dpi: int, *, words: bool = False) -> Reading:
+        found = reader.read(_decoder.image(page))
         return Reading(found.text, found.confidence, found.lines if words else [])
 
     return read
@@ -133,8 +135,8 @@ def _tesserocr_engine(lang: str) -> Engine:
         tesserocr.set_leptonica_log_level(tesserocr.LeptLogLevel.NONE)
     api = tesserocr.PyTessBaseAPI(path=str(_model_folder()), lang=lang)
 
-    def read(page: Image.Image, dpi: int, *, words: bool = False) -> Reading:
-        channels = len(page.getbands())
+    def read(page: Image.Image | Came, dpi: int, *, words: bool = False) -> Reading:
+        channels = len(page.mode)
         api.SetImageBytes(_decoder.pixels(page), page.width, page.height, channels, page.width * channels)
         if dpi:
             api.SetSourceResolution(dpi)
@@ -155,12 +157,12 @@ def _pytesseract_engine(lang: str) -> Engine:
     pytesseract.tesseract_cmd = _program()
     os.environ[MODEL_FOLDER] = str(_model_folder())
 
-    def read(page: Image.Image, dpi: int, *, words: bool = False) -> Reading:
+    def read(page: Image.Image | Came, dpi: int, *, words: bool = False) -> Reading:
         # Its functions for one output give either the text or the confidence, and would run the program twice for both.
         wanted = "-c tessedit_create_txt=1 -c tessedit_create_tsv=1"
         with tempfile.TemporaryDirectory(prefix="ocr-") as folder:
             picture, output = Path(folder, "page.png"), Path(folder, "read")
-            page.save(picture, compress_level=1)
+            _decoder.image(page).save(picture, compress_level=1)
             config = f"--dpi {dpi} {wanted}" if dpi else wanted
             pytesseract.run_tesseract(str(picture), str(output), "", lang, config)
             text = output.with_suffix(".txt").read_bytes().decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from tasks import _decoder
 from tasks.ocr import cleaning, resolution, turning
 from tasks.ocr import words as places
 from tasks.ocr.engines import Engine, Reading
@@ -12,7 +13,7 @@ from tasks.pictures import UnreadablePicture
 if TYPE_CHECKING:
     from PIL import Image
 
-    from tasks._decoder import Seen
+    from tasks._decoder import Came, Seen
 
 UNSURE = 50
 """A cleaned page that is read with less confidence than this, 0 to 100, is read as it is, too. Of what it misreads
@@ -46,13 +47,14 @@ def read(seen: Seen, engine: Engine, *, clean: bool, words: bool, rotate: bool) 
         dpi = round(max(seen.claimed or [0.0]))
         return Found(seen.text, OWN, _own_lines(seen) if words else [], (seen.width, seen.height, dpi), is_own=True)
     resolutions = resolution.to_try(seen.picture, seen.claimed)
-    page, turn = seen.picture, 0
+    page: Image.Image | Came = seen.picture
+    turn = 0
     try:
         reading = _read(engine, page, resolutions, clean=clean, words=words)
         if rotate and (ways := turning.ways_to_try(reading)):
-            turn = turning.way(page, engine, resolutions[0], reading, ways)
+            turn = turning.way(_decoder.image(page), engine, resolutions[0], reading, ways)
         if turn:
-            page = turning.turned(page, turn)
+            page = turning.turned(_decoder.image(page), turn)
             again = _read(engine, page, resolutions, clean=clean, words=words)
             if again.confidence > reading.confidence or reading.confidence >= turning.DOUBTED:
                 reading = again
@@ -66,10 +68,10 @@ def read(seen: Seen, engine: Engine, *, clean: bool, words: bool, rotate: bool) 
 
 
 def _read(
-    engine: Engine, page: Image.Image, resolutions: tuple[int, ...], *, clean: bool, words: bool
+    engine: Engine, page: Image.Image | Came, resolutions: tuple[int, ...], *, clean: bool, words: bool
 ) -> Reading:  # fmt: skip
     if clean:
-        legible = cleaning.clean(page)
+        legible = cleaning.clean(_decoder.image(page))
         found = engine(legible, cleaning.DPI, words=words)
         if found.confidence < UNSURE:
             as_it_is = engine(page, resolutions[0], words=words)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tasks import _decoder
 from tasks.ocr import cleaning
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from tasks._decoder import Came
 
 SANE_DPI = range(70, 2401)
 """Outside it Tesseract guesses from the text, as it does without one."""
@@ -19,7 +22,7 @@ PAPER_SHARE = 4
 """At least a quarter (1 / 4) of a page is paper without ink."""
 
 
-def to_try(page: Image.Image, claimed: Any) -> tuple[int, ...]:
+def to_try(page: Image.Image | Came, claimed: Any) -> tuple[int, ...]:
     """The dots per inch to read a page with, 0 for Tesseract's guess; the next one where the first gives no text.
 
     Args:
@@ -34,7 +37,7 @@ def to_try(page: Image.Image, claimed: Any) -> tuple[int, ...]:
         return (0,)
     if dpi * LEAST_LETTERS <= cleaning.LEAST_LINE:  # lower letters are not looked for
         return (dpi,)
-    rows = _rows(page)
+    rows = _rows(_decoder.image(page))
     height = cleaning.line_height(rows)
     if height:
         return (dpi,) if height >= dpi * LEAST_LETTERS else (0,)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL import Image
 
+    from tasks._decoder import Came
     from tasks.ocr.engines import Engine, Reading
 
 UNSURE = 85
@@ -26,7 +27,7 @@ def engine(first: Engine, load: Callable[[], Engine]) -> Engine:
     """
     second = functools.cache(load)
 
-    def read(page: Image.Image, dpi: int, *, words: bool = False) -> Reading:
+    def read(page: Image.Image | Came, dpi: int, *, words: bool = False) -> Reading:
         found = first(page, dpi, words=words)
         if found.confidence >= UNSURE:
             return found

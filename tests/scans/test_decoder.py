@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -58,7 +59,7 @@ def test_pixels_come_as_they_are_and_one_child_serves_all_files() -> None:
     first = child().pid
     assert document.pages == 3
     shades = [document.page(number).picture for number in (3, 1, 2)]
-    assert [shade.getpixel((5, 5)) for shade in shades if shade] == [202, 200, 201]
+    assert [shade.image.getpixel((5, 5)) for shade in shades if shade] == [202, 200, 201]
     other = decoded(picture(size=(7, 9)))
     assert (other.width, other.height) == (7, 9)
     assert document.page(2).width == 60  # opened again, as the child has had another file since
@@ -203,3 +204,25 @@ def test_the_end_of_the_program_leaves_no_child(tmp_path: Any) -> None:
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert not psutil.pid_exists(int(done.stdout))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("size", [(300, 301), (31, 7)], ids=["by shared memory", "by the pipe"])
+def test_pixels_are_the_same_whichever_way_they_come(mode: str, size: tuple[int, int]) -> None:
+    drawn = Image.effect_noise(size, 90).convert(mode)
+    out = io.BytesIO()
+    drawn.save(out, "PNG")
+    came = decoded(out.getvalue()).picture
+    assert came is not None
+    assert _decoder.pixels(came) == drawn.tobytes()
+    assert _decoder.image(came).tobytes() == drawn.tobytes()
+    assert (len(came.data) >= _child.LEAST_SHARED_BYTES) == (size == (300, 301))
+
+
+def test_a_large_page_does_not_stay_in_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_child, "MOST_KEPT_BYTES", 100_000)
+    decoded(picture(size=(400, 300)))
+    room = _decoder._child._room
+    assert room is not None
+    assert os.fstat(room).st_size == 0
+    assert decoded(picture(size=(300, 300))).width == 300
