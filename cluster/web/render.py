@@ -100,8 +100,15 @@ def moment(at: datetime | None) -> str:
 
 
 def command(words: list[str]) -> str:
-    """A command as one types it."""
-    return shlex.join(words)
+    """A command as one types it. What turns the direction of text is written as bash reads it: ``$'\\u202e'``."""
+    return " ".join(map(_word, words))
+
+
+def _word(word: str) -> str:
+    if plain(word) == word:
+        return shlex.quote(word)
+    escaped = word.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{plain(escaped)}'"
 
 
 @functools.cache

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from cluster.client.nodes import PENDING
-from cluster.web import node_history, node_rows
+from cluster.web import node_history, node_rows, render
 from cluster.web.node_history import History
 from tests.kit.nodes import a_node
 
@@ -66,3 +68,11 @@ def test_the_history_keeps_ten_minutes_and_forgets_nodes_that_are_forgotten() ->
     for _ in range(node_history.WIDTH):
         history.miss()
     assert history.recent() == {"a": [None] * node_history.WIDTH}
+
+
+def test_a_command_shows_what_turns_the_direction_of_text_as_bash_reads_it() -> None:
+    name = "it's\\n\u202e @host"
+    shown = render.command(["printf", "%s", name])
+    assert shown == "printf %s $'it\\'s\\\\n\\u202e @host'"
+    told = subprocess.run(["bash", "-c", shown], capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"})
+    assert told.stdout.decode() == name
