@@ -81,7 +81,7 @@ OCR = Job(
         Option("rotate", bool, False, "turn pages that lie on their side or upside down"),
         Option("dpi", int, 300, "dots per inch that PDF pages are drawn with", minimum=70, maximum=1200),
         Option("pages", str, None, "only these pages of each PDF and TIFF of several pages, as 1-40,90-"),
-        Option("password_file", str, None, "a file with the passwords of encrypted PDFs, one a line"),
+        Option("password_file", str, None, "a file with the passwords of encrypted PDFs, one a line", file="must"),
         Option("break_signatures", bool, False, "write text into signed PDFs too, which ends their signatures"),
         Option(
             "engine", str, "tesseract", "ppocr reads photographs better and takes five times as long; auto: ppocr where"
@@ -235,12 +235,13 @@ TRAIN = Job(
     plan=Lazy("aggregators.train_options:plan"),
     options=(
         MADE,
-        Option("net", str, "mlp:128,128", "a net by name: mlp:, cnn:, resnet-s or gru: with sizes; or a model.toml"),
+        Option("net", str, "mlp:128,128", "a net by name: mlp:, cnn:, resnet-s or gru: with sizes; or a model.toml",
+               file="may"),
         TARGET,
         DROP,
         TEST,
         Option("valid", float, 0.1, "share of the rows that the best round is chosen by", minimum=0, maximum=0.9),
-        Option("test_file", str, None, "a file or folder with the test rows, in the form of the input"),
+        Option("test_file", str, None, "a file or folder with the test rows, in the form of the input", file="must"),
         Option("size", str, None, "scale pictures to this width and height, as 32x32"),
         Option("grey", bool, False, "take the brightness of pictures alone"),
         Option(
@@ -287,7 +288,8 @@ TRAIN = Job(
         Option("bits", int, 4, "bits of a value of a change: 2 to 8, 16 or 32", minimum=2, maximum=32),
         Option("down_bits", int, 8, "bits of a value of what nodes are sent", minimum=2, maximum=32),
         Option("error_feedback", bool, False, "add what few bits leave over to the next change"),
-        Option("joint", str, "auto", "layers that are encoded together: auto, or a file as --plan prints it"),
+        Option("joint", str, "auto", "layers that are encoded together: auto, or a file as --plan prints it",
+               file="must"),
         Option(
             "topology", str, "auto", "how changes travel: star (each by itself), tree (a site joins its own in its"
             " store), ring (nodes of a site share each step); auto: the fastest by the links that nodes measured",
@@ -296,7 +298,7 @@ TRAIN = Job(
         Option("norm_check", bool, True, "refuse changes that are far larger than others"),
         Option("checkpoint", int, 0, "with --save: write the weights after every so many rounds; 10", minimum=0),
         Option("from_model", str, None, "a bundle of this job to train on, as NAME or NAME:VERSION; or its folder, as"
-               " ./FOLDER", word="from"),
+               " ./FOLDER", word="from", file="may"),
         SEED,
     ),
     why_unavailable=Lazy("tasks.train:why_unavailable"),
@@ -345,7 +347,7 @@ ENSEMBLE = Job(
         ),
         TEST,
         Option("valid", float, 0.1, "share of the rows that the combiner is chosen by", minimum=0, maximum=0.9),
-        Option("test_file", str, None, "a file with the test rows, in the form of the input"),
+        Option("test_file", str, None, "a file with the test rows, in the form of the input", file="must"),
         SEED,
     ),
     why_unavailable=Lazy("tasks.ensemble:why_unavailable"),

@@ -432,6 +432,11 @@ class Job:
         return None if self.count is None else self.count(source, **functions.taken(self.count, options))
 
     @property
+    def counts_files(self) -> bool:
+        """Whether an item is about a file of the input, or a page of one, as far as counting tells."""
+        return self.count is not None and "chunk_size" not in functions.parameters(self.count)
+
+    @property
     def cuts_items(self) -> bool:
         """Whether an item may be a piece of what was given, and not all of it: counting looks at options then."""
         return self.count is not None and len(functions.parameters(self.count)) > 1

@@ -16,6 +16,7 @@
 | a gateway                                  | ``1a2b3c4d5e6f7a8b``             | ``new_gateway`` |
 | the store of a site                        | ``1a2b3c4d5e6f``                 | ``edge`` |
 | a site that nobody has named               | ``10.0.4.0-24-via-10.0.4.1``     | ``site`` |
+| an upload as the input of a run            | ``upload:/data/uploads/u-1a2b3c`` | ``upload`` |
 
 Other machines may have written anything. What ``parse`` accepts, ``str`` writes again, character by character; where
 another form is no error, the docstring says so. Lua scripts read some rows, too.
@@ -51,6 +52,7 @@ _PARTIAL = re.compile(rf"{_LEVEL}:{_NUMBER}")
 _TASK_ID = re.compile(rf"({RUN})\.(?:{_NUMBER}(?:-{_NUMBER})?|partial\.{_LEVEL}\.{_NUMBER})")
 _SEPARATOR = ";"  # no comma: `celery worker -Q` takes several queues with these
 _CONNECTION = "cluster-node-"
+_UPLOAD = "upload:"
 _REPLICA_CONNECTION = "cluster-replica-"
 _REPLICA = re.compile(r"([0-9]{13})-([0-9a-f]{8})")
 _TARGET = re.compile(rf"({MODEL})(?::([1-9][0-9]{{0,8}}))?")
@@ -60,6 +62,16 @@ GATEWAY = r"[0-9a-f]{16}"
 def is_folder(text: str) -> bool:
     """Whether a model that a person names is a folder of his machine: it has a slash then, as no ``ModelRef`` has."""
     return "/" in text
+
+
+def upload(folder: str) -> str:
+    """An upload as the input of a run, by the path of its folder."""
+    return f"{_UPLOAD}{folder}"
+
+
+def parse_upload(text: str) -> str | None:
+    """The folder that ``upload`` made this of; None where it names no upload."""
+    return text.removeprefix(_UPLOAD) if text.startswith(_UPLOAD) else None
 
 
 class ModelRef(NamedTuple):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from cluster import errors
 
@@ -31,6 +32,9 @@ class Option:
     """All texts that it may be; any, where there are none."""
     repeats: bool = False
     """A text that may be given several times on the command line, and as a list in Python: joined with spaces."""
+    file: Literal["", "may", "must"] = ""
+    """Whether a text names a file of the machine that submits: any but the default, or where it looks like a path.
+    A text of several lines is the content of one."""
     word: str = ""
     """Its name on the command line, where that is not ``name``: no parameter in Python is called ``from``."""
 
@@ -38,6 +42,12 @@ class Option:
     def flag(self) -> str:
         """The option as written on the command line: ``--max-megapixels``."""
         return "--" + (self.word or self.name).replace("_", "-")
+
+    def may_read(self, value: str) -> bool:
+        """Whether a run with this value reads a file of the machine that submits it."""
+        if not self.file or value in ("", self.default) or "\n" in value:
+            return False
+        return self.file == "must" or "/" in value or value.endswith(".toml") or Path(value).exists()
 
     @property
     def json_schema(self) -> dict[str, Any]:

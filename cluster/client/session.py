@@ -28,6 +28,7 @@ from cluster.settings import Settings
 from cluster.stores import Stores
 from splitters import Chunk, PassedOver, files
 from splitters.items import Items
+from splitters.spool import Sent
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -279,6 +280,8 @@ class Session:
             with FailureDetector(self.app, self.stores), supervisor:
                 if given is None:
                     return coordinator.wait()
+                if isinstance(given.source, Sent):
+                    given.source.on_wait = coordinator.idle
                 coordinator.count_ahead(given.source)
                 return coordinator.coordinate(given.chunks, given.passed_over)
         except errors.InputChanged:

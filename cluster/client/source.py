@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-from cluster import errors, job
+from cluster import errors, job, names
 from splitters import MAX_ITEM_BYTES, Item, files
 from splitters.items import Items
+from splitters.spool import Sent
 
 Given = (
     str | Path | Iterable[str | Path] | Iterable[bytes] | Iterable[tuple[str, bytes | str]] | Mapping[str, bytes | str]
@@ -24,6 +25,25 @@ Given = (
 Items keep their order. Each has up to ``splitters.MAX_ITEM_BYTES`` bytes; a larger one is missing from the result and
 named as such. An iterator is read once, while the run goes on, and as fast as the nodes take what it gives.
 """
+
+
+def typed(inputs: Sequence[str]) -> Given:
+    """The input as a command names it: files and folders; or one upload, as ``names.upload`` writes it.
+
+    Raises:
+        errors.UsageError: It cannot be used.
+    """
+    folders = [folder for folder in map(names.parse_upload, inputs) if folder is not None]
+    if not folders:
+        return inputs
+    if len(inputs) > 1:
+        raise errors.UsageError("an upload is an input by itself: name nothing beside it")
+    try:
+        return Sent(Path(folders[0]))
+    except FileNotFoundError:
+        raise errors.UsageError(f"there is no upload in {folders[0]}, or it was dropped") from None
+    except (OSError, ValueError) as error:
+        raise errors.UsageError(f"the upload in {folders[0]} cannot be read: {error}") from None
 
 
 def read(given: Given) -> job.Source:

@@ -122,7 +122,7 @@ class Submission:
         """Open the run and leave it to a process in the background; gives where that one writes its log.
 
         Args:
-            inputs: Files and folders.
+            inputs: Files and folders, or an upload: see ``source.typed``.
             arguments: For ``cluster resume``, which that process is.
             begun: The run to go on with, in place of a new one.
 
@@ -131,7 +131,7 @@ class Submission:
         """
         config = self.client.config
         self.require_it_stays()
-        self.read(inputs)
+        self.read(source.typed(inputs))
         folder = log_folder(config)
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -25,6 +25,7 @@ from cluster.stores import Stores
 from cluster.wire import ChunkEntry, ShardEntry
 from splitters import Chunk, PassedOver
 from splitters.items import Chosen, Items
+from splitters.spool import Sent
 
 if TYPE_CHECKING:
     import redis
@@ -163,12 +164,16 @@ class Coordinator:
 
     def count_ahead(self, source: Source) -> None:
         """Count the items in the background, so that the time left can be told."""
-        if isinstance(source, Chosen) or not isinstance(source, Items):
+        if isinstance(source, Sent):
+            if source.number is not None and self._job.counts_files:  # about so many, until all have arrived
+                self._ledger.runs.expect_items(self._run, source.number)
+            threading.Thread(target=self._count, args=(source.again(),), daemon=True).start()
+        elif isinstance(source, Chosen) or not isinstance(source, Items):
             threading.Thread(target=self._count, args=(source,), daemon=True).start()
         elif source.number is not None and not self._job.cuts_items:
             self._ledger.runs.expect_items(self._run, source.number)
 
-    def _count(self, source: Paths | Chosen) -> None:
+    def _count(self, source: Paths | Items) -> None:
         try:
             row = self._ledger.runs.row(self._run, "options")
             number = self._job.count_items(for_splitter(source), row.options if row else {})
@@ -176,6 +181,18 @@ class Coordinator:
                 self._ledger.runs.expect_items(self._run, number)
         except Exception as error:  # noqa: BLE001 - without it only the time left is missing
             log.debug("counting the input failed: %s", error)
+
+    def idle(self) -> None:
+        """Called while the next chunk waits for more input to arrive: nothing is held back meanwhile.
+
+        Raises:
+            errors.RunOver: The run has ended.
+        """
+        if self._is_waited_for():
+            self._flush()
+        if time.monotonic() - self._looked_at >= POLL_S and self._look().state != "running":
+            raise errors.RunOver(f"the run {self._run} is over")
+        self._on_wait()
 
     def _publish_all(self, chunks: Iterable[Chunk]) -> bool:
         """False if the run ended meanwhile."""

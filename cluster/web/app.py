@@ -19,12 +19,20 @@ from starlette.routing import Mount
 from starlette.routing import Route as Path
 from starlette.staticfiles import StaticFiles
 
-from cluster.web import access, accounts, nodes, openapi, problems, render, runs, training_pages
+from cluster.web import access, accounts, nodes, openapi, problems, render, runs, submit, training_pages, uploads
 from cluster.web.context import Web
 from cluster.web.problems import Problem, ProblemBody
 from cluster.web.routes import Action, Asked, NoQuery, Route, Stream, View, Who
 
-ROUTES: tuple[Route, ...] = (*runs.ROUTES, *training_pages.ROUTES, *nodes.ROUTES, *accounts.ROUTES, *openapi.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *runs.ROUTES,
+    *uploads.ROUTES,
+    *submit.ROUTES,
+    *training_pages.ROUTES,
+    *nodes.ROUTES,
+    *accounts.ROUTES,
+    *openapi.ROUTES,
+)
 """All routes but those of ``PUBLIC``."""
 PUBLIC = ("/enter", "/health", "/static", "/favicon.ico")
 """What is answered without knowing who asks."""

@@ -55,8 +55,8 @@ class Upload:
         self._limits = limits
         self._lock = threading.RLock()
         self._by_name: dict[str, Entry] = {}
-        self._read_to = 0
         self._is_closed = False
+        self._sending: set[Path] = set()
         self.size_bytes = 0
         """Of all files that have arrived."""
         self.head = self._begin()
@@ -105,8 +105,8 @@ class Upload:
             found = self._by_name.get(name)
         return found is not None and (found.size_bytes, found.modified_ms) == (size_bytes, modified_ms)
 
-    def require_room(self, name: str, size_bytes: int) -> None:
-        """See that one more file may be sent.
+    def require_room(self, name: str, size_bytes: int, others: int = 0) -> None:
+        """See that one more file may be sent, besides ``others`` that are on their way.
 
         Raises:
             ValueError: It may not; the message says why.
@@ -116,7 +116,7 @@ class Upload:
         most = self._limits.document_bytes if suffix in (PDF, ZIP) else self._limits.file_bytes
         if size_bytes > most:
             raise ValueError(f"{size_bytes:,} bytes is over the limit of {most:,}")
-        if len(self._by_name) >= self._limits.files:
+        if len(self._by_name) + others >= self._limits.files:
             raise ValueError(f"an upload takes {self._limits.files:,} files: close this one and begin another")
 
     def draft(self) -> Path:
@@ -193,12 +193,26 @@ class Upload:
 
     def add_run(self, run: str) -> None:
         """Note that a run reads it."""
-        with self._lock, _opened(self.folder / RUNS, os.O_APPEND) as stream:
+        with self._lock, opened(self.folder / RUNS, os.O_APPEND) as stream:
             stream.write(f"{run}\n".encode())
 
-    def partial(self, name: str) -> Path:
-        """Where slices of a file lie until all of it has come."""
-        return self.folder / PARTIAL / hashlib.sha256(name.encode()).hexdigest()
+    def partial(self, file: tuple[str, int, int | None]) -> Path:
+        """Where slices of a file, by name, size and time of change, lie until all of it has come."""
+        return self.folder / PARTIAL / hashlib.sha256(repr(file).encode()).hexdigest()
+
+    def lock_partial(self, path: Path) -> bool:
+        """Have a partial file to oneself until ``free_partial``; False: another one has it."""
+        with self._lock:
+            self._require_open()
+            if path in self._sending:
+                return False
+            self._sending.add(path)
+            return True
+
+    def free_partial(self, path: Path) -> None:
+        """Leave it to others."""
+        with self._lock:
+            self._sending.discard(path)
 
     def _begin(self) -> Head:
         """Read all that has arrived; a last line that a kill has cut off is removed."""
@@ -270,6 +284,8 @@ class Spool:
         self._lock = threading.Lock()
         self._uploads: OrderedDict[str, Upload] = OrderedDict()
         self._closed: dict[str, About] = {}
+        self.receiving = 0
+        """Requests that send files now."""
 
     def begin(self, user: str, files: int | None = None, size_bytes: int | None = None, job: str = "") -> Upload:
         """A new upload; ``files`` and ``size_bytes`` are what is to come, as far as that is known.
@@ -366,12 +382,13 @@ def _numbered(name: str, number: int) -> str:
 
 def write(path: Path, pieces: Iterable[bytes]) -> None:
     """Write a new file that its owner alone may read, down to the disk."""
-    with _opened(path, os.O_EXCL) as stream:
+    with opened(path, os.O_EXCL) as stream:
         for piece in pieces:
             stream.write(piece)
         stream.flush()
         os.fdatasync(stream.fileno())
 
 
-def _opened(path: Path, flags: int) -> BinaryIO:
+def opened(path: Path, flags: int) -> BinaryIO:
+    """A file to write to, made where it is not there, that its owner alone may read."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600), "wb")
