@@ -18,8 +18,10 @@ FIND = """
 SELECT documents.name, pages.page, pages.item, pages.confidence, pages.source,
        snippet(words, 0, ?, ?, '…', ?), words.rank
 FROM words JOIN pages ON pages.id = words.rowid JOIN documents ON documents.id = pages.document
-WHERE words MATCH ? ORDER BY words.rank, documents.name, pages.page LIMIT ?
+WHERE words MATCH ? ORDER BY words.rank, documents.name, pages.page LIMIT ? OFFSET ?
 """
+COUNT = "SELECT count(*) FROM words WHERE words MATCH ?"
+HIGHLIGHT = "SELECT highlight(words, 0, ?, ?) FROM words WHERE words MATCH ? AND rowid = ?"
 _PLAIN = re.compile(r'"([^"]*)"|([^\s"]+)')
 
 
@@ -39,7 +41,7 @@ class Hit(NamedTuple):
     """How well it fits: the less the better."""
 
 
-def find(file: Path, query: str, most: int, *, is_expression: bool = False) -> list[Hit]:
+def find(file: Path, query: str, most: int, *, is_expression: bool = False, after: int = 0) -> list[Hit]:
     """The pages that hold all words of a query, at most ``most``.
 
     Args:
@@ -48,6 +50,7 @@ def find(file: Path, query: str, most: int, *, is_expression: bool = False) -> l
             case nor accents count.
         most: 1 or more.
         is_expression: The query is one of SQLite's FTS5, such as ``invoice NOT draft`` or ``NEAR(a b, 5)``.
+        after: How many of the best ones are passed over.
 
     Raises:
         ValueError: The file is another one, or the query cannot be understood.
@@ -58,12 +61,32 @@ def find(file: Path, query: str, most: int, *, is_expression: bool = False) -> l
     match = query if is_expression else plain(query)
     try:
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as db:
-            rows = db.execute(FIND, (BEGIN, END, SNIPPET_WORDS, match, most)).fetchall()
+            rows = db.execute(FIND, (BEGIN, END, SNIPPET_WORDS, match, most, after)).fetchall()
     except sqlite3.Error as error:
         if is_expression:
             raise ValueError(f"the expression {query!r} cannot be understood: {error}") from None
         raise ValueError(f"{file} cannot be searched: {error}") from None
     return [_hit(*row) for row in rows]
+
+
+def count(db: sqlite3.Connection, query: str) -> int:
+    """How many pages of a file hold all words of a query: see ``find``.
+
+    Raises:
+        ValueError: It has no word.
+    """
+    [number] = db.execute(COUNT, (plain(query),)).fetchone()
+    return int(number)
+
+
+def marks(db: sqlite3.Connection, query: str, page: int) -> Sequence[tuple[int, int]]:
+    """Where in the text of the page with this ``id`` the words of a query begin and end, in characters.
+
+    Raises:
+        ValueError: The query has no word.
+    """
+    found = db.execute(HIGHLIGHT, (BEGIN, END, plain(query), page)).fetchone()
+    return () if found is None else _unmarked(found[0])[1]
 
 
 def plain(query: str) -> str:
@@ -83,12 +106,19 @@ def plain(query: str) -> str:
 
 
 def _hit(document: str, page: int, item: str, confidence: int, source: str, marked: str, rank: float) -> Hit:
-    snippet, marks, begin = "", [], 0
-    for piece in re.split(f"([{BEGIN}{END}])", re.sub(r"\s+", " ", marked)):
+    snippet, found = _unmarked(re.sub(r"\s+", " ", marked))
+    return Hit(document, page, item, confidence, source, snippet, found, rank)
+
+
+def _unmarked(marked: str) -> tuple[str, Sequence[tuple[int, int]]]:
+    """A text without the signs around what was found, and where that begins and ends."""
+    text, found, begin, length = [], [], 0, 0
+    for piece in re.split(f"([{BEGIN}{END}])", marked):
         if piece == BEGIN:
-            begin = len(snippet)
+            begin = length
         elif piece == END:
-            marks.append((begin, len(snippet)))
+            found.append((begin, length))
         else:
-            snippet += piece
-    return Hit(document, page, item, confidence, source, snippet, marks, rank)
+            text.append(piece)
+            length += len(piece)
+    return "".join(text), found

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
-from aggregators.readings import Reading
+import orjson
+
+from aggregators.readings import Line, Reading
 from aggregators.readings_files import READ
 from splitters import page_names
 
@@ -15,6 +19,7 @@ Parts = Iterable[Mapping[str, Reading | None]]
 MAGIC = b"SQLite format 3\0"
 OURS = 0x636C7470
 """The ``application_id`` of files with these tables: "cltp"."""
+PACKED_LEVEL = 1
 VERSION = 1
 """Of the tables, their ``user_version``."""
 TABLES = """
@@ -50,6 +55,14 @@ CREATE TRIGGER page_changed AFTER UPDATE OF text ON pages BEGIN
     INSERT INTO words (rowid, text) VALUES (new.id, new.text);
 END;
 """
+PLACES_TABLE = """
+CREATE TABLE places (
+    page INTEGER PRIMARY KEY REFERENCES pages (id) ON DELETE CASCADE,
+    size TEXT NOT NULL,
+    lines BLOB NOT NULL
+);
+"""
+"""Where the words of a page stand: ``Reading.page`` as JSON, and ``Reading.lines`` as JSON that zlib packed."""
 ADD_DOCUMENT = "INSERT INTO documents (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = name RETURNING id"
 ADD_PAGE = """
 INSERT INTO pages (item, document, page, text, confidence, source, seconds, node, turn, digest)
@@ -57,13 +70,27 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (item) DO UPDATE SET
     text = excluded.text, confidence = excluded.confidence, source = excluded.source, seconds = excluded.seconds,
     node = excluded.node, turn = excluded.turn, digest = excluded.digest
+RETURNING id
 """
+ADD_PLACES = "INSERT OR REPLACE INTO places (page, size, lines) VALUES (?, ?, ?)"
 
 
-def write(parts: Parts, file: Path) -> None:
+class Places(NamedTuple):
+    """Where the words of a page stand: see ``Reading``."""
+
+    page: list[int]
+    lines: list[Line]
+
+
+def write(parts: Parts, file: Path, *, places: bool = False) -> None:
     """Add the pages of all parts to a file, which is empty or was written so; those of the same name are replaced.
 
     An item that failed changes nothing: what was read of it before stays. All is one transaction.
+
+    Args:
+        parts: As they are read.
+        file: The draft.
+        places: Keep where words stand, too, where the records tell. A file has it from the beginning, or never.
 
     Raises:
         ValueError: The file is another one, or this Python's SQLite has no full-text search.
@@ -75,11 +102,13 @@ def write(parts: Parts, file: Path) -> None:
             db.execute("PRAGMA journal_mode = MEMORY")  # a draft needs no file beside it that could stay behind
             db.execute("BEGIN")
             if not db.execute("PRAGMA user_version").fetchone()[0]:
-                _make(db)
+                _make(db, places=places)
             for part in parts:
                 for name, record in part.items():
                     if record is not None:
-                        _add(db, name, record)
+                        page = _add(db, name, record)
+                        if places and "lines" in record:
+                            _add_places(db, page, record)
             db.execute("COMMIT")
     except sqlite3.Error as error:
         raise ValueError(f"SQLite cannot write it: {error}") from None
@@ -104,8 +133,14 @@ def refuses(file: Path) -> str:
     return "" if version == VERSION else f"has tables of version {version}, and this is version {VERSION}"
 
 
-def _make(db: sqlite3.Connection) -> None:
-    for statement in _statements(TABLES):
+def places_of(db: sqlite3.Connection, page: int) -> Places | None:
+    """Where the words of the page with this ``id`` stand; None where the file has not kept it."""
+    found = db.execute("SELECT size, lines FROM places WHERE page = ?", (page,)).fetchone()
+    return None if found is None else Places(orjson.loads(found[0]), orjson.loads(zlib.decompress(found[1])))
+
+
+def _make(db: sqlite3.Connection, *, places: bool) -> None:
+    for statement in _statements(TABLES + (PLACES_TABLE if places else "")):
         db.execute(statement)
     db.execute(f"PRAGMA application_id = {OURS}")
     db.execute(f"PRAGMA user_version = {VERSION}")
@@ -121,10 +156,16 @@ def _statements(script: str) -> Iterable[str]:
             statement = ""
 
 
-def _add(db: sqlite3.Connection, name: str, record: Reading) -> None:
+def _add(db: sqlite3.Connection, name: str, record: Reading) -> int:
     document, page = page_names.parse(name)
     [number] = db.execute(ADD_DOCUMENT, (page_names.path(document),)).fetchone()
-    db.execute(ADD_PAGE, (
+    [added] = db.execute(ADD_PAGE, (
         name, number, page or 1, record["text"], record["confidence"], record.get("source", READ), record["seconds"],
         record["node"], record.get("turn", 0), record["digest"],
-    ))  # fmt: skip
+    )).fetchone()  # fmt: skip
+    return int(added)
+
+
+def _add_places(db: sqlite3.Connection, page: int, record: Reading) -> None:
+    packed = zlib.compress(orjson.dumps(record["lines"]), PACKED_LEVEL)
+    db.execute(ADD_PLACES, (page, orjson.dumps(record["page"]).decode(), packed))
