@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import c_double, c_int
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks.pictures import MOST_SIDE, UnreadablePicture
@@ -85,8 +86,8 @@ class Look(NamedTuple):
 
 
 @contextmanager
-def document(data: bytes) -> Iterator[Any]:
-    """The document as pypdfium2 has it.
+def document(data: bytes | Path) -> Iterator[Any]:
+    """The document, or that in a file, as pypdfium2 has it.
 
     Raises:
         UnreadablePicture: It is damaged, encrypted, or pretends to have too many pages.

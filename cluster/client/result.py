@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cluster.client.run import Status
     from cluster.client.session import Session
     from cluster.job import Format, Job, Options, Paths
-    from splitters.items import Chosen
+    from splitters.items import Items
 
 
 def require_done(status: Status) -> None:
@@ -101,7 +101,7 @@ def _json(value: Any) -> str:
     return f"[{', '.join(map(_json, value))}]" if isinstance(value, list) else orjson.dumps(value).decode()
 
 
-def with_source(chosen: Format, source: Sequence[Path] | Chosen) -> Format:
+def with_source(chosen: Format, source: Sequence[Path] | Items) -> Format:
     """The format with the input that its writer reads once more: see ``Format.source``."""
     return chosen._replace(write=functools.partial(chosen.write, source=source)) if chosen.source else chosen
 

@@ -19,13 +19,30 @@ from starlette.routing import Mount
 from starlette.routing import Route as Path
 from starlette.staticfiles import StaticFiles
 
-from cluster.web import access, accounts, nodes, openapi, problems, render, runs, submit, training_pages, uploads
+from cluster.web import (
+    access,
+    accounts,
+    downloads,
+    nodes,
+    openapi,
+    pictures,
+    problems,
+    render,
+    results,
+    runs,
+    submit,
+    training_pages,
+    uploads,
+)
 from cluster.web.context import Web
 from cluster.web.problems import Problem, ProblemBody
 from cluster.web.routes import Action, Asked, NoQuery, Route, Stream, View, Who
 
 ROUTES: tuple[Route, ...] = (
     *runs.ROUTES,
+    *results.ROUTES,
+    *downloads.ROUTES,
+    *pictures.ROUTES,
     *uploads.ROUTES,
     *submit.ROUTES,
     *training_pages.ROUTES,

@@ -15,6 +15,9 @@ from cluster.web.spool import Spool
 if TYPE_CHECKING:
     from cluster.client import Client
     from cluster.client.accounts import Accounts
+    from cluster.web.corrections import Corrections
+    from cluster.web.pictures import Pictures
+    from cluster.web.results_index import Indexes
 
 LOOK_S = 1.0
 
@@ -55,3 +58,29 @@ class Web:
             found = TopLine(len(online), sum(node.slots for node in online))
             self._top = time.monotonic(), found
         return found
+
+    @functools.cached_property
+    def pictures(self) -> Pictures:
+        """What makes and keeps pictures of ours."""
+        from cluster.web.pictures import Pictures
+
+        return Pictures(self.folder / "pictures")
+
+    @functools.cached_property
+    def corrections(self) -> Corrections:
+        """The corrections of texts."""
+        from cluster.web.corrections import Corrections
+
+        return Corrections(self.folder / "corrections.sqlite")
+
+    @functools.cached_property
+    def results(self) -> Indexes:
+        """The results of runs, indexed."""
+        from cluster.web.results_index import Indexes
+
+        return Indexes(self.folder / "results", self.corrections)
+
+    def close(self) -> None:
+        """End the programs that this page has started."""
+        if "pictures" in self.__dict__:
+            self.pictures.close()

@@ -6,6 +6,7 @@ import functools
 import shlex
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 from starlette.responses import HTMLResponse, Response
 
@@ -111,6 +112,16 @@ def _word(word: str) -> str:
     return f"$'{plain(escaped)}'"
 
 
+def address(parameters: dict[str, Any]) -> str:
+    """What stands behind the ``?`` of an address; what is "" or 0 is left out."""
+    return urlencode({name: value for name, value in parameters.items() if value})
+
+
+def in_path(name: str) -> str:
+    """The name of an item as a part of an address's path."""
+    return quote(name, safe="/")
+
+
 @functools.cache
 def _templates() -> jinja2.Environment:
     import jinja2
@@ -119,6 +130,6 @@ def _templates() -> jinja2.Environment:
         loader=jinja2.PackageLoader("cluster.web"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    filters: dict[str, Any] = {f.__name__: f for f in (plain, count, size, duration, moment, command)}
+    filters: dict[str, Any] = {f.__name__: f for f in (plain, count, size, duration, moment, command, address, in_path)}
     found.filters.update(filters)
     return found

@@ -56,6 +56,7 @@ class Running:
             self._server.should_exit = True
         self._thread.join(DRAIN_S + 5)
         self._socket.close()
+        self._web.close()
 
     def check(self) -> None:
         """See that it runs.

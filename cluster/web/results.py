@@ -1,0 +1,114 @@
+"""The result of a run: each kind of result has a module that finds what is shown, and a partial that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import orjson
+from pydantic import BaseModel, Field
+
+from cluster import errors
+from cluster.client.run import Run, Status
+from cluster.web import downloads, results_text
+from cluster.web.downloads import Download
+from cluster.web.routes import Asked, Route, View
+from cluster.web.runs import run_of
+
+MOST_ROWS = 500
+MOST_QUERY_CHARS = 500
+MOST_JSON_CHARS = 100_000
+
+
+class Query(BaseModel):
+    """What of the result. What a kind of result does not know, it leaves alone."""
+
+    q: str = Field("", max_length=MOST_QUERY_CHARS)
+    """Words to look for."""
+    item: str = Field("", max_length=4096)
+    """The item that is shown; "": the first one."""
+    after: int = Field(0, ge=0, le=10**9)
+    """Rows that are passed over."""
+    most: int = Field(200, ge=1, le=MOST_ROWS)
+    """Rows that are listed."""
+    sort: str = Field("", max_length=20)
+    """The order, of those that this kind has."""
+    show: str = Field("", max_length=200)
+    """Which rows, of the kinds of rows that this kind has."""
+
+
+class AnyResult(BaseModel):
+    """The result of a job that the page knows nothing more of."""
+
+    json_text: str
+    """The beginning of it."""
+    is_whole: bool
+
+
+Found = results_text.Texts | AnyResult
+"""Each kind has another model; a further one is added here and in ``KINDS``."""
+
+
+class Results(BaseModel):
+    """The result of a run."""
+
+    status: Status
+    kind: str
+    """How it is shown: the partial ``results_{kind}.html``."""
+    found: Found | None
+    """None where there is nothing to show yet, or never will be."""
+    is_whole: bool
+    """Whether all of the result can be seen; else ask again in a second."""
+    problem: str
+    """Why nothing is shown, or ""."""
+    formats: list[Download]
+    """What can be downloaded."""
+
+
+class Kind(NamedTuple):
+    """How the results of a job are found and shown."""
+
+    name: str
+    show: Callable[[Asked, Run, Status], BaseModel | None]
+    """Gives what the partial shows; None as long as there is nothing. Raises ``errors.ClusterError`` where there never
+    will be. ``asked.query`` is a ``Query``."""
+
+
+def show_any(asked: Asked, run: Run, status: Status) -> AnyResult | None:
+    """The result as JSON."""
+    if status.state == "running":
+        return None
+    result = orjson.dumps(
+        run.result(), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY, default=repr
+    ).decode()
+    return AnyResult(json_text=result[:MOST_JSON_CHARS], is_whole=len(result) <= MOST_JSON_CHARS)
+
+
+ANY = Kind("any", show_any)
+KINDS: Mapping[str, Kind] = {"ocr": Kind("text", results_text.show)}
+"""Job -> how its results are shown; of all others as JSON."""
+
+
+def show(asked: Asked) -> Results:
+    """The result of a run."""
+    run = run_of(asked)
+    status = run.status(failures=False)
+    kind = KINDS.get(status.job, ANY)
+    found, problem = None, ""
+    if status.state in ("failed", "cancelled"):
+        problem = f"The run was {status.state}, so it has no result: {status.error or 'nobody has said why'}"
+    else:
+        try:
+            found = kind.show(asked, run, status)
+        except errors.UnknownRun:
+            raise
+        except errors.ClusterError as error:
+            problem = str(error)
+    is_whole = status.state != "running" and (bool(problem) or (found is not None and getattr(found, "is_whole", True)))
+    return Results(
+        status=status, kind=kind.name, found=found, is_whole=is_whole, problem=problem,
+        formats=downloads.of(run, status),
+    )  # fmt: skip
+
+
+ROUTES: tuple[Route, ...] = (View("/runs/{run}/results", show, "results.html", "The result of a run.", query=Query),)

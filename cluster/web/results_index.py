@@ -1,0 +1,223 @@
+"""The results of runs as SQLite files, one a run, so that the page finds and shows some of many at once.
+
+A file is a cache: it is filled from the cluster when somebody looks, while the run goes on or after, and can be dropped
+and filled again as long as the cluster has the run. Of ``ocr`` it is what ``--format sqlite`` writes; of other jobs
+whose result maps names to values it has the table ``items``.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from aggregators import readings_sqlite
+from cluster import errors
+from cluster.web import corrections
+
+if TYPE_CHECKING:
+    from cluster.client.run import Run, Status
+
+BATCH_ITEMS = 500
+"""Items that are written in one transaction."""
+WAIT_S = 1.0
+"""How long a look waits for a file that is being filled: most are whole by then."""
+MOST_UNSEEN_S = 600.0
+"""A run that goes on is followed until nobody has looked at its results for so long."""
+ITEMS = """
+CREATE TABLE IF NOT EXISTS items (
+    n INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    value TEXT NOT NULL
+)
+"""
+"""``value`` is JSON; ``n`` counts in the order of the result, or in which items came while the run went on."""
+ADD_ITEM = "INSERT INTO items (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+WHOLE = "CREATE TABLE IF NOT EXISTS whole (at REAL)"
+log = logging.getLogger(__name__)
+
+
+class Standing(NamedTuple):
+    """How far a run's file is."""
+
+    file: Path | None
+    """None as long as there is none to read."""
+    is_whole: bool
+    """Whether all of the result is in it."""
+    problem: str = ""
+    """Why it cannot be filled, or ""."""
+
+
+class _Filling:
+    """One file that a thread fills."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        self.problem = ""
+        self.looked_at = time.monotonic()
+
+
+class _Unseen(Exception):
+    """Nobody looks any more."""
+
+
+class Indexes:
+    """The files of all runs. Any thread may use it; of one folder there is one.
+
+    Args:
+        folder: Where they lie; it is made.
+        corrected: The corrections of texts, which are laid over what was read.
+    """
+
+    def __init__(self, folder: Path, corrected: corrections.Corrections) -> None:
+        self._folder, self._corrected = folder, corrected
+        self._filling: dict[str, _Filling] = {}
+        self._lock = threading.Lock()
+
+    def of(self, run: Run, status: Status, wait_s: float = WAIT_S) -> Standing:
+        """The file of a run, which is filled from now on if it is not yet.
+
+        Args:
+            run: The run.
+            status: Its status of now.
+            wait_s: How long to wait for a file that is not whole, unless the run goes on.
+        """
+        file = self.file(run.id)
+        with self._lock:
+            filling = self._filling.get(run.id)
+            if filling is None or (filling.problem and filling.over.is_set()):
+                if _is_whole(file):
+                    return Standing(file, is_whole=True)
+                filling = self._begin(run, status, file)
+        filling.looked_at = time.monotonic()
+        filling.over.wait(wait_s if status.state != "running" else 0)
+        if not filling.over.is_set():
+            return Standing(file if _has_tables(file) else None, is_whole=False)
+        if filling.problem:
+            return Standing(None, is_whole=False, problem=filling.problem)
+        return Standing(file, is_whole=True)
+
+    def file(self, run: str) -> Path:
+        """Where the file of a run lies, or would."""
+        return self._folder / f"{run}.sqlite"
+
+    def whole(self) -> dict[str, Path]:
+        """Run -> its file, of those that are whole."""
+        return {file.stem: file for file in sorted(self._folder.glob("*.sqlite")) if _is_whole(file)}
+
+    def forget(self, run: str) -> None:
+        """Remove the file of a run."""
+        with self._lock:
+            self._filling.pop(run, None)
+            self.file(run).unlink(missing_ok=True)
+
+    def _begin(self, run: Run, status: Status, file: Path) -> _Filling:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.unlink(missing_ok=True)  # of a process that ended in the middle
+        file.touch(mode=0o600)
+        filling = self._filling[run.id] = _Filling()
+        threading.Thread(
+            target=self._fill, args=(run, status, file, filling), name=f"index {run.id}", daemon=True
+        ).start()
+        return filling
+
+    def _fill(self, run: Run, status: Status, file: Path, filling: _Filling) -> None:
+        def wait() -> None:
+            if time.monotonic() - filling.looked_at > MOST_UNSEEN_S:
+                raise _Unseen
+
+        try:
+            is_read = "sqlite" in run.job.formats
+            for batch in _batches(_parts(run, wait)):
+                if is_read:
+                    readings_sqlite.write(batch, file, places=True)
+                else:
+                    write_items(batch, file)
+            if is_read:
+                self._corrected.lay_over(file, status.owner)
+            with _changing(file) as db:
+                db.execute(WHOLE)
+        except _Unseen:
+            self.forget(run.id)
+        except Exception as error:
+            if not isinstance(error, errors.ClusterError):
+                log.exception("the results of %s cannot be indexed", run.id)
+            filling.problem = str(error) or type(error).__name__
+            file.unlink(missing_ok=True)
+        finally:
+            filling.over.set()
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[sqlite3.Connection]:
+    """A file of ours, to read."""
+    with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)) as db:
+        yield db
+
+
+def write_items(parts: Iterable[Mapping[str, Any]], file: Path) -> None:
+    """Add the items of all parts to the table ``items``; those of the same name are replaced."""
+    with _changing(file) as db:
+        db.execute(ITEMS)
+        for part in parts:
+            db.executemany(ADD_ITEM, ((name, _json(value)) for name, value in part.items()))
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()
+
+
+@contextmanager
+def _changing(file: Path) -> Iterator[sqlite3.Connection]:
+    """One transaction. A crash may spoil the file, which is then none that is whole and is filled again."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = MEMORY")
+        db.execute("PRAGMA synchronous = OFF")
+        db.execute("BEGIN IMMEDIATE")
+        yield db
+        db.execute("COMMIT")
+
+
+def _parts(run: Run, wait: Callable[[], None]) -> Iterator[Mapping[str, Any]]:
+    """What a run has, as mappings of names to values; while it goes on as it comes, and {} now and then."""
+    if run.job.joins_by_name:
+        yield from run.parts(live=True, on_wait=wait)
+        return
+    result = run.result()
+    if not isinstance(result, Mapping):
+        raise errors.UsageError(f"the result of the job {run.job.name} is no mapping of names to values")
+    yield result
+
+
+def _batches(parts: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    batch: list[Mapping[str, Any]] = []
+    for part in parts:
+        if part:
+            batch.append(part)
+        if batch and (not part or sum(map(len, batch)) >= BATCH_ITEMS):
+            yield batch
+            batch = []
+    yield batch
+
+
+def _is_whole(file: Path) -> bool:
+    return _has(file, "whole")
+
+
+def _has_tables(file: Path) -> bool:
+    return _has(file, "pages") or _has(file, "items")
+
+
+def _has(file: Path, table: str) -> bool:
+    try:
+        with opened(file) as db:
+            return bool(db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone())
+    except sqlite3.Error:
+        return False
