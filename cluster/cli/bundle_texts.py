@@ -11,8 +11,10 @@ import click
 
 from cluster import logs
 from cluster.cli.texts import size
-from cluster.client.models import Manifest, Pushed, State
+from cluster.client.models import Manifest, State
 from cluster.texts import worth_texts
+from cluster.texts.bundle_texts import count as count
+from cluster.texts.bundle_texts import pushed as pushed
 
 LIVE_EVERY_S = 0.2
 PLAIN_EVERY_S = 5.0
@@ -24,16 +26,6 @@ def line(manifest: Manifest, state: State) -> str:
     when = f"{manifest.created.astimezone():%Y-%m-%d %H:%M}"
     about = f"{count(manifest)}, {size(manifest.size_bytes)}"
     return f"{manifest.ref:24} {manifest.job:14} {about:22} {when}  {logs.plain(manifest.by):20} {mark}".rstrip()
-
-
-def pushed(found: Pushed) -> str:
-    """Describe the result of a push, for the place after its ref."""
-    manifest = found.manifest
-    about = f"{count(manifest)}, {size(manifest.size_bytes)}, for the job {manifest.job}"
-    words = about if found.new else f"was there already with the same content ({about})"
-    if found.current != manifest.version:
-        return f"{words}; runs still get version {found.current}, to which {manifest.name} is pinned"
-    return words
 
 
 def details(manifest: Manifest, missing: Mapping[str, str]) -> str:
@@ -63,11 +55,6 @@ def as_json(manifest: Manifest, state: State) -> dict[str, Any]:
     found = manifest.model_dump(mode="json", exclude={"scope": True, "files": {"__all__": {"pieces"}}})
     found |= {"ref": manifest.ref, "size_bytes": manifest.size_bytes}
     return found | {"current": manifest.version == state.current, "pinned": manifest.version == state.pinned}
-
-
-def count(manifest: Manifest) -> str:
-    """How many files it has."""
-    return f"{len(manifest.files)} file{'' if len(manifest.files) == 1 else 's'}"
 
 
 class Transfer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 from cluster import catalog, errors, names
 from cluster.bundles import Pushed, content, folder, ppocr, requirements, trial
 from cluster.bundles.install import install
-from cluster.bundles.manifest import Manifest
+from cluster.bundles.manifest import MAX_BYTES, MAX_FILES, Manifest
 from cluster.bundles.state import State
+from cluster.client import on_nodes
+from cluster.client.on_nodes import OnNodes
 from cluster.coordinator.cancel import cancel
 from cluster.names import ModelRef
 from cluster.nodes import wanted
@@ -24,9 +26,10 @@ from cluster.services import targets
 if TYPE_CHECKING:
     from cluster.blobs import Ref
     from cluster.client import Client
+    from cluster.client.nodes import Node
     from cluster.job import Job
 
-__all__ = ["Manifest", "Models", "Pushed", "State"]
+__all__ = ["MAX_BYTES", "MAX_FILES", "Manifest", "Models", "OnNodes", "Pushed", "State", "jobs"]
 Progress = Callable[[int, int], None]
 """Called with the bytes that are through, and all there are."""
 
@@ -47,7 +50,8 @@ class Models:
 
     def push(
         self, name: str, source: str | Path, job: str | None = None, requirements: Sequence[str] = (), *,
-        force: bool = False, progress: Progress = nothing, on_left_out: Callable[[str], None] = lambda path: None,
+        force: bool = False, by: str = "", progress: Progress = nothing,
+        on_left_out: Callable[[str], None] = lambda path: None,
     ) -> Pushed:  # fmt: skip
         """Make the files of a folder the next version of a model; the same content again is no new version.
 
@@ -58,6 +62,7 @@ class Models:
             requirements: Python packages it requires, as ``numpy==1.26.4 --hash=sha256:…``; () for those of
                 ``bundle.json``.
             force: Also if this machine has tried it and cannot use it.
+            by: Who pushes it; "" for the user of this process.
             progress: Told how far it is.
             on_left_out: Told of each file that is left out as its name starts with a dot.
 
@@ -69,7 +74,7 @@ class Models:
         _require_takes_models(catalog.get(given.job))
         for path in given.passed_over:
             on_left_out(path)
-        return self._push(name, given, force=force, progress=progress)
+        return self._push(name, given, force=force, by=by, progress=progress)
 
     def import_ppocr(self, source: str | Path | None = None, progress: Progress = nothing) -> Pushed:
         """Make the weights of PP-OCR, for the job ocr, the next version of the model ``ppocr``.
@@ -86,10 +91,10 @@ class Models:
         return self._push(ppocr.NAME, ppocr.read(None if source is None else Path(source)), progress=progress)
 
     def _push(
-        self, name: str, given: content.Content, *, progress: Progress, force: bool = False
+        self, name: str, given: content.Content, *, progress: Progress, force: bool = False, by: str = ""
     ) -> Pushed:  # fmt: skip
         self._require_usable(name, given, force=force)
-        found = self._store.bundles.push(name, given, _whoami(), progress)
+        found = self._store.bundles.push(name, given, by or _whoami(), progress)
         self._announce()
         return found
 
@@ -143,6 +148,10 @@ class Models:
 
         folder.write_new(Path(target), manifest, read)
         return manifest
+
+    def on_nodes(self, manifest: Manifest, nodes: Iterable[Node]) -> OnNodes:
+        """Where a version can be used, as far as the nodes have told."""
+        return on_nodes.of(manifest, nodes)
 
     def in_use(self, ref: ModelRef) -> Sequence[str]:
         """The runs that are running with a version, and the services that serve it, as "the service office"."""
@@ -224,9 +233,14 @@ class Models:
             raise errors.BadBundle(f"{name}: this machine has tried it: {why}; --force pushes it all the same")
 
 
+def jobs() -> list[str]:
+    """The jobs that there are models for, by name."""
+    return sorted({job.bundles for job in catalog.jobs().values() if job.bundles})
+
+
 def _require_takes_models(job: Job) -> None:
     """Raise ``errors.UsageError`` unless there are models for this job."""
-    known = sorted({other.bundles for other in catalog.jobs().values() if other.bundles})
+    known = jobs()
     if job.name not in known:
         hint = f"; those of {job.name} are for the job {job.bundles}: --job {job.bundles}" if job.bundles else ""
         raise errors.UsageError(f"no bundle is for the job {job.name} (they are for: {', '.join(known)}){hint}")

@@ -23,6 +23,7 @@ from cluster.web import (
     access,
     accounts,
     downloads,
+    models,
     nodes,
     openapi,
     pictures,
@@ -47,6 +48,7 @@ ROUTES: tuple[Route, ...] = (
     *submit.ROUTES,
     *training_pages.ROUTES,
     *nodes.ROUTES,
+    *models.ROUTES,
     *accounts.ROUTES,
     *openapi.ROUTES,
 )

@@ -30,6 +30,7 @@ STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (errors.UnknownRun, 404),
     (errors.UnknownBundle, 404),
     (errors.UnknownJob, 404),
+    (errors.UnknownService, 404),
     (errors.RunOver, 409),
     (errors.RunBusy, 409),
     (errors.RunFailed, 409),
