@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from cluster import texts
-from cluster.client.run import Run
+from cluster.client.run import Run, Status
 from cluster.texts import worth_texts
+from cluster.web.routes import Asked
 
 MOST_CLASSES = 60
 """Of more classes the page shows the pairs that are confused most often."""
@@ -88,15 +89,21 @@ class Report(BaseModel):
     """Picture -> why it was not used."""
     costs: list[str] = []
     notes: list[str] = []
+    is_published: bool = True
+    """Whether the model has become the next version of its bundle."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is nothing more to come."""
+        return self.is_published
 
 
-def of_run(run: Run) -> Report | None:
-    """The report about what a run has trained; None as long as its model is not published.
-
-    ``results_report.html`` shows it as ``report``.
-    """
+def show(asked: Asked, run: Run, status: Status) -> Report | None:
+    """The report about what a run has trained, as ``results.KINDS`` has it; None while the run goes on."""
+    if status.state == "running":
+        return None
     found = run.report
-    return None if found is None else of(found, found.get("classes"))
+    return Report(is_published=False) if found is None else of(found, found.get("classes"))
 
 
 def of_parameters(parameters: Mapping[str, Any]) -> Report:

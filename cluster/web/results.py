@@ -8,9 +8,9 @@ from typing import NamedTuple
 import orjson
 from pydantic import BaseModel, Field
 
-from cluster import errors
+from cluster import catalog, errors
 from cluster.client.run import Run, Status
-from cluster.web import downloads, results_text
+from cluster.web import downloads, reports, results_text
 from cluster.web.downloads import Download
 from cluster.web.routes import Asked, Route, View
 from cluster.web.runs import run_of
@@ -45,7 +45,7 @@ class AnyResult(BaseModel):
     is_whole: bool
 
 
-Found = results_text.Texts | AnyResult
+Found = results_text.Texts | reports.Report | AnyResult
 """Each kind has another model; a further one is added here and in ``KINDS``."""
 
 
@@ -85,15 +85,16 @@ def show_any(asked: Asked, run: Run, status: Status) -> AnyResult | None:
 
 
 ANY = Kind("any", show_any)
+REPORT = Kind("report", reports.show)
 KINDS: Mapping[str, Kind] = {"ocr": Kind("text", results_text.show)}
-"""Job -> how its results are shown; of all others as JSON."""
+"""Job -> how its results are shown; of jobs that train as a report, of all others as JSON."""
 
 
 def show(asked: Asked) -> Results:
     """The result of a run."""
     run = run_of(asked)
     status = run.status(failures=False)
-    kind = KINDS.get(status.job, ANY)
+    kind = _kind(status.job)
     found, problem = None, ""
     if status.state in ("failed", "cancelled"):
         problem = f"The run was {status.state}, so it has no result: {status.error or 'nobody has said why'}"
@@ -109,6 +110,11 @@ def show(asked: Asked) -> Results:
         status=status, kind=kind.name, found=found, is_whole=is_whole, problem=problem,
         formats=downloads.of(run, status),
     )  # fmt: skip
+
+
+def _kind(job: str) -> Kind:
+    known = catalog.jobs().get(job)
+    return KINDS.get(job) or (REPORT if known is not None and known.trains else ANY)
 
 
 ROUTES: tuple[Route, ...] = (View("/runs/{run}/results", show, "results.html", "The result of a run.", query=Query),)

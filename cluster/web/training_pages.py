@@ -1,4 +1,4 @@
-"""The page on which a run in rounds shows how it learns, and its curve as a file."""
+"""The page on which a run in rounds shows how it learns, its curve as a file, and its model."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import io
 
 from starlette.responses import Response
 
+from cluster.roles import Role
 from cluster.texts import curve_texts
 from cluster.web import training
+from cluster.web.models import Current
 from cluster.web.problems import Problem
-from cluster.web.routes import Asked, Route, Stream, View
+from cluster.web.routes import Action, Asked, Route, Stream, View
 from cluster.web.runs import run_of
 from cluster.web.training import Training
 
@@ -32,7 +34,19 @@ def give_csv(asked: Asked) -> Response:
     return Response(out.getvalue(), media_type="text/csv", headers=headers)
 
 
+def publish(asked: Asked) -> Current:
+    """Make what a run has trained the next version of its model; done twice it changes nothing."""
+    run = run_of(asked, to="change")
+    status = run.status(failures=False)
+    if not run.job.trains:
+        raise Problem(409, f"the run {run.id} trains no model")
+    if status.state != "done":
+        raise Problem(409, f"the run {run.id} is {status.state}: it has no model")
+    return Current(current=str(run.result()["current"]))
+
+
 ROUTES: tuple[Route, ...] = (
     View("/runs/{run}/training", show, "training.html", "How a run in rounds learns."),
     Stream("/runs/{run}/curve.csv", give_csv, "The rows of a run's curve, as `cluster curve --csv`.", "text/csv"),
+    Action("POST", "/api/runs/{run}/publish", publish, "Publish the model of a run that is done.", Role.SUBMITTER),
 )

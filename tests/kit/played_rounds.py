@@ -83,15 +83,15 @@ class PlayedRounds:
 
     def __init__(
         self, stores: Stores, shards: int = 3, *, together: bool = True, planned: int = PLANNED,
-        policy: RunPolicy = POLICY, failures: Mapping[str, str] | None = None,
+        policy: RunPolicy = POLICY, failures: Mapping[str, str] | None = None, job: str = "rounds",
     ) -> None:  # fmt: skip
-        self.run = f"rounds-{secrets.token_hex(4)}"
+        self.run = f"{job}-{secrets.token_hex(4)}"
         self.stores = stores
         self.shards = shards
         self.together = together
         self.planned = planned
         self.failures = failures or {}
-        stores.ledger.runs.create(self.run, "rounds", "", {}, "test", policy=policy)
+        stores.ledger.runs.create(self.run, job, "", {}, "test", policy=policy)
         self.lease = Lease.take(stores.ledger, self.run, "test", "splitter")
         self.begin()
 
