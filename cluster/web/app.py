@@ -30,6 +30,7 @@ from cluster.web import (
     problems,
     render,
     results,
+    results_text,
     runs,
     submit,
     training_pages,
@@ -42,6 +43,7 @@ from cluster.web.routes import Action, Asked, NoQuery, Route, Stream, View, Who
 ROUTES: tuple[Route, ...] = (
     *runs.ROUTES,
     *results.ROUTES,
+    *results_text.ROUTES,
     *downloads.ROUTES,
     *pictures.ROUTES,
     *uploads.ROUTES,

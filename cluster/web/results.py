@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from cluster import catalog, errors
 from cluster.client.run import Run, Status
+from cluster.roles import Role
 from cluster.web import downloads, reports, results_text
 from cluster.web.downloads import Download
 from cluster.web.routes import Asked, Route, View
@@ -61,6 +62,8 @@ class Results(BaseModel):
     """Whether all of the result can be seen; else ask again in a second."""
     problem: str
     """Why nothing is shown, or ""."""
+    may_change: bool
+    """Whether the one who asks may correct and forget it."""
     formats: list[Download]
     """What can be downloaded."""
 
@@ -108,13 +111,18 @@ def show(asked: Asked) -> Results:
     is_whole = status.state != "running" and (bool(problem) or (found is not None and getattr(found, "is_whole", True)))
     return Results(
         status=status, kind=kind.name, found=found, is_whole=is_whole, problem=problem,
-        formats=downloads.of(run, status),
+        may_change=_may_change(asked, status), formats=downloads.of(run, status),
     )  # fmt: skip
 
 
 def _kind(job: str) -> Kind:
     known = catalog.jobs().get(job)
     return KINDS.get(job) or (REPORT if known is not None and known.trains else ANY)
+
+
+def _may_change(asked: Asked, status: Status) -> bool:
+    is_own = bool(status.owner) and status.owner == asked.who.name
+    return asked.who.may(Role.OPERATOR) or (is_own and asked.who.may(Role.SUBMITTER))
 
 
 ROUTES: tuple[Route, ...] = (View("/runs/{run}/results", show, "results.html", "The result of a run.", query=Query),)

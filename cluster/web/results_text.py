@@ -11,15 +11,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from aggregators import readings_search, readings_sqlite
+from aggregators import readings, readings_search, readings_sqlite
 from aggregators.readings import Line
 from aggregators.readings_search import BEGIN, END
 from cluster import errors
 from cluster.client.run import Run, Status
+from cluster.roles import Role
 from cluster.web import corrections, results_index
-from cluster.web.routes import Asked
+from cluster.web.problems import Problem
+from cluster.web.routes import Action, Asked, Route, View
+from cluster.web.runs import run_of
 
 if TYPE_CHECKING:
     from cluster.web.results import Query
@@ -104,6 +107,28 @@ class OneText(BaseModel):
     """The words that were looked for and those that are unsure."""
 
 
+class RunText(OneText):
+    """A text of a run."""
+
+    run: str
+
+
+class Which(BaseModel):
+    """Which text."""
+
+    item: str = Field(max_length=4096)
+    q: str = Field("", max_length=500)
+    """Words to mark in it."""
+
+
+class Corrected(BaseModel):
+    """A text as it should be."""
+
+    item: str = Field(max_length=4096)
+    text: str | None = Field(max_length=MOST_SHOWN_CHARS)
+    """None: what was read counts again."""
+
+
 class Texts(BaseModel):
     """Texts of a run."""
 
@@ -146,6 +171,43 @@ def show(asked: Asked, run: Run, status: Status) -> Texts | None:
             items=items, found=found, after=query.after, rows=rows, one=one, at=_place(db, query, rows, one),
             searched_ms=round(searched_ms, 1), is_whole=standing.is_whole,
         )  # fmt: skip
+
+
+def show_one(asked: Asked) -> RunText:
+    """A text of a run."""
+    run = run_of(asked)
+    return _one(asked, run, run.status(failures=False), asked.query.item, asked.query.q)
+
+
+def correct(asked: Asked) -> RunText:
+    """Keep a text in place of what was read, or no more."""
+    run = run_of(asked, to="change")
+    status = run.status(failures=False)
+    given: Corrected = asked.body
+    if given.text is not None and readings.NO_TEXT.search(given.text):
+        raise Problem(422, "the text has control characters, which stand in none")
+    before = _one(asked, run, status, given.item, "")
+    standing = asked.web.results.of(run, status)
+    if not standing.is_whole or standing.file is None:
+        raise Problem(409, f"the run {run.id} goes on: its texts can be corrected once it is done")
+    if given.text is None:
+        asked.web.corrections.drop(status.owner, before.digest)
+    else:
+        asked.web.corrections.put(status.owner, before.digest, given.text, asked.who.name)
+    corrections.lay(standing.file, before.digest, given.text)
+    return _one(asked, run, status, given.item, "")
+
+
+def _one(asked: Asked, run: Run, status: Status, item: str, query: str) -> RunText:
+    standing = asked.web.results.of(run, status)
+    found = None
+    if standing.file is not None:
+        # A file of another job has no such tables.
+        with results_index.opened(standing.file) as db, suppress(sqlite3.OperationalError):
+            found = of_item(db, item, query)
+    if found is None:
+        raise Problem(404, standing.problem or f"the run {run.id} has no text of {item[:200]!r}")
+    return RunText(run=run.id, **found.model_dump())
 
 
 def _listed(db: sqlite3.Connection, file: Path, query: Query, items: int) -> tuple[int, list[Row]]:
@@ -237,3 +299,16 @@ def _cut(
         while doubt[1] <= begin:
             doubt = next(doubts)
         yield Piece(text=text[begin:end], hit=hit[0] <= begin, unsure=doubt[0] <= begin)
+
+
+ROUTES: tuple[Route, ...] = (
+    View("/runs/{run}/text", show_one, "text.html", "A text of a run.", query=Which),
+    Action(
+        "PUT",
+        "/api/runs/{run}/correction",
+        correct,
+        "Keep a text in place of what was read.",
+        Role.SUBMITTER,
+        body=Corrected,
+    ),
+)

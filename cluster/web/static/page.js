@@ -132,9 +132,9 @@ export function filled(form) {
   return found
 }
 
-/** Copy the code before a button, also where a page without HTTPS has no clipboard. */
+/** Copy the code before a button, or what its `data-copy` finds, also where a page without HTTPS has no clipboard. */
 async function copy(button) {
-  const code = button.previousElementSibling
+  const code = button.dataset.copy ? find(button.dataset.copy) : button.previousElementSibling
   getSelection().selectAllChildren(code)
   try {
     await navigator.clipboard.writeText(code.textContent)
