@@ -47,6 +47,7 @@
 | cluster2:tokens              | hash   | token's name -> "made digest", until it is revoked |
 | cluster2:users               | hash   | user of the page -> role and more, as JSON (``accounts/store.py``) |
 | cluster2:link:DIGEST         | string | the user who may enter by a link with that sha256; for ten minutes |
+| cluster2:invitation:DIGEST   | string | who has made the invitation to join with that sha256; for ten minutes |
 | cluster2:session:DIGEST      | string | a browser that has entered, as JSON (``accounts/store.py``) |
 | cluster2:wanted              | zset   | "requirement holder" -> until when it is wanted, in seconds since 1970 |
 | cluster2:delayed             | zset   | queue and message -> when it goes there, in ms since 1970 by Redis's clock |
@@ -164,6 +165,11 @@ def ring(run: str, round_: int, shard: int) -> str:
 def link(digest: str) -> str:
     """The user who may enter the page by the link whose secret has this digest."""
     return f"{OURS}link:{digest}"
+
+
+def invitation(digest: str) -> str:
+    """Who has made the invitation to join whose secret has this digest."""
+    return f"{OURS}invitation:{digest}"
 
 
 def session(digest: str) -> str:

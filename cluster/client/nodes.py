@@ -10,17 +10,21 @@ from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from cluster import redis_url
+from cluster.accounts.invitations import VALID_S as INVITED_S
+from cluster.accounts.invitations import Invitations
+from cluster.client import joining
+from cluster.client.joining import Joining
 from cluster.nodes.registry import HEARTBEAT_S, PENDING, Links, Node
 from cluster.nodes.sites import odd_edges
-from cluster.settings import DEFAULT_MASTER
 
 if TYPE_CHECKING:
+    from cluster.client.system import System
     from cluster.settings import Settings
     from cluster.stores import Stores
 
 __all__ = [
-    "HEARTBEAT_S", "PENDING", "Answer", "Links", "Node", "go_on", "join_line", "odd_edges", "pause", "rejections",
-    "shut_down",
+    "HEARTBEAT_S", "INVITED_S", "PENDING", "Answer", "Joining", "Links", "Node", "go_on", "join_line", "odd_edges",
+    "pause", "rejections", "shut_down",
 ]  # fmt: skip
 POLL_S = 0.1
 
@@ -90,15 +94,43 @@ class Machines:
         """
         return go_on(self.stores, nodes, wait_s=wait_s)
 
+    def system(self, nodes: Iterable[Node] | None = None) -> System:
+        """How the cluster itself does: its Redis, its queues, its runs in numbers.
+
+        Args:
+            nodes: Those of ``nodes()``, where they were read already.
+        """
+        from cluster.client import system
+
+        return system.read(self.stores, self.nodes() if nodes is None else nodes)
+
+    def joining(self, *, with_password: bool = False) -> Joining:
+        """How another machine joins: the command to type there, and why it could not reach the cluster.
+
+        Args:
+            with_password: Anyone who sees it can run work on the machines of the cluster and read their data.
+        """
+        return joining.joining(self.config, with_password=with_password)
+
+    def invite(self, by: str) -> str:
+        """A secret by which one machine's owner sees how to join, once and within ``INVITED_S``; ``by`` makes it."""
+        return Invitations(self.stores.redis).new(by)
+
+    def accept(self, secret: str) -> tuple[str, Joining] | None:
+        """Use up the secret of an invitation; gives who made it, and how to join, with the password.
+
+        None: it was used, has expired, or never was one.
+        """
+        by = Invitations(self.stores.redis).take(secret)
+        return None if by is None else (by, self.joining(with_password=True))
+
 
 def join_line(config: Settings) -> str:
     """Return the command that makes another machine join this cluster."""
     url = config.given_broker()
-    is_other = url.startswith(redis_url.SENTINEL) and config.sentinel_master != DEFAULT_MASTER
-    master = f"CLUSTER_SENTINEL_MASTER={config.sentinel_master} " if is_other else ""
     shown = redis_url.masked(url)
     hidden = "" if shown == url else " (for *** the password, as in the line that `cluster up` printed)"
-    return f"{master}CLUSTER_BROKER_URL='{shown}' cluster worker{hidden}"
+    return f"{joining.line(config, shown)}{hidden}"
 
 
 def rejections(requirement: str, nodes: Iterable[Node]) -> dict[str, str]:

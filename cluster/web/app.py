@@ -23,6 +23,7 @@ from cluster.web import (
     access,
     accounts,
     downloads,
+    join,
     models,
     nodes,
     openapi,
@@ -33,6 +34,7 @@ from cluster.web import (
     results_text,
     runs,
     submit,
+    system,
     training_pages,
     uploads,
 )
@@ -49,13 +51,15 @@ ROUTES: tuple[Route, ...] = (
     *uploads.ROUTES,
     *submit.ROUTES,
     *training_pages.ROUTES,
+    *join.ROUTES,
+    *system.ROUTES,
     *nodes.ROUTES,
     *models.ROUTES,
     *accounts.ROUTES,
     *openapi.ROUTES,
 )
 """All routes but those of ``PUBLIC``."""
-PUBLIC = ("/enter", "/health", "/static", "/favicon.ico")
+PUBLIC = ("/enter", "/join", "/health", "/static", "/favicon.ico")
 """What is answered without knowing who asks."""
 MAX_BODY_BYTES = 2**20
 """Of JSON."""
@@ -70,6 +74,7 @@ def build(web: Web) -> Starlette:
             Path("/", lambda request: RedirectResponse("/runs", 303)),
             Path("/health", lambda request: Response(b"ok\n", media_type="text/plain")),
             *accounts.doors(web),
+            *join.doors(web),
             *(path for route in ROUTES for path in _paths(web, route)),
             Mount("/static", StaticFiles(directory=str(files("cluster.web") / "static"))),
         ],

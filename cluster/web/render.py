@@ -43,9 +43,9 @@ def problem(web: Web, request: Request, body: ProblemBody, headers: dict[str, st
     return HTMLResponse(_text("problem.html", request, body, who=who), body.status, headers)
 
 
-def door(request: Request, body: ProblemBody, headers: dict[str, str]) -> Response:
-    """The page on which one enters by a link."""
-    return HTMLResponse(_text("enter.html", request, body), body.status, headers)
+def door(request: Request, body: ProblemBody, headers: dict[str, str], template: str = "enter.html") -> Response:
+    """A page for somebody who has not entered: by default the one on which one enters by a link."""
+    return HTMLResponse(_text(template, request, body), body.status, headers)
 
 
 def _text(template: str, request: Request, it: BaseModel, **more: Any) -> str:

@@ -222,6 +222,7 @@ def test_the_table_of_keys_names_each_key_that_is_made() -> None:
         keys.unacked("INCARNATION"),
         *(key("S") for key in (keys.leases, keys.replicas, keys.problems, keys.asked)),
         keys.requests("TARGET"),
+        *(key("DIGEST") for key in (keys.link, keys.session, keys.invitation)),
         keys.answers("GATEWAY"),
         keys.payload("GATEWAY", "N"),  # type: ignore[arg-type]
         keys.blobs("SCOPE"),
