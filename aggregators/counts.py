@@ -99,6 +99,11 @@ def to_dict(counts: Counts, *, top: int | None = None) -> dict[str, int]:
     return dict(sorted(entries, key=itemgetter(1), reverse=True))
 
 
+def numbers(counts: Counts) -> array[int]:
+    """How often each word was met, in the order of ``words``."""
+    return _column(counts)
+
+
 def write_json(parts: Iterable[Counts], out: BinaryIO, *, top: int | None = None) -> None:
     """Write what ``to_dict`` gives as one JSON object, without a dict of all words."""
     if top is not None:

@@ -34,7 +34,7 @@ def prepare(given: Mapping[str, Any]) -> dict[str, Any]:
     text = given.get("changes")
     if text is None:
         return dict(given)
-    if not text.lstrip().startswith("{"):
+    if "\n" not in text:  # of several lines it is the content of a file
         file = Path(text)
         if file.stat().st_size > MOST_BYTES:
             raise ValueError(f"--changes names {text}, which has more than {MOST_BYTES:,} bytes")
@@ -65,4 +65,4 @@ def read(text: str | None) -> Changes:
 
 def write(changes: Changes) -> str:
     """The JSON text that ``read`` reads."""
-    return json.dumps({"forget": list(changes.forget), "rejected": [one._asdict() for one in changes.rejected]})
+    return f"{json.dumps({'forget': list(changes.forget), 'rejected': [one._asdict() for one in changes.rejected]})}\n"

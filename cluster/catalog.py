@@ -167,7 +167,9 @@ FACES_TRAIN = Job(
         MADE,
         Option("add", bool, False, "keep the people it knows that are not in the input"),
         Option("more", bool, False, "keep all pictures it knows, also of the people in the input"),
-        Option("changes", str, None, "a JSON file that says whom to forget, and which faces are not whose"),
+        Option(
+            "changes", str, None, "a JSON file that says whom to forget, and which faces are not whose", file="must"
+        ),
         MEGAPIXELS,
     ),
     prepare=Lazy("aggregators.people_changes:prepare"),

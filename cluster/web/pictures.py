@@ -24,7 +24,7 @@ from cluster.web.problems import Problem
 from cluster.web.routes import Asked, Route, Stream
 from cluster.web.runs import run_of
 from splitters import page_names
-from tasks._child import Child, Ended, Interrupted
+from tasks._child import Answer, Child, Ended, Interrupted
 
 if TYPE_CHECKING:
     from cluster.client.run import Status
@@ -96,6 +96,22 @@ class Pictures:
             self._count()
         return data
 
+    def whole(self, path: Path, page: int = 1) -> tuple[int, int]:
+        """Width and height in pixels of the whole picture in a file, upright.
+
+        Raises:
+            Problem: It cannot be shown (422), or right now not (503).
+            OSError: The file cannot be read, or the disk is full.
+        """
+        kept = self._folder / (key := content(path))[:2] / f"{key}-{page}.size"
+        try:
+            wide, high = map(int, kept.read_text().split())
+        except (OSError, ValueError):
+            answer, _ = self._ask(path, Wanted(SIDES["thumb"], page))
+            wide, high = answer["whole"]
+            _put(kept, f"{wide} {high}".encode())
+        return wide, high
+
     def forget(self, contents: Iterable[str]) -> None:
         """Remove all that was made of these contents: see ``content``."""
         for key in contents:
@@ -108,6 +124,9 @@ class Pictures:
             self._children.get().end()
 
     def _make(self, path: Path, wanted: Wanted) -> bytes:
+        return self._ask(path, wanted)[1]
+
+    def _ask(self, path: Path, wanted: Wanted) -> Answer:
         limits = {"cpu_s": CPU_S, "memory_bytes": MEMORY_BYTES}
         head = {"path": str(path), **wanted._asdict(), "limits": limits}
         child = self._children.get()
@@ -122,7 +141,7 @@ class Pictures:
             self._children.put(child)
         if "problem" in answer:
             raise Problem(422, f"cannot be shown: {answer['problem']}")
-        return data
+        return answer, data
 
     def _count(self) -> None:
         with self._lock:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from cluster import catalog, errors
 from cluster.client.run import Run, Status
 from cluster.roles import Role
-from cluster.web import downloads, reports, results_text
+from cluster.web import downloads, reports, results_counts, results_faces, results_labels, results_text
 from cluster.web.downloads import Download
 from cluster.web.routes import Asked, Route, View
 from cluster.web.runs import run_of
@@ -46,7 +46,14 @@ class AnyResult(BaseModel):
     is_whole: bool
 
 
-Found = results_text.Texts | reports.Report | AnyResult
+Found = (
+    results_text.Texts
+    | results_faces.FacesFound
+    | results_counts.WordCounts
+    | results_labels.PictureLabels
+    | reports.Report
+    | AnyResult
+)
 """Each kind has another model; a further one is added here and in ``KINDS``."""
 
 
@@ -89,7 +96,12 @@ def show_any(asked: Asked, run: Run, status: Status) -> AnyResult | None:
 
 ANY = Kind("any", show_any)
 REPORT = Kind("report", reports.show)
-KINDS: Mapping[str, Kind] = {"ocr": Kind("text", results_text.show)}
+KINDS: Mapping[str, Kind] = {
+    "ocr": Kind("text", results_text.show),
+    "faces": Kind("faces", results_faces.show),
+    "wordcount": Kind("counts", results_counts.show),
+    "onnx": Kind("labels", results_labels.show),
+}
 """Job -> how its results are shown; of jobs that train as a report, of all others as JSON."""
 
 

@@ -1,0 +1,42 @@
+"""What was made of the results of runs, kept in memory while people look at it: the last few runs alone."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
+
+
+class Kept(Generic[Value]):
+    """Up to ``most`` values, by run; the one that was not asked for longest goes first. Any thread may use it."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._values: OrderedDict[str, Value] = OrderedDict()
+        self._making: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def get(self, run: str, make: Callable[[], Value]) -> Value:
+        """The run's value; who asks first makes it, and others who ask for the same wait for that."""
+        with self._lock:
+            making = self._making.setdefault(run, threading.Lock())
+        with making:
+            with self._lock:
+                if run in self._values:
+                    self._values.move_to_end(run)
+                    return self._values[run]
+            value = make()
+            with self._lock:
+                self._values[run] = value
+                while len(self._values) > self._most:
+                    self._values.popitem(last=False)
+                self._making = {one: lock for one, lock in self._making.items() if lock.locked()}
+            return value
+
+    def drop(self, run: str) -> None:
+        """Forget a run's value."""
+        with self._lock:
+            self._values.pop(run, None)
