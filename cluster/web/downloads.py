@@ -6,6 +6,7 @@ import os
 import re
 import tempfile
 import threading
+import weakref
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
@@ -204,12 +205,14 @@ class Sending:
     """
 
     def __init__(self, write: Callable[[BinaryIO], None], name: str) -> None:
-        self._error: BaseException | None = None
-        reading, writing = os.pipe()
-        self._reading = os.fdopen(reading, "rb", buffering=0)  # closed with this object, which ends the writer
-        self._writer = threading.Thread(target=self._write, args=(write, writing), name=f"download {name}", daemon=True)
+        self._reading, writing = os.pipe()
+        self._close = weakref.finalize(self, os.close, self._reading)  # what is closed so ends the writer
+        self._errors: list[BaseException] = []
+        self._writer = threading.Thread(
+            target=_run, args=(write, writing, self._errors), name=f"download {name}", daemon=True
+        )
         self._writer.start()
-        self._first = self._reading.read(READ_BYTES)
+        self._first = os.read(self._reading, READ_BYTES)
         if not self._first:
             self._see_end()
 
@@ -219,24 +222,25 @@ class Sending:
             piece = self._first
             while piece:
                 yield piece
-                piece = await run_in_threadpool(self._reading.read, READ_BYTES)
+                piece = await run_in_threadpool(os.read, self._reading, READ_BYTES)
             await run_in_threadpool(self._see_end)
         finally:
-            self._reading.close()
-
-    def _write(self, write: Callable[[BinaryIO], None], writing: int) -> None:
-        try:
-            with os.fdopen(writing, "wb") as out:
-                write(out)
-        except BrokenPipeError:
-            pass  # nobody reads it any more
-        except BaseException as error:  # noqa: BLE001 - `_see_end` raises it
-            self._error = error
+            self._close()
 
     def _see_end(self) -> None:
         self._writer.join()
-        if self._error is not None:
-            raise self._error
+        if self._errors:
+            raise self._errors[0]
+
+
+def _run(write: Callable[[BinaryIO], None], writing: int, problems: list[BaseException]) -> None:
+    try:
+        with os.fdopen(writing, "wb") as out:
+            write(out)
+    except BrokenPipeError:
+        pass  # nobody reads it any more
+    except BaseException as error:  # noqa: BLE001 - `Sending` raises it
+        problems.append(error)
 
 
 ROUTES: tuple[Route, ...] = (

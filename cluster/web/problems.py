@@ -34,6 +34,7 @@ STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (errors.RunOver, 409),
     (errors.RunBusy, 409),
     (errors.RunFailed, 409),
+    (errors.RunNotFinished, 409),
     (errors.RunCancelled, 409),
     (errors.JobUnavailable, 409),
     (errors.BrokerError, 503),
