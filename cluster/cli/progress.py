@@ -14,6 +14,7 @@ from cluster import logs
 from cluster.cli import texts
 from cluster.client.nodes import HEARTBEAT_S, Node
 from cluster.client.run import Status
+from cluster.texts.standing import why_it_stands
 
 LIVE_EVERY_S = 0.25
 PLAIN_EVERY_S = 5.0
@@ -106,8 +107,8 @@ class Progress:
                 self._next = now + FIRST_AFTER_S
 
     def _rejected(self, status: Status, nodes: list[Node], now: float) -> list[str]:
-        """Says once that the run stands, as all its nodes reject the rest of it, with the reason of each."""
-        told = texts.rejected_by_all(status, nodes)
+        """Says once that the run stands, as all its nodes reject the rest of it or are paused, with each reason."""
+        told = why_it_stands(status, nodes)
         if not told or status.chunks_settled != self._settled:
             self._settled, self._stands_since = status.chunks_settled, now
         elif now - self._stands_since > LONELY_AFTER_S and told != self._told:

@@ -15,6 +15,7 @@ from cluster.texts import duration as duration
 from cluster.texts import scores_of as scores_of
 from cluster.texts import size as size
 from cluster.texts import table as table
+from cluster.texts.standing import why_it_stands
 from splitters import tell_passed_over
 
 GIB = 2**30
@@ -40,7 +41,7 @@ def status(found: Status, there: Iterable[Node] = ()) -> str:
         lines.append(f"  coordinator  {logs.plain(found.coordinator or nobody)}")
         if found.role == "supervisor" and found.chunks_total is None:
             lines.append(f"  input        not read to its end: go on with `{resume(found)}`")
-    if told := rejected_by_all(found, there):
+    if told := why_it_stands(found, there):
         lines.append(f"  waiting      {told}")
     lines += [f"  rejected     {logs.plain(node)}: {logs.plain(why)}" for node, why in sorted(found.rejections.items())]
     return "\n".join(lines + missing(found))
@@ -49,14 +50,6 @@ def status(found: Status, there: Iterable[Node] = ()) -> str:
 def state(found: Status) -> str:
     """The state of a run for people: ``paused`` beside those that the ledger has."""
     return "paused" if found.paused else found.state
-
-
-def rejected_by_all(found: Status, there: Iterable[Node]) -> str:
-    """A sentence about a run that stands, as each node that serves it has rejected chunks of it; else ""."""
-    serving = {node.name for node in there if node.serves(found.requirement)}
-    if state(found) != "running" or found.chunks_running or not serving or not serving <= found.rejections.keys():
-        return ""
-    return f"no node takes the rest of this run: all that can do the job reject it ({count(len(serving), 'node')})"
 
 
 def history(events: Sequence[Event], found: Status) -> str:

@@ -97,6 +97,15 @@ def test_a_run_that_all_nodes_reject_says_so_once(clock: list[float], capsys: py
     assert said.count("a rejects pictures of over 20 megapixels") == 1
 
 
+def test_a_run_whose_nodes_are_all_paused_says_by_whom() -> None:
+    at = status(settled=3).model_copy(update={"rejections": {"b": "why"}})
+    paused = node("a").model_copy(update={"paused_by": "maria"})
+    told = "no node takes the rest of this run: all that can do the job are paused{} (a by maria)"
+    assert told.format("") in texts.status(at, [paused])
+    assert told.format(" or reject it") in texts.status(at, [paused, node("b")])
+    assert "waiting" not in texts.status(at, [paused, node("c")])
+
+
 def test_progress_of_rounds_tells_round_score_and_time_left(
     clock: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
