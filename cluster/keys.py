@@ -60,6 +60,7 @@
 | cluster2:service:S:replicas  | hash   | replica -> what it tells of itself, as JSON (``services/replicas.py``) |
 | cluster2:service:S:problems  | hash   | node -> why it has no replica of S, for people |
 | cluster2:service:S:asked     | zset   | version that a request named -> when it did last, in seconds since 1970 |
+| cluster2:traffic             | hash   | gateway -> the requests through it now, as JSON (``services/traffic.py``) |
 | cluster2:requests:TARGET     | list   | requests for a version of a service that no replica has taken yet |
 | cluster2:answers:GATEWAY     | list   | answers that a gateway has not taken yet |
 | cluster2:payload:GATEWAY:N   | string | the bytes of its request N, where they are many; until its deadline |
@@ -128,6 +129,7 @@ TOKENS = f"{OURS}tokens"
 USERS = f"{OURS}users"
 SERVICES = f"{OURS}services"
 LOOKED = f"{OURS}services:looked"
+TRAFFIC = f"{OURS}traffic"
 BUNDLES = f"{OURS}bundles"
 OF_RUN = (
     "done", "chunks", "expected", "claims", "attempts", "speculative", "batches", "partials",

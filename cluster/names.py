@@ -456,6 +456,11 @@ def new_gateway() -> str:
     return secrets.token_hex(8)
 
 
+def is_gateway(text: str) -> bool:
+    """Whether ``new_gateway`` could have made this name."""
+    return re.fullmatch(GATEWAY, text) is not None
+
+
 def gateway_connection(gateway: str) -> str:
     """How a gateway names its connections to Redis."""
     return f"cluster-gateway-{gateway}"

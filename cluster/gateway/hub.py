@@ -19,7 +19,7 @@ from cluster.gateway.line import Line
 from cluster.gateway.link import Link, pack
 from cluster.gateway.problems import Gone, Problem, unavailable
 from cluster.names import Target
-from cluster.services import messages
+from cluster.services import messages, traffic
 from cluster.services.messages import Answer, Request
 from cluster.wire import BadMessage
 
@@ -83,6 +83,7 @@ class Hub:
         self._taking: Link | None = None
         self._heard_s = 0.0
         self._clock_s = 0.0
+        self._told_s = 0.0
         self._ahead_ms = 0.0
         """What Redis's clock is ahead of the event loop's."""
         self._lost = asyncio.Event()
@@ -293,6 +294,16 @@ class Hub:
                 self._requests.send(pack((b"LLEN", line.key)), line.see_length)
             if now_s - self._clock_s > CLOCK_S:
                 self._read_clock()
+            if self.lines and now_s - self._told_s >= traffic.TELL_S:
+                self._tell(now_s)
+
+    def _tell(self, now_s: float) -> None:
+        """Tell the cluster how many requests there are and how long they take."""
+        self._told_s = now_s
+        row = traffic.row(round(now_s * 1000 + self._ahead_ms), [line.tell(now_s) for line in self.lines.values()])
+        told = pack((b"HSET", keys.TRAFFIC, self.gateway, row)) + pack((b"EXPIRE", keys.TRAFFIC, traffic.KEEP_S))
+        if self._requests is not None:
+            self._requests.send(told, self._see_reply, self._see_reply)
 
     def _resend(self, ask: Ask) -> None:
         """Send a request once more, in front: the replica that took it may be dead. The first answer counts."""

@@ -12,6 +12,7 @@ from cluster.gateway.link import pack
 from cluster.gateway.problems import Problem
 from cluster.names import Target
 from cluster.services.messages import KEEP_S
+from cluster.services.traffic import Row
 
 FIRST_RESEND_S = 0.25
 """Until ``ENOUGH`` answers are known."""
@@ -20,6 +21,8 @@ RESEND_TIMES = 3
 ENOUGH = 20
 RECENT = 256
 """Answers whose times say what is usual."""
+RATE_TELLS = 6
+"""The answers a second that are told are a mean since the fifth telling before."""
 HALF_S = 5.0
 """Seconds with requests waiting after which an answer counts half as much for the rate."""
 MOST_RETRY_S = 30
@@ -74,6 +77,7 @@ class Line:
         self._answers = 0.0
         self._busy_s = 0.0
         self._busy_since_s = 0.0
+        self._told: deque[tuple[float, int]] = deque(maxlen=RATE_TELLS)
 
     def see_length(self, reply: object) -> None:
         """Redis says how many requests are in the list."""
@@ -110,6 +114,23 @@ class Line:
             self._answers, self._busy_s = self._answers / 2, busy_s / 2
             self._busy_since_s, busy_s = now_s, self._busy_s
         return self._answers / busy_s if busy_s > 0 else 0.0
+
+    def tell(self, now_s: float) -> Row:
+        """What the cluster is told of this line; called once in ``traffic.TELL_S``."""
+        answers = sum(self.latency_s.counts)
+        self._told.append((now_s, answers))
+        (since_s, before), ordered = self._told[0], sorted(self._recent_s)
+
+        def quantile_ms(share: float) -> float | None:
+            return round(1000 * ordered[math.ceil(len(ordered) * share) - 1], 3) if ordered else None
+
+        return Row(
+            service=self.target.service, version=self.target.version, answers=answers,
+            per_s=round((answers - before) / (now_s - since_s), 2) if now_s > since_s else 0.0,
+            failed=sum(count for code, count in self.codes.items() if code >= 500), late=self.late,
+            refused=self.refused, waiting=max(0, self.waiting), p50_ms=quantile_ms(0.5), p95_ms=quantile_ms(0.95),
+            p99_ms=quantile_ms(0.99),
+        )  # fmt: skip
 
     @property
     def resend_s(self) -> float:

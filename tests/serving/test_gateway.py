@@ -12,12 +12,14 @@ import pytest
 import redis
 
 from cluster import keys, settings
+from cluster.client import services
 from cluster.gateway import paths, tensors
 from cluster.gateway.app import App
 from cluster.gateway.auth import Auth
 from cluster.gateway.board import Board
 from cluster.gateway.server import Running
 from cluster.names import Target
+from cluster.services import traffic
 from cluster.services.desired import Services
 from cluster.services.tokens import Tokens
 from tests.kit.asking import Asking, error_of
@@ -60,6 +62,25 @@ def test_an_item_comes_back_under_its_name(asking: Asking) -> None:
 
 def test_a_large_item_travels_under_its_own_key(asking: Asking) -> None:
     assert asking.predict("net", bytes(300_000)).json()["items"] == {"item": {"size": 300_000}}
+
+
+def test_the_gateway_tells_the_cluster_of_its_requests(served: tuple[redis.Redis, Asking]) -> None:
+    client, asking = served
+    asking.predict("net", b"12345")
+    [found] = wait_until("it has told", lambda: services.status(client, "net").traffic)
+    assert (found.version, found.gateways) == (None, 1)
+    before = found.answers
+    asking.predict("net", b"12345")
+    wait_until("it tells of one more", lambda: services.status(client, "net").traffic[0].answers == before + 1)
+    assert services.status(client, "net").traffic[0].p95_ms
+
+
+def test_what_others_write_among_the_rows_of_gateways_goes(served: tuple[redis.Redis, Asking]) -> None:
+    client, _ = served
+    old = traffic.row(0, [traffic.Row(service="net", per_s=1, answers=1)])
+    client.hset(keys.TRAFFIC, mapping={"x" * 16: b"{}", "0" * 16: old, "1" * 16: b"[", "2" * 16: b'{"at_ms": "a"}'})
+    assert set(traffic.read(client)).isdisjoint({"0" * 16, "1" * 16, "2" * 16})
+    assert not client.hmget(keys.TRAFFIC, "x" * 16, "0" * 16)[0]
 
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE")
