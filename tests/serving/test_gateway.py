@@ -71,7 +71,7 @@ def test_the_gateway_tells_the_cluster_of_its_requests(served: tuple[redis.Redis
     assert (found.version, found.gateways) == (None, 1)
     before = found.answers
     asking.predict("net", b"12345")
-    wait_until("it tells of one more", lambda: services.status(client, "net").traffic[0].answers == before + 1)
+    wait_until("it tells of one more", lambda: services.status(client, "net").traffic[0].answers > before)
     assert services.status(client, "net").traffic[0].p95_ms
 
 
