@@ -327,6 +327,10 @@ class Client(Serving, Machines):
         """The runs of the cluster, the latest first."""
         return self.stores.ledger.runs.latest(most)
 
+    def statuses(self, runs: Sequence[str]) -> list[Status]:
+        """The status of some hundreds of runs at most, without their failures; those that are gone are left out."""
+        return self.stores.ledger.runs.statuses(runs)
+
     def runs_page(self, most: int = 50, before: str = "", which: Which = Which()) -> RunsPage:  # noqa: B008
         """Some of the runs, the latest first.
 

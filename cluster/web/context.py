@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cluster.web.channels import Channels
+from cluster.web.fresh import Fresh
 from cluster.web.node_history import History
 from cluster.web.spool import Spool
 
@@ -43,6 +44,8 @@ class Web:
     channels: Channels = field(default_factory=Channels)
     history: History = field(default_factory=History)
     """How busy the nodes were lately."""
+    timelines: Fresh = field(default_factory=Fresh)
+    """Spans of timelines that somebody looks at: they are made of thousands of lines."""
     _top: tuple[float, TopLine] = (0.0, TopLine(0, 0))
 
     @functools.cached_property

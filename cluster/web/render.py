@@ -91,6 +91,14 @@ def duration(seconds: float | None) -> str:
     return f"{minutes}:{rest:02} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02} h"
 
 
+def short(seconds: float) -> str:
+    """Seconds on an axis: "40 s", "10 min", "2.5 h"."""
+    for unit, length in (("h", 3600), ("min", 60), ("s", 1)):
+        if seconds >= 2 * length or length == 1:
+            return f"{seconds / length:.1f}".removesuffix(".0") + f" {unit}"
+    return ""
+
+
 def moment(at: datetime | None) -> str:
     """A moment, short: the time of today, else the day, too, in the time zone of this machine."""
     if at is None:
@@ -130,6 +138,7 @@ def _templates() -> jinja2.Environment:
         loader=jinja2.PackageLoader("cluster.web"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    filters: dict[str, Any] = {f.__name__: f for f in (plain, count, size, duration, moment, command, address, in_path)}
+    ours = (plain, count, size, duration, short, moment, command, address, in_path)
+    filters: dict[str, Any] = {f.__name__: f for f in ours}
     found.filters.update(filters)
     return found

@@ -1,76 +1,251 @@
-"""The runs of the cluster, and one of them while it goes on."""
+"""The runs of the cluster: which one may see, a list of them, and one of them while it goes on."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from cluster import errors, names
-from cluster.client.run import Run, Status
+from cluster import catalog, errors, names
+from cluster.client.run import Belongs, MissingItem, Reason, Run, Share, Status, Which
 from cluster.roles import Role
-from cluster.web.channels import Message
+from cluster.web import progress, timeline, training
 from cluster.web.problems import Problem
+from cluster.web.progress import Change, Figures
 from cluster.web.routes import Action, Asked, Route, Stream, View
+from cluster.web.timeline import Timeline
+from cluster.web.training import Training
+from cluster.web.watched import Watched, WatchedList
 
 PAGE = 50
+OWN = 10
+"""Own runs that stand above all others."""
+MISSING = 20
+"""Missing items on the page of a run; the others have a page of their own."""
+MOST_MISSING = 200
+EVENTS = 50
 MOST_NAME_CHARS = 200
+MOST_WATCHED = 40
+SPANS = {60: "last minute", 600: "last 10 minutes", 0: "whole run"}
+
+
+class Looked(BaseModel):
+    """Which runs are looked for."""
+
+    who: Literal["", "mine", "others", "all"] = ""
+    state: Literal["", "running", "paused", "done", "failed", "cancelled"] = ""
+    job: str = ""
+    q: str = Field("", max_length=64)
+    """Stands in the id."""
+    before: str = ""
+
+
+class Listed(BaseModel):
+    """Some runs, the latest first."""
+
+    title: str
+    who: str
+    runs: list[Status]
+    before: str
+    """The last of them where there are earlier ones, for the next page; else ""."""
 
 
 class Runs(BaseModel):
-    """Runs, the latest first."""
+    """Runs that one may see: one's own first, unless some are looked for."""
 
-    runs: list[Status]
+    lists: list[Listed]
+    jobs: list[str]
+    """The jobs that are installed here, to look for."""
+
+
+class Span(BaseModel):
+    """Which part of the timeline is shown, and how the history."""
+
+    span: Literal["60", "600", "0"] = "60"
+    """Seconds up to now; 0 for the whole run."""
+    events: Literal["", "problems"] = ""
+
+
+class Missing(BaseModel):
+    """Items that are missing from a result, by pages."""
+
+    run: str
+    items: list[MissingItem]
+    total: int
+    reasons: list[Reason]
+    reason: str = ""
+    """The one that is looked for."""
+    after: int = 0
+    """Where the next page begins; 0 behind the last one."""
+    upload: str = ""
+    may_change: bool = False
+
+
+class MissingQuery(BaseModel):
+    """Which missing items are looked for."""
+
+    after: int = Field(0, ge=0)
+    reason: str = ""
 
 
 class OneRun(BaseModel):
     """A run."""
 
     status: Status
+    figures: Figures
+    timeline: Timeline
+    missing: Missing
+    changes: list[Change]
+    may_change: bool
+    """Whether one may cancel, pause and share it."""
+    training: Training | None = None
+
+    @property
+    def state(self) -> str:
+        """For people."""
+        return self.figures.state
+
+    @property
+    def about(self) -> str:
+        """What its job does, where it is installed here."""
+        known = catalog.jobs().get(self.status.job)
+        return known.about if known else self.status.job
+
+    @property
+    def options(self) -> str:
+        """Its options, as they are typed, without those that are the job's defaults."""
+        return " ".join(_option(*pair) for pair in _chosen(self.status).items())
+
+    @property
+    def spans(self) -> dict[int, str]:
+        """What the timeline can show."""
+        return SPANS
 
 
-class Watched:
-    """Reads one run for all who watch it."""
+class Sharing(BaseModel):
+    """Who sees a run besides its owner."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._told: Status | None = None
+    share: Share
 
-    def first(self, after: str) -> Message:
-        """The whole status."""
-        return self._message(self._run.status(failures=False))
 
-    def look(self) -> Message | None:
-        """The status, where it has changed."""
-        status = self._run.status(failures=False)
-        if self._told is not None and status.model_dump(exclude={"seconds"}) == self._told.model_dump(
-            exclude={"seconds"}
-        ):
-            return None
-        self._told = status
-        return self._message(status)
+class Watching(BaseModel):
+    """Which runs are watched."""
 
-    def _message(self, status: Status) -> Message:
-        return Message(status.model_dump(mode="json"), is_last=status.state != "running")
+    runs: str = Field("", max_length=4000)
+    """Their ids, with commas."""
+
+
+class Events(BaseModel):
+    """The history of a run."""
+
+    run: str
+    changes: list[Change]
+    nodes: dict[str, int]
+    """Node -> chunks it has done."""
+
+
+class EventsQuery(BaseModel):
+    """Which changes are looked for."""
+
+    after: str = Field("", pattern=r"^(\d{1,20}-\d{1,20})?$")
+    """The id of the last one that is known."""
+    q: str = Field("", max_length=200)
+    """Stands in the line."""
 
 
 def show_all(asked: Asked) -> Runs:
-    """All runs."""
-    return Runs(runs=asked.web.client.runs(PAGE))
+    """The runs that one may see."""
+    looked: Looked = asked.query
+    own, client = asked.who.name, asked.web.client
+    which = Which(
+        seen_by=None if asked.who.may(Role.OPERATOR) else own, state=looked.state, job=looked.job, text=looked.q
+    )
+    kinds = {
+        "mine": ("Your runs", which._replace(owner=own)),
+        "others": ("Runs of others", which._replace(without=own)),
+        "all": ("Runs", which),
+    }  # fmt: skip
+    asked_for = [looked.who] if looked.who else ["mine", "others"]
+    lists = []
+    for who in asked_for:
+        title, wanted = kinds[who]
+        page = client.runs_page(PAGE if looked.who or who == "others" else OWN, looked.before, wanted)
+        if page.runs or looked.who:
+            lists.append(Listed(title=title, who=who, runs=page.runs, before=page.before))
+    return Runs(lists=lists, jobs=sorted(catalog.jobs()))
 
 
 def show(asked: Asked) -> OneRun:
     """One run."""
-    return OneRun(status=run_of(asked).status(failures=False))
+    run = run_of(asked)
+    status = run.status(failures=False)
+    now_ms, working = run.working()
+    at_ms = now_ms if status.finished_at is None else status.finished_at.timestamp() * 1000
+    events = run.events()
+    span_s = int(asked.query.span)
+    lines = run.timeline(since_ms=int(at_ms - max(span_s, progress.RATE_S) * 1000) if span_s else 0)
+    told = [event for event in events if asked.query.events != "problems" or event.event in timeline.MARKED]
+    is_own = may_change(asked, run.belongs)
+    return OneRun(
+        status=status,
+        figures=progress.figures(status, lines, now_ms, asked.web.client.nodes()),
+        timeline=timeline.of_lines(
+            lines, working, events, status.started_at.timestamp() * 1000, at_ms, span_s
+        ),
+        missing=_missing(run, status, MissingQuery(), MISSING, is_own=is_own),
+        changes=progress.changes(told[-EVENTS:]),
+        may_change=is_own,
+        training=training.of(run, status) if status.rounds is not None else None,
+    )  # fmt: skip
+
+
+def show_timeline(asked: Asked) -> Timeline:
+    """Who did what in a span of a run."""
+    run, span_s = run_of(asked), int(asked.query.span)
+
+    def make() -> Timeline:
+        status = run.status(failures=False)
+        now_ms, working = run.working()
+        at_ms = now_ms if status.finished_at is None else status.finished_at.timestamp() * 1000
+        lines = run.timeline(since_ms=int(at_ms - span_s * 1000) if span_s else 0)
+        began_ms = status.started_at.timestamp() * 1000
+        return timeline.of_lines(lines, working, run.events(), began_ms, at_ms, span_s)
+
+    return asked.web.timelines.get((run.id, span_s), make)
+
+
+def show_missing(asked: Asked) -> Missing:
+    """The items that are missing from a result."""
+    run = run_of(asked)
+    return _missing(
+        run, run.status(failures=False), asked.query, MOST_MISSING, is_own=may_change(asked, run.belongs)
+    )  # fmt: skip
+
+
+def show_events(asked: Asked) -> Events:
+    """The history of a run."""
+    run = run_of(asked)
+    wanted = asked.query.q.lower()
+    found = progress.changes(run.events(asked.query.after))
+    changes = [one for one in found if wanted in f"{one.what} {one.about}".lower()]
+    return Events(run=run.id, changes=changes, nodes=run.status(failures=False).nodes)
+
+
+async def live_list(asked: Asked) -> StreamingResponse:
+    """Events of some runs."""
+    runs = await run_in_threadpool(_seen, asked, asked.query.runs.split(",")[:MOST_WATCHED])
+    events = asked.web.channels.listen(f"runs {' '.join(runs)}", lambda: WatchedList(runs, asked.web))
+    return StreamingResponse(events, media_type="text/event-stream")
 
 
 async def live(asked: Asked) -> StreamingResponse:
     """Events of one run."""
     run = await run_in_threadpool(run_of, asked)
     events = asked.web.channels.listen(
-        f"run {run.id}", lambda: Watched(run), asked.request.headers.get("last-event-id", "")
+        f"run {run.id}", lambda: Watched(run, asked.web), asked.request.headers.get("last-event-id", "")
     )
     return StreamingResponse(events, media_type="text/event-stream")
 
@@ -78,6 +253,21 @@ async def live(asked: Asked) -> StreamingResponse:
 def cancel(asked: Asked) -> None:
     """End a run."""
     run_of(asked, to="change").cancel(f"cancelled by {asked.who.name}")
+
+
+def pause(asked: Asked) -> None:
+    """Begin no more of a run."""
+    run_of(asked, to="change").pause(f"by {asked.who.name}")
+
+
+def go_on(asked: Asked) -> None:
+    """Go on with a run that is paused."""
+    run_of(asked, to="change").go_on(by=asked.who.name)
+
+
+def share(asked: Asked) -> None:
+    """Say who sees a run."""
+    run_of(asked, to="change").share(asked.body.share)
 
 
 def run_of(asked: Asked, *, to: Literal["see", "change"] = "see") -> Run:
@@ -104,9 +294,54 @@ def run_of(asked: Asked, *, to: Literal["see", "change"] = "see") -> Run:
     return run
 
 
+def _seen(asked: Asked, runs: list[str]) -> list[str]:
+    """Those of these runs that one may see."""
+    found = []
+    for run in sorted(set(runs)):
+        if names.is_run(run):
+            with suppress(errors.UnknownRun):
+                belongs = asked.web.client.run(run).belongs
+                if asked.who.may(Role.OPERATOR) or belongs.is_seen_by(asked.who.name):
+                    found.append(run)
+    return found
+
+
+def may_change(asked: Asked, belongs: Belongs) -> bool:
+    """Whether one may cancel, pause and share a run that one sees."""
+    return asked.who.may(Role.OPERATOR) or (asked.who.may(Role.SUBMITTER) and belongs.owner == asked.who.name)
+
+
+def _missing(run: Run, status: Status, query: MissingQuery, most: int, *, is_own: bool) -> Missing:
+    nothing = not status.items_failed
+    page = None if nothing else run.missing(query.after, most, query.reason)
+    return Missing(
+        run=run.id, total=status.items_failed, reason=query.reason, upload=status.upload, may_change=is_own,
+        reasons=[] if nothing else run.reasons(), items=page.items if page else [],
+        after=page.after if page else 0,
+    )  # fmt: skip
+
+
+def _chosen(status: Status) -> dict[str, object]:
+    job = catalog.jobs().get(status.job)
+    usual = {option.name: option.default for option in (*job.options, job.chunk_size)} if job else {}
+    return {name: value for name, value in status.options.items() if usual.get(name) != value}
+
+
+def _option(name: str, value: object) -> str:
+    flag = f"--{name.replace('_', '-')}"
+    return flag if value is True else f"{flag} {value}"
+
+
 ROUTES: tuple[Route, ...] = (
-    View("/runs", show_all, "runs.html", "The runs, the latest first."),
-    View("/runs/{run}", show, "run.html", "One run."),
+    View("/runs", show_all, "runs.html", "The runs, the latest first.", query=Looked),
+    View("/runs/{run}", show, "run.html", "One run.", query=Span),
+    View("/runs/{run}/timeline", show_timeline, "run_timeline.html", "Who did what in a run.", query=Span),
+    View("/runs/{run}/missing", show_missing, "run_missing.html", "What a run lacks, and why.", query=MissingQuery),
+    View("/runs/{run}/events", show_events, "run_events.html", "The history of a run.", query=EventsQuery),
+    Stream("/api/runs/live", live_list, "How far some runs are.", "text/event-stream", query=Watching),
     Stream("/api/runs/{run}/live", live, "What happens in a run, as it happens.", "text/event-stream"),
     Action("POST", "/api/runs/{run}/cancel", cancel, "End a run and drop its results.", Role.SUBMITTER),
+    Action("POST", "/api/runs/{run}/pause", pause, "Begin no more of a run.", Role.SUBMITTER),
+    Action("POST", "/api/runs/{run}/go-on", go_on, "Go on with a run that is paused.", Role.SUBMITTER),
+    Action("PUT", "/api/runs/{run}/share", share, "Say who sees a run.", Role.SUBMITTER, body=Sharing),
 )

@@ -1,0 +1,184 @@
+"""Reads one run for all who watch it: what a page knows at first, then what has changed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from cluster.client.run import Event, Line, Run, Status, Working
+from cluster.web import progress, training
+from cluster.web.channels import Message
+from cluster.web.progress import Change, Figures
+from cluster.web.timeline import Drawn, Mark, Now, Piece
+from cluster.web.training import Training
+
+if TYPE_CHECKING:
+    from cluster.client.nodes import Node
+    from cluster.web.context import Web
+
+SPAN_S = 60.0
+"""The span of the timeline that is told line by line."""
+MOST_EVENTS = 50
+QUIET_S = 5.0
+"""Seconds after which a watcher hears of a run in which nothing changes: its clock goes on."""
+NODES_S = 1.0
+LIST_S = 1.0
+
+
+class Row(BaseModel):
+    """A run in the list of runs."""
+
+    run: str
+    state: str
+    items_done: int
+    items_total: int | None
+    items_failed: int
+    seconds: int
+
+
+class News(BaseModel):
+    """What is told about a run while it goes on."""
+
+    whole: bool
+    """It begins anew, rather than adding to what was told."""
+    now: float
+    """Seconds since the run began."""
+    status: Status
+    figures: Figures
+    pieces: list[Piece]
+    """What was done since, or in the last minute."""
+    working: list[Now]
+    """All that is worked on."""
+    marks: list[Mark]
+    changes: list[Change]
+    training: Training | None = None
+    """How a run in rounds learns, where that has changed."""
+
+
+class WatchedList:
+    """The reader of the list of some runs that go on: it is over with the last of them."""
+
+    def __init__(self, runs: Sequence[str], web: Web) -> None:
+        self._runs, self._web = runs, web
+        self._looked_at = 0.0
+        self._told: list[Row] = []
+
+    def first(self, after: str) -> Message:
+        """All of them."""
+        return self._message(self._read())
+
+    def look(self) -> Message | None:
+        """All of them, where something has changed."""
+        if time.monotonic() - self._looked_at < LIST_S:
+            return None
+        self._looked_at = time.monotonic()
+        rows = self._read()
+        if rows == self._told:
+            return None
+        self._told = rows
+        return self._message(rows)
+
+    def _read(self) -> list[Row]:
+        return [
+            Row(
+                run=status.run, state=progress.state(status), items_done=status.items_done,
+                items_total=status.items_total, items_failed=status.items_failed, seconds=int(status.seconds),
+            )
+            for status in self._web.client.statuses(self._runs)
+        ]  # fmt: skip
+
+    def _message(self, rows: list[Row]) -> Message:
+        is_over = all(row.state not in ("running", "paused") for row in rows)
+        return Message([row.model_dump() for row in rows], is_last=is_over)
+
+
+class Watched:
+    """The reader of one run."""
+
+    def __init__(self, run: Run, web: Web) -> None:
+        self._run, self._web = run, web
+        self._training = training.Live(run)
+        self._lock = threading.Lock()
+        self._line = self._event = ""
+        self._drawn: Drawn | None = None
+        self._lines: deque[Line] = deque()
+        self._pieces: deque[Piece] = deque()
+        self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
+        self._nodes: list[Node] = []
+        self._nodes_at = self._told_at = 0.0
+        self._told: dict[str, object] = {}
+        self._new: tuple[list[Piece], list[Event]] = [], []
+        """What those who watch already are to be told."""
+
+    def first(self, after: str) -> Message:
+        """All that is known of the last minute."""
+        with self._lock:
+            status, now_ms, working = self._read()
+            return self._message(status, now_ms, working, list(self._pieces), list(self._events), whole=True)
+
+    def look(self) -> Message | None:
+        """What has changed since the last look."""
+        with self._lock:
+            status, now_ms, working = self._read()
+            pieces, events = self._new
+            now = {**status.model_dump(exclude={"seconds"}), "": working}
+            at = time.monotonic()
+            if now == self._told and not pieces and not events and at - self._told_at < QUIET_S:
+                return None
+            self._told, self._told_at, self._new = now, at, ([], [])
+            return self._message(status, now_ms, working, pieces, events, whole=False)
+
+    def _read(self) -> tuple[Status, int, list[Working]]:
+        """Read what is new; gives the status, the moment by Redis's clock in milliseconds, and what is worked on."""
+        status = self._run.status(failures=False)
+        now_ms, working = self._run.working()
+        if self._drawn is None:
+            self._drawn = Drawn(status.started_at.timestamp() * 1000)
+            events = self._run.last_events(MOST_EVENTS)
+        else:
+            events = self._run.events(self._event)
+        oldest_ms = now_ms - SPAN_S * 1000
+        lines = self._run.timeline(self._line, since_ms=int(oldest_ms))
+        pieces = self._drawn.pieces(lines)
+        if self._event:  # somebody may know what was before
+            self._new[0].extend(pieces)
+            self._new[1].extend(events)
+        self._line = lines[-1].id if lines else self._line
+        self._event = events[-1].id if events else self._event
+        self._lines.extend(lines)
+        self._pieces.extend(pieces)
+        self._events.extend(events)
+        while self._lines and self._lines[0].until_ms < oldest_ms:
+            self._lines.popleft()
+            self._pieces.popleft()
+        if time.monotonic() - self._nodes_at > NODES_S:
+            self._nodes, self._nodes_at = self._web.client.nodes(), time.monotonic()
+        return status, now_ms, working
+
+    def _message(
+        self, status: Status, now_ms: int, working: list[Working], pieces: list[Piece], events: list[Event], *,
+        whole: bool,
+    ) -> Message:  # fmt: skip
+        assert self._drawn is not None  # noqa: S101 - `_read` has made it
+        told = News(
+            whole=whole,
+            now=round(now_ms / 1000 - status.started_at.timestamp(), 3),
+            status=status,
+            figures=progress.figures(status, self._lines, now_ms, self._nodes),
+            pieces=pieces,
+            working=self._drawn.now(working),
+            marks=self._drawn.marks(events),
+            changes=progress.changes(events),
+            training=self._learned(status, whole=whole),
+        )
+        return Message(told.model_dump(mode="json"), is_last=status.state != "running")
+
+    def _learned(self, status: Status, *, whole: bool) -> Training | None:
+        if whole and status.rounds is not None:
+            return self._training.all(status)
+        return self._training.look(status)
