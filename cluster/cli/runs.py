@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import click
 
@@ -16,6 +16,7 @@ from cluster.client import private_runs
 from cluster.client.private_runs import PrivateRun
 from cluster.client.run import Status
 
+Run = TypeVar("Run", Status, PrivateRun)
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -30,10 +31,12 @@ def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float 
 
 @click.command(
     "runs",
-    epilog="\b\nExamples:\n  cluster runs --json\n  cluster runs --prune --older-than 1d",
+    epilog="\b\nExamples:\n  cluster runs --json\n  cluster runs --prune --older-than 1d\n"
+    "  cluster runs --prune ocr-1a2b3c4d",
 )
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("--most", type=click.IntRange(min=1), default=20, show_default=True, help="How many to list.")
-@click.option("--prune", "to_prune", is_flag=True, help="Remove all runs that are over, with their results.")
+@click.option("--prune", "to_prune", is_flag=True, help="Remove all runs that are over, or those named.")
 @click.option(
     "--older-than",
     metavar="DURATION",
@@ -43,18 +46,23 @@ def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float 
 @click.option("-y", "--yes", is_flag=True, help="With --prune: do not ask.")
 @shared.broker
 @shared.as_json
-def command(most: int, to_prune: bool, older_than: float | None, yes: bool, broker: str | None, as_json: bool) -> None:
+def command(
+    runs: tuple[str, ...], most: int, to_prune: bool, older_than: float | None, yes: bool, broker: str | None,
+    as_json: bool,
+) -> None:  # fmt: skip
     """List the runs of a cluster, newest first.
 
     Runs expire by themselves after a week. With --prune those that are done, failed or cancelled go now; one that
-    is running stays. What runs leave in a blob store of your own (CLUSTER_BLOB_URL) goes only with --prune.
+    is running stays. Name RUNs to remove these alone. What runs leave in a blob store of your own (CLUSTER_BLOB_URL)
+    goes only with --prune.
 
     Without a broker: the private runs of this machine that were stopped, or go on now, with their age and size on disk.
     """
-    if not to_prune and (yes or older_than is not None):
-        raise errors.UsageError("--older-than and --yes go with --prune")
+    if not to_prune and (yes or older_than is not None or runs):
+        raise errors.UsageError("RUN, --older-than and --yes go with --prune; `cluster status RUN` shows one")
     if settings.load(broker_url=broker).broker_url is None:
         if mine := private_runs.listed():
+            mine = _named(mine, runs, lambda run: run.about.run)
             _private(mine[:most], to_prune=to_prune, older_than=older_than or 0, yes=yes, as_json=as_json)
             return
         say("no run of this machine was stopped")
@@ -64,10 +72,18 @@ def command(most: int, to_prune: bool, older_than: float | None, yes: bool, brok
         for run, what in c.older_runs().items():
             say(f"{run}: {what}")
         return
-    found = c.ended(older_than or 0)
+    found = _named(c.ended(older_than or 0), runs, lambda run: run.run)
     if found and not yes:
         _ask([_line(run) for run in found])
     _print(c.prune(found), as_json, "removed ")
+
+
+def _named(found: Sequence[Run], runs: Sequence[str], name_of: Callable[[Run], str]) -> list[Run]:
+    """Those of the runs that were named; all where none was."""
+    known = {name_of(run) for run in found}
+    if unknown := [run for run in runs if run not in known]:
+        raise errors.UsageError(f"no run {logs.plain(unknown[0])!r} that is over; `cluster runs` lists them")
+    return [run for run in found if not runs or name_of(run) in runs]
 
 
 def _private(found: Sequence[PrivateRun], *, to_prune: bool, older_than: float, yes: bool, as_json: bool) -> None:

@@ -46,6 +46,8 @@ class Web:
     """How busy the nodes were lately."""
     timelines: Fresh = field(default_factory=Fresh)
     """Spans of timelines that somebody looks at: they are made of thousands of lines."""
+    swept_at: float = 0.0
+    """When results of runs that are gone were looked for, by the monotonic clock."""
     _top: tuple[float, TopLine] = (0.0, TopLine(0, 0))
 
     @functools.cached_property

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Value = TypeVar("Value")
 
@@ -18,6 +19,7 @@ class Kept(Generic[Value]):
         self._values: OrderedDict[str, Value] = OrderedDict()
         self._making: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
+        _all.add(self)
 
     def get(self, run: str, make: Callable[[], Value]) -> Value:
         """The run's value; who asks first makes it, and others who ask for the same wait for that."""
@@ -40,3 +42,12 @@ class Kept(Generic[Value]):
         """Forget a run's value."""
         with self._lock:
             self._values.pop(run, None)
+
+
+_all: weakref.WeakSet[Kept[Any]] = weakref.WeakSet()
+
+
+def drop(run: str) -> None:
+    """Forget all values of a run."""
+    for kept in list(_all):
+        kept.drop(run)

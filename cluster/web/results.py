@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from cluster import catalog, errors
 from cluster.client.run import Run, Status
 from cluster.roles import Role
-from cluster.web import downloads, reports, results_counts, results_faces, results_labels, results_text
+from cluster.web import downloads, forgetting, reports, results_counts, results_faces, results_labels, results_text
 from cluster.web.downloads import Download
 from cluster.web.routes import Asked, Route, View
 from cluster.web.runs import run_of
@@ -108,6 +108,7 @@ KINDS: Mapping[str, Kind] = {
 def show(asked: Asked) -> Results:
     """The result of a run."""
     run = run_of(asked)
+    forgetting.sweep(asked.web)
     status = run.status(failures=False)
     kind = _kind(status.job)
     found, problem = None, ""

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -108,9 +108,20 @@ class Indexes:
         """Where the file of a run lies, or would."""
         return self._folder / f"{run}.sqlite"
 
-    def whole(self) -> dict[str, Path]:
-        """Run -> its file, of those that are whole."""
-        return {file.stem: file for file in sorted(self._folder.glob("*.sqlite")) if _is_whole(file)}
+    def listed(self) -> list[str]:
+        """The runs that have a file."""
+        return sorted(file.stem for file in self._folder.glob("*.sqlite"))
+
+    def whole(self, run: str) -> Path | None:
+        """The file of a run if all of its result is in it."""
+        file = self.file(run)
+        return file if _is_whole(file) else None
+
+    def digests(self, run: str) -> set[str]:
+        """The digests of what was read in a run, as far as its file has them."""
+        with suppress(sqlite3.Error), opened(self.file(run)) as db:
+            return {digest for (digest,) in db.execute("SELECT digest FROM pages")}
+        return set()
 
     def forget(self, run: str) -> None:
         """Remove the file of a run."""

@@ -8,7 +8,6 @@ import json
 import sqlite3
 import threading
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -168,7 +167,7 @@ def test_a_writer_ends_when_nobody_reads_any_more() -> None:
 def test_a_download_that_fails_in_the_middle_is_broken_off(
     page: Page, maria: Visitor, run: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(parts: Any, out: BinaryIO, **_: Any) -> Iterator[None]:
+    def fail(parts: Any, out: BinaryIO, **_: Any) -> None:
         out.write(b"[" * 2**18)
         out.flush()
         raise ValueError("a part is odd")

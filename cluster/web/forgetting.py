@@ -1,0 +1,114 @@
+"""Forget a run: what was sent for it, pictures that were made of that, its results wherever they lie, and itself."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from cluster import errors
+from cluster.client.run import Status
+from cluster.roles import Role
+from cluster.web import kept
+from cluster.web.problems import Problem
+from cluster.web.routes import Action, Asked, Route
+from cluster.web.runs import run_of
+
+if TYPE_CHECKING:
+    from cluster.web.context import Web
+    from cluster.web.spool import Upload
+
+SWEEP_S = 3600.0
+log = logging.getLogger(__name__)
+
+
+class Forgotten(BaseModel):
+    """What is gone, and what is not."""
+
+    run: str
+    files: int
+    """Files that were sent, which are removed with all pictures of them."""
+    corrections: int
+    """Corrected texts that are removed."""
+    upload_of: list[str]
+    """Other runs that read the same upload: its files stay until these are forgotten."""
+    models: list[str]
+    """Models that this run has made, which stay: `cluster models remove` removes one."""
+
+
+def forget(asked: Asked) -> Forgotten:
+    """Forget a run that is over."""
+    run = run_of(asked, to="change")
+    status = run.status(failures=False)
+    if status.state == "running":
+        raise Problem(409, f"the run {run.id} goes on: cancel it first")
+    report = run.report
+    models = [str(report["model"])] if report and report.get("model") else []
+    others, files = _drop_upload(asked.web, status)
+    corrections = _drop_corrections(asked.web, status)
+    asked.web.results.forget(run.id)
+    kept.drop(run.id)
+    asked.web.client.prune([status])
+    log.info("the run %s is forgotten", run.id, extra={"event": "run-forgotten", "run": run.id, "by": asked.who.name})
+    return Forgotten(run=run.id, files=files, corrections=corrections, upload_of=others, models=models)
+
+
+def sweep(web: Web) -> None:
+    """Remove the results of runs that the cluster has forgotten by itself; looks once an hour."""
+    if time.monotonic() - web.swept_at < SWEEP_S:
+        return
+    web.swept_at = time.monotonic()
+    for run in web.results.listed():
+        if _status(web, run) is None:
+            web.results.forget(run)
+            kept.drop(run)
+
+
+def _drop_upload(web: Web, status: Status) -> tuple[list[str], int]:
+    """Drop what was sent for a run, unless others need it; gives these, and how many files are gone."""
+    with contextlib.suppress(Problem):  # it is gone already
+        if status.upload:
+            upload = web.spool.upload(status.upload)
+            others = [run for run in upload.runs() if run != status.run and _status(web, run) is not None]
+            if others:
+                return others, 0
+            files = len(upload)
+            web.pictures.forget(_contents(upload))
+            web.spool.drop(upload.id)
+            return [], files
+    return [], 0
+
+
+def _contents(upload: Upload) -> Iterator[str]:
+    return (entry.sha256 for entry in upload.entries())
+
+
+def _drop_corrections(web: Web, status: Status) -> int:
+    """Remove the corrections of texts of a run, but for those that another run of its owner shows, too."""
+    mine = web.results.digests(status.run)
+    corrected = mine & web.corrections.texts(status.owner).keys()
+    for run in web.results.listed():
+        if corrected and run != status.run and (other := _status(web, run)) and other.owner == status.owner:
+            corrected -= web.results.digests(run)
+    for digest in corrected:
+        web.corrections.drop(status.owner, digest)
+    return len(corrected)
+
+
+def _status(web: Web, run: str) -> Status | None:
+    try:
+        return web.client.run(run).status(failures=False)
+    except errors.ClusterError:
+        return None
+
+
+ROUTES: tuple[Route, ...] = (
+    Action(
+        "POST", "/api/runs/{run}/forget", forget,
+        "Forget a run that is over: what was sent for it, pictures, results, corrections, and itself.", Role.SUBMITTER,
+    ),
+)  # fmt: skip
