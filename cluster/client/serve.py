@@ -110,23 +110,26 @@ class Entry:
             if before := desired.Services(client.stores.redis).get(self.name):
                 self._require_same(before)
 
-    def enter(self) -> Service:
+    def enter(self, by: str = "") -> Service:
         """Enter the service, or change the one of that name; on a private cluster, a worker for it starts.
+
+        Args:
+            by: Who does; "" for the user of this process.
 
         Raises:
             errors.UsageError: The service of that name serves something else.
         """
-        desired.Services(self._client.stores.redis).change(self.name, self._become)
+        desired.Services(self._client.stores.redis).change(self.name, lambda before: self._become(before, by))
         if self._client.is_private:
             self._client.session.serve_on(self.job, self._fields.get("replicas", 1))
         return Service(self._client, self.name)
 
-    def _become(self, before: desired.Service | None) -> desired.Service:
+    def _become(self, before: desired.Service | None, by: str) -> desired.Service:
         if before:
             self._require_same(before)
             return before.model_copy(update={**self._fields, "options": {**before.options, **self._asked}})
         new = desired.Service(
-            name=self.name, job=self.job.name, model=self._model, options=self._asked, created_by=whoami(),
+            name=self.name, job=self.job.name, model=self._model, options=self._asked, created_by=by or whoami(),
             created_at=datetime.now(UTC),
         )  # fmt: skip
         return new.model_copy(update=self._fields)

@@ -34,6 +34,7 @@ from cluster.web import (
     results,
     results_text,
     runs,
+    services,
     submit,
     system,
     training_pages,
@@ -57,6 +58,7 @@ ROUTES: tuple[Route, ...] = (
     *system.ROUTES,
     *nodes.ROUTES,
     *models.ROUTES,
+    *services.ROUTES,
     *accounts.ROUTES,
     *openapi.ROUTES,
 )
