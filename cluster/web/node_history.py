@@ -29,6 +29,7 @@ class History:
 
     def __init__(self) -> None:
         self._known: dict[str, deque[Share]] = {}
+        self._paths: dict[str, str] | None = None
         self._lock = threading.Lock()
         self._is_followed = False
 
@@ -52,17 +53,26 @@ class History:
                 del self._known[gone]
             for name, share in now.items():
                 self._known.setdefault(name, deque(maxlen=WIDTH)).append(share)
+            self._paths = None
 
     def miss(self) -> None:
         """Keep that nothing was heard of any node."""
         with self._lock:
             for kept in self._known.values():
                 kept.append(None)
+            self._paths = None
 
     def recent(self) -> dict[str, list[Share]]:
         """Node -> its last numbers, at most ``WIDTH`` of them, the latest one at the end."""
         with self._lock:
             return {name: list(kept) for name, kept in self._known.items()}
+
+    def paths(self) -> dict[str, str]:
+        """Node -> its last numbers as a ``path``; made once for all who ask before there are new ones."""
+        with self._lock:
+            if self._paths is None:
+                self._paths = {name: path(list(kept)) for name, kept in self._known.items()}
+            return self._paths
 
 
 def _look(followed: weakref.ref[Client], history: History) -> None:

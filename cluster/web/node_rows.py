@@ -118,8 +118,13 @@ def usual_versions(nodes: Iterable[Node]) -> dict[str, str]:
     return {name: max(sorted(found), key=found.__getitem__) for name, found in counts.items()}
 
 
-def cells(row: NodeRow) -> Cells:
-    """The row as it is shown. Numbers are rounded, so that few of them change each second."""
+def cells(row: NodeRow, path: str | None = None) -> Cells:
+    """The row as it is shown. Numbers are rounded, so that few of them change each second.
+
+    Args:
+        row: The node's.
+        path: ``row.recent`` as a path, where that is known.
+    """
     node, here = row.node, row.node.state in HERE
     fills = node.slots_to_fill
     return Cells(
@@ -133,7 +138,7 @@ def cells(row: NodeRow) -> Cells:
         load=f"{node.load:.1f}" if here else "",
         jobs=render.plain(" ".join(node.jobs)),
         lacks=render.plain(f"lacks {', '.join(row.lacks)}") if row.lacks and here else "",
-        path=node_history.path(row.recent),
+        path=node_history.path(row.recent) if path is None else path,
         paused=bool(node.paused_by),
         here=here,
     )

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from cluster.web.context import Web
 
 LOOK_S = 0.5
-"""Seconds between two looks at the nodes, for all who watch them."""
+"""Seconds between two looks at the nodes, for all who watch them; more where many nodes make a look take long."""
+MOST_SHARE = 0.02
+"""Of a core, that looks may take."""
 WHOLE_S = 10.0
 """Watchers are told all rows after so long, in seconds: one who is slow may have missed changes."""
 WAIT_S = 3.0
@@ -82,7 +84,7 @@ class Watched:
     def __init__(self, web: Web) -> None:
         self._web = web
         self._told: Shown = {}
-        self._looked_s = self._whole_s = 0.0
+        self._next_s = self._whole_s = 0.0
 
     def first(self, after: str) -> Message:
         """All rows."""
@@ -92,9 +94,14 @@ class Watched:
     def look(self) -> Message | None:
         """The cells that have changed, and the names of all rows in their order; None where nothing has."""
         now_s = time.monotonic()
-        if now_s - self._looked_s < LOOK_S:
+        if now_s < self._next_s:
             return None
-        self._looked_s = now_s
+        began_s = time.thread_time()
+        found = self._changes(now_s)
+        self._next_s = now_s + max(LOOK_S, (time.thread_time() - began_s) / MOST_SHARE)
+        return found
+
+    def _changes(self, now_s: float) -> Message | None:
         total, rows = self._read()
         before, self._told = self._told, rows
         if now_s - self._whole_s > WHOLE_S:
@@ -108,9 +115,11 @@ class Watched:
         return _message(total, rows, {name: row for name, row in changed.items() if row})
 
     def _read(self) -> tuple[Summary, Shown]:
-        rows = _rows(self._web)
+        self._web.history.follow(self._web.client)
+        rows = node_rows.rows(self._web.client.nodes(closely=True), {})
+        paths = self._web.history.paths()
         total = node_rows.summary(row.node for row in rows)
-        return total, {row.node.name: node_rows.cells(row)._asdict() for row in rows}
+        return total, {row.node.name: node_rows.cells(row, paths.get(row.node.name, ""))._asdict() for row in rows}
 
 
 def _message(total: Summary, rows: Shown, told: Shown) -> Message:

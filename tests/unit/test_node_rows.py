@@ -65,9 +65,11 @@ def test_the_history_keeps_ten_minutes_and_forgets_nodes_that_are_forgotten() ->
     history.miss()
     history.add([a_node("a", slots=4, busy=5)])
     assert history.recent() == {"a": [0.5, None, 1.0]}
+    assert history.paths() == {"a": node_history.path([0.5, None, 1.0])}
     for _ in range(node_history.WIDTH):
         history.miss()
     assert history.recent() == {"a": [None] * node_history.WIDTH}
+    assert history.paths() == {"a": ""}
 
 
 def test_a_command_shows_what_turns_the_direction_of_text_as_bash_reads_it() -> None:
