@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from cluster import texts
 from cluster.client.run import Run, Status
 from cluster.texts import curve_texts
+from cluster.web import render
 from cluster.web.charts import Chart, chart, figure
 
 DRAWN = ("loss", *texts.SCORES)
@@ -35,6 +36,8 @@ class Share(BaseModel):
     before: float
     """The shares of those that stand before it, summed up."""
     seconds: float
+    told: list[str]
+    """Name, where, share and time for people."""
 
 
 class LateShard(BaseModel):
@@ -70,6 +73,10 @@ class Training(BaseModel):
     """Those most often late, at most ten."""
     reasons: list[str]
     """Why parts were rejected: the latest 20."""
+    facts: dict[str, str]
+    """The figures for people."""
+    late_told: str
+    """A sentence about ``late_shards``; "" where there are none."""
     travel: str
     """How parts travelled in the last round, and why so; "" where all went by a star that nobody asked for."""
 
@@ -111,23 +118,36 @@ class Course:
         found = status.rounds
         table = curve_texts.Table(self._fields, 0) if self._latest else None
         last = self._latest[-1] if self._latest else {}
+        planned, best = found.planned if found else self._rounds, self._told_best()
+        late, lost, rejected = (found.late, found.lost, found.rejected) if found else (0, 0, 0)
+        up_bytes, down_bytes = self._sums["up_bytes"], self._sums["down_bytes"]
+        shards = self._late.most_common(MOST_LATE_SHARDS)
         return Training(
             run=run,
             rounds=self._rounds,
-            planned=found.planned if found else self._rounds,
+            planned=planned,
             seconds=last.get("at", 0.0),
-            best=self._told_best(),
-            late=found.late if found else 0,
-            lost=found.lost if found else 0,
-            rejected=found.rejected if found else 0,
-            up_bytes=self._sums["up_bytes"],
-            down_bytes=self._sums["down_bytes"],
+            best=best,
+            late=late,
+            lost=lost,
+            rejected=rejected,
+            up_bytes=up_bytes,
+            down_bytes=down_bytes,
             charts=[chart(name, values) for name, values in self._values.items() if values],
             heads=table.heads if table else [],
             rows=[table.cells(row) for row in reversed(self._latest)] if table else [],
             shares=self._shares(),
-            late_shards=[LateShard(shard=shard, times=n) for shard, n in self._late.most_common(MOST_LATE_SHARDS)],
+            late_shards=[LateShard(shard=shard, times=times) for shard, times in shards],
             reasons=list(self._reasons),
+            facts={
+                "rounds": f"{self._rounds:,} of {planned:,}",
+                "best": best or "not known yet",
+                "parts late": f"{late:,}",
+                "of which lost": f"{lost:,}",
+                "rejected": f"{rejected:,}",
+                "up, down": f"{render.size(up_bytes)}, {render.size(down_bytes)}",
+            },
+            late_told=_late_told(shards),
             travel=f"{last['topology']}: {last.get('why', '')}" if last.get("topology") else "",
         )
 
@@ -143,9 +163,15 @@ class Course:
             share = seconds / whole if whole else 0.0
             if share >= 0.005:
                 where = "coordinator" if name in curve_texts.COORDINATOR_TIMES else "node"
-                found.append(Share(name=name, where=where, share=share, before=before, seconds=seconds))
+                told = [name, where, f"{share:.0%}".replace("%", " %"), render.duration(seconds)]
+                found.append(Share(name=name, where=where, share=share, before=before, seconds=seconds, told=told))
                 before += share
         return found
+
+
+def _late_told(shards: Sequence[tuple[int, int]]) -> str:
+    told = ", ".join(f"{shard} ({times} times)" if times > 1 else f"{shard} (once)" for shard, times in shards)
+    return f"Shards that were late most often: {told}." if told else ""
 
 
 class Live:

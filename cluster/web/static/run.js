@@ -70,6 +70,7 @@ if (section.dataset.live) {
       addChanges(news.changes)
       timeline.news(news)
       document.dispatchEvent(new CustomEvent('news', { detail: news }))
+      if (news.training && !document.querySelector('[data-training]')) location.reload() // its first round has begun
       const { status, figures } = news
       if (status.state === 'running') {
         state = figures.state
