@@ -13,6 +13,7 @@ the file's name, so no name that was sent is a path here, and what is sent twice
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
 import re
@@ -139,17 +140,21 @@ def follow(folder: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator
         on_wait: Called some times a second while it waits; what it raises ends the iteration.
 
     Raises:
-        FileNotFoundError: There is no such upload, or it was dropped while it was read.
+        OSError: There is no such upload, or it was dropped while it was read.
         ValueError: The upload cannot be understood.
     """
-    with (folder / ORDER).open("rb") as stream:
+    try:
+        opened = (folder / ORDER).open("rb")
+    except FileNotFoundError:
+        raise _dropped(folder) from None
+    with opened as stream:
         is_head = True
         while True:
             line = stream.readline()
             if not line.endswith(b"\n"):  # its end is still to be written
                 stream.seek(-len(line), os.SEEK_CUR)
                 if os.fstat(stream.fileno()).st_nlink == 0:
-                    raise FileNotFoundError(errno.ENOENT, "the upload was dropped", str(folder))
+                    raise _dropped(folder)
                 on_wait()
                 time.sleep(POLL_S)
             elif is_head:
@@ -159,6 +164,10 @@ def follow(folder: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator
                 return
             else:
                 yield entry
+
+
+def _dropped(folder: Path) -> OSError:
+    return OSError(errno.ESTALE, "the upload was dropped", str(folder))
 
 
 class Sent(Items):
@@ -195,7 +204,9 @@ class Sent(Items):
 
     def again(self) -> Sent:
         """The same upload, for another thread."""
-        return Sent(self.folder)
+        other = copy.copy(self)
+        other.on_wait, other._laid_out = (lambda: None), None
+        return other
 
     def entries(self) -> Iterator[Entry]:
         """Its files: see ``follow``."""

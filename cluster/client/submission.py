@@ -195,6 +195,13 @@ def log_folder(config: Settings) -> Path:
     return config.cache_folder / "runs"
 
 
+def leave_to_background(client: Client, run: str, inputs: Sequence[str]) -> None:
+    """Have a process of its own go on with a run whose splitter is gone; its result stays in the cluster."""
+    folder = log_folder(client.config)
+    folder.mkdir(parents=True, exist_ok=True)
+    spawn(client.config, run, inputs, folder / f"{run}.log", ["--output", os.devnull])
+
+
 def spawn(config: Settings, run: str, inputs: Sequence[str], log: Path, arguments: Sequence[str]) -> None:
     """Start a process that goes on with a run when this one has ended."""
     with log.open("ab") as stream:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import orjson
 from pydantic import BaseModel, Field, ValidationError
+from starlette.requests import ClientDisconnect
 
 from cluster.web import spool
 from cluster.web.problems import Problem
@@ -62,30 +63,34 @@ class Received(BaseModel):
 
 
 async def pieces(request: Request, most_bytes: int) -> AsyncIterator[bytes]:
-    """The body in pieces of about ``PIECE_BYTES``.
+    """The body in pieces of about ``PIECE_BYTES``; what has come before a problem is given first.
 
     Raises:
-        Problem: It is too long (413), or stands still (408).
+        Problem: It is too long (413), stands still (408), or its sender has gone (400).
     """
     stream = request.stream()
     held, total = bytearray(), 0
-    while True:
+    problem: Problem | None = None
+    is_over = False
+    while not is_over:
+        piece = None
         try:
             async with asyncio.timeout(IDLE_S):
                 piece = await anext(stream, None)
         except TimeoutError:
-            raise Problem(408, f"nothing came for {IDLE_S:.0f} s: send the rest again") from None
-        if piece is None:
-            break
-        total += len(piece)
+            problem = Problem(408, f"nothing came for {IDLE_S:.0f} s: send the rest again")
+        except ClientDisconnect:
+            problem = Problem(400, "the sender has gone")
+        total += len(piece or b"")
         if total > most_bytes:
             raise Problem(413, f"the body has more than {most_bytes:,} bytes: send less at a time")
-        held += piece
-        if len(held) >= PIECE_BYTES:
+        held += piece or b""
+        is_over = piece is None
+        if held and (is_over or len(held) >= PIECE_BYTES):
             yield bytes(held)
             held.clear()
-    if held:
-        yield bytes(held)
+    if problem is not None:
+        raise problem
 
 
 class Bundle:

@@ -11,6 +11,7 @@ from typing import Any, Self
 from cluster import errors
 from cluster.gateway import server as gateway
 from cluster.web.context import Web
+from cluster.web.tending import Tending
 
 START_S = 30.0
 DRAIN_S = 3
@@ -34,6 +35,7 @@ class Running:
         self._started = threading.Event()
         self._error: BaseException | None = None
         self._server: Any = None
+        self._tending = Tending(web)
 
     @property
     def port(self) -> int:
@@ -47,6 +49,7 @@ class Running:
         if not self._started.wait(START_S):
             raise errors.ClusterError("the page did not start in time")
         self.check()
+        self._tending.start()
         return self
 
     def __exit__(
@@ -54,6 +57,7 @@ class Running:
     ) -> None:
         if self._server is not None:
             self._server.should_exit = True
+        self._tending.stop()
         self._thread.join(DRAIN_S + 5)
         self._socket.close()
         self._web.close()

@@ -25,8 +25,9 @@ from splitters import spool as kept
 from splitters.documents import PDF, ZIP
 from splitters.spool import Entry, Head
 
-RUNS, PARTIAL, DRAFTS = "runs", "partial", "drafts"
-"""In an upload's folder: the ids of the runs that read it; files of which slices have come; files on their way."""
+RUNS, PARTIAL, DRAFTS, GONE = "runs", "partial", "drafts", "gone"
+"""In an upload's folder: the ids of the runs that read it; files of which slices have come; files on their way; since
+when the cluster knows its runs no more."""
 _UPLOAD = re.compile(r"u-[0-9a-f]{12}")
 
 
@@ -195,6 +196,17 @@ class Upload:
         """Note that a run reads it."""
         with self._lock, opened(self.folder / RUNS, os.O_APPEND) as stream:
             stream.write(f"{run}\n".encode())
+
+    def gone_for_s(self) -> float:
+        """For how many seconds its runs are known to be gone; begins with the first call."""
+        path = self.folder / GONE
+        if not path.exists():
+            path.touch(mode=0o600)
+        return time.time() - path.stat().st_mtime
+
+    def is_known(self) -> None:
+        """Its runs are known: what ``gone_for_s`` began is over."""
+        (self.folder / GONE).unlink(missing_ok=True)
 
     def partial(self, file: tuple[str, int, int | None]) -> Path:
         """Where slices of a file, by name, size and time of change, lie until all of it has come."""

@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 import orjson
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
 from cluster import errors
@@ -25,7 +24,7 @@ MOST_AT_A_TIME = 8
 MOST_SHOWN = 200
 
 
-class Begin(BaseModel):
+class BeginUpload(BaseModel):
     """What is to be sent, as far as that is known."""
 
     files: int | None = Field(None, ge=0)
@@ -33,7 +32,7 @@ class Begin(BaseModel):
     job: str = ""
 
 
-class Arrived(BaseModel):
+class UploadArrived(BaseModel):
     """An upload: what is expected, and what has arrived."""
 
     upload: str
@@ -49,7 +48,7 @@ class Arrived(BaseModel):
     """Of the last files that have arrived, up to 200."""
 
 
-class At(BaseModel):
+class FileAt(BaseModel):
     """How far a large file has come."""
 
     offset: int
@@ -62,19 +61,19 @@ class OfFile(Sending):
     """A large file, as the address of its slices names it."""
 
 
-def begin(asked: Asked) -> Arrived:
+def begin(asked: Asked) -> UploadArrived:
     """A new upload."""
-    body: Begin = asked.body
+    body: BeginUpload = asked.body
     return arrived(asked.web.spool.begin(asked.who.name, body.files, body.bytes, body.job))
 
 
-def show(asked: Asked) -> Arrived:
+def show(asked: Asked) -> UploadArrived:
     """What has arrived of an upload."""
     upload = own(asked)
     return arrived(upload).model_copy(update={"names": upload.names()[-MOST_SHOWN:]})
 
 
-def close(asked: Asked) -> Arrived:
+def close(asked: Asked) -> UploadArrived:
     """No more files come; runs that read the upload go on to their end."""
     upload = own(asked)
     upload.close()
@@ -109,15 +108,12 @@ async def take_bundle(asked: Asked) -> Received:
         try:
             async for piece in receive.pieces(asked.request, receive.MAX_BUNDLE_BYTES):
                 await run_in_threadpool(bundle.feed, piece)
-        except ClientDisconnect:
-            raise Problem(400, "the sender has gone") from None
-        else:
             return await run_in_threadpool(bundle.end)
         finally:
             await run_in_threadpool(bundle.keep)
 
 
-async def take_slice(asked: Asked) -> At:
+async def take_slice(asked: Asked) -> FileAt:
     """Take a slice of a large file. The header ``Upload-Offset`` says where in the file it begins; answer 409 has the
     right one."""
     upload = await run_in_threadpool(own, asked)
@@ -129,16 +125,14 @@ async def take_slice(asked: Asked) -> At:
     with _receiving(asked):
         await run_in_threadpool(asked.web.spool.require_room, upload.head.user, sending.size - offset)
         if upload.known(sending.name, sending.size, sending.modified):
-            return At(offset=sending.size, name=sending.name)
+            return FileAt(offset=sending.size, name=sending.name)
         slice_ = await run_in_threadpool(receive.Slice, upload, sending, offset)
         try:
             async for piece in receive.pieces(asked.request, sending.size):
                 await run_in_threadpool(slice_.feed, piece)
-        except ClientDisconnect:
-            raise Problem(400, "the sender has gone") from None
         finally:
             at, name = await run_in_threadpool(slice_.end)
-        return At(offset=at, name=name)
+        return FileAt(offset=at, name=name)
 
 
 def offset(asked: Asked) -> Response:
@@ -168,9 +162,9 @@ def require_own(asked: Asked, upload: Upload) -> None:
         raise Problem(404, f"there is no upload {upload.id!r} here")
 
 
-def arrived(upload: Upload) -> Arrived:
+def arrived(upload: Upload) -> UploadArrived:
     """An upload in short."""
-    return Arrived(
+    return UploadArrived(
         upload=upload.id, user=upload.head.user, files=len(upload), files_expected=upload.head.files,
         size_bytes=upload.size_bytes, bytes_expected=upload.head.size_bytes, is_closed=upload.is_closed,
         runs=upload.runs(), job=upload.head.job,
@@ -201,7 +195,7 @@ def _joined(lines: Iterator[bytes]) -> Iterator[bytes]:
 
 
 ROUTES: tuple[Route, ...] = (
-    Action("POST", "/api/uploads", begin, "Begin an upload.", Role.SUBMITTER, body=Begin),
+    Action("POST", "/api/uploads", begin, "Begin an upload.", Role.SUBMITTER, body=BeginUpload),
     View("/uploads/{upload}", show, "upload.html", "What has arrived of an upload.", Role.SUBMITTER),
     Stream(
         "/api/uploads/{upload}/files", list_arrived, "The files that have arrived: name, size and time of change of"

@@ -1,0 +1,121 @@
+"""Looks after the uploads: each open run of one has a process that reads it, and none lies here for ever."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import redis
+
+from cluster import errors, names
+from cluster.client import submission
+
+if TYPE_CHECKING:
+    from cluster.client.run import Status
+    from cluster.web.context import Web
+    from cluster.web.spool import About, Upload
+
+LOOK_S = 10.0
+LOOK_AT_ALL_S = 3600.0
+"""Uploads that are closed, and whose runs are over, are looked at this often."""
+IDLE_S = 24 * 3600.0
+"""An open upload to which nothing was sent for this long is closed if a run reads it, and dropped if none does."""
+START_S = 30.0
+"""Seconds that a process that reads an upload has before it is missed."""
+MOST_STARTS = 5
+"""Processes that are started for one run by one page."""
+log = logging.getLogger(__name__)
+
+
+class Tending:
+    """Looks after the uploads of a page from a thread of its own."""
+
+    def __init__(self, web: Web) -> None:
+        self._web = web
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="uploads", daemon=True)
+        self._started: Counter[str] = Counter()
+        self._started_at: dict[str, float] = {}
+        self._at_rest: set[str] = set()
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, after the look that is under way."""
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join(LOOK_S)
+
+    def look(self) -> None:
+        """Look after all uploads but those at rest."""
+        for about in self._web.spool.listed():
+            if about.id in self._at_rest:
+                continue
+            try:
+                self._tend(about)
+            except (errors.ClusterError, redis.RedisError, OSError, ValueError) as error:
+                log.warning("upload %s: %s", about.id, error, extra={"event": "upload", "upload": about.id})
+
+    def _run(self) -> None:
+        looked_at = time.monotonic()
+        while True:
+            self.look()
+            if self._over.wait(LOOK_S):
+                return
+            if time.monotonic() - looked_at > LOOK_AT_ALL_S:
+                self._at_rest.clear()
+                looked_at = time.monotonic()
+
+    def _tend(self, about: About) -> None:
+        upload = self._web.spool.upload(about.id)
+        found = {run: self._status(run) for run in upload.runs()}
+        if any(found.values()):
+            upload.is_known()
+        running = [status for status in found.values() if status is not None and status.state == "running"]
+        idle_s = time.time() - upload.touched_at
+        for status in running:
+            if status.chunks_total is None and not (status.coordinator and status.role == "splitter"):
+                self._see_that_it_is_read(upload, status)
+        if found and not any(found.values()):
+            if upload.gone_for_s() > IDLE_S:  # not at once: this may be the Redis of another cluster
+                self._drop(upload, "its runs are gone")
+        elif not found and idle_s > IDLE_S:
+            self._drop(upload, "no run has read it for a day")
+        elif found and not upload.is_closed and idle_s > IDLE_S:
+            log.warning(
+                "upload %s: nothing came for a day; its runs go on with the %d files that have arrived", upload.id,
+                len(upload), extra={"event": "upload-closed", "upload": upload.id},
+            )  # fmt: skip
+            upload.close()
+        elif found and upload.is_closed and not running:
+            self._at_rest.add(upload.id)
+
+    def _status(self, run: str) -> Status | None:
+        try:
+            return self._web.client.run(run).status(failures=False)
+        except errors.UnknownRun:
+            return None
+
+    def _see_that_it_is_read(self, upload: Upload, status: Status) -> None:
+        run, now = status.run, time.monotonic()
+        age_s = (datetime.now(UTC) - status.started_at).total_seconds() if status.started_at else START_S
+        is_due = age_s >= START_S and now - self._started_at.get(run, -START_S) >= START_S
+        if status.paused or not is_due or self._started[run] >= MOST_STARTS:
+            return
+        self._started[run] += 1
+        self._started_at[run] = now
+        log.warning(
+            "run %s: nobody reads its upload %s; a process begins to", run, upload.id,
+            extra={"event": "upload-taken-up", "run": run, "upload": upload.id},
+        )  # fmt: skip
+        submission.leave_to_background(self._web.client, run, [names.upload(str(upload.folder.absolute()))])
+
+    def _drop(self, upload: Upload, why: str) -> None:
+        log.info("upload %s: dropped: %s", upload.id, why, extra={"event": "upload-dropped", "upload": upload.id})
+        self._web.spool.drop(upload.id)
