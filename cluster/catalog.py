@@ -29,6 +29,7 @@ MEGAPIXELS = Option(
     maximum=178,
 )
 
+PICTURES = pictures.SUFFIXES | pictures.HEIF_SUFFIXES
 MADE = Option("model", str, None, "the bundle that the result becomes the next version of", required=True)
 # Of jobs that learn from a table.
 TARGET = Option("target", str, None, "the column to learn; of an .npz file y")
@@ -52,6 +53,7 @@ OCR = Job(
     check=readings.check,
     count=pages.count,
     walk=documents.walk,
+    suffixes=documents.SUFFIXES,
     look=pages.look,
     formats={
         "json": Format(readings_files.write_json, merge=merging.json),
@@ -126,6 +128,7 @@ FACES = Job(
     example="--model office ./party -o faces.json --annotate named/",
     chunk_unit="in pictures",
     split=pictures.split,
+    suffixes=PICTURES,
     task=Lazy("tasks.faces:recognise"),
     aggregate=by_name.join,
     check=by_name.check_faces,
@@ -159,6 +162,7 @@ FACES_TRAIN = Job(
     example="--model office ./people",
     chunk_unit="in pictures",
     split=people.split,
+    suffixes=PICTURES,
     task=Lazy("tasks.faces_train:embed_people"),
     aggregate=Lazy("aggregators.people:join"),
     finish=Lazy("aggregators.people:fit"),
@@ -187,6 +191,7 @@ ONNX = Job(
     example="--model birds --top 3 ./photos -o birds.json",
     chunk_unit="in pictures",
     split=pictures.split,
+    suffixes=PICTURES,
     task=Lazy("tasks.onnx:classify"),
     aggregate=by_name.join,
     check=by_name.check_guesses,
@@ -364,6 +369,7 @@ PREDICT = Job(
     example="--model letters letters.csv --format csv -o said.csv",
     chunk_unit="in rows; of pictures one counts 512",
     split=rows.split,
+    suffixes=PICTURES | rows.SUFFIXES,
     task=Lazy("tasks.predict:predict"),
     aggregate=predictions.join,
     finish=predictions.finish,

@@ -173,6 +173,9 @@ class Job:
     walk: Callable[..., Iterator[Found]] | None = None
     """``walk(source, passed_over)`` gives the files that the splitter reads, as ``files.walk`` does. Only of a job that
     maps items to values, each item being one file or a part of one: its result can be added to, a file at a time."""
+    suffixes: Collection[str] = ()
+    """The kinds of files that the splitter takes from a folder, lower-case with the dot; of those without a suffix it
+    looks at the bytes. Empty: any, or it is not known."""
     look: Callable[..., Iterator[Seen]] | None = None
     """``look(source, passed_over, **options)`` gives the items that the splitter will give, without reading them.
     Without, each file that ``walk`` finds is taken for one."""

@@ -22,6 +22,7 @@ from starlette.staticfiles import StaticFiles
 from cluster.web import (
     access,
     accounts,
+    again,
     downloads,
     forgetting,
     join,
@@ -53,6 +54,7 @@ ROUTES: tuple[Route, ...] = (
     *pictures.ROUTES,
     *uploads.ROUTES,
     *submit.ROUTES,
+    *again.ROUTES,
     *training_pages.ROUTES,
     *join.ROUTES,
     *system.ROUTES,
@@ -168,8 +170,8 @@ def _query(route: Route, request: Request) -> BaseModel:
 async def _body(route: Route, request: Request) -> BaseModel | None:
     if not isinstance(route, Action):
         return None
-    if route.takes_bytes:
-        access.require_type(request, access.BYTES)
+    if route.takes_bytes or route.takes_form:
+        access.require_type(request, access.BYTES if route.takes_bytes else access.FORM)
         return None
     access.require_type(request, access.JSON)
     if route.body is None:

@@ -109,6 +109,8 @@ def _operation(route: Route) -> Schema:
         found["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(route.body)}}}
     if isinstance(route, Action) and route.takes_bytes:
         found["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
+    if isinstance(route, Action) and route.takes_form:
+        found["requestBody"] = {"required": True, "content": {"multipart/form-data": {}}}
     return found
 
 

@@ -85,6 +85,8 @@ class Action:
     query: type[BaseModel] = NoQuery
     takes_bytes: bool = False
     """It takes ``application/octet-stream``; ``do`` reads it itself."""
+    takes_form: bool = False
+    """It takes ``multipart/form-data``, of a form without JavaScript; ``do`` reads it itself."""
 
 
 @dataclass(frozen=True)

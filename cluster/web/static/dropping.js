@@ -1,0 +1,31 @@
+// Files and folders that are dropped, pasted or chosen, under the names that `cluster submit` gives them.
+
+/** The files of what was dropped, as {name, file}; a folder that comes alone gives its files below its own name. */
+export async function dropped(items, unread) {
+  const entries = [...items].map(item => item.webkitGetAsEntry?.()).filter(Boolean)
+  const found = []
+  const walk = async (entry, below) => {
+    if (entry.name.startsWith('.')) return
+    try {
+      if (entry.isFile) {
+        found.push({ name: below + entry.name, file: await new Promise((ok, no) => entry.file(ok, no)) })
+        return
+      }
+      const reader = entry.createReader()
+      const inside = []
+      for (let some; (some = await new Promise((ok, no) => reader.readEntries(ok, no))).length;) inside.push(...some)
+      for (const one of inside.sort((a, b) => a.name < b.name ? -1 : 1)) await walk(one, `${below}${entry.name}/`)
+    } catch { unread(below + entry.name) }
+  }
+  for (const entry of entries) await walk(entry, '')
+  return entries.length === 1 && entries[0].isDirectory ? withoutTop(found) : found
+}
+
+/** The files that were chosen, as {name, file}; of a folder without its own name. */
+export function chosen(files) {
+  const found = [...files].map(file => ({ name: file.webkitRelativePath || file.name, file }))
+  const plain = found.filter(one => !one.name.split('/').some(part => part.startsWith('.')))
+  return plain.some(one => one.name.includes('/')) ? withoutTop(plain) : plain
+}
+
+const withoutTop = found => found.map(one => ({ ...one, name: one.name.slice(one.name.indexOf('/') + 1) }))

@@ -1,0 +1,119 @@
+// The page of a new run: files are sent while one chooses what is to be done with them.
+import { ask, count, element, show, tell } from './page.js'
+import { chosen, dropped } from './dropping.js'
+import { job, options } from './job_form.js'
+import { Sender } from './sending.js'
+
+const find = selector => document.querySelector(selector)
+const form = find('[data-new-run]'), drop = find('[data-drop]'), panel = find('[data-sending]')
+const start = find('[data-start]'), pause = find('[data-pause]'), notes = find('[data-notes]')
+const MOST_NOTES = 20
+let leftOut = [], run = '', beginning
+
+const sender = new Sender(draw, tell)
+drop.hidden = false
+
+/** "2.6 GB" */
+function size(bytes) {
+  for (const unit of ['bytes', 'kB', 'MB', 'GB']) {
+    if (bytes < 1000) return `${unit === 'bytes' || bytes >= 100 ? bytes.toFixed(0) : bytes.toFixed(1)} ${unit}`
+    bytes /= 1000
+  }
+  return `${bytes.toFixed(1)} TB`
+}
+
+/** Show how far sending is. */
+function draw() {
+  panel.hidden = !sender.files && !sender.received
+  show('sent', `${count(Math.max(sender.sentFiles, sender.files ? 0 : sender.received))} of ${count(sender.files || sender.received)} files`)
+  const left = sender.rate ? `${Math.ceil((sender.bytes - sender.sentBytes) / sender.rate)} s left` : ''
+  const rate = sender.rate ? `${size(sender.rate)}/s` : ''
+  show('speed', [`${size(sender.sentBytes)} of ${size(sender.bytes)}`, rate, left].filter(Boolean).join(' · '))
+  find('[data-progress]').value = sender.bytes ? sender.sentBytes / sender.bytes : 0
+  pause.textContent = sender.paused ? 'Go on' : 'Pause'
+  pause.hidden = sender.isDone
+  const here = `${count(sender.received)} files have arrived.`
+  const next = run ? 'Keep this page open until all are sent.' : 'The run may begin now: nodes work while the rest is sent.'
+  show('told', sender.told || (sender.isDone ? here : `${here} ${next}`))
+  const told = [
+    ...sender.refused.map(({ name, why }) => `${name}: ${why}`),
+    ...sender.unread.map(name => `${name} could not be read on your disk`),
+  ]
+  if (leftOut.length) told.unshift(`${count(leftOut.length)} others are left out: ${job.value} does not read their kind (${kinds()})`)
+  notes.replaceChildren(...told.slice(0, MOST_NOTES).map(text => element('li', {}, text)))
+  if (told.length > MOST_NOTES) notes.append(element('li', {}, `and ${told.length - MOST_NOTES} more`))
+}
+
+const suffix = name => /[^/](\.[a-z]\w{0,9})$/i.exec(name)?.[1].toLowerCase() ?? ''
+const kinds = () => [...new Set(leftOut.map(one => suffix(one.name)))].slice(0, 5).join(' ')
+
+/** Whether the job that is chosen reads a file of this name; those without a suffix are looked into when they are there. */
+function takes(name) {
+  const { suffixes } = job.selectedOptions[0].dataset
+  return !suffixes || !suffix(name) || suffixes.split(' ').includes(suffix(name))
+}
+
+/** Send files that the job reads, and keep the others for another job. */
+async function add(found) {
+  leftOut.push(...found.filter(one => !takes(one.name)))
+  const taken = found.filter(one => takes(one.name))
+  panel.hidden = false
+  if (!taken.length) { draw(); if (!sender.files) show('told', 'None of these is read by this job.'); return }
+  beginning ??= begin(taken)
+  try { await beginning } catch (error) { beginning = undefined; tell(error.message); return }
+  sender.add(taken)
+  await sender.run()
+  await finish()
+}
+
+/** Have an upload to send to; its address brings one back to it. */
+async function begin(found) {
+  const bytes = found.reduce((sum, one) => sum + one.file.size, 0)
+  const { upload } = await ask('POST', '/api/uploads', { files: found.length, bytes, job: job.value })
+  sender.upload = upload
+  history.replaceState(null, '', `/submit?${new URLSearchParams({ job: job.value, upload })}`)
+}
+
+/** Close the upload once all is sent and a run reads it. */
+async function finish() {
+  if (!run || !sender.isDone || sender.paused) return
+  try {
+    await ask('POST', `/api/uploads/${sender.upload}/close`)
+    location.assign(`/runs/${run}`)
+  } catch (error) { tell(error.message) }
+}
+
+job.addEventListener('change', () => add(leftOut.splice(0)))
+form.addEventListener('submit', async event => {
+  event.preventDefault()
+  if (!sender.upload) return tell('Drop or choose some files first.')
+  start.disabled = true
+  try {
+    const share = form.elements.share.checked ? 'cluster' : 'private'
+    run = (await ask('POST', '/api/runs', { job: job.value, upload: sender.upload, options: options(), share })).run
+    find('[data-show=begun]').replaceChildren('Begun: ', element('a', { href: `/runs/${run}`, target: '_blank' }, run))
+    draw()
+    await finish()
+  } catch (error) { tell(error.message); start.disabled = false }
+})
+pause.addEventListener('click', async () => { sender.paused = !sender.paused; draw(); await sender.run(); await finish() })
+
+drop.addEventListener('click', event => {
+  const choice = event.target.closest('[data-choose]')?.dataset.choose
+  if (choice) find(choice === 'files' ? '[data-files]' : '[data-folder]').click()
+})
+for (const input of drop.querySelectorAll('input')) {
+  input.addEventListener('change', () => { add(chosen(input.files)); input.value = '' })
+}
+for (const name of ['dragover', 'dragleave', 'drop']) {
+  addEventListener(name, event => { event.preventDefault(); drop.classList.toggle('over', name === 'dragover') })
+}
+addEventListener('drop', async event => add(await dropped(event.dataTransfer.items, name => sender.unread.push(name))))
+addEventListener('paste', event => { if (event.clipboardData.files.length) add(chosen(event.clipboardData.files)) })
+addEventListener('beforeunload', event => { if (!sender.isDone) event.preventDefault() })
+
+if (panel.dataset.upload) {
+  beginning = sender.resume(panel.dataset.upload)
+  await beginning.then(draw, error => tell(error.message))
+  show('told', `${count(sender.received)} files have arrived. To go on, drop the same files or folder again: what is here is not sent twice.`)
+}

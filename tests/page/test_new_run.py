@@ -1,0 +1,80 @@
+"""The page of a new run: a form made from what jobs declare, and what would come of it."""
+
+from __future__ import annotations
+
+from cluster import catalog
+from cluster.roles import Role
+from tests.kit.pages import Page, Visitor
+
+
+def test_each_job_is_a_form_of_its_options(admin: Visitor) -> None:
+    found = {form["job"]: form for form in admin.get("/submit.json")["jobs"]}
+    assert {"ocr", "faces", "train"} <= set(found)
+    fields = {field["name"]: field for field in found["ocr"]["fields"]}
+    assert fields["max_megapixels"]["kind"] == "number"
+    assert (fields["max_megapixels"]["minimum"], fields["max_megapixels"]["maximum"]) == (1, 178)
+    assert fields["clean"]["kind"] == "check"
+    assert fields["text"]["choices"] == ["skip", "redo", "force"]
+    assert fields["lang"]["is_main"]
+    assert ".pdf" in found["ocr"]["suffixes"]
+
+
+def test_no_field_asks_for_a_file_of_this_machine(admin: Visitor) -> None:
+    names = {(form["job"], field["name"]) for form in admin.get("/submit.json")["jobs"] for field in form["fields"]}
+    assert ("ocr", "password_file") not in names
+    assert ("train", "test_file") not in names
+    assert ("train", "net") in names
+
+
+def test_the_page_shows_the_fields_of_the_job_that_is_asked_for(admin: Visitor) -> None:
+    shown = admin.html("/submit?job=wordcount")
+    assert '<fieldset data-job="wordcount">' in shown
+    assert '<fieldset data-job="ocr" hidden disabled>' in shown
+    assert "<noscript>" in shown
+
+
+def test_the_command_says_what_is_not_as_by_default(admin: Visitor) -> None:
+    options = {"lang": "deu", "clean": True, "dpi": 300}
+    answer = admin.ask("POST", "/api/foresee", json={"job": "ocr", "options": options}).json()
+    assert answer["command"] == ["cluster", "submit", "--job", "ocr", "--lang", "deu", "--clean", "FILES"]
+    assert answer["told"] == "No node is online: the run begins once one comes."
+
+
+def test_an_option_out_of_range_is_told(admin: Visitor) -> None:
+    answer = admin.ask("POST", "/api/foresee", json={"job": "ocr", "options": {"max_megapixels": 1000}})
+    assert (answer.status_code, answer.json()["detail"]) == (422, "--max-megapixels is 1000; it must be 178 or less")
+
+
+def test_an_option_may_read_no_file_of_this_machine(admin: Visitor) -> None:
+    for job, name, value in [
+        ("ocr", "password_file", "/etc/passwd"), ("train", "test_file", "x.csv"), ("train", "net", "/etc/x.toml"),
+        ("train", "from_model", "./folder"), ("train", "joint", "groups"),
+    ]:  # fmt: skip
+        answer = admin.ask("POST", "/api/foresee", json={"job": job, "options": {name: value}})
+        assert answer.status_code == 422
+        assert "names a file of the machine" in answer.json()["detail"]
+
+
+def test_every_text_option_that_reads_a_file_says_so() -> None:
+    """Whoever adds such an option to a job must mark it, or somebody on the page reads files of this machine."""
+    named = {
+        (job.name, option.name)
+        for job in catalog.BUILT_IN
+        for option in job.options
+        if "file" in option.name or "file" in option.help.lower() or "folder" in option.help.lower()
+    }
+    marked = {(job.name, option.name) for job in catalog.BUILT_IN for option in job.options if option.file}
+    assert named - marked == set()
+
+
+def test_a_viewer_sees_no_page_of_a_new_run(visitors: dict[Role, Visitor]) -> None:
+    assert visitors[Role.VIEWER].ask("GET", "/submit.json").status_code == 403
+
+
+def test_an_open_upload_is_offered_to_its_owner(page: Page, admin: Visitor) -> None:
+    mine = admin.ask("POST", "/api/uploads", json={"files": 3}).json()["upload"]
+    other = page.visitor(Role.SUBMITTER, "other")
+    theirs = other.ask("POST", "/api/uploads", json={}).json()["upload"]
+    assert [one["upload"] for one in admin.get("/submit.json")["open_uploads"]] == [mine]
+    assert other.ask("GET", f"/submit.json?upload={mine}").status_code == 404
+    assert other.get(f"/submit.json?upload={theirs}")["upload"]["files"] == 0
