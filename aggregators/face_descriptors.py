@@ -93,6 +93,18 @@ def read(text: str) -> tuple[Kind, Numbers]:
     return Kind(found[1], found[2]), np.frombuffer(data, np.int8)
 
 
+def kind_in(text: str) -> Kind:
+    """A descriptor's kind, without its numbers.
+
+    Raises:
+        BadDescriptor: It is none.
+    """
+    found = FORM.fullmatch(text) if len(text) <= MOST_CHARS else None
+    if found is None:
+        raise BadDescriptor(f"{text[:40]!r} is no descriptor of a face, as `--describe` gives them")
+    return Kind(found[1], found[2])
+
+
 def read_all(texts: Iterable[str], kind: Kind) -> tuple[list[int], Numbers]:
     """Which of the descriptors are of that kind, and their numbers: (n, k). Others are passed over.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -89,6 +90,31 @@ class Models:
             errors.BadBundle: They are not those of the release that is known here, or cannot be used.
         """
         return self._push(ppocr.NAME, ppocr.read(None if source is None else Path(source)), progress=progress)
+
+    def change_people(self, name: str, changes: str) -> Pushed:
+        """Make the next version of a bundle that knows people without new pictures: forget some, or reject names.
+
+        Args:
+            name: The bundle's.
+            changes: As ``aggregators.people_changes.write`` gives them.
+
+        Raises:
+            errors.UnknownBundle: There is none.
+            errors.UsageError: It knows nobody, or nobody would be left.
+            errors.JobUnavailable: This machine lacks what is needed.
+        """
+        with tempfile.TemporaryDirectory(prefix="cluster-people-") as held:
+            place = Path(held) / "bundle"
+            manifest = self.pull(name, place)
+            job = catalog.get("faces-train")
+            if problem := job.why_not_here():
+                raise errors.JobUnavailable(f"this machine cannot change {name}: {problem}")
+            try:
+                made = job.result([{}], {"model": str(place), "more": True, "changes": changes})
+            except ValueError as error:
+                raise errors.UsageError(f"{name} cannot be changed so: {error}") from None
+        given = content.Content(manifest.job, made.files, manifest.requirements, made.parameters)
+        return self._push(name, given, progress=nothing)
 
     def _push(
         self, name: str, given: content.Content, *, progress: Progress, force: bool = False, by: str = ""

@@ -53,7 +53,7 @@ def publish(
 def _base(job: Job, status: Status, stores: Stores) -> str:
     """The version to go on from: the one the run began with, or to add to the one that is current now."""
     began: str = status.options["model"]
-    if not status.options.get("add"):
+    if not (status.options.get("add") or status.options.get("more")):
         return began
     return str(stores.models.pin(job, {"model": ModelRef.parse(began).name})["model"])
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cluster.client import Client
     from cluster.client.accounts import Accounts
     from cluster.web.corrections import Corrections
+    from cluster.web.decisions import Decisions
     from cluster.web.pictures import Pictures
     from cluster.web.results_index import Indexes
 
@@ -70,6 +71,13 @@ class Web:
         from cluster.web.pictures import Pictures
 
         return Pictures(self.folder / "pictures")
+
+    @functools.cached_property
+    def decisions(self) -> Decisions:
+        """What people said of faces."""
+        from cluster.web.decisions import Decisions
+
+        return Decisions(self.folder)
 
     @functools.cached_property
     def corrections(self) -> Corrections:

@@ -9,7 +9,7 @@ from aggregators.recogniser import UNKNOWN
 from cluster.client.run import Run
 from cluster.web.kept import Kept
 
-__all__ = ["JOB", "UNKNOWN", "Face", "Faces", "forget", "of_run", "read"]
+__all__ = ["JOB", "UNKNOWN", "Face", "Faces", "of_run", "read"]
 JOB = "faces"
 _kept: Kept[Faces] = Kept(12)
 
@@ -66,11 +66,6 @@ def of_run(run: Run) -> Faces:
         errors.ClusterError: It has no result.
     """
     return _kept.get(run.id, lambda: read(run.id, run.parts()))
-
-
-def forget(run: str) -> None:
-    """Keep nothing of a run."""
-    _kept.drop(run)
 
 
 def read(run: str, parts: Iterable[Mapping[str, Any]]) -> Faces:

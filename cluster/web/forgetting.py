@@ -51,6 +51,7 @@ def forget(asked: Asked) -> Forgotten:
     others, files = _drop_upload(asked.web, status)
     corrections = _drop_corrections(asked.web, status)
     asked.web.results.forget(run.id)
+    asked.web.decisions.forget_run(run.id)
     kept.drop(run.id)
     asked.web.client.prune([status])
     log.info("the run %s is forgotten", run.id, extra={"event": "run-forgotten", "run": run.id, "by": asked.who.name})
@@ -65,6 +66,7 @@ def sweep(web: Web) -> None:
     for run in web.results.listed():
         if _status(web, run) is None:
             web.results.forget(run)
+            web.decisions.forget_run(run)
             kept.drop(run)
 
 

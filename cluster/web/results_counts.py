@@ -82,11 +82,6 @@ def show(asked: Asked, run: Run, status: Status) -> WordCounts | None:
     return shown(_kept.get(run.id, lambda: read(run.parts(), status.options)), asked.query)
 
 
-def forget(run: str) -> None:
-    """Keep nothing of a run."""
-    _kept.drop(run)
-
-
 def read(parts: Iterable[Any], options: Mapping[str, Any]) -> Words:
     """The words in the parts of a run with these options."""
     joined = counts.add(parts)

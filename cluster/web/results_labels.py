@@ -93,11 +93,6 @@ def show(asked: Asked, run: Run, status: Status) -> PictureLabels | None:
     return shown(_kept.get(run.id, lambda: read(run.parts())), asked.query)
 
 
-def forget(run: str) -> None:
-    """Keep nothing of a run."""
-    _kept.drop(run)
-
-
 def read(parts: Iterable[Mapping[str, Any]]) -> list[Labelled]:
     """The labels in the parts of a run."""
     return [
