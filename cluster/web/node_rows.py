@@ -126,12 +126,11 @@ def cells(row: NodeRow, path: str | None = None) -> Cells:
         path: ``row.recent`` as a path, where that is known.
     """
     node, here = row.node, row.node.state in HERE
-    fills = node.slots_to_fill
     return Cells(
         label=render.plain(node.name),
         state=row.state,
         why=render.plain(row.why),
-        slots=f"{node.busy} of {fills}" if here else str(node.slots),
+        slots=f"{node.busy} of {node.slots}" if here else str(node.slots),
         busy=str(round(100 * min(1.0, node.busy / node.slots)) if here else 0),
         done=render.count(node.done),
         memory=f"{_gib(node.memory_available_bytes)} of {_gib(node.memory_total_bytes)} GiB" if here else "",
