@@ -12,7 +12,8 @@ from starlette.responses import StreamingResponse
 from cluster import catalog, errors, names
 from cluster.client.run import Belongs, MissingItem, Reason, Run, Share, Status, Which
 from cluster.roles import Role
-from cluster.web import progress, timeline, training
+from cluster.web import forms, progress, timeline, training
+from cluster.web.forms import JobForm
 from cluster.web.problems import Problem
 from cluster.web.progress import Change, Figures
 from cluster.web.routes import Action, Asked, Route, Stream, View
@@ -102,6 +103,8 @@ class OneRun(BaseModel):
     may_change: bool
     """Whether one may cancel, pause and share it."""
     training: Training | None = None
+    again: JobForm | None = None
+    """The options with which one may do again what is missing; None where its files are not here."""
 
     @property
     def state(self) -> str:
@@ -199,6 +202,7 @@ def show(asked: Asked) -> OneRun:
         changes=progress.changes(told[-EVENTS:]),
         may_change=is_own,
         training=training.of(run, status) if status.rounds is not None else None,
+        again=_again(asked, status) if is_own else None,
     )  # fmt: skip
 
 
@@ -319,6 +323,21 @@ def _missing(run: Run, status: Status, query: MissingQuery, most: int, *, is_own
         reasons=[] if nothing else run.reasons(), items=page.items if page else [],
         after=page.after if page else 0,
     )  # fmt: skip
+
+
+def _again(asked: Asked, status: Status) -> JobForm | None:
+    """The form with the options that a run had, where what it lacks can be done again."""
+    job = catalog.jobs().get(status.job)
+    if job is None or status.state != "done" or not (status.items_failed and status.upload):
+        return None
+    try:
+        asked.web.spool.upload(status.upload)
+    except Problem:
+        return None
+    form = forms.form(job, asked.web.client.nodes(), ())
+    for field in form.fields:
+        field.default = status.options.get(field.name, field.default)
+    return form
 
 
 def _chosen(status: Status) -> dict[str, object]:

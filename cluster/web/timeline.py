@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from pydantic import BaseModel
@@ -118,9 +118,12 @@ class Rows:
         rows[at : at + 1] = [Place(since_ms, until_ms)]
         return at
 
-    def release(self, working: Iterable[Working]) -> None:
-        """Free the rows of what is worked on no more and has no line: it was handed to others."""
-        held = {(one.node, one.since_ms) for one in working}
+    def release(self, held: Collection[tuple[str, float]]) -> None:
+        """Free the rows of what is worked on no more and has no line, as it was handed to others.
+
+        Args:
+            held: Node and begin of what is still worked on.
+        """
         for node, rows in self._nodes.items():
             for at, row in enumerate(rows):
                 if row.until_ms == OPEN and (node, row.since_ms) not in held:
@@ -138,8 +141,16 @@ class Drawn:
         self._began_ms = began_ms
         self.rows = Rows()
 
-    def pieces(self, lines: Iterable[Line]) -> list[Piece]:
-        """The pieces of these lines, which follow those of the calls before."""
+    def add(self, lines: Sequence[Line], working: Sequence[Working]) -> tuple[list[Piece], list[Now]]:
+        """The pieces of lines that follow those of the calls before, and of what is worked on after these."""
+        self.rows.release(
+            {*((one.node, one.since_ms) for one in working), *((one.node, one.since_ms) for one in lines)}
+        )
+        pieces = self._pieces(lines)
+        self.rows.release({(one.node, one.since_ms) for one in working})
+        return pieces, self._now(working)
+
+    def _pieces(self, lines: Iterable[Line]) -> list[Piece]:
         return [
             Piece(
                 node=line.node, row=self.rows.place(line.node, line.since_ms, line.until_ms),
@@ -149,9 +160,7 @@ class Drawn:
             for line in lines
         ]  # fmt: skip
 
-    def now(self, working: Sequence[Working]) -> list[Now]:
-        """What is worked on, after all lines that are known."""
-        self.rows.release(working)
+    def _now(self, working: Iterable[Working]) -> list[Now]:
         return [
             Now(
                 node=one.node, row=self.rows.place(one.node, one.since_ms), begin=self._seconds(one.since_ms),
@@ -203,7 +212,7 @@ def of_lines(
         span_s: Length in seconds; 0 for the whole run.
     """
     drawn = Drawn(began_ms)
-    pieces, now = drawn.pieces(lines), drawn.now(working)
+    pieces, now = drawn.add(lines, working)
     end = max(0.0, (now_ms - began_ms) / 1000)
     begin = max(0.0, end - span_s) if span_s else 0.0
     marks = [mark for mark in drawn.marks(events) if begin <= mark.at <= end]

@@ -109,6 +109,7 @@ class Watched:
         self._lines: deque[Line] = deque()
         self._pieces: deque[Piece] = deque()
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
+        self._working: list[Now] = []
         self._nodes: list[Node] = []
         self._nodes_at = self._told_at = 0.0
         self._told: dict[str, object] = {}
@@ -118,8 +119,8 @@ class Watched:
     def first(self, after: str) -> Message:
         """All that is known of the last minute."""
         with self._lock:
-            status, now_ms, working = self._read()
-            return self._message(status, now_ms, working, list(self._pieces), list(self._events), whole=True)
+            status, now_ms, _ = self._read()
+            return self._message(status, now_ms, list(self._pieces), list(self._events), whole=True)
 
     def look(self) -> Message | None:
         """What has changed since the last look."""
@@ -131,7 +132,7 @@ class Watched:
             if now == self._told and not pieces and not events and at - self._told_at < QUIET_S:
                 return None
             self._told, self._told_at, self._new = now, at, ([], [])
-            return self._message(status, now_ms, working, pieces, events, whole=False)
+            return self._message(status, now_ms, pieces, events, whole=False)
 
     def _read(self) -> tuple[Status, int, list[Working]]:
         """Read what is new; gives the status, the moment by Redis's clock in milliseconds, and what is worked on."""
@@ -144,7 +145,7 @@ class Watched:
             events = self._run.events(self._event)
         oldest_ms = now_ms - SPAN_S * 1000
         lines = self._run.timeline(self._line, since_ms=int(oldest_ms))
-        pieces = self._drawn.pieces(lines)
+        pieces, self._working = self._drawn.add(lines, working)
         if self._event:  # somebody may know what was before
             self._new[0].extend(pieces)
             self._new[1].extend(events)
@@ -161,8 +162,7 @@ class Watched:
         return status, now_ms, working
 
     def _message(
-        self, status: Status, now_ms: int, working: list[Working], pieces: list[Piece], events: list[Event], *,
-        whole: bool,
+        self, status: Status, now_ms: int, pieces: list[Piece], events: list[Event], *, whole: bool
     ) -> Message:  # fmt: skip
         assert self._drawn is not None  # noqa: S101 - `_read` has made it
         told = News(
@@ -171,7 +171,7 @@ class Watched:
             status=status,
             figures=progress.figures(status, self._lines, now_ms, self._nodes),
             pieces=pieces,
-            working=self._drawn.now(working),
+            working=self._working,
             marks=self._drawn.marks(events),
             changes=progress.changes(events),
             training=self._learned(status, whole=whole),

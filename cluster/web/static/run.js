@@ -1,6 +1,6 @@
 // One run while it goes on: its figures, what happens, and what can be done.
-import { ask, count, hear, show, showState, tell } from './page.js'
-import { duration } from './figures.js'
+import { ask, count, duration, hear, show, showState, tell } from './page.js'
+import * as missing from './missing.js'
 import * as timeline from './timeline.js'
 
 const MOST_CHANGES = 50
@@ -20,8 +20,7 @@ function showFigures({ status, figures }) {
   show('missing', count(status.items_failed))
   show('nodes', Object.keys(status.nodes).length)
   show('waiting', figures.waiting)
-  show('coordinator', status.coordinator ? `coordinated by ${status.coordinator}` : '')
-  document.querySelector('[data-missing]').hidden = !status.items_failed
+  show('coordinator', status.coordinator ? ` · coordinated by ${status.coordinator}` : '')
   const percent = Math.round((figures.done ?? 0) * 100)
   document.title = `${status.state === 'running' && figures.done != null ? `${percent} % ` : ''}${run} · cluster`
   bar.setAttribute('aria-label', `${percent} percent done`)
@@ -69,6 +68,7 @@ if (section.dataset.live) {
       showFigures(news)
       addChanges(news.changes)
       timeline.news(news)
+      missing.news(news)
       document.dispatchEvent(new CustomEvent('news', { detail: news }))
       if (news.training && !document.querySelector('[data-training]')) location.reload() // its first round has begun
       const { status, figures } = news

@@ -1,6 +1,5 @@
 // The runs that go on, in the list.
-import { count, hear, showState } from './page.js'
-import { duration } from './figures.js'
+import { count, duration, hear, showState } from './page.js'
 
 const going = [...document.querySelectorAll('[data-run]')].filter(row => row.querySelector('[data-state=running], [data-state=paused]'))
 const rows = new Map(going.slice(0, 40).map(row => [row.dataset.run, row]))
