@@ -44,11 +44,14 @@
 | cluster2:bundles             | hash   | bundle -> "last latest pinned" (``bundles.state.State``); "#revision" |
 | cluster2:bundle:NAME         | hash   | version -> its manifest as JSON, without name and version |
 | cluster2:bundle:NAME:digests | hash   | digest of the content -> version |
-| cluster2:tokens              | hash   | token's name -> "made digest", until it is revoked |
+| cluster2:tokens              | hash   | token's name -> "made digest role until", until it is revoked |
+| cluster2:tokens:used         | hash   | token's name -> when it was used last, in seconds since 1970, to the minute |
 | cluster2:users               | hash   | user of the page -> role and more, as JSON (``accounts/store.py``) |
-| cluster2:link:DIGEST         | string | the user who may enter by a link with that sha256; for ten minutes |
 | cluster2:invitation:DIGEST   | string | who has made the invitation to join with that sha256; for ten minutes |
+| cluster2:link:DIGEST         | string | the user who may enter by a link with that sha256, as JSON; for ten minutes |
 | cluster2:session:DIGEST      | string | a browser that has entered, as JSON (``accounts/store.py``) |
+| cluster2:sessions:USER       | set    | the DIGESTs of a user's sessions, and of some that have ended |
+| cluster2:page                | string | the address of the page that runs; for a minute |
 | cluster2:wanted              | zset   | "requirement holder" -> until when it is wanted, in seconds since 1970 |
 | cluster2:delayed             | zset   | queue and message -> when it goes there, in ms since 1970 by Redis's clock |
 | cluster2:waiting             | zset   | run whose chunks wait for nodes -> until when it counts, in ms since 1970 |
@@ -126,7 +129,9 @@ DUE = f"{OURS}due"
 REVISION = f"{OURS}revision"
 WRITABLE = f"{OURS}writable"
 TOKENS = f"{OURS}tokens"
+TOKENS_USED = f"{OURS}tokens:used"
 USERS = f"{OURS}users"
+PAGE = f"{OURS}page"
 SERVICES = f"{OURS}services"
 LOOKED = f"{OURS}services:looked"
 TRAFFIC = f"{OURS}traffic"
@@ -177,6 +182,11 @@ def invitation(digest: str) -> str:
 def session(digest: str) -> str:
     """A session on the page, whose secret has this digest."""
     return f"{OURS}session:{digest}"
+
+
+def sessions(user: str) -> str:
+    """The digests of a user's sessions on the page."""
+    return f"{OURS}sessions:{user}"
 
 
 def unacked(incarnation: str) -> str:

@@ -3,7 +3,7 @@
 | row                                 | example                  | here |
 | ----------------------------------- | ------------------------ | ---- |
 | a capability that is wanted         | ``ocr@deu ocr-1a2b3c4d`` | ``WantedRow`` |
-| a token                             | ``1700000000 9f86d0...`` | ``TokenRow`` |
+| a token                             | ``1700000000 9f86d0... submitter 0`` | ``TokenRow`` |
 | a node, its incarnation, its orders | ``1a2b3c4d stop``        | ``NodeRow``, ``IncarnationRow``, ``DesiredState`` |
 | a claim, a batch                    | ``0 32 chord``           | ``ClaimRow``, ``BatchRow`` |
 | a message that is to wait           |                          | ``DelayedRow`` |
@@ -21,6 +21,7 @@ from typing import NamedTuple, Self
 from cluster import names
 
 _NODE_ROW = re.compile(r"(\S+) ([0-9]{1,17}(?:\.[0-9]+)?) ([0-9]{1,17}(?:\.[0-9]+)?) (\S+) (.*)", re.DOTALL)
+_TOKEN_ROW = re.compile(r"(\d{1,17}) ([0-9a-f]{64})(?: ([a-z]{1,20}) (\d{1,17}))?", re.ASCII)
 _SUBMITTING = "?"
 _OF_SERVICE = "service:"
 
@@ -64,12 +65,16 @@ class WantedRow(NamedTuple):
 
 
 class TokenRow(NamedTuple):
-    """A token as the cluster keeps it, without its secret: ``made_s digest``."""
+    """A token as the cluster keeps it, without its secret: ``made_s digest role until_s``."""
 
     made_s: int
-    """Since 1970, by Redis's clock."""
+    """Since 1970, by Redis's clock; so is ``until_s``."""
     digest: str
     """The sha256 of the secret, in hexadecimal."""
+    role: str = "submitter"
+    """Rows of before there were roles have none: these tokens could ask services, and can so now."""
+    until_s: int = 0
+    """When it expires; 0: never."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -78,13 +83,16 @@ class TokenRow(NamedTuple):
         Raises:
             ValueError: ``text`` has another form.
         """
-        made_s, _, digest = text.partition(" ")
-        if re.fullmatch(r"[0-9a-f]{64}", digest) is None:
+        found = _TOKEN_ROW.fullmatch(text)
+        if found is None:
             raise ValueError("it is no row of a token")
-        return cls(names.milliseconds(made_s), digest)
+        made_s, digest, role, until_s = found.groups()
+        if role is None:
+            return cls(names.milliseconds(made_s), digest)
+        return cls(names.milliseconds(made_s), digest, role, names.milliseconds(until_s))
 
     def __str__(self) -> str:
-        return f"{self.made_s} {self.digest}"
+        return f"{self.made_s} {self.digest} {self.role} {self.until_s}"
 
 
 class NodeRow(NamedTuple):

@@ -188,8 +188,12 @@ class Settings(BaseSettings):
     cache_dir: Annotated[Path, Reader.MACHINE] = Path("~/.cache/cluster")
     """Folder for logs of detached runs, and for models fetched from clusters."""
 
-    models_dir: Annotated[Path, Reader.MACHINE] = Path("~/.local/share/cluster/models")
-    """Folder for the models of this machine, used by runs without a broker."""
+    data_dir: Annotated[Path, Reader.MACHINE] = Path("~/.local/share/cluster")
+    """Folder for what this machine keeps: the cluster of `cluster web` and `cluster up --data` (``hub``), the page's
+    uploads and results (``page``), stopped runs without a broker (``private``)."""
+
+    models_dir: Annotated[Path | None, Reader.MACHINE] = None
+    """Folder for the models of this machine, used by runs without a broker. None: ``models`` in ``data_dir``."""
 
     bundle_dir: Annotated[Path | None, Reader.CLUSTER] = None
     """Folder for the models of the cluster, which all machines reach under the same path, such as a network drive.
@@ -229,6 +233,11 @@ class Settings(BaseSettings):
         return self.cache_dir.expanduser()
 
     @property
+    def data_folder(self) -> Path:
+        """``data_dir`` with ``~`` resolved."""
+        return self.data_dir.expanduser()
+
+    @property
     def bundle_cache(self) -> Path:
         """The folder of the bundles that this machine fetched."""
         return self.cache_folder / "bundles"
@@ -236,7 +245,7 @@ class Settings(BaseSettings):
     @property
     def models_folder(self) -> Path:
         """``models_dir`` with ``~`` resolved."""
-        return self.models_dir.expanduser()
+        return self.data_folder / "models" if self.models_dir is None else self.models_dir.expanduser()
 
     @classmethod
     def settings_customise_sources(

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import math
-import signal
 import sys
-import time
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import click
-import redis
 
-from cluster import addresses, catalog, client
-from cluster.cli import foreground, print_text, say, shared, texts
-from cluster.client import Client
-from cluster.embedded import LOOPBACK, LocalCluster, hub
+from cluster import addresses, catalog, settings
+from cluster.cli import print_text, say, shared, stay
+from cluster.client import own_cluster
+from cluster.client.own_cluster import OwnCluster
+from cluster.embedded import LOOPBACK
 
-STOP_GRACE_S = 10.0
-CONFIRM_S = 10.0
-"""Within this time a second Ctrl-C means the first one."""
-MOST_RUNS, MOST_TOLD = 100, 5
+NO_NAME = Path("\0")
+"""`--data` without a folder. No folder is called so."""
 
 
 @click.command(
@@ -36,8 +29,11 @@ MOST_RUNS, MOST_TOLD = 100, 5
 @click.option(
     "--data",
     type=shared.PATH,
-    metavar="DIR",
-    help="Keep port, password and runs in this folder: started with it again, it is the same cluster.",
+    is_flag=False,
+    flag_value=str(NO_NAME),
+    metavar="[DIR]",
+    help="Keep port, password and runs in this folder: started with it again, it is the same cluster. Without DIR, in"
+    " the folder of `cluster web`.",
 )
 @click.option("--no-worker", is_flag=True, help="Start the Redis only: this machine takes no work.")
 def command(host: str, port: int, data: Path | None, no_worker: bool) -> None:
@@ -47,13 +43,11 @@ def command(host: str, port: int, data: Path | None, no_worker: bool) -> None:
     keeps nothing on disk: with the cluster, its runs are gone, unless they are kept with --data. It is a
     `cluster master`, too. Without --data, Ctrl-C must be pressed twice during a run.
     """
-    foreground.catch(_leave, signal.SIGTERM, signal.SIGHUP)
-    with ExitStack() as held:
-        kept = held.enter_context(hub.opened(data)) if data else None
-        local = held.enter_context(LocalCluster(host, port, grace_s=STOP_GRACE_S, kept=kept))
-        if not no_worker:
-            local.start_worker()
-        print_text(f"export CLUSTER_BROKER_URL={local.url_at(addresses.reachable(host))}")
+    stay.listen_to_signals()
+    again = "" if data is None else "cluster up --data" if data == NO_NAME else f"cluster up --data {data}"
+    data = own_cluster.folder(settings.load()) if data == NO_NAME else data
+    with OwnCluster(host, port, data=data, worker=not no_worker) as own:
+        print_text(f"export CLUSTER_BROKER_URL={own.url_at(addresses.reachable(host))}")
         sys.stdout.flush()
         say(
             "\nWith this line in another terminal:\n"
@@ -66,54 +60,8 @@ def command(host: str, port: int, data: Path | None, no_worker: bool) -> None:
                 say(catalog.left_out(job, problem))
         if host == LOOPBACK:
             say("For other machines to join, start it with --host 0.0.0.0.")
-        c = client.existing(local.url)
         try:
-            with c.master(patient=False):
-                _stay(local, c, data)
+            with own.master():
+                stay.until_ended(own, again)
         except KeyboardInterrupt:
             say("ending the cluster")
-
-
-def _stay(local: LocalCluster, c: Client, data: Path | None) -> None:
-    """Stay until this process is told to end, by a person at a terminal twice where runs would go with the cluster.
-
-    Raises:
-        KeyboardInterrupt: It was.
-        errors.BrokerError: The Redis has ended.
-    """
-    asked_at = -math.inf
-    while True:
-        try:
-            local.check(needed=["redis"])
-            if news := local.worker_news():
-                say(f"the worker of this machine has ended ({news}); the cluster goes on")
-            time.sleep(0.5)
-        except KeyboardInterrupt as wish:
-            if not (going := _going(c)):
-                raise
-            if data:
-                say(f"{going}: this goes on when `cluster up --data {data}` is started again")
-                raise
-            is_ctrl_c = not wish.args and sys.stdin.isatty()
-            if not is_ctrl_c or time.monotonic() - asked_at < CONFIRM_S:
-                say(f"{going}: this is lost with the cluster")
-                raise
-            asked_at = time.monotonic()
-            say(
-                f"{going}: this is lost with the cluster. Ctrl-C again within {CONFIRM_S:.0f} s ends it all the same"
-                " (`cluster up --data DIR` keeps runs)"
-            )
-
-
-def _going(c: Client) -> str:
-    """The runs that are not over, in words; "" for none, and where Redis does not tell."""
-    try:
-        running = [run for run in c.runs(MOST_RUNS) if run.state == "running"]
-    except redis.RedisError:
-        return ""
-    told = ", ".join(f"{run.run} ({texts.items(run)})" for run in running[:MOST_TOLD])
-    return f"{told} and {len(running) - MOST_TOLD} more" if len(running) > MOST_TOLD else told
-
-
-def _leave(number: int, _: Any) -> None:
-    raise KeyboardInterrupt(number)

@@ -2,7 +2,8 @@
 
 hub.json        port and password, for its owner alone (mode 0600)
 redis/          Redis's append-only file
-owner.lock      held by the `cluster up` that works on the folder
+owner.lock      held by the `cluster up` or `cluster web` that works on the folder
+page/           what `cluster web` keeps, see ``client/page_folder.py``
 programs.lock   held as long as a program of it may run: after a `cluster up` that was killed, some seconds more
 """
 
@@ -23,12 +24,29 @@ from typing import IO, Any
 
 from cluster import errors
 
-STATE, DATA, OWNER, PROGRAMS = "hub.json", "redis", "owner.lock", "programs.lock"
+STATE, DATA, OWNER, PROGRAMS, PAGE = "hub.json", "redis", "owner.lock", "programs.lock", "page"
 PASSWORD = re.compile(r"[A-Za-z0-9_-]{16,128}")
 """Form of the passwords of ``new_password``: they need no quoting in Redis's configuration and in URLs."""
 PROGRAMS_END_S = 30.0
 """The programs of a `cluster up` that was killed end within this time: a worker has 10 s, Redis 10 s."""
 log = logging.getLogger(__name__)
+
+
+def running(folder: Path, host: str) -> str | None:
+    """The broker's URL of the hub that a process keeps open in this folder; None where none does.
+
+    Args:
+        folder: The hub's.
+        host: Where its Redis listens.
+    """
+    try:
+        with (folder / OWNER).open() as lock:
+            if _locked(lock, fcntl.LOCK_SH):
+                return None
+        port, password = _state(folder)
+    except (OSError, errors.UsageError):
+        return None
+    return f"redis://:{password}@{host}:{port}/0" if port else None
 
 
 class Hub:
@@ -74,7 +92,7 @@ def opened(folder: Path) -> Iterator[Hub]:
     """The hub of a folder, which is made where there is none; it is another's to open only afterwards.
 
     Raises:
-        errors.UsageError: Another `cluster up` works on it, it is damaged, or it is no folder for a hub.
+        errors.UsageError: Another program works on it, it is damaged, or it is no folder for a hub.
     """
     folder = folder.absolute()
     with ExitStack() as held:
@@ -82,7 +100,10 @@ def opened(folder: Path) -> Iterator[Hub]:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _check_is_for_a_hub(folder)
             if not _locked(held.enter_context((folder / OWNER).open("w"))):
-                raise errors.UsageError(f"another `cluster up` works on --data {folder}")
+                raise errors.UsageError(
+                    f"another `cluster up` or `cluster web` works on --data {folder}; `cluster web link` prints a link"
+                    " to its page"
+                )
             lock = held.enter_context((folder / PROGRAMS).open("w"))
             _wait_for(lock, folder)
             hub = Hub(folder, *_state(folder), lock)
@@ -93,7 +114,7 @@ def opened(folder: Path) -> Iterator[Hub]:
 
 def _check_is_for_a_hub(folder: Path) -> None:
     """Raise ``errors.UsageError`` for a folder with other things in it."""
-    if other := sorted({path.name for path in folder.iterdir()} - {STATE, DATA, OWNER, PROGRAMS}):
+    if other := sorted({path.name for path in folder.iterdir()} - {STATE, DATA, OWNER, PROGRAMS, PAGE}):
         if all(name.startswith(f".{STATE}-") for name in other):  # of one that was killed while it wrote
             return
         raise errors.UsageError(f"--data {folder} holds other things ({other[0]}): name a new or empty folder")
@@ -139,9 +160,9 @@ def _wait_for(lock: IO[str], folder: Path) -> None:
         time.sleep(0.05)
 
 
-def _locked(lock: IO[str]) -> bool:
+def _locked(lock: IO[str], kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -1,6 +1,6 @@
 """The folder of a private run, from which the same command, or `cluster resume`, goes on with it.
 
-CACHE/private/RUN/
+DATA/private/RUN/   (DATA is the setting ``data_dir``)
 
 run.json     the run, and the command that opened it
 redis/       the append-only file of its Redis
@@ -30,7 +30,7 @@ from cluster.embedded.hub import DATA, OWNER, Hub, new_password
 if TYPE_CHECKING:
     from cluster.settings import Settings
 
-ABOUT = "run.json"
+FOLDER, ABOUT = "private", "run.json"
 LEAST_FREE_BYTES = 256 * 2**20
 """Disk space to begin with: what is on its way (``max_in_flight_bytes``), and room to write that once more."""
 ENDING_S = 15.0
@@ -76,8 +76,15 @@ class Private(Hub):
 
 
 def folder(config: Settings) -> Path:
-    """The folder with the private runs of this machine."""
-    return config.cache_folder / "private"
+    """The folder with the private runs of this machine.
+
+    Before version 0.9 it lay in the cache folder: as long as runs are there, it stays.
+    """
+    older = config.cache_folder / FOLDER
+    with contextlib.suppress(OSError):
+        if any(older.iterdir()):
+            return older
+    return config.data_folder / FOLDER
 
 
 def make(root: Path, run: str, job: str, command: str, seen: str) -> Private:

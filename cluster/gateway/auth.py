@@ -15,7 +15,7 @@ LOOKS = 2
 NEWS_S = 1.0
 """Seconds that these looks are waited for, at most."""
 MISSING = Problem(401, "a token is needed: send the header `Authorization: Bearer TOKEN`")
-WRONG = Problem(401, "this token is not known here; `cluster token new NAME` makes one")
+WRONG = Problem(401, "this token is not known here, has expired, or is a viewer's; `cluster token new NAME` makes one")
 
 
 class Auth:

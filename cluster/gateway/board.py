@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import Counter
@@ -13,10 +14,11 @@ import redis
 
 from cluster import catalog, errors, keys, redis_client
 from cluster.names import ModelRef, Target
+from cluster.roles import Role
 from cluster.services import replicas, targets, tokens
 from cluster.services.desired import Service, Services
 from cluster.services.replicas import Replica
-from cluster.services.tokens import KnownTokens
+from cluster.services.tokens import KnownTokens, Tokens
 from cluster.stores import Stores
 
 if TYPE_CHECKING:
@@ -75,6 +77,8 @@ class Board:
         self._about: dict[str, Tensors] = {}
         self._wanted: dict[str, tuple[Service, list[ModelRef | None]]] = {}
         self._revision, self._read_s = -1, 0.0
+        self._used: set[str] = set()
+        self._noted_s = -math.inf
         self.state = NOTHING
 
     def __enter__(self) -> Self:
@@ -142,6 +146,7 @@ class Board:
 
     def _read(self) -> State:
         """Read what changes all the time, in one round trip; services and their versions where something is new."""
+        self._note_used()
         while self._asked:
             asked = self._asked.pop()
             if asked.version is not None:
@@ -161,9 +166,20 @@ class Board:
         with self._stores.redis.pipeline(transaction=False) as pipe:
             pipe.get(keys.REVISION)
             pipe.hgetall(keys.TOKENS)
+            pipe.time()
             replicas.ask(pipe, self._wanted)
-            revision, rows, *replies = pipe.execute()
-        return redis_client.number(revision), KnownTokens(tokens.read(rows)), replicas.told(self._wanted, replies)
+            revision, rows, now, *replies = pipe.execute()
+        known = KnownTokens(tokens.read(rows), now[0], Role.SUBMITTER)
+        return redis_client.number(revision), known, replicas.told(self._wanted, replies)
+
+    def _note_used(self) -> None:
+        """Note now and then which tokens were used since the last look."""
+        used = self.state.tokens.used
+        while used:
+            self._used.add(used.pop())
+        if self._used and time.monotonic() - self._noted_s >= tokens.NOTED_S:
+            Tokens(self._stores.redis).note_used(sorted(self._used))
+            self._used, self._noted_s = set(), time.monotonic()
 
     def _known(
         self, service: Service, found: Sequence[ModelRef | None], there: Sequence[Replica]

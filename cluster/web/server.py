@@ -27,10 +27,15 @@ class Running:
         port: 0 takes a free one.
         cert: A certificate, for HTTPS.
         key: The certificate's key; None if it is in the same file.
+        proxy: The address of a proxy whose word on who asks is taken; None: of nobody.
     """
 
-    def __init__(self, web: Web, host: str, port: int, cert: Path | None = None, key: Path | None = None) -> None:
+    def __init__(
+        self, web: Web, host: str, port: int, cert: Path | None = None, key: Path | None = None,
+        proxy: str | None = None,
+    ) -> None:  # fmt: skip
         self._web, self._host, self._port, self._cert, self._key = web, host, port, cert, key
+        self._proxy = proxy
         self._thread = threading.Thread(target=self._run, name="page", daemon=True)
         self._started = threading.Event()
         self._error: BaseException | None = None
@@ -87,7 +92,8 @@ class Running:
 
         config = uvicorn.Config(
             build(self._web), lifespan="off", ws="none", log_config=None, access_log=False, server_header=False,
-            timeout_graceful_shutdown=DRAIN_S, ssl_certfile=self._cert, ssl_keyfile=self._key,
+            timeout_graceful_shutdown=DRAIN_S, proxy_headers=self._proxy is not None,
+            forwarded_allow_ips=self._proxy, ssl_certfile=self._cert, ssl_keyfile=self._key,
         )  # fmt: skip
         self._server = server = uvicorn.Server(config)
         task = asyncio.get_running_loop().create_task(self._tell_started(server))

@@ -76,6 +76,7 @@ def environment(**more: str) -> dict[str, str]:
         "PYTHONPATH": str(JOBS),
         "CLUSTER_CONFIG": os.devnull,
         "CLUSTER_CACHE_DIR": CACHE.name,
+        "CLUSTER_DATA_DIR": more.get("CLUSTER_CACHE_DIR", CACHE.name),
         **HEEDLESS,
         "C_FORCE_ROOT": "1",
         **SOON,

@@ -113,7 +113,10 @@ FOREIGN = {
     "paths.py": {"startswith '.'"},
     "requirements.py": {"partition '.'"},  # modules
     "__init__.py": {"build 'cluster.cli.'"},
+    "access.py": {"partition ';'"},  # media types
+    "certificate.py": {"build ':'"},  # alternative names of a certificate
     "flower.py": {"build ':'"},  # as Flower takes a password
+    "folder.py": {"partition ';'"},  # URLs
     "functions.py": {"build ':'"},  # a function of a module
     "models.py": {"partition ' '"},  # what pip says
     "hub.py": {"build '.-'"},  # files of drafts
@@ -220,6 +223,9 @@ def test_the_table_of_keys_names_each_key_that_is_made() -> None:
         keys.parts("R", "B"),  # type: ignore[arg-type]
         keys.ring("R", "N", "S"),  # type: ignore[arg-type]
         keys.unacked("INCARNATION"),
+        keys.link("DIGEST"),
+        keys.session("DIGEST"),
+        keys.sessions("USER"),
         *(key("S") for key in (keys.leases, keys.replicas, keys.problems, keys.asked)),
         keys.requests("TARGET"),
         *(key("DIGEST") for key in (keys.link, keys.session, keys.invitation)),
@@ -248,6 +254,9 @@ DECLARATIONS = {
 """What a command may import of the project besides the client: what is declared, and how it is told."""
 OWN_PROCESS = {
     "up.py": {"addresses", "embedded"},  # it is the cluster that it starts
+    "web.py": {"addresses", "embedded", "roles", "web"},  # so is this, and it becomes the page
+    "web_users.py": {"roles"},
+    "token.py": {"roles"},
     "worker.py": {"celery_app", "redis_client"},  # it becomes `celery worker`
     "flower.py": {"celery_app", "embedded", "redis_client"},  # it becomes `celery flower`
 }

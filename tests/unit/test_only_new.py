@@ -204,7 +204,7 @@ def test_the_files_of_a_folder_are_counted_beside_what_else_is_told(tmp_path: Pa
 
 def test_files_that_another_command_reads_now_are_left_to_it(scans: Path) -> None:
     office = Office(scans, "text-folder")
-    config = SimpleNamespace(cache_folder=scans.parent / "cache")
+    config = SimpleNamespace(cache_folder=scans.parent / "cache", data_folder=scans.parent / "data")
     client = SimpleNamespace(is_private=True, config=config)
     submission: Any = SimpleNamespace(job=OCR, options={}, client=client, origin=None)
     to = outputs.prepare(OCR, "text-folder", {}, office.out, source=[str(scans)])
