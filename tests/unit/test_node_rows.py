@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from tests.kit.nodes import a_node
         ({"state": "leaving", "held_back": "in use"}, ("leaving", "ends what it works on")),
     ],
 )
-def test_each_state_of_a_node_is_a_word_and_a_reason(fields: dict[str, object], expected: tuple[str, str]) -> None:
+def test_each_state_of_a_node_is_a_word_and_a_reason(fields: dict[str, Any], expected: tuple[str, str]) -> None:
     assert node_rows.state(a_node(slots=2, **fields)) == expected
 
 

@@ -13,9 +13,8 @@ from pathlib import Path
 import click
 import pytest
 
-from cluster import catalog, cli, errors, settings
+from cluster import catalog, cli, errors, settings, texts
 from cluster.bundles import content
-from cluster.cli import texts
 from tasks.onnx import parameters
 from tests.kit import reference
 from tests.kit.programs import ROOT
@@ -115,8 +114,10 @@ def check_options(words: list[str]) -> None:
     context = click.Context(cli.commands, info_name="cluster", **cli.commands.context_settings)
     command = cli.commands.get_command(context, words[0])
     assert command is not None
-    if isinstance(command, click.Group) and len(words) > 1 and re.fullmatch("[a-z][a-z-]*", words[1]):
-        inner = command.get_command(context, words[1])
+    for word in words[1:]:
+        if not isinstance(command, click.Group) or not re.fullmatch("[a-z][a-z-]*", word):
+            break
+        inner = command.get_command(context, word)
         assert inner is not None, " ".join(words)
         command = inner
     known = {flag for one in command.get_params(context) for flag in (*one.opts, *one.secondary_opts)}
