@@ -20,6 +20,8 @@ MAGIC = b"SQLite format 3\0"
 OURS = 0x636C7470
 """The ``application_id`` of files with these tables: "cltp"."""
 PACKED_LEVEL = 1
+HASH_BYTES = 32 * 2**20
+"""Memory for words that are not in the index yet: with FTS5's 1 MiB an index of many pages takes twice the time."""
 VERSION = 1
 """Of the tables, their ``user_version``."""
 TABLES = """
@@ -142,6 +144,7 @@ def places_of(db: sqlite3.Connection, page: int) -> Places | None:
 def _make(db: sqlite3.Connection, *, places: bool) -> None:
     for statement in _statements(TABLES + (PLACES_TABLE if places else "")):
         db.execute(statement)
+    db.execute("INSERT INTO words (words, rank) VALUES ('hashsize', ?)", (HASH_BYTES,))
     db.execute(f"PRAGMA application_id = {OURS}")
     db.execute(f"PRAGMA user_version = {VERSION}")
 

@@ -25,7 +25,7 @@ from cluster.web import corrections
 if TYPE_CHECKING:
     from cluster.client.run import Run, Status
 
-BATCH_ITEMS = 500
+BATCH_ITEMS = 20_000
 """Items that are written in one transaction."""
 WAIT_S = 1.0
 """How long a look waits for a file that is being filled: most are whole by then."""
@@ -58,7 +58,9 @@ class Standing(NamedTuple):
 class _Filling:
     """One file that a thread fills."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_live: bool) -> None:
+        self.is_live = is_live
+        """The run goes on: what came by now can be read; else nothing until all is written."""
         self.over = threading.Event()
         self.problem = ""
         self.looked_at = time.monotonic()
@@ -99,7 +101,7 @@ class Indexes:
         filling.looked_at = time.monotonic()
         filling.over.wait(wait_s if status.state != "running" else 0)
         if not filling.over.is_set():
-            return Standing(file if _has_tables(file) else None, is_whole=False)
+            return Standing(file if filling.is_live and _has_tables(file) else None, is_whole=False)
         if filling.problem:
             return Standing(None, is_whole=False, problem=filling.problem)
         return Standing(file, is_whole=True)
@@ -133,7 +135,7 @@ class Indexes:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         file.unlink(missing_ok=True)  # of a process that ended in the middle
         file.touch(mode=0o600)
-        filling = self._filling[run.id] = _Filling()
+        filling = self._filling[run.id] = _Filling(is_live=status.state == "running")
         threading.Thread(
             target=self._fill, args=(run, status, file, filling), name=f"index {run.id}", daemon=True
         ).start()
@@ -146,7 +148,7 @@ class Indexes:
 
         try:
             is_read = "sqlite" in run.job.formats
-            for batch in _batches(_parts(run, wait)):
+            for batch in _batches(iter(_parts(run, wait))):
                 if is_read:
                     readings_sqlite.write(batch, file, places=True)
                 else:
@@ -207,15 +209,23 @@ def _parts(run: Run, wait: Callable[[], None]) -> Iterator[Mapping[str, Any]]:
     yield result
 
 
-def _batches(parts: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    batch: list[Mapping[str, Any]] = []
-    for part in parts:
-        if part:
-            batch.append(part)
-        if batch and (not part or sum(map(len, batch)) >= BATCH_ITEMS):
-            yield batch
-            batch = []
-    yield batch
+def _batches(parts: Iterator[Mapping[str, Any]]) -> Iterator[Iterator[Mapping[str, Any]]]:
+    """Parts that come without a pause, to be read to their end one batch after the other; none of them is held.
+
+    The last one is empty: a file without an item has its tables, too.
+    """
+    for first in parts:
+        if first:
+            yield _batch(first, parts)
+    yield iter(())
+
+
+def _batch(first: Mapping[str, Any], parts: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    items = len(first)
+    yield first
+    while items < BATCH_ITEMS and (part := next(parts, None)):
+        items += len(part)
+        yield part
 
 
 def _is_whole(file: Path) -> bool:

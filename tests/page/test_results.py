@@ -191,3 +191,10 @@ def test_a_file_that_was_damaged_is_made_anew(page: Page, maria: Visitor) -> Non
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(b"SQLite format 3\0 and then nothing of it")
     assert maria.get(f"/runs/{run.id}/results.json")["found"]["items"] == 1
+
+
+def test_a_run_in_which_all_failed_has_no_text(page: Page, maria: Visitor) -> None:
+    run = PageRun(page.web.client.stores, "ocr", {}, {"torn.jpg": "truncated"}, belongs=Belongs("maria")).end()
+    shown = maria.get(f"/runs/{run.id}/results.json")
+    assert (shown["is_whole"], shown["found"]["items"]) == (True, 0)
+    assert "No texts" in maria.html(f"/runs/{run.id}/results")
