@@ -26,6 +26,8 @@ GONE_S = 12.0
 LATE_S = 1.25
 """Seconds without a heartbeat after which those who look closely ask whether the node is connected at all."""
 FORGET_S = 24 * 3600
+PAUSED_S = 30 * 24 * 3600
+"""Seconds that a pause outlasts the last heartbeat of a node that is paused: a laptop stays away over the holidays."""
 MOST_NAME_CHARS = 100
 """Of the name of somebody who pauses a node."""
 
@@ -213,6 +215,7 @@ class Registry:
             phase=phase,
             report=report.model_dump_json(),
             retention_s=FORGET_S,
+            paused_s=PAUSED_S,
         )
         word = desired.decode(errors="replace")
         return Heard(
@@ -269,7 +272,7 @@ class Registry:
         found = [node for node in read if node is not None]
         if old := [node.name for node in found if now - node.last_seen_at.timestamp() > FORGET_S]:
             with self._redis.pipeline(transaction=False) as pipe:
-                for key in (keys.NODES, keys.NAMES, keys.DESIRED, keys.PAUSED):
+                for key in (keys.NODES, keys.NAMES, keys.DESIRED):
                     pipe.hdel(key, *old)
                 pipe.execute()
         if closely:
@@ -369,7 +372,7 @@ class Registry:
         with self._redis.pipeline(transaction=True) as pipe:
             for name in names:
                 pipe.hsetnx(keys.PAUSED, name, by[:MOST_NAME_CHARS])
-            pipe.expire(keys.PAUSED, FORGET_S)  # a node that is paused puts this off with each heartbeat
+            pipe.expire(keys.PAUSED, PAUSED_S)
             pipe.execute()
 
     def go_on(self, names: Sequence[str]) -> None:

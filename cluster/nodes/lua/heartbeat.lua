@@ -1,7 +1,7 @@
 -- A node says that it is here. Returns {the state that people want of it, "" for none; the revision; who has paused it}.
 -- A desired state is for one incarnation of a node: a later one does not hear it. A pause is for all that come later.
 -- KEYS: nodes desired paused incarnations revision names
--- ARGV: node incarnation phase report retention_s
+-- ARGV: node incarnation phase report retention_s paused_s
 local now = redis.call('TIME')
 local moment = now[1] .. '.' .. string.format('%06d', now[2])
 local joined = moment
@@ -18,7 +18,7 @@ redis.call('HSET', K.incarnations, A.incarnation, table.concat({moment, A.phase,
 for _, key in ipairs({K.nodes, K.incarnations, K.names}) do redis.call('EXPIRE', key, A.retention_s) end
 local revision = redis.call('GET', K.revision) or '0'
 local paused = redis.call('HGET', K.paused, A.node) or ''
-if paused ~= '' then redis.call('EXPIRE', K.paused, A.retention_s) end
+if paused ~= '' then redis.call('EXPIRE', K.paused, A.paused_s) end
 local desired = redis.call('HGET', K.desired, A.node)
 if not desired then return {'', revision, paused} end
 local incarnation, state = string.match(desired, '^(%S+) (%S+)$')
