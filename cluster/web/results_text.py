@@ -222,7 +222,7 @@ def _listed(db: sqlite3.Connection, file: Path, query: Query, items: int) -> tup
     except ValueError:  # no word in it
         return 0, []
     return number, [
-        Row(item=hit.item, pieces=list(_cut(hit.snippet, hit.marks)), confidence=hit.confidence) for hit in hits
+        Row(item=hit.item, pieces=list(cut(hit.snippet, hit.marks)), confidence=hit.confidence) for hit in hits
     ]
 
 
@@ -251,7 +251,7 @@ def of_item(db: sqlite3.Connection, item: str, query: str) -> OneText | None:
     words = list(_words(shown, places.lines)) if places else []
     unsure = [(begin, end) for begin, end, word in words if word[5] < UNSURE] if as_read is None else []
     return OneText(
-        item=item, pieces=list(_cut(shown, marks, unsure)), is_cut=len(text) > MOST_SHOWN_CHARS,
+        item=item, pieces=list(cut(shown, marks, unsure)), is_cut=len(text) > MOST_SHOWN_CHARS,
         about=_about(node, seconds, confidence, source, is_corrected=as_read is not None),
         confidence=confidence, source=source, seconds=seconds, node=node, turn=turn, digest=digest, as_read=as_read,
         page=places.page[:2] if places else None, boxes=list(_boxes(words, marks)),
@@ -286,7 +286,7 @@ def _boxes(words: Sequence[tuple[int, int, Any]], marks: Sequence[tuple[int, int
             yield Box(text=text, x=x0, y=y0, width=x1 - x0, height=y1 - y0, confidence=confidence, hit=is_hit)
 
 
-def _cut(
+def cut(
     text: str, marks: Sequence[tuple[int, int]], unsure: Sequence[tuple[int, int]] = ()
 ) -> Iterator[Piece]:  # fmt: skip
     """A text in pieces, each of one kind throughout."""
