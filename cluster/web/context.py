@@ -58,6 +58,7 @@ class Web:
 
     def top_line(self) -> TopLine:
         """The figures of the top line, at most a second old."""
+        self.history.follow(self.client)  # from the first page that anybody opens on
         at, found = self._top
         if time.monotonic() - at > LOOK_S:
             online = [node for node in self.client.nodes() if node.state == "online"]
