@@ -13,7 +13,7 @@ from cluster.client.nodes import Node, rejections
 from cluster.job import Job
 from cluster.option import Option
 
-MOST_MAIN = 3
+MOST_MAIN = 5
 """Options that stand in the form at first; the others are behind "More"."""
 MOST_TOLD = 3
 

@@ -61,7 +61,7 @@ def test_every_text_option_that_reads_a_file_says_so() -> None:
         (job.name, option.name)
         for job in catalog.BUILT_IN
         for option in job.options
-        if "file" in option.name or "file" in option.help.lower() or "folder" in option.help.lower()
+        if "file" in option.name or any(word in option.help for word in ("a file", "folder", ".toml", "FOLDER"))
     }
     marked = {(job.name, option.name) for job in catalog.BUILT_IN for option in job.options if option.file}
     assert named - marked == set()

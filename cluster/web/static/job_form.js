@@ -41,5 +41,7 @@ function changed() {
   timer = setTimeout(foresee, FORESEE_MS)
 }
 
-job.form.addEventListener('input', changed)
-changed()
+if (document.querySelector('[data-show=able]')) {
+  job.form.addEventListener('input', changed)
+  changed()
+}

@@ -39,9 +39,9 @@ function draw() {
     ...sender.refused.map(({ name, why }) => `${name}: ${why}`),
     ...sender.unread.map(name => `${name} could not be read on your disk`),
   ]
-  if (leftOut.length) told.unshift(`${count(leftOut.length)} others are left out: ${job.value} does not read their kind (${kinds()})`)
-  notes.replaceChildren(...told.slice(0, MOST_NOTES).map(text => element('li', {}, text)))
-  if (told.length > MOST_NOTES) notes.append(element('li', {}, `and ${told.length - MOST_NOTES} more`))
+  if (leftOut.length) told.unshift(`${count(leftOut.length)} left out: ${job.value} does not read their kind (${kinds()})`)
+  notes.replaceChildren(...told.slice(0, MOST_NOTES).map(text => element('p', { class: 'sub' }, text)))
+  if (told.length > MOST_NOTES) notes.append(element('p', { class: 'sub' }, `and ${told.length - MOST_NOTES} more`))
 }
 
 const suffix = name => /[^/](\.[a-z]\w{0,9})$/i.exec(name)?.[1].toLowerCase() ?? ''
