@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import pytest
 
 from cluster.roles import Role
+from tests.kit import tagged
 from tests.kit.pages import Page, Visitor
 
 BYTES = {"Content-Type": "application/octet-stream"}
@@ -59,8 +60,8 @@ def test_a_folder_sent_as_bytes_is_the_next_version_of_a_model(operator: Visitor
 
 
 def test_a_version_is_pinned_and_removed_on_the_page(operator: Visitor, page: Page) -> None:
-    for tag in (b"a", b"b"):
-        push(operator, "pinned", packed({"tag.txt": tag}), job="tagged")
+    for tag in ("a", "b"):
+        tagged.push(page.web.client.stores, "pinned", tag)
     assert operator.ask("POST", "/api/models/pinned:1/pin").json() == {"current": "pinned:1"}
     assert "Unpin" in operator.html("/models/pinned")
     assert operator.ask("DELETE", "/api/models/pinned/pin").json() == {"current": "pinned:2"}
@@ -72,9 +73,9 @@ def test_a_version_is_pinned_and_removed_on_the_page(operator: Visitor, page: Pa
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.SUBMITTER])
 def test_who_is_no_operator_sees_no_buttons_and_changes_nothing(
-    role: Role, operator: Visitor, visitors: dict[Role, Visitor]
+    role: Role, page: Page, visitors: dict[Role, Visitor]
 ) -> None:
-    push(operator, "guarded", packed({"tag.txt": b"a"}), job="tagged")
+    tagged.push(page.web.client.stores, "guarded", "a")
     visitor = visitors[role]
     for path in ("/models", "/models/guarded"):
         assert "guarded" in visitor.html(path)

@@ -11,8 +11,8 @@ from cluster.names import Target
 from cluster.roles import Role
 from tests.kit.pages import Page, Visitor
 from tests.kit.played_replica import PlayedReplica
+from tests.kit.tagged import push
 from tests.kit.waiting import wait_until
-from tests.page.test_models import packed, push
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,8 @@ def wanted(lines: Any, name: str) -> int:
 
 
 def test_a_canary_is_promoted_by_pinning_its_version(page: Page, operator: Visitor) -> None:
-    for tag in (b"a", b"b", b"c"):
-        push(operator, "office", packed({"tag.txt": tag}), job="tagged")
+    for tag in ("a", "b", "c"):
+        push(page.web.client.stores, "office", tag)
     operator.ask("POST", "/api/models/office:1/pin")
     serve(operator, model="office", canary="office:2=10%")
     assert row(operator, "office")["promotable"] == ["office:2", "office:3"]
@@ -80,8 +80,8 @@ def test_a_canary_is_promoted_by_pinning_its_version(page: Page, operator: Visit
     assert other.status_code == 422
 
 
-def test_a_version_that_a_service_serves_is_not_removed_unasked(operator: Visitor) -> None:
-    push(operator, "held", packed({"tag.txt": b"a"}), job="tagged")
+def test_a_version_that_a_service_serves_is_not_removed_unasked(page: Page, operator: Visitor) -> None:
+    push(page.web.client.stores, "held", "a")
     serve(operator, model="held")
     refused = operator.ask("DELETE", "/api/models/held:1")
     assert refused.status_code == 422
