@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 import cluster
+from cluster import addresses
 from cluster.client.system import System as Cluster
 from cluster.roles import Role
 from cluster.web import metrics, node_rows
@@ -21,7 +22,8 @@ from cluster.web.routes import Asked, Route, Stream, View
 if TYPE_CHECKING:
     from cluster.client.nodes import Node
 
-FLOWER = ("127.0.0.1", 5555)
+LOOPBACK = "127.0.0.1"
+FLOWER_PORT = 5555
 """Where `cluster flower` listens by default."""
 PROBE_S = 0.2
 MEASURE_S = 10.0
@@ -126,11 +128,14 @@ def _unlike(nodes: list[Node]) -> dict[str, dict[str, str]]:
 
 
 def _flower() -> str:
-    try:
-        socket.create_connection(FLOWER, PROBE_S).close()
-    except OSError:
-        return ""
-    return f"http://{FLOWER[0]}:{FLOWER[1]}"
+    """Flower's address: one that other machines reach, too, where it listens there."""
+    for host in (addresses.reachable(addresses.ALL[0]), LOOPBACK):
+        try:
+            socket.create_connection((host, FLOWER_PORT), PROBE_S).close()
+        except OSError:
+            continue
+        return f"http://{host}:{FLOWER_PORT}"
+    return ""
 
 
 ROUTES: tuple[Route, ...] = (

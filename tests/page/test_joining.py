@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import socket
 
 import pytest
 
 from cluster.client import joining
 from cluster.client.joining import Joining
 from cluster.roles import Role
-from cluster.web import join, metrics
+from cluster.web import join, metrics, system
 from tests.kit.pages import Page, Visitor
 
 SECRET = "the-password"
@@ -82,6 +83,17 @@ def test_the_system_page_tells_redis_disk_and_versions(visitors: dict[Role, Visi
     assert "Nothing waits." in text
     assert viewer.get("/nodes/system.json")["disk"]["folder"] == ""
     assert admin.get("/nodes/system.json")["disk"]["folder"] == str(page.web.folder)
+
+
+def test_flower_is_linked_while_it_runs(admin: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as flower:
+        flower.bind((system.LOOPBACK, 0))
+        monkeypatch.setattr(system, "FLOWER_PORT", flower.getsockname()[1])
+        assert "<code>cluster flower</code>" in admin.html("/nodes/system")
+        flower.listen()
+        assert f'<a href="http://127.0.0.1:{system.FLOWER_PORT}" rel="noreferrer">Flower</a>' in admin.html(
+            "/nodes/system"
+        )
 
 
 def test_prometheus_reads_the_numbers_with_a_token_only(page: Page) -> None:

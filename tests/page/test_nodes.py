@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cluster import redis_client
-from cluster.nodes.registry import Registry
+from cluster.nodes.registry import SILENT_S, Registry
 from cluster.roles import Role
 from tests.kit.nodes import a_report
 from tests.kit.pages import Page, Visitor
@@ -87,13 +87,13 @@ def test_a_node_is_seen_to_join_pause_go_on_and_be_killed(
         with Worker("a", broker, tmp_path, "-c", "1", "-Q", "wordcount") as a:
             state_within(events, "a@test", "online")
             assert operator.ask("POST", "/api/nodes/a%40test/pause").json() == {"name": "a@test", "has_answered": True}
-            assert state_within(events, "a@test", "paused") < 2
+            state_within(events, "a@test", "paused")
             [found] = [row for row in viewer.get("/nodes.json")["nodes"] if row["node"]["name"] == "a@test"]
             assert (found["state"], found["why"], found["node"]["slots_allowed"]) == ("paused", "by operator", 0)
             assert operator.ask("POST", "/api/nodes/a%40test/go-on").json()["has_answered"]
             state_within(events, "a@test", "online")
             a.kill()
-        assert state_within(events, "a@test", "silent") < 2.5
+        assert state_within(events, "a@test", "silent") < SILENT_S - 0.5, "its connection tells, not its silence"
         with Worker("b", broker, tmp_path, "-c", "1", "-Q", "wordcount") as b:
             state_within(events, "b@test", "online")
             assert operator.ask("POST", "/api/nodes/b%40test/stop").json()["has_answered"]
