@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 EXAMPLES := deploy/examples/images
 
-.PHONY: help run test test-faults test-serving test-scans test-page test-train train-example serve-example scans-example chaos check fix lock latest wheel docs font bench bench-peers examples clean
+.PHONY: help run test test-faults test-serving test-scans test-page test-train train-example serve-example scans-example page-pictures chaos check fix lock latest wheel docs font bench bench-peers examples clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the recipes.
@@ -65,8 +65,17 @@ scans-example: $(VENV)/.test  ## Make PDFs with text of a folder of scans on two
 test-scans: $(VENV)/.test  ## Run the tests in which pages of scans are read and written (1 minute).
 	$(BIN)/python -m pytest tests/scans -m 'not slow' -n 3 --dist worksteal
 
-test-page: $(VENV)/.test  ## Run the tests of the page, also in a browser where Chromium is installed (3 minutes).
-	$(BIN)/python -m pytest tests/page -m 'not slow' -n 3 --dist worksteal
+# What axe-core finds keeps somebody from using a page. Without npm the tests that need it say so.
+AXE := tests/page/node_modules/.package-lock.json
+$(AXE): tests/page/package-lock.json
+	@command -v npm >/dev/null || echo "there is no npm: what needs axe-core is left out (apt install npm)" >&2
+	@! command -v npm >/dev/null || npm ci --prefix tests/page --silent
+
+test-page: $(VENV)/.test $(AXE)  ## Run the tests of the page, also in a browser where Chromium is installed (4 minutes).
+	$(BIN)/python -m pytest tests/page -m 'not slow' -n 2 --dist loadscope
+
+page-pictures: $(VENV)/.test  ## Make the pictures of docs/howto/page.md, in Chromium.
+	$(BIN)/python -m tests.kit.page_pictures --docs docs/howto/figures
 
 test-train: $(VENV)/.train  ## Run the tests that need PyTorch, which this installs (800 MB).
 	$(BIN)/python -m pytest tests/train

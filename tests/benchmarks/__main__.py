@@ -26,6 +26,7 @@ from tests.benchmarks import (
     ocr_engines,
     ocr_peers,
     ocr_quality,
+    page,
     predict,
     report,
     scaling,
@@ -70,6 +71,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "scans-only-new": only_new.cases,
     "serving": serving_speed.cases,
     "serving-faults": serving_faults.cases,
+    "page": page.cases,
     "battle": battle.cases,
 }
 BY_DEFAULT = tuple(name for name in BENCHMARKS if name not in ("battle", "training-kills"))

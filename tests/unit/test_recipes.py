@@ -11,7 +11,7 @@ import pytest
 
 from tests.kit.programs import ROOT, find_program
 
-RECIPES = ("run", "check", "test", "test-faults", "test-serving", "test-scans", "test-train")
+RECIPES = ("run", "check", "test", "test-faults", "test-serving", "test-scans", "test-page", "test-train")
 
 
 @pytest.fixture
