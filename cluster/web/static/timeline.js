@@ -1,5 +1,5 @@
 // Who does what in a run: a strip a node. The last minute moves on by itself; longer spans are asked for again.
-import { ask } from './page.js'
+import { ask, duration } from './page.js'
 
 const HIGH = 13, WIDE = 1000, AGAIN_MS = 5000, MOVE_MS = 1000
 const SVG = 'http://www.w3.org/2000/svg'
@@ -101,6 +101,9 @@ function draw(time) {
     const strip = stripOf(one.node)
     one.pieces.forEach(add)
     grow(strip, one.rows - 1)
+  }
+  if (!span) {
+    [...box.querySelectorAll('[data-axis] span')].forEach((label, part, all) => { label.textContent = duration(width * part / (all.length - 1)) })
   }
   addOthers({ working: time.strips.flatMap(one => one.now), marks: time.strips.flatMap(one => one.marks) })
   for (const { group } of shown.values()) {
