@@ -204,6 +204,8 @@ class Query(BaseModel):
     """What of the picture."""
 
     size: Size = "view"
+    page: int = Field(0, ge=0, le=10**6)
+    """Of an item with several pages, counted from 1; 0: the page that the item is, else the first."""
     turn: Literal["0", "90", "180", "270"] = "0"
     """Degrees clockwise."""
     box: str = Field("", pattern=r"^(\d{1,6},\d{1,6},\d{1,6},\d{1,6})?$")
@@ -219,7 +221,7 @@ def give(asked: Asked) -> Response:
     """The picture of an item."""
     status = run_of(asked).status(failures=False)
     found = original(asked.web, status, asked.at["item"])
-    wanted = asked.query.wanted(found.page)
+    wanted = asked.query.wanted(asked.query.page or found.page)
     tag = f'"{content(found.path)[:32]}-{wanted.name}"'
     headers = {"Cache-Control": "private, no-cache", "ETag": tag}
     if asked.request.headers.get("if-none-match") == tag:

@@ -33,6 +33,11 @@ NEAR_CHARS = 100
 """Characters within which the next word of a page stands in its text."""
 BEGINNING_CHARS = 120
 """Of a text in the list."""
+PAGE_BREAK = "\f"
+MOST_PAGES = 50
+"""Of an item, whose pictures are shown."""
+LEAD_CHARS = 16
+"""Before the first word that was found, in the list."""
 MOST_SHOWN_CHARS = 500_000
 """Of a text on the page; downloads have all of it."""
 LIST = """
@@ -95,6 +100,8 @@ class OneText(BaseModel):
     """"pdf": the page's own text; "ocr": read by an engine."""
     seconds: float
     node: str
+    pages: int
+    """Of the item, at most ``MOST_PAGES``; their texts stand one after the other."""
     turn: int
     """Degrees clockwise by which the picture was turned to be read."""
     digest: str
@@ -222,8 +229,16 @@ def _listed(db: sqlite3.Connection, file: Path, query: Query, items: int) -> tup
     except ValueError:  # no word in it
         return 0, []
     return number, [
-        Row(item=hit.item, pieces=list(cut(hit.snippet, hit.marks)), confidence=hit.confidence) for hit in hits
+        Row(item=hit.item, pieces=_near(list(cut(hit.snippet, hit.marks))), confidence=hit.confidence) for hit in hits
     ]
+
+
+def _near(pieces: list[Piece]) -> list[Piece]:
+    """The same, from shortly before what was found: a row of the list has room for little."""
+    if pieces and not pieces[0].hit and len(pieces[0].text) > LEAD_CHARS:
+        text = pieces[0].text[-LEAD_CHARS:]
+        pieces[0].text = f"…{text[text.find(' ') :] if ' ' in text.rstrip() else text}"
+    return pieces
 
 
 def _place(db: sqlite3.Connection, query: Query, rows: Sequence[Row], one: OneText | None) -> int:
@@ -253,7 +268,8 @@ def of_item(db: sqlite3.Connection, item: str, query: str) -> OneText | None:
     return OneText(
         item=item, pieces=list(cut(shown, marks, unsure)), is_cut=len(text) > MOST_SHOWN_CHARS,
         about=_about(node, seconds, confidence, source, is_corrected=as_read is not None),
-        confidence=confidence, source=source, seconds=seconds, node=node, turn=turn, digest=digest, as_read=as_read,
+        pages=min(MOST_PAGES, 1 + (as_read or text).count(PAGE_BREAK)), confidence=confidence, source=source,
+        seconds=seconds, node=node, turn=turn, digest=digest, as_read=as_read,
         page=places.page[:2] if places else None, boxes=list(_boxes(words, marks)),
     )  # fmt: skip
 

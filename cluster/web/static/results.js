@@ -132,14 +132,14 @@ list.addEventListener('click', event => {
   event.preventDefault()
   select(Number(n))
 })
-field.form.addEventListener('submit', event => { event.preventDefault(); search() })
+field.form.addEventListener('submit', event => { event.preventDefault(); search(); field.blur() })
 field.addEventListener('input', () => {
   clearTimeout(typing)
   typing = setTimeout(search, TYPING_MS)
 })
 document.addEventListener('keydown', event => {
   if (event.ctrlKey || event.metaKey || event.altKey) return
-  if (event.target === field && event.key === 'Escape') field.blur()
+  if (event.target === field && event.key === 'Escape') { event.preventDefault(); field.blur() } // else it is emptied
   if (event.target.matches('input, textarea')) return
   if (event.key === 'j') select(at + 1)
   if (event.key === 'k') select(at - 1)

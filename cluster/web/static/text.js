@@ -17,11 +17,12 @@ export const pieces = them => them.map(({ text: words, hit, unsure }) => hit ? e
   : unsure ? element('span', { class: 'unsure' }, plain(words)) : plain(words))
 
 const inPath = name => name.split('/').map(encodeURIComponent).join('/')
-const picture = (item, turn) => `/runs/${run}/picture/${inPath(item)}?turn=${turn}`
+const picture = (item, turn = 0, page = 0) =>
+  `/runs/${run}/picture/${inPath(item)}?${new URLSearchParams({ ...(turn && { turn }), ...(page && { page }) })}`
 
 /** Have the picture of an item ready. */
 export function prepare(item) {
-  if (hasPictures) new Image().src = picture(item, 0)
+  if (hasPictures) new Image().src = picture(item)
 }
 
 /** Show a text and its picture. */
@@ -35,9 +36,13 @@ export function write(one) {
   part('about').textContent = one.about
   if (part('undo')) part('undo').hidden = one.as_read === null
   if (!hasPictures) return
-  const image = element('img', { src: picture(one.item, one.turn), alt: `Picture of ${plain(one.item)}` })
-  watch(image)
-  place.querySelector('[data-picture] > div').replaceChildren(image, ...boxes(one))
+  const images = []
+  for (let page = 1; page <= one.pages; page++) {
+    const which = one.pages > 1 ? `, page ${page}` : ''
+    images.push(watch(element('img', { src: picture(one.item, one.turn, which && page), alt: `Picture of ${plain(one.item)}${which}`,
+      loading: page > 1 && 'lazy' })))
+  }
+  place.querySelector('[data-picture] > div').replaceChildren(...images, ...boxes(one))
   place.querySelector('[data-picture] a').href = `/runs/${run}/original/${inPath(one.item)}`
 }
 
@@ -63,8 +68,9 @@ function boxes({ page, boxes: them }) {
 function watch(image) {
   image.addEventListener('error', async () => {
     const why = await ask('GET', image.src).catch(error => error.message)
-    image.parentElement?.replaceChildren(element('p', { class: 'soft' }, String(why)))
+    image.replaceWith(element('p', { class: 'soft' }, String(why)))
   })
+  return image
 }
 
 /** Let a person correct the text. */
@@ -118,8 +124,7 @@ if (part('correct')) {
     }
   })
 }
-const image = place.querySelector('[data-picture] img')
-if (image) {
+for (const image of place.querySelectorAll('[data-picture] img')) {
   watch(image)
   if (image.complete && !image.naturalWidth) image.dispatchEvent(new Event('error'))
 }
