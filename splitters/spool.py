@@ -20,7 +20,6 @@ import re
 import shutil
 import tempfile
 import time
-import unicodedata
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -36,6 +35,7 @@ POLL_S = 0.1
 MAX_NAME_BYTES = 1024
 MAX_PART_BYTES = 255
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -123,7 +123,7 @@ def check_name(name: str) -> None:
         raise ValueError("its name is no text in UTF-8") from None
     if not 0 < size <= MAX_NAME_BYTES:
         raise ValueError(f"its name has {size:,} bytes; 1 to {MAX_NAME_BYTES:,} are taken")
-    if any(unicodedata.category(char) == "Cc" for char in name):
+    if _CONTROL.search(name):
         raise ValueError("its name has a control character")
     parts = name.split("/")
     if name.startswith("/") or _DRIVE.match(name) or "" in parts or "." in parts or ".." in parts:

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -33,7 +33,8 @@ MAX_BUNDLE_BYTES = 64 * 2**20
 MAX_BUNDLE_FILES = 1000
 MAX_LINE_BYTES = 8192
 _to_disk = ThreadPoolExecutor(16, "spool")
-"""A disk writes the files of many threads at a time in fewer steps: four times as many a second as one by one."""
+"""A disk writes the files of many threads at a time in fewer steps: four times as many a second as one by one. It is
+asked to once a bundle is whole, as making further files waits for it meanwhile."""
 
 
 class Sending(BaseModel):
@@ -102,12 +103,12 @@ class Bundle:
         self._sending: Sending | None = None
         self._left = 0
         self._stream: BinaryIO | None = None
-        self._draft = Path()
+        self._draft = ""
         self._hash = hashlib.sha256()
-        self._whole: list[tuple[Path, Entry]] = []
+        self._whole: list[tuple[str, Entry]] = []
         self._known: list[str] = []
         self._refused: list[Refused] = []
-        self._syncing: list[Future[None]] = []
+        self._written: list[BinaryIO] = []
 
     def feed(self, data: bytes) -> None:
         """Take the next piece of the body.
@@ -148,12 +149,12 @@ class Bundle:
         """Keep the whole files that have come, and drop what has come of another one."""
         if self._stream is not None:
             self._stream.close()
-            self._draft.unlink(missing_ok=True)
+            Path(self._draft).unlink(missing_ok=True)
             self._stream = None
         self._sending = None
-        for syncing in self._syncing:
-            syncing.result()
-        whole, self._whole, self._syncing = self._whole, [], []
+        written, self._written = self._written, []
+        list(_to_disk.map(_sync, written))
+        whole, self._whole = self._whole, []
         return self._upload.take(whole) if whole else []
 
     def _read_line(self, view: memoryview) -> memoryview:
@@ -201,7 +202,7 @@ class Bundle:
             return
         stream, self._stream = self._stream, None
         stream.flush()
-        self._syncing.append(_to_disk.submit(_sync, stream))
+        self._written.append(stream)
         entry = Entry(sending.name, sending.size, self._hash.hexdigest(), sending.modified)
         self._whole.append((self._draft, entry))
 
@@ -260,7 +261,7 @@ class Slice:
             with self._path.open("rb") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
             entry = Entry(self._sending.name, self._at, digest, self._sending.modified)
-            [kept] = self._upload.take([(self._path, entry)])
+            [kept] = self._upload.take([(str(self._path), entry)])
             return self._at, kept.name
         finally:
             self._upload.free_partial(self._path)
