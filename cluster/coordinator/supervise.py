@@ -149,9 +149,10 @@ class Supervisor:
         with self._taking:
             if self.held is lease:
                 self.held = None
-                log.warning(
-                    "run %s: another one coordinates it now", self._run, extra={"event": "lease-lost", "run": self._run}
-                )
+                # Who reads the input takes the lease of one that does not, as it should be.
+                level = logging.WARNING if self._role == "splitter" else logging.INFO
+                told = {"event": "lease-lost", "run": self._run}
+                log.log(level, "run %s: another one coordinates it now", self._run, extra=told)
 
     def look_soon(self) -> None:
         """Something may have been published half-way: look for lost messages."""

@@ -16,6 +16,9 @@ from cluster.option import Option
 MOST_MAIN = 5
 """Options that stand in the form at first; the others are behind "More"."""
 MOST_TOLD = 3
+TICKED = frozenset({("ocr", "words"), ("faces", "describe")})
+"""Job and option that a form has ticked at first: the page shows words on pictures, writes PDFs with them, and asks who
+the faces are."""
 
 
 class JobField(BaseModel):
@@ -74,7 +77,7 @@ def form(job: Job, nodes: Iterable[Node], models: Sequence[str]) -> JobForm:
     """One job; ``models`` are the names of the models that it can use."""
     shown = [option for option in (*job.options, job.chunk_size) if option.file != "must"]
     fields = [
-        _field(option, models if option.name in ("model", "from_model") else _served(job, option, nodes))
+        _field(job, option, models if option.name in ("model", "from_model") else _served(job, option, nodes))
         for option in shown
     ]
     wanted = [field for field in fields if field.is_required or field.name in job.needs]
@@ -140,7 +143,7 @@ def _number(option: Option, text: str) -> int | float:
         raise errors.UsageError(f"{option.flag} is {text!r}; it must be a number") from None
 
 
-def _field(option: Option, suggestions: Sequence[str]) -> JobField:
+def _field(job: Job, option: Option, suggestions: Sequence[str]) -> JobField:
     kind: Literal["check", "number", "choice", "text"] = "text"
     if option.type is bool:
         kind = "check"
@@ -150,7 +153,7 @@ def _field(option: Option, suggestions: Sequence[str]) -> JobField:
         kind = "choice"
     return JobField(
         name=option.name, label=option.name.replace("_", " ").capitalize(), kind=kind, about=option.help,
-        flag=option.flag, default=option.default, minimum=option.minimum,
+        flag=option.flag, default=True if (job.name, option.name) in TICKED else option.default, minimum=option.minimum,
         maximum=option.maximum, step="1" if option.type is int else "any", choices=list(option.choices),
         suggestions=list(suggestions), is_required=option.required, is_main=False,
     )  # fmt: skip

@@ -9,13 +9,13 @@ const fields = () => document.querySelector(`fieldset[data-job="${job.value}"]`)
 
 const usual = list => [...list.options].find(one => one.defaultSelected)?.value
 
-/** The options that are not as by default. */
+/** The boxes, and what else is not as by default. */
 export function options() {
   const found = {}
   for (const field of fields().elements) {
     if (!field.name) continue
     if (field.type === 'checkbox') {
-      if (field.checked !== field.defaultChecked) found[field.name] = field.checked
+      found[field.name] = field.checked
     } else if (field.value !== '' && field.value !== (field.options ? usual(field) : field.defaultValue)) {
       found[field.name] = field.type === 'number' ? field.valueAsNumber : field.value
     }
