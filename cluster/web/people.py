@@ -311,7 +311,10 @@ def _runs(asked: Asked) -> list[Status]:
 def _chosen(asked: Asked, offered: Sequence[Status], runs: str | None = None) -> list[Status]:
     named = (asked.query.run if runs is None else runs).split(",")
     wanted = {run for run in named if run}
-    return [run for run in offered if run.run in wanted] if wanted else list(offered[:RUNS_AT_FIRST])
+    if wanted:
+        return [run for run in offered if run.run in wanted]
+    latest = {run.upload: run for run in reversed(offered)}
+    return [run for run in offered if latest[run.upload] is run][:RUNS_AT_FIRST]
 
 
 def _decisions(asked: Asked, name: str) -> list[Decision]:

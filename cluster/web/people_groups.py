@@ -47,15 +47,23 @@ class Sorted(NamedTuple):
 
 
 def sort(faces: Iterable[Face], decisions: Sequence[Decision]) -> Sorted:
-    """Sort faces by what runs and people said of them."""
-    settled = {one.key for one in decisions if one.kind != "not"}
-    refused = {(one.key, one.person) for one in decisions if one.kind == "not"}
-    found = Sorted([], [], 0)
-    undescribed = 0
+    """Sort faces by what runs and people said of them.
+
+    Args:
+        faces: Those of later runs first: of the same face in two runs, which has the same descriptor, the first counts.
+        decisions: What was said of these faces, or of the same ones in other runs.
+    """
+    settled = {mark for one in decisions if one.kind != "not" for mark in (one.key, one.descriptor)}
+    refused = {(mark, one.person) for one in decisions if one.kind == "not" for mark in (one.key, one.descriptor)}
+    found, undescribed = Sorted([], [], 0), 0
+    seen: set[str] = set()
     for face in faces:
-        if face.key in settled:
+        marks = [face.key, *filter(None, [face.descriptor])]
+        if face.descriptor in seen or not settled.isdisjoint(marks):
             continue
-        if not face.is_unknown and (face.key, face.label) not in refused:
+        if face.descriptor:
+            seen.add(face.descriptor)
+        if not face.is_unknown and not any((mark, face.label) in refused for mark in marks):
             found.named.append(face)
         elif face.descriptor:
             found.unknown.append(face)
@@ -75,10 +83,10 @@ def group(unknown: Sequence[Face], known: Known, decisions: Sequence[Decision], 
 
     Faces beyond ``face_groups.MOST_FACES`` of a kind wait for the others to be named.
     """
-    refused: defaultdict[tuple[str, str, int], set[str]] = defaultdict(set)
+    refused: defaultdict[str, set[str]] = defaultdict(set)
     for one in decisions:
         if one.kind == "not":
-            refused[one.key].add(one.person)
+            refused[one.descriptor].add(one.person)
     groups = [
         _suggested([faces[at] for at in members], refused)
         for kind, faces in _by_kind(unknown).items()
@@ -122,8 +130,8 @@ def _grouped(faces: Sequence[Face], kind: Kind, known: Known, others: Sequence[s
     return [[which[at] for at in members] for members in groups]
 
 
-def _suggested(faces: Sequence[Face], refused: Mapping[tuple[str, str, int], set[str]]) -> Group:
-    rejected = set().union(*(refused.get(face.key, set()) for face in faces))
+def _suggested(faces: Sequence[Face], refused: Mapping[str, set[str]]) -> Group:
+    rejected = set().union(*(refused.get(face.descriptor, set()) for face in faces))
     likely: defaultdict[str, list[float]] = defaultdict(list)
     for face in faces:
         if face.like and face.like not in rejected:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MOST_WORDS = 100_000
 """Words of a run that the page knows, the most frequent ones: 15 MB of memory."""
 BARS = 30
+MOST_ROWS = 100
+"""Of a page of the table."""
 NO_STOP_WORDS = "no-stop-words"
 """``show`` of the query, to leave out such words as "the" and "und"."""
 EDGES = ".,;:!?()[]{}\"'`*_-–—…«»„“”‚‘’/\\|"
@@ -100,15 +102,15 @@ def shown(words: Words, query: Query) -> WordCounts:
         for rank, (word, times) in enumerate(words.rows, 1)
         if (not looked_for or looked_for in word.casefold()) and not (without and is_stop_word(word))
     ]
-    longest = found[0][2] if found else 1
+    longest, most = found[0][2] if found else 1, min(query.most, MOST_ROWS)
 
     def row(rank: int, word: str, times: int) -> Row:
         return Row(rank=rank, word=word, times=times, share=times / max(1, words.total), length=times / longest)
 
     return WordCounts(
-        without_stop_words=without, after=query.after, most=query.most, distinct=words.distinct, total=words.total,
+        without_stop_words=without, after=query.after, most=most, distinct=words.distinct, total=words.total,
         matching=len(found), is_cut=words.distinct > len(words.rows), top=[row(*one) for one in found[:BARS]],
-        rows=[row(*one) for one in found[query.after : query.after + query.most]],
+        rows=[row(*one) for one in found[query.after : query.after + most]],
     )  # fmt: skip
 
 
