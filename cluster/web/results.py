@@ -11,7 +11,16 @@ from pydantic import BaseModel, Field
 from cluster import catalog, errors
 from cluster.client.run import Run, Status
 from cluster.roles import Role
-from cluster.web import downloads, forgetting, reports, results_counts, results_faces, results_labels, results_text
+from cluster.web import (
+    downloads,
+    forgetting,
+    reports,
+    results_counts,
+    results_faces,
+    results_labels,
+    results_rows,
+    results_text,
+)
 from cluster.web.downloads import Download
 from cluster.web.routes import Asked, Route, View
 from cluster.web.runs import run_of
@@ -51,6 +60,7 @@ Found = (
     | results_faces.FacesFound
     | results_counts.WordCounts
     | results_labels.PictureLabels
+    | results_rows.Rows
     | reports.Report
     | AnyResult
 )
@@ -100,6 +110,7 @@ KINDS: Mapping[str, Kind] = {
     "ocr": Kind("text", results_text.show),
     "faces": Kind("faces", results_faces.show),
     "wordcount": Kind("counts", results_counts.show),
+    "predict": Kind("rows", results_rows.show),
     "onnx": Kind("labels", results_labels.show),
 }
 """Job -> how its results are shown; of jobs that train as a report, of all others as JSON."""

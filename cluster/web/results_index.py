@@ -42,6 +42,7 @@ CREATE TABLE IF NOT EXISTS items (
 ADD_ITEM = "INSERT INTO items (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 WHOLE = "CREATE TABLE IF NOT EXISTS whole (at REAL)"
 log = logging.getLogger(__name__)
+Fill = Callable[["Run", "Status", Path], None]
 
 
 class Standing(NamedTuple):
@@ -83,13 +84,14 @@ class Indexes:
         self._filling: dict[str, _Filling] = {}
         self._lock = threading.Lock()
 
-    def of(self, run: Run, status: Status, wait_s: float = WAIT_S) -> Standing:
+    def of(self, run: Run, status: Status, wait_s: float = WAIT_S, fill: Fill | None = None) -> Standing:
         """The file of a run, which is filled from now on if it is not yet.
 
         Args:
             run: The run.
             status: Its status of now.
             wait_s: How long to wait for a file that is not whole, unless the run goes on.
+            fill: Writes the result of a run that is done, in a form of its own.
         """
         file = self.file(run.id)
         with self._lock:
@@ -97,7 +99,7 @@ class Indexes:
             if filling is None or (filling.problem and filling.over.is_set()):
                 if _is_whole(file):
                     return Standing(file, is_whole=True)
-                filling = self._begin(run, status, file)
+                filling = self._begin(run, status, file, fill)
         filling.looked_at = time.monotonic()
         filling.over.wait(wait_s if status.state != "running" else 0)
         if not filling.over.is_set():
@@ -131,30 +133,26 @@ class Indexes:
             self._filling.pop(run, None)
             self.file(run).unlink(missing_ok=True)
 
-    def _begin(self, run: Run, status: Status, file: Path) -> _Filling:
+    def _begin(self, run: Run, status: Status, file: Path, fill: Fill | None) -> _Filling:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         file.unlink(missing_ok=True)  # of a process that ended in the middle
         file.touch(mode=0o600)
         filling = self._filling[run.id] = _Filling(is_live=status.state == "running")
         threading.Thread(
-            target=self._fill, args=(run, status, file, filling), name=f"index {run.id}", daemon=True
+            target=self._fill, args=(run, status, file, filling, fill), name=f"index {run.id}", daemon=True
         ).start()
         return filling
 
-    def _fill(self, run: Run, status: Status, file: Path, filling: _Filling) -> None:
+    def _fill(self, run: Run, status: Status, file: Path, filling: _Filling, fill: Fill | None) -> None:
         def wait() -> None:
             if time.monotonic() - filling.looked_at > MOST_UNSEEN_S:
                 raise _Unseen
 
         try:
-            is_read = "sqlite" in run.job.formats
-            for batch in _batches(iter(_parts(run, wait))):
-                if is_read:
-                    readings_sqlite.write(batch, file, places=True)
-                else:
-                    write_items(batch, file)
-            if is_read:
-                self._corrected.lay_over(file, status.owner)
+            if fill is None:
+                self._write(run, status, file, wait)
+            else:
+                fill(run, status, file)
             with _changing(file) as db:
                 db.execute(WHOLE)
         except _Unseen:
@@ -166,6 +164,16 @@ class Indexes:
             file.unlink(missing_ok=True)
         finally:
             filling.over.set()
+
+    def _write(self, run: Run, status: Status, file: Path, wait: Callable[[], None]) -> None:
+        is_read = "sqlite" in run.job.formats
+        for batch in _batches(iter(_parts(run, wait))):
+            if is_read:
+                readings_sqlite.write(batch, file, places=True)
+            else:
+                write_items(batch, file)
+        if is_read:
+            self._corrected.lay_over(file, status.owner)
 
 
 @contextmanager

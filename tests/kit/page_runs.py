@@ -40,7 +40,7 @@ class PageRun:
         self.id = f"{job}-{secrets.token_hex(4)}"
         self._stores, self._values, self._failures = stores, values, dict(failures or {})
         real = catalog.get(job)
-        self._job: Job = dataclasses.replace(real, task=self._told)
+        self._job: Job = dataclasses.replace(real, task=self._told, bundles="", needs=())
         given = {**{option.name: option.default for option in real.options}, **(options or {})}
         stores.ledger.runs.create(self.id, job, real.version, given, "test", policy=POLICY, belongs=belongs)
         self._names: Sequence[str] = [*values, *self._failures]
