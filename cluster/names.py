@@ -475,6 +475,11 @@ def entered_ms(entry: str) -> int:
     return milliseconds(entry.partition("-")[0])
 
 
+def entry(at_ms: int) -> str:
+    """The id of an entry of a Redis stream that is older than all that were made since a moment."""
+    return f"{at_ms}-0"
+
+
 def milliseconds(text: str) -> int:
     """Read a moment in milliseconds, or seconds, since 1970.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster import errors
 from cluster.client import curve, result, settled
-from cluster.ledger.listings import Line, MissingItem, MissingPage, Reason, RunsPage, Which, Working
+from cluster.ledger.listings import Line, MissingItem, MissingPage, News, Reason, RunsPage, Which, Working
 from cluster.ledger.row import Belongs, Share
 from cluster.ledger.status import Event, Failure, RoundsStatus, Status
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from cluster.ledger.listings import Listings
 
 __all__ = [
-    "Belongs", "Event", "Failure", "Line", "MissingItem", "MissingPage", "Reason", "RoundsStatus", "Run", "RunsPage",
-    "Share", "Status", "Which", "Working",
+    "Belongs", "Event", "Failure", "Line", "MissingItem", "MissingPage", "News", "Reason", "RoundsStatus", "Run",
+    "RunsPage", "Share", "Status", "Which", "Working",
 ]  # fmt: skip
 POLL_S = 0.2
 
@@ -115,6 +115,15 @@ class Run:
     def working(self) -> tuple[int, list[Working]]:
         """The moment in milliseconds since 1970 by Redis's clock, and what nodes work on, by the time they began."""
         return self._listings.working(self.id)
+
+    def news(self, line: str, event: str) -> News:
+        """Its status, what nodes work on, and what is new in its timeline and history, in one round trip.
+
+        Args:
+            line: The id of the last line of the timeline that is known, or a moment as such an id.
+            event: The id of the last event that is known.
+        """
+        return self._listings.news(self.id, line, event)
 
     def missing(self, after: int = 0, most: int = 100, reason: str = "") -> MissingPage:
         """Some of the items that are missing from its result, as known by now.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import BaseModel
 
 from cluster import keys, names
+from cluster.ledger import runs
 from cluster.ledger.status import Event, Status
 from cluster.ledger.steps import decoded
 from cluster.redis_rows import ClaimRow
@@ -114,6 +115,18 @@ class Working(NamedTuple):
     """Chunks, or partials as "partial level:number"."""
 
 
+class News(NamedTuple):
+    """What is known of a run at one moment, and what is new in its timeline and history."""
+
+    status: Status
+    """Without its failures."""
+    now_ms: int
+    """The moment by Redis's clock, in milliseconds since 1970."""
+    working: list[Working]
+    lines: list[Line]
+    events: list[Event]
+
+
 class Listings:
     """What the ledger holds of runs, by pages."""
 
@@ -183,23 +196,39 @@ class Listings:
         """
         begin = f"({after}" if after else str(max(0, since_ms))
         found: Any = self._redis.xrange(keys.run(run, "timeline"), begin, count=most)
-        return [line for entry, fields in found if (line := _line(entry.decode(), fields))]
+        return _lines(found)
 
     def working(self, run: str) -> tuple[int, list[Working]]:
         """The moment by Redis's clock in milliseconds since 1970, and what nodes work on, by the time they began."""
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
             pipe.hgetall(keys.run(run, "claims"))
-            (seconds, micros), claims = pipe.execute()
-        held: dict[tuple[int, str], list[str]] = {}
-        for unit, row in decoded(claims).items():
-            try:
-                claim = ClaimRow.parse(row)
-            except ValueError:  # what no node of ours wrote
-                continue
-            held.setdefault((claim.since_ms, claim.node), []).append(unit)
-        found = [Working(node, since, tuple(sorted(units))) for (since, node), units in sorted(held.items())]
-        return seconds * 1000 + micros // 1000, found
+            now, claims = pipe.execute()
+        return _ms(now), _working(claims)
+
+    def news(self, run: str, line: str, event: str) -> News:
+        """All that a page about a run needs that goes on, in one round trip.
+
+        Args:
+            run: Its id.
+            line: The id of the last line of its timeline that is known, or a moment as such an id.
+            event: The id of the last event that is known.
+
+        Raises:
+            errors.UnknownRun, errors.RunFailed: As ``Runs.status``.
+        """
+        with self._redis.pipeline(transaction=False) as pipe:
+            runs.ask(pipe, run)
+            pipe.hgetall(keys.run(run, "claims"))
+            pipe.xrange(keys.run(run, "timeline"), f"({line}")
+            pipe.xrange(keys.run(run, "events"), f"({event}")
+            *answers, claims, lines, events = pipe.execute()
+        if b"state" not in answers[0]:
+            raise self._runs.unknown(run)
+        return News(
+            runs.told(run, answers), _ms(answers[1]), _working(claims), _lines(lines),
+            [Event.from_ledger(at.decode(), decoded(fields)) for at, fields in events],
+        )  # fmt: skip
 
     def _chosen(self, before: str, which: Which) -> Iterator[str]:
         """Yield the runs for which ``which`` holds, without those that have expired."""
@@ -222,6 +251,26 @@ class Listings:
 def kind_of(reason: str) -> str:
     """A reason without its numbers, which differ from item to item."""
     return NUMBER.sub("…", reason)
+
+
+def _ms(now: Any) -> int:
+    seconds, micros = now
+    return int(seconds * 1000 + micros // 1000)
+
+
+def _working(claims: Any) -> list[Working]:
+    held: dict[tuple[int, str], list[str]] = {}
+    for unit, row in decoded(claims).items():
+        try:
+            claim = ClaimRow.parse(row)
+        except ValueError:  # what no node of ours wrote
+            continue
+        held.setdefault((claim.since_ms, claim.node), []).append(unit)
+    return [Working(node, since, tuple(sorted(units))) for (since, node), units in sorted(held.items())]
+
+
+def _lines(found: Any) -> list[Line]:
+    return [line for entry, fields in found if (line := _line(entry.decode(), fields))]
 
 
 def _line(entry: str, fields: dict[bytes, bytes]) -> Line | None:

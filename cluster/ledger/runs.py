@@ -197,13 +197,13 @@ class Runs:
             errors.RunFailed: What Redis holds of it is not what we write.
         """
         with self._redis.pipeline(transaction=False) as pipe:  # in a transaction a full Redis does not even read
-            _ask(pipe, run)
+            ask(pipe, run)
             if failures:
                 pipe.hgetall(keys.run(run, "failures"))
             answers = pipe.execute()
         if b"state" not in answers[0]:
             raise self.unknown(run)
-        return _told(run, answers)
+        return told(run, answers)
 
     def statuses(self, runs: Sequence[str]) -> list[Status]:
         """The status of each of these runs, without their failures; those that are gone or cannot be read are left out.
@@ -212,14 +212,14 @@ class Runs:
         """
         with self._redis.pipeline(transaction=False) as pipe:
             for run in runs:
-                _ask(pipe, run)
+                ask(pipe, run)
             answers = pipe.execute(raise_on_error=False)
         found = []
         for at, run in enumerate(runs):
             own = answers[at * ASKED : (at + 1) * ASKED]
             if not any(isinstance(answer, Exception) for answer in own) and b"state" in own[0]:
                 with contextlib.suppress(errors.RunFailed):
-                    found.append(_told(run, own))
+                    found.append(told(run, own))
         return found
 
     def events(self, run: str, after: str = "") -> list[Event]:
@@ -340,7 +340,7 @@ class Runs:
         self._redis.zrem(keys.RUNS, *runs)  # last: a second call finds what this one left
 
 
-def _ask(pipe: Any, run: str) -> None:
+def ask(pipe: Any, run: str) -> None:
     """Ask for what the status of a run is made of: ``ASKED`` answers."""
     pipe.hgetall(keys.run(run))
     pipe.time()
@@ -351,8 +351,8 @@ def _ask(pipe: Any, run: str) -> None:
     pipe.xrevrange(keys.run(run, "curve"), count=1)
 
 
-def _told(run: str, answers: Sequence[Any]) -> Status:
-    """The status of a run by the answers to ``_ask``, which its failures may follow.
+def told(run: str, answers: Sequence[Any]) -> Status:
+    """The status of a run by the answers to ``ask``, which its failures may follow.
 
     Raises:
         errors.RunFailed: What Redis holds of it is not what we write.

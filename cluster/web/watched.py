@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from cluster.client.run import Event, Line, Run, Status, Working
+from cluster import names
+from cluster.client.run import Event, Line, News, Run, Status
 from cluster.web import progress, training
 from cluster.web.channels import Message
 from cluster.web.progress import Change, Figures
@@ -41,7 +42,7 @@ class Row(BaseModel):
     seconds: int
 
 
-class News(BaseModel):
+class Told(BaseModel):
     """What is told about a run while it goes on."""
 
     whole: bool
@@ -112,60 +113,64 @@ class Watched:
         self._working: list[Now] = []
         self._nodes: list[Node] = []
         self._nodes_at = self._told_at = 0.0
-        self._told: dict[str, object] = {}
+        self._told: tuple[Status, list[Now]] | None = None
         self._new: tuple[list[Piece], list[Event]] = [], []
         """What those who watch already are to be told."""
 
     def first(self, after: str) -> Message:
         """All that is known of the last minute."""
         with self._lock:
-            status, now_ms, _ = self._read()
+            status, now_ms = self._read()
             return self._message(status, now_ms, list(self._pieces), list(self._events), whole=True)
 
     def look(self) -> Message | None:
         """What has changed since the last look."""
         with self._lock:
-            status, now_ms, working = self._read()
+            status, now_ms = self._read()
             pieces, events = self._new
-            now = {**status.model_dump(exclude={"seconds"}), "": working}
+            now = status.model_copy(update={"seconds": 0}), self._working
             at = time.monotonic()
             if now == self._told and not pieces and not events and at - self._told_at < QUIET_S:
                 return None
             self._told, self._told_at, self._new = now, at, ([], [])
             return self._message(status, now_ms, pieces, events, whole=False)
 
-    def _read(self) -> tuple[Status, int, list[Working]]:
-        """Read what is new; gives the status, the moment by Redis's clock in milliseconds, and what is worked on."""
-        status = self._run.status(failures=False)
-        now_ms, working = self._run.working()
-        if self._drawn is None:
-            self._drawn = Drawn(status.started_at.timestamp() * 1000)
-            events = self._run.last_events(MOST_EVENTS)
-        else:
-            events = self._run.events(self._event)
-        oldest_ms = now_ms - SPAN_S * 1000
-        lines = self._run.timeline(self._line, since_ms=int(oldest_ms))
-        pieces, self._working = self._drawn.add(lines, working)
+    def _read(self) -> tuple[Status, int]:
+        """Read what is new; gives the status, and the moment by Redis's clock in milliseconds."""
+        found = self._begin() if self._drawn is None else self._run.news(self._line, self._event)
+        pieces, self._working = self._drawn_of(found.status).add(found.lines, found.working)
         if self._event:  # somebody may know what was before
             self._new[0].extend(pieces)
-            self._new[1].extend(events)
-        self._line = lines[-1].id if lines else self._line
-        self._event = events[-1].id if events else self._event
-        self._lines.extend(lines)
+            self._new[1].extend(found.events)
+        oldest_ms = found.now_ms - SPAN_S * 1000
+        self._line = found.lines[-1].id if found.lines else self._line or names.entry(int(oldest_ms))
+        self._event = found.events[-1].id if found.events else self._event
+        self._lines.extend(found.lines)
         self._pieces.extend(pieces)
-        self._events.extend(events)
+        self._events.extend(found.events)
         while self._lines and self._lines[0].until_ms < oldest_ms:
             self._lines.popleft()
             self._pieces.popleft()
         if time.monotonic() - self._nodes_at > NODES_S:
             self._nodes, self._nodes_at = self._web.client.nodes(), time.monotonic()
-        return status, now_ms, working
+        return found.status, found.now_ms
+
+    def _begin(self) -> News:
+        """What is known at first: the last minute."""
+        now_ms, working = self._run.working()
+        lines = self._run.timeline(since_ms=int(now_ms - SPAN_S * 1000))
+        return News(self._run.status(failures=False), now_ms, working, lines, self._run.last_events(MOST_EVENTS))
+
+    def _drawn_of(self, status: Status) -> Drawn:
+        if self._drawn is None:
+            self._drawn = Drawn(status.started_at.timestamp() * 1000)
+        return self._drawn
 
     def _message(
         self, status: Status, now_ms: int, pieces: list[Piece], events: list[Event], *, whole: bool
     ) -> Message:  # fmt: skip
         assert self._drawn is not None  # noqa: S101 - `_read` has made it
-        told = News(
+        told = Told(
             whole=whole,
             now=round(now_ms / 1000 - status.started_at.timestamp(), 3),
             status=status,
