@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 DIGEST_BYTES = 32
 TYPES = {"|u1": 1, "<f2": 2, "<f4": 4}
 """Type of features in NumPy's notation -> bytes of one feature."""
+TRAINED, KEPT = "trained", ("people", "pictures", "engine", "threshold", "threshold_chosen", "self_check")
+"""The parameter in which a bundle tells of its training, and what of the report: all that its content decides."""
+MOST_NAMED = 1000
+"""People that the parameters name, at most: all parameters together may have 256 KiB."""
 
 
 class Portrait(TypedDict):
@@ -142,7 +146,9 @@ def fit(
         parameters[rejections.PARAMETER] = rejected
     else:
         parameters.pop(rejections.PARAMETER, None)
-    return Model(files, parameters, _report(samples, choice, left_out, moved, len(rejected)))
+    report = _report(samples, choice, left_out, moved, len(rejected))
+    parameters[TRAINED] = {name: report[name] for name in KEPT if name != "people" or len(people) <= MOST_NAMED}
+    return Model(files, parameters, report)
 
 
 def read_samples(folder: str) -> Samples | None:

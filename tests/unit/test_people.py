@@ -141,7 +141,22 @@ def test_networks_and_parameters_of_the_bundle_go_into_the_new_version(tmp_path:
     (tmp_path / "bundle.json").write_text('{"job": "faces", "parameters": {"detector": "faces.onnx"}}')
     model = people.fit(portraits("anna", "ben"), model=str(tmp_path))
     assert sorted(model.files) == ["faces.onnx", "recogniser.npz"]
-    assert model.parameters == {"detector": "faces.onnx"}
+    assert model.parameters["detector"] == "faces.onnx"
+
+
+def test_a_version_tells_whom_it_knows_and_how_sure_it_is() -> None:
+    model = people.fit(portraits("anna", "ben"))
+    told = model.parameters["trained"]
+    assert told["people"] == model.report["people"]
+    assert {"threshold", "self_check", "pictures"} <= told.keys()
+    assert people.fit(portraits("anna", "ben")).parameters == model.parameters
+
+
+def test_a_version_for_very_many_people_names_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(people, "MOST_NAMED", 1)
+    told = people.fit(portraits("anna", "ben")).parameters["trained"]
+    assert "people" not in told
+    assert told["pictures"] > 0
 
 
 def test_features_of_a_trained_network_compare_as_they_are(tmp_path: Path) -> None:
