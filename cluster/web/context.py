@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cluster.client.accounts import Accounts
     from cluster.web.corrections import Corrections
     from cluster.web.decisions import Decisions
+    from cluster.web.laid_over import Followers
     from cluster.web.pictures import Pictures
     from cluster.web.results_index import Indexes
 
@@ -81,6 +82,13 @@ class Web:
         return Decisions(self.folder)
 
     @functools.cached_property
+    def followers(self) -> Followers:
+        """Which runs do again what was missing from others."""
+        from cluster.web.laid_over import Followers
+
+        return Followers(self.client)
+
+    @functools.cached_property
     def corrections(self) -> Corrections:
         """The corrections of texts."""
         from cluster.web.corrections import Corrections
@@ -92,7 +100,7 @@ class Web:
         """The results of runs, indexed."""
         from cluster.web.results_index import Indexes
 
-        return Indexes(self.folder / "results", self.corrections)
+        return Indexes(self.folder / "results", self.corrections, self.followers)
 
     def close(self) -> None:
         """End the programs that this page has started."""

@@ -20,6 +20,7 @@ from aggregators import by_name
 from cluster import errors
 from cluster.client import result
 from cluster.client.run import Run, Status
+from cluster.web import laid_over
 from cluster.web.problems import Problem
 from cluster.web.routes import Asked, Route, Stream
 from cluster.web.runs import run_of
@@ -106,6 +107,8 @@ def give(asked: Asked) -> Any:
     if chosen.source:
         chosen = result.with_source(chosen, _sent(asked.web, status))
     chosen, parts = run.rendered(chosen, status)
+    if run.job.joins_by_name and (followers := asked.web.followers.of(run.id)):
+        parts = laid_over.parts(parts, laid_over.values(run, followers))
     if asked.query.texts == "corrected" and status.job == "ocr":
         parts = _corrected(parts, asked.web.corrections.texts(status.owner))
     kind = KINDS[name]

@@ -20,7 +20,7 @@ import orjson
 
 from aggregators import readings_sqlite
 from cluster import errors
-from cluster.web import corrections
+from cluster.web import corrections, laid_over
 
 if TYPE_CHECKING:
     from cluster.client.run import Run, Status
@@ -40,6 +40,8 @@ CREATE TABLE IF NOT EXISTS items (
 """
 """``value`` is JSON; ``n`` counts in the order of the result, or in which items came while the run went on."""
 ADD_ITEM = "INSERT INTO items (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+LAID = "CREATE TABLE IF NOT EXISTS laid (run TEXT PRIMARY KEY)"
+"""The runs whose values were laid over this one's."""
 WHOLE = "CREATE TABLE IF NOT EXISTS whole (at REAL)"
 log = logging.getLogger(__name__)
 Fill = Callable[["Run", "Status", Path], None]
@@ -77,10 +79,11 @@ class Indexes:
     Args:
         folder: Where they lie; it is made.
         corrected: The corrections of texts, which are laid over what was read.
+        followers: The runs that did again what was missing, whose values are laid over, too.
     """
 
-    def __init__(self, folder: Path, corrected: corrections.Corrections) -> None:
-        self._folder, self._corrected = folder, corrected
+    def __init__(self, folder: Path, corrected: corrections.Corrections, followers: laid_over.Followers) -> None:
+        self._folder, self._corrected, self._followers = folder, corrected, followers
         self._filling: dict[str, _Filling] = {}
         self._lock = threading.Lock()
 
@@ -98,6 +101,8 @@ class Indexes:
             filling = self._filling.get(run.id)
             if filling is None or (filling.problem and filling.over.is_set()):
                 if _is_whole(file):
+                    if fill is None:
+                        self._lay_over(run, status, file)
                     return Standing(file, is_whole=True)
                 filling = self._begin(run, status, file, fill)
         filling.looked_at = time.monotonic()
@@ -106,6 +111,8 @@ class Indexes:
             return Standing(file if filling.is_live and _has_tables(file) else None, is_whole=False)
         if filling.problem:
             return Standing(None, is_whole=False, problem=filling.problem)
+        with self._lock:
+            self._filling.pop(run.id, None)
         return Standing(file, is_whole=True)
 
     def file(self, run: str) -> Path:
@@ -150,7 +157,8 @@ class Indexes:
 
         try:
             if fill is None:
-                self._write(run, status, file, wait)
+                self._write(run, status, file, _batches(iter(_parts(run, wait))))
+                self._lay_over(run, status, file)
             else:
                 fill(run, status, file)
             with _changing(file) as db:
@@ -165,15 +173,28 @@ class Indexes:
         finally:
             filling.over.set()
 
-    def _write(self, run: Run, status: Status, file: Path, wait: Callable[[], None]) -> None:
+    def _write(
+        self, run: Run, status: Status, file: Path, batches: Iterable[Iterable[Mapping[str, Any]]]
+    ) -> None:  # fmt: skip
         is_read = "sqlite" in run.job.formats
-        for batch in _batches(iter(_parts(run, wait))):
+        for batch in batches:
             if is_read:
                 readings_sqlite.write(batch, file, places=True)
             else:
                 write_items(batch, file)
         if is_read:
             self._corrected.lay_over(file, status.owner)
+
+    def _lay_over(self, run: Run, status: Status, file: Path) -> None:
+        """Add the values of runs that did again what is missing, once each."""
+        followers = self._followers.of(run.id)
+        with opened(file) as db:
+            laid = {name for (name,) in db.execute("SELECT run FROM laid")} if _has(file, "laid") else set()
+        if fresh := [one for one in followers if one.id not in laid]:
+            self._write(run, status, file, [[laid_over.values(run, fresh)]])
+            with _changing(file) as db:
+                db.execute(LAID)
+                db.executemany("INSERT OR IGNORE INTO laid VALUES (?)", ((one.id,) for one in fresh))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import BaseModel
 
 from cluster.client.run import Run, Status
+from cluster.web import laid_over
 from cluster.web.kept import Kept
 from cluster.web.routes import Asked
 
@@ -90,7 +91,13 @@ def show(asked: Asked, run: Run, status: Status) -> PictureLabels | None:
     """
     if status.state == "running":
         return None
-    return shown(_kept.get(run.id, lambda: read(run.parts())), asked.query)
+    followers = asked.web.followers.of(run.id)
+
+    def made() -> list[Labelled]:
+        laid = laid_over.values(run, followers) if followers else {}
+        return read(laid_over.parts(run.parts(), laid))
+
+    return shown(_kept.get(run.id, made), asked.query)
 
 
 def read(parts: Iterable[Mapping[str, Any]]) -> list[Labelled]:

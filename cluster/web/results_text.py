@@ -33,6 +33,8 @@ NEAR_CHARS = 100
 """Characters within which the next word of a page stands in its text."""
 BEGINNING_CHARS = 120
 """Of a text in the list."""
+READ_S = 10.0
+"""How long a text is waited for while the result is read."""
 PAGE_BREAK = "\f"
 MOST_PAGES = 50
 """Of an item, whose pictures are shown."""
@@ -194,7 +196,7 @@ def correct(asked: Asked) -> RunText:
     if given.text is not None and readings.NO_TEXT.search(given.text):
         raise Problem(422, "the text has control characters, which stand in none")
     before = _one(asked, run, status, given.item, "")
-    standing = asked.web.results.of(run, status)
+    standing = asked.web.results.of(run, status, READ_S)
     if not standing.is_whole or standing.file is None:
         raise Problem(409, f"the run {run.id} goes on: its texts can be corrected once it is done")
     if given.text is None:
@@ -206,12 +208,14 @@ def correct(asked: Asked) -> RunText:
 
 
 def _one(asked: Asked, run: Run, status: Status, item: str, query: str) -> RunText:
-    standing = asked.web.results.of(run, status)
+    standing = asked.web.results.of(run, status, READ_S)
     found = None
     if standing.file is not None:
         # A file of another job has no such tables.
         with results_index.opened(standing.file) as db, suppress(sqlite3.OperationalError):
             found = of_item(db, item, query)
+    if found is None and status.state == "done" and not standing.is_whole and not standing.problem:
+        raise Problem(503, f"the texts of {run.id} are still being read: ask again in some seconds")
     if found is None:
         raise Problem(404, standing.problem or f"the run {run.id} has no text of {item[:200]!r}")
     return RunText(run=run.id, **found.model_dump())

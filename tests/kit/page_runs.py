@@ -16,7 +16,9 @@ from cluster.wire import AggregateMessage, ChunkEntry, MapMessage
 from cluster.worker import aggregate_parts, map_chunk
 from splitters import Chunk
 from tasks import Part
+from tests.kit.pages import Visitor
 from tests.kit.played_run import CONFIG, POLICY, finding, on
+from tests.kit.waiting import wait_until
 
 CHUNK_ITEMS = 100
 
@@ -76,3 +78,13 @@ class PageRun:
     def _uploaded(self, chunk: int, names: Sequence[str]) -> ChunkEntry:
         refs = self._stores.blobs.put(keys.input_scope(self.id, chunk), [b"x"] * len(names))
         return ChunkEntry(names=list(names), refs=[tuple(ref) for ref in refs], last=[True] * len(names), batch=0)
+
+
+def whole(visitor: Visitor, run: str, **query: Any) -> Any:
+    """The results of a run on the page, once they are read."""
+
+    def read() -> Any:
+        shown = visitor.get(f"/runs/{run}/results.json", params=query)
+        return shown if shown["is_whole"] else None
+
+    return wait_until("its results are read", read, 20)

@@ -9,7 +9,7 @@ import pytest
 
 from cluster.client.run import Belongs
 from cluster.roles import Role
-from tests.kit.page_runs import PageRun
+from tests.kit.page_runs import PageRun, whole
 from tests.kit.pages import Page, Visitor
 from tests.kit.records import record
 from tests.kit.waiting import wait_until
@@ -35,7 +35,7 @@ def letters(page: Page) -> str:
 
 
 def test_texts_are_listed_by_name_and_the_first_is_shown(maria: Visitor, letters: str) -> None:
-    shown = maria.get(f"/runs/{letters}/results.json")
+    shown = whole(maria, letters)
     assert shown["kind"] == "text"
     assert shown["is_whole"]
     found = shown["found"]
@@ -46,7 +46,7 @@ def test_texts_are_listed_by_name_and_the_first_is_shown(maria: Visitor, letters
 
 
 def test_a_search_finds_all_words_and_marks_them(maria: Visitor, letters: str) -> None:
-    found = maria.get(f"/runs/{letters}/results.json", params={"q": "TELESCOPE"})["found"]
+    found = whole(maria, letters, q="TELESCOPE")["found"]
     assert (found["found"], found["items"]) == (2, 3)
     assert {row["item"] for row in found["rows"]} == {"letters/thank-you.jpg", "letters/reply.jpg"}
     for row in found["rows"]:
@@ -71,7 +71,7 @@ def test_words_that_were_read_with_little_confidence_are_shown_so(page: Page, ma
     doubtful = record("sure perhaps sure", words=True)
     doubtful["lines"][0][4][1][5] = 20
     run = PageRun(page.web.client.stores, "ocr", {"a.png": doubtful}, belongs=Belongs("maria")).end()
-    one = maria.get(f"/runs/{run.id}/results.json")["found"]["one"]
+    one = whole(maria, run.id)["found"]["one"]
     assert [piece["text"] for piece in one["pieces"] if piece["unsure"]] == ["perhaps"]
     assert '<span class="unsure">perhaps</span>' in maria.html(f"/runs/{run.id}/results")
 
@@ -80,7 +80,7 @@ def test_many_texts_come_by_pages_and_one_is_found_at_its_place(page: Page, mari
     texts = {f"scan-{number:04}.png": record(f"text number {number}") for number in range(450)}
     run = PageRun(page.web.client.stores, "ocr", texts, belongs=Belongs("maria")).end()
     path = f"/runs/{run.id}/results.json"
-    found = maria.get(path, params={"after": 400})["found"]
+    found = whole(maria, run.id, after=400)["found"]
     assert (found["items"], found["after"], len(found["rows"]), found["one"]) == (450, 400, 50, None)
     assert found["rows"][0]["item"] == "scan-0400.png"
     assert maria.get(path, params={"item": "scan-0321.png"})["found"]["at"] == 321
@@ -94,7 +94,7 @@ def test_many_texts_come_by_pages_and_one_is_found_at_its_place(page: Page, mari
     "q", ['"', "NOT", "a AND", "*", "col:x", "telescope OR (", "'; DROP TABLE pages; --", "\0", "?"]
 )
 def test_no_query_is_a_mistake(maria: Visitor, letters: str, q: str) -> None:
-    assert maria.get(f"/runs/{letters}/results.json", params={"q": q})["found"]["found"] in (0, 3)
+    assert whole(maria, letters, q=q)["found"]["found"] in (0, 3)
     maria.html(f"/runs/{letters}/results?{urlencode({'q': q})}")
 
 
@@ -108,6 +108,7 @@ def test_a_query_out_of_bounds_is_told(maria: Visitor, letters: str, query: dict
 def test_names_and_texts_of_strangers_are_shown_as_they_are(page: Page, maria: Visitor) -> None:
     bad = '"><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}\u202e'
     run = PageRun(page.web.client.stores, "ocr", {f"{bad}.png": record(bad)}, belongs=Belongs("maria")).end()
+    whole(maria, run.id)
     for path in ("results", f"results?{urlencode({'q': 'script'})}", f"text?{urlencode({'item': f'{bad}.png'})}"):
         html = maria.html(f"/runs/{run.id}/{path}")
         assert "<script>alert" not in html
@@ -190,11 +191,11 @@ def test_a_file_that_was_damaged_is_made_anew(page: Page, maria: Visitor) -> Non
     file = page.web.results.file(run.id)
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(b"SQLite format 3\0 and then nothing of it")
-    assert maria.get(f"/runs/{run.id}/results.json")["found"]["items"] == 1
+    assert whole(maria, run.id)["found"]["items"] == 1
 
 
 def test_a_run_in_which_all_failed_has_no_text(page: Page, maria: Visitor) -> None:
     run = PageRun(page.web.client.stores, "ocr", {}, {"torn.jpg": "truncated"}, belongs=Belongs("maria")).end()
-    shown = maria.get(f"/runs/{run.id}/results.json")
+    shown = whole(maria, run.id)
     assert (shown["is_whole"], shown["found"]["items"]) == (True, 0)
     assert "No texts" in maria.html(f"/runs/{run.id}/results")

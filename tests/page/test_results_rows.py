@@ -10,7 +10,7 @@ import pytest
 from aggregators import predictions
 from cluster.client.run import Belongs
 from cluster.roles import Role
-from tests.kit.page_runs import PageRun
+from tests.kit.page_runs import PageRun, whole
 from tests.kit.pages import Page, Visitor
 
 np = pytest.importorskip("numpy")
@@ -34,7 +34,7 @@ def test_rows_are_listed_by_pages_with_how_often_what_was_said(page: Page, maria
     values = dict([block(0, [0, 1, 1], classes), block(3, [1] * 300 + [2], classes)])
     run = PageRun(page.web.client.stores, "predict", values, options={"model": "m:1"}, belongs=Belongs("maria")).end()
     path = f"/runs/{run.id}/results.json"
-    shown = maria.get(path)
+    shown = whole(maria, run.id)
     found = shown["found"]
     assert (shown["kind"], found["total"], found["matching"], len(found["rows"])) == ("rows", 304, 304, 200)
     assert found["columns"] == ["row", "label", "probability:A", "probability:<b>", "probability:C"]
@@ -56,7 +56,7 @@ def test_rows_that_are_missing_are_shown_as_missing(page: Page, maria: Visitor) 
     run = PageRun(
         page.web.client.stores, "predict", values, lost, {"model": "m:1"}, Belongs("maria")
     ).end()  # fmt: skip
-    found = maria.get(f"/runs/{run.id}/results.json")["found"]
+    found = whole(maria, run.id)["found"]
     assert found["rows"] == [[0, "A", 1.0, 0.0], [1, None, None, None], [2, None, None, None]]
     assert maria.html(f"/runs/{run.id}/results").count('<span class="soft">missing</span>') == 6
 

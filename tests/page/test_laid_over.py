@@ -1,0 +1,56 @@
+"""What was done again stands in the result of the run from which it was missing."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any
+
+import pytest
+
+from cluster.client.run import Belongs
+from cluster.roles import Role
+from cluster.web import laid_over
+from tests.kit.page_runs import PageRun, whole
+from tests.kit.pages import Page, Visitor
+from tests.kit.records import record
+
+
+@pytest.fixture(scope="module")
+def maria(page: Page) -> Visitor:
+    return page.visitor(Role.SUBMITTER, "maria")
+
+
+def ended(page: Page, values: dict[str, Any], failures: dict[str, str], follows: str = "") -> str:
+    belongs = Belongs("maria", follows=follows)
+    page.web.followers._looked_at = -laid_over.LOOK_S
+    run = PageRun(page.web.client.stores, "ocr", values, failures, belongs=belongs)
+    return run.end().id
+
+
+def test_what_was_done_again_is_shown_found_and_downloaded(page: Page, maria: Visitor) -> None:
+    torn = {"book.pdf#0002": "truncated", "b.png": "truncated"}
+    first = ended(page, {"book.pdf#0001": record("page one"), "a.png": record("letter")}, torn)
+    assert whole(maria, first)["found"]["items"] == 2
+    again = {"book.pdf#0002": record("page two"), "a.png": record("other words")}
+    second = ended(page, again, {"b.png": "truncated"}, first)
+    assert whole(maria, first)["found"]["items"] == 3
+    assert whole(maria, first, q="two")["found"]["found"] == 1
+    assert whole(maria, first, q="other")["found"]["found"] == 0
+    ended(page, {"b.png": record("at last")}, {}, second)
+    assert whole(maria, first)["found"]["items"] == 4
+    told = maria.ask("GET", f"/runs/{first}/download/json").json()
+    assert told == {"book.pdf#0001": "page one", "book.pdf#0002": "page two", "a.png": "letter", "b.png": "at last"}
+    archive = zipfile.ZipFile(io.BytesIO(maria.ask("GET", f"/runs/{first}/download/text-folder").content))
+    assert sorted(archive.namelist()) == ["a.png.txt", "b.png.txt", "book.pdf.txt"]
+    assert archive.read("book.pdf.txt").decode() == "page one\fpage two"
+    page.web.results.forget(first)
+    assert whole(maria, first)["found"]["items"] == 4
+
+
+def test_values_stand_beside_the_pages_of_their_document() -> None:
+    before: list[dict[str, Any]] = [{"a#0001": 1, "b": 2}, {"c#0003": 3}, {"a#0002": None, "c#0001": None, "d": None}]
+    laid = {"c#0001": "c1", "a#0002": "a2", "d": "d"}
+    assert list(laid_over.parts(before, laid)) == [
+        {"a#0001": 1, "a#0002": "a2", "b": 2}, {"c#0003": 3, "c#0001": "c1"}, {"d": "d"},
+    ]  # fmt: skip
