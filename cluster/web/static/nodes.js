@@ -6,20 +6,27 @@ const table = live.querySelector('tbody')
 const empty = document.querySelector('[data-empty]')
 const rows = new Map([...document.querySelectorAll('[data-name]')].map(row => [row.dataset.name, row]))
 
+/** Have the buttons of a row ask something of its node. */
+function arm(row, name) {
+  const label = row.querySelector('[data-cell=label]').textContent
+  for (const button of row.querySelectorAll('[data-wish]')) {
+    const { wish } = button.dataset
+    button.dataset.post = `/api/nodes/${encodeURIComponent(name)}/${wish}`
+    button.setAttribute('aria-label', { pause: `Pause ${label}`, 'go-on': `Have ${label} go on`, stop: `Stop ${label}` }[wish])
+    if (wish !== 'stop') continue
+    button.dataset.yes = 'Stop it'
+    button.dataset.ask = `Stop ${label}? It ends what it works on, takes nothing more and leaves; \`cluster worker\` there starts it again.`
+  }
+}
+
 /** A row for a node that has joined, copied from the template. */
 function newRow(name, label) {
   const row = document.querySelector('template[data-row]').content.firstElementChild.cloneNode(true)
-  const address = encodeURIComponent(name)
+  const link = row.querySelector('a')
   row.dataset.name = name
-  row.querySelector('a').href = `/nodes/${address}`
-  for (const button of row.querySelectorAll('[data-wish]')) {
-    button.dataset.post = `/api/nodes/${address}/${button.dataset.wish}`
-    for (const text of ['data-ask', 'aria-label']) {
-      if (button.hasAttribute(text)) {
-        button.setAttribute(text, button.getAttribute(text).replace(' ', () => ` ${label}`))
-      }
-    }
-  }
+  link.href = `/nodes/${encodeURIComponent(name)}`
+  link.textContent = label
+  arm(row, name)
   return row
 }
 
@@ -51,6 +58,8 @@ function place(names, changed) {
   live.hidden = !names.length
   empty.hidden = names.length > 0
 }
+
+for (const [name, row] of rows) arm(row, name)
 
 hear(live.dataset.live, {
   message({ summary, here, slots, names, rows: changed }) {
