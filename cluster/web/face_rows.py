@@ -11,7 +11,7 @@ from cluster.web.kept import Kept
 
 __all__ = ["JOB", "UNKNOWN", "Face", "Faces", "of_run", "read"]
 JOB = "faces"
-_kept: Kept[Faces] = Kept(12)
+_kept: Kept[Faces] = Kept(6)
 
 
 class Face(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Literal
 
 from pydantic import BaseModel, Field
@@ -201,6 +202,7 @@ def show_all(asked: Asked) -> Bundles:
 def show(asked: Asked) -> People:
     """A bundle's people, and the unknown faces of some runs."""
     name = _bundle(asked)
+    _require_numpy()
     known = people_known.of_bundle(asked.web.client, name)
     state = asked.web.client.models.state(name)
     offered = [run for run in _runs(asked) if _model(run) in ("", name)]
@@ -237,6 +239,7 @@ def say(asked: Asked) -> None:
     """Say whose face it is, whose not, or that it is none."""
     body: Say = asked.body
     name = _bundle(asked)
+    _require_numpy()
     person = "" if body.kind == "no face" else checked(body.person)
     runs = _chosen(asked, [run for run in _runs(asked) if _model(run) in ("", name)], body.runs)
     faces = {face.key: face for run in runs for face in face_rows.of_run(asked.web.client.run(run.run)).all}
@@ -290,6 +293,11 @@ def checked(person: str) -> str:
     except ValueError as error:
         raise Problem(422, f"{person!r} can be no person's name: {error}") from None
     return found
+
+
+def _require_numpy() -> None:
+    if find_spec("numpy") is None:
+        raise Problem(503, "this page's machine cannot compare faces: `pip install 'cluster[faces]'` there")
 
 
 def _bundle(asked: Asked) -> str:

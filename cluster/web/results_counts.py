@@ -39,7 +39,7 @@ class Words(NamedTuple):
     """How often any word was met."""
 
 
-class Row(BaseModel):
+class WordRow(BaseModel):
     """A word."""
 
     rank: int
@@ -67,9 +67,9 @@ class WordCounts(BaseModel):
     """Different words that are looked for: with ``q`` in them, in capitals or not."""
     is_cut: bool
     """Rarer words than ``MOST_WORDS`` are in downloads alone."""
-    top: list[Row]
+    top: list[WordRow]
     """The most frequent ones, for bars."""
-    rows: list[Row]
+    rows: list[WordRow]
     """This page of the table."""
 
 
@@ -104,8 +104,8 @@ def shown(words: Words, query: Query) -> WordCounts:
     ]
     longest, most = found[0][2] if found else 1, min(query.most, MOST_ROWS)
 
-    def row(rank: int, word: str, times: int) -> Row:
-        return Row(rank=rank, word=word, times=times, share=times / max(1, words.total), length=times / longest)
+    def row(rank: int, word: str, times: int) -> WordRow:
+        return WordRow(rank=rank, word=word, times=times, share=times / max(1, words.total), length=times / longest)
 
     return WordCounts(
         without_stop_words=without, after=query.after, most=most, distinct=words.distinct, total=words.total,

@@ -1,6 +1,7 @@
 // Who is this? Names for groups of faces, by keys too; training of what was said.
 import { ask, tell } from './page.js'
 
+const LOOK_MS = 2000
 const groups = [...document.querySelectorAll('[data-group]')]
 const inField = element => element.matches('input:not([type=hidden]), select, textarea')
 const at = () => groups.findIndex(group => group.contains(document.activeElement))
@@ -26,6 +27,16 @@ document.addEventListener('keydown', event => {
   }
   if (at() >= 0) groups[at()].querySelector(`[data-key="${CSS.escape(event.key)}"]`)?.click()
 })
+
+/** While a version is trained: look for its end, and show it unless a name is being typed. */
+async function awaitVersion(told) {
+  const { training } = await ask('GET', `${location.pathname}.json${location.search}`).catch(() => ({ training: [1] }))
+  if (training.length) setTimeout(awaitVersion, LOOK_MS, told)
+  else if (inField(document.activeElement) && document.activeElement.value) told.textContent = 'The next version is there: load this page again.'
+  else location.reload()
+}
+const told = document.querySelector('[data-training]')
+if (told) setTimeout(awaitVersion, LOOK_MS, told)
 
 /** Do something that begins a run, and go to it. */
 async function begin(button, method, address, body) {
