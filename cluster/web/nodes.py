@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,7 @@ class Watched:
     def __init__(self, web: Web) -> None:
         self._web = web
         self._told: Shown = {}
-        self._next_s = self._whole_s = 0.0
+        self._next_s = self._whole_s = -math.inf
 
     def first(self, after: str) -> Message:
         """All rows."""
@@ -97,15 +98,20 @@ class Watched:
         if now_s < self._next_s:
             return None
         began_s = time.thread_time()
-        found = self._changes(now_s)
-        self._next_s = now_s + max(LOOK_S, (time.thread_time() - began_s) / MOST_SHARE)
-        return found
+        try:
+            return self._changes(now_s)
+        except Exception:
+            self._whole_s = -math.inf  # the watchers are told once Redis is back, also where nothing has changed
+            raise
+        finally:
+            self._next_s = now_s + max(LOOK_S, (time.thread_time() - began_s) / MOST_SHARE)
 
     def _changes(self, now_s: float) -> Message | None:
         total, rows = self._read()
         before, self._told = self._told, rows
         if now_s - self._whole_s > WHOLE_S:
-            before, self._whole_s = {}, now_s
+            self._whole_s = now_s
+            return _message(total, rows, rows)
         changed = {
             name: {field: value for field, value in row.items() if before.get(name, {}).get(field) != value}
             for name, row in rows.items()
