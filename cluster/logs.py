@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cluster.errors import ClusterError
     from cluster.settings import Settings
 
-STAYING = ("master", "serve")
+STAYING = ("master", "serve", "web")
 """Commands that nobody watches."""
 ABOUT = ("event", "run", "chunk", "node")
 """Names in ``extra`` that become fields of a log line."""

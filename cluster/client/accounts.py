@@ -1,5 +1,5 @@
 """The accounts of a cluster's page, for those who manage them."""
 
-from cluster.accounts.store import IDLE_S, LINK_S, MOST_S, Accounts, User
+from cluster.accounts.store import IDLE_S, LINK_S, MOST_S, Accounts, Seen, User
 
-__all__ = ["IDLE_S", "LINK_S", "MOST_S", "Accounts", "User"]
+__all__ = ["IDLE_S", "LINK_S", "MOST_S", "Accounts", "Seen", "User"]

@@ -53,29 +53,43 @@ def require_host(web: Web, request: Request) -> None:
     except ValueError:
         name = ""
     if name not in web.hosts:
-        raise Problem(421, f"this page is not at {host[:200]!r}; `cluster web --host NAME` names another address")
+        raise Problem(421, f"this page is not at {host[:200]!r}; `cluster web --name NAME` adds an address")
 
 
 async def identify(web: Web, request: Request) -> Who | None:
     """Who asks: by a bearer token, else by the cookie of a session; None for nobody.
 
+    A token is named apart from users: one that is called like a user sees no more for it.
+
     Raises:
-        Problem: There is a token, and it is wrong (401).
+        Problem: There is a token, and it is wrong (401), or too many were of late (429).
     """
     given = request.headers.get("authorization", "")
     if given:
         if not given.lower().startswith(BEARER):
             raise Problem(401, LOG_IN)
+        web.failures.require_few(address(request))
         found = await run_in_threadpool(web.client.tokens.who, given[len(BEARER) :].strip())
         if found is None:
+            web.failures.note(address(request))
             raise Problem(401, "this token is not known here, or has expired: `cluster token new NAME` makes one")
-        return Who(found.name, found.role, by_token=True)
+        return Who(f"token:{found.name}", found.role, by_token=True)
     session = request.cookies.get(cookie_name(web))
     user = await run_in_threadpool(web.accounts.who, session) if session else None
     return None if user is None else Who(user.name, Role.of(user.role))
 
 
-def require_own_page(request: Request, who: Who | None) -> None:
+def address(request: Request) -> str:
+    """Where a request comes from; behind a proxy, what that says."""
+    return request.client.host if request.client else ""
+
+
+def own_address(web: Web, request: Request) -> str:
+    """The address of this page as the one who asks has written it."""
+    return f"{'https' if web.is_tls else 'http'}://{request.headers['host']}"
+
+
+def require_own_page(web: Web, request: Request, who: Who | None) -> None:
     """See that a request that changes something comes from our own pages, or from a program with a token.
 
     Raises:
@@ -85,8 +99,7 @@ def require_own_page(request: Request, who: Who | None) -> None:
         return
     site = request.headers.get("sec-fetch-site")
     if site is None:
-        origin = urlsplit(request.headers.get("origin", ""))
-        is_own = bool(origin.netloc) and (origin.scheme, origin.netloc) == (request.url.scheme, request.headers["host"])
+        is_own = request.headers.get("origin", "").lower() == own_address(web, request).lower()
     else:
         is_own = site == "same-origin"
     if not is_own:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,10 +20,12 @@ from starlette.routing import Mount
 from starlette.routing import Route as Path
 from starlette.staticfiles import StaticFiles
 
+from cluster import logs
 from cluster.web import (
     access,
     accounts,
     again,
+    doors,
     downloads,
     forgetting,
     join,
@@ -40,6 +43,7 @@ from cluster.web import (
     services,
     submit,
     system,
+    tokens,
     training_pages,
     uploads,
 )
@@ -66,15 +70,19 @@ ROUTES: tuple[Route, ...] = (
     *models.ROUTES,
     *services.ROUTES,
     *accounts.ROUTES,
+    *tokens.ROUTES,
     *openapi.ROUTES,
 )
 """All routes but those of ``PUBLIC``."""
 PUBLIC = ("/enter", "/join", "/health", "/static", "/favicon.ico")
 """What is answered without knowing who asks."""
+IDLE_BODY_S = 30.0
+"""A body that stands still for so long is given up."""
 MAX_BODY_BYTES = 2**20
 """Of JSON."""
 log = logging.getLogger(__name__)
 Handler = Callable[[Request], Awaitable[Response]]
+Receive = Callable[[], Awaitable[Any]]
 
 
 def build(web: Web) -> Starlette:
@@ -83,10 +91,10 @@ def build(web: Web) -> Starlette:
         routes=[
             Path("/", lambda request: RedirectResponse("/runs", 303)),
             Path("/health", lambda request: Response(b"ok\n", media_type="text/plain")),
-            *accounts.doors(web),
+            *doors.paths(web),
             *join.doors(web),
             *(path for route in ROUTES for path in _paths(web, route)),
-            Mount("/static", StaticFiles(directory=str(files("cluster.web") / "static"))),
+            Mount("/static", _Static(directory=str(files("cluster.web") / "static"))),
         ],
         exception_handlers={HTTPException: _refused(web), Problem: _refused(web), Exception: _refused(web)},
     )
@@ -120,19 +128,47 @@ class _Guard:
             answer = _problem(self._web, request, error)
             await answer(scope, receive, send_with_headers)
             return
-        await self._app(scope, receive, send_with_headers)
+        await self._app(scope, _in_time(receive), send_with_headers)
 
     async def _admit(self, request: Request) -> None:
         access.require_host(self._web, request)
         path = request.url.path
         if any(path == public or path.startswith(f"{public}/") for public in PUBLIC):
-            access.require_own_page(request, None)
+            access.require_own_page(self._web, request, None)
             return
         who = await access.identify(self._web, request)
         if who is None:
             raise Problem(401, access.LOG_IN, {"WWW-Authenticate": "Bearer"})
-        access.require_own_page(request, who)
+        access.require_own_page(self._web, request, who)
         request.state.who = who
+
+
+def _in_time(receive: Receive) -> Receive:
+    """Give up a request whose body does not come, which would keep what it holds for ever."""
+    is_whole = False
+
+    async def receive_in_time() -> Any:
+        nonlocal is_whole
+        if is_whole:  # what comes now is that the browser has gone
+            return await receive()
+        try:
+            message = await asyncio.wait_for(receive(), IDLE_BODY_S)
+        except TimeoutError:
+            raise Problem(408, f"nothing of the body came for {IDLE_BODY_S:.0f} s") from None
+        is_whole = message["type"] != "http.request" or not message.get("more_body")
+        return message
+
+    return receive_in_time
+
+
+class _Static(StaticFiles):
+    """Our scripts and styles: a browser keeps them, and asks each time whether they are still the same."""
+
+    def file_response(self, *given: Any, **more: Any) -> Response:
+        """A file, or that it is the same."""
+        answer = super().file_response(*given, **more)
+        answer.headers["Cache-Control"] = "no-cache"
+        return answer
 
 
 def _paths(web: Web, route: Route) -> Sequence[Path]:
@@ -153,10 +189,16 @@ def _answer(web: Web, route: Route, respond: Callable[[Asked, Any], Response]) -
         try:
             if not who.may(route.role):
                 raise Problem(403, f"this needs the role {route.role.word}; {who.name} has {who.role.word}")
+            _require_type(route, request)
             asked = Asked(web, who, request.path_params, _query(route, request), await _body(route, request), request)
             it = await handler(asked) if inspect.iscoroutinefunction(handler) else await run_in_threadpool(
                 handler, asked
             )  # fmt: skip
+            if isinstance(route, Action):
+                log.info(
+                    "%s: %s %s", who.name, request.method, logs.plain(request.url.path),
+                    extra={"event": "page-action", "by": who.name},
+                )  # fmt: skip
             return it if isinstance(it, Response) else await run_in_threadpool(respond, asked, it)
         except Exception as error:  # noqa: BLE001 - told to the one who asks
             return _problem(web, request, error)
@@ -171,14 +213,14 @@ def _query(route: Route, request: Request) -> BaseModel:
         raise Problem(422, str(problems.of(error))) from None
 
 
+def _require_type(route: Route, request: Request) -> None:
+    if isinstance(route, Action):
+        wanted = access.BYTES if route.takes_bytes else access.FORM if route.takes_form else access.JSON
+        access.require_type(request, wanted)
+
+
 async def _body(route: Route, request: Request) -> BaseModel | None:
-    if not isinstance(route, Action):
-        return None
-    if route.takes_bytes or route.takes_form:
-        access.require_type(request, access.BYTES if route.takes_bytes else access.FORM)
-        return None
-    access.require_type(request, access.JSON)
-    if route.body is None:
+    if not isinstance(route, Action) or route.body is None:
         return None
     data = bytearray()
     async for piece in request.stream():

@@ -66,10 +66,10 @@ class _Channel:
                 found = Message({"problem": "not connected"}, event="problem")
             if found is not None:
                 is_over = found.is_last
-                self._tell(found.encoded())
-        self._tell(None)
+                self.tell(found.encoded())
+        self.tell(None)
 
-    def _tell(self, data: bytes | None) -> None:
+    def tell(self, data: bytes | None) -> None:
         for queue in self.waiting:
             if queue.full():
                 queue.get_nowait()
@@ -77,7 +77,7 @@ class _Channel:
 
 
 class Channels:
-    """All that is watched in this process."""
+    """All that is watched in this process. Its methods are called in the event loop."""
 
     def __init__(self) -> None:
         self._open: dict[str, _Channel] = {}
@@ -110,3 +110,8 @@ class Channels:
                     channel.task.cancel()
                 if self._open.get(key) is channel:
                     del self._open[key]
+
+    def end(self) -> None:
+        """The page ends: all that is heard ends, which would keep it waiting. Browsers ask again by themselves."""
+        for channel in self._open.values():
+            channel.tell(None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -42,10 +42,12 @@ def document(routes: Iterable[Route]) -> Schema:
     """The document of these routes."""
     routes = tuple(routes)
     models = sorted({model for route in routes for model in _models(route)} | {ProblemBody}, key=lambda m: m.__name__)
-    _, schemas = models_json_schema([(model, "serialization") for model in models], ref_template=REF)
+    # Two modules may have models of one name: how each is referred to, pydantic says.
+    refs, schemas = models_json_schema([(model, "serialization") for model in models], ref_template=REF)
+    ref = {model: found for (model, _), found in refs.items()}
     paths: Schema = {}
     for route in routes:
-        paths.setdefault(_path(route), {})[_method(route)] = _operation(route)
+        paths.setdefault(_path(route), {})[_method(route)] = _operation(route, ref)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -88,7 +90,7 @@ def _models(route: Route) -> set[type[BaseModel]]:
     return {model for model in (_result(route), body) if model is not None}
 
 
-def _operation(route: Route) -> Schema:
+def _operation(route: Route, ref: Mapping[type[BaseModel], Schema]) -> Schema:
     result = _result(route)
     if isinstance(route, Stream):
         answer: Schema = {"200": {"description": "The bytes.", "content": {route.media: {}}}}
@@ -96,9 +98,9 @@ def _operation(route: Route) -> Schema:
         answer = {"204": {"description": "Done."}}
     else:
         answer = {
-            "200": {"description": result.__doc__ or "", "content": {"application/json": {"schema": _ref(result)}}}
+            "200": {"description": result.__doc__ or "", "content": {"application/json": {"schema": ref[result]}}}
         }
-    problem = {"content": {"application/problem+json": {"schema": _ref(ProblemBody)}}}
+    problem = {"content": {"application/problem+json": {"schema": ref[ProblemBody]}}}
     found: Schema = {
         "summary": route.about,
         "description": f"Needs the role {route.role.word}.",
@@ -106,7 +108,7 @@ def _operation(route: Route) -> Schema:
         "responses": {**answer, "default": {"description": "What is wrong, and what to do.", **problem}},
     }
     if isinstance(route, Action) and route.body is not None:
-        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(route.body)}}}
+        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": ref[route.body]}}}
     if isinstance(route, Action) and route.takes_bytes:
         found["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
     if isinstance(route, Action) and route.takes_form:
@@ -128,10 +130,6 @@ def _in_query(route: Route) -> list[Schema]:
         {"name": name, "in": "query", "required": name in required, "schema": about}
         for name, about in schema.get("properties", {}).items()
     ]
-
-
-def _ref(model: type[BaseModel]) -> Schema:
-    return {"$ref": REF.format(model=model.__name__)}
 
 
 ROUTES: tuple[Route, ...] = (

@@ -56,6 +56,16 @@ def _text(template: str, request: Request, it: BaseModel, **more: Any) -> str:
     )  # fmt: skip
 
 
+BROWSERS = (
+    ("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"),
+)  # fmt: skip
+"""A sign in how a browser names itself -> its name; the first one counts, as each names others besides."""
+SYSTEMS = (
+    ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+)  # fmt: skip
+
+
 def is_for_people(request: Request) -> bool:
     """Whether a browser shows the answer, rather than a program reads it."""
     path = request.url.path
@@ -108,6 +118,13 @@ def moment(at: datetime | None) -> str:
     return f"{local:%H:%M:%S}" if is_recent else f"{local:%Y-%m-%d %H:%M}"
 
 
+def browser(agent: str) -> str:
+    """A browser as people call it, after how it names itself: "Firefox on Linux"."""
+    name = next((name for sign, name in BROWSERS if sign in agent), "another program")
+    system = next((name for sign, name in SYSTEMS if sign in agent), "")
+    return f"{name} on {system}" if system else name
+
+
 def command(words: list[str]) -> str:
     """A command as one types it. What turns the direction of text is written as bash reads it: ``$'\\u202e'``."""
     return " ".join(map(_word, words))
@@ -138,7 +155,7 @@ def _templates() -> jinja2.Environment:
         loader=jinja2.PackageLoader("cluster.web"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    ours = (plain, count, size, duration, short, moment, command, address, in_path)
+    ours = (browser, plain, count, size, duration, short, moment, command, address, in_path)
     filters: dict[str, Any] = {f.__name__: f for f in ours}
     found.filters.update(filters)
     return found

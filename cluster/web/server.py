@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -51,9 +52,13 @@ class Running:
         gateway.see_certificate(self._cert, self._key)
         self._socket = gateway.bind(self._host, self._port, "page")
         self._thread.start()
-        if not self._started.wait(START_S):
-            raise errors.ClusterError("the page did not start in time")
-        self.check()
+        try:
+            if not self._started.wait(START_S):
+                raise errors.ClusterError("the page did not start in time")
+            self.check()
+        except BaseException:
+            self._socket.close()
+            raise
         self._tending.start()
         return self
 
@@ -62,6 +67,8 @@ class Running:
     ) -> None:
         if self._server is not None:
             self._server.should_exit = True
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._web.channels.end)
         self._tending.stop()
         self._thread.join(DRAIN_S + 5)
         self._socket.close()
@@ -96,7 +103,8 @@ class Running:
             forwarded_allow_ips=self._proxy, ssl_certfile=self._cert, ssl_keyfile=self._key,
         )  # fmt: skip
         self._server = server = uvicorn.Server(config)
-        task = asyncio.get_running_loop().create_task(self._tell_started(server))
+        self._loop = asyncio.get_running_loop()
+        task = self._loop.create_task(self._tell_started(server))
         await server.serve([self._socket])
         task.cancel()
 

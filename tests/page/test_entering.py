@@ -25,7 +25,7 @@ def test_nobody_sees_runs_without_a_session(page: Page) -> None:
 def test_a_session_ends_with_leaving(page: Page) -> None:
     visitor = page.visitor(Role.VIEWER, "leaves")
     session = visitor.asker.cookies["cluster"]
-    assert visitor.get("/account.json") == {"name": "leaves", "role": "viewer"}
+    assert visitor.get("/account.json")["role"] == "viewer"
     assert visitor.ask("POST", "/api/leave").status_code == 204
     visitor.asker.cookies.set("cluster", session)
     assert visitor.ask("GET", "/account.json").status_code == 401

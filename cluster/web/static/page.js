@@ -126,6 +126,7 @@ async function act(asker, address, body) {
     }
   } catch (error) {
     tell(error.message)
+    asker.dispatchEvent(new CustomEvent('undone', { bubbles: true }))
   }
   asker.disabled = false
 }
