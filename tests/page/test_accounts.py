@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from cluster import keys
-from cluster.accounts import store
+from cluster.accounts import secrets, store
 from cluster.client import Client
 from cluster.roles import Role
 from cluster.web import certificate
@@ -135,7 +135,7 @@ def test_a_session_has_a_secret_that_no_browser_can_choose(page: Page) -> None:
 def test_a_session_ends_when_it_is_idle_or_old(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     visitor = page.visitor(Role.VIEWER, "sleeper")
     session = visitor.asker.cookies["cluster"]
-    key = keys.session(store.secrets.digest(session))
+    key = keys.session(secrets.digest(session))
     assert store.IDLE_S - 60 < redis_of(page).pttl(key) / 1000 <= store.IDLE_S
     with monkeypatch.context() as patch:
         patch.setattr(store, "MOST_S", -1)
