@@ -29,6 +29,8 @@ QUIET_S = 5.0
 """Seconds after which a watcher hears of a run in which nothing changes: its clock goes on."""
 NODES_S = 1.0
 LIST_S = 1.0
+OCR = "ocr"
+"""The job whose results are read as soon as a run is done, if somebody watches it."""
 
 
 class Row(BaseModel):
@@ -133,6 +135,8 @@ class Watched:
             if now == self._told and not pieces and not events and at - self._told_at < QUIET_S:
                 return None
             self._told, self._told_at, self._new = now, at, ([], [])
+            if status.state == "done" and status.job == OCR:  # so that who looks next finds its texts at once
+                self._web.results.of(self._run, status, wait_s=0)
             return self._message(status, now_ms, pieces, events, whole=False)
 
     def _read(self) -> tuple[Status, int]:

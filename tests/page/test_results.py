@@ -9,6 +9,7 @@ import pytest
 
 from cluster.client.run import Belongs
 from cluster.roles import Role
+from cluster.web.watched import Watched
 from tests.kit.page_runs import PageRun, whole
 from tests.kit.pages import Page, Visitor
 from tests.kit.records import record
@@ -199,3 +200,13 @@ def test_a_run_in_which_all_failed_has_no_text(page: Page, maria: Visitor) -> No
     shown = whole(maria, run.id)
     assert (shown["is_whole"], shown["found"]["items"]) == (True, 0)
     assert "No texts" in maria.html(f"/runs/{run.id}/results")
+
+
+def test_texts_are_read_as_soon_as_a_run_is_done_that_somebody_watches(page: Page) -> None:
+    run = PageRun(page.web.client.stores, "ocr", {"a.png": record("x")}, belongs=Belongs("maria"))
+    watched = Watched(page.web.client.run(run.id), page.web)
+    watched.first("")
+    watched.look()
+    run.end()
+    watched.look()
+    wait_until("its texts are read", lambda: page.web.results.whole(run.id), 20)
