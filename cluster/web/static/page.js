@@ -179,3 +179,7 @@ document.addEventListener('keydown', event => {
   const search = event.key === '/' && find('[type=search]')
   if (search) { event.preventDefault(); search.focus() }
 })
+
+document.addEventListener('error', event => {
+  if (event.target.matches?.('img.thumb')) event.target.replaceWith(element('span', { class: 'soft' }, 'cannot be shown'))
+}, true)
