@@ -75,7 +75,7 @@ test-page: $(VENV)/.test $(AXE)  ## Run the tests of the page, also in a browser
 	$(BIN)/python -m pytest tests/page -m 'not slow' -n 2 --dist loadscope
 
 page-pictures: $(VENV)/.test  ## Make the pictures of docs/howto/page.md, in Chromium.
-	$(BIN)/python -m tests.kit.page_pictures --docs docs/howto/figures
+	$(BIN)/python -m tests.kit.page_tour docs/howto/figures
 
 test-train: $(VENV)/.train  ## Run the tests that need PyTorch, which this installs (800 MB).
 	$(BIN)/python -m pytest tests/train

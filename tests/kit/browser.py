@@ -72,7 +72,8 @@ class Tab:
     """A tab of a user. It notes what must never happen, whatever the test: ``problems``.
 
     These are dialogs that nobody announced (``accepting``), errors on the console, which reports of the content
-    security policy are, too, errors that no script caught, and answers of 500 and above.
+    security policy are, too, errors that no script caught, and answers of 500 and above. A picture that cannot be
+    shown is told to the browser by its status, and so on the console: that is none.
     """
 
     def __init__(
@@ -195,7 +196,8 @@ class Tab:
             dialog.dismiss()
 
     def _console(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        is_missing_picture = "Failed to load resource" in message.text and "/picture/" in message.location["url"]
+        if message.type in ("error", "warning") and not is_missing_picture:
             self._note(f"{message.type} on the console of {self.page.url}: {message.text} ({message.location['url']})")
 
     def _error(self, error: Error) -> None:

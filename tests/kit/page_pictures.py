@@ -49,6 +49,6 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path, help="for the pictures")
     parser.add_argument("words", nargs="*", help="only pages whose address has one of these")
     parser.add_argument("--axe", action="store_true", help="tell what axe-core finds, too")
-    parser.add_argument("--one", action="store_true", help="only the wide window, light")
+    parser.add_argument("--one", action="store_true", help="only light")
     given = parser.parse_args()
-    main(given.folder, given.words, browser.LOOKS[:1] if given.one else browser.LOOKS, axe=given.axe)
+    main(given.folder, given.words, (browser.DESK, browser.PHONE) if given.one else browser.LOOKS, axe=given.axe)

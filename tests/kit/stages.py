@@ -99,14 +99,19 @@ def recognise(stage: Stage) -> str:
 
 def sent(stage: Stage, job: str, folder: Path, **options: Any) -> str:
     """A run of the user ``maria``, who sends the files by the page, to its end."""
+    run = begun(stage, job, folder, **options)
+    stage.client.run(run).result(TIMEOUT_S)
+    return run
+
+
+def begun(stage: Stage, job: str, folder: Path, **options: Any) -> str:
+    """The same, while it goes on."""
     maria = stage.page.visitor(Role.SUBMITTER, "maria")
     upload = sending.begin(maria, job=job)
     answer = sending.send(maria, upload, sending.bundle(sending.of_folder(folder).items()))
     assert answer.status_code == 200, answer.text
     assert maria.ask("POST", f"/api/uploads/{upload}/close").status_code == 200
-    run = sending.run(maria, upload, job, **options)
-    stage.client.run(run).result(TIMEOUT_S)
-    return run
+    return sending.run(maria, upload, job, **options)
 
 
 def played(stage: Stage, *, hostile: bool = False) -> Places:
