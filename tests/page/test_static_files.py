@@ -15,9 +15,9 @@ TEMPLATES = sorted((WEB / "templates").glob("*.html"))
 KB = 1000
 SCRIPTS_BYTES = 40 * KB
 """Of one page, all its scripts together."""
-MODULE_BYTES, SHARED_BYTES = 6.2 * KB, 9 * KB
+MODULE_BYTES, SHARED_BYTES = 6.5 * KB, 9 * KB
 """Of a script; of `page.js`, which all others stand on."""
-STYLE_BYTES = 16 * KB
+STYLE_BYTES = 18 * KB
 NEVER_IN_SCRIPTS = {
     "text read as HTML": r"\.(inner|outer)HTML|insertAdjacentHTML|document\.write|DOMParser|createContextualFragment",
     "text read as a program": r"\beval\(|new Function|set(Timeout|Interval)\(\s*['\"`]",
@@ -26,7 +26,7 @@ NEVER_IN_SCRIPTS = {
 }
 NEVER_IN_TEMPLATES = {
     "text that is not escaped": r"\|\s*safe\b|Markup\(|autoescape",
-    "a handler in HTML": r"<[^>]*\son\w+\s*=",
+    "a handler in HTML": r"<[^>]*\son\w+\s*=(?!=)",
     "a style in HTML": r"<[^>]*\sstyle\s*=|<style",
     "a program in HTML": r"<script(?![^>]*\ssrc=)|javascript:",
     "something of another site": r"(src|href|action)=\"(https?:)?//",
