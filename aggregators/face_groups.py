@@ -55,6 +55,20 @@ def group(
     return sorted(found, key=lambda members: (-len(members), min(members)))
 
 
+def differing(numbers: npt.NDArray[Any], most: int) -> list[int]:
+    """Up to ``most`` faces that differ most, the first face first: each next one is furthest from all before it."""
+    import numpy as np
+
+    if not len(numbers):
+        return []
+    rows = numbers.astype(np.float32)
+    chosen, nearest = [0], ((rows - rows[0]) ** 2).sum(axis=1)
+    while len(chosen) < min(most, len(rows)):
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, ((rows - rows[chosen[-1]]) ** 2).sum(axis=1))
+    return chosen
+
+
 def _middle(rows: Floats, around: Floats) -> Floats:
     """(d,) what all faces have in common."""
     import numpy as np

@@ -19,6 +19,6 @@ _TEXT = (
 
 MIDDLE = base64.b64decode(_TEXT)
 """512 numbers of one byte, as ``face_descriptors.numbers`` gives them."""
-FACES = 20
-"""It counts as so many faces. With it, three to eight portraits of one person alone are 2 to 3 groups, without it 3 to
-6. From 50 on people are mixed whose pictures are of another kind, as drawings are."""
+FACES = 5
+"""It counts as so many faces. With it, three to eight portraits of one person alone are 2 to 5 groups, without it 3 to
+6. From 8 on, two people may be one group whose pictures are of another kind, as those that a program has drawn."""

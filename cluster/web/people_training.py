@@ -33,8 +33,8 @@ MARGIN = 0.35
 """Share of a face's box that is added at each side, besides what ``pictures`` adds: detectors want to see the head."""
 MOST_CROPS = 20
 """Pictures of a person that a version is trained of, spread over all that were named."""
-MOST_REJECTED = 5
-"""Faces of a person's rejected ones, where they are alike; all of them where they are few."""
+MOST_REJECTED = 10
+"""Faces that are rejected for a person at a time: of more, those that differ most."""
 
 
 class Trained(NamedTuple):
@@ -144,13 +144,9 @@ def _spread(texts: list[str]) -> list[str]:
 
     if len(texts) <= MOST_REJECTED:
         return texts
-    found = []
-    for kind in sorted(set(map(face_descriptors.kind_in, texts))):
-        which, numbers = face_descriptors.read_all(texts, kind)
-        around = numbers[:0] if kind.compare == "discriminant" else None
-        for members in face_groups.group(numbers, around):
-            found += [texts[which[at]] for at in members[:MOST_REJECTED]]
-    return found
+    kind = face_descriptors.kind_in(texts[0])
+    which, numbers = face_descriptors.read_all(texts, kind)
+    return [texts[which[at]] for at in face_groups.differing(numbers, MOST_REJECTED)]
 
 
 def _crops(web: Web, names: Sequence[Decision]) -> Iterable[tuple[str, bytes]]:

@@ -94,7 +94,7 @@ def learn(stage: Stage, person: str = "rosa") -> str:
 
 def recognise(stage: Stage) -> str:
     """The people on the pictures of a party; wants ``learn`` before."""
-    return sent(stage, "faces", EXAMPLES / "party", model="office")
+    return sent(stage, "faces", EXAMPLES / "party", model="office", describe=True)
 
 
 def sent(stage: Stage, job: str, folder: Path, **options: Any) -> str:
@@ -121,6 +121,7 @@ def played(stage: Stage, *, hostile: bool = False) -> Places:
     runs.append(recognise(stage))
     uploads = [stage.client.run(run).status(failures=False).upload for run in runs[:1]]
     return {
-        "run": runs, "upload": list(filter(None, uploads)), "ref": ["office"], "node": [stage.client.nodes()[0].name],
+        "run": runs, "upload": list(filter(None, uploads)), "ref": ["office"], "bundle": ["office", "nobody"],
+        "node": [stage.client.nodes()[0].name],
         "/runs/{run}/training": [], "/runs/{run}/text": [f"/runs/{runs[0]}/text?item=invoice.png"],
     }  # fmt: skip
