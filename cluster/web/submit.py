@@ -43,7 +43,7 @@ class NewRun(BaseModel):
     upload: UploadArrived | None
     """The upload that is gone on with."""
     open_uploads: list[UploadArrived]
-    """One's own uploads that no run reads and that are not closed."""
+    """One's own other uploads of which more may come."""
 
 
 class SubmitRun(BaseModel):
@@ -81,13 +81,13 @@ def show(asked: Asked) -> NewRun:
         uploads.require_own(asked, found)
         upload = uploads.arrived(found)
     mine = [spool.upload(about.id) for about in spool.listed(asked.who.name) if not about.is_closed]
-    idle = [uploads.arrived(one) for one in mine if not one.runs() and one.id != query.upload]
+    others = [uploads.arrived(one) for one in mine if one.id != query.upload]
     jobs = forms.forms(asked.web.client)
     known = [form.job for form in jobs]
     job = query.job or (upload.job if upload else "")
     return NewRun(
         jobs=jobs, job=job if job in known else FIRST_JOB if FIRST_JOB in known else known[0], upload=upload,
-        open_uploads=idle,
+        open_uploads=others,
     )  # fmt: skip
 
 

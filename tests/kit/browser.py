@@ -190,7 +190,7 @@ class Tab:
             self._note(f"a dialog that nobody announced: {dialog.message}")
         else:
             self.asked.append(dialog.message)
-        if self._accepts and dialog.type != "beforeunload":
+        if self._accepts:
             dialog.accept()
         else:
             dialog.dismiss()

@@ -29,3 +29,12 @@ export function chosen(files) {
 }
 
 const withoutTop = found => found.map(one => ({ ...one, name: one.name.slice(one.name.indexOf('/') + 1) }))
+
+/** "2.6 GB" */
+export function size(bytes) {
+  for (const unit of ['bytes', 'kB', 'MB', 'GB']) {
+    if (bytes < 1000) return `${unit === 'bytes' || bytes >= 100 ? bytes.toFixed(0) : bytes.toFixed(1)} ${unit}`
+    bytes /= 1000
+  }
+  return `${bytes.toFixed(1)} TB`
+}

@@ -1,32 +1,23 @@
 // The page of a new run: files are sent while one chooses what is to be done with them.
-import { ask, count, element, show, tell } from './page.js'
-import { chosen, dropped } from './dropping.js'
+import { ask, count, duration, element, show, tell } from './page.js'
+import { chosen, dropped, size } from './dropping.js'
 import { job, options } from './job_form.js'
 import { Sender } from './sending.js'
 
 const find = selector => document.querySelector(selector)
 const form = find('[data-new-run]'), drop = find('[data-drop]'), panel = find('[data-sending]')
-const start = find('[data-start]'), pause = find('[data-pause]'), notes = find('[data-notes]')
+const start = find('[data-start]'), pause = find('[data-pause]'), end = find('[data-end]'), notes = find('[data-notes]')
 const MOST_NOTES = 20
 let leftOut = [], run = '', beginning
 
 const sender = new Sender(draw, tell)
 drop.hidden = false
 
-/** "2.6 GB" */
-function size(bytes) {
-  for (const unit of ['bytes', 'kB', 'MB', 'GB']) {
-    if (bytes < 1000) return `${unit === 'bytes' || bytes >= 100 ? bytes.toFixed(0) : bytes.toFixed(1)} ${unit}`
-    bytes /= 1000
-  }
-  return `${bytes.toFixed(1)} TB`
-}
-
 /** Show how far sending is. */
 function draw() {
-  panel.hidden = !sender.files && !sender.received
+  panel.hidden = !sender.files && !sender.received && !leftOut.length
   show('sent', `${count(Math.max(sender.sentFiles, sender.files ? 0 : sender.received))} of ${count(sender.files || sender.received)} files`)
-  const left = sender.rate ? `${Math.ceil((sender.bytes - sender.sentBytes) / sender.rate)} s left` : ''
+  const left = sender.rate ? `${duration((sender.bytes - sender.sentBytes) / sender.rate)} left` : ''
   const rate = sender.rate ? `${size(sender.rate)}/s` : ''
   show('speed', [`${size(sender.sentBytes)} of ${size(sender.bytes)}`, rate, left].filter(Boolean).join(' · '))
   find('[data-progress]').value = sender.bytes ? sender.sentBytes / sender.bytes : 0
@@ -57,8 +48,7 @@ function takes(name) {
 async function add(found) {
   leftOut.push(...found.filter(one => !takes(one.name)))
   const taken = found.filter(one => takes(one.name))
-  panel.hidden = false
-  if (!taken.length) { draw(); if (!sender.files) show('told', 'None of these is read by this job.'); return }
+  if (!taken.length) return draw()
   beginning ??= begin(taken)
   try { await beginning } catch (error) { beginning = undefined; tell(error.message); return }
   sender.add(taken)
@@ -74,9 +64,11 @@ async function begin(found) {
   history.replaceState(null, '', `/submit?${new URLSearchParams({ job: job.value, upload })}`)
 }
 
-/** Close the upload once all is sent and a run reads it. */
-async function finish() {
+/** Close the upload once all is sent and a run reads it; one that was broken off waits for its rest. */
+async function finish(isAll = sender.files || sender.received >= panel.dataset.expected) {
   if (!run || !sender.isDone || sender.paused) return
+  end.hidden = Boolean(isAll)
+  if (!isAll) return
   try {
     await ask('POST', `/api/uploads/${sender.upload}/close`)
     location.assign(`/runs/${run}`)
@@ -84,19 +76,26 @@ async function finish() {
 }
 
 job.addEventListener('change', () => add(leftOut.splice(0)))
+/** A run reads the upload. */
+function begun(id) {
+  run = id
+  start.disabled = true
+  find('[data-show=begun]').replaceChildren('Begun: ', element('a', { href: `/runs/${run}`, target: '_blank' }, run))
+}
+
 form.addEventListener('submit', async event => {
   event.preventDefault()
   if (!sender.upload) return tell('Drop or choose some files first.')
   start.disabled = true
   try {
     const share = form.elements.share.checked ? 'cluster' : 'private'
-    run = (await ask('POST', '/api/runs', { job: job.value, upload: sender.upload, options: options(), share })).run
-    find('[data-show=begun]').replaceChildren('Begun: ', element('a', { href: `/runs/${run}`, target: '_blank' }, run))
+    begun((await ask('POST', '/api/runs', { job: job.value, upload: sender.upload, options: options(), share })).run)
     draw()
     await finish()
   } catch (error) { tell(error.message); start.disabled = false }
 })
 pause.addEventListener('click', async () => { sender.paused = !sender.paused; draw(); await sender.run(); await finish() })
+end.addEventListener('click', () => finish(true))
 
 drop.addEventListener('click', event => {
   const choice = event.target.closest('[data-choose]')?.dataset.choose
@@ -115,5 +114,8 @@ addEventListener('beforeunload', event => { if (!sender.isDone) event.preventDef
 if (panel.dataset.upload) {
   beginning = sender.resume(panel.dataset.upload)
   await beginning.then(draw, error => tell(error.message))
-  show('told', `${count(sender.received)} files have arrived. To go on, drop the same files or folder again: what is here is not sent twice.`)
+  if (panel.dataset.run) begun(panel.dataset.run)
+  const rest = 'To send the rest, drop the same files or folder again: what is here is not sent twice.'
+  show('told', `${count(sender.received)} files have arrived. ${rest}`)
+  end.hidden = !run
 }
