@@ -14,7 +14,7 @@ from cluster import logs, texts
 from cluster.client.serve import News
 from cluster.client.services import ServiceStatus
 
-HEADS = ("SERVICE", "JOB", "MODEL", "READY", "NODES", "ANSWERS/S", "SINCE")
+HEADS = ("SERVICE", "JOB", "MODEL", "READY", "NODES", "ANSWERS/S", "95% WITHIN", "SINCE")
 
 
 def table(found: Sequence[ServiceStatus], width: int | None = None) -> str:
@@ -29,7 +29,7 @@ def table(found: Sequence[ServiceStatus], width: int | None = None) -> str:
 
 
 def row(service: ServiceStatus) -> tuple[str, ...]:
-    """Name, job, model with the versions that are ready, replicas, nodes, rate, age."""
+    """Name, job, model with the versions that are ready, replicas, nodes, rate, latency, age."""
     nodes: dict[str, int] = {}
     for replica in service.replicas:
         nodes[replica.node] = nodes.get(replica.node, 0) + 1
@@ -42,8 +42,19 @@ def row(service: ServiceStatus) -> tuple[str, ...]:
         f"{service.replicas_ready} of {service.replicas_wanted}",
         logs.plain(where) or "none yet",
         rate,
+        milliseconds(slowest_ms(service)),
         f"{service.created_at.astimezone():%m-%d %H:%M}",
     )
+
+
+def slowest_ms(service: ServiceStatus) -> float | None:
+    """Within how long 95 of 100 of the last answers came, of the slowest version; None where nobody asked lately."""
+    return max((one.p95_ms for one in service.traffic if one.p95_ms is not None), default=None)
+
+
+def milliseconds(found: float | None) -> str:
+    """``4.1 ms``, ``1,203 ms``; "" for what is not known."""
+    return "" if found is None else f"{found:.1f} ms" if found < 100 else f"{found:,.0f} ms"
 
 
 def models(service: ServiceStatus) -> str:

@@ -150,7 +150,6 @@ def show(asked: Asked) -> Services:
 def row(client: Client, found: ServiceStatus) -> ServiceRow:
     """A service as it is shown."""
     per_s = sum(one.answers_per_s for one in found.traffic)
-    p95_ms = max((one.p95_ms for one in found.traffic if one.p95_ms is not None), default=None)
     return ServiceRow(
         name=found.service,
         job=found.job,
@@ -160,7 +159,7 @@ def row(client: Client, found: ServiceStatus) -> ServiceRow:
         facts={
             "replicas ready": f"{found.replicas_ready} of {found.replicas_wanted}",
             "answers/s now": f"{per_s:.1f}" if found.traffic else "none",
-            "95 % within": _milliseconds(p95_ms) or "not known",
+            "95 % within": service_texts.milliseconds(service_texts.slowest_ms(found)) or "not known",
             "waiting": f"{sum(one.waiting for one in found.traffic)} of {found.max_waiting:,}",
             "late": f"{sum(one.late for one in found.traffic):,}",
             "refused": f"{sum(one.refused for one in found.traffic):,}",
@@ -185,14 +184,13 @@ def _state(found: ServiceStatus) -> str:
 
 def _version(found: Traffic) -> list[str]:
     return [
-        "" if found.version is None else str(found.version), f"{found.answers_per_s:.1f}", _milliseconds(found.p50_ms),
-        _milliseconds(found.p95_ms), _milliseconds(found.p99_ms), str(found.waiting), f"{found.answers:,}",
+        "" if found.version is None else str(found.version),
+        f"{found.answers_per_s:.1f}",
+        *map(service_texts.milliseconds, (found.p50_ms, found.p95_ms, found.p99_ms)),
+        str(found.waiting),
+        f"{found.answers:,}",
         f"{found.failed:,}",
-    ]  # fmt: skip
-
-
-def _milliseconds(found: float | None) -> str:
-    return "" if found is None else f"{found:.1f} ms" if found < 100 else f"{found:,.0f} ms"
+    ]
 
 
 def _problems(found: ServiceStatus) -> list[str]:

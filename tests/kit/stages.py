@@ -117,11 +117,11 @@ def begun(stage: Stage, job: str, folder: Path, **options: Any) -> str:
 def played(stage: Stage, *, hostile: bool = False) -> Places:
     """Have something of each kind done; ``hostile``: with names and texts that would run on a page that lets them."""
     runs = [read(stage, HOSTILE, SCRIPT) if hostile else read(stage), count(stage, SCRIPT if hostile else "")]
-    learn(stage, SCRIPT if hostile else "rosa")
+    learned = learn(stage, SCRIPT if hostile else "rosa")
     runs.append(recognise(stage))
     uploads = [stage.client.run(run).status(failures=False).upload for run in runs[:1]]
     return {
         "run": runs, "upload": list(filter(None, uploads)), "ref": ["office"], "bundle": ["office", "nobody"],
-        "node": [stage.client.nodes()[0].name],
-        "/runs/{run}/training": [], "/runs/{run}/text": [f"/runs/{runs[0]}/text?item=invoice.png"],
+        "node": [stage.client.nodes()[0].name], "/runs/{run}/training": [f"/runs/{learned}/results"],
+        "/runs/{run}/text": [f"/runs/{runs[0]}/text?item=invoice.png"],
     }  # fmt: skip

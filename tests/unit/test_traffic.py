@@ -8,6 +8,7 @@ from cluster.client import services
 from cluster.gateway.line import Line
 from cluster.names import Target
 from cluster.services.traffic import Row
+from cluster.texts import service_texts
 
 
 def line(version: int = 3) -> Line:
@@ -56,3 +57,8 @@ def test_the_rows_of_all_gateways_are_summed_up_by_version() -> None:
 def test_odd_rows_are_none(odd: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="validation error"):
         Row.model_validate({"service": "office", "per_s": 1.0, "answers": 1, **odd})
+
+
+@pytest.mark.parametrize(("given", "told"), [(None, ""), (4.123, "4.1 ms"), (1203.4, "1,203 ms")])
+def test_a_latency_is_told_in_a_few_characters(given: float | None, told: str) -> None:
+    assert service_texts.milliseconds(given) == told
