@@ -39,7 +39,7 @@ def paths(web: Web) -> Sequence[Path]:
         access.require_type(request, access.JSON)
         address = access.address(request)
         web.failures.require_few(address)
-        secret = await _secret(request)
+        secret = await secret_of(request)
         browser = request.headers.get("user-agent", "")
         session = await run_in_threadpool(web.accounts.enter, secret, browser, address)
         if session is None:
@@ -55,7 +55,12 @@ def paths(web: Web) -> Sequence[Path]:
     return Path("/enter", show, methods=["GET"]), Path("/enter", enter, methods=["POST"])
 
 
-async def _secret(request: Request) -> str:
+async def secret_of(request: Request) -> str:
+    """The secret that a page for entering, or for an invitation, has posted.
+
+    Raises:
+        Problem: There is none (422), or the body is too long (413).
+    """
     data = bytearray()
     async for piece in request.stream():
         data += piece

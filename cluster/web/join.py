@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import Route as Path
@@ -17,6 +16,7 @@ from cluster.client.joining import is_loopback
 from cluster.client.nodes import INVITED_S, Joining
 from cluster.roles import Role
 from cluster.web import access, render
+from cluster.web import doors as entering
 from cluster.web.problems import Problem, ProblemBody
 from cluster.web.routes import Action, Asked, Route, View
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from cluster.web.context import Web
 
-MAX_BYTES = 4096
 QUIET = 4
 """Modules of white around a QR code, as its standard wants it."""
 USED = "this invitation was used already, or is older than 10 minutes: ask for another one"
@@ -44,12 +43,6 @@ class Invitation(BaseModel):
     """Its black modules as the path of an SVG of that size."""
 
 
-class Secret(BaseModel):
-    """The secret of an invitation."""
-
-    secret: str
-
-
 def show(asked: Asked) -> Joining:
     """How machines join; without the password."""
     return asked.web.client.joining()
@@ -57,7 +50,6 @@ def show(asked: Asked) -> Joining:
 
 def show_password(asked: Asked) -> Joining:
     """The line with the password."""
-    log.info("%s has seen how machines join, with the password", asked.who.name, extra={"event": "password-shown"})
     return asked.web.client.joining(with_password=True)
 
 
@@ -67,7 +59,6 @@ def invite(asked: Asked) -> Invitation:
     if found.problem:
         raise Problem(409, found.problem)
     base = address_for_others(asked.web, asked.request)
-    log.info("%s invites a machine", asked.who.name, extra={"event": "machine-invited"})
     address = f"{base}/join#{asked.web.client.invite(asked.who.name)}"
     size, path = qr(address)
     return Invitation(address=address, valid_s=INVITED_S, qr_size=size, qr_path=path)
@@ -85,7 +76,7 @@ def address_for_others(web: Web, request: Request) -> str:
     if found is None:
         raise Problem(409, ONLY_HERE)
     host = f"[{found}]" if ":" in found else found
-    return f"{request.url.scheme}://{host}{f':{asked.port}' if asked.port else ''}"
+    return f"{'https' if web.is_tls else 'http'}://{host}{f':{asked.port}' if asked.port else ''}"
 
 
 def qr(text: str) -> tuple[int, str]:
@@ -122,15 +113,14 @@ def doors(web: Web) -> Iterable[Path]:
 
     async def open_invitation(request: Request) -> Response:
         access.require_type(request, access.JSON)
-        try:
-            given = Secret.model_validate(orjson.loads((await request.body())[:MAX_BYTES]))
-        except (ValidationError, orjson.JSONDecodeError):
-            raise Problem(422, "the secret of an invitation is needed") from None
-        found = await run_in_threadpool(web.client.accept, given.secret)
+        address = access.address(request)
+        web.failures.require_few(address)
+        found = await run_in_threadpool(web.client.accept, await entering.secret_of(request))
         if found is None:
+            web.failures.note(address)
             raise Problem(410, USED)
         by, joining = found
-        log.info("an invitation by %s was opened", by, extra={"event": "invitation-opened"})
+        log.info("%s has opened an invitation by %s", address, by, extra={"event": "invitation-opened", "by": by})
         return Response(joining.model_dump_json(), media_type="application/json")
 
     return Path("/join", show_door, methods=["GET"]), Path("/join", open_invitation, methods=["POST"])

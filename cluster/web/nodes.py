@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 from starlette.responses import StreamingResponse
 
-from cluster import logs
 from cluster.client.nodes import Answer, Node
 from cluster.roles import Role
 from cluster.web import node_rows
@@ -32,7 +30,6 @@ WAIT_S = 3.0
 """How long an answer to a person waits for the node to do as it was asked, in seconds."""
 Shown = dict[str, dict[str, Any]]
 """Node -> cell -> what it shows."""
-log = logging.getLogger(__name__)
 
 
 class Nodes(BaseModel):
@@ -153,19 +150,19 @@ async def live(asked: Asked) -> StreamingResponse:
 
 def pause(asked: Asked) -> Asking:
     """Have a node take no work."""
-    node = _node(asked, "pause")
+    node = _node(asked)
     return _asking(asked.web.client.pause_nodes([node], by=asked.who.name, wait_s=WAIT_S))
 
 
 def go_on(asked: Asked) -> Asking:
     """Have a node take work again."""
-    node = _node(asked, "go on")
+    node = _node(asked)
     return _asking(asked.web.client.go_on_nodes([node], wait_s=WAIT_S))
 
 
 def stop(asked: Asked) -> Asking:
     """Have a node's worker end."""
-    node = _node(asked, "stop")
+    node = _node(asked)
     return _asking(asked.web.client.shut_down([node], wait_s=WAIT_S))
 
 
@@ -174,13 +171,12 @@ def _rows(web: Web) -> list[NodeRow]:
     return node_rows.rows(web.client.nodes(closely=True), web.history.recent())
 
 
-def _node(asked: Asked, wish: str) -> Node:
-    """The node of the address; that somebody asks something of it stands in the log."""
+def _node(asked: Asked) -> Node:
+    """The node of the address."""
     name = asked.at["node"]
     node = next((node for node in asked.web.client.nodes() if node.name == name and node.state != "gone"), None)
     if node is None:
         raise _unknown(name)
-    log.info("%s asks %s to %s", asked.who.name, logs.plain(name), wish, extra={"event": "node-asked", "node": name})
     return node
 
 

@@ -61,7 +61,7 @@ def test_an_invitation_shows_the_line_once_to_one_who_has_not_entered(page: Page
     assert nobody.post("/join", json={"secret": secret}).json()["line"] == OPEN
     again = nobody.post("/join", json={"secret": secret})
     assert (again.status_code, again.json()["detail"]) == (410, join.USED)
-    assert nobody.post("/join", json={"secret": "x" * 10_000}).status_code == 422
+    assert nobody.post("/join", json={"secret": "x" * 10_000}).status_code == 413
 
 
 def test_the_qr_code_says_the_address() -> None:
