@@ -101,13 +101,15 @@ def _read_outside(context: click.Context, _: click.Parameter, url: str | None) -
     help="The proxy's: what it says of who asks is believed.",
 )  # fmt: skip
 @click.option("--data", type=shared.PATH, metavar="DIR", help="Keep cluster and uploads here, not in CLUSTER_DATA_DIR.")
+@click.option("--no-worker", is_flag=True, help="Without a broker: this machine takes no work itself.")
 @click.option("--open/--no-open", "opens", default=True, help="Open the link in a browser of this machine.")
 @shared.broker
 @shared.as_json
 @click.pass_context
 def command(
     context: click.Context, host: str, port: int, names: tuple[str, ...], cert: Path | None, key: Path | None,
-    tls: str | None, outside: str | None, proxy: str, data: Path | None, opens: bool, broker: str | None, as_json: bool,
+    tls: str | None, outside: str | None, proxy: str, data: Path | None, no_worker: bool, opens: bool,
+    broker: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Show a page to use the cluster from, in a browser, until Ctrl-C.
 
@@ -127,7 +129,7 @@ def command(
     stay.listen_to_signals()
     try:
         with ExitStack() as held:
-            _serve(held, at, data, broker, opens=opens, as_json=as_json)
+            _serve(held, at, data, broker, worker=not no_worker, opens=opens, as_json=as_json)
     except KeyboardInterrupt:
         say("ending the page")
 
@@ -136,7 +138,9 @@ command.add_command(web_users.link)
 command.add_command(web_users.user)
 
 
-def _serve(held: ExitStack, at: At, data: Path | None, broker: str | None, *, opens: bool, as_json: bool) -> None:
+def _serve(
+    held: ExitStack, at: At, data: Path | None, broker: str | None, *, worker: bool, opens: bool, as_json: bool
+) -> None:  # fmt: skip
     from cluster.web.context import Web
     from cluster.web.server import Running
 
@@ -144,7 +148,7 @@ def _serve(held: ExitStack, at: At, data: Path | None, broker: str | None, *, op
     own: OwnCluster | None = None
     if config.broker_url is None:
         place = data or own_cluster.folder(config)
-        own = held.enter_context(OwnCluster(data=place))
+        own = held.enter_context(OwnCluster(data=place, worker=worker))
         c, page_folder = own.client, place / folder.NAME
     else:
         c, page_folder = held.enter_context(client.existing(broker)), folder.of_cluster(config, data)

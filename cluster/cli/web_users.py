@@ -53,8 +53,8 @@ def link_to(c: Client, url: str, user: str) -> str:
 @click.pass_obj
 def link(named: Named, user: str | None, broker: str | None, as_json: bool) -> None:
     """Print a link with which USER enters the page, once, within 10 minutes; without USER, yourself."""
-    c = _client(named, broker)
-    _tell_link(c, user or first(c), as_json=as_json)
+    with _client(named, broker) as c:
+        _tell_link(c, user or first(c), as_json=as_json)
 
 
 @click.group("user", epilog="\b\nExamples:\n  cluster web user add maria --role submitter\n  cluster web user list")
@@ -70,12 +70,12 @@ def user() -> None:
 @click.pass_obj
 def add(named: Named, name: str, role: str, broker: str | None, as_json: bool) -> None:
     """Enter a user, and print a link for them."""
-    c = _client(named, broker)
-    c.accounts.add(name, Role.of(role))
-    if c.accounts.page() is None:
-        say(f"{name} is entered; once `cluster web` runs, `cluster web link {name}` prints a link")
-        return
-    _tell_link(c, name, as_json=as_json)
+    with _client(named, broker) as c:
+        c.accounts.add(name, Role.of(role))
+        if c.accounts.page() is None:
+            say(f"{name} is entered; once `cluster web` runs, `cluster web link {name}` prints a link")
+        else:
+            _tell_link(c, name, as_json=as_json)
 
 
 @user.command("list", epilog="\b\nExample:\n  cluster web user list --json")
@@ -84,7 +84,8 @@ def add(named: Named, name: str, role: str, broker: str | None, as_json: bool) -
 @click.pass_obj
 def list_all(named: Named, broker: str | None, as_json: bool) -> None:
     """List the users with their roles."""
-    found = _client(named, broker).accounts.users()
+    with _client(named, broker) as c:
+        found = c.accounts.users()
     if as_json:
         shared.print_json([{"name": one.name, "role": one.role, "created_at": one.created_at} for one in found])
         return
@@ -101,7 +102,8 @@ def list_all(named: Named, broker: str | None, as_json: bool) -> None:
 @click.pass_obj
 def role(named: Named, name: str, role: str, broker: str | None) -> None:
     """Give a user another role, from now on."""
-    _client(named, broker).accounts.set_role(name, Role.of(role))
+    with _client(named, broker) as c:
+        c.accounts.set_role(name, Role.of(role))
     print_text(f"{name} is {role} from now on")
 
 
@@ -111,7 +113,8 @@ def role(named: Named, name: str, role: str, broker: str | None) -> None:
 @click.pass_obj
 def remove(named: Named, name: str, broker: str | None) -> None:
     """Remove a user: the browsers in which they entered are refused from now on. Their runs stay."""
-    _client(named, broker).accounts.remove(name)
+    with _client(named, broker) as c:
+        c.accounts.remove(name)
     print_text(f"removed {name}")
 
 
