@@ -7,8 +7,9 @@ import hashlib
 import pytest
 import redis
 
-from cluster import errors, keys
-from cluster.services.tokens import MAX_SECRET_CHARS, Tokens
+from cluster import errors, keys, redis_rows
+from cluster.roles import Role
+from cluster.services.tokens import MAX_SECRET_CHARS, KnownTokens, Tokens
 from cluster.stores import Stores
 
 
@@ -66,3 +67,49 @@ def test_rows_of_another_form_are_left_out(tokens: Tokens, client: redis.Redis) 
     client.hset(keys.TOKENS, mapping={"odd": b"\xff", b"\xff": "1 2", "short": "17 abc"})
     assert tokens.check(secret) == "ann"
     assert [token.name for token in tokens.list()] == ["ann"]
+
+
+def test_a_token_has_a_role_and_tells_when_it_was_used(tokens: Tokens, client: redis.Redis) -> None:
+    secret = tokens.new("screen", Role.VIEWER)
+    [before] = tokens.list()
+    assert (before.role, before.expires_at, before.used_at) == (Role.VIEWER, None, None)
+    assert tokens.who(secret) == ("screen", Role.VIEWER)
+    [after] = tokens.list()
+    assert after.used_at is not None
+    tokens.revoke("screen")
+    assert client.hgetall(keys.TOKENS_USED) == {}
+
+
+def test_a_token_opens_nothing_once_it_has_expired(tokens: Tokens, client: redis.Redis) -> None:
+    secret = tokens.new("short", days=1)
+    assert tokens.who(secret) is not None
+    row = redis_rows.TokenRow.parse(client.hget(keys.TOKENS, "short").decode())  # type: ignore[union-attr]
+    assert row.until_s - row.made_s == 24 * 3600
+    client.hset(keys.TOKENS, "short", str(row._replace(until_s=row.made_s - 1)))
+    assert tokens.who(secret) is None
+    assert tokens.check(secret) is None
+    assert [token.name for token in tokens.list()] == ["short"]
+
+
+@pytest.mark.parametrize("days", [0, -1, 3651])
+def test_days_that_are_none_are_refused(days: int, tokens: Tokens) -> None:
+    with pytest.raises(errors.UsageError, match="after 1 to 3650 days"):
+        tokens.new("ann", days=days)
+    assert tokens.list() == []
+
+
+def test_a_row_of_before_is_a_submitters_without_an_end(tokens: Tokens, client: redis.Redis) -> None:
+    secret = "s" * 43
+    client.hset(keys.TOKENS, "old", f"1700000000 {hashlib.sha256(secret.encode()).hexdigest()}")
+    assert tokens.who(secret) == ("old", Role.SUBMITTER)
+    assert tokens.list()[0].expires_at is None
+
+
+def test_a_gateway_takes_no_token_of_a_viewer_and_none_that_has_expired() -> None:
+    rows = {
+        name: redis_rows.TokenRow(1, hashlib.sha256(name.encode()).hexdigest(), role, until_s)
+        for name, role, until_s in (("v", "viewer", 0), ("s", "submitter", 0), ("o", "operator", 99), ("x", "new", 0))
+    }
+    known = KnownTokens(rows, 100, Role.SUBMITTER)
+    assert [known.check(secret) for secret in "vsox"] == [None, "s", None, None]
+    assert known.used == {"s"}

@@ -95,3 +95,18 @@ def test_a_redis_that_reads_its_data_is_waited_for(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(redis_client, "check", check)
     assert LocalCluster()._wait_for_redis()
+
+
+def test_a_hub_is_found_by_others_as_long_as_somebody_has_it_open(tmp_path: Path) -> None:
+    assert hub.running(tmp_path, "127.0.0.1") is None
+    with hub.opened(tmp_path) as kept:
+        assert hub.running(tmp_path, "127.0.0.1") is None  # its Redis has no port yet
+        kept.keep(4711)
+        assert hub.running(tmp_path, "127.0.0.1") == f"redis://:{kept.password}@127.0.0.1:4711/0"
+    assert hub.running(tmp_path, "127.0.0.1") is None
+
+
+def test_what_a_page_keeps_may_lie_in_the_folder_of_its_hub(tmp_path: Path) -> None:
+    (tmp_path / hub.PAGE).mkdir()
+    with hub.opened(tmp_path):
+        pass

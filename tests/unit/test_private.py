@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import errors
+from cluster import errors, settings
 from cluster.embedded import private
 
 RUN = "ocr-1a2b3c4d"
@@ -83,3 +83,13 @@ def test_what_others_put_there_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert private.listed(tmp_path) == []
     assert private.find(tmp_path, "../ocr-00000000") is None
+
+
+def test_runs_of_before_are_found_where_they_were_and_new_ones_lie_in_the_data_folder(tmp_path: Path) -> None:
+    config = settings.load(cache_dir=tmp_path / "cache", data_dir=tmp_path / "data")
+    assert private.folder(config) == tmp_path / "data" / "private"
+    older = made(tmp_path / "cache" / "private")
+    assert private.folder(config) == tmp_path / "cache" / "private"
+    older.is_over = True
+    older.close()
+    assert private.folder(config) == tmp_path / "data" / "private"
