@@ -17,6 +17,8 @@ from cluster.web.problems import ProblemBody
 from cluster.web.routes import Action, Asked, NoQuery, Route, Stream, View
 
 Schema = dict[str, Any]
+Refs = Mapping[Any, Schema]
+"""How a model is referred to."""
 REF = "#/components/schemas/{model}"
 
 
@@ -44,7 +46,7 @@ def document(routes: Iterable[Route]) -> Schema:
     models = sorted({model for route in routes for model in _models(route)} | {ProblemBody}, key=lambda m: m.__name__)
     # Two modules may have models of one name: how each is referred to, pydantic says.
     refs, schemas = models_json_schema([(model, "serialization") for model in models], ref_template=REF)
-    ref = {model: found for (model, _), found in refs.items()}
+    ref: Refs = {model: found for (model, _), found in refs.items()}
     paths: Schema = {}
     for route in routes:
         paths.setdefault(_path(route), {})[_method(route)] = _operation(route, ref)
@@ -90,7 +92,7 @@ def _models(route: Route) -> set[type[BaseModel]]:
     return {model for model in (_result(route), body) if model is not None}
 
 
-def _operation(route: Route, ref: Mapping[type[BaseModel], Schema]) -> Schema:
+def _operation(route: Route, ref: Refs) -> Schema:
     result = _result(route)
     if isinstance(route, Stream):
         answer: Schema = {"200": {"description": "The bytes.", "content": {route.media: {}}}}
