@@ -176,7 +176,8 @@ API: dict[str, tuple[str, ...]] = {
     "local": (),
     "simulate": (),
     "Client": (
-        "submit", "resume", "run", "runs", "nodes", "pause_nodes", "go_on_nodes", "models", "serve", "service", "services", "gateway", "tokens",
+        "submit", "resume", "run", "runs", "nodes", "pause_nodes", "go_on_nodes", "models", "serve",
+        "service", "services", "gateway", "tokens",
         "close",
     ),
     "Run": (
