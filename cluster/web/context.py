@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cluster.web.laid_over import Followers
     from cluster.web.pictures import Pictures
     from cluster.web.results_index import Indexes
+    from cluster.web.training import Trainings
 
 LOOK_S = 1.0
 
@@ -90,6 +91,13 @@ class Web:
         from cluster.web.laid_over import Followers
 
         return Followers(self.client)
+
+    @functools.cached_property
+    def trainings(self) -> Trainings:
+        """How runs in rounds learn."""
+        from cluster.web.training import Trainings
+
+        return Trainings()
 
     @functools.cached_property
     def corrections(self) -> Corrections:

@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 from cluster import catalog, errors, names
 from cluster.client.run import Belongs, MissingItem, Reason, Run, Share, Status, Which
 from cluster.roles import Role
-from cluster.web import forms, progress, timeline, training
+from cluster.web import forms, progress, timeline
 from cluster.web.forms import JobForm
 from cluster.web.problems import Problem
 from cluster.web.progress import Change, Figures
@@ -201,7 +201,7 @@ def show(asked: Asked) -> OneRun:
         missing=_missing(run, status, MissingQuery(), MISSING, is_own=is_own),
         changes=progress.changes(told[-EVENTS:]),
         may_change=is_own,
-        training=training.of(run, status) if status.rounds is not None else None,
+        training=asked.web.trainings.of(run, status),
         again=_again(asked, status) if is_own else None,
     )  # fmt: skip
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -175,7 +176,7 @@ def _late_told(shards: Sequence[tuple[int, int]]) -> str:
 
 
 class Live:
-    """Tells those who watch a run how it learns. One for each run that is watched, in one thread at a time."""
+    """Reads how a run learns, each round once, and tells those who watch it."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -183,6 +184,7 @@ class Live:
         self._known = ""
         self._told = (-1, -1)
         self._looked_s = 0.0
+        self._lock = threading.Lock()
 
     def look(self, status: Status) -> Training | None:
         """What there is to show, if a round was closed since the last look, or the run has ended; else None.
@@ -200,12 +202,30 @@ class Live:
 
     def all(self, status: Status) -> Training:
         """All that there is to show."""
-        for entry, row in self._run.curve_since(self._known):
-            self._known = entry
-            self._course.add(row)
-        return self._course.shown(self._run.id, status)
+        with self._lock:
+            for entry, row in self._run.curve_since(self._known):
+                self._known = entry
+                self._course.add(row)
+            return self._course.shown(self._run.id, status)
 
 
-def of(run: Run, status: Status) -> Training | None:
-    """How a run learns; None where it does not go in rounds. ``run_training.html`` shows it as ``it.training``."""
-    return None if status.rounds is None else Live(run).all(status)
+class Trainings:
+    """How runs learn, for their pages: of runs that were looked at lately only new rounds are read. Any thread may use
+    it."""
+
+    MOST = 8
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, Live] = OrderedDict()
+
+    def of(self, run: Run, status: Status) -> Training | None:
+        """How a run learns; None where it does not go in rounds. ``run_training.html`` shows it as ``training``."""
+        if status.rounds is None:
+            return None
+        with self._lock:
+            live = self._known.setdefault(run.id, Live(run))
+            self._known.move_to_end(run.id)
+            while len(self._known) > self.MOST:
+                self._known.popitem(last=False)
+        return live.all(status)

@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from cluster.roles import Role
 from cluster.texts import curve_texts
-from cluster.web import training
 from cluster.web.models import Current
 from cluster.web.problems import Problem
 from cluster.web.routes import Action, Asked, Route, Stream, View
@@ -19,7 +18,7 @@ from cluster.web.training import Training
 def show(asked: Asked) -> Training:
     """How one run learns."""
     run = run_of(asked)
-    found = training.of(run, run.status(failures=False))
+    found = asked.web.trainings.of(run, run.status(failures=False))
     if found is None:
         raise Problem(404, f"the run {run.id} has no curve: its job does not go in rounds, or has not begun them")
     return found

@@ -8,7 +8,7 @@ import pytest
 
 from cluster.client.run import RoundsStatus, Status
 from cluster.web.charts import BOTTOM, COLUMNS, HEIGHT, LEFT, TOP, WIDTH, chart
-from cluster.web.training import LATEST, Course, Live
+from cluster.web.training import LATEST, Course, Live, Trainings
 from tests.unit.test_curve import row
 
 
@@ -88,9 +88,13 @@ class Run:
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
+        self.read = 0
+        """Rows that were read."""
 
     def curve_since(self, known: str = "") -> list[tuple[str, dict[str, Any]]]:
-        return [(str(number), found) for number, found in enumerate(self.rows) if not known or number > int(known)]
+        found = [(str(number), found) for number, found in enumerate(self.rows) if not known or number > int(known)]
+        self.read += len(found)
+        return found
 
 
 def test_watchers_hear_of_rounds_once_and_of_the_end_at_once() -> None:
@@ -110,3 +114,14 @@ def test_watchers_hear_of_rounds_once_and_of_the_end_at_once() -> None:
 
 def test_a_run_without_rounds_has_nothing_to_tell() -> None:
     assert Live(Run()).look(status(0, rounds=None)) is None  # type: ignore[arg-type]
+
+
+def test_a_page_that_is_opened_again_reads_only_the_new_rounds() -> None:
+    run, trainings = Run(), Trainings()
+    run.rows += [row(0), row(1)]
+    for _ in range(3):
+        assert trainings.of(run, status(2)).rounds == 2  # type: ignore[arg-type, union-attr]
+    run.rows.append(row(2))
+    assert trainings.of(run, status(3)).rounds == 3  # type: ignore[arg-type, union-attr]
+    assert run.read == 3
+    assert trainings.of(run, status(3, rounds=None)) is None  # type: ignore[arg-type]
