@@ -1,7 +1,7 @@
 """The program that makes our own WebP of what strangers send: ``python -m cluster.web.picture_program``.
 
-It answers requests as ``tasks._child`` has them: ``{"path", "page", "side", "turn", "box", "limits"}`` with the bytes
-of a WebP and the size of the whole picture, or with ``{"problem": WHY}``. See ``cluster.web.pictures``.
+It answers requests as ``tasks._child`` has them: ``{"path", "entry", "page", "side", "turn", "box", "limits"}`` with
+the bytes of a WebP and the size of the whole picture, or with ``{"problem": WHY}``. See ``cluster.web.pictures``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from splitters import MAX_ITEM_BYTES
+from splitters import MAX_ITEM_BYTES, archives
 from tasks import _child, _pdf_pages, pictures
 from tasks._child import Answer
 from tasks.pictures import UnreadablePicture
@@ -30,23 +30,23 @@ CROP_MARGIN = 0.15
 
 
 def show(
-    path: Path, page: int, side: int, turn: int, box: Sequence[int] | None
+    path: Path, page: int, side: int, turn: int, box: Sequence[int] | None, entry: str = ""
 ) -> tuple[Image.Image, tuple[int, int]]:  # fmt: skip
     """A page of a file, its longer side at most ``side`` pixels, and the size of all of it, upright and turned.
 
     Args:
-        path: A PDF, or a picture of any of ``pictures.FORMATS``.
+        path: A PDF, or a picture of any of ``pictures.FORMATS``; or an archive that holds one.
         page: Counted from 1.
         side: It is never enlarged.
         turn: Degrees clockwise, a multiple of 90, after what the file itself says.
         box: ``[x, y, width, height]`` of a part of it, in pixels of the whole; shown with a margin.
+        entry: The name of the file in the archive; "" for no archive.
 
     Raises:
         UnreadablePicture: It cannot be shown.
     """
-    with path.open("rb") as stream:
-        is_pdf = _pdf_pages.HEAD in stream.read(_pdf_pages.HEAD_WITHIN)
-    seen, whole = _of_pdf(path, page, side) if is_pdf else _of_picture(path, page, side, box)
+    given = _unpacked(path, entry) if entry else path
+    seen, whole = _of_pdf(given, page, side) if _is_pdf(given) else _of_picture(given, page, side, box)
     if turn:
         seen = seen.rotate(-turn, expand=True)
         whole = whole if turn == 180 else (whole[1], whole[0])
@@ -56,8 +56,34 @@ def show(
     return seen, whole
 
 
-def _of_pdf(path: Path, page: int, side: int) -> tuple[Image.Image, tuple[int, int]]:
-    with _pdf_pages.document(path) as document:
+def _unpacked(path: Path, name: str) -> bytes:
+    try:
+        with archives.Archive(path) as archive:
+            for entry in archive.entries():
+                if entry.name != name:
+                    continue
+                if entry.problem or entry.info.file_size > MAX_ITEM_BYTES:
+                    raise UnreadablePicture(entry.problem or _too_large(entry.info.file_size))
+                with archive.opened(entry) as stream:
+                    return stream.read()
+    except archives.Damaged as error:
+        raise UnreadablePicture(str(error)) from None
+    raise UnreadablePicture(f"is not in its archive by the name {name!r}")
+
+
+def _too_large(size: int) -> str:
+    return f"has {size:,} bytes; {MAX_ITEM_BYTES:,} are shown"
+
+
+def _is_pdf(given: Path | bytes) -> bool:
+    if isinstance(given, bytes):
+        return _pdf_pages.HEAD in given[: _pdf_pages.HEAD_WITHIN]
+    with given.open("rb") as stream:
+        return _pdf_pages.HEAD in stream.read(_pdf_pages.HEAD_WITHIN)
+
+
+def _of_pdf(given: Path | bytes, page: int, side: int) -> tuple[Image.Image, tuple[int, int]]:
+    with _pdf_pages.document(given) as document:
         if not 1 <= page <= len(document):
             raise UnreadablePicture(f"has no page {page}")
         found = document[page - 1]
@@ -68,11 +94,11 @@ def _of_pdf(path: Path, page: int, side: int) -> tuple[Image.Image, tuple[int, i
 
 
 def _of_picture(
-    path: Path, page: int, side: int, box: Sequence[int] | None
+    given: Path | bytes, page: int, side: int, box: Sequence[int] | None
 ) -> tuple[Image.Image, tuple[int, int]]:  # fmt: skip
-    if (size := path.stat().st_size) > MAX_ITEM_BYTES:
-        raise UnreadablePicture(f"has {size:,} bytes; {MAX_ITEM_BYTES:,} are shown")
-    data = path.read_bytes()
+    if isinstance(given, Path) and (size := given.stat().st_size) > MAX_ITEM_BYTES:
+        raise UnreadablePicture(_too_large(size))
+    data = given.read_bytes() if isinstance(given, Path) else given
     found = pictures.pages(data)
     if not 1 <= page <= len(found):
         raise UnreadablePicture(f"has no page {page}")
@@ -116,7 +142,7 @@ def answer(head: Mapping[str, Any], body: bytes) -> Answer:
     limits = head["limits"]
     try:
         _child.limit(limits["cpu_s"], AS=limits["memory_bytes"], FSIZE=0, NOFILE=MOST_FILES)
-        seen, whole = show(Path(head["path"]), head["page"], head["side"], head["turn"], head["box"])
+        seen, whole = show(Path(head["path"]), head["page"], head["side"], head["turn"], head["box"], head["entry"])
         out = io.BytesIO()
         seen.save(out, "WEBP", quality=QUALITY, method=METHOD)
     except UnreadablePicture as error:

@@ -57,11 +57,15 @@ class Wanted(NamedTuple):
     box: tuple[int, int, int, int] | None = None
     """``(x, y, width, height)`` of the part to show, in pixels of the whole."""
 
+    entry: str = ""
+    """The name of the picture's file in an archive; "" for no archive."""
+
     @property
     def name(self) -> str:
         """As it stands in a file's name."""
         box = "" if self.box is None else f"-{'.'.join(map(str, self.box))}"
-        return f"{self.page}-{self.side}-{self.turn}{box}"
+        entry = f"-{hashlib.sha256(self.entry.encode()).hexdigest()[:16]}" if self.entry else ""
+        return f"{self.page}-{self.side}-{self.turn}{box}{entry}"
 
 
 class Pictures:
@@ -174,6 +178,8 @@ class Original(NamedTuple):
     path: Path
     page: int
     """The page of it that an item is, counted from 1."""
+    entry: str
+    """The name of the item's file in it, where it is an archive; else ""."""
 
 
 def content(path: Path) -> str:
@@ -197,7 +203,10 @@ def original(web: Web, status: Status, item: str) -> Original:
             entry, folder = upload.entry(item), upload.folder
     if entry is None or folder is None:
         raise Problem(404, NOT_HERE)
-    return Original(entry.name, folder / entry.place, page_names.parse(item)[1] or 1)
+    document, page = page_names.parse(item)
+    path, archive = page_names.path(document), f"{entry.name}/"
+    within = path.removeprefix(archive) if path.startswith(archive) else ""
+    return Original(entry.name, folder / entry.place, page or 1, within)
 
 
 class Query(BaseModel):
@@ -221,7 +230,7 @@ def give(asked: Asked) -> Response:
     """The picture of an item."""
     status = run_of(asked).status(failures=False)
     found = original(asked.web, status, asked.at["item"])
-    wanted = asked.query.wanted(asked.query.page or found.page)
+    wanted = asked.query.wanted(asked.query.page or found.page)._replace(entry=found.entry)
     tag = f'"{content(found.path)[:32]}-{wanted.name}"'
     headers = {"Cache-Control": "private, no-cache", "ETag": tag}
     if asked.request.headers.get("if-none-match") == tag:

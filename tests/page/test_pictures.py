@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import secrets
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,18 @@ def test_a_page_of_a_pdf_is_shown_and_one_that_is_not_there_is_told(page: Page, 
     answer = asked(maria, run, "scan.pdf#0003")
     assert answer.status_code == 422
     assert answer.json()["detail"] == "cannot be shown: has no page 3"
+
+
+def test_a_picture_in_an_archive_is_shown(page: Page, maria: Visitor) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("in/a#1.png", picture(size=(40, 30)))
+        archive.writestr("b.pdf", pdfs.scan("one"))
+    run = sent(page, {"phone.zip": out.getvalue()})
+    assert shown(asked(maria, run, "phone.zip/in/a%231.png")).size == (40, 30)
+    assert max(shown(asked(maria, run, "phone.zip/b.pdf#0001")).size) == 1600
+    answer = asked(maria, run, "phone.zip/c.png")
+    assert answer.json()["detail"] == "cannot be shown: is not in its archive by the name 'c.png'"
 
 
 def test_what_was_made_is_made_once_and_asked_for_again(page: Page, maria: Visitor) -> None:
