@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 import orjson
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from cluster.client.models import MAX_BYTES, MAX_FILES
 from cluster.web.problems import Problem
@@ -39,7 +39,8 @@ async def received(request: Request, place: Path) -> AsyncIterator[Path]:
     """The folder of the files in a body, below ``place``; it is removed when the ``with`` ends.
 
     Raises:
-        Problem: The body is of another form (422), too large (413), slow (408), or there is no room for it (507).
+        Problem: The body is of another form (422), breaks off (400), is too large (413) or slow (408), or there is no
+            room for it (507).
     """
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place) as made:
@@ -106,6 +107,8 @@ class _Body:
                 self._ended = True
             except TimeoutError:
                 raise Problem(408, f"no byte came for {IDLE_S:g} s: send it again") from None
+            except ClientDisconnect:
+                raise Problem(400, "the sender has gone") from None
         if shutil.disk_usage(self._place).free < SPARE_BYTES:
             raise Problem(507, "the disk of this page is full: nothing was pushed")
         return len(self._held) > before

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
 from cluster.roles import Role
 from tests.kit import tagged
 from tests.kit.pages import Page, Visitor
+from tests.kit.waiting import wait_until
 
 BYTES = {"Content-Type": "application/octet-stream"}
 DESCRIBED = b'{"job": "tagged", "parameters": {"metrics": {"test": {"accuracy": 0.75, "rows": 8}}}}'
@@ -134,3 +136,23 @@ def test_names_and_texts_of_strangers_are_shown_as_they_are(operator: Visitor) -
     shown = operator.html("/models/evil")
     assert "<img" not in shown
     assert "&lt;img src=x onerror=alert(1)&gt;" in shown
+
+
+def test_a_sender_that_breaks_off_leaves_nothing(
+    operator: Visitor, page: Page, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = page.web.folder / "models"
+    seen: list[Path] = []
+
+    def pieces() -> Iterator[bytes]:
+        yield b'{"name": "tag.txt", "size": 100000000}\n'
+        for _ in range(8):
+            yield bytes(2**20)
+        seen.extend(wait_until("some of it is written", lambda: list(place.rglob("tag.txt"))))
+        raise ConnectionAbortedError
+
+    with pytest.raises(ConnectionAbortedError):
+        operator.ask("POST", "/api/models/broken/versions", content=pieces(), headers=BYTES)
+    wait_until("it is gone", lambda: not list(place.iterdir()))
+    assert seen
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
