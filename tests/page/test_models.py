@@ -155,4 +155,5 @@ def test_a_sender_that_breaks_off_leaves_nothing(
         operator.ask("POST", "/api/models/broken/versions", content=pieces(), headers=BYTES)
     wait_until("it is gone", lambda: not list(place.iterdir()))
     assert seen
+    operator.get("/models.json")  # the page has told of the other request by then
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
