@@ -67,6 +67,7 @@ class Visitor(NamedTuple):
 @contextmanager
 def shown(client: Client, folder: Path) -> Iterator[Page]:
     """A page of a cluster, by a real server."""
+    folder.mkdir(mode=0o700, exist_ok=True)
     web = Web(client, client.accounts, folder, frozenset({LOOPBACK}))
     with Running(web, LOOPBACK, 0) as running, ExitStack() as opened:
         yield Page(web, f"http://{LOOPBACK}:{running.port}", opened)

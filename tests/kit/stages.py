@@ -48,11 +48,11 @@ class Stage(NamedTuple):
 
 
 @contextmanager
-def staged(folder: Path, name: str = "office-1", slots: int = 2) -> Iterator[Stage]:
-    """A cluster of one node with so many slots."""
+def staged(folder: Path, name: str = "office-1", slots: int = 2, **more: str) -> Iterator[Stage]:
+    """A cluster of one node with so many slots; ``more`` is of its environment."""
     with (
         RedisServer(folder / "redis") as redis,
-        Worker(name, redis.url, folder / name, "-c", str(slots)) as worker,
+        Worker(name, redis.url, folder / name, "-c", str(slots), **more) as worker,
         Client(settings.Settings(broker_url=redis.url)) as client,
         pages.shown(client, folder / "web") as page,
     ):

@@ -16,7 +16,6 @@ from tests.kit import pages
 
 def main(broker: str, folder: Path, tick_s: float) -> None:
     """Print where it is, and the cookie of an admin."""
-    folder.mkdir()
     channels.TICK_S = tick_s
     with Client(settings.Settings(broker_url=broker)) as client, pages.shown(client, folder) as page:
         session = page.visitor(Role.ADMIN).asker.cookies["cluster"]
