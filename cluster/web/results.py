@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -22,12 +24,14 @@ from cluster.web import (
     results_text,
 )
 from cluster.web.downloads import Download
+from cluster.web.problems import Problem
 from cluster.web.routes import Asked, Route, View
 from cluster.web.runs import run_of
 
 MOST_ROWS = 500
 MOST_QUERY_CHARS = 500
 MOST_JSON_CHARS = 100_000
+log = logging.getLogger(__name__)
 
 
 class Query(BaseModel):
@@ -132,6 +136,11 @@ def show(asked: Asked) -> Results:
             raise
         except errors.ClusterError as error:
             problem = str(error)
+        except sqlite3.OperationalError:
+            raise Problem(503, "the results are being written right now: ask again in some seconds") from None
+        except sqlite3.DatabaseError:  # its file is damaged, and filled again
+            log.warning("the results of %s are read anew", run.id, exc_info=True)
+            asked.web.results.forget(run.id)
     is_whole = status.state != "running" and (bool(problem) or (found is not None and getattr(found, "is_whole", True)))
     return Results(
         status=status, kind=kind.name, found=found, is_whole=is_whole, problem=problem,

@@ -42,7 +42,10 @@ CREATE TABLE IF NOT EXISTS items (
 ADD_ITEM = "INSERT INTO items (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 LAID = "CREATE TABLE IF NOT EXISTS laid (run TEXT PRIMARY KEY)"
 """The runs whose values were laid over this one's."""
-WHOLE = "CREATE TABLE IF NOT EXISTS whole (at REAL)"
+FORM = 1
+"""Of the tables in these files. A file of another form is filled anew."""
+WHOLE = f"CREATE TABLE IF NOT EXISTS whole_{FORM}_{readings_sqlite.VERSION} (at REAL)"
+"""Stands in a file that all of the result is in."""
 log = logging.getLogger(__name__)
 Fill = Callable[["Run", "Status", Path], None]
 
@@ -258,7 +261,7 @@ def _batch(first: Mapping[str, Any], parts: Iterator[Mapping[str, Any]]) -> Iter
 
 
 def _is_whole(file: Path) -> bool:
-    return _has(file, "whole")
+    return _has(file, f"whole_{FORM}_{readings_sqlite.VERSION}")
 
 
 def _has_tables(file: Path) -> bool:

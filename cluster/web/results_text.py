@@ -228,10 +228,14 @@ def _listed(db: sqlite3.Connection, file: Path, query: Query, items: int) -> tup
             Row(item=item, pieces=[Piece(text=" ".join(text.split()))], confidence=sure) for item, text, sure in listed
         ]
     try:
-        number = readings_search.count(db, query.q)
-        hits = readings_search.find(file, query.q, query.most, after=query.after)
+        readings_search.plain(query.q)
     except ValueError:  # no word in it
         return 0, []
+    number = readings_search.count(db, query.q)
+    try:
+        hits = readings_search.find(file, query.q, query.most, after=query.after)
+    except ValueError as error:
+        raise sqlite3.DatabaseError(str(error)) from None
     return number, [
         Row(item=hit.item, pieces=_near(list(cut(hit.snippet, hit.marks))), confidence=hit.confidence) for hit in hits
     ]

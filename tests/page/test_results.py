@@ -210,3 +210,14 @@ def test_texts_are_read_as_soon_as_a_run_is_done_that_somebody_watches(page: Pag
     run.end()
     watched.look()
     wait_until("its texts are read", lambda: page.web.results.whole(run.id), 20)
+
+
+def test_a_file_that_is_damaged_later_is_made_anew(page: Page, maria: Visitor) -> None:
+    texts = {f"{number}.png": record(f"word{number} " * 200) for number in range(50)}
+    run = PageRun(page.web.client.stores, "ocr", texts, belongs=Belongs("maria")).end()
+    whole(maria, run.id)
+    file = page.web.results.file(run.id)
+    data = file.read_bytes()
+    file.write_bytes(data[:8192] + b"\xff" * (len(data) - 8192))
+    maria.get(f"/runs/{run.id}/results.json", params={"q": "word7"})
+    assert whole(maria, run.id, q="word7")["found"]["found"] == 1
