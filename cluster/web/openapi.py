@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.responses import Response
 
 import cluster
+from cluster.web import access
 from cluster.web.problems import ProblemBody
 from cluster.web.routes import Action, Asked, NoQuery, Route, Stream, View
 
@@ -22,10 +23,22 @@ Refs = Mapping[Any, Schema]
 REF = "#/components/schemas/{model}"
 
 
+class OneRoute(BaseModel):
+    """What may be asked."""
+
+    method: str
+    path: str
+    about: str
+    role: str
+    """The least that one needs."""
+
+
 class About(BaseModel):
-    """What this page is."""
+    """What this page is, and what may be asked of it."""
 
     version: str
+    address: str
+    routes: list[OneRoute]
 
 
 def give(asked: Asked) -> Response:
@@ -37,7 +50,14 @@ def give(asked: Asked) -> Response:
 
 def show(asked: Asked) -> About:
     """The page about the API."""
-    return About(version=cluster.__version__)
+    from cluster.web.app import ROUTES as ALL
+
+    routes = [
+        OneRoute(method=_method(route).upper(), path=_path(route), about=route.about, role=route.role.word)
+        for route in ALL
+    ]
+    address = access.own_address(asked.web, asked.request)
+    return About(version=cluster.__version__, address=address, routes=routes)
 
 
 def document(routes: Iterable[Route]) -> Schema:

@@ -14,6 +14,7 @@ from cluster.roles import Role
 
 if TYPE_CHECKING:
     import jinja2
+    import markupsafe
     from pydantic import BaseModel
     from starlette.requests import Request
 
@@ -114,8 +115,17 @@ def moment(at: datetime | None) -> str:
     if at is None:
         return ""
     local = at.astimezone()
-    is_recent = datetime.now(UTC) - at < timedelta(hours=20)
+    is_recent = abs(datetime.now(UTC) - at) < timedelta(hours=20)
     return f"{local:%H:%M:%S}" if is_recent else f"{local:%Y-%m-%d %H:%M}"
+
+
+def told(text: object) -> markupsafe.Markup:
+    """A message of ours as HTML: what stands between ` ` is code."""
+    import markupsafe
+
+    parts = plain(text).split("`")
+    code = markupsafe.Markup("<code>{}</code>")
+    return markupsafe.Markup("").join(code.format(part) if at % 2 else part for at, part in enumerate(parts))
 
 
 def browser(agent: str) -> str:
@@ -155,7 +165,7 @@ def _templates() -> jinja2.Environment:
         loader=jinja2.PackageLoader("cluster.web"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    ours = (browser, plain, count, size, duration, short, moment, command, address, in_path)
+    ours = (browser, told, plain, count, size, duration, short, moment, command, address, in_path)
     filters: dict[str, Any] = {f.__name__: f for f in ours}
     found.filters.update(filters)
     return found

@@ -57,9 +57,12 @@ export function showState(place, state) {
   if (pill.dataset.state !== state) pill.dataset.state = pill.textContent = state
 }
 
+/** A message of ours as nodes: what stands between ` ` is code. */
+export const marked = text => text.split('`').map((part, at) => at % 2 ? element('code', {}, part) : part)
+
 /** Say what went wrong, for some seconds, also to readers of the screen. */
 export function tell(text) {
-  toast.textContent = text
+  toast.replaceChildren(...marked(text))
   toast.hidden = false
   clearTimeout(tell.timer)
   tell.timer = setTimeout(() => { toast.hidden = true }, TOAST_MS)
