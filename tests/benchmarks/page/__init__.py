@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.benchmarks import Case, Options
-from tests.benchmarks.page import showing, watching
+from tests.benchmarks.page import finding, sending, showing, starting, watching
 
 
 def cases(options: Options, folder: Path) -> Iterator[Case]:
     """All of them."""
+    yield from starting.started(options, folder)
     yield from watching.watched(options, folder)
     yield from showing.shown(options, folder)
+    yield from sending.sent(options, folder)
+    yield from finding.found(options, folder)
