@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
+import redis
 
 from aggregators import readings_sqlite
 from cluster import errors
@@ -169,7 +170,7 @@ class Indexes:
         except _Unseen:
             self.forget(run.id)
         except Exception as error:
-            if not isinstance(error, errors.ClusterError):
+            if not isinstance(error, errors.ClusterError | redis.RedisError):
                 log.exception("the results of %s cannot be indexed", run.id)
             filling.problem = str(error) or type(error).__name__
             file.unlink(missing_ok=True)

@@ -2,13 +2,13 @@
 import { ask, count, element, show, tell } from './page.js'
 import { pieces, plain, prepare, write } from './text.js'
 
-const ROW = 54, PAGE = 200, SPARE = 8, TYPING_MS = 200, AGAIN_MS = 1500
+const ROW = 54, PAGE = 200, SPARE = 8, TYPING_MS = 200, AGAIN_MS = 3000
 const place = document.querySelector('[data-results]')
 const list = place.querySelector('[data-list]')
 const field = document.querySelector('.searching [type=search]')
 const run = `/runs/${place.dataset.results}`
 let q = field.value, found = Number(place.dataset.found), at = Number(place.dataset.at), item = place.dataset.item
-let rows = new Map(), asking = new Set(), isGrowing = 'growing' in place.dataset, turn = 0, drawn, typing
+let rows = new Map(), asking = new Set(), isGrowing = 'growing' in place.dataset, items = Number(place.dataset.items), turn = 0, drawn, typing
 
 /** An address of this run, without what is empty. */
 const address = (path, query) => `${run}/${path}?${new URLSearchParams(Object.entries(query).filter(([, it]) => it))}`
@@ -53,6 +53,7 @@ function take({ found: texts, is_whole: isWhole }) {
   if (!texts) return
   texts.rows.forEach((row, n) => rows.set(texts.after + n, row))
   found = texts.found
+  items = texts.items
   isGrowing = !isWhole
   const told = q.trim() ? `${count(found)} of ${count(texts.items)}, ${Math.round(texts.searched_ms)} ms` : `${count(found)} texts`
   show('found', told + (isGrowing ? ' so far' : ''))
@@ -112,15 +113,20 @@ async function select(n) {
   }
 }
 
-/** While the run goes on, look for more texts. */
+/** While the run goes on, look whether there are more texts. */
 function grow() {
   if (!isGrowing) return
   setTimeout(async () => {
-    const top = Math.floor(list.scrollTop / ROW)
-    if (!document.hidden) await again(top - top % PAGE, texts => {
-      texts?.rows.forEach((row, n) => { if (row.item === item) at = texts.after + n })
-      if (!item && texts?.one) { item = texts.one.item; write(texts.one) }
-    })
+    try {
+      const seen = document.hidden ? null : await ask('GET', address('results.json', { most: 1 }))
+      const top = Math.floor(list.scrollTop / ROW)
+      if (seen && (seen.is_whole || seen.found?.items !== items)) await again(top - top % PAGE, texts => {
+        texts?.rows.forEach((row, n) => { if (row.item === item) at = texts.after + n })
+        if (!item && texts?.one) { item = texts.one.item; write(texts.one) }
+      })
+    } catch (error) {
+      tell(error.message)
+    }
     grow()
   }, AGAIN_MS)
 }
