@@ -87,6 +87,7 @@ class Corrections:
     def _opened(self) -> Iterator[sqlite3.Connection]:
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._lock, closing(sqlite3.connect(self._file)) as db, db:
+            db.execute("PRAGMA secure_delete = ON")  # what is forgotten stays in no free page of the file
             db.execute(TABLE)
             yield db
 
