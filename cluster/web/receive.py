@@ -153,8 +153,13 @@ class Bundle:
             self._stream = None
         self._sending = None
         written, self._written = self._written, []
-        list(_to_disk.map(_sync, written))
         whole, self._whole = self._whole, []
+        try:
+            list(_to_disk.map(_sync, written))
+        except OSError:
+            for draft, _ in whole:
+                Path(draft).unlink(missing_ok=True)
+            raise
         return self._upload.take(whole) if whole else []
 
     def _read_line(self, view: memoryview) -> memoryview:

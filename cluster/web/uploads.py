@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -180,6 +181,12 @@ def _receiving(asked: Asked) -> Iterator[None]:
     spool.receiving += 1
     try:
         yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Problem(507, "the disk of this page is full: forget runs that are not needed") from None
+        if error.errno == errno.ENOENT:
+            raise Problem(404, "this upload was dropped meanwhile: begin another one") from None
+        raise
     finally:
         spool.receiving -= 1
 

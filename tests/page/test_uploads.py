@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -170,6 +172,13 @@ def test_a_name_of_the_spool_itself_is_harmless(page: Page, maria: Visitor, uplo
     assert Sent(page.web.spool.upload(upload).folder).head.user == "maria"
 
 
+def test_an_upload_has_a_page_of_its_own(maria: Visitor, upload: str) -> None:
+    sending.send(maria, upload, sending.bundle([("a<b>.txt", b"one")]))
+    shown = maria.html(f"/uploads/{upload}")
+    assert "1 of 3 files have arrived, 3 bytes." in shown
+    assert "a&lt;b&gt;.txt" in shown
+
+
 def test_a_closed_upload_takes_no_more(maria: Visitor, upload: str) -> None:
     assert maria.ask("POST", f"/api/uploads/{upload}/close").json()["is_closed"]
     answer = sending.send(maria, upload, sending.bundle([("a.txt", b"one")]))
@@ -222,6 +231,27 @@ def test_more_than_is_allowed_is_refused_at_once(
 def test_a_full_disk_takes_no_bundle(page: Page, maria: Visitor, upload: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page.web.spool, "limits", Limits(free_share=1.0))
     assert sending.send(maria, upload, sending.bundle([("a.txt", b"one")])).status_code == 507
+
+
+def test_a_disk_that_fills_up_meanwhile_is_told(
+    page: Page, maria: Visitor, upload: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(stream: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(receive, "_sync", full)
+    answer = sending.send(maria, upload, sending.bundle([("a.txt", b"one")]))
+    assert (answer.status_code, kept(page, upload)) == (507, {})
+    assert "the disk of this page is full" in answer.json()["detail"]
+
+
+def test_a_bundle_for_an_upload_that_was_dropped_is_told(page: Page, maria: Visitor, upload: str) -> None:
+    shutil.rmtree(page.web.spool.upload(upload).folder)
+    answer = sending.send(maria, upload, sending.bundle([("a.txt", b"one")]))
+    assert (answer.status_code, answer.json()["detail"]) == (
+        404,
+        "this upload was dropped meanwhile: begin another one",
+    )
 
 
 def test_a_file_over_the_limits_is_refused_by_its_line(
