@@ -10,6 +10,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import pytest
@@ -236,7 +237,8 @@ def test_a_full_disk_takes_no_bundle(page: Page, maria: Visitor, upload: str, mo
 def test_a_disk_that_fills_up_meanwhile_is_told(
     page: Page, maria: Visitor, upload: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(stream: object) -> None:
+    def full(stream: BinaryIO) -> None:
+        stream.close()
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(receive, "_sync", full)
