@@ -50,6 +50,8 @@ class Web:
     """Wrong links and tokens of late."""
     history: History = field(default_factory=History)
     """How busy the nodes were lately."""
+    reasons: Fresh = field(default_factory=lambda: Fresh(5.0))
+    """Why items of runs are missing: that is counted over all of them."""
     timelines: Fresh = field(default_factory=Fresh)
     """Spans of timelines that somebody looks at: they are made of thousands of lines."""
     swept_at: float = 0.0

@@ -198,7 +198,7 @@ def show(asked: Asked) -> OneRun:
         timeline=timeline.of_lines(
             lines, working, events, status.started_at.timestamp() * 1000, at_ms, span_s
         ),
-        missing=_missing(run, status, MissingQuery(), MISSING, is_own=is_own),
+        missing=_missing(asked, run, status, MissingQuery(), MISSING, is_own=is_own),
         changes=progress.changes(told[-EVENTS:]),
         may_change=is_own,
         training=asked.web.trainings.of(run, status),
@@ -225,7 +225,7 @@ def show_missing(asked: Asked) -> Missing:
     """The items that are missing from a result."""
     run = run_of(asked)
     return _missing(
-        run, run.status(failures=False), asked.query, MOST_MISSING, is_own=may_change(asked, run.belongs)
+        asked, run, run.status(failures=False), asked.query, MOST_MISSING, is_own=may_change(asked, run.belongs)
     )  # fmt: skip
 
 
@@ -315,13 +315,15 @@ def may_change(asked: Asked, belongs: Belongs) -> bool:
     return asked.who.may(Role.OPERATOR) or (asked.who.may(Role.SUBMITTER) and belongs.owner == asked.who.name)
 
 
-def _missing(run: Run, status: Status, query: MissingQuery, most: int, *, is_own: bool) -> Missing:
+def _missing(
+    asked: Asked, run: Run, status: Status, query: MissingQuery, most: int, *, is_own: bool
+) -> Missing:  # fmt: skip
     nothing = not status.items_failed
     page = None if nothing else run.missing(query.after, most, query.reason)
     return Missing(
         run=run.id, total=status.items_failed, reason=query.reason, upload=status.upload, may_change=is_own,
-        reasons=[] if nothing else run.reasons(), items=page.items if page else [],
-        after=page.after if page else 0,
+        reasons=[] if nothing else asked.web.reasons.get((run.id, status.state), run.reasons),
+        items=page.items if page else [], after=page.after if page else 0,
     )  # fmt: skip
 
 
