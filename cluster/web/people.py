@@ -194,7 +194,7 @@ def show_all(asked: Asked) -> Bundles:
     found = []
     for name in sorted({one.name for one in models.versions() if one.job == face_rows.JOB}):
         state = models.state(name)
-        used = sum(_model(run) == name for run in runs)
+        used = sum(results_faces.model_of(run) == name for run in runs)
         found.append(Bundle(name=name, version=state.current, pinned=bool(state.pinned), runs=used))
     return Bundles(bundles=found, run=asked.query.run)
 
@@ -205,7 +205,7 @@ def show(asked: Asked) -> People:
     _require_numpy()
     known = people_known.of_bundle(asked.web.client, name)
     state = asked.web.client.models.state(name)
-    offered = [run for run in _runs(asked) if _model(run) in ("", name)]
+    offered = [run for run in _runs(asked) if results_faces.model_of(run) in ("", name)]
     chosen = _chosen(asked, offered)
     faces = [face for run in chosen for face in face_rows.of_run(asked.web.client.run(run.run)).all]
     standing = people_training.look(asked.web, name, asked.web.decisions.all(name))
@@ -241,7 +241,7 @@ def say(asked: Asked) -> None:
     name = _bundle(asked)
     _require_numpy()
     person = "" if body.kind == "no face" else checked(body.person)
-    runs = _chosen(asked, [run for run in _runs(asked) if _model(run) in ("", name)], body.runs)
+    runs = _chosen(asked, [run for run in _runs(asked) if results_faces.model_of(run) in ("", name)], body.runs)
     faces = {face.key: face for run in runs for face in face_rows.of_run(asked.web.client.run(run.run)).all}
     first = faces.get((body.run, body.item, body.number))
     if first is None:
@@ -302,10 +302,6 @@ def _require_numpy() -> None:
 
 def _bundle(asked: Asked) -> str:
     return names.ModelRef.typed(asked.at["bundle"]).name
-
-
-def _model(run: Status) -> str:
-    return str(run.options.get("model") or "").partition(":")[0]
 
 
 def _runs(asked: Asked) -> list[Status]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from cluster import errors, names
 from cluster.client.run import Run, Status
 from cluster.web import face_rows, pictures
 from cluster.web.face_rows import Face, Faces
@@ -124,7 +125,7 @@ def shown(faces: Faces, query: Query, status: Status) -> FacesFound:
         ],
         one=None if one is None else OnePicture(item=one, size=None, faces=list(map(FaceShown.of, faces.by_item[one]))),
         before=items[at - 1] if at else "", next=items[at + 1] if at + 1 < len(items) else "",
-        model=str(status.options.get("model") or "").partition(":")[0],
+        model=model_of(status),
         is_described=bool(status.options.get("describe")),
     )  # fmt: skip
 
@@ -158,3 +159,14 @@ def _size(asked: Asked, status: Status, item: str) -> list[int] | None:
         return list(asked.web.pictures.whole(found.path, found.page))
     except (Problem, OSError):
         return None
+
+
+def model_of(run: Status) -> str:
+    """The name of the model that a run was begun with; "" where it has none, or its folder."""
+    given = run.options.get("model")
+    if not isinstance(given, str) or names.is_folder(given):
+        return ""
+    try:
+        return names.ModelRef.parse(given).name
+    except errors.UsageError:
+        return ""
