@@ -221,3 +221,7 @@ def test_a_file_that_is_damaged_later_is_made_anew(page: Page, maria: Visitor) -
     file.write_bytes(data[:8192] + b"\xff" * (len(data) - 8192))
     maria.get(f"/runs/{run.id}/results.json", params={"q": "word7"})
     assert whole(maria, run.id, q="word7")["found"]["found"] == 1
+
+
+def test_what_is_missing_is_told_beside_what_is_there(maria: Visitor, letters: str) -> None:
+    assert f'<a href="/runs/{letters}#missing">1 missing</a>' in maria.html(f"/runs/{letters}/results")
