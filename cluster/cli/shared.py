@@ -41,6 +41,21 @@ class _Output(_Path):
         return None if value == "-" else super().convert(value, param, ctx)
 
 
+class _Folder(_Path):
+    """A folder; ``NO_NAME`` for an option that was given without one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path.
+
+        Raises:
+            click.BadParameter: It is empty.
+        """
+        return NO_NAME if value == str(NO_NAME) else super().convert(value, param, ctx)
+
+
+NO_NAME = Path("\0")
+"""No folder is called so."""
+FOLDER = _Folder(path_type=Path)
 PATH = _Path(path_type=Path)
 OUTPUT = _Output(path_type=str)
 FROM_FILE = "broker from a file"

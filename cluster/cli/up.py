@@ -13,9 +13,6 @@ from cluster.client import own_cluster
 from cluster.client.own_cluster import OwnCluster
 from cluster.embedded import LOOPBACK
 
-NO_NAME = Path("\0")
-"""`--data` without a folder. No folder is called so."""
-
 
 @click.command(
     "up",
@@ -28,9 +25,9 @@ NO_NAME = Path("\0")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of its Redis; 0: any free one.")
 @click.option(
     "--data",
-    type=shared.PATH,
+    type=shared.FOLDER,
     is_flag=False,
-    flag_value=str(NO_NAME),
+    flag_value=str(shared.NO_NAME),
     metavar="[DIR]",
     help="Keep port, password and runs in this folder: started with it again, it is the same cluster. Without DIR, in"
     " the folder of `cluster web`.",
@@ -44,8 +41,8 @@ def command(host: str, port: int, data: Path | None, no_worker: bool) -> None:
     `cluster master`, too. Without --data, Ctrl-C must be pressed twice during a run.
     """
     stay.listen_to_signals()
-    again = "" if data is None else "cluster up --data" if data == NO_NAME else f"cluster up --data {data}"
-    data = own_cluster.folder(settings.load()) if data == NO_NAME else data
+    again = "" if data is None else "cluster up --data" if data == shared.NO_NAME else f"cluster up --data {data}"
+    data = own_cluster.folder(settings.load()) if data == shared.NO_NAME else data
     with OwnCluster(host, port, data=data, worker=not no_worker) as own:
         print_text(f"export CLUSTER_BROKER_URL={own.url_at(addresses.reachable(host))}")
         sys.stdout.flush()

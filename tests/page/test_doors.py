@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pathlib
 import re
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,9 +15,11 @@ from starlette.routing import Route as Path
 
 from cluster.roles import Role
 from cluster.web import access, app, openapi
+from cluster.web.context import Web
 from cluster.web.failures import MOST_FAILURES, Failures
 from cluster.web.routes import Action, Route, Stream, View
-from tests.kit.pages import Page, Visitor
+from cluster.web.server import Running
+from tests.kit.pages import LOOPBACK, Page, Visitor
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 OWN, ANY_TYPE = {"Sec-Fetch-Site": "same-origin"}, {"Content-Type": "application/x-nobody-takes-this"}
@@ -229,3 +233,34 @@ def test_the_document_of_the_api_is_valid_and_has_every_route(admin: Visitor) ->
     }  # fmt: skip
     html = {(re.sub(r":\w+}", "}", route.path), "get") for route in app.ROUTES if isinstance(route, View)}
     assert served - html == told - html
+
+
+@pytest.mark.parametrize("path", ["/enter", "/api/users"])
+def test_a_body_that_stands_still_is_given_up(
+    path: str, page: Page, admin: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "IDLE_BODY_S", 0.3)
+    host, port = page.url.removeprefix("http://").split(":")
+    head = (
+        f"POST {path} HTTP/1.1", f"Host: {host}", "Sec-Fetch-Site: same-origin", "Content-Type: application/json",
+        f"Cookie: cluster={admin.asker.cookies['cluster']}", "Content-Length: 9", "Connection: close",
+    )  # fmt: skip
+    with socket.create_connection((host, int(port)), timeout=20) as plain:
+        plain.sendall("\r\n".join((*head, "", "{")).encode())
+        answer = plain.makefile("rb").read()
+    assert b" 408 " in answer.partition(b"\r\n")[0]
+
+
+@pytest.mark.parametrize(("proxy", "believed"), [(None, LOOPBACK), ("192.0.2.1", LOOPBACK), (LOOPBACK, "192.0.2.7")])
+def test_only_the_proxy_is_believed_where_a_request_comes_from(
+    proxy: str | None, believed: str, page: Page, tmp_path: pathlib.Path
+) -> None:
+    client = page.web.client
+    web = Web(client, client.accounts, tmp_path, frozenset({LOOPBACK}))
+    page.visitor(Role.VIEWER, "far")
+    headers = {"Sec-Fetch-Site": "same-origin", "X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https"}
+    with Running(web, LOOPBACK, 0, proxy=proxy) as running:
+        url = f"http://{LOOPBACK}:{running.port}"
+        with httpx.Client(base_url=url, headers=headers) as asker:
+            assert asker.post("/enter", json={"secret": web.accounts.link("far")}).status_code == 204
+    assert web.accounts.sessions("far")[0].address == believed

@@ -9,6 +9,7 @@ import pytest
 from redis.exceptions import BusyLoadingError
 
 from cluster import errors, redis_client
+from cluster.cli import shared, up
 from cluster.embedded import LocalCluster, hub, redis_server
 
 
@@ -110,3 +111,9 @@ def test_what_a_page_keeps_may_lie_in_the_folder_of_its_hub(tmp_path: Path) -> N
     (tmp_path / hub.PAGE).mkdir()
     with hub.opened(tmp_path):
         pass
+
+
+@pytest.mark.parametrize(("given", "meant"), [([], None), (["--data"], shared.NO_NAME), (["--data", "d"], Path("d"))])
+def test_data_without_a_folder_means_that_of_the_page(given: list[str], meant: Path | None) -> None:
+    for more in ([], ["--no-worker"]):
+        assert up.command.make_context("up", [*given, *more]).params["data"] == meant
