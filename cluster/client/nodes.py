@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
-from cluster import redis_url
+from cluster import names, redis_url
 from cluster.accounts.invitations import VALID_S as INVITED_S
 from cluster.accounts.invitations import Invitations
 from cluster.client import joining
@@ -181,4 +181,4 @@ def _me() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container may have no user of that number
         user = "somebody"
-    return f"{user}@{socket.gethostname()}"
+    return names.person(user, socket.gethostname())

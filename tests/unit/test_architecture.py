@@ -122,9 +122,15 @@ FOREIGN = {
     "hub.py": {"build '.-'"},  # files of drafts
     "logs.py": {"build '.'"},  # rotated files
     "capacity.py": {"split ':'", "split ' '"},  # the kernel's files
+    "downloads.py": {"partition '.'", "build '~'"},  # names of files for people
+    "forms.py": {"build '.'"},  # the end of a sentence
+    "join.py": {"build ':'"},  # addresses
+    "joining.py": {"build ':'"},
+    "pictures.py": {"build '-'", "build '--'"},  # files of the page's pictures
     "redis_check.py": {"build ':'", "split '.'"},  # what Redis says
     "redis_outage.py": {"partition '.'"},  # redis-py's classes
     "redis_url.py": {"split ';'", "build ':@'"},
+    "spool.py": {"build '~'", "build '.'"},  # names of files
     "settings.py": {"split ';'", "removeprefix 'cluster_'"},  # URLs, and variables
 }
 """File -> another's format in it that looks like ours."""
