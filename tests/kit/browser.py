@@ -25,8 +25,10 @@ FLAGS = (
 )  # fmt: skip
 AXE = ROOT / "tests" / "page" / "node_modules" / "axe-core" / "axe.min.js"
 AXE_TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
-RUN_AXE = """async tags => {
-  const found = await axe.run(document, { runOnly: { type: 'tag', values: tags }, resultTypes: ['violations'] })
+COLOURS = ("color-contrast", "link-in-text-block")
+"""The rules that hold of some colours and not of others."""
+RUN_AXE = """async runOnly => {
+  const found = await axe.run(document, { runOnly, resultTypes: ['violations'] })
   const told = (rule, node) => `${rule.id}: ${node.target.join(' ')}: ${node.failureSummary.replaceAll('\\n', ' ')}`
   return found.violations.flatMap(rule => rule.nodes.map(node => told(rule, node)))
 }"""
@@ -159,18 +161,19 @@ class Tab:
         """By how much the page can be scrolled sideways."""
         return max(0, int(self.page.locator(":root").evaluate("root => root.scrollWidth - root.clientWidth")))
 
-    def axe(self) -> list[str]:
+    def axe(self, *, colours_only: bool = False) -> list[str]:
         """What axe-core finds wrong with the page as it is now, one line each."""
         if not self.page.evaluate("() => 'axe' in window"):
             self.page.evaluate(f"() => {{ {axe_source()} }}")
-        return list(self.page.evaluate(RUN_AXE, list(AXE_TAGS)))
+        rules = {"type": "rule", "values": COLOURS} if colours_only else {"type": "tag", "values": AXE_TAGS}
+        return list(self.page.evaluate(RUN_AXE, rules))
 
     def axe_in(self, looks: Sequence[Look] = LOOKS) -> list[str]:
-        """The same, for each of these looks; also where the page can be scrolled sideways."""
+        """The same, for each of these looks, of the dark ones their colours; also where a page is too wide."""
         found = []
         for look in looks:
             self.look(look)
-            found += [f"{look.name}: {problem}" for problem in self.axe()]
+            found += [f"{look.name}: {problem}" for problem in self.axe(colours_only=look.theme == "dark")]
             if wide := self.too_wide_px:
                 found.append(f"{look.name}: the page is {wide} px too wide")
         return found

@@ -38,12 +38,12 @@ def main(folder: Path) -> None:
         send(tab, folder)
         places = stages.played(stage)
         work(stage, tab, folder)
-        read, _, faces = places["run"]
+        read, _, faces = places["/runs/{run}/results"]
         for name, path, look in (
-            ("results", f"/runs/{read}/results?q=telescope", DESK),
-            ("results-dark", f"/runs/{read}/results?q=telescope", DESK._replace(theme="dark")),
-            ("faces", f"/runs/{faces}/results", DESK),
-            ("run-phone", f"/runs/{read}", PHONE),
+            ("results", f"{read}?q=telescope", DESK),
+            ("results-dark", f"{read}?q=telescope", DESK._replace(theme="dark")),
+            ("faces", faces, DESK),
+            ("run-phone", f"/runs/{places['run'][0]}", PHONE),
         ):
             tab.look(look)
             tab.open(path)

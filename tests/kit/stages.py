@@ -121,7 +121,8 @@ def played(stage: Stage, *, hostile: bool = False) -> Places:
     runs.append(recognise(stage))
     uploads = [stage.client.run(run).status(failures=False).upload for run in runs[:1]]
     return {
-        "run": runs, "upload": list(filter(None, uploads)), "ref": ["office"], "bundle": ["office", "nobody"],
+        "run": runs[:1], "/runs/{run}/results": [f"/runs/{run}/results" for run in runs],
+        "upload": list(filter(None, uploads)), "ref": ["office"], "bundle": ["office", "nobody"],
         "node": [stage.client.nodes()[0].name], "/runs/{run}/training": [f"/runs/{learned}/results"],
         "/runs/{run}/text": [f"/runs/{runs[0]}/text?item=invoice.png"],
     }  # fmt: skip

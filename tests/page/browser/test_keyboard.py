@@ -8,7 +8,7 @@ from tests.kit import addresses
 from tests.kit.addresses import Places
 from tests.page.browser.conftest import Enter
 
-MOST = 120
+MOST = 60
 REACHED = """() => {
   const at = document.activeElement
   if (!at || at === document.body) return null
