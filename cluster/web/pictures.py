@@ -63,9 +63,12 @@ class Wanted(NamedTuple):
     @property
     def name(self) -> str:
         """As it stands in a file's name."""
-        box = "" if self.box is None else f"-{'.'.join(map(str, self.box))}"
-        entry = f"-{hashlib.sha256(self.entry.encode()).hexdigest()[:16]}" if self.entry else ""
-        return f"{self.page}-{self.side}-{self.turn}{box}{entry}"
+        parts: list[object] = [self.page, self.side, self.turn]
+        if self.box is not None:
+            parts.append(".".join(map(str, self.box)))
+        if self.entry:
+            parts.append(hashlib.sha256(self.entry.encode()).hexdigest()[:16])
+        return "-".join(map(str, parts))
 
 
 class Pictures:
