@@ -16,7 +16,6 @@ from PIL import Image
 from cluster.roles import Role
 from tests.kit import browser, stages
 from tests.kit.browser import DESK, PHONE, Tab
-from tests.kit.train_example import PLAIN
 from tests.kit.waiting import wait_until
 
 QUALITY = 80
@@ -32,7 +31,7 @@ def main(folder: Path) -> None:
     with (
         tempfile.TemporaryDirectory() as scratch,
         browser.opened() as chromium,
-        stages.staged(Path(scratch), **PLAIN) as stage,
+        stages.staged(Path(scratch), PYTHONPATH="") as stage,
         browser.tab(chromium, stage.page.visitor(Role.ADMIN, "maria")) as tab,
     ):
         send(tab, folder)
@@ -64,7 +63,7 @@ def work(stage: stages.Stage, tab: Tab, folder: Path) -> None:
     for number in range(COPIES):
         shutil.copytree(stages.EXAMPLES / "images", pile / f"{number:02}")
     (pile / "torn.jpg").write_bytes((stages.EXAMPLES / "images" / "poem.png").read_bytes()[:2000])
-    with stage.node("laptop-kim", **PLAIN) as node:
+    with stage.node("laptop-kim", PYTHONPATH="") as node:
         run = stages.begun(stage, "ocr", pile)
         found = stage.client.run(run)
         tab.open(f"/runs/{run}")
