@@ -9,9 +9,12 @@ from tests.kit.addresses import Places
 from tests.page.browser.conftest import Enter
 
 MOST = 60
+AROUND = 2
+"""Presses of the key that may lead out of the page and in again: a page may begin within a field."""
 REACHED = """() => {
   const at = document.activeElement
   if (!at || at === document.body) return null
+  (window.reached ??= new Set()).add(at)
   const box = at.getBoundingClientRect(), style = getComputedStyle(at)
   return { name: at.tagName + ' ' + (at.getAttribute('href') ?? at.textContent.trim().slice(0, 40)),
            seen: box.width > 0 && box.height > 0 && box.right > 0,
@@ -27,12 +30,12 @@ def test_all_that_can_be_pressed_is_reached_and_seen(enter: Enter, places: Place
     for address in addresses.filled(path, places):
         tab.open(address)
         wanted = min(MOST, tab.page.evaluate(TO_REACH))
-        for number in range(wanted):
+        for _ in range(wanted + AROUND):
             tab.page.keyboard.press("Tab")
             at = tab.page.evaluate(REACHED)
-            assert at is not None, f"{address}: only {number} of {wanted} are reached"
-            assert at["seen"], (address, at)
-            assert at["ring"], (address, at)
+            assert at is None or at["seen"], (address, at)
+            assert at is None or at["ring"], (address, at)
+        assert tab.page.evaluate("() => window.reached.size") >= wanted, address
 
 
 def test_the_first_key_leads_past_the_navigation(enter: Enter, read_run: str) -> None:
