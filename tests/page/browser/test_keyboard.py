@@ -13,7 +13,7 @@ AROUND = 2
 """Presses of the key that may lead out of the page and in again: a page may begin within a field."""
 REACHED = """() => {
   const at = document.activeElement
-  if (!at || at === document.body) return null
+  if (!at || at === document.body) return null;
   (window.reached ??= new Set()).add(at)
   const box = at.getBoundingClientRect(), style = getComputedStyle(at)
   return { name: at.tagName + ' ' + (at.getAttribute('href') ?? at.textContent.trim().slice(0, 40)),
