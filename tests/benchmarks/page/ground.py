@@ -64,7 +64,7 @@ def prepared(folder: Path, tick_s: float = channels.TICK_S) -> Iterator[Ground]:
     folder.mkdir()
     with RedisServer(folder / "redis") as redis:
         command = [sys.executable, "-m", "tests.benchmarks.page.server", redis.url, str(folder / "web"), str(tick_s)]
-        with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as child:
+        with subprocess.Popen(command, env=environment(PYTHONPATH=""), stdout=subprocess.PIPE, text=True) as child:
             try:
                 assert child.stdout is not None
                 told = json.loads(line_with("url", child.stdout))
