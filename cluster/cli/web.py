@@ -162,7 +162,7 @@ def _serve(
     link = web_users.link_to(c, url, web_users.first(c))
     _tell(at, url, link, made, c, own, as_json=as_json)
     if opens and sys.stdout.isatty():
-        webbrowser.open(link)
+        _open(held, page_folder, link)
     if own is not None:
         held.enter_context(own.master())
         stay.until_ended(
@@ -170,6 +170,16 @@ def _serve(
         )
     else:
         _until_ended(_look(running.check, c, url))
+
+
+def _open(held: ExitStack, folder: Path, link: str) -> None:
+    """Open the link by a file that only its user can read: any user of this machine sees a program's arguments."""
+    file = folder / "enter.html"
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
+    held.callback(file.unlink, missing_ok=True)
+    file.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={link}"><title>cluster</title>')
+    webbrowser.open(file.as_uri())
 
 
 def _tell(

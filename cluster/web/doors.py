@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import Route as Path
 
-from cluster.client.accounts import IDLE_S
+from cluster.client.accounts import MOST_S
 from cluster.web import access, render
 from cluster.web.problems import Problem, ProblemBody
 
@@ -47,7 +47,7 @@ def paths(web: Web) -> Sequence[Path]:
             raise Problem(401, "this link was used already, or is older than 10 minutes: `cluster web link` makes one")
         answer = Response(status_code=204)
         answer.set_cookie(
-            access.cookie_name(web), session, max_age=IDLE_S, path="/", secure=web.is_tls, httponly=True,
+            access.cookie_name(web), session, max_age=MOST_S, path="/", secure=web.is_tls, httponly=True,
             samesite="strict",
         )  # fmt: skip
         return answer

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from cluster.cli import web
+from cluster.client.accounts import MOST_S
 from cluster.roles import Role
 from tests.kit.pages import Page, Visitor
 
@@ -45,3 +52,21 @@ def test_a_viewer_may_cancel_nothing(visitors: dict[Role, Visitor]) -> None:
 def test_another_site_can_do_nothing(admin: Visitor) -> None:
     answer = admin.ask("POST", "/api/leave", headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == 403
+
+
+def test_the_cookie_lasts_as_long_as_a_session_may(page: Page) -> None:
+    page.web.accounts.add("stays", Role.VIEWER)
+    answer = page.nobody().post("/enter", json={"secret": page.web.accounts.link("stays")})
+    assert f"Max-Age={MOST_S}" in answer.headers["set-cookie"]
+
+
+def test_the_link_is_opened_by_a_file_of_its_user_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(web.webbrowser, "open", opened.append)
+    with ExitStack() as held:
+        web._open(held, tmp_path, "http://127.0.0.1:8440/enter#secret")
+        [file] = tmp_path.iterdir()
+        assert opened == [file.as_uri()]
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert "url=http://127.0.0.1:8440/enter#secret" in file.read_text()
+    assert list(tmp_path.iterdir()) == []
