@@ -62,7 +62,7 @@ def test_the_cookie_lasts_as_long_as_a_session_may(page: Page) -> None:
 
 def test_the_link_is_opened_by_a_file_of_its_user_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(web.webbrowser, "open", opened.append)
+    monkeypatch.setattr("webbrowser.open", opened.append)
     with ExitStack() as held:
         web._open(held, tmp_path, "http://127.0.0.1:8440/enter#secret")
         [file] = tmp_path.iterdir()
