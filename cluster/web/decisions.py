@@ -80,13 +80,14 @@ class Decisions:
                     (bundle, *face.key, kind, person, face.descriptor, by, time.time()),
                 )
 
-    def take_back(self, bundle: str, kind: Kind, person: str) -> None:
-        """Unsay of all faces what no version was trained of yet."""
+    def take_back(self, bundle: str, kind: Kind, person: str, by: str | None = None) -> None:
+        """Unsay of all faces what no version was trained of yet; ``by`` somebody: only what they have said."""
         if self._file.exists():
             with self._opened() as base:
                 base.execute(
-                    "delete from decision where bundle = ? and kind = ? and person = ? and trained = ''",
-                    (bundle, kind, person),
+                    "delete from decision where bundle = ? and kind = ? and person = ? and trained = ''"
+                    " and coalesce(?, by) = by",
+                    (bundle, kind, person, by),
                 )
 
     def all(self, bundle: str) -> list[Decision]:

@@ -23,9 +23,11 @@ from cluster.web.decisions import Decision, Kind
 from cluster.web.face_rows import Face
 from cluster.web.people_groups import Group
 from cluster.web.people_known import Known
+from cluster.web.people_training import Standing
 from cluster.web.problems import Problem
 from cluster.web.results_faces import FaceShown
 from cluster.web.routes import Action, Asked, Route, View
+from cluster.web.runs import seen
 from splitters import spool
 
 MOST_RUNS = 50
@@ -208,7 +210,7 @@ def show(asked: Asked) -> People:
     offered = [run for run in _runs(asked) if results_faces.model_of(run) in ("", name)]
     chosen = _chosen(asked, offered)
     faces = [face for run in chosen for face in face_rows.of_run(asked.web.client.run(run.run)).all]
-    standing = people_training.look(asked.web, name, asked.web.decisions.all(name))
+    standing = _standing(asked, name)
     decisions = standing.decisions
     told = people_groups.sort(faces, decisions)
     groups = people_groups.group(told.unknown, known, decisions, told.named)
@@ -253,16 +255,16 @@ def say(asked: Asked) -> None:
 
 
 def take_back(asked: Asked) -> None:
-    """Unsay what no version is trained of yet."""
+    """Unsay what one has said oneself, and an operator what anybody has, as long as no version is trained of it."""
     body: TakeBack = asked.body
-    name = _bundle(asked)
-    asked.web.decisions.take_back(name, body.kind, body.person)
+    by = None if asked.who.may(Role.OPERATOR) else asked.who.name
+    asked.web.decisions.take_back(_bundle(asked), body.kind, body.person, by)
 
 
 def train(asked: Asked) -> Next:
-    """Train the next version of all that was said."""
+    """Train the next version of all that was said of faces of runs that one may see."""
     name = _bundle(asked)
-    pending = [one for one in _decisions(asked, name) if not one.trained]
+    pending = [one for one in _standing(asked, name).decisions if not one.trained]
     made = people_training.train(asked, name, pending)
     return Next(run=made.run, model=made.model)
 
@@ -321,12 +323,20 @@ def _chosen(asked: Asked, offered: Sequence[Status], runs: str | None = None) ->
     return [run for run in offered if latest[run.upload] is run][:RUNS_AT_FIRST]
 
 
-def _decisions(asked: Asked, name: str) -> list[Decision]:
-    return people_training.look(asked.web, name, asked.web.decisions.all(name)).decisions
+def _standing(asked: Asked, name: str) -> Standing:
+    """What was said of faces of runs that one may see, and what became of it; an operator sees all."""
+    found = people_training.look(asked.web, name, asked.web.decisions.all(name))
+    if asked.who.may(Role.OPERATOR):
+        return found
+    may_see = set(seen(asked, {one.run for one in found.decisions} | set(found.training)))
+    return found._replace(
+        decisions=[one for one in found.decisions if one.run in may_see],
+        training=[run for run in found.training if run in may_see],
+    )
 
 
 def _group_of(asked: Asked, name: str, first: Face, faces: Sequence[Face], number: int) -> Sequence[Face]:
-    decisions = _decisions(asked, name)
+    decisions = _standing(asked, name).decisions
     told = people_groups.sort(faces, decisions)
     known = people_known.of_bundle(asked.web.client, name)
     for one in people_groups.group(told.unknown, known, decisions, told.named):

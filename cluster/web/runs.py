@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Literal
 
@@ -240,7 +241,7 @@ def show_events(asked: Asked) -> Events:
 
 async def live_list(asked: Asked) -> StreamingResponse:
     """Events of some runs."""
-    runs = await run_in_threadpool(_seen, asked, asked.query.runs.split(",")[:MOST_WATCHED])
+    runs = await run_in_threadpool(seen, asked, asked.query.runs.split(",")[:MOST_WATCHED])
     events = asked.web.channels.listen(f"runs {' '.join(runs)}", lambda: WatchedList(runs, asked.web))
     return StreamingResponse(events, media_type="text/event-stream")
 
@@ -298,7 +299,7 @@ def run_of(asked: Asked, *, to: Literal["see", "change"] = "see") -> Run:
     return run
 
 
-def _seen(asked: Asked, runs: list[str]) -> list[str]:
+def seen(asked: Asked, runs: Iterable[str]) -> list[str]:
     """Those of these runs that one may see."""
     found = []
     for run in sorted(set(runs)):
