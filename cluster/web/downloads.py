@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
 
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from aggregators import by_name
 from cluster import errors
@@ -83,6 +83,8 @@ def of(run: Run, status: Status) -> list[Download]:
         job = run.job
     except errors.ClusterError:  # it is not installed here
         return []
+    if job.trains and run.report is None:
+        return []
     found = []
     for name, kind in KINDS.items():
         if name not in job.format_names:
@@ -106,6 +108,8 @@ def give(asked: Asked) -> Any:
     chosen = run.job.writer(name, status.options)
     if chosen.source:
         chosen = result.with_source(chosen, _sent(asked.web, status))
+    if run.job.trains:
+        return _report(run)
     chosen, parts = run.rendered(chosen, status)
     if run.job.joins_by_name and (followers := asked.web.followers.of(run.id)):
         parts = laid_over.parts(parts, laid_over.values(run, followers))
@@ -115,6 +119,15 @@ def give(asked: Asked) -> Any:
     headers = {"Content-Disposition": f'attachment; filename="{run.id}{kind.suffix}"'}
     sent = Sending(lambda out: _write(chosen, parts, out), run.id)
     return StreamingResponse(sent.pieces(), media_type=kind.media, headers=headers)
+
+
+def _report(run: Run) -> Response:
+    """What a run has trained, once that is published; a download publishes nothing."""
+    found = run.report
+    if found is None:
+        raise Problem(409, f"the model of {run.id} is not published yet, so there is no report: publish it first")
+    headers = {"Content-Disposition": f'attachment; filename="{run.id}{KINDS["json"].suffix}"'}
+    return Response(f"{result.readable_json(found)}\n", media_type=KINDS["json"].media, headers=headers)
 
 
 def _sent(web: Web, status: Status) -> Sent:

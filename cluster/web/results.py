@@ -31,6 +31,8 @@ from cluster.web.runs import run_of
 MOST_ROWS = 500
 MOST_QUERY_CHARS = 500
 MOST_JSON_CHARS = 100_000
+NO_TABLE = "no such table"
+"""What SQLite says of a file that something else was written into."""
 log = logging.getLogger(__name__)
 
 
@@ -136,9 +138,10 @@ def show(asked: Asked) -> Results:
             raise
         except errors.ClusterError as error:
             problem = str(error)
-        except sqlite3.OperationalError:
-            raise Problem(503, "the results are being written right now: ask again in some seconds") from None
-        except sqlite3.DatabaseError:  # its file is damaged, and filled again
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError) and NO_TABLE not in str(error):
+                raise Problem(503, "the results are being written right now: ask again in some seconds") from None
+            # Its file is damaged, or of another job: it is filled again.
             log.warning("the results of %s are read anew", run.id, exc_info=True)
             asked.web.results.forget(run.id)
     is_whole = status.state != "running" and (bool(problem) or (found is not None and getattr(found, "is_whole", True)))

@@ -236,6 +236,8 @@ def _parts(run: Run, wait: Callable[[], None]) -> Iterator[Mapping[str, Any]]:
     if run.job.joins_by_name:
         yield from run.parts(live=True, on_wait=wait)
         return
+    if run.job.trains:  # its result publishes the model
+        raise errors.UsageError(f"the job {run.job.name} trains a model: its result is a report, with no items")
     result = run.result()
     if not isinstance(result, Mapping):
         raise errors.UsageError(f"the result of the job {run.job.name} is no mapping of names to values")

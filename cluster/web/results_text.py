@@ -27,6 +27,8 @@ from cluster.web.runs import run_of
 if TYPE_CHECKING:
     from cluster.web.results import Query
 
+JOB = "ocr"
+"""The job that reads texts."""
 UNSURE = 60
 """A word whose confidence is below this, of 100, is shown as unsure."""
 NEAR_CHARS = 100
@@ -208,10 +210,12 @@ def correct(asked: Asked) -> RunText:
 
 
 def _one(asked: Asked, run: Run, status: Status, item: str, query: str) -> RunText:
+    if status.job != JOB:
+        raise Problem(404, f"the run {run.id} has no texts: it is of the job {status.job}, not of {JOB}")
     standing = asked.web.results.of(run, status, READ_S)
     found = None
     if standing.file is not None:
-        # A file of another job has no such tables.
+        # It may have no tables yet.
         with results_index.opened(standing.file) as db, suppress(sqlite3.OperationalError):
             found = of_item(db, item, query)
     if found is None and status.state == "done" and not standing.is_whole and not standing.problem:

@@ -65,3 +65,20 @@ def test_a_run_that_goes_on_shows_no_rows_yet(page: Page, maria: Visitor) -> Non
     values = dict([block(0, [0], ["A", "B"])])
     run = PageRun(page.web.client.stores, "predict", values, options={"model": "m:1"}, belongs=Belongs("maria"))
     assert maria.get(f"/runs/{run.id}/results.json")["found"] is None
+
+
+def test_a_look_for_texts_leaves_the_rows_as_they_are(page: Page, maria: Visitor) -> None:
+    values = dict([block(0, [0], ["A", "B"])])
+    run = PageRun(page.web.client.stores, "predict", values, options={"model": "m:1"}, belongs=Belongs("maria")).end()
+    answer = maria.ask("GET", f"/runs/{run.id}/text.json", params={"item": "x"})
+    assert (answer.status_code, "no texts" in answer.text) == (404, True)
+    assert whole(maria, run.id)["found"]["total"] == 1
+
+
+def test_a_file_that_has_other_tables_is_made_anew(page: Page, maria: Visitor) -> None:
+    values = dict([block(0, [0], ["A", "B"])])
+    run = PageRun(page.web.client.stores, "predict", values, options={"model": "m:1"}, belongs=Belongs("maria")).end()
+    known = page.web.client.run(run.id)
+    page.web.results.of(known, known.status(failures=False), 10)
+    assert maria.get(f"/runs/{run.id}/results.json")["found"] is None
+    assert whole(maria, run.id)["found"]["total"] == 1

@@ -54,7 +54,10 @@ def test_the_report_of_a_run_is_shown_once_its_model_is_published(
     assert (before["kind"], before["is_whole"], before["found"]["is_published"]) == ("report", False, False)
     assert "Publish the model" in admin.html(f"/runs/{played.run}/results")
     assert "Publish the model" not in visitors[Role.VIEWER].html(f"/runs/{played.run}/results")
+    assert (before["formats"], admin.ask("GET", f"/runs/{played.run}/text.json?item=x").status_code) == ([], 404)
+    assert admin.ask("GET", f"/runs/{played.run}/download/json").status_code == 409
     page.web.client.stores.ledger.reports.enter(played.run, ENSEMBLE)
+    assert admin.get(f"/runs/{played.run}/download/json")["model"] == ENSEMBLE["model"]
     after = admin.get(f"/runs/{played.run}/results.json")
     assert after["is_whole"]
     assert after["found"]["confusion"]["table"] == [[9, 1], [0, 12]]
