@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import redis
@@ -42,6 +43,7 @@ STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (errors.UsageError, 422),
     (errors.ClusterError, 500),
 )
+FULL = "the disk of this page is full: forget runs that are not needed"
 AWAY = "the cluster's Redis does not answer; this page goes on by itself once it does"
 
 
@@ -51,6 +53,8 @@ def of(error: BaseException) -> Problem | None:
         return error
     if isinstance(error, ValidationError):
         return Problem(422, "; ".join(map(_told, error.errors())))
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Problem(507, FULL)
     for kind, status in STATUSES:
         if isinstance(error, kind):
             return Problem(status, AWAY if isinstance(error, redis.RedisError) else str(error))

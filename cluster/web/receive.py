@@ -249,25 +249,29 @@ class Slice:
         Raises:
             Problem: The file has more bytes than was said (422).
         """
-        self._at += len(data)
-        if self._at > self._sending.size:
+        if self._at + len(data) > self._sending.size:
             self._stream.truncate(0)
             self._at = 0
             raise Problem(422, f"{self._sending.name!r} has more than the {self._sending.size:,} bytes that were said")
         self._stream.write(data)
+        self._at += len(data)
 
     def end(self) -> tuple[int, str]:
-        """Keep what has come: how many bytes of the file are here, and the name it got, "" until it is whole."""
+        """Keep what has come: how many bytes of the file are here, and the name it got, "" until it is whole.
+
+        Raises:
+            OSError: The disk is full; the slice that follows what it has taken is due.
+        """
         try:
-            self._stream.flush()
             _sync(self._stream)
-            if self._at < self._sending.size:
-                return self._at, ""
+            here = size(self._path)
+            if here != self._sending.size:
+                return here, ""
             with self._path.open("rb") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            entry = Entry(self._sending.name, self._at, digest, self._sending.modified)
+            entry = Entry(self._sending.name, here, digest, self._sending.modified)
             [kept] = self._upload.take([(str(self._path), entry)])
-            return self._at, kept.name
+            return here, kept.name
         finally:
             self._upload.free_partial(self._path)
 
@@ -291,4 +295,5 @@ def _key(sending: Sending) -> tuple[str, int, int | None]:
 
 def _sync(stream: BinaryIO) -> None:
     with stream:
+        stream.flush()
         os.fdatasync(stream.fileno())

@@ -182,8 +182,6 @@ def _receiving(asked: Asked) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Problem(507, "the disk of this page is full: forget runs that are not needed") from None
         if error.errno == errno.ENOENT:
             raise Problem(404, "this upload was dropped meanwhile: begin another one") from None
         raise

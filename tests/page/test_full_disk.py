@@ -1,0 +1,61 @@
+"""What a disk that is full, or breaks, leaves of an upload: whole files that are listed, and no others."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from cluster.web import problems, receive
+from cluster.web.receive import Sending, Slice
+from cluster.web.spool import Spool, Upload
+
+
+@pytest.fixture
+def upload(tmp_path: Path) -> Upload:
+    return Spool(tmp_path).begin("maria")
+
+
+class Full:
+    """A file on a disk that takes so many bytes more, which its other methods pass on to."""
+
+    def __init__(self, stream: BinaryIO, free: int) -> None:
+        self._stream, self._free = stream, free
+
+    def write(self, data: bytes) -> None:
+        self._stream.write(data[: self._free])
+        self._free -= len(data)
+        if self._free < 0:
+            raise full()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+    def __enter__(self) -> Full:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+
+def full() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_slice_cut_off_by_a_full_disk_is_not_whole(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
+    sending = Sending(name="big.jpg", size=10, modified=1)
+    slice_ = Slice(upload, sending, 0)
+    monkeypatch.setattr(slice_, "_stream", Full(slice_._stream, free=4))
+    with pytest.raises(OSError, match="No space") as caught:
+        slice_.feed(b"0123456789")
+    assert slice_.end() == (4, "")
+    assert (len(upload), receive.offset(upload, sending)) == (0, 4)
+    rest = Slice(upload, sending, 4)
+    rest.feed(b"456789")
+    assert rest.end() == (10, "big.jpg")
+    found = problems.of(caught.value)
+    assert found is not None
+    assert found.status == 507
