@@ -14,7 +14,7 @@ import shutil
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -133,24 +133,26 @@ class Upload:
 
         Raises:
             Problem: The upload is closed (409).
+            OSError: They could not be written down: none is known then, and they are to be sent again.
         """
         with self._lock:
             self._require_open()
             taken: list[Entry] = []
-            lines: list[bytes] = []
+            added: dict[str, Entry] = {}
             for draft, entry in drafts:
-                fresh = self._named(entry)
-                if fresh.name in self._by_name:
+                fresh = self._named(entry, added)
+                if fresh.name in self._by_name or fresh.name in added:
                     os.unlink(draft)  # noqa: PTH108 - as above
                     taken.append(fresh)
                     continue
                 place = fresh.place
                 self._make_folder(place[:2])
                 os.replace(draft, f"{self._root}/{place}")  # noqa: PTH105 - as above
-                self._learn(fresh)
+                added[fresh.name] = fresh
                 taken.append(fresh)
-                lines.append(fresh.line())
-            self._append(b"".join(lines))
+            self._append(b"".join(entry.line() for entry in added.values()))
+            for entry in added.values():
+                self._learn(entry)
             return taken
 
     def put(self, name: str, data: bytes, modified_ms: int | None = None) -> Entry:
@@ -256,11 +258,11 @@ class Upload:
         self._by_name[entry.name] = entry
         self.size_bytes += entry.size_bytes
 
-    def _named(self, entry: Entry) -> Entry:
+    def _named(self, entry: Entry, added: Mapping[str, Entry]) -> Entry:
         """The file by a name that no other content has; the one that is known where this content has come before."""
         for number in count(1):
             name = entry.name if number == 1 else _numbered(entry.name, number)
-            known = self._by_name.get(name)
+            known = self._by_name.get(name) or added.get(name)
             if known is None:
                 return entry._replace(name=name)
             if known.sha256 == entry.sha256:
@@ -272,10 +274,18 @@ class Upload:
             raise Problem(409, f"the upload {self.id} is closed: begin another one")
 
     def _append(self, lines: bytes) -> None:
-        with (self.folder / kept.ORDER).open("ab") as stream:
-            stream.write(lines)
-            stream.flush()
-            os.fdatasync(stream.fileno())
+        """Write whole lines down to the disk, or none of them."""
+        path = self.folder / kept.ORDER
+        with path.open("r+b", buffering=0) as stream:
+            end = stream.seek(0, os.SEEK_END)
+            try:
+                left = memoryview(lines)
+                while left:
+                    left = left[stream.write(left) :]
+                os.fdatasync(stream.fileno())
+            except BaseException:
+                stream.truncate(end)
+                raise
 
 
 class About(NamedTuple):

@@ -12,6 +12,7 @@ import pytest
 from cluster.web import problems, receive
 from cluster.web.receive import Sending, Slice
 from cluster.web.spool import Spool, Upload
+from splitters.spool import ORDER
 
 
 @pytest.fixture
@@ -43,6 +44,24 @@ class Full:
 
 def full() -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_line_that_cannot_be_written_is_not_known(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload.put("a.txt", b"one", 1)
+    order = upload.folder / ORDER
+    before = order.read_bytes()
+
+    def no_sync(stream: int) -> None:
+        if before != order.read_bytes():
+            raise full()
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fdatasync", no_sync)
+        with pytest.raises(OSError, match="No space"):
+            upload.put("b.txt", b"two", 1)
+    assert (upload.known("b.txt", 3, 1), order.read_bytes()) == (False, before)
+    upload.put("b.txt", b"two", 1)
+    assert Spool(upload.folder.parent).upload(upload.id).names() == ["a.txt", "b.txt"]
 
 
 def test_a_slice_cut_off_by_a_full_disk_is_not_whole(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
