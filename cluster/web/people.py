@@ -114,6 +114,8 @@ class People(BaseModel):
     """The version before; 0 for none."""
     next: int
     """The number that the next version gets."""
+    may_train: bool
+    """Whether one may train it: a version that all runs get is an operator's, the first one is anybody's."""
     pinned: bool
     problem: str
     threshold: float | None
@@ -219,7 +221,8 @@ def show(asked: Asked) -> People:
     query: PeopleQuery = asked.query
     return People(
         name=name, version=state.current, before=max((v for v in versions if v < state.current), default=0),
-        next=state.last + 1, pinned=bool(state.pinned), problem=known.problem or standing.problem,
+        next=state.last + 1, may_train=asked.who.may(Role.OPERATOR) or not known.ref, pinned=bool(state.pinned),
+        problem=known.problem or standing.problem,
         threshold=known.threshold, rejected=known.rejected,
         runs=[
             RunOfFaces(

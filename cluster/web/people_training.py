@@ -52,27 +52,33 @@ def train(asked: Asked, bundle: str, pending: Sequence[Decision]) -> Trained:
     Names need a run of the job faces-train, whose input is an upload with the crops; a "no" alone needs none.
 
     Raises:
-        Problem: There is nothing to train of, or no picture is on this machine.
+        Problem: There is nothing to train of, no picture is on this machine, or only an operator may.
         errors.ClusterError: The run cannot be begun.
     """
     web = asked.web
     names = [one for one in pending if one.kind == "name"]
-    changes = people_changes.write(Changes(rejected=tuple(rejected(pending))))
+    if not any(one.kind != "no face" for one in pending):
+        raise Problem(409, "nobody was named and no name was rejected: there is nothing to train of")
+    submit.require_new(asked, bundle)
+    refused = rejected(pending)
+    changes = people_changes.write(Changes(rejected=tuple(refused)))
     if not names:
-        if not any(one.kind == "not" for one in pending):
-            raise Problem(409, "nobody was named and no name was rejected: there is nothing to train of")
         pushed = web.client.models.change_people(bundle, changes)
         web.decisions.note_training(bundle, pending, pushed.manifest.ref)
         return Trained("", pushed.manifest.ref)
     crops = dict(_crops(web, names))
     if not crops:
         raise Problem(409, "the pictures of the faces that were named are not on this page's machine any more")
+    options = {"model": bundle, "more": True, **({"changes": changes} if refused else {})}
     upload = web.spool.begin(asked.who.name, len(crops), job=JOB)
-    for name, data in crops.items():
-        upload.put(name, data)
-    upload.close()
-    options = {"model": bundle, "more": True, "changes": changes}
-    run = submit.begin(asked, upload, JOB, options)
+    try:
+        for name, data in crops.items():
+            upload.put(name, data)
+        upload.close()
+        run = submit.begin(asked, upload, JOB, options)
+    finally:
+        if not upload.runs():
+            web.spool.drop(upload.id)
     web.decisions.note_training(bundle, pending, run.id)
     return Trained(run.id, "")
 
