@@ -7,16 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+from asyncio import sleep
 from collections.abc import AsyncIterator, Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
+import anyio
 import orjson
-from starlette.concurrency import run_in_threadpool
+
+from cluster import errors
 
 TICK_S = 0.25
+MOST_PAUSE_S = 10.0
+"""Between two looks of a reader that fails, however often it has."""
+MOST_LOOKING = 16
+"""Threads in which readers work at a time. Those that hang keep one another waiting, and no other request."""
 HEARTBEAT_S = 15.0
 MOST_WAITING = 4
 """Messages that wait for a watcher, at most: the oldest goes."""
+
+
+T = TypeVar("T")
 
 
 class Message(NamedTuple):
@@ -50,19 +61,37 @@ class Reader(Protocol):
         ...
 
 
+def pause_s(failures: int) -> float:
+    """Seconds before the next look, after so many in a row that failed."""
+    return min(2.0 ** (failures - 1), MOST_PAUSE_S) if failures else TICK_S
+
+
 class _Channel:
-    def __init__(self, reader: Reader) -> None:
-        self.reader = reader
+    def __init__(self, reader: Reader, looking: anyio.CapacityLimiter) -> None:
+        self.reader, self._looking = reader, looking
         self.waiting: list[asyncio.Queue[bytes | None]] = []
         self.task: asyncio.Task[None] | None = None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has told its last message."""
+        return self.task is not None and self.task.done()
+
+    async def in_thread(self, do: Callable[[], T]) -> T:
+        """Have the reader do something, once a thread is free."""
+        return await anyio.to_thread.run_sync(do, limiter=self._looking)
+
     async def read(self) -> None:
-        is_over = False
+        is_over, failures = False, 0
         while not is_over:
-            await asyncio.sleep(TICK_S)
+            await sleep(pause_s(failures))
             try:
-                found = await run_in_threadpool(self.reader.look)
-            except Exception:  # noqa: BLE001 - Redis is away, or the run is gone: `first` tells who comes next
+                found = await self.in_thread(self.reader.look)
+                failures = 0
+            except errors.UnknownRun:  # it was forgotten: who comes next is told
+                break
+            except Exception:  # noqa: BLE001 - Redis is away
+                failures += 1
                 found = Message({"problem": "not connected"}, event="problem")
             if found is not None:
                 is_over = found.is_last
@@ -82,15 +111,19 @@ class Channels:
     def __init__(self) -> None:
         self._open: dict[str, _Channel] = {}
 
+    @functools.cached_property
+    def _looking(self) -> anyio.CapacityLimiter:
+        return anyio.CapacityLimiter(MOST_LOOKING)
+
     async def listen(self, key: str, reader: Callable[[], Reader], after: str = "") -> AsyncIterator[bytes]:
         """Events of what is named ``key``, until the last one. The first listener has ``reader`` make the reader."""
         channel = self._open.get(key)
-        if channel is None:
-            channel = self._open[key] = _Channel(reader())
+        if channel is None or channel.is_over:
+            channel = self._open[key] = _Channel(reader(), self._looking)
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(MOST_WAITING)
         channel.waiting.append(queue)
         try:
-            first = await run_in_threadpool(channel.reader.first, after)
+            first = await channel.in_thread(functools.partial(channel.reader.first, after))
             yield first.encoded()
             if first.is_last:
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pathlib
 import re
 import socket
@@ -264,3 +265,8 @@ def test_only_the_proxy_is_believed_where_a_request_comes_from(
         with httpx.Client(base_url=url, headers=headers) as asker:
             assert asker.post("/enter", json={"secret": web.accounts.link("far")}).status_code == 204
     assert web.accounts.sessions("far")[0].address == believed
+
+
+def test_whether_the_page_is_there_is_told_without_a_thread(page: Page) -> None:
+    [health] = [path for path in app.build(page.web).routes if isinstance(path, Path) and path.path == "/health"]
+    assert inspect.iscoroutinefunction(health.endpoint)
