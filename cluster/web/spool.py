@@ -237,7 +237,7 @@ class Upload:
         whole = lines.rfind(b"\n") + 1
         if whole < len(lines):
             os.truncate(path, whole)
-        head, *rest = lines[:whole].splitlines()
+        head, *rest = lines[:whole].splitlines() or [b""]
         for line in rest:
             if (entry := Entry.parse(line)) is None:
                 self._is_closed = True
@@ -297,6 +297,15 @@ class About(NamedTuple):
     files: int
     size_bytes: int
     is_closed: bool
+    is_readable: bool = True
+    """Whether it can be understood; of another one only the size, and the user if that can be told, are known."""
+
+
+class Unreadable(Problem):
+    """An upload that cannot be understood; it can be dropped."""
+
+    def __init__(self, id: str, why: Exception) -> None:
+        super().__init__(409, f"the upload {id} cannot be read: {why}; drop it and send its files again")
 
 
 class Spool:
@@ -340,13 +349,17 @@ class Spool:
 
         Raises:
             Problem: There is none, or not any more (404).
+            Unreadable: It cannot be understood (409).
         """
         with self._lock:
             if id not in self._uploads:
                 folder = self.folder / id
                 if not _UPLOAD.fullmatch(id) or not (folder / kept.ORDER).is_file():
                     raise Problem(404, f"there is no upload {id[:40]!r} here")
-                self._uploads[id] = Upload(folder, self.limits)
+                try:
+                    self._uploads[id] = Upload(folder, self.limits)
+                except (ValueError, TypeError) as error:
+                    raise Unreadable(id, error) from None
             self._uploads.move_to_end(id)
             closed = [one for one, upload in self._uploads.items() if upload.is_closed and one != id]
             for one in closed[: -self.MOST_CLOSED]:
@@ -359,15 +372,26 @@ class Spool:
         names = {entry.name for entry in self.folder.iterdir()} if self.folder.is_dir() else set()
         for id in filter(_UPLOAD.fullmatch, names):
             try:
-                about = self._closed.get(id) or self._about(id)
+                about = self.about(id)
             except (Problem, OSError, ValueError):
                 continue  # it is being dropped, or somebody else has written there
             if user in (None, about.user):
                 found.append(about)
         return sorted(found, key=lambda about: -about.at)
 
-    def _about(self, id: str) -> About:
-        upload = self.upload(id)
+    def about(self, id: str) -> About:
+        """What one needs to know of an upload, also of one that cannot be understood.
+
+        Raises:
+            Problem: There is none, or not any more (404).
+        """
+        if known := self._closed.get(id):
+            return known
+        try:
+            upload = self.upload(id)
+        except Unreadable:
+            self._closed[id] = _unreadable(self.folder / id)
+            return self._closed[id]
         about = About(id, upload.head.user, upload.head.at, len(upload), upload.size_bytes, upload.is_closed)
         if about.is_closed:
             self._closed[id] = about
@@ -401,6 +425,17 @@ class Spool:
             raise Problem(
                 507, f"the disk of this page is full, {disk.free:,} bytes are free: forget runs that are not needed"
             )
+
+
+def _unreadable(folder: Path) -> About:
+    with (folder / kept.ORDER).open("rb") as stream:
+        first = stream.readline()
+    try:
+        head = Head.parse(first)
+    except (ValueError, TypeError):
+        head = Head(folder.name, at=folder.stat().st_mtime)
+    size_bytes = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+    return About(folder.name, head.user, head.at, 0, size_bytes, is_closed=True, is_readable=False)
 
 
 def _numbered(name: str, number: int) -> str:

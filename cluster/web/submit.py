@@ -44,6 +44,8 @@ class NewRun(BaseModel):
     """The upload that is gone on with."""
     open_uploads: list[UploadArrived]
     """One's own other uploads of which more may come."""
+    unreadable: list[str]
+    """One's own uploads that cannot be understood, and only be dropped."""
 
 
 class SubmitRun(BaseModel):
@@ -77,25 +79,23 @@ def show(asked: Asked) -> NewRun:
     spool = asked.web.spool
     upload = None
     if query.upload:
-        found = spool.upload(query.upload)
-        uploads.require_own(asked, found)
-        upload = uploads.arrived(found)
-    mine = [spool.upload(about.id) for about in spool.listed(asked.who.name) if not about.is_closed]
+        upload = uploads.arrived(uploads.own_upload(asked, query.upload))
+    listed = spool.listed(asked.who.name)
+    mine = [spool.upload(about.id) for about in listed if not about.is_closed]
     others = [uploads.arrived(one) for one in mine if one.id != query.upload]
     jobs = forms.forms(asked.web.client)
     known = [form.job for form in jobs]
     job = query.job or (upload.job if upload else "")
     return NewRun(
         jobs=jobs, job=job if job in known else FIRST_JOB if FIRST_JOB in known else known[0], upload=upload,
-        open_uploads=others,
+        open_uploads=others, unreadable=[about.id for about in listed if not about.is_readable],
     )  # fmt: skip
 
 
 def submit(asked: Asked) -> RunBegun:
     """Begin a run of an upload."""
     body: SubmitRun = asked.body
-    upload = asked.web.spool.upload(body.upload)
-    uploads.require_own(asked, upload)
+    upload = uploads.own_upload(asked, body.upload)
     return RunBegun(run=begin(asked, upload, body.job, body.options, share=body.share).id)
 
 

@@ -13,6 +13,7 @@ import redis
 
 from cluster import errors, names
 from cluster.client import submission
+from splitters.spool import ORDER
 
 if TYPE_CHECKING:
     from cluster.client.run import Status
@@ -73,6 +74,10 @@ class Tending:
                 looked_at = time.monotonic()
 
     def _tend(self, about: About) -> None:
+        if not about.is_readable:
+            if time.time() - (self._web.spool.folder / about.id / ORDER).stat().st_mtime > IDLE_S:
+                self._drop(about.id, "it cannot be read")
+            return
         upload = self._web.spool.upload(about.id)
         found = {run: self._status(run) for run in upload.runs()}
         if any(found.values()):
@@ -84,9 +89,9 @@ class Tending:
                 self._see_that_it_is_read(upload, status)
         if found and not any(found.values()):
             if upload.gone_for_s() > IDLE_S:  # not at once: this may be the Redis of another cluster
-                self._drop(upload, "its runs are gone")
+                self._drop(upload.id, "its runs are gone")
         elif not found and idle_s > IDLE_S:
-            self._drop(upload, "no run has read it for a day")
+            self._drop(upload.id, "no run has read it for a day")
         elif found and not upload.is_closed and idle_s > IDLE_S:
             log.warning(
                 "upload %s: nothing came for a day; its runs go on with the %d files that have arrived", upload.id,
@@ -116,6 +121,6 @@ class Tending:
         )  # fmt: skip
         submission.leave_to_background(self._web.client, run, [names.upload(str(upload.folder.absolute()))])
 
-    def _drop(self, upload: Upload, why: str) -> None:
-        log.info("upload %s: dropped: %s", upload.id, why, extra={"event": "upload-dropped", "upload": upload.id})
-        self._web.spool.drop(upload.id)
+    def _drop(self, upload: str, why: str) -> None:
+        log.info("upload %s: dropped: %s", upload, why, extra={"event": "upload-dropped", "upload": upload})
+        self._web.spool.drop(upload)

@@ -17,7 +17,7 @@ from cluster.web import receive
 from cluster.web.problems import Problem
 from cluster.web.receive import Received, Sending
 from cluster.web.routes import Action, Asked, Route, Stream, View
-from cluster.web.spool import Spool, Upload
+from cluster.web.spool import Spool, Unreadable, Upload
 
 __all__ = ["ROUTES", "Spool", "Upload", "own"]
 MOST_AT_A_TIME = 8
@@ -83,13 +83,16 @@ def close(asked: Asked) -> UploadArrived:
 
 def drop(asked: Asked) -> None:
     """Remove an upload that no run reads."""
-    upload = own(asked)
     spool, client = asked.web.spool, asked.web.client
+    try:
+        upload = own(asked)
+    except Unreadable:  # no run can read it either
+        return spool.drop(asked.at["upload"])
     for run in upload.runs():
         with suppress(errors.UnknownRun):
             if client.run(run).status(failures=False).state == "running":
                 raise Problem(409, f"the run {run} reads it: cancel that first")
-    spool.drop(upload.id)
+    return spool.drop(upload.id)
 
 
 def list_arrived(asked: Asked) -> Response:
@@ -147,20 +150,25 @@ def own(asked: Asked) -> Upload:
 
     Raises:
         Problem: There is none, or it is another user's, and one is no operator (404).
+        Unreadable: It is one's own, and cannot be understood (409).
     """
-    upload = asked.web.spool.upload(asked.at["upload"])
-    require_own(asked, upload)
+    return own_upload(asked, asked.at["upload"])
+
+
+def own_upload(asked: Asked, id: str) -> Upload:
+    """An upload of one's own by its id; raises as ``own``."""
+    try:
+        upload = asked.web.spool.upload(id)
+    except Unreadable:
+        _require_own(asked, id, asked.web.spool.about(id).user)
+        raise
+    _require_own(asked, id, upload.head.user)
     return upload
 
 
-def require_own(asked: Asked, upload: Upload) -> None:
-    """See that one may use an upload.
-
-    Raises:
-        Problem: It is another user's, and one is no operator (404).
-    """
-    if upload.head.user != asked.who.name and not asked.who.may(Role.OPERATOR):
-        raise Problem(404, f"there is no upload {upload.id!r} here")
+def _require_own(asked: Asked, id: str, user: str) -> None:
+    if user != asked.who.name and not asked.who.may(Role.OPERATOR):
+        raise Problem(404, f"there is no upload {id!r} here")
 
 
 def arrived(upload: Upload) -> UploadArrived:

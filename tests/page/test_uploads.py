@@ -55,6 +55,22 @@ def test_what_was_sent_is_on_the_disk_when_it_is_answered(page: Page, maria: Vis
     assert entry.sha256 == hashlib.sha256(files["2.bin"]).hexdigest()
 
 
+def test_an_upload_that_cannot_be_read_is_told(page: Page, maria: Visitor, upload: str) -> None:
+    order = page.web.spool.folder / upload / ORDER
+    order.write_bytes(order.read_bytes() + b'{"name": "a.t{"closed":true}\n')
+    page.web.spool._uploads.clear()  # as after a start
+    answer = sending.send(maria, upload, sending.bundle([("a.txt", b"one")]))
+    assert (answer.status_code, "cannot be read" in answer.json()["detail"]) == (409, True)
+    [about] = [one for one in page.web.spool.listed("maria") if one.id == upload]
+    assert about.size_bytes == order.stat().st_size
+    assert maria.get("/submit.json")["unreadable"] == [upload]
+    assert f"The upload {upload} cannot be read" in maria.html("/submit")
+    other = page.visitor(Role.SUBMITTER, "other")
+    assert other.ask("DELETE", f"/api/uploads/{upload}").status_code == 404
+    assert maria.ask("DELETE", f"/api/uploads/{upload}").status_code == 204
+    assert maria.get("/submit.json")["unreadable"] == []
+
+
 def test_only_the_owner_of_this_machine_may_read_what_was_sent(page: Page, maria: Visitor, upload: str) -> None:
     sending.send(maria, upload, sending.bundle([("a.txt", b"one")]))
     places = [path for path in page.web.spool.folder.rglob("*") if not path.name.startswith("gone")]
