@@ -25,7 +25,9 @@ create table if not exists decision (
     trained text not null default '',
     primary key (bundle, run, item, number, kind, person)
 ) without rowid;
+create table if not exists gone (run text primary key, at real not null);
 """
+"""``gone``: since when the cluster is known to have forgotten a run, in seconds since 1970."""
 
 
 class Decision(NamedTuple):
@@ -111,11 +113,31 @@ class Decisions:
                 [(trained, bundle, *one.key, one.kind, one.person) for one in decisions],
             )
 
+    def runs(self) -> set[str]:
+        """The runs of whose faces something was said."""
+        if not self._file.exists():
+            return set()
+        with self._opened() as base:
+            return {run for (run,) in base.execute("select distinct run from decision")}
+
+    def gone_for_s(self, run: str) -> float:
+        """For how many seconds a run is known to be gone; begins with the first call."""
+        with self._opened() as base:
+            base.execute("insert into gone (run, at) values (?, ?) on conflict do nothing", (run, time.time()))
+            [at] = base.execute("select at from gone where run = ?", (run,)).fetchone()
+        return time.time() - float(at)
+
+    def is_known(self, run: str) -> None:
+        """The cluster knows a run: what ``gone_for_s`` began is over."""
+        with self._opened() as base:
+            base.execute("delete from gone where run = ?", (run,))
+
     def forget_run(self, run: str) -> None:
         """Drop all that was said of the faces of a run."""
         if self._file.exists():
             with self._opened() as base:
                 base.execute("delete from decision where run = ?", (run,))
+                base.execute("delete from gone where run = ?", (run,))
 
     def forget_person(self, bundle: str, person: str) -> None:
         """Drop all that was said of a person."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from cluster.web.spool import Upload
 
 SWEEP_S = 3600.0
+GONE_S = 24 * 3600.0
+"""Decisions go with a run that Redis has not known for this long, as uploads do."""
 log = logging.getLogger(__name__)
 
 
@@ -59,15 +61,28 @@ def forget(asked: Asked) -> Forgotten:
 
 
 def sweep(web: Web) -> None:
-    """Remove the results of runs that the cluster has forgotten by itself; looks once an hour."""
+    """Remove the results of runs that the cluster has forgotten by itself; looks once an hour.
+
+    What people said of the faces of such a run goes a day later: this may be the Redis of another cluster.
+    """
     if time.monotonic() - web.swept_at < SWEEP_S:
         return
     web.swept_at = time.monotonic()
-    for run in web.results.listed():
-        if _status(web, run) is None:
-            web.results.forget(run)
+    said = web.decisions.runs()
+    for run in sorted(said | set(web.results.listed())):
+        try:
+            is_known = _status(web, run) is not None
+        except errors.ClusterError as error:  # whether it is gone, nobody can say now
+            log.warning("run %s: %s", run, error, extra={"event": "sweep", "run": run})
+            continue
+        if is_known:
+            if run in said:
+                web.decisions.is_known(run)
+            continue
+        web.results.forget(run)
+        kept.drop(run)
+        if run in said and web.decisions.gone_for_s(run) > GONE_S:
             web.decisions.forget_run(run)
-            kept.drop(run)
 
 
 def _drop_upload(web: Web, status: Status) -> tuple[list[str], int]:
@@ -104,7 +119,7 @@ def _drop_corrections(web: Web, status: Status) -> int:
 def _status(web: Web, run: str) -> Status | None:
     try:
         return web.client.run(run).status(failures=False)
-    except errors.ClusterError:
+    except errors.UnknownRun:
         return None
 
 

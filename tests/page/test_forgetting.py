@@ -10,8 +10,10 @@ from click.testing import CliRunner
 
 from cluster import errors
 from cluster.cli import runs
-from cluster.client.run import Belongs
+from cluster.client.run import Belongs, Run
 from cluster.roles import Role
+from cluster.web import forgetting
+from cluster.web.face_rows import Face
 from tests.kit.page_runs import PageRun
 from tests.kit.pages import Page, Visitor
 from tests.kit.pdfs import picture
@@ -95,6 +97,26 @@ def test_results_of_runs_that_the_cluster_has_forgotten_go_by_themselves(page: P
     maria.get(f"/runs/{stays.id}/results.json")
     assert not page.web.results.file(gone.id).exists()
     assert page.web.results.file(stays.id).exists()
+
+
+def test_what_was_said_of_faces_outlasts_a_run_by_a_day(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = read(page, {"p.jpg": b"x"})
+    decisions = page.web.decisions
+    decisions.decide("office", [Face(gone.id, "p.jpg", 0, (1, 1, 9, 9), 0.8, "x", 0.9, "", "")], "name", "Ada", "maria")
+    with monkeypatch.context() as away:
+        away.setattr(Run, "status", lambda *_, **__: (_ for _ in ()).throw(errors.BrokerUnreachable("away")))
+        swept(page)
+    page.web.client.prune([page.web.client.run(gone.id).status()])
+    swept(page)
+    assert [one.run for one in decisions.all("office")] == [gone.id]
+    monkeypatch.setattr(forgetting, "GONE_S", 0.0)
+    swept(page)
+    assert decisions.all("office") == []
+
+
+def swept(page: Page) -> None:
+    page.web.swept_at = -forgetting.SWEEP_S
+    forgetting.sweep(page.web)
 
 
 def test_the_command_that_the_page_shows_removes_this_run_alone(page: Page, broker: str) -> None:
