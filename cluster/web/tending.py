@@ -9,8 +9,6 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import redis
-
 from cluster import errors, names
 from cluster.client import submission
 from splitters.spool import ORDER
@@ -60,13 +58,16 @@ class Tending:
                 continue
             try:
                 self._tend(about)
-            except (errors.ClusterError, redis.RedisError, OSError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001 - the other uploads are looked after
                 log.warning("upload %s: %s", about.id, error, extra={"event": "upload", "upload": about.id})
 
     def _run(self) -> None:
         looked_at = time.monotonic()
         while True:
-            self.look()
+            try:
+                self.look()
+            except Exception:  # a thread that ends looks after nothing any more
+                log.exception("the uploads could not be looked after", extra={"event": "upload"})
             if self._over.wait(LOOK_S):
                 return
             if time.monotonic() - looked_at > LOOK_AT_ALL_S:

@@ -13,6 +13,7 @@ import pytest
 from cluster.web.spool import Spool
 from cluster.web.tending import IDLE_S, Tending
 from splitters.spool import ORDER
+from tests.kit.waiting import wait_until
 
 
 @pytest.fixture
@@ -34,3 +35,28 @@ def test_an_upload_that_cannot_be_read_is_dropped_in_time(spool: Spool) -> None:
     os.utime(order, (old, old))
     tending(again).look()
     assert list(spool.folder.iterdir()) == []
+
+
+def test_an_upload_dropped_meanwhile_does_not_stop_the_rest(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, gone = spool.begin("maria"), spool.begin("maria")
+    os.utime(old.folder / ORDER, (0, 0))
+    listed = spool.listed()
+    spool.drop(gone.id)
+    monkeypatch.setattr(spool, "listed", lambda: sorted(listed, key=lambda about: about.id != gone.id))
+    tending(spool).look()
+    assert list(spool.folder.iterdir()) == []
+
+
+def test_a_look_that_fails_is_followed_by_another(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+
+    def listed() -> list[Any]:
+        looks.append(1)
+        raise RuntimeError
+
+    monkeypatch.setattr(spool, "listed", listed)
+    monkeypatch.setattr("cluster.web.tending.LOOK_S", 0.01)
+    tended = tending(spool)
+    tended.start()
+    wait_until("a second look", lambda: len(looks) > 1, timeout_s=10)
+    tended.stop()
