@@ -61,7 +61,7 @@ class Web:
     @functools.cached_property
     def spool(self) -> Spool:
         """The uploads."""
-        return Spool(self.folder / "uploads")
+        return Spool(self.folder / "uploads", on_drop=lambda contents: self.pictures.forget(contents))
 
     def top_line(self) -> TopLine:
         """The figures of the top line, at most a second old."""

@@ -162,5 +162,6 @@ class Decisions:
             if not self._file.exists():
                 self._file.touch(mode=0o600)
             with closing(sqlite3.connect(self._file, timeout=10)) as base, base:
+                base.execute("pragma secure_delete = on")
                 base.executescript(SCHEMA)
                 yield base

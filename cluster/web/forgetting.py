@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -20,7 +19,6 @@ from cluster.web.runs import run_of
 
 if TYPE_CHECKING:
     from cluster.web.context import Web
-    from cluster.web.spool import Upload
 
 SWEEP_S = 3600.0
 GONE_S = 24 * 3600.0
@@ -94,14 +92,9 @@ def _drop_upload(web: Web, status: Status) -> tuple[list[str], int]:
             if others:
                 return others, 0
             files = len(upload)
-            web.pictures.forget(_contents(upload))
             web.spool.drop(upload.id)
             return [], files
     return [], 0
-
-
-def _contents(upload: Upload) -> Iterator[str]:
-    return (entry.sha256 for entry in upload.entries())
 
 
 def _drop_corrections(web: Web, status: Status) -> int:

@@ -121,9 +121,11 @@ class Pictures:
 
     def forget(self, contents: Iterable[str]) -> None:
         """Remove all that was made of these contents: see ``content``."""
-        for key in contents:
-            for kept in (self._folder / key[:2]).glob(f"{key}-*"):
-                kept.unlink(missing_ok=True)
+        keys = frozenset(contents)
+        if keys:
+            for kept in self._folder.glob("??/*"):
+                if kept.name.partition("-")[0] in keys:
+                    kept.unlink(missing_ok=True)
 
     def close(self) -> None:
         """End the programs that make pictures; those at work first make theirs."""

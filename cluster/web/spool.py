@@ -14,7 +14,8 @@ import shutil
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -316,9 +317,13 @@ class Spool:
 
     MOST_CLOSED = 4
 
-    def __init__(self, folder: Path, limits: Limits | None = None) -> None:
+    def __init__(
+        self, folder: Path, limits: Limits | None = None, on_drop: Callable[[Collection[str]], None] = lambda _: None
+    ) -> None:
+        """``on_drop`` is given the SHA-256 of each file of an upload that was dropped."""
         self.folder = folder
         self.limits = limits or Limits()
+        self._on_drop = on_drop
         self._lock = threading.Lock()
         self._uploads: OrderedDict[str, Upload] = OrderedDict()
         self._closed: dict[str, About] = {}
@@ -399,6 +404,9 @@ class Spool:
 
     def drop(self, id: str) -> None:
         """Remove an upload with all that has arrived; a run that still reads it fails. Done again, it does nothing."""
+        contents: set[str] = set()
+        with suppress(Problem, OSError, ValueError):  # it is gone, or cannot be read
+            contents = {entry.sha256 for entry in self.upload(id).entries()}
         with self._lock:
             self._uploads.pop(id, None)
             self._closed.pop(id, None)
@@ -406,6 +414,7 @@ class Spool:
         if _UPLOAD.fullmatch(id) and folder.is_dir():
             (folder / kept.ORDER).unlink(missing_ok=True)  # whoever reads it sees this
             shutil.rmtree(folder, ignore_errors=True)
+        self._on_drop(contents)
 
     def require_room(self, user: str, size_bytes: int) -> None:
         """See that so many bytes may be sent.

@@ -114,6 +114,19 @@ def test_what_was_said_of_faces_outlasts_a_run_by_a_day(page: Page, monkeypatch:
     assert decisions.all("office") == []
 
 
+def test_pictures_go_with_their_upload_whoever_drops_it(page: Page) -> None:
+    upload = page.web.spool.begin("maria")
+    entry = upload.put("a.jpg", b"private")
+    mine, other = (page.web.folder / "pictures" / "ab" / f"{key}-1-96-0.webp" for key in (entry.sha256, "f" * 64))
+    for file in (mine, other):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x")
+    page.web.spool.drop(upload.id)
+    assert (mine.exists(), other.exists()) == (False, True)
+    page.web.spool.drop(upload.id)
+    other.unlink()
+
+
 def swept(page: Page) -> None:
     page.web.swept_at = -forgetting.SWEEP_S
     forgetting.sweep(page.web)

@@ -100,6 +100,7 @@ def test_what_was_said_lies_in_a_file_of_its_owner_alone_and_is_forgotten_with_i
     assert (tmp_path / "people.sqlite").stat().st_mode & 0o777 == 0o600
     decisions.forget_run("faces-1")
     assert decisions.all("office") == []
+    assert b"Otto" not in (tmp_path / "people.sqlite").read_bytes()
 
 
 def test_of_many_rejected_faces_that_are_alike_a_few_are_kept(decisions: Decisions) -> None:
