@@ -105,7 +105,9 @@ class Upload:
         return None if found is None else self.folder / found.place
 
     def known(self, name: str, size_bytes: int, modified_ms: int | None) -> bool:
-        """Whether this very file has arrived."""
+        """Whether this very file has arrived; only its bytes tell that of one without a time of change."""
+        if modified_ms is None:
+            return False
         with self._lock:
             found = self._by_name.get(name)
         return found is not None and (found.size_bytes, found.modified_ms) == (size_bytes, modified_ms)

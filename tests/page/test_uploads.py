@@ -91,6 +91,12 @@ def test_another_file_of_a_known_name_gets_a_number(page: Page, maria: Visitor, 
     assert kept(page, upload) == {"x/a.txt": b"one", "x/a~2.txt": b"two!", "x/a~3.txt": b"three"}
 
 
+def test_files_without_a_time_of_change_are_told_apart(page: Page, maria: Visitor, upload: str) -> None:
+    for content in (b"one", b"two", b"one"):
+        sending.send(maria, upload, sending.bundle([("a.txt", content)], modified=None))
+    assert kept(page, upload) == {"a.txt": b"one", "a~2.txt": b"two"}
+
+
 def test_a_large_file_comes_in_slices_with_a_break(page: Page, maria: Visitor, upload: str) -> None:
     data = os.urandom(300_000)
     about = {"name": "big.jpg", "size": len(data), "modified": 5}
