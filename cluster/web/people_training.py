@@ -29,6 +29,8 @@ PUBLISHED_WITHIN_S = 15.0
 """Seconds from a run's end in which the process that read its input makes the version of it."""
 SIDE = 640
 """Pixels of a crop's longer side, at most: portraits of that size are described as well as larger ones."""
+PATIENCE_S = 60.0
+"""How long a crop waits for its turn behind pictures that people look at: one without would be left out."""
 MARGIN = 0.35
 """Share of a face's box that is added at each side, besides what ``pictures`` adds: detectors want to see the head."""
 MOST_CROPS = 20
@@ -182,4 +184,4 @@ def crop(web: Web, face: Face) -> bytes:
     x, y, width, height = face.box
     left, top = max(0, round(x - MARGIN * width)), max(0, round(y - MARGIN * height))
     box = left, top, round(x + (1 + MARGIN) * width) - left, round(y + (1 + MARGIN) * height) - top
-    return web.pictures.webp(found.path, Wanted(SIDE, found.page, 0, box))
+    return web.pictures.webp(found.path, Wanted(SIDE, found.page, 0, box), PATIENCE_S)

@@ -7,6 +7,7 @@ picture of two runs is made once.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import queue
@@ -17,6 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import anyio
 from pydantic import BaseModel, Field
 from starlette.responses import FileResponse, Response
 
@@ -35,6 +37,10 @@ SIDES: dict[str, int] = {"thumb": 96, "face": 160, "view": 1600}
 """Pixels of the longer side."""
 PROGRAM = "cluster.web.picture_program"
 CHILDREN = 2
+WAIT_S = 10.0
+"""How long a picture that somebody looks at waits for a child."""
+MOST_AT_A_TIME = 8
+"""Requests for pictures that have a thread; more of them wait without one."""
 TIME_S, CPU_S = 10.0, 10
 MEMORY_BYTES = 3 * 2**29
 MOST_WEBP_BYTES = 16 * 2**20
@@ -86,8 +92,13 @@ class Pictures:
         self._made = 0
         self._lock = threading.Lock()
 
-    def webp(self, path: Path, wanted: Wanted) -> bytes:
-        """A picture of what is in a file.
+    @functools.cached_property
+    def threads(self) -> anyio.CapacityLimiter:
+        """Of requests for pictures: these wait for children, and other requests do not wait for them."""
+        return anyio.CapacityLimiter(MOST_AT_A_TIME)
+
+    def webp(self, path: Path, wanted: Wanted, wait_s: float | None = None) -> bytes:
+        """A picture of what is in a file; where it must be made, it waits up to ``wait_s`` or ``WAIT_S`` for its turn.
 
         Raises:
             Problem: It cannot be shown (422), or right now not (503).
@@ -98,7 +109,7 @@ class Pictures:
             data = kept.read_bytes()
             os.utime(kept)
         except OSError:
-            data = self._make(path, wanted)
+            _, data = self._ask(path, wanted, wait_s)
             _put(kept, data)
             self._count()
         return data
@@ -132,13 +143,13 @@ class Pictures:
         for _ in range(CHILDREN):
             self._children.get().end()
 
-    def _make(self, path: Path, wanted: Wanted) -> bytes:
-        return self._ask(path, wanted)[1]
-
-    def _ask(self, path: Path, wanted: Wanted) -> Answer:
+    def _ask(self, path: Path, wanted: Wanted, wait_s: float | None = None) -> Answer:
         limits = {"cpu_s": CPU_S, "memory_bytes": MEMORY_BYTES}
         head = {"path": str(path), **wanted._asdict(), "limits": limits}
-        child = self._children.get()
+        try:
+            child = self._children.get(timeout=WAIT_S if wait_s is None else wait_s)
+        except queue.Empty:
+            raise Problem(503, "many pictures are being made: load it again soon", {"Retry-After": "5"}) from None
         try:
             with child.lock:
                 answer, data = child.ask(head, b"", MOST_WEBP_BYTES, time_s=TIME_S, cpu_s=CPU_S)
@@ -231,8 +242,12 @@ class Query(BaseModel):
         return Wanted(SIDES[self.size], page, int(self.turn), (x, y, width, height) if self.box else None)
 
 
-def give(asked: Asked) -> Response:
+async def give(asked: Asked) -> Response:
     """The picture of an item."""
+    return await anyio.to_thread.run_sync(_give, asked, limiter=asked.web.pictures.threads)
+
+
+def _give(asked: Asked) -> Response:
     status = run_of(asked).status(failures=False)
     found = original(asked.web, status, asked.at["item"])
     wanted = asked.query.wanted(asked.query.page or found.page)._replace(entry=found.entry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import queue
 import secrets
 import zipfile
 from collections.abc import Mapping
@@ -188,3 +189,13 @@ def test_the_oldest_pictures_go_where_there_are_too_many(tmp_path: Path) -> None
     made.trim(20)
     assert sorted(path.name for path in tmp_path.glob("??/*")) == ["1.webp", "2.webp"]
     made.close()
+
+
+def test_a_picture_that_gets_no_turn_is_to_be_loaded_again(
+    page: Page, maria: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page.web.pictures, "_children", queue.LifoQueue())
+    monkeypatch.setattr(pictures, "WAIT_S", 0.1)
+    answer = asked(maria, sent(page, {"busy.png": picture(colour=(1, 2, 3))}), "busy.png")
+    assert (answer.status_code, answer.headers.get("retry-after")) == (503, "5"), answer.text
+    assert "load it again" in answer.json()["detail"]
