@@ -120,6 +120,14 @@ class Decisions:
         with self._opened() as base:
             return {run for (run,) in base.execute("select distinct run from decision")}
 
+    def trainings(self, run: str) -> set[tuple[str, str]]:
+        """The bundle, and what trained it, of each training that learnt what was said of the faces of a run."""
+        if not self._file.exists():
+            return set()
+        with self._opened() as base:
+            rows = base.execute("select distinct bundle, trained from decision where run = ? and trained != ''", (run,))
+            return {(str(bundle), str(trained)) for bundle, trained in rows}
+
     def gone_for_s(self, run: str) -> float:
         """For how many seconds a run is known to be gone; begins with the first call."""
         with self._opened() as base:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from cluster import errors
+from cluster.client import submission
 from cluster.client.run import Status
 from cluster.roles import Role
-from cluster.web import kept
+from cluster.web import kept, learnt
 from cluster.web.problems import Problem
 from cluster.web.routes import Action, Asked, Route
 from cluster.web.runs import run_of
@@ -37,7 +38,7 @@ class Forgotten(BaseModel):
     upload_of: list[str]
     """Other runs that read the same upload: its files stay until these are forgotten."""
     models: list[str]
-    """Models that this run has made, which stay: `cluster models remove` removes one."""
+    """Models that this run has made, or that learnt its faces, which stay: `cluster models remove` removes one."""
 
 
 def forget(asked: Asked) -> Forgotten:
@@ -46,8 +47,13 @@ def forget(asked: Asked) -> Forgotten:
     status = run.status(failures=False)
     if status.state == "running":
         raise Problem(409, f"the run {run.id} goes on: cancel it first")
-    report = run.report
-    models = [str(report["model"])] if report and report.get("model") else []
+    trainings = learnt.trainings(asked.web, run.id)
+    for training in trainings:
+        if training.state == "running":
+            raise Problem(409, f"the run {training.run} learns faces of {run.id}: wait for it, or cancel it first")
+    models = learnt.models(asked.web, run.id)
+    for training in trainings:
+        _drop_upload(asked.web, training)  # crops of its faces
     others, files = _drop_upload(asked.web, status)
     corrections = _drop_corrections(asked.web, status)
     asked.web.results.forget(run.id)
@@ -79,6 +85,7 @@ def sweep(web: Web) -> None:
             continue
         web.results.forget(run)
         kept.drop(run)
+        (submission.log_folder(web.client.config) / f"{run}.log").unlink(missing_ok=True)
         if run in said and web.decisions.gone_for_s(run) > GONE_S:
             web.decisions.forget_run(run)
 

@@ -16,6 +16,7 @@ from cluster.roles import Role
 from cluster.web import (
     downloads,
     forgetting,
+    learnt,
     reports,
     results_counts,
     results_faces,
@@ -87,6 +88,8 @@ class Results(BaseModel):
     """Why nothing is shown, or ""."""
     may_change: bool
     """Whether the one who asks may correct and forget it."""
+    models: list[str]
+    """That it has made, or that learnt its faces: they stay when it is forgotten. For those who may forget it."""
     formats: list[Download]
     """What can be downloaded."""
 
@@ -145,9 +148,10 @@ def show(asked: Asked) -> Results:
             log.warning("the results of %s are read anew", run.id, exc_info=True)
             asked.web.results.forget(run.id)
     is_whole = status.state != "running" and (bool(problem) or (found is not None and getattr(found, "is_whole", True)))
+    may_change = _may_change(asked, status)
     return Results(
-        status=status, kind=kind.name, found=found, is_whole=is_whole, problem=problem,
-        may_change=_may_change(asked, status), formats=downloads.of(run, status),
+        status=status, kind=kind.name, found=found, is_whole=is_whole, problem=problem, may_change=may_change,
+        models=learnt.models(asked.web, run.id) if may_change else [], formats=downloads.of(run, status),
     )  # fmt: skip
 
 

@@ -102,7 +102,7 @@ def test_results_of_runs_that_the_cluster_has_forgotten_go_by_themselves(page: P
 def test_what_was_said_of_faces_outlasts_a_run_by_a_day(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = read(page, {"p.jpg": b"x"})
     decisions = page.web.decisions
-    decisions.decide("office", [Face(gone.id, "p.jpg", 0, (1, 1, 9, 9), 0.8, "x", 0.9, "", "")], "name", "Ada", "maria")
+    decisions.decide("office", [face(gone.id)], "name", "Ada", "maria")
     with monkeypatch.context() as away:
         away.setattr(Run, "status", lambda *_, **__: (_ for _ in ()).throw(errors.BrokerUnreachable("away")))
         swept(page)
@@ -125,6 +125,32 @@ def test_pictures_go_with_their_upload_whoever_drops_it(page: Page) -> None:
     assert (mine.exists(), other.exists()) == (False, True)
     page.web.spool.drop(upload.id)
     other.unlink()
+
+
+def test_models_that_learnt_its_faces_are_named_and_the_crops_go(page: Page, maria: Visitor) -> None:
+    run, training = read(page, {"q.jpg": b"x"}), read(page, {"Ada/1.webp": b"crop"}, owner="jan")
+    page.web.client.stores.ledger.reports.enter(training.id, {"model": "office:2"})
+    for number, trained in enumerate((training.id, "office:3", f"faces-train-{'0' * 8}")):
+        page.web.decisions.decide("office", [face(run.id, number)], "name", "Ada", "maria")
+        [fresh] = [one for one in page.web.decisions.all("office") if not one.trained]
+        page.web.decisions.note_training("office", [fresh], trained)
+    assert "office:2" in maria.html(f"/runs/{run.id}/results")
+    crops = page.web.client.run(training.id).status().upload
+    told = maria.ask("POST", f"/api/runs/{run.id}/forget").json()
+    assert told["models"] == ["office", "office:2", "office:3"]
+    assert not (page.web.folder / "uploads" / crops).exists()
+
+
+def test_a_run_whose_faces_are_being_learnt_is_not_forgotten(page: Page, maria: Visitor) -> None:
+    run, training = read(page, {"r.jpg": b"x"}), PageRun(page.web.client.stores, "ocr", {"1.webp": record("x")})
+    page.web.decisions.decide("office", [face(run.id)], "name", "Ada", "maria")
+    page.web.decisions.note_training("office", page.web.decisions.all("office"), training.id)
+    answer = maria.ask("POST", f"/api/runs/{run.id}/forget")
+    assert (answer.status_code, training.id in answer.json()["detail"]) == (409, True)
+
+
+def face(run: str, number: int = 0) -> Face:
+    return Face(run, "p.jpg", number, (1, 1, 9, 9), 0.8, "x", 0.9, "", "")
 
 
 def swept(page: Page) -> None:
