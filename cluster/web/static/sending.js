@@ -3,6 +3,7 @@
 const BUNDLE_FILES = 200, BUNDLE_BYTES = 8 * 2 ** 20, AGAIN_MS = 2000, RATE_S = 10
 const wait = ms => new Promise(resolve => setTimeout(resolve, ms))
 const BYTES = { 'Content-Type': 'application/octet-stream' }
+const REFUSED = [413, 422]
 
 /** Sends files one after the other. `changed` is called when its figures have; `failed` with what it cannot go on with. */
 export class Sender {
@@ -76,20 +77,22 @@ export class Sender {
   async #slices(one) {
     const { name, file } = one
     const query = new URLSearchParams({ name, size: file.size, modified: file.lastModified })
-    let { offset } = await (await fetch(`/api/uploads/${this.upload}/offset?${query}`)).json()
+    let { offset, refused = [] } = await this.#send('GET', `offset?${query}`, () => undefined, [one])
     const before = this.sentBytes
     while (offset < file.size && !this.paused) {
       const slice = file.slice(offset, offset + BUNDLE_BYTES)
-      offset = (await this.#send('PUT', `file?${query}`, () => slice, [one], { 'Upload-Offset': offset })).offset
-      this.sentBytes = before + offset
+      const at = { 'Upload-Offset': offset };
+      ({ offset, refused = [] } = await this.#send('PUT', `file?${query}`, () => slice, [one], at))
+      if (offset < Infinity) this.sentBytes = before + offset
       this.#tick()
     }
     this.sentBytes = before
+    this.refused.push(...refused)
     if (offset < file.size) this.#waiting.unshift(one)
-    else if (offset < Infinity) { this.#count(one); this.received += 1 }
+    else if (offset < Infinity || refused.length) { this.#count(one); this.received += offset < Infinity ? 1 : 0 }
   }
 
-  /** Ask until it is answered; of files that cannot be read the others are sent. */
+  /** Ask until it is answered; of files that cannot be read the others are sent. A large one may be refused. */
   async #send(method, path, body, files, headers = {}) {
     for (;;) {
       let answer
@@ -103,8 +106,10 @@ export class Sender {
       if (answer?.ok) { this.told = ''; return answer.json() }
       if (answer && ![408, 503].includes(answer.status)) {
         const { detail } = await answer.json().catch(() => ({}))
+        const why = detail ?? `it answered ${answer.status}`
+        if (method !== 'POST' && REFUSED.includes(answer.status)) return { refused: [{ name: files[0].name, why }], offset: Infinity }
         this.#waiting.unshift(...files)
-        throw new Error(detail ?? `it answered ${answer.status}`)
+        throw new Error(why)
       }
       this.changed()
       await wait(AGAIN_MS)
