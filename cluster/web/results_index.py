@@ -11,6 +11,7 @@ import logging
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -89,6 +90,7 @@ class Indexes:
     def __init__(self, folder: Path, corrected: corrections.Corrections, followers: laid_over.Followers) -> None:
         self._folder, self._corrected, self._followers = folder, corrected, followers
         self._filling: dict[str, _Filling] = {}
+        self._changing: weakref.WeakValueDictionary[str, threading.Lock] = weakref.WeakValueDictionary()
         self._lock = threading.Lock()
 
     def of(self, run: Run, status: Status, wait_s: float = WAIT_S, fill: Fill | None = None) -> Standing:
@@ -104,11 +106,9 @@ class Indexes:
         with self._lock:
             filling = self._filling.get(run.id)
             if filling is None or (filling.problem and filling.over.is_set()):
-                if _is_whole(file):
-                    if fill is None:
-                        self._lay_over(run, status, file)
-                    return Standing(file, is_whole=True)
-                filling = self._begin(run, status, file, fill)
+                filling = None if _is_whole(file) else self._begin(run, status, file, fill)
+        if filling is None:
+            return self._whole(run, status, file, fill)
         filling.looked_at = time.monotonic()
         filling.over.wait(wait_s if status.state != "running" else 0)
         if not filling.over.is_set():
@@ -140,9 +140,22 @@ class Indexes:
 
     def forget(self, run: str) -> None:
         """Remove the file of a run."""
-        with self._lock:
+        with self._changes_of(run), self._lock:
             self._filling.pop(run, None)
             self.file(run).unlink(missing_ok=True)
+
+    def _changes_of(self, run: str) -> threading.Lock:
+        """Held by whoever adds to the whole file of a run, or removes it; others have theirs."""
+        with self._lock:
+            return self._changing.setdefault(run, threading.Lock())
+
+    def _whole(self, run: Run, status: Status, file: Path, fill: Fill | None) -> Standing:
+        if fill is None:
+            with self._changes_of(run.id):
+                if not _is_whole(file):  # it was forgotten meanwhile
+                    return Standing(None, is_whole=False)
+                self._lay_over(run, status, file)
+        return Standing(file, is_whole=True)
 
     def _begin(self, run: Run, status: Status, file: Path, fill: Fill | None) -> _Filling:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from cluster.client.run import Belongs
 from cluster.roles import Role
 from cluster.web import laid_over
+from cluster.web.results_index import Standing
 from tests.kit.page_runs import PageRun, whole
 from tests.kit.pages import Page, Visitor
 from tests.kit.records import record
@@ -46,6 +49,37 @@ def test_what_was_done_again_is_shown_found_and_downloaded(page: Page, maria: Vi
     assert archive.read("book.pdf.txt").decode() == "page one\fpage two"
     page.web.results.forget(first)
     assert whole(maria, first)["found"]["items"] == 4
+
+
+def test_runs_that_are_laid_over_one_hold_no_other_up(
+    page: Page, maria: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, other = (ended(page, {"a.png": record("x")}, {"b.png": "truncated"}) for _ in range(2))
+    whole(maria, slow)
+    whole(maria, other)
+    again = ended(page, {"b.png": record("y")}, {}, slow)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def values(*_: Any) -> dict[str, Any]:
+        begun.set()
+        go_on.wait(20)
+        return {"b.png": record("y")}
+
+    monkeypatch.setattr(laid_over, "values", values)
+    with ThreadPoolExecutor() as threads:
+        laid = threads.submit(whole, maria, slow)
+        try:
+            assert begun.wait(20), again
+            standing = threads.submit(look, page, other).result(5)
+        finally:
+            go_on.set()
+        assert standing.is_whole
+        assert laid.result(20)["found"]["items"] == 2
+
+
+def look(page: Page, run: str) -> Standing:
+    known = page.web.client.run(run)
+    return page.web.results.of(known, known.status(failures=False))
 
 
 def test_values_stand_beside_the_pages_of_their_document() -> None:
