@@ -10,7 +10,8 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -32,9 +33,11 @@ PIECE_BYTES = 2**20
 MAX_BUNDLE_BYTES = 64 * 2**20
 MAX_BUNDLE_FILES = 1000
 MAX_LINE_BYTES = 8192
+MOST_OPEN = 64
+"""Files of a bundle that are open at a time: a process may have some hundreds in all."""
 _to_disk = ThreadPoolExecutor(16, "spool")
 """A disk writes the files of many threads at a time in fewer steps: four times as many a second as one by one. It is
-asked to once a bundle is whole, as making further files waits for it meanwhile."""
+asked to once many are written, as making further files waits for it meanwhile."""
 
 
 class Sending(BaseModel):
@@ -147,20 +150,34 @@ class Bundle:
 
     def keep(self) -> list[Entry]:
         """Keep the whole files that have come, and drop what has come of another one."""
-        if self._stream is not None:
-            self._stream.close()
-            Path(self._draft).unlink(missing_ok=True)
-            self._stream = None
         self._sending = None
-        written, self._written = self._written, []
+        self._drop_unfinished()
+        self._sync_written()
         whole, self._whole = self._whole, []
         try:
-            list(_to_disk.map(_sync, written))
-        except OSError:
-            for draft, _ in whole:
-                Path(draft).unlink(missing_ok=True)
+            return self._upload.take(whole) if whole else []
+        except BaseException:
+            _drop(whole)
             raise
-        return self._upload.take(whole) if whole else []
+
+    def _drop_unfinished(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            Path(self._draft).unlink(missing_ok=True)
+            with suppress(OSError):  # a full disk does not take what is held back: it is not wanted any more
+                stream.close()
+
+    def _sync_written(self) -> None:
+        written, self._written = self._written, []
+        syncing = [_to_disk.submit(_sync, stream) for stream in written]
+        wait(syncing)  # also for those after one that fails: each closes its file
+        try:
+            for one in syncing:
+                one.result()
+        except OSError:
+            whole, self._whole = self._whole, []
+            _drop(whole)
+            raise
 
     def _read_line(self, view: memoryview) -> memoryview:
         data = bytes(view[:MAX_LINE_BYTES])
@@ -205,11 +222,13 @@ class Bundle:
         sending, self._sending = self._sending, None
         if self._stream is None:
             return
-        stream, self._stream = self._stream, None
-        stream.flush()
-        self._written.append(stream)
+        self._stream.flush()
+        self._written.append(self._stream)
+        self._stream = None
         entry = Entry(sending.name, sending.size, self._hash.hexdigest(), sending.modified)
         self._whole.append((self._draft, entry))
+        if len(self._written) >= MOST_OPEN:
+            self._sync_written()
 
 
 class Slice:
@@ -291,6 +310,11 @@ def size(path: Path) -> int:
 
 def _key(sending: Sending) -> tuple[str, int, int | None]:
     return sending.name, sending.size, sending.modified
+
+
+def _drop(drafts: list[tuple[str, Entry]]) -> None:
+    for draft, _ in drafts:
+        Path(draft).unlink(missing_ok=True)
 
 
 def _sync(stream: BinaryIO) -> None:

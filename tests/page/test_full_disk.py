@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
 from cluster.web import problems, receive
-from cluster.web.receive import Sending, Slice
-from cluster.web.spool import Spool, Upload
+from cluster.web.receive import Bundle, Sending, Slice
+from cluster.web.spool import DRAFTS, Spool, Upload
 from splitters.spool import ORDER
 
 
@@ -62,6 +63,37 @@ def test_a_line_that_cannot_be_written_is_not_known(upload: Upload, monkeypatch:
     assert (upload.known("b.txt", 3, 1), order.read_bytes()) == (False, before)
     upload.put("b.txt", b"two", 1)
     assert Spool(upload.folder.parent).upload(upload.id).names() == ["a.txt", "b.txt"]
+
+
+def bundled(files: int) -> bytes:
+    return b"".join(b'{"name": "%d.txt", "size": 3}\n%03d' % (number, number) for number in range(files))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts open files as Linux lists them")
+def test_a_bundle_holds_few_files_open(upload: Upload) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    bundle = Bundle(upload)
+    bundle.feed(bundled(receive.MOST_OPEN * 2 + 1))
+    assert len(os.listdir("/proc/self/fd")) - before <= receive.MOST_OPEN
+    assert bundle.end().files == receive.MOST_OPEN * 2 + 1
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("where", ["_sync", "take"])
+def test_the_drafts_of_a_failed_bundle_are_gone(upload: Upload, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    def fails(given: Any) -> None:
+        if where == "_sync":
+            given.close()
+        raise full()
+
+    monkeypatch.setattr(receive if where == "_sync" else upload, where, fails)
+    bundle = Bundle(upload)
+    try:
+        bundle.feed(bundled(receive.MOST_OPEN + 1))
+        bundle.end()
+    except OSError:
+        bundle.keep()
+    assert list((upload.folder / DRAFTS).iterdir()) == []
 
 
 def test_a_slice_cut_off_by_a_full_disk_is_not_whole(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
