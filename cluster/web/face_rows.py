@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aggregators.recogniser import UNKNOWN
 from cluster.client.run import Run
+from cluster.web import laid_over
 from cluster.web.kept import Kept
+
+if TYPE_CHECKING:
+    from cluster.web.context import Web
 
 __all__ = ["JOB", "UNKNOWN", "Face", "Faces", "of_run", "read"]
 JOB = "faces"
@@ -59,13 +63,19 @@ class Faces(NamedTuple):
         return [face for item in self.items for face in self.by_item[item]]
 
 
-def of_run(run: Run) -> Faces:
-    """The faces of a run that is done.
+def of_run(web: Web, run: Run) -> Faces:
+    """The faces of a run that is done, with those of the runs that did again what was missing from it.
 
     Raises:
         errors.ClusterError: It has no result.
     """
-    return _kept.get(run.id, lambda: read(run.id, run.parts()))
+    followers = web.followers.of(run.id)
+
+    def made() -> Faces:
+        laid = laid_over.values(run, followers) if followers else {}
+        return read(run.id, laid_over.parts(run.parts(), laid))
+
+    return _kept.get(run.id, made)
 
 
 def read(run: str, parts: Iterable[Mapping[str, Any]]) -> Faces:

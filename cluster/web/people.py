@@ -211,7 +211,7 @@ def show(asked: Asked) -> People:
     state = asked.web.client.models.state(name)
     offered = [run for run in _runs(asked) if results_faces.model_of(run) in ("", name)]
     chosen = _chosen(asked, offered)
-    faces = [face for run in chosen for face in face_rows.of_run(asked.web.client.run(run.run)).all]
+    faces = [face for run in chosen for face in face_rows.of_run(asked.web, asked.web.client.run(run.run)).all]
     standing = _standing(asked, name)
     decisions = standing.decisions
     told = people_groups.sort(faces, decisions)
@@ -247,7 +247,7 @@ def say(asked: Asked) -> None:
     _require_numpy()
     person = "" if body.kind == "no face" else checked(body.person)
     runs = _chosen(asked, [run for run in _runs(asked) if results_faces.model_of(run) in ("", name)], body.runs)
-    faces = {face.key: face for run in runs for face in face_rows.of_run(asked.web.client.run(run.run)).all}
+    faces = {face.key: face for run in runs for face in face_rows.of_run(asked.web, asked.web.client.run(run.run)).all}
     first = faces.get((body.run, body.item, body.number))
     if first is None:
         raise Problem(404, f"there is no face {body.number} on {body.item!r} in the run {body.run!r}")
@@ -379,7 +379,7 @@ def _said(asked: Asked, pending: Sequence[Decision]) -> list[Said]:
 
 def _face(asked: Asked, one: Decision) -> FaceShown | None:
     try:
-        faces = face_rows.of_run(asked.web.client.run(one.run))
+        faces = face_rows.of_run(asked.web, asked.web.client.run(one.run))
         return FaceShown.of(faces.by_item[one.item][one.number])
     except (errors.ClusterError, LookupError):  # the run is gone
         return None

@@ -171,7 +171,7 @@ def _crops(web: Web, names: Sequence[Decision]) -> Iterable[tuple[str, bytes]]:
 
 
 def _face(web: Web, one: Decision) -> Face:
-    return face_rows.of_run(web.client.run(one.run)).by_item[one.item][one.number]
+    return face_rows.of_run(web, web.client.run(one.run)).by_item[one.item][one.number]
 
 
 def crop(web: Web, face: Face) -> bytes:

@@ -104,7 +104,7 @@ def show(asked: Asked, run: Run, status: Status) -> FacesFound | None:
     """
     if status.state == "running":
         return None
-    found = shown(face_rows.of_run(run), asked.query, status)
+    found = shown(face_rows.of_run(asked.web, run), asked.query, status)
     if found.one:
         found.one.size = _size(asked, status, found.one.item)
     return found

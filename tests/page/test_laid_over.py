@@ -24,10 +24,10 @@ def maria(page: Page) -> Visitor:
     return page.visitor(Role.SUBMITTER, "maria")
 
 
-def ended(page: Page, values: dict[str, Any], failures: dict[str, str], follows: str = "") -> str:
+def ended(page: Page, values: dict[str, Any], failures: dict[str, str], follows: str = "", job: str = "ocr") -> str:
     belongs = Belongs("maria", follows=follows)
     page.web.followers._looked_at = -laid_over.LOOK_S
-    run = PageRun(page.web.client.stores, "ocr", values, failures, belongs=belongs)
+    run = PageRun(page.web.client.stores, job, values, failures, belongs=belongs)
     return run.end().id
 
 
@@ -80,6 +80,16 @@ def test_runs_that_are_laid_over_one_hold_no_other_up(
 def look(page: Page, run: str) -> Standing:
     known = page.web.client.run(run)
     return page.web.results.of(known, known.status(failures=False))
+
+
+def test_faces_that_were_found_by_another_try_are_shown_with_the_others(page: Page, maria: Visitor) -> None:
+    face = {"box": [1, 1, 50, 50], "score": 0.8, "label": "unknown", "confidence": 0.9}
+    first = ended(page, {"a.jpg": [face]}, {"b.jpg": "truncated"}, job="faces")
+    assert whole(maria, first)["found"]["faces"] == 1
+    ended(page, {"b.jpg": [face, face]}, {}, first, job="faces")
+    found = whole(maria, first, item="b.jpg")["found"]
+    assert (found["pictures"], found["faces"]) == (2, 3)
+    assert {one["run"] for one in found["one"]["faces"]} == {first}
 
 
 def test_values_stand_beside_the_pages_of_their_document() -> None:

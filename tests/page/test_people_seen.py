@@ -17,7 +17,7 @@ FACE = {"box": [1, 1, 50, 50], "score": 0.8, "label": "unknown", "confidence": 0
 def faces_of(page: Page, owner: str) -> str:
     """A run of somebody, who has named the face that it found."""
     run = PageRun(page.web.client.stores, "faces", {"a.jpg": [FACE]}, belongs=Belongs(owner)).end()
-    found = face_rows.of_run(page.web.client.run(run.id)).all
+    found = face_rows.of_run(page.web, page.web.client.run(run.id)).all
     page.web.decisions.decide("office", found, "name", "Otto", owner)
     return run.id
 
