@@ -81,6 +81,15 @@ class Upload:
         places = (self.folder / kept.ORDER, *(self.folder / PARTIAL).glob("*"))
         return max((place.stat().st_mtime for place in places if place.exists()), default=0.0)
 
+    @property
+    def partial_bytes(self) -> int:
+        """Of the slices that have come of files that are not whole."""
+        size_bytes = 0
+        for place in (self.folder / PARTIAL).glob("*"):
+            with suppress(FileNotFoundError):  # it is whole now
+                size_bytes += place.stat().st_size
+        return size_bytes
+
     def names(self) -> list[str]:
         """The names of the files that have arrived, in that order."""
         return list(self._by_name)
@@ -299,6 +308,7 @@ class About(NamedTuple):
     at: float
     files: int
     size_bytes: int
+    """Also of files of which slices have come."""
     is_closed: bool
     is_readable: bool = True
     """Whether it can be understood; of another one only the size, and the user if that can be told, are known."""
@@ -399,7 +409,8 @@ class Spool:
         except Unreadable:
             self._closed[id] = _unreadable(self.folder / id)
             return self._closed[id]
-        about = About(id, upload.head.user, upload.head.at, len(upload), upload.size_bytes, upload.is_closed)
+        size_bytes = upload.size_bytes + upload.partial_bytes
+        about = About(id, upload.head.user, upload.head.at, len(upload), size_bytes, upload.is_closed)
         if about.is_closed:
             self._closed[id] = about
         return about

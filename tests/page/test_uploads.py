@@ -115,6 +115,18 @@ def test_a_large_file_comes_in_slices_with_a_break(page: Page, maria: Visitor, u
     assert kept(page, upload) == {"big.jpg": data}
 
 
+def test_slices_that_have_come_count_towards_the_limit(
+    page: Page, maria: Visitor, upload: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page.web.spool, "limits", Limits(user_bytes=10))
+    address = f"/api/uploads/{upload}/file"
+    answers = [
+        maria.ask("PUT", address, params={"name": name, "size": 6}, content=b"12345", headers=sending.BYTES).status_code
+        for name in ("a", "b")
+    ]
+    assert answers == [200, 413]
+
+
 def test_a_slice_longer_than_its_file_is_refused(page: Page, maria: Visitor, upload: str) -> None:
     answer = maria.ask(
         "PUT", f"/api/uploads/{upload}/file", params={"name": "a", "size": 2}, content=b"three", headers=sending.BYTES
