@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["JOB", "UNKNOWN", "Face", "Faces", "of_run", "read"]
 JOB = "faces"
-_kept: Kept[Faces] = Kept(6)
+FACE_BYTES = 700
+"""Of a face in memory, about, besides its descriptor."""
+MOST_KEPT_BYTES = 256 * 2**20
 
 
 class Face(NamedTuple):
@@ -61,6 +63,14 @@ class Faces(NamedTuple):
     def all(self) -> list[Face]:
         """One after the other."""
         return [face for item in self.items for face in self.by_item[item]]
+
+
+def size_bytes(faces: Faces) -> int:
+    """About how much memory they take."""
+    return sum(FACE_BYTES + len(face.descriptor) for face in faces.all) + FACE_BYTES * len(faces.items)
+
+
+_kept: Kept[Faces] = Kept(6, MOST_KEPT_BYTES, size_bytes)
 
 
 def of_run(web: Web, run: Run) -> Faces:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import weakref
 from collections import OrderedDict
@@ -12,10 +13,17 @@ Value = TypeVar("Value")
 
 
 class Kept(Generic[Value]):
-    """Up to ``most`` values, by run; the one that was not asked for longest goes first. Any thread may use it."""
+    """Up to ``most`` values, by run; the one that was not asked for longest goes first. Any thread may use it.
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    Args:
+        most: How many.
+        most_bytes: How many bytes they have together, at most: a larger one is made each time.
+        size: About how many bytes a value has in memory.
+    """
+
+    def __init__(self, most: int, most_bytes: float = math.inf, size: Callable[[Value], int] = lambda value: 0) -> None:
+        self._most, self._most_bytes, self._size = most, most_bytes, size
+        self._sizes: dict[str, int] = {}
         self._values: OrderedDict[str, Value] = OrderedDict()
         self._making: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -31,10 +39,15 @@ class Kept(Generic[Value]):
                     self._values.move_to_end(run)
                     return self._values[run]
             value = make()
+            size = self._size(value)
+            if size > self._most_bytes:
+                return value
             with self._lock:
                 self._values[run] = value
-                while len(self._values) > self._most:
-                    self._values.popitem(last=False)
+                self._sizes[run] = size
+                while len(self._values) > self._most or sum(self._sizes.values()) > self._most_bytes:
+                    gone, _ = self._values.popitem(last=False)
+                    del self._sizes[gone]
                 self._making = {one: lock for one, lock in self._making.items() if lock.locked()}
             return value
 
@@ -42,6 +55,7 @@ class Kept(Generic[Value]):
         """Forget a run's value."""
         with self._lock:
             self._values.pop(run, None)
+            self._sizes.pop(run, None)
 
 
 _all: weakref.WeakSet[Kept[Any]] = weakref.WeakSet()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import orjson
 from pydantic import BaseModel, Field
@@ -25,6 +25,7 @@ from cluster.web import (
     results_text,
 )
 from cluster.web.downloads import Download
+from cluster.web.kept import Kept
 from cluster.web.problems import Problem
 from cluster.web.routes import Asked, Route, View
 from cluster.web.runs import run_of
@@ -94,6 +95,9 @@ class Results(BaseModel):
     """What can be downloaded."""
 
 
+_beginnings: Kept[AnyResult] = Kept(16)
+
+
 class Kind(NamedTuple):
     """How the results of a job are found and shown."""
 
@@ -107,10 +111,36 @@ def show_any(asked: Asked, run: Run, status: Status) -> AnyResult | None:
     """The result as JSON."""
     if status.state == "running":
         return None
-    result = orjson.dumps(
-        run.result(), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY, default=repr
+    return _beginnings.get(run.id, lambda: _beginning(run, status))
+
+
+def _beginning(run: Run, status: Status) -> AnyResult:
+    job = run.job
+    if not job.joins_by_name or job.finish or job.rounds:  # what it is shows once all is joined
+        text = _json(run.result())
+        return AnyResult(json_text=text[:MOST_JSON_CHARS], is_whole=len(text) <= MOST_JSON_CHARS)
+    _, parts = run.rendered(job.writer("json", status.options), status)
+    some, is_all = first_of(parts)
+    text = _json(some)
+    return AnyResult(json_text=text[:MOST_JSON_CHARS], is_whole=is_all and len(text) <= MOST_JSON_CHARS)
+
+
+def first_of(parts: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], bool]:
+    """The first parts in one, as many as ``MOST_JSON_CHARS`` of JSON take; and whether these are all."""
+    some: dict[str, Any] = {}
+    chars = 0
+    for part in parts:
+        if chars > MOST_JSON_CHARS:
+            return some, False
+        chars += len(_json(part)) - len("{\n\n}")
+        some |= part
+    return some, True
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(
+        value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY, default=repr
     ).decode()
-    return AnyResult(json_text=result[:MOST_JSON_CHARS], is_whole=len(result) <= MOST_JSON_CHARS)
 
 
 ANY = Kind("any", show_any)

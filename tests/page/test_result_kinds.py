@@ -9,7 +9,7 @@ import pytest
 from aggregators import counts
 from cluster.client.run import Belongs
 from cluster.roles import Role
-from cluster.web import results_counts
+from cluster.web import results, results_counts
 from cluster.web.results import Query
 from tests.kit.page_runs import PageRun
 from tests.kit.pages import Page, Visitor
@@ -104,3 +104,16 @@ def test_labels_are_listed_with_the_least_sure_first_and_counted(maria: Visitor,
     only = maria.get(f"/runs/{labels}/results.json", params={"show": "wren", "sort": "name"})["found"]
     assert ([row["item"] for row in only["rows"]], only["matching"], only["labels"]) == (["wren.jpg"], 1, 3)
     assert "0.30" in maria.html(f"/runs/{labels}/results")
+
+
+def test_a_job_without_a_page_of_its_own_shows_the_beginning(
+    page: Page, maria: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "KINDS", {})
+    monkeypatch.setattr(results, "MOST_JSON_CHARS", 1000)
+    values = {f"{number:04}.jpg": [{"label": "owl", "confidence": 0.5}] for number in range(250)}
+    for items, is_whole in ((250, False), (1, True)):
+        run = done(page, "onnx", dict(list(values.items())[:items]))
+        shown = maria.get(f"/runs/{run}/results.json")
+        assert (shown["kind"], shown["found"]["is_whole"]) == ("any", is_whole)
+        assert shown["found"]["json_text"].startswith('{\n  "0000.jpg": [')
