@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from cluster import errors, names
+from cluster import errors, logs, names
 from cluster.client import submission
 from splitters.spool import ORDER
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cluster.client.run import Status
     from cluster.web.context import Web
     from cluster.web.spool import About, Upload
@@ -26,7 +29,9 @@ IDLE_S = 24 * 3600.0
 START_S = 30.0
 """Seconds that a process that reads an upload has before it is missed."""
 MOST_STARTS = 5
-"""Processes that are started for one run by one page."""
+"""Processes that are started for one run by one page; one whose last has ended, too, fails."""
+TOLD_LINES, TOLD_CHARACTERS = 3, 500
+"""Of the log of such a process, in the reason of its run."""
 log = logging.getLogger(__name__)
 
 
@@ -112,7 +117,10 @@ class Tending:
         run, now = status.run, time.monotonic()
         age_s = (datetime.now(UTC) - status.started_at).total_seconds() if status.started_at else START_S
         is_due = age_s >= START_S and now - self._started_at.get(run, -START_S) >= START_S
-        if status.paused or not is_due or self._started[run] >= MOST_STARTS:
+        if status.paused or not is_due:
+            return
+        if self._started[run] >= MOST_STARTS:
+            self._give_up(upload, run)
             return
         self._started[run] += 1
         self._started_at[run] = now
@@ -122,6 +130,26 @@ class Tending:
         )  # fmt: skip
         submission.leave_to_background(self._web.client, run, [names.upload(str(upload.folder.absolute()))])
 
+    def _give_up(self, upload: Upload, run: str) -> None:
+        log_file = submission.log_folder(self._web.client.config) / f"{run}.log"
+        reason = f"what reads its files ended {MOST_STARTS} times: {_tail(log_file)}"
+        log.error(
+            "run %s: %s", run, reason, extra={"event": "upload-given-up", "run": run, "upload": upload.id}
+        )  # fmt: skip
+        self._web.client.session.fail(run, reason)
+
     def _drop(self, upload: str, why: str) -> None:
         log.info("upload %s: dropped: %s", upload, why, extra={"event": "upload-dropped", "upload": upload})
         self._web.spool.drop(upload)
+
+
+def _tail(log_file: Path) -> str:
+    """The last lines of the log of a process, in one."""
+    try:
+        with log_file.open("rb") as stream:
+            stream.seek(-min(4 * TOLD_CHARACTERS, stream.seek(0, os.SEEK_END)), os.SEEK_END)
+            lines = stream.read().decode(errors="replace").split("\n")
+    except OSError as error:
+        return f"its log cannot be read: {error.strerror}"
+    told = "; ".join([logs.plain(line.strip()) for line in lines if line.strip()][-TOLD_LINES:])
+    return told[-TOLD_CHARACTERS:] or "its log is empty"

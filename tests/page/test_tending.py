@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from cluster.client.submission import log_folder
 from cluster.web.spool import Spool
-from cluster.web.tending import IDLE_S, Tending
+from cluster.web.tending import IDLE_S, MOST_STARTS, Tending
 from splitters.spool import ORDER
 from tests.kit.waiting import wait_until
 
@@ -60,3 +61,34 @@ def test_a_look_that_fails_is_followed_by_another(spool: Spool, monkeypatch: pyt
     tended.start()
     wait_until("a second look", lambda: len(looks) > 1, timeout_s=10)
     tended.stop()
+
+
+def test_a_run_whose_reader_ends_each_time_fails(spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = spool.begin("maria")
+    upload.add_run("ocr-1")
+    status = SimpleNamespace(
+        run="ocr-1", state="running", chunks_total=None, coordinator=None, role="", started_at=None, paused=""
+    )
+    log = log_folder(SimpleNamespace(cache_folder=tmp_path / "cache")) / "ocr-1.log"  # type: ignore[arg-type]
+    log.parent.mkdir(parents=True)
+    started: list[str] = []
+    failed: dict[str, str] = {}
+
+    def start(client: object, run: str, inputs: object) -> None:
+        started.append(run)
+        log.write_text(f"first\nsecond\nthird\n\nMemoryError {len(started)}\n")
+
+    monkeypatch.setattr("cluster.web.tending.submission.leave_to_background", start)
+    monkeypatch.setattr("cluster.web.tending.START_S", 0.0)
+    tended = tending(
+        spool,
+        run=lambda run: SimpleNamespace(status=lambda failures: status),
+        config=SimpleNamespace(cache_folder=tmp_path / "cache"),
+        session=SimpleNamespace(fail=failed.__setitem__),
+    )
+    for _ in range(MOST_STARTS):
+        tended.look()
+    assert (len(started), failed) == (MOST_STARTS, {})
+    tended.look()
+    assert len(started) == MOST_STARTS
+    assert failed == {"ocr-1": "what reads its files ended 5 times: second; third; MemoryError 5"}
