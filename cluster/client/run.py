@@ -149,6 +149,12 @@ class Run:
         return {failure.item: failure.reason for failure in self.status().failures}
 
     @property
+    def followers(self) -> list[str]:
+        """The runs that were begun to do again what is missing from it, the earliest first; some may be gone."""
+        row = self._session.stores.ledger.runs.row(self.id, "followers")
+        return row.followers.split() if row else []
+
+    @property
     def is_read(self) -> bool:
         """Whether its input is read to its end, so that it needs no submitter any more."""
         progress = self._session.stores.ledger.runs.progress(self.id)

@@ -24,6 +24,7 @@
 | owner | str | create | the user whose run it is; "" for nobody's, as one of the command line |
 | shown_to | str | create, share | of a run with an owner: "private" or "cluster", see ``Belongs`` |
 | follows | str | create | the run whose missing items this one does again |
+| followers | str | create | the runs that do again what is missing from this one, the earliest first, between spaces |
 | upload | str | create | the upload on the page's machine that it reads |
 | chunks_read | int | open_batch, begin_rounds | chunks that the splitter gave, readable or not |
 | items_read | int | open_batch, begin_rounds | items of these chunks |
@@ -182,6 +183,7 @@ class RunRow:
     owner: str = ""
     shown_to: str = ""
     follows: str = ""
+    followers: str = ""
     upload: str = ""
     chunks_read: int = 0
     items_read: int = 0

@@ -71,7 +71,7 @@ class Runs:
         }
         self._step(
             "create", run, {"runs": keys.RUNS}, job=job, submitter=submitter, owner=belongs.owner,
-            retention_s=kept.pop("retention_s"),
+            retention_s=kept.pop("retention_s"), follows=belongs.follows,
             fields=[word for pair in {**row, **kept}.items() for word in pair],
         )  # fmt: skip
 

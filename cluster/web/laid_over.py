@@ -7,32 +7,26 @@ and downloaded with those of the run that it follows, which itself stays as it i
 from __future__ import annotations
 
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from cluster import errors
-from cluster.client.run import Run, Status, Which
+from cluster.client.run import Run, Status
 from cluster.web import kept
 from splitters import page_names
 
 if TYPE_CHECKING:
     from cluster.client import Client
 
-LOOK_S = 2.0
-MOST_RUNS = 500
-"""The latest runs, among which those that follow others are found."""
-
 
 class Followers:
-    """Which runs follow which, at most ``LOOK_S`` old. Any thread may use it."""
+    """Which runs follow which. Any thread may use it."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._lock = threading.Lock()
-        self._looked_at = -LOOK_S
-        self._of: dict[str, list[Status]] = {}
         self._seen: dict[str, list[str]] = {}
 
     def of(self, run: str) -> list[Run]:
@@ -40,27 +34,26 @@ class Followers:
 
         What is kept of the run is made anew where there are others than before.
         """
+        followers: dict[str, Status] = {}
+        names = [run]
+        for name in names:
+            for status in self._done(self._client.run(name).followers):
+                if status.run not in (run, *followers):
+                    followers[status.run] = status
+                    names.append(status.run)
+        found = sorted(followers, key=lambda name: followers[name].started_at)
         with self._lock:
-            if time.monotonic() - self._looked_at > LOOK_S:
-                self._look()
-            names, at = [run], 0
-            while at < len(names):
-                names += [one.run for one in self._of.get(names[at], ()) if one.run not in names]
-                at += 1
-            found = sorted(names[1:])
             if found != self._seen.get(run, []):
                 self._seen[run] = found
                 kept.drop(run)
-            order = {one.run: one.started_at for some in self._of.values() for one in some}
-        return [self._client.run(name) for name in sorted(found, key=lambda name: order[name])]
+        return [self._client.run(name) for name in found]
 
-    def _look(self) -> None:
-        found: defaultdict[str, list[Status]] = defaultdict(list)
-        for status in self._client.runs_page(MOST_RUNS, "", Which(state="done")).runs:
-            if status.follows:
-                found[status.follows].append(status)
-        self._of = dict(found)
-        self._looked_at = time.monotonic()
+    def _done(self, runs: Iterable[str]) -> Iterator[Status]:
+        for run in runs:
+            with suppress(errors.UnknownRun, errors.RunFailed):  # it is gone
+                status = self._client.run(run).status(failures=False)
+                if status.state == "done":
+                    yield status
 
 
 def values(run: Run, followers: Iterable[Run]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cluster.client import Client
 from cluster.client.run import Belongs
 from cluster.roles import Role
 from cluster.web import laid_over
@@ -26,7 +27,6 @@ def maria(page: Page) -> Visitor:
 
 def ended(page: Page, values: dict[str, Any], failures: dict[str, str], follows: str = "", job: str = "ocr") -> str:
     belongs = Belongs("maria", follows=follows)
-    page.web.followers._looked_at = -laid_over.LOOK_S
     run = PageRun(page.web.client.stores, job, values, failures, belongs=belongs)
     return run.end().id
 
@@ -90,6 +90,18 @@ def test_faces_that_were_found_by_another_try_are_shown_with_the_others(page: Pa
     found = whole(maria, first, item="b.jpg")["found"]
     assert (found["pictures"], found["faces"]) == (2, 3)
     assert {one["run"] for one in found["one"]["faces"]} == {first}
+
+
+def test_followers_are_found_however_many_runs_there_are(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = ended(page, {"a.png": record("x")}, {"b.png": "truncated"})
+    second = ended(page, {}, {"b.png": "truncated"}, first)
+    third, fourth = (ended(page, {"b.png": record("y")}, {}, one) for one in (first, second))
+    monkeypatch.setattr(Client, "runs_page", lambda *_, **__: pytest.fail("all runs were listed"))
+    assert [run.id for run in page.web.followers.of(first)] == [second, third, fourth]
+    assert page.web.client.run(first).followers == [second, third]
+    assert page.web.followers.of(fourth) == []
+    page.web.client.prune([page.web.client.run(third).status()])
+    assert [run.id for run in page.web.followers.of(first)] == [second, fourth]
 
 
 def test_values_stand_beside_the_pages_of_their_document() -> None:
