@@ -166,7 +166,13 @@ def require_no_files(job: str, options: dict[str, Any]) -> None:
     """
     for option in catalog.get(job).options:
         value = options.get(option.name)
-        if isinstance(value, str) and option.may_read(value):
+        if not isinstance(value, str):
+            continue
+        try:
+            may_read = option.may_read(value)
+        except OSError as error:  # no file can have this name, and nothing else that is wanted
+            raise Problem(422, f"{option.flag} {value[:100]!r}: {error.strerror}") from None
+        if may_read:
             raise Problem(
                 422, f"{option.flag} {value[:100]!r} names a file of the machine that this page runs on: use the"
                 " command line there",

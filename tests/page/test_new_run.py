@@ -55,6 +55,12 @@ def test_an_option_may_read_no_file_of_this_machine(admin: Visitor) -> None:
         assert "names a file of the machine" in answer.json()["detail"]
 
 
+def test_an_option_longer_than_a_file_name_is_told(admin: Visitor) -> None:
+    body = {"job": "train", "options": {"net": "x" * 256}}
+    answer = admin.ask("POST", "/api/foresee", json=body)
+    assert (answer.status_code, "--net" in answer.json()["detail"]) == (422, True)
+
+
 def test_every_text_option_that_reads_a_file_says_so() -> None:
     """Whoever adds such an option to a job must mark it, or somebody on the page reads files of this machine."""
     named = {
