@@ -65,7 +65,7 @@ def forget(asked: Asked) -> Forgotten:
 
 
 def sweep(web: Web) -> None:
-    """Remove the results of runs that the cluster has forgotten by itself; looks once an hour.
+    """Remove the results and logs of runs that the cluster has forgotten by itself; looks once an hour.
 
     What people said of the faces of such a run goes a day later: this may be the Redis of another cluster.
     """

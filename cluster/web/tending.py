@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cluster import errors, logs, names
 from cluster.client import submission
+from cluster.web import forgetting
 from splitters.spool import ORDER
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Tending:
         while True:
             try:
                 self.look()
+                forgetting.sweep(self._web)
             except Exception:  # a thread that ends looks after nothing any more
                 log.exception("the uploads could not be looked after", extra={"event": "upload"})
             if self._over.wait(LOOK_S):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cluster.client.submission import log_folder
+from cluster.web import forgetting
 from cluster.web.spool import Spool
 from cluster.web.tending import IDLE_S, MOST_STARTS, Tending
 from splitters.spool import ORDER
@@ -60,6 +61,15 @@ def test_a_look_that_fails_is_followed_by_another(spool: Spool, monkeypatch: pyt
     tended = tending(spool)
     tended.start()
     wait_until("a second look", lambda: len(looks) > 1, timeout_s=10)
+    tended.stop()
+
+
+def test_what_runs_have_left_is_swept_though_nobody_looks(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    swept: list[Any] = []
+    monkeypatch.setattr(forgetting, "sweep", swept.append)
+    tended = tending(spool)
+    tended.start()
+    wait_until("a sweep", lambda: swept, timeout_s=10)
     tended.stop()
 
 
