@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import time
 from asyncio import sleep
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple, Protocol, TypeVar
 
 import anyio
@@ -28,6 +29,8 @@ MOST_WAITING = 4
 
 
 T = TypeVar("T")
+May = Callable[[], Awaitable[bool]]
+"""Whether a listener may still hear what it hears."""
 
 
 class Message(NamedTuple):
@@ -115,8 +118,17 @@ class Channels:
     def _looking(self) -> anyio.CapacityLimiter:
         return anyio.CapacityLimiter(MOST_LOOKING)
 
-    async def listen(self, key: str, reader: Callable[[], Reader], after: str = "") -> AsyncIterator[bytes]:
-        """Events of what is named ``key``, until the last one. The first listener has ``reader`` make the reader."""
+    async def listen(
+        self, key: str, reader: Callable[[], Reader], after: str = "", may: May | None = None
+    ) -> AsyncIterator[bytes]:  # fmt: skip
+        """Events of what is named ``key``, until the last one. The first listener has ``reader`` make the reader.
+
+        Args:
+            key: What is watched.
+            reader: Makes the reader.
+            after: See ``Reader.first``.
+            may: Asked every ``HEARTBEAT_S``: once it says no, no more is heard.
+        """
         channel = self._open.get(key)
         if channel is None or channel.is_over:
             channel = self._open[key] = _Channel(reader(), self._looking)
@@ -129,12 +141,17 @@ class Channels:
                 return
             if channel.task is None:
                 channel.task = asyncio.create_task(channel.read())
+            due_s = time.monotonic() + HEARTBEAT_S
             while True:
                 data: bytes | None = b": still here\n\n"
                 with contextlib.suppress(TimeoutError):
-                    data = await asyncio.wait_for(queue.get(), HEARTBEAT_S)
+                    data = await asyncio.wait_for(queue.get(), max(0.0, due_s - time.monotonic()))
                 if data is None:
                     return
+                if time.monotonic() >= due_s:
+                    if may is not None and not await may():
+                        return
+                    due_s = time.monotonic() + HEARTBEAT_S
                 yield data
         finally:
             channel.waiting.remove(queue)

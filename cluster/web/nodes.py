@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 
 from cluster.client.nodes import Answer, Node
 from cluster.roles import Role
-from cluster.web import node_rows
+from cluster.web import live_streams, node_rows
 from cluster.web.channels import Message
 from cluster.web.node_rows import Cells, NodeRow, Summary
 from cluster.web.problems import Problem
@@ -144,8 +144,7 @@ def show(asked: Asked) -> OneNode:
 
 async def live(asked: Asked) -> StreamingResponse:
     """Events of all nodes."""
-    events = asked.web.channels.listen("nodes", lambda: Watched(asked.web))
-    return StreamingResponse(events, media_type="text/event-stream")
+    return live_streams.events(asked, "nodes", lambda: Watched(asked.web))
 
 
 def pause(asked: Asked) -> Asking:

@@ -13,7 +13,7 @@ from starlette.responses import StreamingResponse
 from cluster import catalog, errors, names
 from cluster.client.run import Belongs, MissingItem, Reason, Run, Share, Status, Which
 from cluster.roles import Role
-from cluster.web import forms, progress, timeline
+from cluster.web import forms, live_streams, progress, timeline
 from cluster.web.forms import JobForm
 from cluster.web.problems import Problem
 from cluster.web.progress import Change, Figures
@@ -242,17 +242,18 @@ def show_events(asked: Asked) -> Events:
 async def live_list(asked: Asked) -> StreamingResponse:
     """Events of some runs."""
     runs = await run_in_threadpool(seen, asked, asked.query.runs.split(",")[:MOST_WATCHED])
-    events = asked.web.channels.listen(f"runs {' '.join(runs)}", lambda: WatchedList(runs, asked.web))
-    return StreamingResponse(events, media_type="text/event-stream")
+
+    def see(now: Asked) -> None:
+        if seen(now, runs) != runs:
+            raise errors.UnknownRun("one of these runs is seen no more: ask for the others again")
+
+    return live_streams.events(asked, f"runs {' '.join(runs)}", lambda: WatchedList(runs, asked.web), see)
 
 
 async def live(asked: Asked) -> StreamingResponse:
     """Events of one run."""
     run = await run_in_threadpool(run_of, asked)
-    events = asked.web.channels.listen(
-        f"run {run.id}", lambda: Watched(run, asked.web), asked.request.headers.get("last-event-id", "")
-    )
-    return StreamingResponse(events, media_type="text/event-stream")
+    return live_streams.events(asked, f"run {run.id}", lambda: Watched(run, asked.web), run_of)
 
 
 def cancel(asked: Asked) -> None:

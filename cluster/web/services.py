@@ -15,7 +15,7 @@ from cluster.client.services import ServiceStatus, Traffic
 from cluster.names import ModelRef
 from cluster.roles import Role
 from cluster.texts import service_texts
-from cluster.web import render
+from cluster.web import live_streams, render
 from cluster.web.channels import Message
 from cluster.web.problems import Problem
 from cluster.web.routes import Action, Asked, Route, Stream, View
@@ -218,8 +218,7 @@ def _serves(job: str) -> bool:
 async def live(asked: Asked) -> StreamingResponse:
     """The services, as they answer."""
     client = asked.web.client
-    events = asked.web.channels.listen("services", lambda: Watched(client))
-    return StreamingResponse(events, media_type="text/event-stream")
+    return live_streams.events(asked, "services", lambda: Watched(client))
 
 
 def serve(asked: Asked) -> Served:

@@ -13,9 +13,11 @@ import pytest
 from cluster import keys
 from cluster.client.run import Belongs
 from cluster.roles import Role
+from cluster.web import channels
 from cluster.web.watched import Watched
 from tests.kit.pages import Page, Visitor
 from tests.kit.played_run import Run
+from tests.kit.waiting import wait_until
 
 
 def opened(page: Page, belongs: Belongs | None = None, job: str = "ocr") -> str:
@@ -178,6 +180,33 @@ def test_runs_that_go_on_are_heard_of_in_the_list(page: Page, maria: Visitor, ja
         assert [(row["run"], row["state"]) for row in next(news)] == [(run, "running")]
         page.web.client.run(run).cancel("enough")
         assert [row["state"] for row in list(news)[-1]] == ["cancelled"]
+
+
+@pytest.mark.parametrize("address", ["/api/runs/live?runs={run}", "/api/runs/{run}/live", "/api/nodes/live"])
+def test_who_may_hear_no_more_is_told_no_more(page: Page, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels, "HEARTBEAT_S", 0.2)
+    leaver, run = page.visitor(Role.SUBMITTER, "leaver"), opened(page, Belongs("maria", share="cluster"))
+    with leaver.asker.stream("GET", address.format(run=run), timeout=10) as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        page.web.accounts.remove("leaver")
+        assert wait_until("the stream ends", lambda: next(lines, None) is None, 10)
+
+
+def test_a_run_that_is_shared_no_more_is_heard_no_more(
+    page: Page, maria: Visitor, jan: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "HEARTBEAT_S", 0.2)
+    run = opened(page, Belongs("maria", share="cluster"))
+    with (
+        maria.asker.stream("GET", f"/api/runs/{run}/live", timeout=10) as hers,
+        jan.asker.stream("GET", f"/api/runs/{run}/live", timeout=10) as his,
+    ):
+        lines = his.iter_lines()
+        next(lines)
+        page.web.client.run(run).share("private")
+        assert wait_until("his stream ends", lambda: next(lines, None) is None, 10)
+        assert next(hers.iter_lines()).startswith("data: ")
 
 
 def told(answer: httpx.Response) -> Iterator[Any]:
