@@ -16,6 +16,8 @@ from cluster.option import Option
 MOST_MAIN = 5
 """Options that stand in the form at first; the others are behind "More"."""
 MOST_TOLD = 3
+LABELS = {"lang": "Languages"}
+"""Of options whose names do not say enough; the others go by their names."""
 TICKED = frozenset({("ocr", "words"), ("faces", "describe")})
 """Job and option that a form has ticked at first: the page shows words on pictures, writes PDFs with them, and asks who
 the faces are."""
@@ -151,8 +153,9 @@ def _field(job: Job, option: Option, suggestions: Sequence[str]) -> JobField:
         kind = "number"
     elif option.choices:
         kind = "choice"
+    label = LABELS.get(option.name, option.name.replace("_", " ").capitalize())
     return JobField(
-        name=option.name, label=option.name.replace("_", " ").capitalize(), kind=kind, about=option.help,
+        name=option.name, label=label, kind=kind, about=option.help,
         flag=option.flag, default=True if (job.name, option.name) in TICKED else option.default, minimum=option.minimum,
         maximum=option.maximum, step="1" if option.type is int else "any", choices=list(option.choices),
         suggestions=list(suggestions), is_required=option.required, is_main=False,

@@ -19,6 +19,11 @@ def test_each_job_is_a_form_of_its_options(admin: Visitor) -> None:
     assert ".pdf" in found["ocr"]["suffixes"]
 
 
+def test_the_languages_have_a_label_of_their_own(admin: Visitor) -> None:
+    [ocr] = [form for form in admin.get("/submit.json")["jobs"] if form["job"] == "ocr"]
+    assert [field["label"] for field in ocr["fields"] if field["name"] == "lang"] == ["Languages"]
+
+
 def test_no_field_asks_for_a_file_of_this_machine(admin: Visitor) -> None:
     names = {(form["job"], field["name"]) for form in admin.get("/submit.json")["jobs"] for field in form["fields"]}
     assert ("ocr", "password_file") not in names
