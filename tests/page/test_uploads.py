@@ -214,6 +214,18 @@ def test_an_upload_has_a_page_of_its_own(maria: Visitor, upload: str) -> None:
     assert "a&lt;b&gt;.txt" in shown
 
 
+def test_one_file_is_not_told_as_several(page: Page, maria: Visitor) -> None:
+    upload = sending.begin(maria, files=1)
+    sending.send(maria, upload, sending.bundle([("a.txt", b"one")]))
+    shown = maria.html(f"/uploads/{upload}")
+    offered = maria.html("/submit")
+    page.web.spool.drop(upload)
+    assert "1 of 1 file has arrived, 3 bytes." in shown
+    assert "1 of 1 file has arrived." in offered
+    assert "End with the one file that has arrived?" in shown
+    assert "1 files" not in shown + offered
+
+
 def test_a_closed_upload_takes_no_more(maria: Visitor, upload: str) -> None:
     assert maria.ask("POST", f"/api/uploads/{upload}/close").json()["is_closed"]
     answer = sending.send(maria, upload, sending.bundle([("a.txt", b"one")]))

@@ -13,17 +13,19 @@ let leftOut = [], run = '', beginning
 const sender = new Sender(draw, tell)
 drop.hidden = false
 
+const files = number => `${count(number)} ${number === 1 ? 'file' : 'files'}`
+
 /** Show how far sending is. */
 function draw() {
   panel.hidden = !sender.files && !sender.received && !leftOut.length
-  show('sent', `${count(Math.max(sender.sentFiles, sender.files ? 0 : sender.received))} of ${count(sender.files || sender.received)} files`)
+  show('sent', `${count(Math.max(sender.sentFiles, sender.files ? 0 : sender.received))} of ${files(sender.files || sender.received)}`)
   const left = sender.rate ? `${duration((sender.bytes - sender.sentBytes) / sender.rate)} left` : ''
   const rate = sender.rate ? `${size(sender.rate)}/s` : ''
   show('speed', [`${size(sender.sentBytes)} of ${size(sender.bytes)}`, rate, left].filter(Boolean).join(' · '))
   find('[data-progress]').value = sender.bytes ? sender.sentBytes / sender.bytes : 0
   pause.textContent = sender.paused ? 'Go on' : 'Pause'
   pause.hidden = sender.isDone
-  const here = `${count(sender.received)} files have arrived.`
+  const here = `${files(sender.received)} ${sender.received === 1 ? 'has' : 'have'} arrived.`
   const next = run ? 'Keep this page open until all are sent.' : 'The run may begin now: nodes work while the rest is sent.'
   show('told', sender.told || (sender.isDone ? here : `${here} ${next}`))
   const told = [
@@ -116,6 +118,6 @@ if (panel.dataset.upload) {
   await beginning.then(draw, error => tell(error.message))
   if (panel.dataset.run) begun(panel.dataset.run)
   const rest = 'To send the rest, drop the same files or folder again: what is here is not sent twice.'
-  show('told', `${count(sender.received)} files have arrived. ${rest}`)
+  show('told', `${files(sender.received)} ${sender.received === 1 ? 'has' : 'have'} arrived. ${rest}`)
   end.hidden = !run
 }
