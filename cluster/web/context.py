@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cluster.web.channels import Channels
+from cluster.web.downloading import Downloading
 from cluster.web.failures import Failures
 from cluster.web.fresh import Fresh
 from cluster.web.node_history import History
@@ -46,6 +47,7 @@ class Web:
     """The names by which browsers may address it, without a port: others are refused (DNS rebinding)."""
     is_tls: bool = False
     channels: Channels = field(default_factory=Channels)
+    downloading: Downloading = field(default_factory=Downloading)
     failures: Failures = field(default_factory=Failures)
     """Wrong links and tokens of late."""
     history: History = field(default_factory=History)

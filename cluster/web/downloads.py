@@ -110,15 +110,27 @@ def give(asked: Asked) -> Any:
         chosen = result.with_source(chosen, _sent(asked.web, status))
     if run.job.trains:
         return _report(run)
+    kind = KINDS[name]
+    headers = {"Content-Disposition": f'attachment; filename="{run.id}{kind.suffix}"'}
+    if asked.request.method == "HEAD":  # nothing of it is asked for
+        return Response(headers=headers, media_type=kind.media)
+    end = asked.web.downloading.begin(asked.who.name)
+    try:
+        sent = Sending(_writing(asked, run, status, chosen), run.id, end)
+    except BaseException:
+        end()
+        raise
+    return StreamingResponse(sent.pieces(), media_type=kind.media, headers=headers)
+
+
+def _writing(asked: Asked, run: Run, status: Status, chosen: Format) -> Callable[[BinaryIO], None]:
+    """What writes a download."""
     chosen, parts = run.rendered(chosen, status)
     if run.job.joins_by_name and (followers := asked.web.followers.of(run.id)):
         parts = laid_over.parts(parts, laid_over.values(run, followers))
     if asked.query.texts == "corrected" and status.job == "ocr":
         parts = _corrected(parts, asked.web.corrections.texts(status.owner))
-    kind = KINDS[name]
-    headers = {"Content-Disposition": f'attachment; filename="{run.id}{kind.suffix}"'}
-    sent = Sending(lambda out: _write(chosen, parts, out), run.id)
-    return StreamingResponse(sent.pieces(), media_type=kind.media, headers=headers)
+    return lambda out: _write(chosen, parts, out)
 
 
 def _report(run: Run) -> Response:
@@ -215,14 +227,17 @@ class Sending:
     Args:
         write: Writes to a stream that cannot be sought.
         name: For the log.
+        on_end: Called once no more of it is sent, whole or not; it may be called twice.
 
     Raises:
         Exception: What ``write`` raises before it has written anything.
     """
 
-    def __init__(self, write: Callable[[BinaryIO], None], name: str) -> None:
+    def __init__(
+        self, write: Callable[[BinaryIO], None], name: str, on_end: Callable[[], None] = lambda: None
+    ) -> None:  # fmt: skip
         self._reading, writing = os.pipe()
-        self._close = weakref.finalize(self, os.close, self._reading)  # what is closed so ends the writer
+        self._close = weakref.finalize(self, _close, self._reading, on_end)  # what is closed so ends the writer
         self._errors: list[BaseException] = []
         self._writer = threading.Thread(
             target=_run, args=(write, writing, self._errors), name=f"download {name}", daemon=True
@@ -247,6 +262,11 @@ class Sending:
         self._writer.join()
         if self._errors:
             raise self._errors[0]
+
+
+def _close(reading: int, on_end: Callable[[], None]) -> None:
+    os.close(reading)
+    on_end()
 
 
 def _run(write: Callable[[BinaryIO], None], writing: int, problems: list[BaseException]) -> None:

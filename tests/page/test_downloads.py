@@ -189,3 +189,24 @@ def test_a_download_that_fails_at_once_is_told(
     answer = maria.ask("GET", f"/runs/{run}/download/jsonl")
     assert answer.status_code == 500
     assert "a part is odd" in answer.json()["detail"]
+
+
+def test_a_user_has_four_downloads_at_a_time(page: Page, maria: Visitor, run: str) -> None:
+    ends = [page.web.downloading.begin("maria") for _ in range(4)]
+    answer = maria.ask("GET", f"/runs/{run}/download/json")
+    assert (answer.status_code, "downloads are under way" in answer.text) == (503, True)
+    got(page.visitor(Role.ADMIN), run, "json")
+    ends.pop()()
+    for _ in range(3):
+        got(maria, run, "json")
+        wait_until("it is counted no more", lambda: list(page.web.downloading._begun.values()) == ["maria"] * 3)
+    for end in ends:
+        end()
+
+
+def test_who_asks_for_the_head_of_a_download_has_no_file_made(
+    maria: Visitor, run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "Sending", None)
+    answer = maria.ask("HEAD", f"/runs/{run}/download/csv")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, downloads.KINDS["csv"].media)
