@@ -47,6 +47,7 @@ MOST_WEBP_BYTES = 16 * 2**20
 MOST_KEPT_BYTES = 2**30
 KEPT_EVERY = 500
 """Pictures that are made between two looks at how much is kept."""
+DIGEST_CHARS = 64
 DIGEST = re.compile(r"[0-9a-f]{64}")
 NOT_HERE = "this picture is not on this page's machine: only what was sent by the page can be shown"
 
@@ -135,7 +136,7 @@ class Pictures:
         keys = frozenset(contents)
         if keys:
             for kept in self._folder.glob("??/*"):
-                if kept.name.partition("-")[0] in keys:
+                if kept.name[:DIGEST_CHARS] in keys:
                     kept.unlink(missing_ok=True)
 
     def close(self) -> None:
