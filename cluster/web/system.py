@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,14 +64,26 @@ class Sizes:
 
     def __init__(self) -> None:
         self._found: dict[Path, tuple[float, dict[str, int]]] = {}
+        self._measuring = threading.Lock()
 
     def of(self, folder: Path) -> dict[str, int]:
-        """The bytes in each of its folders ``HELD``."""
+        """The bytes in each of its folders ``HELD``. While one thread measures, others get what was found before."""
+        found, is_fresh = self._last(folder)
+        if is_fresh or not self._measuring.acquire(blocking=not found):
+            return found
+        try:
+            found, is_fresh = self._last(folder)
+            if not is_fresh:
+                found = {name: _size_bytes(folder / name) for name in HELD}
+                self._found[folder] = time.monotonic(), found
+            return found
+        finally:
+            self._measuring.release()
+
+    def _last(self, folder: Path) -> tuple[dict[str, int], bool]:
+        """What was found last, and whether that is new enough."""
         at_s, found = self._found.get(folder, (0.0, {}))
-        if time.monotonic() - at_s > MEASURE_S or not found:
-            found = {name: _size_bytes(folder / name) for name in HELD}
-            self._found[folder] = time.monotonic(), found
-        return found
+        return found, bool(found) and time.monotonic() - at_s <= MEASURE_S
 
 
 sizes = Sizes()
