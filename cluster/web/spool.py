@@ -417,9 +417,12 @@ class Spool:
 
     def drop(self, id: str) -> None:
         """Remove an upload with all that has arrived; a run that still reads it fails. Done again, it does nothing."""
-        contents: set[str] = set()
-        with suppress(Problem, OSError, ValueError):  # it is gone, or cannot be read
+        try:
             contents = {entry.sha256 for entry in self.upload(id).entries()}
+        except Unreadable:
+            contents = {path.stem for path in (self.folder / id).glob("??/*")}
+        except (Problem, OSError):
+            contents = set()  # it is gone
         with self._lock:
             self._uploads.pop(id, None)
             self._closed.pop(id, None)

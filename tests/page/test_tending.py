@@ -28,15 +28,18 @@ def tending(spool: Spool, **client: Any) -> Tending:
 
 
 def test_an_upload_that_cannot_be_read_is_dropped_in_time(spool: Spool) -> None:
-    order = spool.begin("maria").folder / ORDER
+    upload = spool.begin("maria")
+    digest = upload.put("a.txt", b"one").sha256
+    order = upload.folder / ORDER
     order.write_bytes(order.read_bytes() + b"half a li{}\n")
-    again = Spool(spool.folder)
+    dropped: list[object] = []
+    again = Spool(spool.folder, on_drop=dropped.append)
     tending(again).look()
     assert [(one.user, one.is_readable) for one in again.listed("maria")] == [("maria", False)]
     old = time.time() - IDLE_S - 1
     os.utime(order, (old, old))
     tending(again).look()
-    assert list(spool.folder.iterdir()) == []
+    assert (list(spool.folder.iterdir()), dropped) == ([], [{digest}])
 
 
 def test_an_upload_dropped_meanwhile_does_not_stop_the_rest(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
