@@ -108,7 +108,7 @@ def test_a_node_tells_at_once_that_people_have_paused_it(
 ) -> None:
     step.send(consumer)
     told.paused_by = "maria"
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, "cluster.worker.heartbeat"):
         step.send(consumer)
         told.problems.append(Refused())
         step.send(consumer)
