@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import anyio
 import pytest
@@ -12,6 +14,14 @@ import pytest
 from cluster import errors
 from cluster.web import channels
 from cluster.web.channels import Channels, Message
+
+Value = TypeVar("Value")
+
+
+def apart(what: Coroutine[Any, Any, Value]) -> Value:
+    """What a coroutine gives, run in a thread: this one may have the event loop of a browser."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, what).result()
 
 
 class Played:
@@ -42,7 +52,7 @@ def heard(reader: Played) -> list[bytes]:
     async def listen() -> list[bytes]:
         return [data async for data in Channels().listen("it", lambda: reader)]
 
-    return asyncio.run(asyncio.wait_for(listen(), 10))
+    return apart(asyncio.wait_for(listen(), 10))
 
 
 @pytest.fixture
@@ -93,4 +103,4 @@ def test_readers_that_hang_leave_threads_to_requests() -> None:
             go_on.set()
             await asyncio.gather(*listening)
 
-    asyncio.run(ask())
+    apart(ask())
