@@ -191,7 +191,7 @@ def test_an_upright_page_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[Any] = []
 
     def counted(picture: Any, dpi: int, *, words: bool = False) -> Any:
-        sizes.append(picture.size)
+        sizes.append((picture.width, picture.height))
         return engine(picture, dpi, words=words)
 
     monkeypatch.setattr(ocr.engines, "load", lambda *_: counted)
