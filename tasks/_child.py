@@ -53,7 +53,7 @@ class Child:
         verb: What it does to things, for the messages: ``decode``.
         damaged: How a message begins that says that it crashed.
         variables: For its environment, besides what ``child_environment`` has.
-        shares: Large answers come by memory that both have, on Linux: a page of 9 MB in 1 ms of the two, not in 8.
+        shares: Large answers come by memory that both have, on Linux, in place of the pipe.
     """
 
     def __init__(

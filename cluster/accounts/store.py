@@ -225,10 +225,6 @@ class Accounts:
         found: Any = self._redis.get(keys.PAGE)
         return None if found is None else str(found.decode(errors="replace"))
 
-    def forget_page(self) -> None:
-        """The page ends."""
-        self._redis.delete(keys.PAGE)
-
     def _digests(self, user: str) -> list[str]:
         found: Any = self._redis.smembers(keys.sessions(user))
         return [digest.decode() for digest in found]

@@ -83,6 +83,11 @@ def count(number: int | float | None) -> str:
     return "?" if number is None else f"{number:,.0f}"
 
 
+def counted(number: int, word: str) -> str:
+    """A count of things: "1 picture", "10,000 pictures"."""
+    return f"{count(number)} {word}{'' if number == 1 else 's'}"
+
+
 def size(number: float) -> str:
     """Bytes: "2.6 GB"."""
     for unit in ("bytes", "kB", "MB", "GB"):
@@ -165,7 +170,7 @@ def _templates() -> jinja2.Environment:
         loader=jinja2.PackageLoader("cluster.web"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    ours = (browser, told, plain, count, size, duration, short, moment, command, address, in_path)
+    ours = (browser, told, plain, count, counted, size, duration, short, moment, command, address, in_path)
     filters: dict[str, Any] = {f.__name__: f for f in ours}
     found.filters.update(filters)
     return found
