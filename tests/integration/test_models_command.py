@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import signal
 import subprocess
@@ -264,8 +265,7 @@ def test_every_change_is_announced_to_the_nodes(redis_url: str, source: Path) ->
 def test_a_push_that_is_interrupted_leaves_nothing_for_good(redis_url: str, tmp_path: Path) -> None:
     name = unused()
     (tmp_path / "large").mkdir()
-    with (tmp_path / "large" / "net.onnx").open("wb") as out:
-        out.truncate(32 * PIECE_BYTES)
+    (tmp_path / "large" / "net.onnx").write_bytes(os.urandom(32 * PIECE_BYTES))  # like pieces are kept once
     client = redis_client.connect(redis_url)
     port = urlsplit(redis_url).port or 0
     with Proxy("127.0.0.1", port) as proxy:
@@ -273,10 +273,10 @@ def test_a_push_that_is_interrupted_leaves_nothing_for_good(redis_url: str, tmp_
         url = redis_url.replace(str(port), str(proxy.port))
         arguments = ("models", "push", name, tmp_path / "large", "--job", "tagged", "--broker", url)
         with start_cluster(*arguments) as pushing:
-            wait_until("the first piece", lambda: next(client.scan_iter(match=f"*{name}*"), None), timeout_s=60)
+            wait_until("three pieces", lambda: sum(map(client.hlen, client.scan_iter(f"*{name}*"))) >= 3, timeout_s=60)
             pushing.send_signal(signal.SIGINT)
             pushing.communicate(timeout=30)
     assert pushing.returncode == 130
     left = list(client.scan_iter(match=f"*{name}*"))
-    assert all(client.ttl(key) > 0 for key in left)
+    assert all(client.pttl(key) > 0 for key in left)
     assert sum(client.hlen(key) for key in left) <= 1, "more than the piece that was on its way"
