@@ -356,7 +356,7 @@ def _shown(group: Group) -> GroupShown:
 
 
 def _people(known: Known, named: Sequence[Face]) -> list[Person]:
-    seen = {one.label: one for one in results_faces.people(named) if one.label != UNKNOWN}
+    seen = {one.label: one for one in results_faces.people(named)[0]}
     return [
         Person(
             label=label, learnt=known.people.get(label, 0), named=seen[label].faces if label in seen else 0,

@@ -47,7 +47,6 @@ class PersonSeen(BaseModel):
     """Somebody who is on some of the pictures."""
 
     label: str
-    """Or "unknown"."""
     faces: int
     pictures: int
     best: FaceShown
@@ -84,7 +83,9 @@ class FacesFound(BaseModel):
     """Pictures that are looked for."""
     without_faces: int
     people: list[PersonSeen]
-    """Those of most faces first; "unknown" at the end."""
+    """Those of most faces first."""
+    unknown: PersonSeen | None
+    """The faces that have no name, all together; None where each has one."""
     rows: list[FaceRow]
     one: OnePicture | None
     before: str
@@ -116,9 +117,10 @@ def shown(faces: Faces, query: Query, status: Status) -> FacesFound:
     items = [item for item in faces.items if looked_for in item.casefold() and _shows(faces.by_item[item], query.show)]
     at = items.index(query.item) if query.item in items else 0
     one = items[at] if items else None
+    named, unknown = people(faces.all)
     return FacesFound(
         show=query.show, after=query.after, pictures=len(faces.items), faces=len(faces.all), matching=len(items),
-        without_faces=sum(not faces.by_item[item] for item in faces.items), people=people(faces.all),
+        without_faces=sum(not faces.by_item[item] for item in faces.items), people=named, unknown=unknown,
         rows=[
             FaceRow(item=item, labels=[face.label for face in faces.by_item[item]])
             for item in items[query.after : query.after + query.most]
@@ -130,13 +132,15 @@ def shown(faces: Faces, query: Query, status: Status) -> FacesFound:
     )  # fmt: skip
 
 
-def people(faces: Iterable[Face]) -> list[PersonSeen]:
-    """Who is on pictures, the most frequent first, and the unknown behind them."""
+def people(faces: Iterable[Face]) -> tuple[list[PersonSeen], PersonSeen | None]:
+    """Who is on pictures, the most frequent first; and the faces without a name, which are no person."""
     by_label: dict[str, list[Face]] = {}
     for face in faces:
         by_label.setdefault(face.label, []).append(face)
+    unknown = by_label.pop(face_rows.UNKNOWN, [])
     found = [_person(label, theirs) for label, theirs in by_label.items()]
-    return sorted(found, key=lambda one: (one.best.label == face_rows.UNKNOWN, -one.faces, one.label))
+    found.sort(key=lambda one: (-one.faces, one.label))
+    return found, _person(face_rows.UNKNOWN, unknown) if unknown else None
 
 
 def _person(label: str, theirs: Sequence[Face]) -> PersonSeen:

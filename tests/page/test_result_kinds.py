@@ -46,10 +46,15 @@ def labels(page: Page) -> str:
     return done(page, "onnx", values, top=2)
 
 
-def test_people_on_pictures_are_counted_and_the_unknown_come_last(maria: Visitor, faces: str) -> None:
+def test_people_on_pictures_are_counted_and_unknown_faces_are_no_person(maria: Visitor, faces: str) -> None:
     found = maria.get(f"/runs/{faces}/results.json")["found"]
-    people = [(one["label"], one["faces"], one["pictures"], one["best"]["item"]) for one in found["people"]]
-    assert people == [("kim", 2, 2, "b/<i>.jpg"), ("unknown", 1, 1, "a.jpg")]
+    seen = [
+        (one["label"], one["faces"], one["pictures"], one["best"]["item"])
+        for one in (*found["people"], found["unknown"])
+    ]
+    assert seen == [("kim", 2, 2, "b/<i>.jpg"), ("unknown", 1, 1, "a.jpg")]
+    html = maria.html(f"/runs/{faces}/results")
+    assert ("People (1)" in html, "1 face on 1 picture" in html) == (True, True)
     assert (found["pictures"], found["faces"], found["without_faces"], found["is_described"]) == (3, 3, 1, False)
     assert [face["label"] for face in found["one"]["faces"]] == ["kim", "unknown"]
     assert (found["before"], found["next"], found["one"]["size"]) == ("", "b/<i>.jpg", None)
