@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from importlib.resources import files
 from typing import Any
 
 import orjson
@@ -18,13 +17,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount
 from starlette.routing import Route as Path
-from starlette.staticfiles import StaticFiles
 
 from cluster import logs
 from cluster.web import (
     access,
     accounts,
     again,
+    compressed,
     doors,
     downloads,
     forgetting,
@@ -41,6 +40,7 @@ from cluster.web import (
     runs,
     search,
     services,
+    static_files,
     submit,
     system,
     tokens,
@@ -94,7 +94,7 @@ def build(web: Web) -> Starlette:
             *doors.paths(web),
             *join.doors(web),
             *(path for route in ROUTES for path in _paths(web, route)),
-            Mount("/static", _Static(directory=str(files("cluster.web") / "static"))),
+            Mount(static_files.ROOT, static_files.serve),
         ],
         exception_handlers={HTTPException: _refused(web), Problem: _refused(web), Exception: _refused(web)},
     )
@@ -166,20 +166,10 @@ def _in_time(receive: Receive) -> Receive:
     return receive_in_time
 
 
-class _Static(StaticFiles):
-    """Our scripts and styles: a browser keeps them, and asks each time whether they are still the same."""
-
-    def file_response(self, *given: Any, **more: Any) -> Response:
-        """A file, or that it is the same."""
-        answer = super().file_response(*given, **more)
-        answer.headers["Cache-Control"] = "no-cache"
-        return answer
-
-
 def _paths(web: Web, route: Route) -> Sequence[Path]:
     if isinstance(route, View):
-        shown = _answer(web, route, lambda asked, it: render.page(asked, route.template, it))
-        data = _answer(web, route, lambda asked, it: _json(it))
+        shown = _answer(web, route, lambda asked, it: _smaller(asked, render.page(asked, route.template, it)))
+        data = _answer(web, route, lambda asked, it: _smaller(asked, _json(it)))
         return Path(f"{route.path}.json", data, methods=["GET"]), Path(route.path, shown, methods=["GET"])
     if isinstance(route, Stream):
         return (Path(route.path, _answer(web, route, lambda asked, it: it), methods=["GET"]),)
@@ -233,6 +223,10 @@ async def _body(route: Route, request: Request) -> BaseModel | None:
         if len(data) > MAX_BODY_BYTES:
             raise Problem(413, f"the body has more than {MAX_BODY_BYTES} bytes")
     return route.body.model_validate_json(bytes(data))
+
+
+def _smaller(asked: Asked, answer: Response) -> Response:
+    return compressed.answered(asked.request.headers, answer)
 
 
 def _json(it: Any) -> Response:

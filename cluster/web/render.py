@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 from starlette.responses import HTMLResponse, Response
 
 from cluster.roles import Role
+from cluster.web import static_files
 
 if TYPE_CHECKING:
     import jinja2
@@ -173,4 +174,5 @@ def _templates() -> jinja2.Environment:
     ours = (browser, told, plain, count, counted, size, duration, short, moment, command, address, in_path)
     filters: dict[str, Any] = {f.__name__: f for f in ours}
     found.filters.update(filters)
+    found.globals.update(address_of=static_files.address, scripts=static_files.scripts)
     return found

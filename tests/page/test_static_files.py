@@ -48,7 +48,7 @@ def scripts_of(template: Path) -> set[str]:
     texts = {template.name: template.read_text()}
     while missing := {name for text in texts.values() for name in used(text)} - texts.keys():
         texts |= {name: (WEB / "templates" / name).read_text() for name in missing}
-    found = {name for text in texts.values() for name in re.findall(r'src="/static/([\w.]+\.js)"', text)}
+    found = {name for text in texts.values() for name in re.findall(r'scripts\("([\w.]+\.js)"\)', text)}
     while more := {name for script in found for name in imported(script)} - found:
         found |= more
     return found
