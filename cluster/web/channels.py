@@ -19,6 +19,9 @@ import orjson
 from cluster import errors
 
 TICK_S = 0.25
+SLOW_TICK_S = 1.0
+WATCHERS_A_TICK = 100
+"""So many are told of changes once in ``TICK_S``; more in proportion less often, down to once in ``SLOW_TICK_S``."""
 MOST_PAUSE_S = 10.0
 """Between two looks of a reader that fails, however often it has."""
 MOST_LOOKING = 16
@@ -64,9 +67,11 @@ class Reader(Protocol):
         ...
 
 
-def pause_s(failures: int) -> float:
+def pause_s(failures: int, watchers: int) -> float:
     """Seconds before the next look, after so many in a row that failed."""
-    return min(2.0 ** (failures - 1), MOST_PAUSE_S) if failures else TICK_S
+    if failures:
+        return min(2.0 ** (failures - 1), MOST_PAUSE_S)
+    return max(TICK_S, min(TICK_S * watchers / WATCHERS_A_TICK, SLOW_TICK_S))
 
 
 class _Channel:
@@ -87,7 +92,7 @@ class _Channel:
     async def read(self) -> None:
         is_over, failures = False, 0
         while not is_over:
-            await sleep(pause_s(failures))
+            await sleep(pause_s(failures, len(self.waiting)))
             try:
                 found = await self.in_thread(self.reader.look)
                 failures = 0
@@ -145,7 +150,8 @@ class Channels:
             while True:
                 data: bytes | None = b": still here\n\n"
                 with contextlib.suppress(TimeoutError):
-                    data = await asyncio.wait_for(queue.get(), max(0.0, due_s - time.monotonic()))
+                    async with asyncio.timeout(due_s - time.monotonic()):
+                        data = await queue.get()
                 if data is None:
                     return
                 if time.monotonic() >= due_s:

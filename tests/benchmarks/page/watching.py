@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from cluster.web import channels
 from tests.benchmarks import Case, Options
 from tests.benchmarks.goals import Goal, Row
 from tests.benchmarks.measure import Failed
@@ -43,7 +44,7 @@ def watched(options: Options, folder: Path) -> Iterator[Case]:
         alone = asyncio.run(_cost(page, run, chunks, 0, seconds))
         for watchers in WATCHERS[:2] if options.small else WATCHERS:
             cost = asyncio.run(_cost(page, run, chunks, watchers, seconds))
-            least = watchers * seconds * CHANGES_HZ / 2
+            least = watchers * seconds / channels.pause_s(0, watchers) / 2
             if cost.heard < least:
                 yield Case(name=f"page, {watchers} watchers", problem=f"{cost.heard} messages, not {least:.0f}")
                 continue
