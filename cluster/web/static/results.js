@@ -2,7 +2,7 @@
 import { ask, count, element, show, tell } from './page.js'
 import { pieces, plain, prepare, write } from './text.js'
 
-const ROW = 54, PAGE = 200, SPARE = 8, TYPING_MS = 200, AGAIN_MS = 3000
+const ROW = 54, PAGE = 200, SPARE = 8, TYPING_MS = 120, AGAIN_MS = 3000
 const place = document.querySelector('[data-results]')
 const list = place.querySelector('[data-list]')
 const field = document.querySelector('.searching [type=search]')

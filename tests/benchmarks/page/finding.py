@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 TEXTS, WORDS_EACH, VOCABULARY = 10_000, 300, 20_000
+GOES = 5
 INDEX, SHOWN, JUMP, SEARCH = (Goal("<=", limit, "itself") for limit in (8, 100, 50, 300))
 """In s; in ms."""
 JUMPED = """async () => {
@@ -30,6 +31,10 @@ JUMPED = """async () => {
   list.scrollTop = list.scrollHeight / 2
   await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
   return performance.now() - began
+}"""
+BACK = """async () => {
+  document.querySelector('[data-list]').scrollTop = 0
+  await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
 }"""
 DRAWN = """() => {
   const { responseEnd } = performance.getEntriesByType('navigation')[0]
@@ -69,18 +74,31 @@ def _indexed_s(page: Ground, run: str) -> float:
 
 
 def _seen(chromium: Browser, page: Ground, run: str, work: str) -> Iterator[Row]:
+    shown_ms = [_shown_ms(chromium, page, run) for _ in range(GOES)]
+    yield Row(work=f"{work}: listed", against="", ours=shown_ms, unit="ms", goal=SHOWN, note="once it has come")
     with Tab(chromium, page.url, session=page.session) as tab:
-        tab.open(f"/runs/{run}/results")
-        tab.page.locator("[data-list] a").first.wait_for()
-        shown_ms = float(tab.page.evaluate(DRAWN))
-        yield Row(work=f"{work}: listed", against="", ours=[shown_ms], unit="ms", goal=SHOWN, note="once it has come")
-        jump_ms = float(tab.page.evaluate(JUMPED))
-        yield Row(work=f"{work}: a jump in the list", against="", ours=[jump_ms], unit="ms", goal=JUMP)
+        _open(tab, run)
+        jumps_ms = []
+        for _ in range(GOES):
+            jumps_ms.append(float(tab.page.evaluate(JUMPED)))
+            tab.page.evaluate(BACK)
+        yield Row(work=f"{work}: a jump in the list", against="", ours=jumps_ms, unit="ms", goal=JUMP)
         began = time.monotonic()
         tab.page.locator(".searching [type=search]").fill("telescope")
         tab.page.locator("[data-text] mark").get_by_text("telescope").wait_for()
         search_ms = 1000 * (time.monotonic() - began)
         yield Row(
             work=f"{work}: a search, from the last key to the marked text", against="", ours=[search_ms], unit="ms",
-            goal=SEARCH, note="200 ms of them wait for the next key",
+            goal=SEARCH, note="120 ms of them wait for the next key",
         )  # fmt: skip
+
+
+def _open(tab: Tab, run: str) -> None:
+    tab.open(f"/runs/{run}/results")
+    tab.page.locator("[data-list] a").first.wait_for()
+
+
+def _shown_ms(chromium: Browser, page: Ground, run: str) -> float:
+    with Tab(chromium, page.url, session=page.session) as tab:
+        _open(tab, run)
+        return float(tab.page.evaluate(DRAWN))
