@@ -235,7 +235,9 @@ class RunRow:
             ValueError: One of them is not what we write. In the policy such a field has its default.
         """
         found: dict[str, Any] = {
-            name: _parse(value, kind) for name, kind in KINDS.items() if (value := given.get(name)) is not None
+            name: _parse(value, kind)
+            for name, value in given.items()
+            if value is not None and (kind := KINDS.get(name)) is not None
         }
         if any(name in given for name in RunPolicy._fields):
             found["policy"] = RunPolicy.read([given.get(name) for name in RunPolicy._fields])
