@@ -5,6 +5,7 @@
     │   ├── UnknownJob
     │   ├── UnknownRun
     │   ├── UnknownBundle
+    │   ├── NameTaken
     │   ├── UnknownService
     │   ├── BadBundle
     │   ├── BadSetting
@@ -75,6 +76,10 @@ class UnknownRun(UsageError):
 
 class UnknownBundle(UsageError):
     """No bundle of that name and version is known."""
+
+
+class NameTaken(UsageError):
+    """A bundle of that name is there, and only the first version of a new one was to be made."""
 
 
 class UnknownService(UsageError):

@@ -39,15 +39,25 @@ class Bundles(Protocol):
     """
 
     def push(
-        self, name: str, content: Content, by: str, progress: Progress = lambda done, total: None, *, again: bool = True
-    ) -> Pushed:
+        self, name: str, content: Content, by: str, progress: Progress = lambda done, total: None, *,
+        again: bool = True, first: bool = False,
+    ) -> Pushed:  # fmt: skip
         """Keep a content as the next version of ``name``, and as the current one if the bundle is not pinned.
 
         If some version of it has the same digest, no new one is made: that version counts as pushed last from now on,
         unless it is not to be pushed ``again``.
         Of two that push at once, each gets a version of its own. Cut short it leaves nothing that can be seen.
 
+        Args:
+            name: The bundle's.
+            content: The next version's.
+            by: Who pushes it.
+            progress: Told of each piece.
+            again: See above.
+            first: Only where the bundle has no version yet; of two that push at once so, one is refused.
+
         Raises:
+            errors.NameTaken: It has one of another content, and only a ``first`` one was to be pushed.
             errors.BadBundle: The content can't be a bundle; the message says why.
             errors.UsageError: The name is none for a bundle, or a file cannot be read.
         """

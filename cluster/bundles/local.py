@@ -26,7 +26,7 @@ from cluster.bundles import Progress, Pushed, content, folder
 from cluster.bundles.content import Content
 from cluster.bundles.manifest import Manifest
 from cluster.bundles.paths import DRAFT
-from cluster.bundles.state import State, unknown
+from cluster.bundles.state import State, taken, unknown
 
 STATE = "state.json"
 LOCK = ".lock"
@@ -41,8 +41,9 @@ class FolderBundles:
         self._place = place
 
     def push(
-        self, name: str, given: Content, by: str, progress: Progress = lambda done, total: None, *, again: bool = True
-    ) -> Pushed:
+        self, name: str, given: Content, by: str, progress: Progress = lambda done, total: None, *,
+        again: bool = True, first: bool = False,
+    ) -> Pushed:  # fmt: skip
         """See ``Bundles.push``."""
         draft = content.draft(given, name, by, datetime.now(UTC).replace(microsecond=0))
         with self._locked():
@@ -54,6 +55,8 @@ class FolderBundles:
                         state = state._replace(latest=known.version)
                         self._keep(name, state)
                     return Pushed(known, new=False, current=state.current)
+            if first and self._numbers(name):
+                raise taken(name)
             return self._enter(draft, given, progress)
 
     def take_over(self) -> dict[str, str]:

@@ -15,7 +15,7 @@ from cluster import blobs, errors, keys, names, older, redis_client, redis_outag
 from cluster.bundles import Progress, Pushed, content
 from cluster.bundles.content import Content
 from cluster.bundles.manifest import Manifest
-from cluster.bundles.state import State, unknown
+from cluster.bundles.state import State, taken, unknown
 from cluster.scripts import Scripts
 
 if TYPE_CHECKING:
@@ -36,15 +36,16 @@ class RedisBundles:
         self._scripts = Scripts(client, "cluster.bundles")
 
     def push(
-        self, name: str, given: Content, by: str, progress: Progress = lambda done, total: None, *, again: bool = True
-    ) -> Pushed:
+        self, name: str, given: Content, by: str, progress: Progress = lambda done, total: None, *,
+        again: bool = True, first: bool = False,
+    ) -> Pushed:  # fmt: skip
         """See ``Bundles.push``. The pieces of one that is cut short expire, like those of a run."""
         now: Any = self._redis.time()
         self.take_over()
         scope = keys.bundle_scope(name, secrets.token_hex(8))
         draft = content.draft(given, name, by, datetime.fromtimestamp(now[0], UTC), scope)
         row = draft.row()
-        if known := self._known(draft, again=again):
+        if known := self._known(draft, again=again, first=first):
             return known
         try:
             self._upload(given, draft, progress)
@@ -52,8 +53,12 @@ class RedisBundles:
             with suppress(redis.RedisError):  # what is left expires
                 self._blobs.drop(scope)
             raise
-        # If this fails nobody knows whether it is entered: nothing may be dropped.
-        pushed = self._enter(draft, row, again=again)
+        try:
+            # If this fails otherwise nobody knows whether it is entered: nothing may be dropped.
+            pushed = self._enter(draft, row, again=again, first=first)
+        except errors.NameTaken:
+            self._blobs.drop(scope)
+            raise
         if not pushed.new:  # somebody else pushed the same meanwhile
             self._blobs.drop(scope)
         return pushed
@@ -179,20 +184,24 @@ class RedisBundles:
             done += len(piece)
             progress(done, draft.size_bytes)
 
-    def _known(self, draft: Manifest, *, again: bool) -> Pushed | None:
+    def _known(self, draft: Manifest, *, again: bool, first: bool) -> Pushed | None:
         """The version that has this content; with ``again`` it counts as pushed last from now on."""
-        version, _, current = self._ask_to_enter(draft, b"", again=again)
+        version, _, current = self._ask_to_enter(draft, b"", again=again, first=first)
         return Pushed(self.manifest(draft.name, version), new=False, current=current) if version else None
 
-    def _enter(self, draft: Manifest, row: bytes, *, again: bool) -> Pushed:
-        version, new, current = self._ask_to_enter(draft, row, again=again)
+    def _enter(self, draft: Manifest, row: bytes, *, again: bool, first: bool) -> Pushed:
+        version, new, current = self._ask_to_enter(draft, row, again=again, first=first)
         manifest = draft.model_copy(update={"version": version}) if new else self.manifest(draft.name, version)
         # Asked again after a connection broke, Redis finds what it has entered the first time.
         return Pushed(manifest, manifest.scope == draft.scope, current)
 
-    def _ask_to_enter(self, draft: Manifest, row: bytes, *, again: bool) -> list[int]:
+    def _ask_to_enter(self, draft: Manifest, row: bytes, *, again: bool, first: bool) -> list[int]:
         names = _keys(draft.name, draft.scope)
-        found: Any = self._scripts("enter", names, name=draft.name, digest=draft.digest, row=row, again=int(again))
+        found: Any = self._scripts(
+            "enter", names, name=draft.name, digest=draft.digest, row=row, again=int(again), first=int(first)
+        )
+        if found[0] < 0:
+            raise taken(draft.name)
         return list(found)
 
     def _states(self) -> dict[str, State]:

@@ -24,6 +24,11 @@ class State(NamedTuple):
         return self.pinned or self.latest
 
 
+def taken(name: str) -> errors.NameTaken:
+    """Return the error for a first version of a bundle that has one."""
+    return errors.NameTaken(f"others have made a model {name!r} already: name another one")
+
+
 def unknown(name: str, version: int | None, names: Sequence[str], versions: Sequence[int]) -> errors.UnknownBundle:
     """Return the error for a bundle or version that does not exist; it lists the existing ones."""
     if not versions:

@@ -155,7 +155,7 @@ class ModelStore:
         here = self.cache.packages(manifest.requirements).is_dir()
         return bool(manifest.requirements) and (here or self._config.install == "allow")
 
-    def publish(self, job: Job, name: str, made: Model, by: str) -> Pushed:
+    def publish(self, job: Job, name: str, made: Model, by: str, *, first: bool = False) -> Pushed:
         """Make what a run has trained the next version of the bundle it was begun for.
 
         Args:
@@ -163,12 +163,16 @@ class ModelStore:
             name: Its option ``model``: the version it began with, or a mere name.
             made: Its result.
             by: Whom to name.
+            first: See ``Bundles.push``.
+
+        Raises:
+            errors.NameTaken: As ``Bundles.push``.
         """
         ref = ModelRef.parse(name)
         before = None if ref.version is None else self.manifest(name)
         parameters = {**(before.parameters if before else {}), **made.parameters}
         content = Content(job.bundles, made.files, before.requirements if before else (), parameters)
-        return self.bundles.push(ref.name, content, by, again=False)
+        return self.bundles.push(ref.name, content, by, again=False, first=first)
 
     def current(self) -> list[Manifest]:
         """The versions that runs submitted now get."""

@@ -19,7 +19,7 @@ from aggregators import by_name
 from cluster import errors, functions, logs
 
 if TYPE_CHECKING:
-    from cluster.client.run import Status
+    from cluster.client.run import Publishes, Status
     from cluster.client.session import Session
     from cluster.job import Format, Job, Options, Paths
     from splitters.items import Items
@@ -57,7 +57,9 @@ def parts(session: Session, job: Job, run: str) -> Iterator[Any]:
     return stored.of_run(run, job, session.stores)
 
 
-def report(session: Session, job: Job, status: Status) -> Mapping[str, Any]:
+def report(
+    session: Session, job: Job, status: Status, publishes: Publishes | None = None
+) -> Mapping[str, Any]:  # fmt: skip
     """Publish what a run has trained; gives what it has become. Done twice it changes nothing.
 
     Raises:
@@ -66,7 +68,7 @@ def report(session: Session, job: Job, status: Status) -> Mapping[str, Any]:
     from cluster.client.session import whoami
     from cluster.coordinator import publish_model
 
-    return publish_model.publish(job, status, session.stores, session.config, whoami())
+    return publish_model.publish(job, status, session.stores, session.config, whoami(), publishes=publishes)
 
 
 def of_report(report: Mapping[str, Any]) -> Format:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cluster import errors
 from cluster.client import curve, result, settled
 from cluster.ledger.listings import Line, MissingItem, MissingPage, News, Reason, RunsPage, Which, Working
-from cluster.ledger.row import Belongs, Share
+from cluster.ledger.row import Belongs, Publishes, Share
 from cluster.ledger.status import Event, Failure, RoundsStatus, Status
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from cluster.ledger.listings import Listings
 
 __all__ = [
-    "Belongs", "Event", "Failure", "Line", "MissingItem", "MissingPage", "News", "Reason", "RoundsStatus", "Run",
-    "RunsPage", "Share", "Status", "Which", "Working",
+    "Belongs", "Event", "Failure", "Line", "MissingItem", "MissingPage", "News", "Publishes", "Reason", "RoundsStatus",
+    "Run", "RunsPage", "Share", "Status", "Which", "Working",
 ]  # fmt: skip
 POLL_S = 0.2
 
@@ -265,6 +265,20 @@ class Run:
         if self.job.trains:
             return result.report(self._session, self.job, status)
         return self.job.result(self._parts_of_result(), status.options)
+
+    def publish(self, publishes: Publishes | None = None) -> Mapping[str, Any]:
+        """Make what the run has trained a version of its model, as ``result`` does; gives the report about it.
+
+        Args:
+            publishes: Which version, where that is another one than the run's ``Belongs`` says: whoever calls this
+                knows that it may.
+
+        Raises:
+            errors.RunCancelled, errors.RunFailed, errors.RunNotFinished: It has no model to publish.
+        """
+        status = self.status()
+        result.require_done(status)
+        return result.report(self._session, self.job, status, publishes)
 
     @property
     def report(self) -> Mapping[str, Any] | None:

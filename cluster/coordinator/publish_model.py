@@ -10,6 +10,7 @@ from cluster import errors, logs
 from cluster.coordinator import standing
 from cluster.job import Job
 from cluster.ledger import parts
+from cluster.ledger.row import Publishes
 from cluster.ledger.status import Status
 from cluster.names import ModelRef
 from cluster.settings import Settings
@@ -20,15 +21,28 @@ log = logging.getLogger(__name__)
 
 
 def publish(
-    job: Job, status: Status, stores: Stores, config: Settings, owner: str, *, wait: bool = True
-) -> dict[str, Any]:
+    job: Job, status: Status, stores: Stores, config: Settings, owner: str, *, wait: bool = True,
+    publishes: Publishes | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Push what a finished run gave; gives its report, with the ``model`` it is now.
+
+    A run that publishes only the first version of a new name is refused once others have made one, whoever asks:
+    its submitter's process, a master, the page. Of two such runs the first one to end has the name.
 
     One process does it at a time; the others ``wait`` for the report, for up to ten minutes if that process has died.
     A second call changes nothing: the same content is no new version, and does not become the current one again.
 
+    Args:
+        job: The run's.
+        status: The run's, once it is done.
+        stores: Of its cluster.
+        config: Limits of the parts that are read here.
+        owner: Who makes the model, as others are told.
+        wait: See above.
+        publishes: What somebody who is known to may, instead of what the run itself may.
+
     Raises:
-        errors.RunFailed: The result makes no model; the message says why.
+        errors.RunFailed: The result makes no model, or not the first one of its name; the message says why.
         errors.RunNotFinished: Another one makes it, and we do not ``wait``.
         errors.JobUnavailable: This machine cannot make it of the parts.
         errors.UnknownBundle, errors.BlobError: The version the run began with is gone.
@@ -42,7 +56,7 @@ def publish(
         try:
             if known := stores.ledger.reports.of(status.run):  # another one was done just before we began
                 return known
-            report = _publish(job, status, stores, config)
+            report = _publish(job, status, stores, config, publishes or status.publishes)
             stores.ledger.reports.enter(status.run, report)
             return report
         finally:
@@ -73,13 +87,21 @@ def _make(job: Job, status: Status, stores: Stores, config: Settings, before: st
         raise errors.RunFailed(f"the run {status.run} gives no model: {error}{why}") from None
 
 
-def _publish(job: Job, status: Status, stores: Stores, config: Settings) -> dict[str, Any]:
+def _publish(
+    job: Job, status: Status, stores: Stores, config: Settings, publishes: Publishes
+) -> dict[str, Any]:  # fmt: skip
     while True:
         before = _base(job, status, stores)
         made = _make(job, status, stores, config, before)
         if before == _base(job, status, stores):  # while it was made, another one may have added to the same
             break
-    pushed = stores.models.publish(job, before, made, by=status.submitter)
+    try:
+        pushed = stores.models.publish(job, before, made, by=status.submitter, first=publishes == "first")
+    except errors.NameTaken as error:
+        raise errors.RunFailed(
+            f"the run {status.run} publishes no model: {error}. An operator makes it the next version, on the page of"
+            " its results"
+        ) from None
     based_on = ModelRef.parse(before)
     log.info("run %s made %s", status.run, pushed.manifest.ref, extra={"event": "model", "run": status.run})
     return {

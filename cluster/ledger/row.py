@@ -26,6 +26,7 @@
 | follows | str | create | the run whose missing items this one does again |
 | followers | str | create | the runs that do again what is missing from this one, the earliest first, between spaces |
 | upload | str | create | the upload on the page's machine that it reads |
+| publishes | str | create | "first": it publishes no next version of a model, see ``Belongs``; "" any version |
 | chunks_read | int | open_batch, begin_rounds | chunks that the splitter gave, readable or not |
 | items_read | int | open_batch, begin_rounds | items of these chunks |
 | chunks_published | int | create, open_batch, enter_turns, enter_joins | chunks that are entered |
@@ -81,6 +82,8 @@ if TYPE_CHECKING:
 MOST_RETRY_DELAY_S = 60.0
 Share = Literal["private", "cluster"]
 """Who sees a run besides its owner: nobody, or each user of the cluster."""
+Publishes = Literal["any", "first"]
+"""Which version of a model a training may publish: also the next one, or only the first one of a new name."""
 
 
 class Belongs(NamedTuple):
@@ -96,6 +99,8 @@ class Belongs(NamedTuple):
     """The run whose missing items this one does again; "" for none."""
     upload: str = ""
     """The upload that it reads, on the machine of the page; "" for none."""
+    publishes: Publishes = "any"
+    """What a training may publish; ``coordinator.publish_model`` heeds it."""
 
     def is_seen_by(self, user: str) -> bool:
         """Whether a user without a higher role sees it."""
@@ -106,6 +111,7 @@ class Belongs(NamedTuple):
         """The fields of the row that are to be written."""
         found = {"owner": self.owner, "follows": self.follows, "upload": self.upload}
         found["shown_to"] = self.share if self.owner else ""
+        found["publishes"] = "" if self.publishes == "any" else self.publishes
         return {name: value for name, value in found.items() if value}
 
 
@@ -185,6 +191,7 @@ class RunRow:
     follows: str = ""
     followers: str = ""
     upload: str = ""
+    publishes: str = ""
     chunks_read: int = 0
     items_read: int = 0
     chunks_published: int = 0
@@ -225,7 +232,8 @@ class RunRow:
     def belongs(self) -> Belongs:
         """Whose it is; a run without an owner is shown to each user."""
         share: Share = "private" if self.owner and self.shown_to != "cluster" else "cluster"
-        return Belongs(self.owner, share, self.follows, self.upload)
+        publishes: Publishes = "first" if self.publishes else "any"
+        return Belongs(self.owner, share, self.follows, self.upload, publishes)
 
     @classmethod
     def read(cls, given: Mapping[str, bytes | None]) -> Self:

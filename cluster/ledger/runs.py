@@ -132,7 +132,7 @@ class Runs:
             errors.UnknownRun: There is no such run.
             errors.RunFailed: What Redis holds of it is not what we write.
         """
-        row = self.row(run, "owner", "shown_to", "follows", "upload")
+        row = self.row(run, "owner", "shown_to", "follows", "upload", "publishes")
         if row is None:
             raise self.unknown(run)
         return row.belongs

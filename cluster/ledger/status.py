@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from cluster import names
-from cluster.ledger.row import RunRow, Share
+from cluster.ledger.row import Publishes, RunRow, Share
 from cluster.names import Capability
 
 State = Literal["running", "done", "failed", "cancelled"]
@@ -114,6 +114,8 @@ class Status(BaseModel):
     """The run whose missing items this one does again; "" for none."""
     upload: str = ""
     """The upload that it reads, on the machine of the page; "" for none."""
+    publishes: Publishes = "any"
+    """Which version of a model it may publish: also the next one ("any"), or only the first one of a new name."""
     error: str | None
     """Why the run failed or who cancelled it."""
     paused: str | None = None

@@ -13,7 +13,7 @@ from aggregators import face_groups, people_changes
 from aggregators.people_changes import Changes
 from aggregators.rejections import Rejection
 from cluster import errors
-from cluster.web import face_rows, pictures, submit
+from cluster.web import face_rows, pictures, publishing, submit
 from cluster.web.decisions import Decision
 from cluster.web.pictures import Wanted
 from cluster.web.problems import Problem
@@ -61,7 +61,7 @@ def train(asked: Asked, bundle: str, pending: Sequence[Decision]) -> Trained:
     names = [one for one in pending if one.kind == "name"]
     if not any(one.kind != "no face" for one in pending):
         raise Problem(409, "nobody was named and no name was rejected: there is nothing to train of")
-    submit.require_new(asked, bundle)
+    publishing.require_new(asked, bundle)
     refused = rejected(pending)
     changes = people_changes.write(Changes(rejected=tuple(refused)))
     if not names:

@@ -13,6 +13,8 @@ from pydantic import BaseModel
 from cluster import texts
 from cluster.client.run import Run, Status
 from cluster.texts import worth_texts
+from cluster.web import publishing
+from cluster.web.problems import Problem
 from cluster.web.routes import Asked
 
 MOST_CLASSES = 60
@@ -90,7 +92,9 @@ class Report(BaseModel):
     costs: list[str] = []
     notes: list[str] = []
     is_published: bool = True
-    """Whether the model has become the next version of its bundle."""
+    """Whether the model has become a version of its bundle."""
+    refused: str = ""
+    """Why the one who asks may not publish it; "" where they may, or it is published."""
 
     @property
     def is_whole(self) -> bool:
@@ -103,7 +107,13 @@ def show(asked: Asked, run: Run, status: Status) -> Report | None:
     if status.state == "running":
         return None
     found = run.report
-    return Report(is_published=False) if found is None else of(found, found.get("classes"))
+    if found is not None:
+        return of(found, found.get("classes"))
+    try:
+        publishing.require_may_publish(asked, run, status)
+    except Problem as refused:
+        return Report(is_published=False, refused=refused.text)
+    return Report(is_published=False)
 
 
 def of_parameters(parameters: Mapping[str, Any]) -> Report:

@@ -9,10 +9,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import RedirectResponse, Response
 
-from cluster import catalog, errors, names
+from cluster import catalog, names
 from cluster.client.run import Belongs, Run
 from cluster.roles import Role
-from cluster.web import forms, uploads
+from cluster.web import forms, publishing, uploads
 from cluster.web.forms import Foreseen, JobForm
 from cluster.web.problems import Problem
 from cluster.web.routes import Action, Asked, Route, View
@@ -150,8 +150,8 @@ def begin(
         errors.ClusterError: As ``Client.prepare``.
     """
     require_no_files(job, options)
-    require_may_train(asked, job, options)
-    belongs = Belongs(asked.who.name, share, follows, upload.id)
+    publishing.require_may_train(asked, job, options)
+    belongs = Belongs(asked.who.name, share, follows, upload.id, publishing.publishes(asked.who))
     with asked.web.client.prepare(job, options, belongs=belongs) as submission:
         run, _ = submission.detach([names.upload(str(upload.folder.absolute()))])
     upload.add_run(run.id)
@@ -177,39 +177,6 @@ def require_no_files(job: str, options: dict[str, Any]) -> None:
                 422, f"{option.flag} {value[:100]!r} names a file of the machine that this page runs on: use the"
                 " command line there",
             )  # fmt: skip
-
-
-def require_may_train(asked: Asked, job: str, options: dict[str, Any]) -> None:
-    """See that a run trains no next version of a bundle that other people's runs get, unless an operator begins it.
-
-    Raises:
-        Problem: It would, or gives the option ``changes`` (403).
-    """
-    if not catalog.get(job).trains or asked.who.may(Role.OPERATOR):
-        return
-    if options.get("changes"):
-        raise Problem(403, f"only an operator may begin a run of {job} with --changes")
-    model = options.get("model")
-    if isinstance(model, str) and not names.is_folder(model):
-        require_new(asked, names.ModelRef.parse(model).name)
-
-
-def require_new(asked: Asked, bundle: str) -> None:
-    """See that nobody but an operator makes a next version of a bundle: all runs get that.
-
-    Raises:
-        Problem: There is one of that name, and a submitter asks (403).
-    """
-    if asked.who.may(Role.OPERATOR):
-        return
-    try:
-        known = asked.web.client.models.get(bundle)
-    except errors.UnknownBundle:
-        return
-    raise Problem(
-        403, f"{known.ref} is there already, and all runs would get the next version of {bundle}: ask an operator, or"
-        " train a model of a new name",
-    )  # fmt: skip
 
 
 ROUTES: tuple[Route, ...] = (

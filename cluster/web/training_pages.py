@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from cluster.roles import Role
 from cluster.texts import curve_texts
+from cluster.web import publishing
 from cluster.web.models import Current
 from cluster.web.problems import Problem
 from cluster.web.routes import Action, Asked, Route, Stream, View
@@ -34,14 +35,18 @@ def give_csv(asked: Asked) -> Response:
 
 
 def publish(asked: Asked) -> Current:
-    """Make what a run has trained the next version of its model; done twice it changes nothing."""
+    """Make what a run has trained the first version of its model, an operator also the next one; done twice it changes
+    nothing.
+    """
     run = run_of(asked, to="change")
     status = run.status(failures=False)
     if not run.job.trains:
         raise Problem(409, f"the run {run.id} trains no model")
     if status.state != "done":
         raise Problem(409, f"the run {run.id} is {status.state}: it has no model")
-    return Current(current=str(run.result()["current"]))
+    if run.report is None:
+        publishing.require_may_publish(asked, run, status)
+    return Current(current=str(run.publish(publishing.publishes(asked.who))["current"]))
 
 
 ROUTES: tuple[Route, ...] = (

@@ -154,6 +154,32 @@ def two_that_push_at_once(store: Bundles, place: Path) -> None:
         folder.write(place / str(at), manifest, store.read)
 
 
+def one_first_version_of_two_that_are_to_be_it(store: Bundles, place: Path) -> None:
+    name, found, refused = unused(), [], []
+    both = threading.Barrier(2)
+
+    def push(text: str) -> None:
+        both.wait()
+        try:
+            found.append(store.push(name, model(text), "anna", again=False, first=True))
+        except errors.NameTaken as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=push, args=[text]) for text in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    why = f"others have made a model {name!r} already: name another one"
+    assert ([pushed.manifest.version for pushed in found], refused) == ([1], [why])
+    folder.write(place, store.manifest(name), store.read)
+    won = (place / "model.txt").read_text()
+    assert store.push(name, model(won), "anna", again=False, first=True).manifest.version == 1, "it is the same"
+    assert store.push(name, model("c"), "anna").manifest.version == 2
+    store.remove(name)
+    assert store.push(name, model("a"), "anna", again=False, first=True).manifest.version == 3
+
+
 def end_of_what_is_removed(store: Bundles, place: Path) -> None:
     name = unused()
     first = store.push(name, model("a"), "anna").manifest
@@ -176,5 +202,6 @@ LAWS: list[Law] = [
     clear_word_about_what_is_not_there,
     nothing_of_a_push_that_was_cut_short,
     two_that_push_at_once,
+    one_first_version_of_two_that_are_to_be_it,
     end_of_what_is_removed,
 ]

@@ -57,6 +57,7 @@ def test_a_run_reads_an_upload_while_it_grows(working: Page, maria: Visitor) -> 
     wait_until("first results", lambda: found.status().items_done > 0, timeout_s=MINUTE)
     status = found.status()
     assert (status.items_total, status.owner, status.upload, status.share) == (40, "maria", upload, "private")
+    assert status.publishes == "first", "if it trained, it would make no next version of a model"
     assert sending.send(maria, upload, sending.bundle(rest)).json()["files"] == 40
     assert maria.ask("POST", f"/api/uploads/{upload}/close").json()["runs"] == [found.id]
     assert found.wait(MINUTE).state == "done"

@@ -74,7 +74,7 @@ def created() -> list[str]:
         given.update(arguments)
 
     runs: Any = Runs
-    belongs = Belongs("maria", "cluster", "ocr-1", "u1")
+    belongs = Belongs("maria", "cluster", "ocr-1", "u1", "first")
     runs(None, step).create("r", "job", "1", {}, "me", origin="command", seen="input", belongs=belongs)
     return list(given["fields"][::2])
 

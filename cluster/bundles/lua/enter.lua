@@ -1,14 +1,17 @@
 -- Enter a version of a bundle whose pieces are uploaded. If a version has the same content, make it the one pushed last.
--- Returns {version, 1 if it is new, current version}; {0, 0, 0} if there is none of that content and no row to enter.
+-- Returns {version, 1 if it is new, current version}; {0, 0, 0} if there is none of that content and no row to enter;
+-- {-1, 0, 0} if there are others and it was to be the first one.
 -- KEYS: bundles bundle digests revision blobs
--- ARGV: name digest row again
+-- ARGV: name digest row again first
 --   row: "" only looks
 --   again: 1 makes a version that was there the one pushed last
+--   first: 1 enters no version beside others
 local state = redis.call('HGET', K.bundles, A.name) or '0 0 0'
 local last, latest, pinned = string.match(state, '^(%d+) (%d+) (%d+)$')
 local version = redis.call('HGET', K.digests, A.digest)
 local new = 0
 if not version then
+  if A.first == '1' and redis.call('EXISTS', K.bundle) == 1 then return {-1, 0, 0} end
   if A.row == '' then return {0, 0, 0} end
   version, new = string.format('%d', last + 1), 1
   last = version
