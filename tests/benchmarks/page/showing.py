@@ -44,6 +44,7 @@ def shown(options: Options, folder: Path) -> Iterator[Case]:
             played_run.Run(page.stores, batches=0)
         run.do(0)
         yield Case(name="page, runs", rows=[_runs(page)])
+        yield Case(name="page, nothing", rows=[_nothing(chromium, page)])
         for path in ("/runs", f"/runs/{run.run}", "/nodes", "/submit"):
             yield Case(name=f"page, {path}", rows=_rows(chromium, page, path))
     with ExitStack() as stack:
@@ -61,7 +62,23 @@ def _runs(page: Ground) -> Row:
     return Row(work=f"the list of {RUNS} runs", against="", ours=took_ms, unit="ms", goal=RUNS_GOAL)
 
 
+def _nothing(chromium: Browser, page: Ground) -> Row:
+    """What of a first paint is the browser's own."""
+    seen = _seen(chromium, page, "/health")
+    return Row(work="two letters of plain text: first paint", against="", ours=[s["paint"] for s in seen], unit="ms")
+
+
 def _rows(chromium: Browser, page: Ground, path: str) -> list[Row]:
+    seen = _seen(chromium, page, path)
+    name = path.split("-")[0]
+    return [
+        Row(work=f"{name}: first paint", against="", ours=[s["paint"] for s in seen], unit="ms", goal=PAINT),
+        Row(work=f"{name}: without pictures", against="", ours=[seen[0]["bytes"] / 1000], unit="kB", goal=BYTES),
+        Row(work=f"{name}: requests", against="", ours=[seen[0]["requests"]], unit="", goal=REQUESTS),
+    ]
+
+
+def _seen(chromium: Browser, page: Ground, path: str) -> list[Mapping[str, Any]]:
     """Of a page that this browser has never seen."""
     seen: list[Mapping[str, Any]] = []
     for _ in range(GOES):
@@ -69,12 +86,7 @@ def _rows(chromium: Browser, page: Ground, path: str) -> list[Row]:
             tab.open(path)
             tab.page.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length")
             seen.append(tab.page.evaluate(SHOWN))
-    name = path.split("-")[0]
-    return [
-        Row(work=f"{name}: first paint", against="", ours=[s["paint"] for s in seen], unit="ms", goal=PAINT),
-        Row(work=f"{name}: without pictures", against="", ours=[seen[0]["bytes"] / 1000], unit="kB", goal=BYTES),
-        Row(work=f"{name}: requests", against="", ours=[seen[0]["requests"]], unit="", goal=REQUESTS),
-    ]
+    return seen
 
 
 def _heap(chromium: Browser, page: Ground, messages: int) -> Row:
