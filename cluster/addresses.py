@@ -7,6 +7,16 @@ import socket
 ALL = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
 
+def ipv4(host: str) -> str:
+    """The IPv4 address of ``host``, ``0.0.0.0`` for all; "" for one that has none."""
+    if host in ALL:
+        return ALL[0]
+    try:
+        return str(socket.getaddrinfo(host, None, socket.AF_INET)[0][4][0])
+    except OSError:
+        return ""
+
+
 def reachable(host: str) -> str:
     """The address under which others find a program of this machine that listens on ``host``."""
     if host not in ALL:

