@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
+import subprocess
+import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 
+import httpx
 import pytest
 from PIL import Image
 
@@ -17,11 +22,12 @@ from cluster.embedded import LocalCluster
 from cluster.roles import Role
 from cluster.web import tending
 from tests.kit.pages import Page, Visitor, shown
-from tests.kit.programs import ROOT
+from tests.kit.programs import ROOT, find_program
 from tests.kit.waiting import wait_until
 from tests.page import sending
 
 IMAGES = ROOT / "deploy" / "examples" / "images"
+HOWTO = ROOT / "docs" / "howto" / "page.md"
 MINUTE = 60.0
 
 
@@ -110,6 +116,29 @@ def reader(run: Run) -> int:
     """The process that reads the input of a run; 0 for none."""
     status = run.status(failures=False)
     return names.parse_process(status.coordinator)[1] or 0 if status.coordinator and status.role == "splitter" else 0
+
+
+def test_the_lines_of_the_docs_read_and_search_a_folder_by_curl(working: Page, tmp_path: Path) -> None:
+    for program in ("curl", "jq"):
+        find_program(program, program)
+    for name in ("opening-hours.jpg", "letters/thank-you.jpg"):
+        file = tmp_path / "scans" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes((IMAGES / name).read_bytes())
+    [lines] = re.findall(r"^(    ask\(\) .*?)^(?=\S)", HOWTO.read_text(), re.MULTILINE | re.DOTALL)
+    token = working.web.client.tokens.new("scans")
+    settings = {**os.environ, "page": working.url, "TOKEN": token}
+    script = ["sh", "-euc", f"{lines}\necho $run"]
+    done = subprocess.run(script, cwd=tmp_path, env=settings, capture_output=True, text=True, timeout=MINUTE)
+    assert done.returncode == 0, done.stderr
+    arrived, found, run = done.stdout.split()
+    assert (arrived, found) == ("2", "letters/thank-you.jpg")
+    with zipfile.ZipFile(tmp_path / "texts.zip") as texts:
+        assert sorted(texts.namelist()) == ["letters/thank-you.jpg.txt", "opening-hours.jpg.txt"]
+    where, told = f"{working.url}/runs/{run}/results.json?q=telescope", {"Authorization": f"Bearer {token}"}
+    assert httpx.get(where, headers=told).json()["found"]["rows"][0]["item"] == found
+    colleague = {"Authorization": f"Bearer {working.web.client.tokens.new('colleague')}"}
+    assert httpx.get(where, headers=colleague).status_code == 404
 
 
 def test_a_killed_reader_is_replaced(working: Page, maria: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
