@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import functools
+import inspect
+import itertools
 import re
+import sys
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from starlette.responses import Response
 
 import cluster
@@ -65,7 +70,9 @@ def document(routes: Iterable[Route]) -> Schema:
     routes = tuple(routes)
     models = sorted({model for route in routes for model in _models(route)} | {ProblemBody}, key=lambda m: m.__name__)
     # Two modules may have models of one name: how each is referred to, pydantic says.
-    refs, schemas = models_json_schema([(model, "serialization") for model in models], ref_template=REF)
+    refs, schemas = models_json_schema(
+        [(model, "serialization") for model in models], ref_template=REF, schema_generator=_WithFields
+    )
     ref: Refs = {model: found for (model, _), found in refs.items()}
     paths: Schema = {}
     for route in routes:
@@ -88,6 +95,37 @@ def document(routes: Iterable[Route]) -> Schema:
             },
         },
     }
+
+
+class _WithFields(GenerateJsonSchema):
+    """Also says of each field what stands below it in its class."""
+
+    def model_schema(self, schema: Any) -> Schema:
+        found = super().model_schema(schema)
+        for name, about in _about_fields(schema["cls"]).items():
+            if name in found.get("properties", {}):
+                found["properties"][name].setdefault("description", about)
+        return found
+
+
+def _about_fields(model: type[BaseModel]) -> Mapping[str, str]:
+    bases = [base for base in reversed(model.__mro__) if issubclass(base, BaseModel) and base is not BaseModel]
+    return {name: about for base in bases for name, about in _about(base.__module__).get(base.__name__, {}).items()}
+
+
+@functools.cache
+def _about(module: str) -> Mapping[str, Mapping[str, str]]:
+    """Class of a module -> its fields -> what stands below them."""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    return {one.name: dict(_told(one.body)) for one in tree.body if isinstance(one, ast.ClassDef)}
+
+
+def _told(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
+    for field, below in itertools.pairwise(body):
+        if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
+            continue
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str):
+            yield field.target.id, inspect.cleandoc(below.value.value).replace("``", "`")
 
 
 def _path(route: Route) -> str:
@@ -146,7 +184,7 @@ def _in_path(route: Route) -> list[Schema]:
 def _in_query(route: Route) -> list[Schema]:
     if route.query is NoQuery:
         return []
-    schema = route.query.model_json_schema()
+    schema = route.query.model_json_schema(schema_generator=_WithFields)
     required = schema.get("required", [])
     return [
         {"name": name, "in": "query", "required": name in required, "schema": about}

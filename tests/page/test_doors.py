@@ -236,6 +236,16 @@ def test_the_document_of_the_api_is_valid_and_has_every_route(admin: Visitor) ->
     assert served - html == told - html
 
 
+def test_the_document_says_what_each_field_means(admin: Visitor) -> None:
+    document = admin.get("/openapi.json")
+    models = document["components"]["schemas"]
+    whole = "Whether all of the result can be seen; else ask again in a second."
+    assert models["Results"]["properties"]["is_whole"]["description"] == whole
+    assert models["RunText"]["properties"]["confidence"]["description"] == "0 to 100."  # of the class it inherits from
+    query = {one["name"]: one["schema"] for one in document["paths"]["/runs/{run}/results.json"]["get"]["parameters"]}
+    assert query["q"]["description"] == "Words to look for."
+
+
 @pytest.mark.parametrize("path", ["/enter", "/api/users"])
 def test_a_body_that_stands_still_is_given_up(
     path: str, page: Page, admin: Visitor, monkeypatch: pytest.MonkeyPatch
