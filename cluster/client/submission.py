@@ -195,14 +195,16 @@ def log_folder(config: Settings) -> Path:
     return config.cache_folder / "runs"
 
 
-def leave_to_background(client: Client, run: str, inputs: Sequence[str]) -> None:
+def leave_to_background(client: Client, run: str, inputs: Sequence[str]) -> subprocess.Popen[bytes]:
     """Have a process of its own go on with a run whose splitter is gone; its result stays in the cluster."""
     folder = log_folder(client.config)
     folder.mkdir(parents=True, exist_ok=True)
-    spawn(client.config, run, inputs, folder / f"{run}.log", ["--output", os.devnull])
+    return spawn(client.config, run, inputs, folder / f"{run}.log", ["--output", os.devnull])
 
 
-def spawn(config: Settings, run: str, inputs: Sequence[str], log: Path, arguments: Sequence[str]) -> None:
+def spawn(
+    config: Settings, run: str, inputs: Sequence[str], log: Path, arguments: Sequence[str]
+) -> subprocess.Popen[bytes]:
     """Start a process that goes on with a run when this one has ended."""
     with log.open("ab") as stream:
         process = subprocess.Popen(
@@ -214,3 +216,4 @@ def spawn(config: Settings, run: str, inputs: Sequence[str], log: Path, argument
             start_new_session=True,
         )
     threading.Thread(target=process.wait, daemon=True).start()  # else it would stay a zombie as long as we live
+    return process

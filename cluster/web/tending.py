@@ -17,6 +17,7 @@ from splitters.spool import ORDER
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from subprocess import Popen
 
     from cluster.client.run import Status
     from cluster.web.context import Web
@@ -28,7 +29,9 @@ LOOK_AT_ALL_S = 3600.0
 IDLE_S = 24 * 3600.0
 """An open upload to which nothing was sent for this long is closed if a run reads it, and dropped if none does."""
 START_S = 30.0
-"""Seconds that a process that reads an upload has before it is missed."""
+"""Seconds from the begin of a run, or of a process that has ended since, before its reader is missed."""
+HANGS_S = 600.0
+"""Seconds that a process of ours may live without reading, on a slow machine, before it is missed."""
 MOST_STARTS = 5
 """Processes that are started for one run by one page; one whose last has ended, too, fails."""
 TOLD_LINES, TOLD_CHARACTERS = 3, 500
@@ -44,7 +47,8 @@ class Tending:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="uploads", daemon=True)
         self._started: Counter[str] = Counter()
-        self._started_at: dict[str, float] = {}
+        self._last: dict[str, tuple[float, Popen[bytes]]] = {}
+        """Run -> when the last process was started, by the monotonic clock, and that process."""
         self._at_rest: set[str] = set()
 
     def start(self) -> None:
@@ -116,21 +120,27 @@ class Tending:
             return None
 
     def _see_that_it_is_read(self, upload: Upload, status: Status) -> None:
-        run, now = status.run, time.monotonic()
+        run = status.run
         age_s = (datetime.now(UTC) - status.started_at).total_seconds() if status.started_at else START_S
-        is_due = age_s >= START_S and now - self._started_at.get(run, -START_S) >= START_S
-        if status.paused or not is_due:
+        if status.paused or age_s < START_S or self._is_coming(run):
             return
         if self._started[run] >= MOST_STARTS:
             self._give_up(upload, run)
             return
         self._started[run] += 1
-        self._started_at[run] = now
         log.warning(
             "run %s: nobody reads its upload %s; a process begins to", run, upload.id,
             extra={"event": "upload-taken-up", "run": run, "upload": upload.id},
         )  # fmt: skip
-        submission.leave_to_background(self._web.client, run, [names.upload(str(upload.folder.absolute()))])
+        process = submission.leave_to_background(self._web.client, run, [names.upload(str(upload.folder.absolute()))])
+        self._last[run] = time.monotonic(), process
+
+    def _is_coming(self, run: str) -> bool:
+        """Whether the process that was started last may still come to read."""
+        if run not in self._last:
+            return False
+        at, process = self._last[run]
+        return time.monotonic() - at < (HANGS_S if process.poll() is None else START_S)
 
     def _give_up(self, upload: Upload, run: str) -> None:
         log_file = submission.log_folder(self._web.client.config) / f"{run}.log"

@@ -76,26 +76,35 @@ def test_what_runs_have_left_is_swept_though_nobody_looks(spool: Spool, monkeypa
     tended.stop()
 
 
+UNREAD = SimpleNamespace(
+    run="ocr-1", state="running", chunks_total=None, coordinator=None, role="", started_at=None, paused=""
+)
+"""The status of a run whose input nobody reads."""
+
+
+@pytest.fixture
+def unread(spool: Spool) -> None:
+    """An upload of such a run."""
+    spool.begin("maria").add_run("ocr-1")
+
+
+@pytest.mark.usefixtures("unread")
 def test_a_run_whose_reader_ends_each_time_fails(spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    upload = spool.begin("maria")
-    upload.add_run("ocr-1")
-    status = SimpleNamespace(
-        run="ocr-1", state="running", chunks_total=None, coordinator=None, role="", started_at=None, paused=""
-    )
     log = log_folder(SimpleNamespace(cache_folder=tmp_path / "cache")) / "ocr-1.log"  # type: ignore[arg-type]
     log.parent.mkdir(parents=True)
     started: list[str] = []
     failed: dict[str, str] = {}
 
-    def start(client: object, run: str, inputs: object) -> None:
+    def start(client: object, run: str, inputs: object) -> Any:
         started.append(run)
         log.write_text(f"first\nsecond\nthird\n\nMemoryError {len(started)}\n")
+        return SimpleNamespace(poll=lambda: 1)
 
     monkeypatch.setattr("cluster.web.tending.submission.leave_to_background", start)
     monkeypatch.setattr("cluster.web.tending.START_S", 0.0)
     tended = tending(
         spool,
-        run=lambda run: SimpleNamespace(status=lambda failures: status),
+        run=lambda run: SimpleNamespace(status=lambda failures: UNREAD),
         config=SimpleNamespace(cache_folder=tmp_path / "cache"),
         session=SimpleNamespace(fail=failed.__setitem__),
     )
@@ -105,3 +114,27 @@ def test_a_run_whose_reader_ends_each_time_fails(spool: Spool, tmp_path: Path, m
     tended.look()
     assert len(started) == MOST_STARTS
     assert failed == {"ocr-1": "what reads its files ended 5 times: second; third; MemoryError 5"}
+
+
+@pytest.mark.usefixtures("unread")
+def test_a_reader_that_starts_slowly_is_waited_for(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int | None] = [None]
+    started: list[str] = []
+
+    def start(client: object, run: str, inputs: object) -> Any:
+        started.append(run)
+        return SimpleNamespace(poll=lambda: ended[0])
+
+    monkeypatch.setattr("cluster.web.tending.submission.leave_to_background", start)
+    monkeypatch.setattr("cluster.web.tending.START_S", 0.0)
+    tended = tending(spool, run=lambda run: SimpleNamespace(status=lambda failures: UNREAD))
+    for _ in range(MOST_STARTS + 1):
+        tended.look()
+    assert len(started) == 1
+    ended[0] = -9
+    tended.look()
+    assert len(started) == 2
+    ended[0] = None
+    monkeypatch.setattr("cluster.web.tending.HANGS_S", 0.0)
+    tended.look()
+    assert len(started) == 3
