@@ -128,6 +128,11 @@ class Outage:
         """Whether Redis is away or refuses, as far as this process knows."""
         return self._began is not None
 
+    @property
+    def away_s(self) -> float:
+        """Seconds for which Redis has not answered; 0 where it answers, if only to refuse."""
+        return 0.0 if self._began is None or self._refuses else time.monotonic() - self._began
+
     def say_away(self, error: BaseException, *, asked_at: float = math.inf) -> None:
         """Redis does not answer, or refuses, what it was asked at that moment, by default just now."""
         with self._lock:

@@ -10,6 +10,7 @@ from cluster import client, logs
 from cluster.cli import foreground, live, output, say, shared
 from cluster.client import resume, saving
 from cluster.client import source as sources
+from splitters.spool import Sent
 
 
 @click.command(
@@ -50,5 +51,8 @@ def command(
         to = output.prepare(job, format_name, status.options, target, drawn, inputs, status.started_at, report)
         if save is None and (told := saving.left_out(job, status)):
             say(told)
-        taken_up = resume.take_up(c, status, sources.typed(inputs) if inputs else None, background=False, save=save)
+        given = sources.typed(inputs) if inputs else None
+        if isinstance(given, Sent):
+            resume.leave_lost_redis(c)
+        taken_up = resume.take_up(c, status, given, background=False, save=save)
         return foreground.to_end(c, taken_up, to, quiet=quiet, follow=follow)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING
 
-from cluster import errors
+from cluster import errors, redis_outage
 from cluster.client import machine, saving, session
 from cluster.client import source as sources
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from cluster.client.run import Run, Status
     from cluster.client.source import Given
     from cluster.job import Job
+
+LEAVES_S = 3600.0
+"""Seconds after which who reads an upload leaves a Redis that does not answer."""
 
 
 def require_possible(status: Status, *, has_input: bool) -> None:
@@ -45,6 +50,20 @@ def job_of(client: Client, status: Status) -> Job:
     if status.state == "running":
         machine.require_model_can_be_made(job)
     return job
+
+
+def leave_lost_redis(client: Client) -> None:
+    """End this process, as by SIGTERM, once Redis has not answered for an hour.
+
+    For who reads an upload: nobody watches it, and when Redis is back the page has another process read on.
+    """
+    news = redis_outage.outage(client.config.require_broker())
+
+    def look() -> None:
+        if news.away_s > LEAVES_S:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    news.on_wait = look
 
 
 def take_up(

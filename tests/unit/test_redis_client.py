@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from redis._parsers.base import BaseParser
 from redis.exceptions import OutOfMemoryError
 
 from cluster import redis_client, redis_connection, redis_outage, redis_url, settings
+from cluster.client import resume
 from cluster.redis_outage import Outage, Patience
 
 
@@ -73,6 +77,28 @@ def test_an_outage_that_lasts_is_told_once_with_what_to_type(
     assert len(told) == 2
     assert told[0].startswith("Redis at here has been away for 61 s; still waiting. If it is gone for good, press")
     assert "--data DIR" in told[0]
+
+
+def test_who_reads_an_upload_leaves_a_redis_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    news, killed = Outage("here"), list[tuple[int, int]]()
+    monkeypatch.setattr(redis_outage, "outage", lambda url: news)
+    monkeypatch.setattr("os.kill", lambda *sent: killed.append(sent))
+    client: Any = SimpleNamespace(config=settings.load(broker_url="redis://here"))
+    resume.leave_lost_redis(client)
+
+    def wait(seconds: float, error: redis.RedisError) -> int:
+        monkeypatch.setattr("time.monotonic", lambda: seconds)
+        news.say_away(error)
+        news.on_wait()
+        return len(killed)
+
+    gone = redis.ConnectionError("gone")
+    assert [wait(seconds, gone) for seconds in (0.0, resume.LEAVES_S, resume.LEAVES_S + 1)] == [0, 0, 1]
+    assert killed == [(os.getpid(), signal.SIGTERM)]
+    news.say_back()
+    assert [wait(seconds, OutOfMemoryError("full")) for seconds in (10_000.0, 20_000.0)] == [1, 1], (
+        "a full Redis is waited for"
+    )
 
 
 def test_an_outage_is_said_once_however_many_wait_and_try(
