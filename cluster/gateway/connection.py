@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -27,6 +27,8 @@ _LINES = {400: b"400 Bad Request", 408: b"408 Request Timeout", 431: b"431 Reque
 class Connection(HttpToolsProtocol):
     """One connection. ``look`` finds those to close; there is no timer for each."""
 
+    KIND: ClassVar[bytes] = b"application/json"
+    """Of the text that says what is wrong."""
     _began_s = 0.0
     """When the request that is being sent began, or the connection if none did yet; 0 where all has come."""
     _head_bytes = 0
@@ -99,10 +101,13 @@ class Connection(HttpToolsProtocol):
         if transport.is_closing():
             return
         if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
-            body = error_body(message)
-            head = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
-            transport.write(head % (_LINES[status], len(body)) + body)
+            body = self._told(status, message)
+            head = b"HTTP/1.1 %s\r\ncontent-type: %s\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+            transport.write(head % (_LINES[status], self.KIND, len(body)) + body)
         transport.close()
+
+    def _told(self, status: int, message: str) -> bytes:
+        return error_body(message)
 
 
 async def look_after(connections: set[Any]) -> None:

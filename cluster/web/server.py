@@ -61,12 +61,15 @@ class Running(HttpServer):
     async def _serve(self) -> None:
         import uvicorn
 
+        from cluster.gateway.connection import look_after
         from cluster.web.app import build
+        from cluster.web.connection import Connection
 
         config = uvicorn.Config(
-            build(self._web), lifespan="off", ws="none", log_config=None, access_log=False, server_header=False,
-            timeout_graceful_shutdown=self.DRAIN_S, proxy_headers=self._proxy is not None,
+            build(self._web), http=Connection, lifespan="off", ws="none", log_config=None, access_log=False,
+            server_header=False, timeout_graceful_shutdown=self.DRAIN_S, proxy_headers=self._proxy is not None,
             forwarded_allow_ips=self._proxy, ssl_certfile=self._cert, ssl_keyfile=self._key,
         )  # fmt: skip
         self._loop = asyncio.get_running_loop()
-        await self._until_it_ends(uvicorn.Server(config))
+        server = uvicorn.Server(config)
+        await self._until_it_ends(server, look_after(server.server_state.connections))
