@@ -341,6 +341,7 @@ class Spool:
         self._closed: dict[str, About] = {}
         self.receiving = 0
         """Requests that send files now."""
+        self._remove_remains()
 
     def begin(self, user: str, files: int | None = None, size_bytes: int | None = None, job: str = "") -> Upload:
         """A new upload; ``files`` and ``size_bytes`` are what is to come, as far as that is known.
@@ -420,17 +421,28 @@ class Spool:
         try:
             contents = {entry.sha256 for entry in self.upload(id).entries()}
         except Unreadable:
-            contents = {path.stem for path in (self.folder / id).glob("??/*")}
+            contents = _contents(self.folder / id)
         except (Problem, OSError):
             contents = set()  # it is gone
+        folder, dropped = self.folder / id, self.folder / f".{id}"
         with self._lock:
             self._uploads.pop(id, None)
             self._closed.pop(id, None)
-        folder = self.folder / id
-        if _UPLOAD.fullmatch(id) and folder.is_dir():
-            (folder / kept.ORDER).unlink(missing_ok=True)  # whoever reads it sees this
-            shutil.rmtree(folder, ignore_errors=True)
+            if _UPLOAD.fullmatch(id) and folder.is_dir():
+                (folder / kept.ORDER).unlink(missing_ok=True)  # whoever reads it sees this
+                folder.rename(dropped)  # else who still sends to it would write files beside those that go
+        if _UPLOAD.fullmatch(id):
+            shutil.rmtree(dropped, ignore_errors=True)
         self._on_drop(contents)
+
+    def _remove_remains(self) -> None:
+        """Remove what a kill has left of uploads that were begun or dropped: nobody could, as nobody sees them."""
+        for folder in self.folder.iterdir() if self.folder.is_dir() else ():
+            is_one = _UPLOAD.fullmatch(folder.name.removeprefix("."))
+            if is_one and (folder.name.startswith(".") or not (folder / kept.ORDER).exists()):
+                contents = _contents(folder)
+                shutil.rmtree(folder, ignore_errors=True)
+                self._on_drop(contents)
 
     def require_room(self, user: str, size_bytes: int) -> None:
         """See that so many bytes may be sent.
@@ -450,6 +462,11 @@ class Spool:
             raise Problem(
                 507, f"the disk of this page is full, {disk.free:,} bytes are free: forget runs that are not needed"
             )
+
+
+def _contents(folder: Path) -> set[str]:
+    """The SHA-256 of each file that lies in an upload, whatever its lines say."""
+    return {path.stem for path in folder.glob("??/*")}
 
 
 def _unreadable(folder: Path) -> About:

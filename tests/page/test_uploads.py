@@ -10,14 +10,14 @@ import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import pytest
 
 from cluster.roles import Role
 from cluster.web import receive
-from cluster.web.spool import Limits, Spool
+from cluster.web.spool import Limits, Spool, write
 from splitters.spool import ORDER, Sent
 from tests.kit.pages import Page, Visitor
 from tests.kit.waiting import wait_until
@@ -347,3 +347,47 @@ def test_uploads_of_many_files_are_held_in_little_memory(tmp_path: Path) -> None
         upload.close()
     assert len(spool.listed("maria")) == 8
     assert len(spool._uploads) <= Spool.MOST_CLOSED + 1
+
+
+def test_a_kill_while_an_upload_is_dropped_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(tmp_path)
+    upload = spool.begin("maria")
+    digest = upload.put("a.txt", b"one").sha256
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        spool.drop(upload.id)
+    monkeypatch.undo()
+    dropped: list[object] = []
+    assert Spool(tmp_path, on_drop=dropped.append).listed() == []
+    assert (list(tmp_path.iterdir()), dropped) == ([], [{digest}])
+
+
+def test_what_an_earlier_version_left_of_a_drop_goes(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    gone, stays = spool.begin("maria"), spool.begin("maria")
+    gone.put("a.txt", b"one")
+    (gone.folder / ORDER).unlink()
+    assert Spool(tmp_path).listed() == spool.listed()
+    assert list(tmp_path.iterdir()) == [stays.folder]
+
+
+def test_who_still_sends_keeps_no_dropped_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(tmp_path)
+    upload = spool.begin("maria")
+    rmdir, sent = os.rmdir, []
+
+    def rmdir_of_what_is_sent_to(*given: Any, **more: Any) -> None:
+        try:
+            write(upload.draft(), [b"one"])
+        except FileNotFoundError as error:
+            sent.append(error)
+        rmdir(*given, **more)
+
+    monkeypatch.setattr(os, "rmdir", rmdir_of_what_is_sent_to)
+    spool.drop(upload.id)
+    assert sent
+    assert list(tmp_path.iterdir()) == []
