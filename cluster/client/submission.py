@@ -117,14 +117,16 @@ class Submission:
         return self._opened().begin(given, background=background, save=self._save)
 
     def detach(
-        self, inputs: Sequence[str], arguments: Sequence[str] = ("--output", os.devnull), *, begun: str = ""
-    ) -> tuple[Run, Path]:
+        self, inputs: Sequence[str], arguments: Sequence[str] = ("--output", os.devnull), *, begun: str = "",
+        on_open: Callable[[str], None] = lambda _: None,
+    ) -> tuple[Run, Path]:  # fmt: skip
         """Open the run and leave it to a process in the background; gives where that one writes its log.
 
         Args:
             inputs: Files and folders, or an upload: see ``source.typed``.
             arguments: For ``cluster resume``, which that process is.
             begun: The run to go on with, in place of a new one.
+            on_open: Told the run before its input is read; what it raises fails the run.
 
         Raises:
             errors.UsageError: The cluster is a private one, which ends with this process.
@@ -145,6 +147,7 @@ class Submission:
         run = self.client.run(begun) if begun else self._opened()
         log = log_folder(config) / f"{run.id}.log"
         try:
+            on_open(run.id)
             spawn(config, run.id, inputs, log, arguments)
         except BaseException:
             if not begun:

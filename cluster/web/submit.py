@@ -153,8 +153,7 @@ def begin(
     publishing.require_may_train(asked, job, options)
     belongs = Belongs(asked.who.name, share, follows, upload.id, publishing.publishes(asked.who))
     with asked.web.client.prepare(job, options, belongs=belongs) as submission:
-        run, _ = submission.detach([names.upload(str(upload.folder.absolute()))])
-    upload.add_run(run.id)
+        run, _ = submission.detach([names.upload(str(upload.folder.absolute()))], on_open=upload.add_run)
     return run
 
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
+import pytest
+
 from cluster import catalog
+from cluster.client import submission
 from cluster.roles import Role
+from cluster.web.spool import Upload
 from tests.kit.pages import Page, Visitor
+from tests.page import sending
 
 
 def test_each_job_is_a_form_of_its_options(admin: Visitor) -> None:
@@ -89,3 +97,21 @@ def test_an_open_upload_is_offered_to_its_owner(page: Page, admin: Visitor) -> N
     assert [one["upload"] for one in admin.get("/submit.json")["open_uploads"]] == [mine]
     assert other.ask("GET", f"/submit.json?upload={mine}").status_code == 404
     assert other.get(f"/submit.json?upload={theirs}")["upload"]["files"] == 0
+
+
+def test_a_run_that_its_upload_cannot_note_is_not_begun(
+    page: Page, admin: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(upload: Upload, run: str) -> None:
+        noted.append(run)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    noted: list[str] = []
+    readers: list[object] = []
+    monkeypatch.setattr(Upload, "add_run", full)
+    monkeypatch.setattr(submission, "spawn", lambda *given: readers.append(given))
+    upload = sending.begin(admin)
+    sending.send(admin, upload, sending.bundle([("a.txt", b"one")]))
+    assert admin.ask("POST", "/api/runs", json={"job": "wordcount", "upload": upload}).status_code == 507
+    assert (len(noted), readers) == (1, [])
+    assert page.web.client.run(noted[0]).status().state == "failed"
