@@ -174,5 +174,5 @@ def _templates() -> jinja2.Environment:
     ours = (browser, told, plain, count, counted, size, duration, short, moment, command, address, in_path)
     filters: dict[str, Any] = {f.__name__: f for f in ours}
     found.filters.update(filters)
-    found.globals.update(address_of=static_files.address, scripts=static_files.scripts)
+    found.globals.update(static=static_files.address, scripts=static_files.scripts)
     return found

@@ -15,7 +15,7 @@ TEMPLATES = sorted((WEB / "templates").glob("*.html"))
 KB = 1000
 SCRIPTS_BYTES = 40 * KB
 """Of one page, all its scripts together."""
-MODULE_BYTES, SHARED_BYTES = 6.5 * KB, 9 * KB
+MODULE_BYTES, SHARED_BYTES = 6.5 * KB, 10 * KB
 """Of a script; of `page.js`, which all others stand on."""
 STYLE_BYTES = 18 * KB
 NEVER_IN_SCRIPTS = {

@@ -5,9 +5,11 @@ const find = selector => document.querySelector(selector)
 const banner = find('[data-connection]')
 const toast = find('[data-toast]')
 const inField = element => element.matches('input, select, textarea, [contenteditable]')
-const TOAST_MS = 8000, AGAIN_MS = 3000
+const TOAST_MS = 8000, AGAIN_MS = 1000, MOST_AGAIN_MS = 30_000, BUSY_S = 5, TRIES = 3
 
-/** Ask the API. Gives what it answered, undefined for nothing; throws an Error with what is wrong, in words. */
+const reason = async answer => (await answer.json().catch(() => ({}))).detail ?? `it answered ${answer.status}`
+
+/** Ask the API. Gives what it answered, undefined for nothing; throws an Error with what is wrong, in words, and its `status`. */
 export async function ask(method, address, body) {
   const headers = body === undefined ? {} : { 'Content-Type': 'application/json' }
   let answer
@@ -17,7 +19,7 @@ export async function ask(method, address, body) {
     throw new Error('the page does not answer: is `cluster web` still running?')
   }
   if (answer.status === 401) location.assign('/enter')
-  if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? `it answered ${answer.status}`)
+  if (!answer.ok) throw Object.assign(new Error(await reason(answer)), { status: answer.status })
   return answer.status === 204 ? undefined : answer.json()
 }
 
@@ -84,35 +86,48 @@ export function confirmed(text, yes = 'Yes, do it') {
 /** Say that nothing is heard, and since when; with no text, that all is well again. */
 export function tellConnection(text) {
   banner.hidden = !text
-  banner.textContent = text ?? ''
+  banner.replaceChildren(...marked(text ?? ''))
   root.classList.toggle('away', Boolean(text))
+}
+
+/** Why events of an address are refused for good; undefined where they may be heard later. */
+async function refusal(address, heardAt) {
+  const asking = new AbortController()
+  const { status } = await fetch(address, { signal: asking.signal }).catch(() => ({}))
+  asking.abort()
+  const asOf = `This is as of ${heardAt.toLocaleTimeString()}`
+  if (status === 401) return `${asOf}, as you are logged out: open a new link (\`cluster web link\` prints one), then load this page again.`
+  if ([403, 404].includes(status)) return `${asOf}, as it was removed or is no longer shown to you: ask its owner, or go to another page.`
 }
 
 /** Hear events of an address while the page is shown; `on` maps the name of an event to what is done with its data. */
 export function hear(address, on) {
-  let source, timer, isOver = false
+  let source, timer, refused = 0, isOver = false
   let heardAt = new Date()
   const lost = () => tellConnection(`Not connected, last heard ${heardAt.toLocaleTimeString()}.`)
   const close = () => { clearTimeout(timer); source?.close(); source = null }
+  const end = () => { isOver = true; close() }
   const open = () => {
-    if (source) return
+    if (source || isOver || document.hidden) return
     source = new EventSource(address)
     for (const [name, act] of Object.entries(on)) {
       source.addEventListener(name, event => {
         heardAt = new Date()
+        refused = 0
         tellConnection()
-        act(JSON.parse(event.data), () => { isOver = true; close() })
+        act(JSON.parse(event.data), end)
       })
     }
     source.addEventListener('problem', lost)
-    source.onerror = () => {
+    source.onerror = async () => {
       lost()
-      if (source?.readyState !== EventSource.CLOSED) return
-      close() // it was refused: by a page that starts, or because one is logged out
-      timer = setTimeout(() => ask('GET', '/account.json').catch(() => {}).then(open), AGAIN_MS)
+      if (source?.readyState !== EventSource.CLOSED) return // the browser connects again by itself
+      close()
+      const why = await refusal(address, heardAt)
+      if (why) { end(); tellConnection(why) } else timer = setTimeout(open, Math.min(AGAIN_MS * 2 ** refused++, MOST_AGAIN_MS))
     }
   }
-  document.addEventListener('visibilitychange', () => document.hidden ? close() : isOver || open())
+  document.addEventListener('visibilitychange', () => document.hidden ? close() : open())
   open()
 }
 
@@ -183,6 +198,25 @@ document.addEventListener('keydown', event => {
   if (search) { event.preventDefault(); search.focus() }
 })
 
-document.addEventListener('error', event => {
-  if (event.target.matches?.('img.thumb')) event.target.replaceWith(element('span', { class: 'soft' }, 'cannot be shown'))
-}, true)
+const mended = new WeakSet()
+
+/** Load a picture again that could not be made right now; say of any other why it is not shown. */
+async function mend(image) {
+  const { src } = image
+  let why
+  for (let tries = 0; !mended.has(image) && !why; tries++) {
+    const answer = await fetch(src).catch(() => undefined)
+    if (image.src !== src) return
+    if (answer?.ok) { mended.add(image); image.src = src; return }
+    if (answer?.status !== 503 || tries === TRIES) why = answer ? await reason(answer) : 'the page does not answer'
+    else await new Promise(go => setTimeout(go, 1000 * (answer.headers.get('Retry-After') ?? BUSY_S)))
+  }
+  const isThumb = image.matches('.thumb')
+  if (isThumb || image.closest('[data-picture]')) {
+    image.replaceWith(element(isThumb ? 'span' : 'p', { class: 'soft' }, isThumb ? 'cannot be shown' : why ?? 'this cannot be shown'))
+  }
+}
+
+const mendOurs = image => { if (image.matches?.('img[src*="/picture/"]')) mend(image) }
+document.addEventListener('error', event => mendOurs(event.target), true)
+for (const image of document.images) if (image.complete && !image.naturalWidth) mendOurs(image) // before this was loaded

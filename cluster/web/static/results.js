@@ -126,6 +126,7 @@ function grow() {
       })
     } catch (error) {
       tell(error.message)
+      if (error.status === 404) return
     }
     grow()
   }, AGAIN_MS)

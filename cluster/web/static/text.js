@@ -39,8 +39,8 @@ export function write(one) {
   const images = []
   for (let page = 1; page <= one.pages; page++) {
     const which = one.pages > 1 ? `, page ${page}` : ''
-    images.push(watch(element('img', { src: picture(one.item, one.turn, which && page), alt: `Picture of ${plain(one.item)}${which}`,
-      loading: page > 1 && 'lazy' })))
+    images.push(element('img', { src: picture(one.item, one.turn, which && page), alt: `Picture of ${plain(one.item)}${which}`,
+      loading: page > 1 && 'lazy' }))
   }
   place.querySelector('[data-picture] > div').replaceChildren(...images, ...boxes(one))
   place.querySelector('[data-picture] a').href = `/runs/${run}/original/${inPath(one.item)}`
@@ -62,15 +62,6 @@ function boxes({ page, boxes: them }) {
     over.append(box)
   }
   return [over]
-}
-
-/** Say why a picture is not shown. */
-function watch(image) {
-  image.addEventListener('error', async () => {
-    const why = await ask('GET', image.src).catch(error => error.message)
-    image.replaceWith(element('p', { class: 'soft' }, String(why)))
-  })
-  return image
 }
 
 /** Let a person correct the text. */
@@ -123,8 +114,4 @@ if (part('correct')) {
       correct()
     }
   })
-}
-for (const image of place.querySelectorAll('[data-picture] img')) {
-  watch(image)
-  if (image.complete && !image.naturalWidth) image.dispatchEvent(new Event('error'))
 }

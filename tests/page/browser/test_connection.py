@@ -1,0 +1,121 @@
+"""A bad connection: what is refused for a while is asked for again, ever more seldom; what is refused for good is not.
+
+The browser's clock is turned by hand, so that no test waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PIL import Image
+
+from cluster.roles import Role
+from tests.kit import browser
+from tests.kit.browser import Tab
+from tests.kit.pages import Page
+from tests.kit.waiting import wait_until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Route
+
+STEP_MS, TEN_MINUTES_MS = 250, 600_000
+PICTURE = "/runs/ocr-1/picture/a.png"
+ADD = f"() => document.body.append(Object.assign(new Image(), {{ src: '{PICTURE}', className: 'thumb', alt: 'a' }}))"
+
+
+class Turned:
+    """A tab whose clock is turned by hand, and who was asked what, when, by that clock."""
+
+    def __init__(self, tab: Tab, path: str) -> None:
+        self.tab, self.now_ms = tab, 0
+        self.asked: list[int] = []
+        """Milliseconds of the clock, of each request to the path."""
+        self.answers: Sequence[Mapping[str, Any]] = ()
+        """What these get, one after the other; the last one all that follow. An empty one: what the page says."""
+        tab.page.clock.install(time=0)
+        tab.page.clock.pause_at(1000)
+        tab.page.route(path, self._answer)
+
+    def turn(self, ms: int = STEP_MS) -> None:
+        self.now_ms += ms
+        self.tab.page.clock.fast_forward(ms)
+
+    def turn_until_asked(self, times: int) -> None:
+        def is_asked() -> bool:
+            self.turn()
+            return len(self.asked) >= times
+
+        wait_until(f"{times} requests", is_asked)
+
+    def _answer(self, route: Route) -> None:
+        answer = self.answers[min(len(self.asked), len(self.answers) - 1)]
+        self.asked.append(self.now_ms)
+        if answer:
+            route.fulfill(**answer)
+        else:
+            route.continue_()
+
+
+@pytest.fixture
+def tab(chromium: Browser, nothing: Page) -> Iterator[Tab]:
+    with browser.tab(chromium, nothing.visitor(Role.ADMIN)) as tab, tab.allowing("401", "404", "422", "503"):
+        yield tab
+        assert tab.problems == []
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [(401, "as you are logged out: open a new link"), (404, "as it was removed or is no longer shown to you")],
+)
+def test_what_is_refused_for_good_is_told_and_asked_for_no_more(tab: Tab, status: int, told: str) -> None:
+    live = Turned(tab, "**/api/nodes/live")
+    live.answers = [{"status": status, "json": {"detail": "no"}}]
+    tab.open("/nodes")
+    tab.wait_for(told)
+    live.turn(TEN_MINUTES_MS)
+    assert tab.page.evaluate("() => fetch('/health').then(answer => answer.status)") == 200
+    assert len(live.asked) == 2, "once by the events, once for the reason"
+    tab.page.clock.resume()  # axe waits by it
+    assert tab.axe() == []
+
+
+def test_what_is_refused_for_a_while_is_asked_for_more_and_more_seldom(tab: Tab) -> None:
+    live = Turned(tab, "**/api/nodes/live")
+    live.answers = [*[{"status": 503}] * 6, {}]
+    tab.open("/nodes")
+    tab.wait_for("Not connected, last heard")
+    live.turn_until_asked(7)
+    _, *times = live.asked
+    pauses = [later - before for before, later in zip(times[::2], times[1::2], strict=True)]
+    assert all(pause > at_least - STEP_MS for pause, at_least in zip(pauses, (1000, 2000, 4000), strict=True)), pauses
+    tab.page.locator("[data-connection]").wait_for(state="hidden")
+
+
+def test_a_picture_that_could_not_be_made_right_now_is_loaded_again(tab: Tab) -> None:
+    made = BytesIO()
+    Image.new("RGB", (4, 4)).save(made, "WEBP")
+    picture = Turned(tab, f"**{PICTURE}")
+    busy = {"status": 503, "headers": {"Retry-After": "7"}}
+    picture.answers = [busy, busy, busy, {"status": 200, "body": made.getvalue(), "content_type": "image/webp"}]
+    tab.open("/nodes")
+    tab.page.evaluate(ADD)
+    picture.turn_until_asked(5)
+    wait_until("it is shown", lambda: tab.page.locator(".thumb").evaluate("image => image.naturalWidth") == 4)
+    _, first, second, third, _ = picture.asked
+    assert second - first > 7000 - STEP_MS
+    assert third - second > 7000 - STEP_MS
+
+
+@pytest.mark.parametrize(("status", "times"), [(503, 5), (422, 2)])
+def test_a_picture_that_cannot_be_shown_says_so_and_is_asked_for_no_more(tab: Tab, status: int, times: int) -> None:
+    picture = Turned(tab, f"**{PICTURE}")
+    picture.answers = [{"status": status, "json": {"detail": "torn"}}]
+    tab.open("/nodes")
+    tab.page.evaluate(ADD)
+    picture.turn_until_asked(times)
+    tab.wait_for("cannot be shown")
+    picture.turn(TEN_MINUTES_MS)
+    assert len(picture.asked) == times
