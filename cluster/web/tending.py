@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cluster import errors, logs, names
 from cluster.client import submission
 from cluster.web import forgetting
+from cluster.web.spool import RUNS
 from splitters.spool import ORDER
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ class Tending:
         self._started: Counter[str] = Counter()
         self._last: dict[str, tuple[float, Popen[bytes]]] = {}
         """Run -> when the last process was started, by the monotonic clock, and that process."""
-        self._at_rest: set[str] = set()
+        self._at_rest: dict[str, list[str]] = {}
+        """Uploads that are closed, and their runs, which are all over."""
 
     def start(self) -> None:
         """Begin."""
@@ -64,12 +66,15 @@ class Tending:
     def look(self) -> None:
         """Look after all uploads but those at rest."""
         for about in self._web.spool.listed():
-            if about.id in self._at_rest:
-                continue
             try:
-                self._tend(about)
+                if not self._is_at_rest(about.id):
+                    self._tend(about)
             except Exception as error:  # noqa: BLE001 - the other uploads are looked after
                 log.warning("upload %s: %s", about.id, error, extra={"event": "upload", "upload": about.id})
+
+    def _is_at_rest(self, upload: str) -> bool:
+        known = self._at_rest.get(upload)
+        return known is not None and known == (self._web.spool.folder / upload / RUNS).read_text().split()
 
     def _run(self) -> None:
         looked_at = time.monotonic()
@@ -111,7 +116,7 @@ class Tending:
             )  # fmt: skip
             upload.close()
         elif found and upload.is_closed and not running:
-            self._at_rest.add(upload.id)
+            self._at_rest[upload.id] = list(found)
 
     def _status(self, run: str) -> Status | None:
         try:

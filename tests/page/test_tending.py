@@ -88,6 +88,33 @@ def unread(spool: Spool) -> None:
     spool.begin("maria").add_run("ocr-1")
 
 
+def test_a_further_run_of_an_upload_at_rest_is_tended(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = spool.begin("maria")
+    upload.add_run("ocr-1")
+    upload.close()
+    looked: list[str] = []
+    started: list[str] = []
+
+    def run(id: str) -> Any:
+        looked.append(id)
+        state = "done" if id == "ocr-1" else "running"
+        status = SimpleNamespace(
+            run=id, state=state, chunks_total=None, coordinator=None, role="", started_at=None, paused=""
+        )
+        return SimpleNamespace(status=lambda failures: status)
+
+    monkeypatch.setattr(
+        "cluster.web.tending.submission.leave_to_background", lambda client, run, inputs: started.append(run)
+    )
+    tended = tending(spool, run=run)
+    tended.look()
+    tended.look()
+    assert looked == ["ocr-1"]
+    upload.add_run("ocr-2")
+    tended.look()
+    assert started == ["ocr-2"]
+
+
 @pytest.mark.usefixtures("unread")
 def test_a_run_whose_reader_ends_each_time_fails(spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = log_folder(SimpleNamespace(cache_folder=tmp_path / "cache")) / "ocr-1.log"  # type: ignore[arg-type]
