@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from cluster.web.downloading import Downloading
 from cluster.web.failures import Failures
 from cluster.web.fresh import Fresh
 from cluster.web.node_history import History
+from cluster.web.once import once
 from cluster.web.spool import Spool
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Web:
     """When results of runs that are gone were looked for, by the monotonic clock."""
     _top: tuple[float, TopLine] = (0.0, TopLine(0, 0))
 
-    @functools.cached_property
+    @once
     def spool(self) -> Spool:
         """The uploads."""
         return Spool(self.folder / "uploads", on_drop=lambda contents: self.pictures.forget(contents))
@@ -75,42 +75,42 @@ class Web:
             self._top = time.monotonic(), found
         return found
 
-    @functools.cached_property
+    @once
     def pictures(self) -> Pictures:
         """What makes and keeps pictures of ours."""
         from cluster.web.pictures import Pictures
 
         return Pictures(self.folder / "pictures")
 
-    @functools.cached_property
+    @once
     def decisions(self) -> Decisions:
         """What people said of faces."""
         from cluster.web.decisions import Decisions
 
         return Decisions(self.folder)
 
-    @functools.cached_property
+    @once
     def followers(self) -> Followers:
         """Which runs do again what was missing from others."""
         from cluster.web.laid_over import Followers
 
         return Followers(self.client)
 
-    @functools.cached_property
+    @once
     def trainings(self) -> Trainings:
         """How runs in rounds learn."""
         from cluster.web.training import Trainings
 
         return Trainings()
 
-    @functools.cached_property
+    @once
     def corrections(self) -> Corrections:
         """The corrections of texts."""
         from cluster.web.corrections import Corrections
 
         return Corrections(self.folder / "corrections.sqlite")
 
-    @functools.cached_property
+    @once
     def results(self) -> Indexes:
         """The results of runs, indexed."""
         from cluster.web.results_index import Indexes
