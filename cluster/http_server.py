@@ -143,9 +143,10 @@ def bind(host: str, port: int, what: str) -> socket.socket:
         except BaseException:
             listening.close()
             raise
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no name of a machine"
         raise errors.UsageError(
-            f"the {what} cannot listen on {host}:{port} ({error.strerror}); choose another --port or --host"
+            f"the {what} cannot listen on {host}:{port} ({why}); choose another --port or --host"
         ) from None
     listening.setblocking(False)
     return listening

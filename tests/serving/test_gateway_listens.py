@@ -11,6 +11,7 @@ import pytest
 
 from cluster import addresses, errors, settings
 from cluster.gateway.server import Running
+from cluster.http_server import bind
 from tests.kit.programs import find_program
 
 
@@ -46,6 +47,12 @@ def test_a_port_that_is_taken_is_told_so(redis_url: str) -> None:
 def test_an_address_of_another_machine_is_refused(redis_url: str) -> None:
     with pytest.raises(errors.UsageError, match=r"cannot listen on 192\.0\.2\.1:0"):
         Running(settings.load(broker_url=redis_url), host="192.0.2.1", port=0).__enter__()
+
+
+@pytest.mark.parametrize("host", ["office..example.org", "x" * 70])
+def test_what_can_be_no_name_of_a_machine_is_refused(host: str) -> None:
+    with pytest.raises(errors.UsageError, match=f"cannot listen on {host}:0 .it is no name of a machine"):
+        bind(host, 0, "page")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
