@@ -34,7 +34,7 @@ START_S = 30.0
 HANGS_S = 600.0
 """Seconds that a process of ours may live without reading, on a slow machine, before it is missed."""
 MOST_STARTS = 5
-"""Processes that are started for one run by one page; one whose last has ended, too, fails."""
+"""Processes that are started for one run without having read on; one whose last has ended, too, fails."""
 TOLD_LINES, TOLD_CHARACTERS = 3, 500
 """Of the log of such a process, in the reason of its run."""
 log = logging.getLogger(__name__)
@@ -50,6 +50,8 @@ class Tending:
         self._started: Counter[str] = Counter()
         self._last: dict[str, tuple[float, Popen[bytes]]] = {}
         """Run -> when the last process was started, by the monotonic clock, and that process."""
+        self._published: dict[str, int] = {}
+        """Chunks of a run that had been published when nobody read its upload."""
         self._at_rest: dict[str, list[str]] = {}
         """Uploads that are closed, and their runs, which are all over."""
 
@@ -129,6 +131,8 @@ class Tending:
         age_s = (datetime.now(UTC) - status.started_at).total_seconds() if status.started_at else START_S
         if status.paused or age_s < START_S or self._is_coming(run):
             return
+        if status.chunks_published > self._published.get(run, 0):  # a machine that is off at night ends one a day
+            self._started[run], self._published[run] = 0, status.chunks_published
         if self._started[run] >= MOST_STARTS:
             self._give_up(upload, run)
             return

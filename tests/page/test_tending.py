@@ -77,8 +77,9 @@ def test_what_runs_have_left_is_swept_though_nobody_looks(spool: Spool, monkeypa
 
 
 UNREAD = SimpleNamespace(
-    run="ocr-1", state="running", chunks_total=None, coordinator=None, role="", started_at=None, paused=""
-)
+    run="ocr-1", state="running", chunks_total=None, chunks_published=7, coordinator=None, role="", started_at=None,
+    paused="",
+)  # fmt: skip
 """The status of a run whose input nobody reads."""
 
 
@@ -98,9 +99,7 @@ def test_a_further_run_of_an_upload_at_rest_is_tended(spool: Spool, monkeypatch:
     def run(id: str) -> Any:
         looked.append(id)
         state = "done" if id == "ocr-1" else "running"
-        status = SimpleNamespace(
-            run=id, state=state, chunks_total=None, coordinator=None, role="", started_at=None, paused=""
-        )
+        status = SimpleNamespace(**vars(UNREAD) | {"run": id, "state": state})
         return SimpleNamespace(status=lambda failures: status)
 
     monkeypatch.setattr(
@@ -113,6 +112,22 @@ def test_a_further_run_of_an_upload_at_rest_is_tended(spool: Spool, monkeypatch:
     upload.add_run("ocr-2")
     tended.look()
     assert started == ["ocr-2"]
+
+
+@pytest.mark.usefixtures("unread")
+def test_a_run_whose_readers_read_on_goes_on(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    status = SimpleNamespace(**vars(UNREAD) | {"chunks_published": 0})
+
+    def start(client: object, run: str, inputs: object) -> Any:
+        status.chunks_published += 1
+        return SimpleNamespace(poll=lambda: 1)
+
+    monkeypatch.setattr("cluster.web.tending.submission.leave_to_background", start)
+    monkeypatch.setattr("cluster.web.tending.START_S", 0.0)
+    tended = tending(spool, run=lambda run: SimpleNamespace(status=lambda failures: status))
+    for _ in range(2 * MOST_STARTS):
+        tended.look()
+    assert status.chunks_published == 2 * MOST_STARTS
 
 
 @pytest.mark.usefixtures("unread")
