@@ -223,7 +223,8 @@ class Sent(Items):
 
     def _paths(self) -> Sequence[Path]:
         if self._laid_out is None:
-            self._laid_out = Path(tempfile.mkdtemp(prefix="cluster-upload-"))
+            # On the disk of the upload, where a link does; what a kill leaves goes with the upload.
+            self._laid_out = Path(tempfile.mkdtemp(prefix="laid-out-", dir=self.folder))
             weakref.finalize(self, shutil.rmtree, self._laid_out, ignore_errors=True)
         root = self._laid_out
         names = []

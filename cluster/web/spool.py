@@ -1,4 +1,4 @@
-"""The spool: the uploads of this page, each a folder as ``splitters.spool`` describes it. This process alone writes it.
+"""The spool: the uploads of this page, each a folder as ``splitters.spool`` describes it. This process alone fills it.
 
 What has arrived is on disk before its sender is told so, and a line of ``order.jsonl`` follows its bytes: a kill at any
 moment leaves an upload that can be gone on with.

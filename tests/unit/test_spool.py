@@ -92,6 +92,7 @@ def test_texts_of_an_upload_are_cut_into_lines(tmp_path: Path) -> None:
 def test_tables_are_laid_out_for_splitters_of_files(tmp_path: Path) -> None:
     sent = Sent(upload(tmp_path / "u", {"letters.csv": b"a,b\n", "more.csv": b"c,d\n"}))
     assert [(path.name, path.read_bytes()) for path in sent] == [("letters.csv", b"a,b\n"), ("more.csv", b"c,d\n")]
+    assert all(path.is_relative_to(sent.folder) and path.stat().st_nlink == 2 for path in sent)
     [folder] = Sent(upload(tmp_path / "v", {"daisy/1.jpg": b"1", "rose/1.jpg": b"2"}))
     assert sorted(path.name for path in folder.iterdir()) == ["daisy", "rose"]
 
