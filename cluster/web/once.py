@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 Made = TypeVar("Made")
 
@@ -17,6 +17,10 @@ class once(functools.cached_property[Made]):  # noqa: N801 - used as a decorator
         super().__init__(make)
         self._making = threading.RLock()
 
+    @overload
+    def __get__(self, instance: None, owner: type[Any] | None = None) -> Self: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> Made: ...
     def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
         """The value; only asked until it is made."""
         with self._making:
