@@ -62,7 +62,7 @@ def write(
     """
     problems: list[str] = []
     left = dict.fromkeys(results)
-    with _Crew(draw, max(1, workers)) as crew:
+    with _Children(draw, max(1, workers)) as children:
         for number, one in enumerate(_walked(found, problems)):
             if one.name not in left:
                 continue
@@ -73,8 +73,8 @@ def write(
                 problems.append(str(error))
                 continue
             draft = path.with_name(f".cluster-draft-{os.getpid()}-{number}.part")
-            problems += crew.give(Task(one, results[one.name], folder, path, draft, since))
-        problems += crew.finish()
+            problems += children.give(Task(one, results[one.name], folder, path, draft, since))
+        problems += children.finish()
     problems += (f"{name}: is no longer in the input" for name in left)
     return problems
 
@@ -86,7 +86,7 @@ def _walked(found: Iterable[files.Found], problems: list[str]) -> Iterator[files
         problems.append(f"{error.filename}: {files.cannot_read(error)}")
 
 
-class _Hand:
+class _Child:
     """A process that draws one picture at a time."""
 
     def __init__(self, draw: Draw) -> None:
@@ -129,51 +129,51 @@ class _Hand:
                 self.task.draft.unlink()
 
 
-class _Crew:
-    """Up to ``size`` hands."""
+class _Children:
+    """Up to ``size`` children."""
 
     def __init__(self, draw: Draw, size: int) -> None:
         self._draw, self._size = draw, size
-        self._hands: list[_Hand] = []
+        self._children: list[_Child] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for hand in self._hands:
-            hand.end()
+        for child in self._children:
+            child.end()
 
     def give(self, task: Task) -> list[str]:
-        """Have it drawn, once a hand is free; gives the problems of tasks that have ended."""
+        """Have it drawn, once a child is free; gives the problems of tasks that have ended."""
         problems = []
-        if all(hand.task for hand in self._hands) and len(self._hands) == self._size:
+        if all(child.task for child in self._children) and len(self._children) == self._size:
             problems = self._wait()
-        free = next((hand for hand in self._hands if not hand.task), None)
+        free = next((child for child in self._children if not child.task), None)
         if free is None:
-            free = _Hand(self._draw)
-            self._hands.append(free)
+            free = _Child(self._draw)
+            self._children.append(free)
         free.give(task)
         return problems
 
     def finish(self) -> list[str]:
         """Wait for all that is being drawn; gives the problems."""
         problems = []
-        while any(hand.task for hand in self._hands):
+        while any(child.task for child in self._children):
             problems += self._wait()
         return problems
 
     def _wait(self) -> list[str]:
-        busy = {hand.pipe: hand for hand in self._hands if hand.task}
+        busy = {child.pipe: child for child in self._children if child.task}
         problems = []
         for pipe in connection.wait(list(busy)):
-            hand = busy[pipe]  # type: ignore[index]
-            name = hand.task.found.name if hand.task else ""
+            child = busy[pipe]  # type: ignore[index]
+            name = child.task.found.name if child.task else ""
             try:
-                problem = hand.answer()
+                problem = child.answer()
             except EOFError:  # killed, perhaps for want of memory, perhaps by a picture that crashes the decoder
-                hand.end()
-                self._hands.remove(hand)
-                problem = f"the process that drew it ended with {hand.process.exitcode}"
+                child.end()
+                self._children.remove(child)
+                problem = f"the process that drew it ended with {child.process.exitcode}"
             if problem:
                 problems.append(f"{name}: {problem}")
         return problems
@@ -190,7 +190,7 @@ def _no_interrupt() -> Iterator[None]:
 
 
 def _serve(pipe: connection.Connection, draw: Draw) -> None:
-    """A hand's life: it ends with its owner, whose end of the pipe closes."""
+    """A child's life: it ends with its parent, whose end of the pipe closes."""
     while True:
         try:
             pipe.send(draw_one(draw, pipe.recv()))

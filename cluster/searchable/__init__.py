@@ -3,8 +3,8 @@
 ``write`` is the writer of the format ``pdf``. Documents are found in the input (``originals``); pictures become pages
 (``picture_pages``); words are laid over pages (``overlay``) as text (``text_layer``) in their own space (``space``), in
 a font of ours (``font``), in place of text that earlier runs and other programs have laid (``earlier``). Signed
-documents are left alone (``signatures``). Each document is written (``writer``) in a child process (``hand``), so that
-one that ends its writer costs no other.
+documents are left alone (``signatures``). Each document is written (``writer``) in a child process (``child_writer``),
+so that one that ends its writer costs no other.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pathlib import Path
 
 from aggregators import by_name, documents
 from aggregators.readings import Reading
-from cluster.searchable.hand import Hand
+from cluster.searchable.child_writer import ChildWriter
 from cluster.searchable.originals import Originals
 from cluster.searchable.writer import How, Writer, unwritten
 from splitters.items import Items
 
 log = logging.getLogger(__name__)
-HAND: type[Hand | Writer] = Hand
-"""What writes the documents. ``Writer`` does in this process what ``Hand`` has a child do."""
+WRITER: type[ChildWriter | Writer] = ChildWriter
+"""What writes the documents. ``Writer`` does in this process what ``ChildWriter`` has a child do."""
 
 
 def write(
@@ -58,12 +58,12 @@ def write(
     problems: list[str] = []
     draft_name = f".cluster-draft-{secrets.token_hex(4)}.part"  # another one may be writing to the same folder
     how = How(folder, draft_name, text != "skip", break_signatures, password_file)
-    with Originals(source, password_file) as found, HAND(how) as hand:
+    with Originals(source, password_file) as found, WRITER(how) as writer:
         for document in documents.grouped(parts, pages_of):
             if not any(record is not None for record in document.pages.values()):
                 continue
             try:
-                written = hand.write(found.find(document.name), document)
+                written = writer.write(found.find(document.name), document)
             except Exception as error:  # noqa: BLE001 - what is wrong with one must not keep others from being written
                 written = unwritten(error)
             for clause in written.told:

@@ -1,4 +1,4 @@
-"""A program for ``searchable.hand`` that ends itself in the middle of documents with certain names; for tests."""
+"""A program for ``searchable.child_writer`` that ends itself in the middle of documents of certain names; for tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from aggregators.documents import Document
-from cluster.searchable import hand, hand_program, overlay
+from cluster.searchable import child_program, child_writer, overlay
 from cluster.searchable.writer import Writer, Written
 from splitters import documents
 from tasks import _child
@@ -34,7 +34,7 @@ def _end(told: str, draft: Path) -> None:
     if told == "full":
         raise OSError(errno.ENOSPC, "No space left on device")
     if told == "memory":
-        bytearray(2 * hand.MEMORY_BYTES)
+        bytearray(2 * child_writer.MEMORY_BYTES)
     number = signal.Signals[told]
     if number != signal.SIGKILL:
         signal.signal(number, signal.SIG_DFL)
@@ -42,4 +42,4 @@ def _end(told: str, draft: Path) -> None:
 
 
 if __name__ == "__main__":
-    _child.serve(hand_program.Program(BadWriter).answer, hand_program.get_ready)
+    _child.serve(child_program.Program(BadWriter).answer, child_program.get_ready)

@@ -38,7 +38,7 @@ def cutter() -> Iterator[pdfs.KeptCutter]:
 @pytest.fixture(autouse=True)
 def this_process_writes_and_one_program_cuts_all(cutter: pdfs.KeptCutter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pdf_cutter, "Cutter", cutter.with_passwords)
-    monkeypatch.setattr(searchable, "HAND", Writer)
+    monkeypatch.setattr(searchable, "WRITER", Writer)
 
 
 def write(source: Path, folder: Path, parts: Any = None, **how: Any) -> dict[str, Path]:

@@ -15,7 +15,7 @@ from splitters import documents as input_documents
 from splitters import page_names
 from tasks import _child
 
-PROGRAM = "cluster.searchable.hand_program"
+PROGRAM = "cluster.searchable.child_program"
 MEMORY_BYTES = 8 * 2**30
 """Of address space, into which qpdf maps the whole original. Pictures are held several times."""
 CPU_S, PAGE_CPU_S = 120, 10
@@ -24,7 +24,7 @@ BUSY_TIMES = 2.0
 """How many times that it may take in all: a busy machine gives the child a share only."""
 
 
-class Hand:
+class ChildWriter:
     """Writes documents as ``Writer`` does, in a child process that serves until the end of the ``with``.
 
     A document that ends it gets a problem, and the next one a new child.

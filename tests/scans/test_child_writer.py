@@ -12,7 +12,7 @@ import pytest
 
 from aggregators import by_name
 from cluster import searchable
-from cluster.searchable import hand
+from cluster.searchable import child_writer
 from splitters import Item, pages
 from splitters.items import Items
 from tests.kit import bad_writer, pdfs
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 
 @pytest.fixture
 def bad(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hand, "PROGRAM", bad_writer.__name__)
+    monkeypatch.setattr(child_writer, "PROGRAM", bad_writer.__name__)
 
 
 def scans(folder: Path, *names: str) -> Path:
@@ -58,7 +58,7 @@ def test_a_document_that_ends_its_writer_costs_only_itself(tmp_path: Path) -> No
 
 @pytest.mark.usefixtures("bad")
 def test_a_document_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hand, "BUSY_TIMES", 2 / 130)
+    monkeypatch.setattr(child_writer, "BUSY_TIMES", 2 / 130)
     source = scans(tmp_path / "in", "wait.pdf")
     assert problems(source, tmp_path / "out") == ("wait.pdf: takes more than 2 s to write",)
     assert below(tmp_path / "out") == []  # and no draft

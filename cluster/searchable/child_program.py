@@ -1,4 +1,4 @@
-"""The program that writes documents for a ``Hand``: ``python -m cluster.searchable.hand_program``.
+"""The program that writes documents for a ``ChildWriter``: ``python -m cluster.searchable.child_program``.
 
 A request is ``{"limits": {...}}`` and, pickled, a ``How``, an original and the ``Document`` that was read of it. The
 answer is a ``Written`` as a head. Only the process that started it sends it requests, through a pipe of theirs.
@@ -16,7 +16,7 @@ from tasks import _child
 
 
 class Program:
-    """Writes the documents of one ``Hand``."""
+    """Writes the documents of one ``ChildWriter``."""
 
     def __init__(self, kind: type[Writer] = Writer) -> None:
         self._kind = kind
