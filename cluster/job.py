@@ -71,7 +71,8 @@ class Format(NamedTuple):
 
     ``write(parts, out)`` gets a binary stream, with ``folder`` the path of a folder that exists, with ``file`` that of
     a draft; and those options of its job that it has parameters for. A writer of a folder with a parameter ``wrote``
-    calls ``wrote(document, path)`` when the file of a document is in place, by the name that items have before ``#``.
+    calls ``wrote(document, path)`` when the file of a document is in place, by the name that items have before ``#``;
+    with None for a path when it leaves a document alone, as it will each time.
     """
 
     write: Callable[..., None]

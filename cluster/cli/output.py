@@ -36,9 +36,9 @@ class Tally:
     def __init__(self) -> None:
         self.files = 0
 
-    def wrote(self, _: str, __: Path) -> None:
+    def wrote(self, _: str, path: Path | None) -> None:
         """Count one."""
-        self.files += 1
+        self.files += path is not None
 
 
 class Target(NamedTuple):

@@ -10,7 +10,7 @@ import hashlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -154,7 +154,8 @@ class Memory:
             name: Of the file in the input.
             path: Where it lies.
             stamp: How it looked when it was walked.
-            output: The file or folder with its results, below the output folder; "" for the output itself.
+            output: The file or folder with its results, below the output folder; "" for the output itself, and where it
+            was left alone.
         """
         sha256 = sha256_of(path)
         if not sha256 or Stamp.of(path) != stamp:
@@ -248,7 +249,3 @@ def sha256_of(path: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError:
         return ""
-
-
-Wrote = Callable[[str, Path], None]
-"""Told of each document whose file is in place: its name, and where that file lies."""

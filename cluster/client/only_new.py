@@ -170,10 +170,13 @@ class Keeper:
             for name in sorted(self._seen - self._kept):
                 self._keep(name, name if (self._output / name).is_dir() else "")  # an archive has a folder
 
-    def wrote(self, document: str, path: Path) -> None:
-        """The file of a document is in place. One of which nothing could be read is tried again the next time."""
+    def wrote(self, document: str, path: Path | None) -> None:
+        """The file of a document is in place, or None of one that is left alone, as it would be the next time.
+
+        One of which nothing could be read is tried again then.
+        """
         if document in self._seen:
-            self._keep(document, path.relative_to(self._output).as_posix())
+            self._keep(document, "" if path is None else path.relative_to(self._output).as_posix())
 
     def is_replaced(self, item: str) -> bool:
         """Whether what the output holds of an item gives way: its file was read again."""

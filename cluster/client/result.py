@@ -108,13 +108,13 @@ def with_source(chosen: Format, source: Sequence[Path] | Items) -> Format:
     return chosen._replace(write=functools.partial(chosen.write, source=source)) if chosen.source else chosen
 
 
-def telling(chosen: Format, wrote: Callable[[str, Path], None]) -> Format:
+def telling(chosen: Format, wrote: Callable[[str, Path | None], None]) -> Format:
     """The format whose writer tells of each file that is in place, if it can: see ``Format``."""
     if "wrote" not in functions.parameters(chosen.write):
         return chosen
     before = getattr(chosen.write, "keywords", {}).get("wrote")
 
-    def tell(document: str, path: Path) -> None:
+    def tell(document: str, path: Path | None) -> None:
         if before is not None:
             before(document, path)
         wrote(document, path)

@@ -29,7 +29,7 @@ WRITER: type[ChildWriter | Writer] = ChildWriter
 
 def write(
     parts: Iterable[Mapping[str, Reading | None]], folder: Path, *, source: Sequence[Path] | Items,
-    pages_of: Callable[[str], int | None] | None = None, wrote: Callable[[str, Path], None] | None = None,
+    pages_of: Callable[[str], int | None] | None = None, wrote: Callable[[str, Path | None], None] | None = None,
     text: str = "skip", break_signatures: bool = False, password_file: str | None = None,
 ) -> None:  # fmt: skip
     """Write ``folder/<name>`` of each PDF that was read, and ``folder/<name>.pdf`` of each picture.
@@ -43,7 +43,8 @@ def write(
         folder: The output folder.
         source: The input as it was submitted, which is read once more.
         pages_of: See ``aggregators.documents.grouped``.
-        wrote: Called with the name of each document and the path of its file, once that is there.
+        wrote: Called with the name of each document and the path of its file, once that is there, or None of one that
+            is signed.
         text: The run's option. ``redo`` and ``force`` take invisible text of other programs away, too.
         break_signatures: The run's option; without it a signed PDF is left out.
         password_file: The run's option. What was encrypted is written without.
@@ -72,7 +73,7 @@ def write(
                 raise OSError(written.no_place, os.strerror(written.no_place), str(folder))
             if written.path is None:
                 problems.append(f"{document.name}: {written.problem}")
-            elif wrote is not None:
+            if wrote is not None and (written.path is not None or written.left_alone):
                 wrote(document.name, written.path)
     if problems:
         raise by_name.NotAllWritten(problems)

@@ -68,7 +68,7 @@ class ChildWriter:
             self._remove_draft(document)
             raise
         path = None if answer["path"] is None else Path(answer["path"])
-        return Written(path, answer["problem"], answer["told"], answer["no_place"])
+        return Written(**{**answer, "path": path})
 
     def _remove_draft(self, document: Document) -> None:
         with suppress(OSError, ValueError):

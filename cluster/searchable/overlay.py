@@ -22,7 +22,6 @@ MODIFIED = re.compile(rb"(<xmp:ModifyDate(?: [^<>]{0,200})?>|xmp:ModifyDate=[\"'
 LEAST_VERSION = "1.4"
 MOST_METADATA_BYTES = 2**20
 CHANGED = "was changed after the run had begun"
-SIGNED = "is signed; writing into it would end that (--break-signatures)"
 NEEDS_PASSWORD = "needs its password (--password-file)"  # noqa: S105 - a reason
 NO_PASSWORD_FITS = "none of the passwords in --password-file opens it"  # noqa: S105 - a reason
 DECRYPTED = "was encrypted, and what is written of it is not"
@@ -30,6 +29,13 @@ DECRYPTED = "was encrypted, and what is written of it is not"
 
 class Refused(ValueError):
     """Why a document is not written."""
+
+
+class Signed(Refused):
+    """It is left alone, as it is signed."""
+
+    def __init__(self) -> None:
+        super().__init__("is signed; writing into it would end that (--break-signatures)")
 
 
 @contextmanager
@@ -72,10 +78,11 @@ def lay(
         What is to be told about it, a clause each: ``page 3: …``.
 
     Raises:
-        Refused: The PDF is signed, or lacks one of the pages.
+        Signed: The PDF is.
+        Refused: It lacks one of the pages.
     """
     if not break_signatures and signatures.is_signed(pdf):
-        raise Refused(SIGNED)
+        raise Signed
     layers = _Layers(pdf, others=others)
     told = [DECRYPTED] if pdf.is_encrypted else []
     for number, record in read:

@@ -12,7 +12,7 @@ from aggregators.documents import Document
 from aggregators.readings import Reading
 from cluster.searchable import originals, overlay, picture_pages
 from cluster.searchable.originals import Originals
-from cluster.searchable.overlay import Refused
+from cluster.searchable.overlay import Refused, Signed
 from splitters import documents as input_documents
 from splitters import files, page_names
 from splitters.pages import Page
@@ -44,6 +44,8 @@ class Written(NamedTuple):
     """Where it is; None where it could not be written."""
     problem: str = ""
     """Why it could not, or ""."""
+    left_alone: bool = False
+    """Whether that is on purpose: with the same options it will not be written the next time either."""
     told: Sequence[str] = ()
     """What is to be told about it, a clause each."""
     no_place: int = 0
@@ -148,7 +150,7 @@ class Writer:
 def unwritten(error: Exception) -> Written:
     """Say why a document was not written."""
     if isinstance(error, ValueError):  # also those of ours
-        return Written(None, str(error))
+        return Written(None, str(error), isinstance(error, Signed))
     if isinstance(error, OSError):
         no_place = error.errno if error.errno in by_name.NO_PLACE else None
         return Written(None, f"cannot be written: {error.strerror or error}", no_place=no_place or 0)

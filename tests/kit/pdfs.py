@@ -85,6 +85,17 @@ def scan(*texts: str) -> bytes:
     return found
 
 
+def signed(data: bytes) -> bytes:
+    """The PDF with a field that holds a signature."""
+    import pikepdf
+    from pikepdf import Array, Dictionary, Name
+
+    with pikepdf.open(io.BytesIO(data)) as pdf:
+        field = pdf.make_indirect(Dictionary(FT=Name.Sig, T="S", V=pdf.make_indirect(Dictionary(Type=Name.Sig))))
+        pdf.Root.AcroForm = pdf.make_indirect(Dictionary(Fields=Array([field])))
+        return saved(pdf)
+
+
 def picture(text: str, form: str = "JPEG", size: tuple[int, int] = (850, 1100), mode: str = "L", **how: Any) -> bytes:
     from PIL import Image, ImageDraw
 

@@ -11,7 +11,9 @@ import psutil
 import pytest
 
 from aggregators import by_name
-from cluster import searchable
+from cluster import catalog, errors, searchable
+from cluster.client import only_new, result
+from cluster.client.only_new import Keeper, Wanted
 from cluster.searchable import child_writer
 from splitters import Item, pages
 from splitters.items import Items
@@ -107,3 +109,21 @@ def test_items_in_memory_are_sent_to_the_child(tmp_path: Path) -> None:
     parts = [{item.name: pdfs.record(item.data) for item in chunk} for chunk in pages.split(source)]
     searchable.write(parts, tmp_path / "out", source=source)
     assert below(tmp_path / "out") == ["a.jpg.pdf", "b.jpg.pdf"]
+
+
+def test_only_new_passes_over_what_is_signed_until_told(tmp_path: Path) -> None:
+    source = scans(tmp_path / "in", "a.pdf", "b.pdf")
+    (source / "a.pdf").write_bytes(pdfs.signed(pdfs.scan("a.pdf")))
+    ocr, folder = catalog.get("ocr"), tmp_path / "out"
+    chosen = result.with_source(ocr.writer("pdf", ocr.options_of_run({"words": True})), [source])
+
+    def wanted(**options: object) -> list[Wanted]:
+        with only_new.opened(ocr, chosen, "pdf", options, folder, tmp_path) as memory:
+            return only_new.select(ocr, [source], memory).wanted
+
+    with only_new.opened(ocr, chosen, "pdf", {}, folder, tmp_path) as memory:
+        keeper = Keeper(memory, wanted(), folder)
+        with pytest.raises(errors.NotAllWritten, match=r"a\.pdf: is signed"), keeper.writing():
+            result.write(keeper.format(chosen), pdfs.parts_of(source), folder)
+    assert wanted() == []
+    assert [one.choice.name for one in wanted(break_signatures=True)] == ["a.pdf", "b.pdf"]

@@ -226,15 +226,8 @@ def test_a_page_too_large_to_look_through_is_left_and_told(
     assert "a.pdf: page 1: stays as it is" in caplog.text
 
 
-def signed(data: bytes) -> bytes:
-    with pikepdf.open(io.BytesIO(data)) as pdf:
-        field = pdf.make_indirect(Dictionary(FT=Name.Sig, T="S", V=pdf.make_indirect(Dictionary(Type=Name.Sig))))
-        pdf.Root.AcroForm = pdf.make_indirect(Dictionary(Fields=Array([field])))
-        return pdfs.saved(pdf)
-
-
 def test_a_signed_pdf_is_left_alone_unless_told(tmp_path: Path) -> None:
-    source = scans(tmp_path / "in", a_pdf=signed(pdfs.scan("one")), b_pdf=pdfs.scan("two"))
+    source = scans(tmp_path / "in", a_pdf=pdfs.signed(pdfs.scan("one")), b_pdf=pdfs.scan("two"))
     with pytest.raises(ValueError, match=r"^a\.pdf: is signed; .*--break-signatures\)$"):
         write(source, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.pdf"]
@@ -482,7 +475,7 @@ def test_odd_pages_of_strangers_end_nothing(odd: str) -> None:
 
 
 def test_what_cannot_be_written_is_listed_and_no_error(tmp_path: Path) -> None:
-    source = scans(tmp_path / "in", a_pdf=signed(pdfs.scan("one")), b_pdf=pdfs.scan("two"))
+    source = scans(tmp_path / "in", a_pdf=pdfs.signed(pdfs.scan("one")), b_pdf=pdfs.scan("two"))
     chosen = result.with_source(Format(searchable.write, folder=True, source=True), [source])
     to = Target(chosen, tmp_path / "out", unwritten=[])
     to.write_parts(chosen, pdfs.parts_of(source))
