@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from operator import sub
 
-from aggregators.readings import Line, Reading, Word
+from aggregators.readings import Line, Reading
 from cluster.searchable import font
 from cluster.searchable.font import Codes
 from cluster.searchable.space import Space, line_angle
@@ -22,6 +23,7 @@ MOST_STRETCH, LEAST_STRETCH = 50_000, 10
 LEAST_SIZE = 0.1
 STRAYS = 2.0
 """A word that is this many times as high as others says nothing about the size of its line."""
+WORD, LAST_WORD = b"%.1f Tz[(%s\0 )%d]TJ\n", b"%.1f Tz(%s%s)Tj\n"
 FIRST_LEFTWARD = "\u0590"
 RIGHT_TO_LEFT = frozenset({"R", "AL"})
 
@@ -37,41 +39,49 @@ def content(record: Reading, space: Space, codes: Codes, resource: str) -> bytes
     """
     width, height, _ = record["page"]
     scale = space.size[0] / width, space.size[1] / height
-    lines = [text for line in record["lines"] if (text := _line(line, space, scale, codes, resource))]
+    name = resource.encode()
+    lines = [text for line in record["lines"] if (text := _line(line, space, scale, codes, name))]
     if not lines:
         return b""
     return b"".join([f"{BEGIN}q BT 3 Tr\n".encode(), *lines, f"ET Q\n{END}".encode()])
 
 
-def _line(line: Line, space: Space, scale: Sequence[float], codes: Codes, resource: str) -> bytes:
+def _line(line: Line, space: Space, scale: Sequence[float], codes: Codes, resource: bytes) -> bytes:
     words = [word for word in line[4] if not word[0].isspace()]
     if not words:
         return b""
-    left = min([word[1] for word in words])
-    slope, intercept, ascent = _baseline(words, left, line[2], line[3])
+    # A page has some hundred words, a run a million: by columns they take a seventh less time than one by one.
+    texts, x0s, y0s, x1s, y1s, _ = zip(*words, strict=True)
+    left = min(x0s)
+    slope, intercept, ascent = _baseline(x0s, y0s, x1s, y1s, line[2], line[3])
     cosine, sine = line_angle(slope, scale)
     size = max(LEAST_SIZE, ascent * scale[1] / (font.ASCENT / font.UNITS))
     x, y = left * scale[0], space.size[1] - (slope * left + intercept) * scale[1]
-    parts = [b"%s %.4g Tf\n" % (resource.encode(), size)]
-    for is_leftward, run in _runs(words):
-        along = ((run[0][3] if is_leftward else run[0][1]) - left) * scale[0]  # x of the run's start, from the line's
+    parts = [b"%s %.4g Tf\n" % (resource, size)]
+    for is_leftward, run in _runs(texts):
+        starts = x1s[run] if is_leftward else x0s[run]
+        along = (starts[0] - left) * scale[0]  # x of the run's start, from the line's
         a, b, c, d, e, f = space.matrix(x + along, y + along * sine / cosine, cosine, sine)
         a, b = (-a, -b) if is_leftward else (a, b)
-        ends_in_blank = not is_leftward or run[-1] is words[-1]  # else PDFium joins its last word with the next run's
         parts.append(b"%.5g %.5g %.5g %.5g %.2f %.2f Tm\n" % (a, b, c, d, e, f))
-        parts += _shown(run, scale[0] / cosine, size, codes, is_leftward=is_leftward, ends_in_blank=ends_in_blank)
+        ways = map(sub, starts, starts[1:]) if is_leftward else map(sub, starts[1:], starts)
+        lengths = map(sub, x1s[run], x0s[run])
+        ends_in_blank = not is_leftward or run.stop == len(texts)  # else PDFium joins its last word with the next run's
+        parts.append(_shown(texts[run], lengths, [*ways, 0], scale[0] / cosine, size, codes, ends_in_blank))
     return b"".join(parts)
 
 
-def _baseline(words: Sequence[Word], left: int, slope: float, offset: float) -> tuple[float, float, float]:
+def _baseline(
+    x0s: Sequence[int], y0s: Sequence[int], x1s: Sequence[int], y1s: Sequence[int], slope: float, offset: float
+) -> tuple[float, float, float]:  # fmt: skip
     """Slope and intercept of the baseline, in pixels from the top left, and how high the words reach above it.
 
     Where the baseline that was told misses the words, it is the lower edge of these.
     """
-    bottom = max([word[4] for word in words])
-    height = sum([word[4] - word[2] for word in words])
-    for slant, base in ((slope, bottom + offset - slope * left), (0.0, float(bottom))):
-        reached = [slant * (word[1] + word[3]) / 2 + base - word[2] for word in words]
+    bottom, height = max(y1s), sum(y1s) - sum(y0s)
+    for slant, base in ((slope, bottom + offset - slope * min(x0s)), (0.0, float(bottom))):
+        half = slant / 2
+        reached = [half * (x0 + x1) + base - y0 for x0, x1, y0 in zip(x0s, x1s, y0s, strict=True)]
         total = sum(reached)
         if LEAST_ABOVE * height <= total <= MOST_ABOVE * height:
             break
@@ -82,11 +92,16 @@ def _baseline(words: Sequence[Word], left: int, slope: float, offset: float) -> 
     return slant, base, max(1.0, highest)
 
 
-def _runs(words: Sequence[Word]) -> Iterable[tuple[bool, Sequence[Word]]]:
+def _runs(texts: Sequence[str]) -> Iterator[tuple[bool, slice]]:
     """Neighbouring words of one direction; True where they run from right to left, as Hebrew and Arabic do."""
-    if "".join([word[0] for word in words]).isascii():
-        return [(False, words)]
-    return [(is_leftward, list(run)) for is_leftward, run in groupby(words, lambda word: _is_leftward(word[0]))]
+    if "".join(texts).isascii():
+        yield False, slice(0, len(texts))
+        return
+    start = 0
+    for is_leftward, run in groupby(texts, _is_leftward):
+        stop = start + len(list(run))
+        yield is_leftward, slice(start, stop)
+        start = stop
 
 
 def _is_leftward(text: str) -> bool:
@@ -97,37 +112,35 @@ def _is_leftward(text: str) -> bool:
 
 
 def _shown(
-    run: Sequence[Word], scale: float, size: float, codes: Codes, *, is_leftward: bool, ends_in_blank: bool
-) -> list[bytes]:  # fmt: skip
+    texts: Sequence[str], lengths: Iterable[int], ways: Iterable[int], scale: float, size: float, codes: Codes,
+    ends_in_blank: bool,
+) -> bytes:  # fmt: skip
     """The words, each stretched to its length, with a blank and the way to the next one behind it. A blank ends lines,
     too: without it PDFium leaves out a last word of one letter.
 
     Args:
-        run: Words of one direction.
+        texts: Of words of one direction.
+        lengths: Theirs, in pixels.
+        ways: From the start of each to that of the next one, in pixels; of the last, 0.
         scale: Of the page's units along the baseline, a pixel.
         size: Of the font.
         codes: Of the document.
-        is_leftward: The direction.
         ends_in_blank: Whether a blank follows the last word.
     """
-    # A page has some hundred words, a run a million: what does not change in a line is computed before.
-    starts = [-word[3] for word in run] if is_leftward else [word[1] for word in run]
-    starts.append(starts[-1])
     in_tenths = 1000 * scale / (size * font.WIDTH / font.UNITS)
     in_units = 1000 * font.UNITS * scale / size
-    known, shown = codes.known, codes.shown
-    found = []
-    for (text, x0, _, x1, _, _), start, after in zip(run, starts, starts[1:], strict=False):
-        length, number, ahead = x1 - x0 or 1, len(text), after - start
-        stretch = in_tenths * length / number
+    known, shown = codes.known.get, codes.shown
+    fields: list[float | bytes] = []
+    for text, length, way in zip(texts, lengths, ways, strict=True):
+        number = len(text)
+        stretch = (length or 1) / number
         # Boxes of words may overlap; words that do are one word to pdftotext, whatever blank stands between.
-        if length < 2 * ahead and (room := in_tenths * ahead / (number + BLANK_SHARE)) < stretch:
+        if length < 2 * way and (room := way / (number + BLANK_SHARE)) < stretch:
             stretch = room
-        tenths = int(stretch + 0.5)
+        tenths = int(in_tenths * stretch + 0.5)
         if not LEAST_STRETCH <= tenths <= MOST_STRETCH:
             tenths = min(MOST_STRETCH, max(LEAST_STRETCH, tenths))
-        way = number * font.WIDTH + font.BLANK_WIDTH - in_units * ahead / tenths
-        data = known.get(text) or shown(text)
-        found.append(b"%.1f Tz[(%s\0 )%d]TJ\n" % (tenths / 10, data, way))
-    found[-1] = b"%.1f Tz(%s%s)Tj\n" % (tenths / 10, data, b"\0 " if ends_in_blank else b"")
-    return found
+        back = number * font.WIDTH + font.BLANK_WIDTH - in_units * way / tenths
+        fields += tenths / 10, known(text) or shown(text), back
+    fields[-1] = b"\0 " if ends_in_blank else b""
+    return (WORD * (len(texts) - 1) + LAST_WORD) % tuple(fields)
