@@ -1,4 +1,4 @@
-"""The services of the cluster: who answers, how fast; serve, scale, promote, stop."""
+"""The services of the cluster: who answers, how fast; scale, promote, stop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import time
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
 from cluster import catalog
@@ -69,26 +69,6 @@ class ServicesQuery(BaseModel):
     model: str = Field("", max_length=100)
 
 
-class Serving(BaseModel):
-    """A service to enter, or to change: what is left out stays, or is as by default."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    model: str | None = None
-    """NAME, which follows the version that runs get, or NAME:VERSION."""
-    job: str | None = None
-    name: str | None = None
-    replicas: int | None = None
-    max_waiting: int | None = None
-    deadline_s: float | None = None
-    canary: str | None = None
-    """Shares of the requests, as "office:4=10%", with commas between; "none" ends it."""
-    shadow: str | None = None
-    """As "office:5"; "none" ends it."""
-    options: dict[str, Any] = {}
-    """The job's."""
-
-
 class Scaling(BaseModel):
     """How many replicas are wanted."""
 
@@ -99,12 +79,6 @@ class Promotion(BaseModel):
     """The version that requests and runs are to get."""
 
     ref: str
-
-
-class Served(BaseModel):
-    """A service that was entered."""
-
-    service: str
 
 
 class Watched:
@@ -221,20 +195,6 @@ async def live(asked: Asked) -> StreamingResponse:
     return live_streams.events(asked, "services", lambda: Watched(client))
 
 
-def serve(asked: Asked) -> Served:
-    """Enter a service, or change the one of that name."""
-    given: Serving = asked.body
-    canary = [text.strip() for text in given.canary.split(",")] if given.canary else None
-    entry = asked.web.client.entry(
-        given.model or None, job=given.job or None, name=given.name or None, replicas=given.replicas,
-        max_waiting=given.max_waiting, deadline_s=given.deadline_s, canary=canary, shadow=given.shadow or None,
-        options=given.options,
-    )  # fmt: skip
-    service = entry.enter(by=asked.who.name)
-    log.info("%s serves %s", asked.who.name, service.name)
-    return Served(service=service.name)
-
-
 def scale(asked: Asked) -> None:
     """Have the nodes run so many replicas."""
     asked.web.client.service(asked.at["service"]).scale(asked.body.replicas)
@@ -267,9 +227,6 @@ def stop(asked: Asked) -> None:
 ROUTES: tuple[Route, ...] = (
     View("/services", show, "services.html", "The services, who answers for them and how fast.", query=ServicesQuery),
     Stream("/api/services/live", live, "The services, as they answer.", "text/event-stream"),
-    Action(
-        "POST", "/api/services", serve, "Serve a model or a job, or change a service.", Role.OPERATOR, body=Serving
-    ),
     Action(
         "POST", "/api/services/{service}/scale", scale, "Have so many replicas.", Role.OPERATOR, body=Scaling
     ),
