@@ -110,6 +110,12 @@ class Entry:
             if before := desired.Services(client.stores.redis).get(self.name):
                 self._require_same(before)
 
+    @property
+    def requirement(self) -> str:
+        """What a node must serve to have a replica, with the version that requests get now."""
+        before = desired.Services(self._client.stores.redis).get(self.name)
+        return _requirement(self._client, self.job, {**(before.options if before else {}), **self._asked}, self._model)
+
     def enter(self, by: str = "") -> Service:
         """Enter the service, or change the one of that name; on a private cluster, a worker for it starts.
 
@@ -284,9 +290,12 @@ def _shown(requirement: str) -> str:
 
 def requirement_of(client: Client, found: ServiceStatus) -> str:
     """What a node must serve to have a replica of a service, with the version that requests get now."""
-    job = catalog.get(found.job)
-    options = {**found.options, **({"model": found.model} if found.model else {})}
-    return job.requirement(client.model_store.pin(job, options))
+    return _requirement(client, catalog.get(found.job), found.options, found.model)
+
+
+def _requirement(client: Client, job: Job, options: Mapping[str, Any], model: str | None) -> str:
+    named = {"model": model} if model else {}
+    return job.requirement(client.model_store.pin(job, {**options, **named}))
 
 
 def _job(store: ModelStore, ref: ModelRef | None, name: str | None) -> Job:

@@ -250,7 +250,7 @@ def _problem(web: Web, request: Request, error: Exception) -> Response:
         found = problems.of(error) or Problem(500, "this page has a defect: its log tells more")
         if found.status == 500:
             log.error("%s %s", request.method, request.url.path, exc_info=error)
-    body = ProblemBody(status=found.status, detail=found.text)
+    body = ProblemBody(status=found.status, detail=found.text, field=found.field)
     if not render.is_for_people(request):
         data = body.model_dump_json().encode()
         return Response(data, found.status, found.headers, media_type="application/problem+json")

@@ -1,4 +1,4 @@
-"""Forms made from what jobs declare: a field an option, and what a run with these options would need."""
+"""Forms made from what jobs declare: a field an option, and what is wrong with what was filled in."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pydantic import BaseModel
 
 from cluster import catalog, errors, names
 from cluster.client import Client
-from cluster.client.nodes import Node, rejections
+from cluster.client.nodes import Node
 from cluster.job import Job
 from cluster.option import Option
+from cluster.web.problems import Problem
 
 MOST_MAIN = 5
 """Options that stand in the form at first; the others are behind "More"."""
-MOST_TOLD = 3
 LABELS = {"lang": "Languages"}
 """Of options whose names do not say enough; the others go by their names."""
 TICKED = frozenset({("ocr", "words"), ("faces", "describe")})
@@ -44,26 +44,13 @@ class JobField(BaseModel):
 
 
 class JobForm(BaseModel):
-    """A job as a form."""
+    """A job as a form, of a run or of a service."""
 
     job: str
     about: str
     suffixes: list[str]
     """The kinds of files that it reads; none: any."""
     fields: list[JobField]
-
-
-class Foreseen(BaseModel):
-    """What a run with these options needs, and who could do it."""
-
-    told: str
-    """A sentence for people."""
-    able: list[str]
-    """Nodes that could do it now."""
-    lacking: dict[str, str]
-    """Node that is online -> what it lacks."""
-    command: list[str]
-    """What does the same on the command line."""
 
 
 def forms(client: Client) -> list[JobForm]:
@@ -76,12 +63,27 @@ def forms(client: Client) -> list[JobForm]:
 
 
 def form(job: Job, nodes: Iterable[Node], models: Sequence[str]) -> JobForm:
-    """One job; ``models`` are the names of the models that it can use."""
-    shown = [option for option in (*job.options, job.chunk_size) if option.file != "must"]
+    """A run of a job; ``models`` are the names of the models that it can use."""
     fields = [
         _field(job, option, models if option.name in ("model", "from_model") else _served(job, option, nodes))
-        for option in shown
+        for option in (*job.options, job.chunk_size)
     ]
+    for field in fields:
+        field.default = True if (job.name, field.name) in TICKED else field.default
+    return _form(job, fields)
+
+
+def service_form(job: Job, nodes: Iterable[Node]) -> JobForm:
+    """A service of a job: its model has a field of its own, and single items are in no chunks."""
+    return _form(
+        job, [_field(job, option, _served(job, option, nodes)) for option in job.options if option.name != "model"]
+    )
+
+
+def _form(job: Job, fields: Iterable[JobField]) -> JobForm:
+    """Of these fields those that name no file of this machine, the needed ones and a few more first."""
+    files = {option.name for option in job.options if option.file == "must"}
+    fields = [field for field in fields if field.name not in files]
     wanted = [field for field in fields if field.is_required or field.name in job.needs]
     others = [field for field in fields if field not in wanted and field.name != job.chunk_size.name]
     for field in (*wanted, *others[: max(0, MOST_MAIN - len(wanted))]):
@@ -89,36 +91,33 @@ def form(job: Job, nodes: Iterable[Node], models: Sequence[str]) -> JobForm:
     return JobForm(job=job.name, about=job.about, suffixes=sorted(job.suffixes), fields=fields)
 
 
-def foresee(client: Client, job: str, options: Mapping[str, Any]) -> Foreseen:
-    """Ask the nodes who could do a run with these options; waits some seconds for their answers at most.
+def check(job: str, options: Mapping[str, Any]) -> None:
+    """See that each option can be used, and has this machine read no file for somebody who only knows the page.
+
+    Options that the job does not know are left to those who use them.
 
     Raises:
-        errors.ClusterError: As ``Client.prepare``.
+        Problem: One cannot (422); its field is ``options.NAME``.
+        errors.UnknownJob: There is no such job.
     """
-    with client.prepare(job, dict(options)) as submission:
-        submission.look_for_nodes(lambda pending: None, to_the_end=False)
-        requirement = submission.requirement
-    online = [node for node in client.nodes() if node.state == "online"]
-    able = [node.name for node in online if requirement in node.jobs]
-    lacking = rejections(requirement, online)
-    return Foreseen(
-        told=_told(able, lacking, len(online)), able=able, lacking=lacking, command=command(job, options)
-    )  # fmt: skip
-
-
-def command(job: str, options: Mapping[str, Any], inputs: Sequence[str] = ("FILES",)) -> list[str]:
-    """The words of the command that submits such a run."""
-    words = ["cluster", "submit", "--job", job]
     known = catalog.get(job)
     for option in (*known.options, known.chunk_size):
-        value = options.get(option.name)
-        if value is None or value == option.default:
+        if option.name not in options:
             continue
-        if option.type is bool:
-            words.append(option.flag if value else f"--no-{option.flag[2:]}")
-        else:
-            words += [option.flag, str(value)]
-    return [*words, *inputs]
+        try:
+            value = option.check(options[option.name])
+            may_read = isinstance(value, str) and option.may_read(value)
+        except errors.UsageError as error:
+            raise Problem(422, str(error), field=f"options.{option.name}") from None
+        except OSError as error:  # no file can have this name, and nothing else that is wanted
+            told = f"{option.flag} {options[option.name][:100]!r}: {error.strerror}"
+            raise Problem(422, told, field=f"options.{option.name}") from None
+        if may_read:
+            told = (
+                f"{option.flag} {value[:100]!r} names a file of the machine that this page runs on: use the command"
+                " line there"
+            )
+            raise Problem(422, told, field=f"options.{option.name}")
 
 
 def read(job: str, given: Mapping[str, str]) -> dict[str, Any]:
@@ -156,9 +155,9 @@ def _field(job: Job, option: Option, suggestions: Sequence[str]) -> JobField:
     label = LABELS.get(option.name, option.name.replace("_", " ").capitalize())
     return JobField(
         name=option.name, label=label, kind=kind, about=option.help,
-        flag=option.flag, default=True if (job.name, option.name) in TICKED else option.default, minimum=option.minimum,
-        maximum=option.maximum, step="1" if option.type is int else "any", choices=list(option.choices),
-        suggestions=list(suggestions), is_required=option.required, is_main=False,
+        flag=option.flag, default=option.default, minimum=option.minimum, maximum=option.maximum,
+        step="1" if option.type is int else "any", choices=list(option.choices), suggestions=list(suggestions),
+        is_required=option.required, is_main=False,
     )  # fmt: skip
 
 
@@ -182,12 +181,3 @@ def _models(client: Client) -> dict[str, list[str]]:
     for version in client.models.versions():
         found.setdefault(version.job, []).append(version.name)
     return {job: sorted(set(models)) for job, models in found.items()}
-
-
-def _told(able: Sequence[str], lacking: Mapping[str, str], online: int) -> str:
-    if not online:
-        return "No node is online: the run begins once one comes."
-    told = f"{len(able)} of {online} node{'s' * (online > 1)} can do this"
-    why = [f"{name}: {reason}" for name, reason in list(lacking.items())[:MOST_TOLD]]
-    more = f" (and {len(lacking) - MOST_TOLD} more)" if len(lacking) > MOST_TOLD else ""
-    return f"{told}; {'; '.join(why)}{more}." if why else f"{told}."

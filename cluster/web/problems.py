@@ -14,9 +14,9 @@ from cluster import errors
 class Problem(Exception):
     """A request that cannot be done. ``status`` is HTTP's, the text says what to do."""
 
-    def __init__(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(self, status: int, text: str, headers: dict[str, str] | None = None, *, field: str = "") -> None:
         super().__init__(text)
-        self.status, self.text, self.headers = status, text, headers or {}
+        self.status, self.text, self.headers, self.field = status, text, headers or {}, field
 
 
 class ProblemBody(BaseModel):
@@ -25,6 +25,8 @@ class ProblemBody(BaseModel):
     status: int
     detail: str
     """What is wrong, and what to do."""
+    field: str = ""
+    """Of what was sent: the one that is wrong, as "model" or "options.lang"; "" where no single one is."""
 
 
 STATUSES: tuple[tuple[type[BaseException], int], ...] = (

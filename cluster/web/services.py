@@ -9,16 +9,16 @@ from typing import Any
 from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
-from cluster import catalog
 from cluster.client import Client
 from cluster.client.services import ServiceStatus, Traffic
 from cluster.names import ModelRef
 from cluster.roles import Role
 from cluster.texts import service_texts
-from cluster.web import live_streams, render
+from cluster.web import live_streams, render, serving
 from cluster.web.channels import Message
 from cluster.web.problems import Problem
 from cluster.web.routes import Action, Asked, Route, Stream, View
+from cluster.web.serving import ServeForm
 
 LOOK_S = 1.0
 """Seconds between two looks at the services, for all who watch them."""
@@ -55,10 +55,7 @@ class Services(BaseModel):
 
     services: list[ServiceStatus]
     rows: list[ServiceRow]
-    models: list[str]
-    """The models that can be served."""
-    jobs: list[str]
-    """The jobs that answer single items."""
+    form: ServeForm
     version_heads: list[str] = list(VERSION_HEADS)
     replica_heads: list[str] = list(REPLICA_HEADS)
 
@@ -67,6 +64,8 @@ class ServicesQuery(BaseModel):
     """What the form begins with."""
 
     model: str = Field("", max_length=100)
+    service: str = Field("", max_length=100)
+    """The one that is to be changed."""
 
 
 class Scaling(BaseModel):
@@ -116,8 +115,7 @@ def show(asked: Asked) -> Services:
     return Services(
         services=found,
         rows=[row(client, one) for one in found],
-        models=sorted({manifest.name for manifest in client.models.versions() if _serves(manifest.job)}),
-        jobs=[job.name for job in catalog.jobs().values() if job.serves],
+        form=serving.form(client, found, asked.query.model, asked.query.service),
     )
 
 
@@ -182,11 +180,6 @@ def _promotable(client: Client, found: ServiceStatus) -> list[str]:
     state = client.models.state(name)
     versions = {*found.canary, *((found.shadow,) if found.shadow else ()), state.latest} - {0, state.current}
     return [str(ModelRef(name, version)) for version in sorted(versions)]
-
-
-def _serves(job: str) -> bool:
-    known = catalog.jobs().get(job)
-    return known is not None and known.serves
 
 
 async def live(asked: Asked) -> StreamingResponse:

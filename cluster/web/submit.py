@@ -12,8 +12,9 @@ from starlette.responses import RedirectResponse, Response
 from cluster import catalog, names
 from cluster.client.run import Belongs, Run
 from cluster.roles import Role
-from cluster.web import forms, publishing, uploads
-from cluster.web.forms import Foreseen, JobForm
+from cluster.web import foreseeing, forms, publishing, uploads
+from cluster.web.foreseeing import Foreseen
+from cluster.web.forms import JobForm
 from cluster.web.problems import Problem
 from cluster.web.routes import Action, Asked, Route, View
 from cluster.web.spool import Upload
@@ -102,8 +103,8 @@ def submit(asked: Asked) -> RunBegun:
 def foresee(asked: Asked) -> Foreseen:
     """Say who could do a run."""
     body: WantedRun = asked.body
-    require_no_files(body.job, body.options)
-    return forms.foresee(asked.web.client, body.job, body.options)
+    forms.check(body.job, body.options)
+    return foreseeing.foresee(asked.web.client, body.job, body.options)
 
 
 async def submit_form(asked: Asked) -> Response:
@@ -149,33 +150,12 @@ def begin(
         Problem: It cannot be begun.
         errors.ClusterError: As ``Client.prepare``.
     """
-    require_no_files(job, options)
+    forms.check(job, options)
     publishing.require_may_train(asked, job, options)
     belongs = Belongs(asked.who.name, share, follows, upload.id, publishing.publishes(asked.who))
     with asked.web.client.prepare(job, options, belongs=belongs) as submission:
         run, _ = submission.detach([names.upload(str(upload.folder.absolute()))], on_open=upload.add_run)
     return run
-
-
-def require_no_files(job: str, options: dict[str, Any]) -> None:
-    """See that no option has this machine read a file of its own for somebody who only knows the page.
-
-    Raises:
-        Problem: One has.
-    """
-    for option in catalog.get(job).options:
-        value = options.get(option.name)
-        if not isinstance(value, str):
-            continue
-        try:
-            may_read = option.may_read(value)
-        except OSError as error:  # no file can have this name, and nothing else that is wanted
-            raise Problem(422, f"{option.flag} {value[:100]!r}: {error.strerror}") from None
-        if may_read:
-            raise Problem(
-                422, f"{option.flag} {value[:100]!r} names a file of the machine that this page runs on: use the"
-                " command line there",
-            )  # fmt: skip
 
 
 ROUTES: tuple[Route, ...] = (

@@ -107,6 +107,68 @@ def test_what_cannot_be_served_is_refused_in_words(operator: Visitor, given: dic
     assert told in answer.json()["detail"]
 
 
+def test_the_form_asks_for_the_options_that_matter_for_single_items(operator: Visitor) -> None:
+    found = {one["job"]: one for one in operator.get("/services.json")["form"]["jobs"]}
+    assert "wordcount" not in found
+    fields = {field["name"]: field for field in found["ocr"]["fields"]}
+    assert {"lang", "max_megapixels", "engine"} <= set(fields)
+    assert set(fields).isdisjoint({"model", "chunk_size", "password_file"})
+    assert fields["words"]["default"] is False
+    assert '<fieldset data-job="ocr" hidden disabled>' in operator.html("/services")
+
+
+def test_a_service_gets_options_and_its_form_shows_them(page: Page, operator: Visitor) -> None:
+    serve(operator, job="ocr", name="letters", options={"lang": "deu", "words": True})
+    assert page.web.client.service("letters").status().options == {"lang": "deu", "words": True}
+    begins = operator.get("/services.json?service=letters")["form"]
+    assert begins["begins"] | {"options": {}} == {
+        "model": None, "job": "ocr", "name": "letters", "replicas": 1, "max_waiting": 512, "deadline_s": 10.0,
+        "canary": None, "shadow": None, "options": {},
+    }  # fmt: skip
+    [ocr] = [one for one in begins["jobs"] if one["job"] == "ocr"]
+    assert {field["name"]: field["default"] for field in ocr["fields"]}["lang"] == "deu"
+    shown = operator.html("/services?service=letters")
+    assert '<fieldset data-job="ocr">' in shown
+    assert 'id="ocr-words" checked' in shown
+    serve(operator, job="ocr", name="letters", options={"words": False})
+    assert page.web.client.service("letters").status().options == {"lang": "deu", "words": False}
+
+
+def test_the_command_of_a_service_names_all_that_was_chosen(page: Page, operator: Visitor) -> None:
+    push(page.web.client.stores, "spoken", "a")
+    given = {"model": "spoken:1", "name": "said", "replicas": 2, "deadline_s": 2.5, "canary": "none"}
+    told = operator.ask("POST", "/api/services/foresee", json=given).json()
+    assert told["command"] == [
+        "cluster", "serve", "spoken:1", "--name", "said", "--replicas", "2", "--deadline", "2.5", "--canary", "none",
+    ]  # fmt: skip
+    assert told["told"] == "No node is online: the service answers once one comes."
+    options = {"lang": "deu", "words": False}
+    told = operator.ask("POST", "/api/services/foresee", json={"job": "ocr", "options": options}).json()
+    assert told["command"] == ["cluster", "serve", "--job", "ocr", "--lang", "deu", "--no-words"]
+    assert all(one["name"] not in ("said", "ocr") for one in operator.get("/services.json")["rows"])
+
+
+@pytest.mark.parametrize("path", ["/api/services", "/api/services/foresee"])
+@pytest.mark.parametrize(
+    ("given", "field", "told"),
+    [
+        ({"job": "ocr", "options": {"max_megapixels": 1000}}, "options.max_megapixels", "it must be 178 or less"),
+        ({"job": "ocr", "options": {"text": "no"}}, "options.text", "it must be one of skip, redo, force"),
+        ({"job": "ocr", "options": {"password_file": "/etc/passwd"}}, "options.password_file", "names a file of the"),
+        ({"model": "nobody"}, "model", "no bundle 'nobody'"),
+        ({"job": "ocr", "options": {"colour": "red"}}, "", "job ocr has no option 'colour'"),
+    ],
+)
+def test_what_is_wrong_with_a_service_is_told_at_its_field(
+    operator: Visitor, path: str, given: dict[str, Any], field: str, told: str
+) -> None:
+    answer = operator.ask("POST", path, json={"name": "wrong", **given})
+    assert answer.status_code in (404, 422)
+    assert answer.json()["field"] == field
+    assert told in answer.json()["detail"]
+    assert all(one["name"] != "wrong" for one in operator.get("/services.json")["rows"])
+
+
 def test_who_is_no_operator_sees_services_and_changes_none(operator: Visitor, visitors: dict[Role, Visitor]) -> None:
     serve(operator, job="measure", name="guarded")
     for visitor in (visitors[Role.VIEWER], visitors[Role.SUBMITTER]):

@@ -123,7 +123,7 @@ FOREIGN = {
     "logs.py": {"build '.'"},  # rotated files
     "capacity.py": {"split ':'", "split ' '"},  # the kernel's files
     "downloads.py": {"partition '.'", "build '~'"},  # names of files for people
-    "forms.py": {"build '.'"},  # the end of a sentence
+    "foreseeing.py": {"build '.'"},  # the end of a sentence
     "join.py": {"build ':'"},  # addresses
     "joining.py": {"build ':'"},
     "pictures.py": {"build '-'", "build '--'"},  # files of the page's pictures

@@ -1,21 +1,28 @@
 // The part of a form that says what is to be done: a job, and its options.
-import { ask, show } from './page.js'
+import { ask, show, tell } from './page.js'
 
 export const job = document.querySelector('#job')
 const FORESEE_MS = 400
-let timer
+const model = document.querySelector('#model')
+const jobs = new Map([...document.querySelectorAll('#models option')].map(one => [one.value, one.dataset.of]))
+let timer, asked = 0
 
-const fields = () => document.querySelector(`fieldset[data-job="${job.value}"]`)
+/** The job that is chosen, or else the one of the model that is named. */
+const chosen = () => job.value || jobs.get(model.value.trim().split(':')[0])
+
+const fields = () => document.querySelector(`fieldset[data-job="${chosen()}"]`)
 
 const usual = list => [...list.options].find(one => one.defaultSelected)?.value
 
-/** The boxes, and what else is not as by default. */
-export function options() {
+export const isTouched = box => box.checked !== box.defaultChecked
+
+/** The boxes that are meant, and what else is not as it stood there at first. */
+export function options(isMeant = () => true) {
   const found = {}
-  for (const field of fields().elements) {
+  for (const field of fields()?.elements ?? []) {
     if (!field.name) continue
     if (field.type === 'checkbox') {
-      found[field.name] = field.checked
+      if (isMeant(field)) found[field.name] = field.checked
     } else if (field.value !== '' && field.value !== (field.options ? usual(field) : field.defaultValue)) {
       found[field.name] = field.type === 'number' ? field.valueAsNumber : field.value
     }
@@ -23,25 +30,35 @@ export function options() {
   return found
 }
 
+/** Say what is wrong: at the field that the API names, or else for some seconds. */
+export function tellAt({ field, message }) {
+  const [name, option] = (field ?? '').split('.')
+  const place = option ? fields()?.elements[option] : name && job.form.elements[name]
+  if (!place?.setCustomValidity) return tell(message)
+  place.closest('details')?.setAttribute('open', '')
+  place.setCustomValidity(message)
+  place.reportValidity()
+  for (const event of ['input', 'blur']) place.addEventListener(event, () => place.setCustomValidity(''), { once: true })
+}
+
 const quoted = word => /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`
 
-/** Say who could do the run, and the command that does it. */
-async function foresee() {
-  try {
-    const { told, command } = await ask('POST', '/api/foresee', { job: job.value, options: options() })
-    show('able', told)
-    document.querySelector('.command code').textContent = command.map(quoted).join(' ')
-  } catch (error) { show('able', error.message) }
-}
-
-/** Show the options of the job that is chosen, and soon who could do it. */
-function changed() {
-  for (const one of document.querySelectorAll('fieldset[data-job]')) one.hidden = one.disabled = one.dataset.job !== job.value
-  clearTimeout(timer)
-  timer = setTimeout(foresee, FORESEE_MS)
-}
-
-if (document.querySelector('[data-show=able]')) {
+/** Say who could do what is wanted, and the command that does it, now and whenever the form changes. */
+export function foresee(address, wanted) {
+  const look = async () => {
+    const mine = asked += 1
+    try {
+      const { told, command } = await ask('POST', address, wanted())
+      if (mine !== asked) return
+      show('able', told)
+      job.form.querySelector('.command code').textContent = command.map(quoted).join(' ')
+    } catch (error) { if (mine === asked) show('able', error.message) }
+  }
+  const changed = () => {
+    for (const one of document.querySelectorAll('fieldset[data-job]')) one.hidden = one.disabled = one.dataset.job !== chosen()
+    clearTimeout(timer)
+    if (chosen()) timer = setTimeout(look, FORESEE_MS)
+  }
   job.form.addEventListener('input', changed)
   changed()
 }

@@ -7,9 +7,13 @@ const toast = find('[data-toast]')
 const inField = element => element.matches('input, select, textarea, [contenteditable]')
 const TOAST_MS = 8000, AGAIN_MS = 1000, MOST_AGAIN_MS = 30_000, BUSY_S = 5, TRIES = 3
 
-const reason = async answer => (await answer.json().catch(() => ({}))).detail ?? `it answered ${answer.status}`
+/** What is wrong, of an answer: an Error with it in words, and with its `status` and the `field` that is wrong. */
+async function problem(answer) {
+  const { detail, field } = await answer.json().catch(() => ({}))
+  return Object.assign(new Error(detail ?? `it answered ${answer.status}`), { status: answer.status, field })
+}
 
-/** Ask the API. Gives what it answered, undefined for nothing; throws an Error with what is wrong, in words, and its `status`. */
+/** Ask the API. Gives what it answered, undefined for nothing; throws what `problem` makes of its answer. */
 export async function ask(method, address, body) {
   const headers = body === undefined ? {} : { 'Content-Type': 'application/json' }
   let answer
@@ -19,7 +23,7 @@ export async function ask(method, address, body) {
     throw new Error('the page does not answer: is `cluster web` still running?')
   }
   if (answer.status === 401) location.assign('/enter')
-  if (!answer.ok) throw Object.assign(new Error(await reason(answer)), { status: answer.status })
+  if (!answer.ok) throw await problem(answer)
   return answer.status === 204 ? undefined : answer.json()
 }
 
@@ -149,11 +153,11 @@ async function act(asker, address, body) {
   asker.disabled = false
 }
 
-/** What is in a form, as JSON: an empty field is left out, `type=number` is a number, a box true or false. */
+/** What is in a form, as JSON, without a job's options: an empty field is left out, `type=number` is a number, a box true or false. */
 export function filled(form) {
   const found = {}
   for (const field of form.elements) {
-    if (!field.name || field.disabled || (field.type === 'radio' && !field.checked)) continue
+    if (!field.name || field.disabled || field.closest('[data-job]') || (field.type === 'radio' && !field.checked)) continue
     if (field.type === 'checkbox') found[field.name] = field.checked
     else if (field.value !== '') found[field.name] = field.type === 'number' ? field.valueAsNumber : field.value
   }
@@ -208,7 +212,7 @@ async function mend(image) {
     const answer = await fetch(src).catch(() => undefined)
     if (image.src !== src) return
     if (answer?.ok) { mended.add(image); image.src = src; return }
-    if (answer?.status !== 503 || tries === TRIES) why = answer ? await reason(answer) : 'the page does not answer'
+    if (answer?.status !== 503 || tries === TRIES) why = answer ? (await problem(answer)).message : 'the page does not answer'
     else await new Promise(go => setTimeout(go, 1000 * (answer.headers.get('Retry-After') ?? BUSY_S)))
   }
   const isThumb = image.matches('.thumb')

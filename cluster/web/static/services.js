@@ -1,8 +1,10 @@
 // The services while they answer. What is here is told by `services.ServiceRow`.
-import { hear, showState } from './page.js'
+import { foresee, isTouched, options, tellAt } from './job_form.js'
+import { ask, filled, hear, showState } from './page.js'
 import { fill, list, write } from './tables.js'
 
 const live = document.querySelector('[data-live]')
+const form = document.querySelector('[data-serve]')
 const cards = new Map([...live.querySelectorAll('[data-service]')].map(card => [card.dataset.service, card]))
 
 /** Show what a service tells now. */
@@ -29,4 +31,16 @@ hear(live.dataset.live, {
       else if (!isTyping()) location.reload()
     }
   },
+})
+
+/** The service that the form describes: what was not touched stays as it is, or is as by default. */
+const wanted = () => ({ ...filled(form), options: options(isTouched) })
+
+if (form) foresee('/api/services/foresee', wanted)
+form?.addEventListener('submit', async event => {
+  event.preventDefault()
+  try {
+    await ask('POST', '/api/services', wanted())
+    location.assign('/services')
+  } catch (error) { tellAt(error) }
 })

@@ -1,7 +1,7 @@
 // The page of a new run: files are sent while one chooses what is to be done with them.
 import { ask, count, duration, element, show, tell } from './page.js'
 import { chosen, dropped, size } from './dropping.js'
-import { job, options } from './job_form.js'
+import { foresee, job, options, tellAt } from './job_form.js'
 import { Sender } from './sending.js'
 
 const find = selector => document.querySelector(selector)
@@ -77,6 +77,7 @@ async function finish(isAll = sender.files || sender.received >= panel.dataset.e
   } catch (error) { tell(error.message) }
 }
 
+foresee('/api/foresee', () => ({ job: job.value, options: options() }))
 job.addEventListener('change', () => add(leftOut.splice(0)))
 /** A run reads the upload. */
 function begun(id) {
@@ -94,7 +95,7 @@ form.addEventListener('submit', async event => {
     begun((await ask('POST', '/api/runs', { job: job.value, upload: sender.upload, options: options(), share })).run)
     draw()
     await finish()
-  } catch (error) { tell(error.message); start.disabled = false }
+  } catch (error) { tellAt(error); start.disabled = false }
 })
 pause.addEventListener('click', async () => { sender.paused = !sender.paused; draw(); await sender.run(); await finish() })
 end.addEventListener('click', () => finish(true))
