@@ -19,7 +19,7 @@ import orjson
 from pydantic import BaseModel, Field, ValidationError
 from starlette.requests import ClientDisconnect
 
-from cluster.web import spool
+from cluster.web import own_files
 from cluster.web.problems import Problem
 from cluster.web.spool import Upload
 from splitters.spool import Entry
@@ -205,7 +205,7 @@ class Bundle:
             self._refused.append(Refused(name=sending.name, why=why))
         else:
             self._draft = self._upload.draft()
-            self._stream = spool.opened(self._draft, os.O_EXCL)
+            self._stream = own_files.opened(self._draft, os.O_EXCL)
             self._hash = hashlib.sha256()
         if not self._left:
             self._end_file()
@@ -256,7 +256,7 @@ class Slice:
             here = size(self._path)
             if offset != here:
                 raise Problem(409, f"the slice at {here} is due, not at {offset}", {"Upload-Offset": str(here)})
-            self._stream = spool.opened(self._path, os.O_APPEND)
+            self._stream = own_files.opened(self._path, os.O_APPEND)
         except BaseException:
             upload.free_partial(self._path)
             raise

@@ -18,8 +18,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
+from cluster.web import own_files
 from cluster.web.problems import Problem
 from splitters import MAX_ITEM_BYTES, files, page_names, pdf_cutter
 from splitters import spool as kept
@@ -176,7 +177,7 @@ class Upload:
         """
         self.require_room(name, len(data))
         draft = self.draft()
-        write(draft, [data])
+        own_files.write(draft, [data])
         [entry] = self.take([(draft, Entry(name, len(data), hashlib.sha256(data).hexdigest(), modified_ms))])
         return entry
 
@@ -210,7 +211,7 @@ class Upload:
 
     def add_run(self, run: str) -> None:
         """Note that a run reads it."""
-        with self._lock, opened(self.folder / RUNS, os.O_APPEND) as stream:
+        with self._lock, own_files.opened(self.folder / RUNS, os.O_APPEND) as stream:
             stream.write(f"{run}\n".encode())
 
     def gone_for_s(self) -> float:
@@ -358,7 +359,7 @@ class Spool:
         upload = f"u-{secrets.token_hex(6)}"
         draft = self.folder / f".{upload}"
         draft.mkdir(mode=0o700, parents=True)
-        write(draft / kept.ORDER, [Head(upload, user, time.time(), files, size_bytes, job).line()])
+        own_files.write(draft / kept.ORDER, [Head(upload, user, time.time(), files, size_bytes, job).line()])
         draft.rename(self.folder / upload)
         return self.upload(upload)
 
@@ -484,17 +485,3 @@ def _numbered(name: str, number: int) -> str:
     folder, slash, file = name.rpartition("/")
     stem, suffix = os.path.splitext(file)  # noqa: PTH122 - a Path would change what was sent
     return f"{folder}{slash}{stem}~{number}{suffix}"
-
-
-def write(path: str | Path, pieces: Iterable[bytes]) -> None:
-    """Write a new file that its owner alone may read, down to the disk."""
-    with opened(path, os.O_EXCL) as stream:
-        for piece in pieces:
-            stream.write(piece)
-        stream.flush()
-        os.fdatasync(stream.fileno())
-
-
-def opened(path: str | Path, flags: int) -> BinaryIO:
-    """A file to write to, made where it is not there, that its owner alone may read."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600), "wb")
