@@ -15,7 +15,8 @@ from cluster.web import submit
 from cluster.web.problems import Problem
 from cluster.web.routes import Action, Asked, Route
 from cluster.web.runs import run_of
-from cluster.web.spool import Spool, Upload
+from cluster.web.spool import Spool
+from cluster.web.spool_upload import Upload
 from cluster.web.submit import RunBegun
 from splitters import page_names
 from splitters.spool import Entry

@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect
 
 from cluster.web import own_files
 from cluster.web.problems import Problem
-from cluster.web.spool import Upload
+from cluster.web.spool_upload import Upload
 from splitters.spool import Entry
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from cluster.web.foreseeing import Foreseen
 from cluster.web.forms import JobForm
 from cluster.web.problems import Problem
 from cluster.web.routes import Action, Asked, Route, View
-from cluster.web.spool import Upload
+from cluster.web.spool_upload import Upload
 from cluster.web.uploads import UploadArrived
 
 FIRST_JOB = "ocr"

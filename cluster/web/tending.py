@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cluster import errors, logs, names
 from cluster.client import submission
 from cluster.web import forgetting
-from cluster.web.spool import RUNS
+from cluster.web.spool_upload import RUNS
 from splitters.spool import ORDER
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from cluster.client.run import Status
     from cluster.web.context import Web
-    from cluster.web.spool import About, Upload
+    from cluster.web.spool import About
+    from cluster.web.spool_upload import Upload
 
 LOOK_S = 10.0
 LOOK_AT_ALL_S = 3600.0

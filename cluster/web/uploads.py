@@ -17,7 +17,8 @@ from cluster.web import receive
 from cluster.web.problems import Problem
 from cluster.web.receive import Received, Sending
 from cluster.web.routes import Action, Asked, Route, Stream, View
-from cluster.web.spool import Spool, Unreadable, Upload
+from cluster.web.spool import Spool, Unreadable
+from cluster.web.spool_upload import Upload
 
 __all__ = ["ROUTES", "Spool", "Upload", "own"]
 MOST_AT_A_TIME = 8

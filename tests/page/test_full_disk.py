@@ -13,7 +13,8 @@ import pytest
 
 from cluster.web import problems, receive
 from cluster.web.receive import Bundle, Sending, Slice
-from cluster.web.spool import DRAFTS, Spool, Upload
+from cluster.web.spool import Spool
+from cluster.web.spool_upload import DRAFTS, Upload
 from splitters.spool import ORDER
 
 

@@ -10,7 +10,7 @@ import pytest
 from cluster import catalog
 from cluster.client import submission
 from cluster.roles import Role
-from cluster.web.spool import Upload
+from cluster.web.spool_upload import Upload
 from tests.kit.pages import Page, Visitor
 from tests.page import sending
 

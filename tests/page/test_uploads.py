@@ -17,7 +17,9 @@ import pytest
 
 from cluster.roles import Role
 from cluster.web import receive
-from cluster.web.spool import Limits, Spool, write
+from cluster.web.own_files import write
+from cluster.web.spool import Spool
+from cluster.web.spool_upload import Limits
 from splitters.spool import ORDER, Sent
 from tests.kit.pages import Page, Visitor
 from tests.kit.waiting import wait_until
