@@ -8,31 +8,24 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
 from aggregators.people_changes import Changes, write
 from aggregators.recogniser import UNKNOWN
-from cluster import errors, names
-from cluster.client.run import Status, Which
+from cluster import errors
 from cluster.roles import Role
-from cluster.web import face_rows, people_groups, people_known, people_training, results_faces
+from cluster.web import face_rows, people_asked, people_groups, people_known, people_training, results_faces
 from cluster.web.decisions import Decision, Kind
 from cluster.web.face_rows import Face
 from cluster.web.people_groups import Group
 from cluster.web.people_known import Known
-from cluster.web.people_training import Standing
 from cluster.web.problems import Problem
 from cluster.web.results_faces import FaceShown
 from cluster.web.routes import Action, Asked, Route, View
-from cluster.web.runs import seen
 from splitters import spool
 
-MOST_RUNS = 50
-"""Runs that are offered, the latest first."""
-RUNS_AT_FIRST = 5
 GROUPS = 24
 """Groups on a page."""
 OF_GROUP = 6
@@ -194,7 +187,7 @@ class Next(BaseModel):
 def show_all(asked: Asked) -> Bundles:
     """The bundles that know people."""
     models = asked.web.client.models
-    runs = _runs(asked)
+    runs = people_asked.runs_of(asked)
     found = []
     for name in sorted({one.name for one in models.versions() if one.job == face_rows.JOB}):
         state = models.state(name)
@@ -205,14 +198,14 @@ def show_all(asked: Asked) -> Bundles:
 
 def show(asked: Asked) -> People:
     """A bundle's people, and the unknown faces of some runs."""
-    name = _bundle(asked)
-    _require_numpy()
+    name = people_asked.bundle_of(asked)
+    people_asked.require_numpy()
     known = people_known.of_bundle(asked.web.client, name)
     state = asked.web.client.models.state(name)
-    offered = [run for run in _runs(asked) if results_faces.model_of(run) in ("", name)]
-    chosen = _chosen(asked, offered)
+    offered = people_asked.runs_with(asked, name)
+    chosen = people_asked.chosen_of(asked, offered)
     faces = [face for run in chosen for face in face_rows.of_run(asked.web, asked.web.client.run(run.run)).all]
-    standing = _standing(asked, name)
+    standing = people_asked.standing_of(asked, name)
     decisions = standing.decisions
     told = people_groups.sort(faces, decisions)
     groups = people_groups.group(told.unknown, known, decisions, told.named)
@@ -243,10 +236,10 @@ def show(asked: Asked) -> People:
 def say(asked: Asked) -> None:
     """Say whose face it is, whose not, or that it is none."""
     body: Say = asked.body
-    name = _bundle(asked)
-    _require_numpy()
+    name = people_asked.bundle_of(asked)
+    people_asked.require_numpy()
     person = "" if body.kind == "no face" else checked(body.person)
-    runs = _chosen(asked, [run for run in _runs(asked) if results_faces.model_of(run) in ("", name)], body.runs)
+    runs = people_asked.chosen_of(asked, people_asked.runs_with(asked, name), body.runs)
     faces = {face.key: face for run in runs for face in face_rows.of_run(asked.web, asked.web.client.run(run.run)).all}
     first = faces.get((body.run, body.item, body.number))
     if first is None:
@@ -261,20 +254,20 @@ def take_back(asked: Asked) -> None:
     """Unsay what one has said oneself, and an operator what anybody has, as long as no version is trained of it."""
     body: TakeBack = asked.body
     by = None if asked.who.may(Role.OPERATOR) else asked.who.name
-    asked.web.decisions.take_back(_bundle(asked), body.kind, body.person, by)
+    asked.web.decisions.take_back(people_asked.bundle_of(asked), body.kind, body.person, by)
 
 
 def train(asked: Asked) -> Next:
     """Train the next version of all that was said of faces of runs that one may see."""
-    name = _bundle(asked)
-    pending = [one for one in _standing(asked, name).decisions if not one.trained]
+    name = people_asked.bundle_of(asked)
+    pending = [one for one in people_asked.standing_of(asked, name).decisions if not one.trained]
     made = people_training.train(asked, name, pending)
     return Next(run=made.run, model=made.model)
 
 
 def forget(asked: Asked) -> Next:
     """Make a version without a person."""
-    name, person = _bundle(asked), asked.body.person
+    name, person = people_asked.bundle_of(asked), asked.body.person
     if person not in people_known.of_bundle(asked.web.client, name).people:
         raise Problem(404, f"{name} knows nobody called {person!r}")
     pushed = asked.web.client.models.change_people(name, write(Changes(forget=(person,))))
@@ -300,46 +293,8 @@ def checked(person: str) -> str:
     return found
 
 
-def _require_numpy() -> None:
-    if find_spec("numpy") is None:
-        raise Problem(503, "this page's machine cannot compare faces: `pip install 'cluster[faces]'` there")
-
-
-def _bundle(asked: Asked) -> str:
-    return names.ModelRef.typed(asked.at["bundle"]).name
-
-
-def _runs(asked: Asked) -> list[Status]:
-    """The runs whose faces one may name, the latest first: done, and sent by this page."""
-    seen_by = None if asked.who.may(Role.OPERATOR) else asked.who.name
-    which = Which(seen_by=seen_by, state="done", job=face_rows.JOB)
-    page = asked.web.client.runs_page(MOST_RUNS, which=which)
-    return [run for run in page.runs if run.upload and run.options.get("describe")]
-
-
-def _chosen(asked: Asked, offered: Sequence[Status], runs: str | None = None) -> list[Status]:
-    named = (asked.query.run if runs is None else runs).split(",")
-    wanted = {run for run in named if run}
-    if wanted:
-        return [run for run in offered if run.run in wanted]
-    latest = {run.upload: run for run in reversed(offered)}
-    return [run for run in offered if latest[run.upload] is run][:RUNS_AT_FIRST]
-
-
-def _standing(asked: Asked, name: str) -> Standing:
-    """What was said of faces of runs that one may see, and what became of it; an operator sees all."""
-    found = people_training.look(asked.web, name, asked.web.decisions.all(name))
-    if asked.who.may(Role.OPERATOR):
-        return found
-    may_see = set(seen(asked, {one.run for one in found.decisions} | set(found.training)))
-    return found._replace(
-        decisions=[one for one in found.decisions if one.run in may_see],
-        training=[run for run in found.training if run in may_see],
-    )
-
-
 def _group_of(asked: Asked, name: str, first: Face, faces: Sequence[Face], number: int) -> Sequence[Face]:
-    decisions = _standing(asked, name).decisions
+    decisions = people_asked.standing_of(asked, name).decisions
     told = people_groups.sort(faces, decisions)
     known = people_known.of_bundle(asked.web.client, name)
     for one in people_groups.group(told.unknown, known, decisions, told.named):
