@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aggregators import face_middle
-from cluster.web import people, people_groups, people_training
+from cluster.web import people_groups, people_said, people_training
 from cluster.web.decisions import Decisions
 from cluster.web.face_rows import Face
 from cluster.web.people_known import NOBODY
@@ -116,11 +116,11 @@ def test_of_many_rejected_faces_that_are_alike_a_few_are_kept(decisions: Decisio
     ("typed", "kept"), [("  Otto   Meier ", "Otto Meier"), ("Zoe\u0308", "Zoë"), ("小林", "小林"), ("o'Neil", "o'Neil")]
 )
 def test_names_are_kept_as_they_are_but_for_space_around_them(typed: str, kept: str) -> None:
-    assert people.checked(typed) == kept
+    assert people_said.checked(typed) == kept
 
 
 @pytest.mark.parametrize("typed", ["", " ", "unknown", "a/b", "a\\b", "..", ".", "C:x", "a\0b", "x" * 300])
 def test_names_that_would_be_other_paths_are_refused(typed: str) -> None:
     with pytest.raises(Problem) as refused:
-        people.checked(typed)
+        people_said.checked(typed)
     assert refused.value.status == 422
