@@ -49,6 +49,8 @@
 | cluster2:users               | hash   | user of the page -> role and more, as JSON (``accounts/store.py``) |
 | cluster2:invitation:DIGEST   | string | who has made the invitation to join with that sha256; for ten minutes |
 | cluster2:link:DIGEST         | string | the user who may enter by a link with that sha256, as JSON; for ten minutes |
+| cluster2:run-link:DIGEST     | string | the run that a run link with that sha256 lets see, as JSON, until it ends |
+| cluster2:run-links:R         | set    | the DIGESTs of a run's links, and of some that have ended |
 | cluster2:session:DIGEST      | string | a browser that has entered, as JSON (``accounts/store.py``) |
 | cluster2:sessions:USER       | set    | the DIGESTs of a user's sessions, and of some that have ended |
 | cluster2:page                | string | the address of the page that runs; for a minute |
@@ -172,6 +174,16 @@ def ring(run: str, round_: int, shard: int) -> str:
 def link(digest: str) -> str:
     """The user who may enter the page by the link whose secret has this digest."""
     return f"{OURS}link:{digest}"
+
+
+def run_link(digest: str) -> str:
+    """The run that the run link whose secret has this digest lets see."""
+    return f"{OURS}run-link:{digest}"
+
+
+def run_links(run: str) -> str:
+    """The digests of a run's links."""
+    return f"{OURS}run-links:{run}"
 
 
 def invitation(digest: str) -> str:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from cluster import errors, keys, names
 from cluster.accounts import secrets
+from cluster.accounts.run_links import RunLinks
 from cluster.roles import Role
 
 LINK_S = 600
@@ -66,6 +67,8 @@ class Accounts:
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
+        self.run_links = RunLinks(client, self)
+        """The links to runs that users have made."""
 
     # Users.
 
@@ -77,7 +80,7 @@ class Accounts:
         """
         if not names.is_token(name):
             raise errors.UsageError(f"{name!r} cannot name a user; a name is of a-z, 0-9, '.', '_' and -, at most 64")
-        now_s = self._now_s()
+        now_s = self.now_s()
         user = User(name=name, role=role.word, created_at=datetime.fromtimestamp(now_s, UTC), valid_from_s=now_s)
         if not self._redis.hsetnx(keys.USERS, name, user.model_dump_json()):
             raise errors.UsageError(f"there is a user {name} already; take another name")
@@ -107,7 +110,7 @@ class Accounts:
         Raises:
             errors.UsageError: There is no such user.
         """
-        self._change(name, {"valid_from_s": self._now_s()})
+        self._change(name, {"valid_from_s": self.now_s()})
         self._redis.delete(keys.sessions(name))
 
     def remove(self, name: str) -> None:
@@ -130,7 +133,7 @@ class Accounts:
         if self.user(user) is None:
             raise self._unknown(user)
         secret = secrets.new()
-        row = Session(user=user, began_s=self._now_s())
+        row = Session(user=user, began_s=self.now_s())
         self._redis.set(keys.link(secrets.digest(secret)), row.model_dump_json(), ex=LINK_S)
         return secret
 
@@ -151,7 +154,7 @@ class Accounts:
         session = secrets.new()
         digest = secrets.digest(session)
         row = Session(
-            user=user.name, began_s=self._now_s(), browser=browser[:MAX_BROWSER_CHARS], address=address
+            user=user.name, began_s=self.now_s(), browser=browser[:MAX_BROWSER_CHARS], address=address
         )  # fmt: skip
         begun = self._redis.pipeline()
         begun.set(keys.session(digest), row.model_dump_json(), ex=IDLE_S)
@@ -231,8 +234,17 @@ class Accounts:
 
     def _of(self, row: Session | None) -> User | None:
         """The user of a session or a link; None where it was begun before it counts."""
-        user = self.user(row.user) if row is not None else None
-        return user if user is not None and row is not None and row.began_s >= user.valid_from_s else None
+        return self.counts(row.user, row.began_s) if row is not None else None
+
+    def counts(self, name: str, at_s: float) -> User | None:
+        """The user of that name, where what they began then is still of use; None where it is not."""
+        user = self.user(name)
+        return user if user is not None and at_s >= user.valid_from_s else None
+
+    def now_s(self) -> float:
+        """Seconds since 1970, by Redis's clock."""
+        now: Any = self._redis.time()
+        return float(now[0] + now[1] / 1e6)
 
     def _change(self, name: str, change: dict[str, Any] | None) -> None:
         """Change a user, or remove one; whole or not at all. One who is removed meanwhile does not come back."""
@@ -265,10 +277,6 @@ class Accounts:
     def _unknown(self, name: str) -> errors.UsageError:
         there = ", ".join(user.name for user in self.users()) or "none"
         return errors.UsageError(f"there is no user {name!r}; there are: {there}")
-
-    def _now_s(self) -> float:
-        now: Any = self._redis.time()
-        return float(now[0] + now[1] / 1e6)
 
 
 def _read(kind: type[Row], row: Any) -> Row | None:

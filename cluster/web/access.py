@@ -41,6 +41,11 @@ def cookie_name(web: Web) -> str:
     return "__Host-cluster" if web.is_tls else "cluster"
 
 
+def link_cookie_name(web: Web) -> str:
+    """The cookie of a run link, beside that of a session."""
+    return "__Host-cluster-run" if web.is_tls else "cluster-run"
+
+
 def require_host(web: Web, request: Request) -> None:
     """See that the browser means this page: a name of somebody else may lead to our address (DNS rebinding).
 
@@ -57,7 +62,7 @@ def require_host(web: Web, request: Request) -> None:
 
 
 async def identify(web: Web, request: Request) -> Who | None:
-    """Who asks: by a bearer token, else by the cookie of a session; None for nobody.
+    """Who asks: by a bearer token, else by the cookies of a session and of a run link; None for nobody.
 
     A token is named apart from users: one that is called like a user sees no more for it.
 
@@ -76,7 +81,11 @@ async def identify(web: Web, request: Request) -> Who | None:
         return Who(f"token:{found.name}", found.role, by_token=True)
     session = request.cookies.get(cookie_name(web))
     user = await run_in_threadpool(web.accounts.who, session) if session else None
-    return None if user is None else Who(user.name, Role.of(user.role))
+    secret = request.cookies.get(link_cookie_name(web))
+    link = await run_in_threadpool(web.accounts.run_links.open, secret) if secret else None
+    if user is None:
+        return None if link is None else Who(f"link:{link.id}", Role.VIEWER, shown_run=link.run, by_link=True)
+    return Who(user.name, Role.of(user.role), shown_run=link.run if link else "")
 
 
 def address(request: Request) -> str:

@@ -38,6 +38,7 @@ from cluster.web import (
     render,
     results,
     results_text,
+    run_links,
     runs,
     search,
     services,
@@ -59,6 +60,7 @@ ROUTES: tuple[Route, ...] = (
     *results_text.ROUTES,
     *search.ROUTES,
     *downloads.ROUTES,
+    *run_links.ROUTES,
     *forgetting.ROUTES,
     *pictures.ROUTES,
     *people.ROUTES,
@@ -78,12 +80,13 @@ ROUTES: tuple[Route, ...] = (
     *openapi.ROUTES,
 )
 """All routes but those of ``PUBLIC``."""
-PUBLIC = ("/enter", "/join", "/health", "/static", "/favicon.ico")
+PUBLIC = ("/enter", "/join", "/shared", "/health", "/static", "/favicon.ico")
 """What is answered without knowing who asks."""
 IDLE_BODY_S = 30.0
 """A body that stands still for so long is given up."""
 MAX_BODY_BYTES = 2**20
 """Of JSON."""
+NO_PAGE = "there is no such page"
 log = logging.getLogger(__name__)
 Handler = Callable[[Request], Awaitable[Response]]
 Receive = Callable[[], Awaitable[Any]]
@@ -97,6 +100,7 @@ def build(web: Web) -> Starlette:
             Path("/health", _health),
             *doors.paths(web),
             *join.doors(web),
+            *run_links.doors(web),
             *(path for route in ROUTES for path in _paths(web, route)),
             Mount(static_files.ROOT, static_files.serve),
         ],
@@ -186,6 +190,8 @@ def _answer(web: Web, route: Route, respond: Callable[[Asked, Any], Response]) -
     async def answer(request: Request) -> Response:
         who: Who = request.state.who
         try:
+            if who.by_link and (isinstance(route, Action) or not route.by_link):
+                raise Problem(404, NO_PAGE)
             if not who.may(route.role):
                 raise Problem(403, f"this needs the role {route.role.word}; {who.name} has {who.role.word}")
             _require_type(route, request)
@@ -247,7 +253,7 @@ def _refused(web: Web) -> Callable[[Request, Exception], Response]:
 def _problem(web: Web, request: Request, error: Exception) -> Response:
     """The answer to a request that cannot be done: a page for people, JSON for programs."""
     if isinstance(error, HTTPException):
-        found = Problem(error.status_code, "there is no such page" if error.status_code == 404 else error.detail)
+        found = Problem(error.status_code, NO_PAGE if error.status_code == 404 else error.detail)
     else:
         found = problems.of(error) or Problem(500, "this page has a defect: its log tells more")
         if found.status == 500:

@@ -286,5 +286,6 @@ ROUTES: tuple[Route, ...] = (
         "The result of a run that is done, as a file.",
         "application/octet-stream",
         query=Query,
+        by_link=True,
     ),
 )

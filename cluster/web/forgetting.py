@@ -56,6 +56,7 @@ def forget(asked: Asked) -> Forgotten:
         _drop_upload(asked.web, training)  # crops of its faces
     others, files = _drop_upload(asked.web, status)
     corrections = _drop_corrections(asked.web, status)
+    asked.web.accounts.run_links.forget(run.id)
     asked.web.results.forget(run.id)
     asked.web.decisions.forget_run(run.id)
     kept.drop(run.id)

@@ -286,6 +286,14 @@ ROUTES: tuple[Route, ...] = (
         give_original,
         "The file of an item, as it was sent.",
         "application/octet-stream",
+        by_link=True,
     ),
-    Stream("/runs/{run}/picture/{item:path}", give, "A picture of an item, as WebP.", "image/webp", query=Query),
+    Stream(
+        "/runs/{run}/picture/{item:path}",
+        give,
+        "A picture of an item, as WebP.",
+        "image/webp",
+        query=Query,
+        by_link=True,
+    ),
 )

@@ -195,4 +195,6 @@ def _may_change(asked: Asked, status: Status) -> bool:
     return asked.who.may(Role.OPERATOR) or (is_own and asked.who.may(Role.SUBMITTER))
 
 
-ROUTES: tuple[Route, ...] = (View("/runs/{run}/results", show, "results.html", "The result of a run.", query=Query),)
+ROUTES: tuple[Route, ...] = (
+    View("/runs/{run}/results", show, "results.html", "The result of a run.", query=Query, by_link=True),
+)

@@ -330,7 +330,7 @@ def cut(
 
 
 ROUTES: tuple[Route, ...] = (
-    View("/runs/{run}/text", show_one, "text.html", "A text of a run.", query=Which),
+    View("/runs/{run}/text", show_one, "text.html", "A text of a run.", query=Which, by_link=True),
     Action(
         "PUT",
         "/api/runs/{run}/correction",

@@ -33,6 +33,10 @@ class Who:
     name: str
     role: Role
     by_token: bool = False
+    shown_run: str = ""
+    """The run that a link lets this one see, whoever's it is; "" for none."""
+    by_link: bool = False
+    """Whether this is no user of the page, but somebody who has a link to ``shown_run`` and sees that alone."""
 
     def may(self, role: Role) -> bool:
         """Whether this one has that role, or a higher one."""
@@ -69,6 +73,8 @@ class View:
     """One sentence, for the document."""
     role: Role = Role.VIEWER
     query: type[BaseModel] = NoQuery
+    by_link: bool = False
+    """Whether somebody who has a link to the run of the address may see it; ``run_of`` lets them see no other."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,8 @@ class Stream:
     """The media type, as ``text/event-stream``."""
     role: Role = Role.VIEWER
     query: type[BaseModel] = NoQuery
+    by_link: bool = False
+    """As of a ``View``."""
 
 
 Route = View | Action | Stream

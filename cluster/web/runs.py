@@ -279,20 +279,21 @@ def share(asked: Asked) -> None:
 def run_of(asked: Asked, *, to: Literal["see", "change"] = "see") -> Run:
     """The run of the address, ``{run}``, if the one who asks may see or change it.
 
-    One sees one's own runs, those that are nobody's and those that are shared with the cluster, and changes one's own;
-    an operator sees and changes each.
+    One sees one's own runs, those that are nobody's, those that are shared with the cluster and the one that a link
+    shows, and changes one's own; an operator sees and changes each. Who has nothing but a link sees that run alone.
 
     Raises:
         errors.UnknownRun: There is none, or one may not see it: the answers are the same.
         Problem: One may see it, but not change it (403).
     """
-    if not names.is_run(asked.at["run"]):
-        raise errors.UnknownRun.of(asked.at["run"][:MOST_NAME_CHARS])
-    run = asked.web.client.run(asked.at["run"])
+    who, wanted = asked.who, asked.at["run"]
+    if not names.is_run(wanted) or (who.by_link and wanted != who.shown_run):
+        raise errors.UnknownRun.of(wanted[:MOST_NAME_CHARS])
+    run = asked.web.client.run(wanted)
     belongs = run.belongs
-    if asked.who.may(Role.OPERATOR) or belongs.owner == asked.who.name:
+    if who.may(Role.OPERATOR) or belongs.owner == who.name:
         return run
-    if not belongs.is_seen_by(asked.who.name):
+    if not (belongs.is_seen_by(who.name) or run.id == who.shown_run):
         raise errors.UnknownRun.of(run.id)
     if to == "change":
         whose = f"{belongs.owner}'s" if belongs.owner else "nobody's"
@@ -357,12 +358,23 @@ def _option(name: str, value: object) -> str:
 
 ROUTES: tuple[Route, ...] = (
     View("/runs", show_all, "runs.html", "The runs, the latest first.", query=Looked),
-    View("/runs/{run}", show, "run.html", "One run.", query=Span),
-    View("/runs/{run}/timeline", show_timeline, "run_timeline.html", "Who did what in a run.", query=Span),
-    View("/runs/{run}/missing", show_missing, "run_missing.html", "What a run lacks, and why.", query=MissingQuery),
-    View("/runs/{run}/events", show_events, "run_events.html", "The history of a run.", query=EventsQuery),
+    View("/runs/{run}", show, "run.html", "One run.", query=Span, by_link=True),
+    View(
+        "/runs/{run}/timeline", show_timeline, "run_timeline.html", "Who did what in a run.", query=Span, by_link=True
+    ),
+    View(
+        "/runs/{run}/missing",
+        show_missing,
+        "run_missing.html",
+        "What a run lacks, and why.",
+        query=MissingQuery,
+        by_link=True,
+    ),
+    View(
+        "/runs/{run}/events", show_events, "run_events.html", "The history of a run.", query=EventsQuery, by_link=True
+    ),
     Stream("/api/runs/live", live_list, "How far some runs are.", "text/event-stream", query=Watching),
-    Stream("/api/runs/{run}/live", live, "What happens in a run, as it happens.", "text/event-stream"),
+    Stream("/api/runs/{run}/live", live, "What happens in a run, as it happens.", "text/event-stream", by_link=True),
     Action("POST", "/api/runs/{run}/cancel", cancel, "End a run and drop its results.", Role.SUBMITTER),
     Action("POST", "/api/runs/{run}/pause", pause, "Begin no more of a run.", Role.SUBMITTER),
     Action("POST", "/api/runs/{run}/go-on", go_on, "Go on with a run that is paused.", Role.SUBMITTER),

@@ -50,7 +50,13 @@ def publish(asked: Asked) -> Current:
 
 
 ROUTES: tuple[Route, ...] = (
-    View("/runs/{run}/training", show, "training.html", "How a run in rounds learns."),
-    Stream("/runs/{run}/curve.csv", give_csv, "The rows of a run's curve, as `cluster curve --csv`.", "text/csv"),
+    View("/runs/{run}/training", show, "training.html", "How a run in rounds learns.", by_link=True),
+    Stream(
+        "/runs/{run}/curve.csv",
+        give_csv,
+        "The rows of a run's curve, as `cluster curve --csv`.",
+        "text/csv",
+        by_link=True,
+    ),
     Action("POST", "/api/runs/{run}/publish", publish, "Publish the model of a run that is done.", Role.SUBMITTER),
 )

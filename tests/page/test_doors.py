@@ -52,7 +52,7 @@ def test_every_route_is_closed_to_nobody_by_every_method(page: Page) -> None:
     nobody, table = page.nobody(), app.build(page.web).routes
     paths = {route.path for route in table if isinstance(route, Path)}
     assert {route.path for route in table if isinstance(route, Mount)} == {"/static"}
-    assert paths & set(app.PUBLIC) == {"/enter", "/join", "/health"}
+    assert paths & set(app.PUBLIC) == {"/enter", "/join", "/shared", "/health"}
     odd = {"/", "/there/is/nothing", "/x/%2e%2e/enter", "/enterx", "//enter"}
     closed = sorted((paths - set(app.PUBLIC)) | odd)
     assert len(closed) > 2 * len(app.ROUTES) - len(ACTIONS) - len([r for r in app.ROUTES if isinstance(r, Stream)])

@@ -234,7 +234,8 @@ def test_the_table_of_keys_names_each_key_that_is_made() -> None:
         keys.sessions("USER"),
         *(key("S") for key in (keys.leases, keys.replicas, keys.problems, keys.asked)),
         keys.requests("TARGET"),
-        *(key("DIGEST") for key in (keys.link, keys.session, keys.invitation)),
+        *(key("DIGEST") for key in (keys.link, keys.session, keys.invitation, keys.run_link)),
+        keys.run_links("R"),
         keys.answers("GATEWAY"),
         keys.payload("GATEWAY", "N"),  # type: ignore[arg-type]
         keys.blobs("SCOPE"),

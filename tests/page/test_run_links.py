@@ -1,0 +1,169 @@
+"""Links to runs: whoever has one sees that run alone, for some time, and changes nothing."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from cluster import keys
+from cluster.accounts import secrets
+from cluster.client.run import Belongs
+from cluster.roles import Role
+from cluster.web import app
+from cluster.web.routes import Action, Stream, View
+from tests.kit.page_runs import PageRun
+from tests.kit.pages import Page, Visitor
+from tests.kit.records import record
+from tests.page.test_doors import address, status
+
+SEEN = {
+    "/runs/{run}", "/runs/{run}/timeline", "/runs/{run}/missing", "/runs/{run}/events", "/runs/{run}/results",
+    "/runs/{run}/text", "/runs/{run}/training", "/runs/{run}/curve.csv", "/runs/{run}/download/{format}",
+    "/runs/{run}/original/{item:path}", "/runs/{run}/picture/{item:path}", "/api/runs/{run}/live",
+}  # fmt: skip
+"""What one sees by a link."""
+
+
+@pytest.fixture(scope="module")
+def maria(page: Page) -> Visitor:
+    return page.visitor(Role.SUBMITTER, "maria")
+
+
+def read(page: Page, owner: str = "maria") -> str:
+    belongs = Belongs(owner)
+    return PageRun(page.web.client.stores, "ocr", {"a.jpg": record("a text")}, belongs=belongs).end().id
+
+
+def link(visitor: Visitor, run: str, **given: str) -> str:
+    """The secret of a new link."""
+    made = visitor.ask("POST", f"/api/runs/{run}/links", json=given)
+    assert made.status_code == 200, made.text
+    return str(made.json()["link"]).partition("/shared#")[2]
+
+
+def opened(page: Page, secret: str) -> httpx.Client:
+    """Somebody who has opened a link."""
+    asker = page.nobody()
+    answer = asker.post("/shared", json={"secret": secret})
+    assert answer.status_code == 200, answer.text
+    return asker
+
+
+def test_a_link_shows_its_run_to_whoever_has_it(page: Page, maria: Visitor) -> None:
+    run = read(page)
+    secret = link(maria, run)
+    for _ in range(2):
+        asker = page.nobody()
+        assert asker.post("/shared", json={"secret": secret}).json() == {"to": f"/runs/{run}/results"}
+        assert asker.get(f"/runs/{run}/text.json", params={"item": "a.jpg"}).status_code == 200
+        for shown in (f"/runs/{run}/results", f"/runs/{run}"):
+            text = asker.get(shown, headers={"Accept": "text/html"}).text
+            assert "shown to you by a link" in text
+            assert 'href="/nodes"' not in text
+            assert "data-post" not in text
+            assert "Share by a link" not in text
+
+
+def test_one_with_a_link_sees_nothing_else(page: Page, maria: Visitor) -> None:
+    run, other, free = read(page), read(page), read(page, owner="")
+    maria.ask("PUT", f"/api/runs/{other}/share", json={"share": "cluster"})
+    asker = opened(page, link(maria, run))
+    assert {route.path for route in app.ROUTES if not isinstance(route, Action) and route.by_link} == SEEN
+    found = {}
+    for route in app.ROUTES:
+        method = route.method if isinstance(route, Action) else "GET"
+        for known in (run, other, free):
+            path = address(route).replace("nothing-here", known)
+            found[method, route.path, known] = status(asker, method, f"{path}?item=a.jpg")
+    is_open = {(path, known) for (method, path, known), code in found.items() if code != 404}
+    assert {known for _, known in is_open} == {run}
+    there = {route.path for route in app.ROUTES if isinstance(route, View) and route.path in SEEN}
+    assert there - {"/runs/{run}/training"} <= {path for path, _ in is_open} <= SEEN
+    assert {code for (method, _, known), code in found.items() if method != "GET" or known != run} == {404}
+    for path in ("/runs", "/nodes.json", "/account.json", "/openapi.json", "/there/is/nothing"):
+        assert asker.get(path).status_code == 404
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        assert asker.request(method, f"/runs/{run}/results").status_code == 405
+
+
+def test_a_user_with_a_link_stays_who_they_are(page: Page, maria: Visitor) -> None:
+    run, other = read(page), page.visitor(Role.VIEWER, "otto")
+    assert other.ask("GET", f"/runs/{run}/results.json").status_code == 404
+    assert other.ask("POST", "/shared", json={"secret": link(maria, run)}).status_code == 200
+    assert other.get("/account.json")["name"] == "otto"
+    assert other.get(f"/runs/{run}/results.json")["may_change"] is False
+    assert other.ask("GET", f"/runs/{run}/links.json").status_code == 403
+    assert other.ask("GET", f"/runs/{read(page)}/results.json").status_code == 404
+
+
+def test_the_owner_lists_and_ends_links(page: Page, maria: Visitor) -> None:
+    run = read(page)
+    asker, secret = opened(page, link(maria, run, valid="1 hour")), link(maria, run)
+    with asker.stream("GET", f"/runs/{run}/results.json") as answer:
+        assert answer.status_code == 200
+    later, sooner = maria.get(f"/runs/{run}/links.json")["links"]
+    assert (sooner["by"], sooner["until"] < later["until"]) == ("maria", True)
+    assert secret not in maria.html(f"/runs/{run}/links")
+    assert maria.ask("DELETE", f"/api/runs/{run}/links/{sooner['id']}").status_code == 204
+    assert asker.get(f"/runs/{run}/results.json").status_code == 401
+    assert [one["id"] for one in maria.get(f"/runs/{run}/links.json")["links"]] == [later["id"]]
+    assert opened(page, secret).get(f"/runs/{run}.json").status_code == 200
+
+
+def test_only_those_who_may_change_a_run_share_it(page: Page, maria: Visitor, visitors: dict[Role, Visitor]) -> None:
+    run = read(page)
+    secret = link(visitors[Role.OPERATOR], run)
+    assert opened(page, secret).get(f"/runs/{run}.json").status_code == 200
+    stranger = visitors[Role.SUBMITTER]
+    assert stranger.ask("POST", f"/api/runs/{run}/links", json={}).status_code == 404
+    maria.ask("PUT", f"/api/runs/{run}/share", json={"share": "cluster"})
+    for method, path in (("GET", f"/runs/{run}/links.json"), ("POST", f"/api/runs/{run}/links")):
+        assert stranger.ask(method, path, json={}).status_code == 403
+    assert maria.ask("POST", f"/api/runs/{run}/links", json={"valid": "1 year"}).status_code == 422
+
+
+def test_a_link_ends_by_itself_and_its_secret_is_not_kept(page: Page, maria: Visitor) -> None:
+    run, redis = read(page), page.web.client.stores.redis
+    secret = link(maria, run)
+    asker = opened(page, secret)
+    key = keys.run_link(secrets.digest(secret))
+    assert 24 * 3600 - 60 < redis.pttl(key) / 1000 <= 24 * 3600
+    assert secret.encode() not in redis.get(key)
+    redis.pexpire(key, 0)
+    assert asker.get(f"/runs/{run}/results.json").status_code == 401
+    assert page.nobody().post("/shared", json={"secret": secret}).status_code == 410
+    assert maria.get(f"/runs/{run}/links.json")["links"] == []
+
+
+def test_a_link_ends_with_its_run_and_with_its_maker(page: Page, maria: Visitor) -> None:
+    run, leaver = read(page), page.visitor(Role.OPERATOR, "leaver")
+    asker = opened(page, link(leaver, run))
+    page.web.accounts.remove("leaver")
+    assert asker.get(f"/runs/{run}.json").status_code == 401
+    asker = opened(page, link(maria, run))
+    assert maria.ask("POST", f"/api/runs/{run}/forget").status_code == 200
+    assert asker.get(f"/runs/{run}.json").status_code == 401
+    assert page.web.client.stores.redis.exists(keys.run_links(run)) == 0
+
+
+def test_a_run_takes_only_so_many_links(page: Page, maria: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.accounts.run_links.MOST_LINKS", 1)
+    run = read(page)
+    link(maria, run)
+    refused = maria.ask("POST", f"/api/runs/{run}/links", json={})
+    assert (refused.status_code, "end one first" in refused.json()["detail"]) == (422, True)
+
+
+def test_the_cookie_of_a_link_is_of_this_page_alone_and_ends_with_it(page: Page, maria: Visitor) -> None:
+    secret = link(maria, read(page), valid="1 hour")
+    answer = page.nobody().post("/shared", json={"secret": secret})
+    told = answer.headers["set-cookie"]
+    assert all(word in told for word in ("cluster-run=", "HttpOnly", "SameSite=strict", "Path=/", "Max-Age=3600"))
+    assert page.nobody().post("/shared", json={"secret": secret}, headers={"Sec-Fetch-Site": "none"}).status_code == 403
+
+
+def test_a_stream_of_the_run_is_open_to_a_link(page: Page, maria: Visitor) -> None:
+    run = read(page)
+    with opened(page, link(maria, run)).stream("GET", f"/api/runs/{run}/live") as events:
+        assert events.status_code == 200
+    assert any(isinstance(route, Stream) and route.by_link for route in app.ROUTES)
