@@ -84,11 +84,21 @@ def test_who_lacks_what_for_a_model_is_told_with_the_reason(enter: Enter, stage:
 def test_a_service_is_started_scaled_and_stopped(enter: Enter, stage: stages.Stage) -> None:
     tab = enter(Role.OPERATOR)
     tab.open("/services")
+    model = tab.page.get_by_label("Model", exact=True)
+    with tab.allowing("404"):
+        model.fill("nobody")
+        tab.page.get_by_role("button", name="Serve").click()
+        wait_until("it is told at the field", lambda: "no bundle" in model.evaluate("field => field.validationMessage"))
+    model.fill("")
     tab.page.get_by_label("Job").select_option("measure")
-    tab.page.get_by_label("Name").fill("sizes")
+    tab.page.get_by_label("Name", exact=True).fill("sizes")
+    tab.page.get_by_label("Seconds").fill("0.01")
+    tab.wait_for("cluster serve --job measure --name sizes --seconds 0.01")
+    tab.wait_for("1 of 1 node can do this")
     tab.page.get_by_role("button", name="Serve").click()
     card = tab.page.locator('[data-service="sizes"]')
     card.get_by_text("1 of 1").wait_for(timeout=60_000)
+    assert stage.client.service("sizes").status().options == {"seconds": 0.01}
     assert stage.client.service("sizes").predict({"a.txt": b"12345"}).items == {"a.txt": "5"}
     card.get_by_text(re.compile(r"^\d+\.\d ms$")).first.wait_for()
     assert tab.axe_in() == []
