@@ -186,7 +186,9 @@ def _write_folder(chosen: Format, parts: Iterable[Any], out: BinaryIO) -> None:
 
         taken: set[str] = set()
 
-        def keep(_: str, path: Path) -> None:
+        def keep(_: str, path: Path | None) -> None:
+            if path is None:  # of a document that is left alone, which is among the problems
+                return
             archive.write(path, named(path.relative_to(folder).as_posix(), taken))
             path.unlink()
 

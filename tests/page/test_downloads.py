@@ -112,15 +112,17 @@ def test_what_could_not_be_written_is_named_in_the_archive(page: Page, maria: Vi
     pytest.importorskip("pikepdf")
     upload = page.web.spool.begin("maria")
     upload.put("a.jpg", pdfs.picture("other bytes"))
+    upload.put("b.pdf", pdfs.signed(pdfs.scan("signed")))
     upload.close()
     found = pdfs.record(b"what was read", [("telescope", 100, 100, 300, 140)])
     run = PageRun(
-        page.web.client.stores, "ocr", {"a.jpg": found}, options={"words": True},
+        page.web.client.stores, "ocr", {"a.jpg": found, "b.pdf#0001": found}, options={"words": True},
         belongs=Belongs("maria", upload=upload.id),
     )  # fmt: skip
     archive = zipfile.ZipFile(io.BytesIO(got(maria, run.end().id, "pdf").content))
     assert archive.namelist() == ["MISSING.txt"]
-    assert archive.read("MISSING.txt").decode().startswith("a.jpg: ")
+    changed, signed = archive.read("MISSING.txt").decode().splitlines()
+    assert (changed[:7], signed[:16]) == ("a.jpg: ", "b.pdf: is signed")
 
 
 @pytest.mark.parametrize(

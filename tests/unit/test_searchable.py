@@ -43,10 +43,10 @@ def this_process_writes_and_one_program_cuts_all(cutter: pdfs.KeptCutter, monkey
 
 def write(source: Path, folder: Path, parts: Any = None, **how: Any) -> dict[str, Path]:
     """Write what was read; gives what the writer told of, document by document."""
-    wrote: dict[str, Path] = {}
+    wrote: dict[str, Path | None] = {}
     read = pdfs.parts_of(source) if parts is None else parts
     searchable.write(read, folder, source=[source], wrote=wrote.__setitem__, **how)
-    return wrote
+    return {name: path for name, path in wrote.items() if path is not None}
 
 
 def scans(folder: Path, **files: bytes) -> Path:
