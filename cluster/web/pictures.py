@@ -111,7 +111,7 @@ class Pictures:
             os.utime(kept)
         except OSError:
             _, data = self._ask(path, wanted, wait_s)
-            _put(kept, data)
+            _put(kept, data, path)
             self._count()
         return data
 
@@ -128,7 +128,7 @@ class Pictures:
         except (OSError, ValueError):
             answer, _ = self._ask(path, Wanted(SIDES["thumb"], page))
             wide, high = answer["whole"]
-            _put(kept, f"{wide} {high}".encode())
+            _put(kept, f"{wide} {high}".encode(), path)
         return wide, high
 
     def forget(self, contents: Iterable[str]) -> None:
@@ -259,15 +259,17 @@ def _give(asked: Asked) -> Response:
     return Response(asked.web.pictures.webp(found.path, wanted), media_type="image/webp", headers=headers)
 
 
-def _put(path: Path, data: bytes) -> None:
-    """Write a file, which is there whole or not at all."""
+def _put(path: Path, data: bytes, source: Path) -> None:
+    """Write a file, which is there whole or not at all; not where ``source``, which it was made of, is gone by now."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{secrets.token_hex(8)}.part")
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")  # what a kill leaves of it is forgotten, too
     try:
         draft.write_bytes(data)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+    if not source.exists():
+        path.unlink(missing_ok=True)
 
 
 def give_original(asked: Asked) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import queue
 import secrets
 import zipfile
@@ -17,6 +18,7 @@ import pytest
 from cluster.client.run import Belongs
 from cluster.roles import Role
 from cluster.web import pictures
+from cluster.web.pictures import Pictures
 from tests.kit import pdfs
 from tests.kit.pages import Page, Visitor
 
@@ -176,10 +178,6 @@ def test_a_query_that_is_none_is_told(page: Page, maria: Visitor, query: dict[st
 
 
 def test_the_oldest_pictures_go_where_there_are_too_many(tmp_path: Path) -> None:
-    import os
-
-    from cluster.web.pictures import Pictures
-
     made = Pictures(tmp_path)
     for number in range(3):
         kept = tmp_path / "aa" / f"{number}.webp"
@@ -189,6 +187,45 @@ def test_the_oldest_pictures_go_where_there_are_too_many(tmp_path: Path) -> None
     made.trim(20)
     assert sorted(path.name for path in tmp_path.glob("??/*")) == ["1.webp", "2.webp"]
     made.close()
+
+
+def test_a_picture_made_while_its_file_is_forgotten_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / f"{'a' * 64}.png"
+    source.write_bytes(picture())
+    made = Pictures(tmp_path / "pictures")
+    ask = made._ask
+
+    def forgotten_meanwhile(*given: Any) -> Any:
+        answer = ask(*given)
+        source.unlink()
+        made.forget(["a" * 64])
+        return answer
+
+    monkeypatch.setattr(made, "_ask", forgotten_meanwhile)
+    try:
+        assert made.webp(source, pictures.Wanted(96))
+    finally:
+        made.close()
+    assert list((tmp_path / "pictures").glob("??/*")) == []
+
+
+def test_a_kill_leaves_no_picture_that_is_not_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    kept = tmp_path / "aa" / f"{'a' * 64}-1-96-0.webp"
+    with monkeypatch.context() as kill:
+        kill.setattr(Path, "replace", killed)
+        kill.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pictures._put(kept, b"webp", tmp_path)
+    assert len(list(kept.parent.iterdir())) == 1
+    made = Pictures(tmp_path)
+    made.forget(["a" * 64])
+    made.close()
+    assert list(kept.parent.iterdir()) == []
 
 
 def test_a_picture_that_gets_no_turn_is_to_be_loaded_again(
