@@ -23,7 +23,7 @@ SILENT_S = 4.0
 """Seconds without a heartbeat, by Redis's clock, after which a node shows as silent. The failure detector counts them
 by its own clock, and calls the node lost."""
 GONE_S = 12.0
-LATE_S = 1.25
+LATE_S = 1.15
 """Seconds without a heartbeat after which those who look closely ask whether the node is connected at all."""
 FORGET_S = 24 * 3600
 PAUSED_S = 30 * 24 * 3600

@@ -12,6 +12,7 @@ from cluster.web.downloading import Downloading
 from cluster.web.failures import Failures
 from cluster.web.fresh import Fresh
 from cluster.web.node_history import History
+from cluster.web.nodes_seen import NodesSeen
 from cluster.web.once import once
 from cluster.web.spool import Spool
 
@@ -64,6 +65,11 @@ class Web:
     def spool(self) -> Spool:
         """The uploads."""
         return Spool(self.folder / "uploads", on_drop=lambda contents: self.pictures.forget(contents))
+
+    @once
+    def nodes_seen(self) -> NodesSeen:
+        """The nodes, for those who watch them or what they do."""
+        return NodesSeen(self.client)
 
     def top_line(self) -> TopLine:
         """The figures of the top line, at most a second old."""

@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 
 from cluster.client.nodes import Answer, Node
 from cluster.roles import Role
-from cluster.web import live_streams, node_rows
+from cluster.web import live_streams, node_rows, nodes_seen
 from cluster.web.channels import Message
 from cluster.web.node_rows import Cells, NodeRow, Summary
 from cluster.web.problems import Problem
@@ -20,10 +20,6 @@ from cluster.web.routes import Action, Asked, Route, Stream, View
 if TYPE_CHECKING:
     from cluster.web.context import Web
 
-LOOK_S = 0.5
-"""Seconds between two looks at the nodes, for all who watch them; more where many nodes make a look take long."""
-MOST_SHARE = 0.02
-"""Of a core, that looks may take."""
 WHOLE_S = 10.0
 """Watchers are told all rows after so long, in seconds: one who is slow may have missed changes."""
 WAIT_S = 3.0
@@ -101,7 +97,7 @@ class Watched:
             self._whole_s = -math.inf  # the watchers are told once Redis is back, also where nothing has changed
             raise
         finally:
-            self._next_s = now_s + max(LOOK_S, (time.thread_time() - began_s) / MOST_SHARE)
+            self._next_s = now_s + nodes_seen.pause_s(time.thread_time() - began_s)
 
     def _changes(self, now_s: float) -> Message | None:
         total, rows = self._read()
@@ -119,7 +115,7 @@ class Watched:
 
     def _read(self) -> tuple[Summary, Shown]:
         self._web.history.follow(self._web.client)
-        rows = node_rows.rows(self._web.client.nodes(closely=True), {})
+        rows = node_rows.rows(self._web.nodes_seen.now(), {})
         paths = self._web.history.paths()
         total = node_rows.summary(row.node for row in rows)
         return total, {row.node.name: node_rows.cells(row, paths.get(row.node.name, ""))._asdict() for row in rows}
@@ -167,7 +163,7 @@ def stop(asked: Asked) -> Asking:
 
 def _rows(web: Web) -> list[NodeRow]:
     web.history.follow(web.client)
-    return node_rows.rows(web.client.nodes(closely=True), web.history.recent())
+    return node_rows.rows(web.nodes_seen.now(), web.history.recent())
 
 
 def _node(asked: Asked) -> Node:

@@ -195,7 +195,7 @@ def show(asked: Asked) -> OneRun:
     is_own = may_change(asked, run.belongs)
     return OneRun(
         status=status,
-        figures=progress.figures(status, lines, now_ms, asked.web.client.nodes()),
+        figures=progress.figures(status, lines, now_ms, asked.web.nodes_seen.lately()),
         timeline=timeline.of_lines(
             lines, working, events, status.started_at.timestamp() * 1000, at_ms, span_s
         ),

@@ -27,7 +27,6 @@ SPAN_S = 60.0
 MOST_EVENTS = 50
 QUIET_S = 5.0
 """Seconds after which a watcher hears of a run in which nothing changes: its clock goes on."""
-NODES_S = 1.0
 LIST_S = 1.0
 OCR = "ocr"
 """The job whose results are read as soon as a run is done, if somebody watches it."""
@@ -113,9 +112,9 @@ class Watched:
         self._pieces: deque[Piece] = deque()
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._working: list[Now] = []
-        self._nodes: list[Node] = []
-        self._nodes_at = self._told_at = 0.0
-        self._told: tuple[Status, list[Now]] | None = None
+        self._nodes: Sequence[Node] = ()
+        self._told_at = 0.0
+        self._told: tuple[Status, list[Now], str, dict[str, str]] | None = None
         self._new: tuple[list[Piece], list[Event]] = [], []
         """What those who watch already are to be told."""
 
@@ -130,7 +129,8 @@ class Watched:
         with self._lock:
             status, now_ms = self._read()
             pieces, events = self._new
-            now = status.model_copy(update={"seconds": 0}), self._working
+            of_nodes = progress.waiting(status, self._nodes), progress.held(status, self._nodes)
+            now = status.model_copy(update={"seconds": 0}), self._working, *of_nodes
             at = time.monotonic()
             if now == self._told and not pieces and not events and at - self._told_at < QUIET_S:
                 return None
@@ -155,8 +155,7 @@ class Watched:
         while self._lines and self._lines[0].until_ms < oldest_ms:
             self._lines.popleft()
             self._pieces.popleft()
-        if time.monotonic() - self._nodes_at > NODES_S:
-            self._nodes, self._nodes_at = self._web.client.nodes(), time.monotonic()
+        self._nodes = self._web.nodes_seen.lately()
         return found.status, found.now_ms
 
     def _begin(self) -> News:

@@ -13,8 +13,9 @@ import pytest
 from cluster import keys
 from cluster.client.run import Belongs
 from cluster.roles import Role
-from cluster.web import channels
+from cluster.web import channels, nodes_seen
 from cluster.web.watched import Watched
+from tests.kit.nodes import a_node
 from tests.kit.pages import Page, Visitor
 from tests.kit.played_run import Run
 from tests.kit.waiting import wait_until
@@ -171,6 +172,22 @@ def test_who_joins_takes_nothing_from_those_who_watch(page: Page) -> None:
     told_: Any = news.data
     assert [piece["id"] for piece in told_["pieces"]] == [whole["pieces"][0]["id"]]
     assert reader.look() is None
+
+
+def test_who_watches_a_run_hears_at_once_that_a_node_has_gone(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    played = Run(page.web.client.stores)
+    there = [a_node("pc@test", jobs=[page.web.client.run(played.run).status().requirement])]
+    monkeypatch.setattr(page.web, "nodes_seen", nodes_seen.NodesSeen(page.web.client))
+    monkeypatch.setattr(page.web.client, "nodes", lambda *, closely: list(there) if closely else [])
+    monkeypatch.setattr(nodes_seen, "LOOK_S", 0.0)
+    monkeypatch.setattr(nodes_seen, "MOST_SHARE", 1e9)
+    reader = Watched(page.web.client.run(played.run), page.web)
+    reader.first("")
+    reader.look()
+    assert reader.look() is None
+    there[0] = there[0].model_copy(update={"state": "silent"})
+    news: Any = reader.look()
+    assert news.data["figures"]["held"]["pc@test"].startswith("silent: last heard")
 
 
 def test_runs_that_go_on_are_heard_of_in_the_list(page: Page, maria: Visitor, jan: Visitor) -> None:

@@ -12,6 +12,7 @@ from cluster.nodes.registry import Node
 from cluster.web import nodes
 from cluster.web.channels import Message
 from cluster.web.node_history import History
+from cluster.web.nodes_seen import NodesSeen
 from tests.kit.nodes import a_node
 
 
@@ -20,6 +21,7 @@ class Played:
 
     def __init__(self) -> None:
         self.client, self.history = self, History()
+        self.nodes_seen = NodesSeen(self)  # type: ignore[arg-type]
         self.there: Sequence[Node] = []
         self.is_away = False
 
