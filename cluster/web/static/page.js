@@ -204,7 +204,7 @@ document.addEventListener('keydown', event => {
 
 const mended = new WeakSet()
 
-/** Load a picture again that could not be made right now; say of any other why it is not shown. */
+/** Load a picture again that could not be made right now; say why any other is not shown. */
 async function mend(image) {
   const { src } = image
   let why
@@ -217,7 +217,7 @@ async function mend(image) {
   }
   const isThumb = image.matches('.thumb')
   if (isThumb || image.closest('[data-picture]')) {
-    image.replaceWith(element(isThumb ? 'span' : 'p', { class: 'soft' }, isThumb ? 'cannot be shown' : why ?? 'this cannot be shown'))
+    image.replaceWith(element(isThumb ? 'span' : 'p', { class: 'soft' }, isThumb || !why ? 'cannot be shown' : why))
   }
 }
 
