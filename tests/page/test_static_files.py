@@ -21,7 +21,7 @@ STYLE_BYTES = 15 * KB
 MOST_FILES = 6
 """A page, its style and its scripts: a browser that has never seen the page asks for so many."""
 MORE_FILES = {"run.html": 8, "submit.html": 7}
-"""Of a run in rounds, with the two scripts of its curves; of a new run, each of whose scripts has a subject of its own."""
+"""Of a run in rounds, with two scripts for its curves; of a new run, whose scripts have a subject each."""
 NEVER_IN_SCRIPTS = {
     "text read as HTML": r"\.(inner|outer)HTML|insertAdjacentHTML|document\.write|DOMParser|createContextualFragment",
     "text read as a program": r"\beval\(|new Function|set(Timeout|Interval)\(\s*['\"`]",
