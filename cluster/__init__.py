@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from cluster import errors
     from cluster.client import Client, Run, connect, local, simulate
+    from cluster.format import Format
     from cluster.functions import Lazy
-    from cluster.job import Format, Job
+    from cluster.job import Job
     from cluster.option import Option
 
     app: Celery
@@ -34,7 +35,7 @@ MODULES = {
     "connect": "cluster.client",
     "local": "cluster.client",
     "simulate": "cluster.client",
-    "Format": "cluster.job",
+    "Format": "cluster.format",
     "Job": "cluster.job",
     "Lazy": "cluster.functions",
     "Option": "cluster.option",

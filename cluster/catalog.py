@@ -13,9 +13,10 @@ from types import MappingProxyType
 
 from aggregators import by_name, counts, merging, predictions, readings, readings_files, readings_folders
 from cluster import errors, keys, names
+from cluster.format import Format
 from cluster.functions import Lazy
 from cluster.installed import Installed
-from cluster.job import Format, Job, Rounds
+from cluster.job import Job, Rounds
 from cluster.option import Option
 from splitters import documents, lines, pages, people, pictures, rows, tables
 from splitters.tables import shares

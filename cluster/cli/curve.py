@@ -14,7 +14,7 @@ from cluster.cli import output as outputs
 from cluster.cli import plot, print_text, say, shared
 from cluster.client import Client, Run
 from cluster.client.run import Status
-from cluster.job import Format
+from cluster.format import Format
 from cluster.texts import curve_texts
 from cluster.texts.curve_texts import Row
 

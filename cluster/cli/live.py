@@ -14,8 +14,8 @@ from cluster import errors
 from cluster.cli import output as outputs
 from cluster.cli.output import Target
 from cluster.client import Run
+from cluster.format import Format
 from cluster.functions import parameters
-from cluster.job import Format
 
 LEAVE_S = 5.0
 """How long a writer may take to let go of the file that it writes, when the run is left."""

@@ -20,7 +20,8 @@ from cluster.cli import say, texts
 from cluster.client import Run, report, result
 from cluster.client.only_new import Keeper
 from cluster.client.run import Status
-from cluster.job import Format, Job, paths
+from cluster.format import Format
+from cluster.job import Job, paths
 
 CLOCKS_DIFFER_S = 60
 """A run begins by Redis's clock, pictures change by this machine's."""

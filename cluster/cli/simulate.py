@@ -14,7 +14,8 @@ from cluster.cli.job_command import JobCommand
 from cluster.cli.simulation_bar import Bar
 from cluster.client import simulation_check
 from cluster.client.simulated import LEFT_OUT, POLICIES, report
-from cluster.job import Format, Job
+from cluster.format import Format
+from cluster.job import Job
 from cluster.option import Option
 from cluster.texts import curve_texts
 

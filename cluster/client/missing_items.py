@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from cluster.client import Client
     from cluster.client.memory import Memory
-    from cluster.job import Format, Job, Paths
+    from cluster.format import Format
+    from cluster.job import Job, Paths
 
 MOST_TOLD = 5
 

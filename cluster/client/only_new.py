@@ -20,7 +20,8 @@ from splitters import PassedOver, page_names
 from splitters.items import Choice, Chosen
 
 if TYPE_CHECKING:
-    from cluster.job import Format, Job, Paths
+    from cluster.format import Format
+    from cluster.job import Job, Paths
     from splitters.files import Found
 
 

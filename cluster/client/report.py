@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from aggregators import by_name
 from cluster import errors, logs
 from cluster.client import result
-from cluster.job import Format
+from cluster.format import Format
 
 if TYPE_CHECKING:
     from cluster.client.run import Run, Status

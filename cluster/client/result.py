@@ -21,7 +21,8 @@ from cluster import errors, functions, logs
 if TYPE_CHECKING:
     from cluster.client.run import Publishes, Status
     from cluster.client.session import Session
-    from cluster.job import Format, Job, Options, Paths
+    from cluster.format import Format
+    from cluster.job import Job, Options, Paths
     from splitters.items import Items
 
 
@@ -73,7 +74,7 @@ def report(
 
 def of_report(report: Mapping[str, Any]) -> Format:
     """The format that writes a report about a model, whatever the parts."""
-    from cluster.job import Format
+    from cluster.format import Format
 
     told = f"{readable_json(report)}\n".encode()
     return Format(lambda _, out: out.write(told))

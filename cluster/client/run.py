@@ -18,7 +18,8 @@ from cluster.ledger.status import Event, Failure, RoundsStatus, Status
 if TYPE_CHECKING:
     from cluster.client.nodes import Node
     from cluster.client.session import Input, Session
-    from cluster.job import Format, Job, Paths
+    from cluster.format import Format
+    from cluster.job import Job, Paths
     from cluster.ledger.listings import Listings
 
 __all__ = [
@@ -313,7 +314,7 @@ class Run:
         result.write(*self.rendered(chosen, status), Path(output))
 
     def rendered(self, chosen: Format, status: Status) -> tuple[Format, Iterable[Any]]:
-        """How the result of a run that is done is written, and the parts to write: see ``job.Format``.
+        """How the result of a run that is done is written, and the parts to write: see ``format.Format``.
 
         Of a job that trains a model it is the report about the model, which is published by this.
 

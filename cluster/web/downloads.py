@@ -27,7 +27,7 @@ from cluster.web.runs import run_of
 from splitters.spool import Sent
 
 if TYPE_CHECKING:
-    from cluster.job import Format
+    from cluster.format import Format
     from cluster.web.context import Web
 
 READ_BYTES = 2**16

@@ -248,6 +248,7 @@ def test_the_table_of_keys_names_each_key_that_is_made() -> None:
 DECLARATIONS = {
     "catalog",
     "errors",
+    "format",
     "functions",
     "job",
     "logs",

@@ -13,7 +13,8 @@ import pytest
 from cluster import catalog, client, errors
 from cluster.cli import output
 from cluster.client import result
-from cluster.job import Format, Job
+from cluster.format import Format
+from cluster.job import Job
 from cluster.option import Option
 
 

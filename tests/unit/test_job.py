@@ -11,8 +11,9 @@ from typing import Any, BinaryIO
 import pytest
 
 from cluster import catalog, errors, names
+from cluster.format import Format
 from cluster.functions import Lazy
-from cluster.job import Format, Job
+from cluster.job import Job
 from cluster.option import Option
 from splitters import Chunk
 from tasks import Part

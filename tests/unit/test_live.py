@@ -15,7 +15,7 @@ from cluster.cli import foreground
 from cluster.cli.live import Failed, Live
 from cluster.cli.output import Target
 from cluster.client.only_new import Keeper
-from cluster.job import Format
+from cluster.format import Format
 from tests.kit.waiting import wait_until
 
 

@@ -17,7 +17,7 @@ from aggregators import readings_search, readings_sqlite
 from cluster import errors
 from cluster.cli import search
 from cluster.client import result
-from cluster.job import Format
+from cluster.format import Format
 from tests.kit.records import record
 
 BOOK = {

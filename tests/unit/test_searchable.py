@@ -21,7 +21,7 @@ from pikepdf import Array, Dictionary, Name
 from cluster import errors, searchable
 from cluster.cli.output import Target
 from cluster.client import result
-from cluster.job import Format
+from cluster.format import Format
 from cluster.searchable import earlier, overlay, signatures
 from cluster.searchable.writer import Writer
 from splitters import pages, pdf_cutter

@@ -20,8 +20,9 @@ from cluster import catalog, cli, client, errors, settings
 from cluster.cli import output, result, resume, submit
 from cluster.cli.progress import PlainView, Progress
 from cluster.client import machine, nodes, session, submission
+from cluster.format import Format
 from cluster.functions import Lazy
-from cluster.job import Format, Job
+from cluster.job import Job
 from cluster.ledger.row import RunRow
 from cluster.ledger.status import from_ledger
 from cluster.option import Option
