@@ -112,6 +112,9 @@ def jsonl(key: str) -> Callable[[Iterable[Mapping[str, Any]], BinaryIO], None]:
     return write_jsonl
 
 
+write_faces_jsonl, write_guesses_jsonl = jsonl("faces"), jsonl("guesses")
+
+
 def write_faces_csv(parts: Iterable[Mapping[str, list[dict[str, Any]]]], out: BinaryIO) -> None:
     """Write a table of faces: ``FACE_COLUMNS``, then a line a face, holding one part at a time.
 

@@ -1,7 +1,7 @@
 """The table of jobs: the built-in ones, and those other distributions add.
 
 A distribution adds jobs by an entry point in the group ``cluster.jobs`` that names a ``Job``. The rows of the built-in
-ones name what imports an engine, or much else, so that a program knows all jobs without loading them.
+ones name their functions, so that a program knows all jobs and loads the code of those that it has to do with.
 """
 
 from __future__ import annotations
@@ -11,15 +11,13 @@ import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from aggregators import by_name, counts, merging, predictions, readings, readings_files, readings_folders
 from cluster import errors, keys, names
 from cluster.format import Format
 from cluster.functions import Lazy
 from cluster.installed import Installed
 from cluster.job import Job, Rounds
 from cluster.option import Option
-from splitters import documents, lines, pages, people, pictures, rows, tables
-from splitters.tables import shares
+from splitters import suffixes
 
 MEGAPIXELS = Option(
     "max_megapixels",
@@ -30,7 +28,7 @@ MEGAPIXELS = Option(
     maximum=178,
 )
 
-PICTURES = pictures.SUFFIXES | pictures.HEIF_SUFFIXES
+PICTURES = suffixes.PICTURES | suffixes.HEIF
 MADE = Option("model", str, None, "the bundle that the result becomes the next version of", required=True)
 # Of jobs that learn from a table.
 TARGET = Option("target", str, None, "the column to learn; of an .npz file y")
@@ -46,24 +44,32 @@ OCR = Job(
     about="read the text on pages and pictures",
     example="./scans --format text-folder -o texts/",
     chunk_unit="in pages",
-    split=pages.split,
+    split=Lazy("splitters.pages:split"),
     task=Lazy("tasks.ocr:read_pages"),
-    aggregate=readings.join,
-    finish=readings.texts,
-    absent=readings.absent,
-    check=readings.check,
-    count=pages.count,
-    walk=documents.walk,
-    suffixes=documents.SUFFIXES,
-    look=pages.look,
+    aggregate=Lazy("aggregators.readings:join"),
+    finish=Lazy("aggregators.readings:texts"),
+    absent=Lazy("aggregators.readings:absent"),
+    check=Lazy("aggregators.readings:check"),
+    count=Lazy("splitters.pages:count"),
+    walk=Lazy("splitters.documents:walk"),
+    suffixes=suffixes.DOCUMENTS,
+    look=Lazy("splitters.pages:look"),
     formats={
-        "json": Format(readings_files.write_json, merge=merging.json),
-        "jsonl": Format(readings_files.write_jsonl, live=True, merge=merging.jsonl),
-        "csv": Format(readings_files.write_csv, merge=merging.table),
-        "text-folder": Format(readings_folders.write_texts, folder=True, live=True),
-        "hocr": Format(readings_folders.write_hocr, folder=True, live=True, sets=WORDS, without=NO_PLACES),
-        "alto": Format(readings_folders.write_alto, folder=True, live=True, sets=WORDS, without=NO_PLACES),
-        "tsv": Format(readings_folders.write_tsv, folder=True, live=True, sets=WORDS, without=NO_PLACES),
+        "json": Format(Lazy("aggregators.readings_files:write_json"), merge=Lazy("aggregators.merging:json")),
+        "jsonl": Format(
+            Lazy("aggregators.readings_files:write_jsonl"), live=True, merge=Lazy("aggregators.merging:jsonl"),
+        ),
+        "csv": Format(Lazy("aggregators.readings_files:write_csv"), merge=Lazy("aggregators.merging:table")),
+        "text-folder": Format(Lazy("aggregators.readings_folders:write_texts"), folder=True, live=True),
+        "hocr": Format(
+            Lazy("aggregators.readings_folders:write_hocr"), folder=True, live=True, sets=WORDS, without=NO_PLACES,
+        ),
+        "alto": Format(
+            Lazy("aggregators.readings_folders:write_alto"), folder=True, live=True, sets=WORDS, without=NO_PLACES,
+        ),
+        "tsv": Format(
+            Lazy("aggregators.readings_folders:write_tsv"), folder=True, live=True, sets=WORDS, without=NO_PLACES,
+        ),
         "pdf": Format(
             Lazy("cluster.searchable:write"), folder=True, live=True, source=True, sets=WORDS, without=NO_PLACES,
             needs="pikepdf", install="cluster[pdf]",
@@ -95,8 +101,8 @@ OCR = Job(
     why_unavailable=Lazy("tasks.ocr:why_unavailable"),
     unusable=Lazy("tasks.ocr.ppocr:unusable"),
     megapixels=Lazy("tasks.ocr:megapixels"),
-    prepare=Lazy("tasks.ocr.options:prepare"),
-    memory_bytes=Lazy("tasks.ocr.options:memory_bytes"),
+    prepare=Lazy("tasks.ocr_options:prepare"),
+    memory_bytes=Lazy("tasks.ocr_options:memory_bytes"),
     install="cluster[ocr]",
     needs=("lang", "engine", "model"),
     bundles="ocr",
@@ -113,12 +119,12 @@ WORDCOUNT = Job(
     about="count the words of text files",
     example="--top 20 ./books",
     chunk_unit="in bytes",
-    split=lines.split,
+    split=Lazy("splitters.lines:split"),
     task=Lazy("tasks.wordcount:count_words"),
-    aggregate=counts.add,
-    finish=counts.to_dict,
-    count=lines.count,
-    formats={"json": Format(counts.write_json)},
+    aggregate=Lazy("aggregators.counts:add"),
+    finish=Lazy("aggregators.counts:to_dict"),
+    count=Lazy("splitters.lines:count"),
+    formats={"json": Format(Lazy("aggregators.counts:write_json"))},
     options=(Option("top", int, None, "only the N most frequent words", minimum=1),),
     why_unavailable=Lazy("tasks.wordcount:why_unavailable"),
 )
@@ -128,17 +134,17 @@ FACES = Job(
     about="find the faces on pictures and tell whose they are",
     example="--model office ./party -o faces.json --annotate named/",
     chunk_unit="in pictures",
-    split=pictures.split,
+    split=Lazy("splitters.pictures:split"),
     suffixes=PICTURES,
     task=Lazy("tasks.faces:recognise"),
-    aggregate=by_name.join,
-    check=by_name.check_faces,
-    count=pictures.count,
-    walk=pictures.walk,
+    aggregate=Lazy("aggregators.by_name:join"),
+    check=Lazy("aggregators.by_name:check_faces"),
+    count=Lazy("splitters.pictures:count"),
+    walk=Lazy("splitters.pictures:walk"),
     formats={
-        "json": Format(by_name.write_json, merge=merging.json),
-        "jsonl": Format(by_name.jsonl("faces"), merge=merging.jsonl),
-        "csv": Format(by_name.write_faces_csv, merge=merging.table),
+        "json": Format(Lazy("aggregators.by_name:write_json"), merge=Lazy("aggregators.merging:json")),
+        "jsonl": Format(Lazy("aggregators.by_name:write_faces_jsonl"), merge=Lazy("aggregators.merging:jsonl")),
+        "csv": Format(Lazy("aggregators.by_name:write_faces_csv"), merge=Lazy("aggregators.merging:table")),
     },
     options=(
         Option("model", str, None, "the bundle that knows people, as NAME or NAME:VERSION; without, all are unknown"),
@@ -162,12 +168,12 @@ FACES_TRAIN = Job(
     about="learn to recognise people from a folder of pictures of each",
     example="--model office ./people",
     chunk_unit="in pictures",
-    split=people.split,
+    split=Lazy("splitters.people:split"),
     suffixes=PICTURES,
     task=Lazy("tasks.faces_train:embed_people"),
     aggregate=Lazy("aggregators.people:join"),
     finish=Lazy("aggregators.people:fit"),
-    count=people.count,
+    count=Lazy("splitters.people:count"),
     options=(
         MADE,
         Option("add", bool, False, "keep the people it knows that are not in the input"),
@@ -191,16 +197,16 @@ ONNX = Job(
     about="say what is on pictures, by a classification model in ONNX form",
     example="--model birds --top 3 ./photos -o birds.json",
     chunk_unit="in pictures",
-    split=pictures.split,
+    split=Lazy("splitters.pictures:split"),
     suffixes=PICTURES,
     task=Lazy("tasks.onnx:classify"),
-    aggregate=by_name.join,
-    check=by_name.check_guesses,
-    count=pictures.count,
-    walk=pictures.walk,
+    aggregate=Lazy("aggregators.by_name:join"),
+    check=Lazy("aggregators.by_name:check_guesses"),
+    count=Lazy("splitters.pictures:count"),
+    walk=Lazy("splitters.pictures:walk"),
     formats={
-        "json": Format(by_name.write_json, merge=merging.json),
-        "jsonl": Format(by_name.jsonl("guesses"), merge=merging.jsonl),
+        "json": Format(Lazy("aggregators.by_name:write_json"), merge=Lazy("aggregators.merging:json")),
+        "jsonl": Format(Lazy("aggregators.by_name:write_guesses_jsonl"), merge=Lazy("aggregators.merging:jsonl")),
     },
     options=(
         Option("model", str, None, "the bundle that holds the model, as NAME or NAME:VERSION", required=True),
@@ -224,7 +230,7 @@ TRAIN = Job(
     about="train a network on a table, arrays or a folder of pictures, on all machines at once",
     example="letters.csv --target letter --model letters --net mlp:128,128",
     chunk_unit="in rows that are read at a time",
-    split=tables.split,
+    split=Lazy("splitters.tables:split"),
     task=Lazy("tasks.train:train"),
     aggregate=Lazy("aggregators.training:step"),
     finish=Lazy("aggregators.training:finish"),
@@ -320,7 +326,7 @@ ENSEMBLE = Job(
     about="fit sub-models on shares of a table, on all machines at once, and join them into one model",
     example="letter.csv --target letter --model letters --kind rf:trees=200 --kind hgb",
     chunk_unit="in rows that are read at a time",
-    split=shares.split,
+    split=Lazy("splitters.tables.shares:split"),
     task=Lazy("tasks.ensemble:work"),
     aggregate=Lazy("aggregators.ensemble:step"),
     finish=Lazy("aggregators.ensemble:finish"),
@@ -346,7 +352,7 @@ ENSEMBLE = Job(
         Option("parts", int, 0, "sub-models of each kind; 0: by slots, 8 to 32", minimum=0, maximum=256),
         Option(
             "by", str, "auto", "what each part has of the training rows: a slice (rows), a sample, or all; auto: all up"
-            " to 64 MiB, sample up to 256 MiB, rows beyond", choices=("auto", *shares.BYS),
+            " to 64 MiB, sample up to 256 MiB, rows beyond", choices=("auto", "rows", "sample", "all"),
         ),
         Option("share", float, 0.0, "of the rows in each sample; 0: a half", minimum=0, maximum=1),
         Option(
@@ -369,14 +375,14 @@ PREDICT = Job(
     about="say what a trained model says of the rows of a table, or of pictures",
     example="--model letters letters.csv --format csv -o said.csv",
     chunk_unit="in rows; of pictures one counts 512",
-    split=rows.split,
-    suffixes=PICTURES | rows.SUFFIXES,
+    split=Lazy("splitters.rows:split"),
+    suffixes=PICTURES | suffixes.ROWS,
     task=Lazy("tasks.predict:predict"),
-    aggregate=predictions.join,
-    finish=predictions.finish,
-    absent=predictions.absent,
-    check=predictions.check,
-    count=rows.count,
+    aggregate=Lazy("aggregators.predictions:join"),
+    finish=Lazy("aggregators.predictions:finish"),
+    absent=Lazy("aggregators.predictions:absent"),
+    check=Lazy("aggregators.predictions:check"),
+    count=Lazy("splitters.rows:count"),
     formats={
         "json": Format(Lazy("aggregators.prediction_files:write_json")),
         "jsonl": Format(Lazy("aggregators.prediction_files:write_jsonl")),
@@ -391,7 +397,7 @@ PREDICT = Job(
         Option("probabilities", bool, False, "give the probability of each class"),
         Option("keep", str, None, "columns of the input that the result has beside, with commas between"),
     ),
-    prepare=predictions.prepare,
+    prepare=Lazy("aggregators.predictions:prepare"),
     why_unavailable=Lazy("tasks.predict:why_unavailable"),
     unusable=Lazy("tasks.predict:unusable"),
     install="cluster[tables]",

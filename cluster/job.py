@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -21,9 +21,11 @@ from cluster.functions import Lazy
 from cluster.names import Capability, ModelRef
 from cluster.option import Option
 from splitters import Chunk, Item, NothingToSplit, PassedOver
-from splitters.files import Found, Seen
 from splitters.items import Items, NotFiles
-from tasks import Part
+
+if TYPE_CHECKING:
+    from splitters.files import Found, Seen
+    from tasks import Part
 
 Splitter = Callable[..., Iterator[Chunk]]
 Task = Callable[..., Any]

@@ -16,12 +16,11 @@ from typing import NamedTuple, Self
 
 from splitters import MAX_ITEM_BYTES, Item, PassedOver, archives, files, page_names, pdf_cutter, pictures
 from splitters.items import Chosen, Items
+from splitters.suffixes import DOCUMENTS, ZIP
 
-PDF, ZIP = ".pdf", ".zip"
 PDF_MARK = b"%PDF-"
 HEAD_BYTES = 1024
 """A PDF has its mark among the first 1,024 bytes."""
-SUFFIXES = frozenset({*pictures.SUFFIXES, *pictures.HEIF_SUFFIXES, PDF, ZIP})
 IN_ARCHIVE = "holds an archive in an archive, which is not looked into"
 MOST_ARCHIVES = 2
 """Archives that stay open: entries of one are read while the next one is looked into."""
@@ -52,7 +51,7 @@ def is_kind(head: bytes) -> bool:
 
 def walk(source: Sequence[Path] | Items, passed_over: PassedOver | None = None) -> Iterator[files.Found]:
     """Every file under ``source`` that documents come from, an archive as one, under the names of documents."""
-    for found in files.walk(source, SUFFIXES, is_kind, passed_over):
+    for found in files.walk(source, DOCUMENTS, is_kind, passed_over):
         yield found if isinstance(source, Chosen) else found._replace(name=page_names.document(found.name))
 
 
@@ -191,7 +190,7 @@ class Shelf:
             suffix = Path(entry.name).suffix.lower()
             if suffix == ZIP:
                 yield one._replace(problem=entry.problem or IN_ARCHIVE)
-            elif suffix in SUFFIXES or entry.problem:
+            elif suffix in DOCUMENTS or entry.problem:
                 yield one
             elif files.is_without_suffix(entry.name) and is_kind(head := self.head(one)):
                 yield one._replace(problem=IN_ARCHIVE if head.startswith(archives.HEADS) else "")

@@ -23,6 +23,7 @@ from splitters import (
     page_ranges,
     pdf_cutter,
     pictures,
+    suffixes,
     tiff_frames,
 )
 from splitters.documents import Document
@@ -73,7 +74,7 @@ def split(
     with Reader(pages, password_file) as reader:
         walking = reader.walk(source, passed_over)
         what = "pages" if pages is None else f"pages {pages}"
-        yield from pictures.deal(walking, reader.read, source, chunk_size, passed_over, what, documents.SUFFIXES)
+        yield from pictures.deal(walking, reader.read, source, chunk_size, passed_over, what, suffixes.DOCUMENTS)
 
 
 def count(source: Sequence[Path] | Items, *, pages: str | None = None, password_file: str | None = None) -> int:
@@ -203,7 +204,7 @@ class Reader:
         if head.startswith(tiff_frames.HEADS):
             return "tiff"
         name = document.entry.name if document.entry else document.path.name
-        return "pdf" if Path(name).suffix.lower() == documents.PDF and not pictures.is_kind(head) else "whole"
+        return "pdf" if Path(name).suffix.lower() == suffixes.PDF and not pictures.is_kind(head) else "whole"
 
     def _pdf_pages(self, document: Document) -> Iterator[Page]:
         found = self._cutter.count(self._shelf.path(document))

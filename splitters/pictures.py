@@ -12,15 +12,8 @@ from typing import TypeVar
 
 from splitters import Chunk, Item, NothingToSplit, PassedOver, files, tell_passed_over
 from splitters.items import Chosen, Items
+from splitters.suffixes import HEIF, PICTURES
 
-SUFFIXES = frozenset(
-    {
-        ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".pjpeg", ".pjp", ".tif", ".tiff", ".btf",
-        ".mpo", ".bmp", ".dib", ".webp", ".pbm", ".pgm", ".ppm", ".pnm", ".pfm",
-    }
-)  # fmt: skip
-HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif", ".avif"})
-"""Of pictures of phones, which are read where pi-heif is installed."""
 MAX_CHUNK_BYTES = 16 * 2**20
 LOOKAHEAD = 64
 LOOKAHEAD_ITEMS = 16
@@ -54,7 +47,7 @@ def split(
 
 def walk(source: Sequence[Path] | Items, passed_over: PassedOver | None = None) -> Iterator[files.Found]:
     """Every picture under ``source``: those named like one, and those without a suffix that begin like one."""
-    suffixes = SUFFIXES | HEIF_SUFFIXES if find_spec("pi_heif") else SUFFIXES
+    suffixes = PICTURES | HEIF if find_spec("pi_heif") else PICTURES
     return files.walk(source, suffixes, is_kind, passed_over)
 
 
@@ -65,7 +58,7 @@ def is_kind(head: bytes) -> bool:
 
 def deal(
     walking: Iterator[Found], read: Callable[[Found], Item], source: Sequence[Path] | Items, size: int,
-    passed_over: PassedOver, what: str = "pictures", suffixes: Collection[str] = SUFFIXES,
+    passed_over: PassedOver, what: str = "pictures", suffixes: Collection[str] = PICTURES,
 ) -> Iterator[Chunk]:  # fmt: skip
     """Cut what ``walking`` finds in ``source`` as ``split`` does; ``read`` makes an item of it.
 

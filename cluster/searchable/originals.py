@@ -10,7 +10,7 @@ from typing import Self
 
 from aggregators.readings import Reading
 from cluster.searchable.overlay import CHANGED, Refused
-from splitters import archives, documents, files, pages
+from splitters import archives, files, pages, suffixes
 from splitters.documents import Document
 from splitters.items import Items
 from splitters.pages import Page
@@ -103,4 +103,4 @@ class Originals:
 
 def is_pdf_name(document: Document) -> bool:
     """Whether a document's name ends as that of a PDF."""
-    return document.name.lower().endswith(documents.PDF)
+    return document.name.lower().endswith(suffixes.PDF)

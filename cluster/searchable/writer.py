@@ -14,14 +14,14 @@ from cluster.searchable import originals, overlay, picture_pages
 from cluster.searchable.originals import Originals
 from cluster.searchable.overlay import Refused, Signed
 from splitters import documents as input_documents
-from splitters import files, page_names
+from splitters import files, page_names, suffixes
 from splitters.pages import Page
 from tasks import pictures
 
 if TYPE_CHECKING:
     import pikepdf
 
-PICTURES = input_documents.SUFFIXES - {input_documents.PDF, input_documents.ZIP}
+PICTURES = suffixes.PICTURES | suffixes.HEIF
 
 
 class How(NamedTuple):

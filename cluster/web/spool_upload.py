@@ -21,8 +21,8 @@ from cluster.web import own_files
 from cluster.web.problems import Problem
 from splitters import MAX_ITEM_BYTES, files, page_names, pdf_cutter
 from splitters import spool as kept
-from splitters.documents import PDF, ZIP
 from splitters.spool import Entry, Head
+from splitters.suffixes import PDF, ZIP
 
 RUNS, PARTIAL, DRAFTS, GONE = "runs", "partial", "drafts", "gone"
 """In an upload's folder: the ids of the runs that read it; files of which slices have come; files on their way; since

@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from splitters import Chunk, Item, NothingToSplit, PassedOver, files, pictures, tell_passed_over
+from splitters import Chunk, Item, NothingToSplit, PassedOver, files, pictures, suffixes, tell_passed_over
 from splitters.items import Items
 
 CHUNK_SIZE = 16_384
@@ -26,8 +26,6 @@ BLOCK_BYTES = 4 * 2**20
 """A block is closed there, however few rows it has."""
 PICTURES = 512
 """A picture counts as so many rows where a chunk's size is told."""
-SUFFIXES = frozenset({".csv", ".tsv", ".npz", ".json", ".jsonl", ".ndjson", ".parquet"})
-"""Tables that are taken in a folder, besides pictures."""
 NAME = re.compile(r"(?s).* (?:rows (\d+)-(\d+)|without rows at (\d+))")
 
 
@@ -72,8 +70,8 @@ def count(source: Sequence[Path] | Items, *, chunk_size: int = CHUNK_SIZE) -> in
 
 def walk(source: Sequence[Path] | Items, passed_over: PassedOver | None = None) -> Iterator[files.Found]:
     """Every table and picture under ``source``; a file that is given by name whatever its suffix."""
-    suffixes = pictures.SUFFIXES | SUFFIXES
-    return files.walk(source, suffixes, lambda head: pictures.HEADS.match(head) is not None, passed_over)
+    taken = suffixes.PICTURES | suffixes.ROWS
+    return files.walk(source, taken, lambda head: pictures.HEADS.match(head) is not None, passed_over)
 
 
 def block(file: str, start: int, number: int, data: bytes) -> Item:

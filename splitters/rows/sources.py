@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from splitters import MAX_ITEM_BYTES, Chunk, Item, files, pictures
+from splitters import MAX_ITEM_BYTES, Chunk, Item, files, pictures, suffixes
 from splitters.rows import BLOCK_BYTES, block, csv_text
 from splitters.rows.csv_text import Records
 from splitters.tables import npz_files, parquet_files
@@ -43,7 +43,7 @@ class Opened(NamedTuple):
 def is_picture(found: files.Found) -> bool:
     """Whether a file is one, by its suffix; by how it begins where that is of no kind that is known."""
     suffix = found.path.suffix.lower()
-    if suffix in pictures.SUFFIXES:
+    if suffix in suffixes.PICTURES:
         return True
     head = found.item.data[:64] if found.item else files.head(found.path)
     return pictures.HEADS.match(head) is not None

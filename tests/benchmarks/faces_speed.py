@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from splitters import files
-from splitters.pictures import SUFFIXES
+from splitters.suffixes import PICTURES
 from tasks import faces
 from tests.benchmarks import Case, Options
 from tests.benchmarks.goals import Goal, Row
@@ -91,7 +91,7 @@ class Bare:
     """Two processes that are ready to recognise."""
 
     def __init__(self, model: str, source: Path, target: Path) -> None:
-        self._pictures = list(files.walk([source], SUFFIXES))
+        self._pictures = list(files.walk([source], PICTURES))
         self._target = target
         context = multiprocessing.get_context("spawn")
         self._next, self._begin, self._told = context.Value("i", 0), context.Barrier(SLOTS + 1), context.SimpleQueue()

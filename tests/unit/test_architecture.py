@@ -81,6 +81,20 @@ def test_heavy_libraries_are_loaded_only_when_used() -> None:
     assert not HEAVY & {name.partition(".")[0] for name in done.stdout.split()}
 
 
+def test_who_knows_all_jobs_has_loaded_the_code_of_none() -> None:
+    code = (
+        "import sys; from cluster import catalog; before = set(sys.modules);"
+        "catalog.OCR.options_of_run({'chunk_size': 1});"
+        "print(*before); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    known, submitted = (set(line.split()) for line in done.stdout.splitlines())
+    of_jobs = {name for name in known if name.partition(".")[0] in PACKAGES[1:]}
+    assert of_jobs == {"splitters", "splitters.items", "splitters.suffixes"}
+    assert "tasks.ocr_options" in submitted
+    assert "tasks.ocr" not in submitted
+
+
 def test_a_submitter_loads_nothing_of_what_a_node_does() -> None:
     code = (
         "import sys; from cluster import celery_app, settings;"
