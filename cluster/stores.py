@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Self
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     import redis
@@ -15,15 +17,16 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
 
 
-class Stores(NamedTuple):
+@dataclass(frozen=True)
+class Stores:
     """The stores of a cluster: the ledger and bytes of its runs, its nodes and its models."""
 
     ledger: Ledger
     blobs: BlobStore
     nodes: Registry
-    models: ModelStore
     redis: redis.Redis
     """For what is no run's: queues, delayed messages, wanted capabilities. A run's keys are the ledger's alone."""
+    _settings: Settings
 
     @classmethod
     def connect(cls, settings: Settings, *, patient: bool = True, meter: Meter | None = None) -> Self:
@@ -38,14 +41,20 @@ class Stores(NamedTuple):
             errors.BrokerError: No broker is set.
         """
         from cluster import blobs, redis_client
-        from cluster.blobs.measured import Measured
-        from cluster.bundles import store
         from cluster.ledger import Ledger
         from cluster.nodes.registry import Registry
 
         client = redis_client.connect(settings.require_broker(), patient=patient)
         bytes_ = blobs.connect(settings, client)
         if meter is not None:
+            from cluster.blobs.measured import Measured
+
             bytes_ = Measured(bytes_, meter)
-        models = store.connect(settings, client, bytes_)
-        return cls(Ledger.of(client), bytes_, Registry(client), models, client)
+        return cls(Ledger.of(client), bytes_, Registry(client), client, settings)
+
+    @functools.cached_property
+    def models(self) -> ModelStore:
+        """The models; most runs have none, so they are loaded when they are first asked for."""
+        from cluster.bundles import store
+
+        return store.connect(self._settings, self.redis, self.blobs)

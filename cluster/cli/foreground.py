@@ -22,7 +22,7 @@ from cluster.cli import say, texts
 from cluster.cli.live import Failed, Live
 from cluster.cli.output import Target
 from cluster.cli.progress import Progress
-from cluster.client import Client, Run, history
+from cluster.client import Client, Run
 from cluster.client.nodes import join_line
 from cluster.client.result import require_done
 from cluster.client.run import Status
@@ -190,6 +190,8 @@ def _conclude(c: Client, run: Run, status: Status, to: Target, live: Live) -> in
         c.drop_kept()
     require_done(status)
     if c.is_private:
+        from cluster.client import history
+
         history.keep(c.config.cache_folder, status, sum(node.slots for node in run.nodes()))
     rest = _keep_missing(c, status) if c.is_private and len(status.failures) > texts.MOST_FAILURES else ""
     told = texts.missing(status, rest)

@@ -13,15 +13,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cluster import errors, logs
 from cluster.cli import say, texts
-from cluster.client import Run, report, result
-from cluster.client.only_new import Keeper
+from cluster.client import Run, result
 from cluster.client.run import Status
 from cluster.format import Format
 from cluster.job import Job, paths
+
+if TYPE_CHECKING:
+    from cluster.client.only_new import Keeper
 
 CLOCKS_DIFFER_S = 60
 """A run begins by Redis's clock, pictures change by this machine's."""
@@ -88,6 +90,8 @@ class Target(NamedTuple):
         if not is_written:
             self.write_parts(*run.rendered(self.chosen, status))
         if self.report is not None:
+            from cluster.client import report
+
             report.write(run, status, self.report, behind=self.reports_behind)
         unwritten = tuple(self.unwritten or ())
         if self.drawn is None:
@@ -177,6 +181,8 @@ def _check_output(
 
 
 def _check_report(job: Job, file: Path, output: Path | None, source: Sequence[str]) -> None:
+    from cluster.client import report
+
     report.require_items(job)
     check_file("--report", file)
     place = os.path.realpath(file)

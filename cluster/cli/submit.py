@@ -7,23 +7,26 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from cluster import catalog, client, errors, logs
-from cluster.cli import dry_run as dry_run_
-from cluster.cli import foreground, live, new_files, print_text, say, shared, texts, watch
+from cluster.cli import foreground, live, print_text, say, shared, texts, watch
 from cluster.cli import output as outputs
 from cluster.cli.job_command import JobCommand
-from cluster.client import Client, begun, machine, missing_items, origin
-from cluster.client import only_new as new
+from cluster.client import Client, begun, machine, origin
 from cluster.client.nodes import join_line, rejections
 from cluster.client.run import Status
 from cluster.client.source import Given
-from cluster.client.standing_still import StandingStill
 from cluster.client.submission import UNUSABLE, Submission
 from cluster.job import Job
+
+if TYPE_CHECKING:
+    from cluster.cli.new_files import Go
+    from cluster.client.standing_still import StandingStill
+
+    Act = Callable[[Submission, outputs.Target, Go], int]
 
 
 class SubmitCommand(JobCommand):
@@ -124,11 +127,16 @@ def command(
     if watch_s is not None:
         return watch.go(functools.partial(order.look, options), watch_s, inputs)
     if only_new:
+        from cluster.cli import new_files
+
         tried = set[str]()
         code = order.goes_on(options, tried)
         return max(code, order.does(functools.partial(new_files.submit, tried=tried), options))
     c = client.connect(broker)
     if retry_failed is not None:
+        from cluster.cli import new_files
+        from cluster.client import missing_items
+
         missing = missing_items.of_run(c, retry_failed)
         return order.does(functools.partial(new_files.retry, missing=missing), missing.with_options(job, options), c)
     if detach:
@@ -199,10 +207,14 @@ class Order(NamedTuple):
 
     def goes_on(self, options: Mapping[str, Any], tried: set[str] | None = None) -> int:
         """Go on with what --only-new has begun, where it was stopped; gives the exit code, and ``tried`` its files."""
+        from cluster.cli import new_files
+
         return 0 if self.anew else self.does(functools.partial(new_files.go_on, tried=tried), options)
 
     def look(self, options: Mapping[str, Any], still: StandingStill) -> None:
         """Read the new files that stand still; first go on with what was stopped."""
+        from cluster.cli import new_files
+
         if not still.has_gone_on:
             self.goes_on(options)
             still.has_gone_on = True
@@ -216,12 +228,14 @@ class Order(NamedTuple):
 
     def foresee(self, options: Mapping[str, Any], *, only_new: bool, as_json: bool) -> int:
         """Print what the run would do; gives the exit code."""
+        from cluster.cli import dry_run, new_files
+
         c = client.connect(self.broker)
         with c.prepare(self.job, dict(options), self.save, self.format_name) as submission:
             if not only_new:
-                return dry_run_.show(submission, self.inputs, known=None, as_json=as_json)
+                return dry_run.show(submission, self.inputs, known=None, as_json=as_json)
             source, known = new_files.foreseen(submission, self.target(submission.options))
-            return dry_run_.show(submission, source, known=known, as_json=as_json)
+            return dry_run.show(submission, source, known=known, as_json=as_json)
 
     def check(self, options: Mapping[str, Any]) -> None:
         """See that results can be added to the output, without asking a cluster.
@@ -229,11 +243,10 @@ class Order(NamedTuple):
         Raises:
             errors.UsageError: They cannot.
         """
+        from cluster.client import only_new
+
         given = self.job.options_of_run(self.job.options_for(self.format_name, dict(options)))
-        new.require_possible(self.job, self.format_name, self.target(given).output)
-
-
-Act = Callable[[Submission, outputs.Target, new_files.Go], int]
+        only_new.require_possible(self.job, self.format_name, self.target(given).output)
 
 
 def _look_for_nodes(submission: Submission, *, fail: bool) -> None:

@@ -215,7 +215,7 @@ class Client(Serving, Machines):
         folder = None if save is None else Path(save).absolute()
         given = job.options_of_run(saving.options(job, options, folder))
         machine.require_model_can_be_kept(job, self.config)
-        if job.bundles:
+        if job.bundles and any(given.get(name) is not None for name in ("model", "from_model")):
             given = self.model_store.pin(job, given)
         return Submission(self, job, given, packed, folder, belongs)
 

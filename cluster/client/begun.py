@@ -8,7 +8,6 @@ from cluster import errors, names
 from cluster.client import origin as origins
 from cluster.client import resume
 from cluster.client.origin import Begun
-from cluster.embedded import private
 from cluster.ledger.row import RunPolicy
 
 if TYPE_CHECKING:
@@ -59,6 +58,8 @@ def find(submission: Submission, tell: Callable[[str], None], *, anew: bool = Fa
     if origin is None:
         return None
     if c.is_private:
+        from cluster.embedded import private
+
         root = private.folder(c.config)
         private.sweep(root, RunPolicy.of(c.config).retention_s)
         same = [
@@ -90,6 +91,8 @@ def is_there(submission: Submission) -> bool:
     if not c.is_private:
         found = origins.find(c.session.stores.ledger.runs, origin)
         return found is not None and found.is_same_input
+    from cluster.embedded import private
+
     return any(
         (about.command, about.seen) == tuple(origin) and not private.is_held(about)
         for about in private.listed(private.folder(c.config))
@@ -103,6 +106,8 @@ def holder(submission: Submission) -> str:
         return ""
     if not c.is_private:
         return origins.held(c.session.stores.ledger.runs, origin)
+    from cluster.embedded import private
+
     return next((
         about.run for about in private.listed(private.folder(c.config))
         if (about.command, about.seen) == tuple(origin) and private.is_held(about)
@@ -111,6 +116,8 @@ def holder(submission: Submission) -> str:
 
 def _keep(submission: Submission, tell: Callable[[str], None]) -> None:
     """Keep the run of a private cluster on disk, where that can be."""
+    from cluster.embedded import private
+
     c, origin = submission.client, submission.origin
     assert origin is not None  # noqa: S101 - the caller looked
     root, job = private.folder(c.config), submission.job.name

@@ -7,12 +7,12 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 from cluster import __version__, catalog, errors, redis_client, redis_url, settings
-from cluster.bundles import store
 from cluster.stores import Stores
 from cluster.worker import capacity
 
 if TYPE_CHECKING:
     from cluster.bundles.manifest import Manifest
+    from cluster.bundles.store import ModelStore
     from cluster.job import Job
     from cluster.settings import Settings
 
@@ -108,6 +108,8 @@ def _redis(config: settings.Settings) -> tuple[str, str]:
 
 def _bundles(config: settings.Settings) -> list[dict[str, str]]:
     """The bundles of the cluster, without a broker those of this machine, and why they cannot be used here."""
+    from cluster.bundles import store
+
     models = Stores.connect(config, patient=False).models if config.broker_url else store.here(config)
     return [
         {"bundle": manifest.ref, "job": manifest.job, "problem": _problem(models, manifest)}
@@ -115,7 +117,7 @@ def _bundles(config: settings.Settings) -> list[dict[str, str]]:
     ]
 
 
-def _problem(models: store.ModelStore, manifest: Manifest) -> str:
+def _problem(models: ModelStore, manifest: Manifest) -> str:
     """Why a bundle cannot be used here, or ""; one that was not fetched yet is not tried, for that may take long."""
     job = catalog.jobs().get(manifest.job)
     if job is None:

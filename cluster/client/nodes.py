@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,20 +9,17 @@ from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from cluster import names, redis_url
-from cluster.accounts.invitations import VALID_S as INVITED_S
-from cluster.accounts.invitations import Invitations
 from cluster.client import joining
-from cluster.client.joining import Joining
 from cluster.nodes.registry import HEARTBEAT_S, PENDING, Links, Node
-from cluster.nodes.sites import odd_edges
 
 if TYPE_CHECKING:
+    from cluster.client.joining import Joining
     from cluster.client.system import System
     from cluster.settings import Settings
     from cluster.stores import Stores
 
 __all__ = [
-    "HEARTBEAT_S", "INVITED_S", "PENDING", "Answer", "Joining", "Links", "Node", "go_on", "join_line", "odd_edges",
+    "HEARTBEAT_S", "PENDING", "Answer", "Links", "Node", "go_on", "join_line", "odd_edges",
     "pause", "rejections", "shut_down",
 ]  # fmt: skip
 POLL_S = 0.1
@@ -114,6 +110,8 @@ class Machines:
 
     def invite(self, by: str) -> str:
         """A secret by which one machine's owner sees how to join, once and within ``INVITED_S``; ``by`` makes it."""
+        from cluster.accounts.invitations import Invitations
+
         return Invitations(self.stores.redis).new(by)
 
     def accept(self, secret: str) -> tuple[str, Joining] | None:
@@ -121,6 +119,8 @@ class Machines:
 
         None: it was used, has expired, or never was one.
         """
+        from cluster.accounts.invitations import Invitations
+
         by = Invitations(self.stores.redis).take(secret)
         return None if by is None else (by, self.joining(with_password=True))
 
@@ -136,6 +136,13 @@ def join_line(config: Settings) -> str:
 def rejections(requirement: str, nodes: Iterable[Node]) -> dict[str, str]:
     """Node -> why it does not do a run: it lacks something, or does not know the job, or in another version."""
     return {node.name: why for node in nodes if node.state == "online" and (why := node.why_not(requirement))}
+
+
+def odd_edges(nodes: Iterable[Node]) -> list[str]:
+    """A sentence for each site whose nodes name two edge stores: no tree is taken there."""
+    from cluster.nodes import sites
+
+    return sites.odd_edges(nodes)
 
 
 def shut_down(config: Settings, stores: Stores, asked: Sequence[Node], *, now: bool, wait_s: float) -> list[Answer]:
@@ -177,6 +184,8 @@ def _answers(
 
 def _me() -> str:
     """Names the person at this machine: ``maria@kitchen``."""
+    import getpass
+
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container may have no user of that number

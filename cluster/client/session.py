@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import redis
 from pydantic import SecretStr
 
-from cluster import errors, keys, logs, names, rounds
-from cluster.bundles import store
+from cluster import errors, keys, logs, names
 from cluster.client.pages import Pages
 from cluster.coordinator.cancel import cancel
 from cluster.coordinator.pause import pause
@@ -323,6 +322,7 @@ def require_here(config: Settings, job: Job, options: Mapping[str, Any]) -> None
         errors.JobUnavailable: It cannot; the message says why, and what to type.
     """
     from cluster import catalog
+    from cluster.bundles import store
 
     problem = job.why_not_here(store.here(config).options(job, options))
     if problem:
@@ -380,6 +380,8 @@ class Input:
                 f"nothing for the job {self._job.name} in {files.places(for_splitter(self.source))}"
             )
         if check and self._job.rounds:
+            from cluster import rounds
+
             start = self._options.get("from_model") or ""
             base = Path(start) if names.is_folder(start) else None  # any other is fetched with the run
             rounds.Bound(self._job, self._options, rounds.about_of(first)).begin(base)

@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING, TypeVar
 import kombu.exceptions
 
 from cluster import blobs, errors, keys, redis_client
-from cluster.coordinator import begin_rounds
 from cluster.coordinator.backlog import Backlog
 from cluster.coordinator.pace import Pace
 from cluster.coordinator.supervise import Supervisor
 from cluster.job import Job, Paths, Source, for_splitter, sift
 from cluster.ledger.lease import Busy, Lease, OutOfStep, Split
 from cluster.messaging import publish
-from cluster.rounds import Bound, about_of
 from cluster.settings import Settings
 from cluster.stores import Stores
-from cluster.wire import ChunkEntry, ShardEntry
+from cluster.wire import ChunkEntry
 from splitters import Chunk, PassedOver
 from splitters.items import Chosen, Items
 from splitters.spool import Sent
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from cluster.ledger.records import Progress
+    from cluster.wire import ShardEntry
 
 Answer = TypeVar("Answer")
 POLL_S = 0.05
@@ -220,6 +219,9 @@ class Coordinator:
 
     def _begin_rounds(self, chunks: Iterable[Chunk]) -> None:
         """Upload the whole input, and enter the first round; the driver of the run publishes it."""
+        from cluster.coordinator import begin_rounds
+        from cluster.rounds import Bound, about_of
+
         shards: list[ShardEntry] = []
         uploads = begin_rounds.Uploads(self._run, self._stores, self._policy)
         about = b""

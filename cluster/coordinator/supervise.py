@@ -13,9 +13,7 @@ import redis
 
 from cluster import errors, keys
 from cluster.coordinator import backlog, lost_messages, stragglers
-from cluster.coordinator.checkpoints import Checkpoints
 from cluster.coordinator.lost_messages import Search
-from cluster.coordinator.rounds import Driver, Tools
 from cluster.job import Job
 from cluster.ledger.lease import LEASE_S, Busy, Lease, Role
 from cluster.messaging import delays, queues
@@ -28,6 +26,8 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
+    from cluster.coordinator.checkpoints import Checkpoints
+    from cluster.coordinator.rounds import Driver
     from cluster.ledger.records import Progress
 
 TICK_S = 0.25
@@ -63,7 +63,7 @@ class Supervisor:
         self._stores = stores
         self._owner = owner
         self._role = role
-        self._checkpoints = Checkpoints(save, run, stores) if save else None
+        self._checkpoints = self._checkpoints_in(save) if save else None
         self.requirement = stores.ledger.runs.requirement(run) or job.capability
         """The capability that a node needs to do the run."""
         self.policy = stores.ledger.runs.policy(run)
@@ -119,6 +119,11 @@ class Supervisor:
                     "run %s: coordinated here from now on", self._run, extra={"event": "coordinator", "run": self._run}
                 )
             return self.held
+
+    def _checkpoints_in(self, folder: Path) -> Checkpoints:
+        from cluster.coordinator.checkpoints import Checkpoints
+
+        return Checkpoints(folder, self._run, self._stores)
 
     def _want(self) -> None:
         """Have nodes that can serve the run's requirement do so; again, as Redis may have lost it."""
@@ -237,6 +242,8 @@ class Supervisor:
         """See that a run in rounds has a driver with this lease."""
         if not progress.split_ended or (self._driver and self._driver.lease is lease and self._driver.is_alive):
             return
+        from cluster.coordinator.rounds import Driver, Tools
+
         tools = Tools(self._app, self._stores, self.requirement, self.publishing, self.feed, self._checkpoints)
         self._driver = Driver(self.job, self._run, lease, tools)
         self._driver.start()

@@ -12,8 +12,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import Route as Path
 
-from cluster.client.joining import is_loopback
-from cluster.client.nodes import INVITED_S, Joining
+from cluster.client.accounts import INVITED_S
+from cluster.client.joining import Joining, is_loopback
 from cluster.roles import Role
 from cluster.web import access, render
 from cluster.web import doors as entering

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from tests.kit.commands import cluster
 from tests.kit.held import Held
 from tests.kit.inputs import texts
 from tests.kit.looking import begun, no_message_is_left, published
-from tests.kit.programs import DATA, Worker, start_cluster
+from tests.kit.programs import DATA, ROOT, Worker, start_cluster
 from tests.kit.waiting import line_with, wait_until
 
 
@@ -56,6 +58,35 @@ def status(broker: str, run: str) -> dict[str, Any]:
 def run_id(stderr: str) -> str:
     [summary] = [line for line in stderr.splitlines() if " on 1 node" in line or " on 2 nodes" in line]
     return summary.partition(":")[0]
+
+
+NEEDLESS = {
+    "cluster.accounts", "cluster.bundles.store", "cluster.cli.dry_run", "cluster.cli.new_files",
+    "cluster.client.forecast", "cluster.client.memory", "cluster.coordinator.checkpoints", "cluster.coordinator.rounds",
+    "cluster.embedded", "cluster.rounds", "cluster.searchable", "cluster.simulation", "cluster.topology", "getpass",
+    "numpy", "sqlite3", "statistics",
+}  # fmt: skip
+"""What a submitter of a job without rounds and models has no use for, where there is a broker."""
+
+
+def test_a_submit_loads_only_what_its_job_needs(broker: str, tmp_path: Path) -> None:
+    code = (
+        "import atexit, sys; from cluster.cli import main;"
+        "atexit.register(lambda: print(*sys.modules, file=sys.stderr)); main(sys.argv[1:])"
+    )
+    submit = ("submit", "-q", "--job", "wordcount", texts(tmp_path / "in", 2), "-o", tmp_path / "out.json")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *submit, "--broker", broker], env=programs.environment(), capture_output=True,
+        text=True, check=True, cwd=ROOT,
+    )  # fmt: skip
+    loaded = set(done.stderr.splitlines()[-1].split())
+    assert "cluster.coordinator.split" in loaded
+    assert not NEEDLESS & loaded
+    readers = {name for name in loaded if name.startswith("splitters.")}
+    assert readers == {f"splitters.{name}" for name in ("files", "items", "lines", "page_names", "spool", "suffixes")}
+    assert {name for name in loaded if name.startswith("aggregators.")} <= {
+        "aggregators.by_name", "aggregators.counts", "aggregators.slots", "aggregators.tally"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", list(inputs.TABLE))
