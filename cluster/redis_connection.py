@@ -20,6 +20,12 @@ SLOWEST_BYTES_PER_S = 64 * 1024
 """Bytes on their way that are taken to arrive in a second."""
 
 
+UNNAMED: Mapping[str, Any] = (
+    {"driver_info": None} if hasattr(redis, "DriverInfo") else {"lib_name": None, "lib_version": None}
+)
+"""Redis is not told which library connects: redis-py looks its version up for each connection, which takes 2 ms."""
+
+
 class _Packer(HiredisRespSerializer):
     """Packs commands as redis-py does; but values of a hash, which may be large, are sent from where they lie.
 
@@ -45,7 +51,7 @@ class _Steady:
     disconnect: Callable[[], None]
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(command_packer=_Packer(), **options)  # type: ignore[call-arg]
+        super().__init__(command_packer=_Packer(), **{**UNNAMED, **options})  # type: ignore[call-arg]
 
     def send_packed_command(self, command: Any, check_health: bool = True) -> Any:
         """Send, piece by piece."""
