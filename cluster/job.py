@@ -7,17 +7,17 @@ import functools
 import importlib.util
 import inspect
 import math
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from cluster import errors, functions, names
+from cluster import declaration, errors, functions, names
 from cluster.format import Format
 from cluster.functions import Lazy
+from cluster.inputs import Source, for_splitter, naming_input
 from cluster.names import Capability, ModelRef
 from cluster.option import Option
 from splitters import Chunk, Item, NothingToSplit, PassedOver
@@ -32,25 +32,6 @@ Task = Callable[..., Any]
 Aggregator = Callable[..., Any]
 Check = Callable[[Any, Collection[str] | None], None]
 Options = Mapping[str, Any]
-RESERVED = frozenset(
-    {"chunk_size", "job", "job_name", "output", "annotate", "format", "format_name", "detach", "quiet", "run", "broker"}
-    | {"report"}
-    | {"if_no_node", "log_format", "inputs", "help", "plan", "chunk", "source", "passed_over", "save"}
-)
-"""Names that no option of a job may have: `cluster submit` and the parts themselves use them."""
-
-RESERVED_OF_SERVED = frozenset(
-    {"name", "replicas", "host", "port", "max_waiting", "deadline", "deadline_s", "canary", "shadow"}
-    | {"cert", "key", "as_json", "json"}
-)
-"""Names that no option of a job that serves may have besides: `cluster serve` uses them."""
-
-Paths = str | Path | Sequence[str | Path]
-"""Files and folders."""
-Source = Paths | Items
-"""Files and folders, or items in memory: ``cluster.client.source`` makes such ``Items`` of what a program gives."""
-
-
 BY_NAME = "aggregators.by_name:join"
 """The aggregator of jobs whose parts map items to what was made of each."""
 CHECKS: Mapping[str, Check] = {
@@ -212,25 +193,7 @@ class Job:
     """``infer_about(model)`` gives what ``infer`` takes and gives, a ``tasks.Tensors``."""
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(names.JOB, self.name):
-            raise ValueError(
-                f"the job name {self.name!r} must be up to {names.MAX_JOB_CHARS} ASCII letters, digits and '-'"
-            )
-        if not re.fullmatch(names.VERSION, self.version):
-            raise ValueError(f"job {self.name}: the version {self.version!r} must be ASCII letters, digits and '.-_'")
-        taken = set(RESERVED | RESERVED_OF_SERVED if self.serves else RESERVED)
-        for option in self.options:
-            if option.name in taken:
-                raise ValueError(f"job {self.name}: the option name {option.name!r} is taken")
-            taken.add(option.name)
-        if missing := set(self.needs) - {option.name for option in self.options}:
-            raise ValueError(f"job {self.name}: it needs {missing.pop()!r}, which is none of its options")
-        if self.bundles and not self.trains and "model" not in self.needs:
-            raise ValueError(f"job {self.name}: it has bundles, so it must need an option 'model'")
-        if not isinstance(self.split, Lazy):
-            self._verify_splitter()
-        if not any(isinstance(function, Lazy) for function in self._functions()):
-            self._verify_options()
+        declaration.check(self)
 
     def verify(self) -> None:
         """See that the functions take the options. Imports the modules of all functions; for tests of a job.
@@ -240,34 +203,7 @@ class Job:
             ImportError: A module is not installed.
             AttributeError: A module has no such function.
         """
-        for function in self._functions():
-            if isinstance(function, Lazy) and not callable(function.function):
-                raise ValueError(f"job {self.name}: {function.path} is no function")
-        self._verify_splitter()
-        self._verify_options()
-
-    def _verify_splitter(self) -> None:
-        size = inspect.signature(self.split).parameters.get("chunk_size")
-        if size is None or not isinstance(size.default, int):
-            raise ValueError(f"job {self.name}: its splitter needs a parameter chunk_size with a number as default")
-
-    def _verify_options(self) -> None:
-        writers = [format_.write for format_ in self.formats.values()]
-        parts = (self.split, self.task, self.aggregate, self.finish, self.why_unavailable, *writers)
-        named = set().union(*(functions.parameters(part) for part in parts if part))
-        if self.trains:
-            named.add("model")  # where the result goes
-        if self.rounds:
-            named |= {"from_model", *functions.parameters(self.rounds.begin)}
-            if self.rounds.join:
-                named |= {"topology", *functions.parameters(self.rounds.join)}
-        for option in self.options:
-            if option.name not in named:
-                raise ValueError(f"job {self.name}: no part has a parameter {option.name!r}")
-
-    def _functions(self) -> Iterator[Callable[..., Any]]:
-        found = [getattr(self, each.name) for each in fields(self)] + [each.write for each in self.formats.values()]
-        return (function for function in found if callable(function))
+        declaration.verify(self)
 
     @functools.cached_property
     def capability(self) -> str:
@@ -548,46 +484,3 @@ class Job:
         from cluster import local_run
 
         return local_run.outcome(self, source, self.options_of_run(options))
-
-
-@contextlib.contextmanager
-def naming_input() -> Iterator[None]:
-    """Turn what is raised of an input that cannot be read, or of options that do not fit it, into sentences.
-
-    Raises:
-        errors.UsageError: In place of an ``OSError`` or a ``ValueError``.
-    """
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise errors.UsageError(f"no such file or folder: {error.filename}") from None
-    except OSError as error:
-        raise errors.UsageError(f"{error.filename}: {error.strerror}") from None
-    except ValueError as error:
-        raise errors.UsageError(str(error)) from None
-
-
-def sift(chunk: Chunk) -> tuple[Chunk, dict[str, str]]:
-    """The items a task can work on, and the reasons of the others."""
-    return [item for item in chunk if not item.problem], {i.name: i.problem for i in chunk if i.problem}
-
-
-def for_splitter(source: Source) -> list[Path] | Items:
-    """The source as a splitter takes it.
-
-    Raises:
-        errors.UsageError: As ``paths``.
-    """
-    return source if isinstance(source, Items) else paths(source)
-
-
-def paths(source: Paths) -> list[Path]:
-    """The source as a list of paths.
-
-    Raises:
-        errors.UsageError: One is empty; as a path it would mean the current folder.
-    """
-    given = [source] if isinstance(source, str | Path) else list(source)
-    if "" in given:
-        raise errors.UsageError("a path is empty")
-    return [Path(path) for path in given]

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from cluster import rounds, wire
-from cluster.job import Job, Options, Outcome, Source, sift
+from cluster.inputs import Source, sift
+from cluster.job import Job, Options, Outcome
 from splitters import PassedOver
 
 

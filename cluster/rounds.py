@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from aggregators import Closed, Model, NoResult, Step
 from cluster import errors, wire
 from cluster.functions import taken
-from cluster.job import Job, Options, Outcome, Rounds, Source, sift
+from cluster.inputs import Source, sift
+from cluster.job import Job, Options, Outcome, Rounds
 from splitters import Chunk, PassedOver
 from tasks import Turn
 

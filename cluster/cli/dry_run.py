@@ -14,7 +14,8 @@ from splitters import tell_passed_over
 if TYPE_CHECKING:
     from cluster.client.forecast import Forecast, Kind
     from cluster.client.submission import Submission
-    from cluster.job import Job, Source
+    from cluster.inputs import Source
+    from cluster.job import Job
 
 MOST_PROBLEMS = 20
 

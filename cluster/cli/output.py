@@ -20,7 +20,8 @@ from cluster.cli import say, texts
 from cluster.client import Run, result
 from cluster.client.run import Status
 from cluster.format import Format
-from cluster.job import Job, paths
+from cluster.inputs import paths
+from cluster.job import Job
 
 if TYPE_CHECKING:
     from cluster.client.only_new import Keeper

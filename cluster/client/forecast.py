@@ -12,13 +12,14 @@ from cluster import errors, functions
 from cluster.client import history, machine, session
 from cluster.client.memory import Stamp
 from cluster.client.nodes import rejections
-from cluster.job import for_splitter, naming_input
+from cluster.inputs import for_splitter, naming_input
 from splitters import PassedOver, files
 
 if TYPE_CHECKING:
     from cluster.client import Client
     from cluster.client.submission import Submission
-    from cluster.job import Job, Source
+    from cluster.inputs import Source
+    from cluster.job import Job
     from splitters.files import Seen
 
 MOST_RUNS = 50

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from cluster.client import Client
     from cluster.client.memory import Memory
     from cluster.format import Format
-    from cluster.job import Job, Paths
+    from cluster.inputs import Paths
+    from cluster.job import Job
 
 MOST_TOLD = 5
 

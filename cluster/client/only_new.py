@@ -15,13 +15,14 @@ from cluster import errors
 from cluster.client import memory as memories
 from cluster.client import result
 from cluster.client.memory import Begun, Memory, Stamp
-from cluster.job import paths
+from cluster.inputs import paths
 from splitters import PassedOver, page_names
 from splitters.items import Choice, Chosen
 
 if TYPE_CHECKING:
     from cluster.format import Format
-    from cluster.job import Job, Paths
+    from cluster.inputs import Paths
+    from cluster.job import Job
     from splitters.files import Found
 
 

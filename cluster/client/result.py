@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from cluster.client.run import Publishes, Status
     from cluster.client.session import Session
     from cluster.format import Format
-    from cluster.job import Job, Options, Paths
+    from cluster.inputs import Paths
+    from cluster.job import Job, Options
     from splitters.items import Items
 
 
@@ -170,7 +171,7 @@ def draw(
     if job.draw is None:
         raise errors.UsageError(f"the job {job.name} finds nothing that could be drawn")
     from cluster import annotate
-    from cluster.job import paths
+    from cluster.inputs import paths
     from cluster.worker import capacity
     from splitters import pictures
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from cluster.client.nodes import Node
     from cluster.client.session import Input, Session
     from cluster.format import Format
-    from cluster.job import Job, Paths
+    from cluster.inputs import Paths
+    from cluster.job import Job
     from cluster.ledger.listings import Listings
 
 __all__ = [
@@ -304,7 +305,7 @@ class Run:
         """
         status = self.wait()
         result.require_done(status)
-        from cluster.job import paths
+        from cluster.inputs import paths
 
         chosen = self.job.writer(format, status.options)
         if chosen.source:

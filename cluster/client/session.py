@@ -20,7 +20,8 @@ from cluster import errors, keys, logs, names
 from cluster.client.pages import Pages
 from cluster.coordinator.cancel import cancel
 from cluster.coordinator.pause import pause
-from cluster.job import Job, Source, for_splitter
+from cluster.inputs import Source, for_splitter
+from cluster.job import Job
 from cluster.ledger.row import Belongs, RunPolicy
 from cluster.nodes import places, wanted
 from cluster.settings import Settings

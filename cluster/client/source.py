@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-from cluster import errors, job, names
+from cluster import errors, names
+from cluster.inputs import Source
 from splitters import MAX_ITEM_BYTES, Item, files
 from splitters.items import Items
 from splitters.spool import Sent
@@ -46,7 +47,7 @@ def typed(inputs: Sequence[str]) -> Given:
         raise errors.UsageError(f"the upload in {folders[0]} cannot be read: {error}") from None
 
 
-def read(given: Given) -> job.Source:
+def read(given: Given) -> Source:
     """The input as jobs take it. Of an iterator the first item is read now, as it tells paths from items.
 
     Raises:

@@ -15,7 +15,8 @@ from cluster import blobs, errors, keys, redis_client
 from cluster.coordinator.backlog import Backlog
 from cluster.coordinator.pace import Pace
 from cluster.coordinator.supervise import Supervisor
-from cluster.job import Job, Paths, Source, for_splitter, sift
+from cluster.inputs import Paths, Source, for_splitter, sift
+from cluster.job import Job
 from cluster.ledger.lease import Busy, Lease, OutOfStep, Split
 from cluster.messaging import publish
 from cluster.settings import Settings

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from aggregators import Model, NoResult
 from cluster import errors
-from cluster.job import Job, Source, sift
+from cluster.inputs import Source, sift
+from cluster.job import Job
 from cluster.rounds import Bound, Course, about_of
 from cluster.simulation import network as networks
 from cluster.simulation.engine import Run, Used

@@ -264,6 +264,7 @@ DECLARATIONS = {
     "errors",
     "format",
     "functions",
+    "inputs",
     "job",
     "logs",
     "names",

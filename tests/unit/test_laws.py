@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from cluster import catalog, wire
-from cluster.job import Job, Options, sift
+from cluster.inputs import sift
+from cluster.job import Job, Options
 from splitters import Chunk
 from tests.kit import inputs
 

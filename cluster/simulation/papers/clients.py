@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cluster import catalog, errors, wire
-from cluster.job import sift
+from cluster.inputs import sift
 from cluster.simulation.papers import Asked, Finding, Row, inputs
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cluster import catalog, rounds
-from cluster.job import sift
+from cluster.inputs import sift
 from cluster.simulation.papers import Asked, Finding, Row, inputs, trainings
 from splitters import Chunk
 
