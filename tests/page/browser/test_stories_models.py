@@ -92,7 +92,7 @@ def test_a_service_is_started_scaled_and_stopped(enter: Enter, stage: stages.Sta
     model.fill("")
     tab.page.get_by_label("Job").select_option("measure")
     tab.page.get_by_label("Name", exact=True).fill("sizes")
-    tab.page.get_by_label("Seconds").fill("0.01")
+    tab.page.locator("#measure-seconds").fill("0.01")
     tab.wait_for("cluster serve --job measure --name sizes --seconds 0.01")
     tab.wait_for("1 of 1 node can do this")
     tab.page.get_by_role("button", name="Serve").click()
