@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import click
 import redis
 
-from cluster import addresses, client, errors, redis_url, settings
+from cluster import addresses, client, errors, settings
 from cluster.cli import print_text, say, shared, stay, web_users
 from cluster.client import Client, own_cluster
 from cluster.client.own_cluster import Listening, OwnCluster
@@ -193,11 +193,11 @@ def _tell(
     at: At, url: str, link: str, made: certificate.Certificate | None, c: Client, own: OwnCluster | None,
     listening: Listening, *, as_json: bool,
 ) -> None:  # fmt: skip
-    broker = own.url_at(addresses.reachable(listening.host)) if own else None
     if as_json:
         shared.print_json_line({
             "url": url, "link": link, "user": web_users.os_user(), "expires_in_s": c.accounts.link_s,
-            "fingerprint": made.fingerprint if made else None, "broker": broker,
+            "fingerprint": made.fingerprint if made else None,
+            "broker": own.url_at(addresses.reachable(listening.host)) if own else None,
         })  # fmt: skip
         return
     print_text(link)
@@ -210,22 +210,19 @@ def _tell(
         say(f"Browsers warn of a certificate that nobody they know signed. Compare its SHA-256:\n  {made.fingerprint}")
     elif not at.is_tls and at.shown not in (LOOPBACK, "localhost", "::1"):
         say(f"Others reach {at.shown} without HTTPS, and can read what is sent on the way: give --tls self, or --cert")
-    if broker is not None:
-        _tell_broker(broker, url, listening)
+    if own is not None:
+        _tell_own(own, url, listening)
 
 
-def _tell_broker(broker: str, url: str, listening: Listening) -> None:
+def _tell_own(own: OwnCluster, url: str, listening: Listening) -> None:
     say(
         "The page has a cluster of its own on this machine. For the command line:\n"
-        f"  export CLUSTER_BROKER_URL={broker}"
+        f"  export CLUSTER_BROKER_URL={own.url_at(addresses.reachable(listening.host))}"
     )
     if listening.problem:
         say(f"Other machines cannot join it: {listening.problem}")
     elif listening.host != LOOPBACK:
-        say(
-            f"Other machines join it as {url}/nodes/join shows; a firewall must let them reach port"
-            f" {redis_url.first_address(broker)[1]}"
-        )
+        say(f"Other machines join it as {url}/nodes/join shows; a firewall must let them reach port {own.port}")
 
 
 def _look(check: Callable[[], None], c: Client, url: str) -> Callable[[], None]:

@@ -94,6 +94,11 @@ class OwnCluster:
         """The broker's URL for machines that know this one as ``host``."""
         return self._local.url_at(host)
 
+    @property
+    def port(self) -> int:
+        """Where its Redis listens."""
+        return self._local.port
+
     @functools.cached_property
     def client(self) -> Client:
         """Its client."""

@@ -72,6 +72,11 @@ class LocalCluster:
         host = LOOPBACK if self._host == "0.0.0.0" else self._host  # noqa: S104
         return self.url_at(host)
 
+    @property
+    def port(self) -> int:
+        """Where its Redis listens."""
+        return self._port
+
     def url_at(self, host: str) -> str:
         """The broker's URL for machines that know this one as ``host``."""
         return f"redis://:{self._password}@{host}:{self._port}/0"
