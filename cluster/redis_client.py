@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import math
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -34,6 +35,7 @@ SAFE_PASSWORD_CHARS = 16
 UNASKED = ("HELLO must be called", "NOAUTH", "Authentication required")
 """In the refusals of a Redis that was given no password and wants one."""
 MOST_REASON_CHARS = 300
+CLIENT_NAME = re.compile(r" name=(\S+)")
 log = logging.getLogger(__name__)
 
 
@@ -152,6 +154,18 @@ def room(client: redis.Redis, share: float) -> float:
 
 def _used(found: Mapping[str, Any]) -> int:
     return int(found["used_memory"]) - int(found.get("mem_not_counted_for_evict", 0))
+
+
+def connected(client: redis.Redis) -> list[str]:
+    """The names of a Redis's connections, as far as they have any.
+
+    redis-py's ``client_list`` reads 30 fields of each connection: ten times as long, four times a second.
+
+    Raises:
+        redis.ResponseError: We may not ask.
+    """
+    told: Any = client.execute_command("CLIENT", "LIST")  # type: ignore[no-untyped-call]
+    return CLIENT_NAME.findall(told.decode(errors="replace") if isinstance(told, bytes) else told)
 
 
 def is_full(client: redis.Redis) -> bool:

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 POLL_S = 0.05
 WAIT_S = 0.2
-"""Seconds between two looks at a run that is published whole; at the run's end the next look comes at once."""
+"""Seconds between two calls of ``on_wait`` for a run that is published whole."""
+QUIET_LOOK_S = 1.0
+"""Seconds between two looks at such a run; after an event, as its end is one, the next look comes at once."""
 MEMORY_LOOK_S = 0.5
 BATCH_OPEN_S = 0.25
 """A batch that is not full is published after this many seconds if the nodes may run out of work."""
@@ -154,13 +156,14 @@ class Coordinator:
 
     def wait(self) -> str:
         """Wait for the end; gives the state the run ended in."""
-        event = ""
+        event, known = "", None
         while True:
-            progress = self._look()
-            if progress.state != "running":
-                return progress.state
+            if event != known or time.monotonic() - self._looked_at > QUIET_LOOK_S:
+                progress = self._look()
+                if progress.state != "running":
+                    return progress.state
             self._on_wait()
-            event = self._ledger.runs.await_event(self._run, event, WAIT_S)
+            known, event = event, self._ledger.runs.await_event(self._run, event, WAIT_S)
 
     def count_ahead(self, source: Source) -> None:
         """Count the items in the background, so that the time left can be told."""

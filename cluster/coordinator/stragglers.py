@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from cluster.coordinator.backlog import memory_of
@@ -23,7 +24,10 @@ SLOW_FROM_S = 1.0
 log = logging.getLogger(__name__)
 
 
-def speculate(app: Celery, stores: Stores, lease: Lease, requirement: str, limits: Limits) -> None:
+def speculate(
+    app: Celery, stores: Stores, lease: Lease, requirement: str, limits: Limits, unsettled: int,
+    pace: Mapping[str, float],
+) -> None:  # fmt: skip
     """Publish a speculative copy of each chunk that keeps the run waiting, where nodes have nothing else to do.
 
     Args:
@@ -32,14 +36,16 @@ def speculate(app: Celery, stores: Stores, lease: Lease, requirement: str, limit
         lease: Of the run.
         requirement: What a node must serve to do the run.
         limits: Of the run's messages.
+        unsettled: How many of its chunks are entered and not settled.
+        pace: Node -> seconds that it takes for a chunk of the run; see ``Chunks.pace``.
     """
-    ledger = stores.ledger
-    running = ledger.chunks.running(lease.run)
-    if not running or len(running) < ledger.chunks.count_unsettled(lease.run):  # some wait in the queue
+    running = stores.ledger.chunks.running(lease.run)
+    if not running or len(running) < unsettled:  # some wait in the queue
+        return
+    if not any(_may_be_slow(chunk, pace) for chunk in running):  # then the nodes need not be read
         return
     serving, chunk_bytes = (node for node in stores.nodes.nodes() if node.serves(requirement)), memory_of(requirement)
     free = {node.name: slots for node in serving if (slots := node.free_for(chunk_bytes))}
-    pace = ledger.chunks.pace(lease.run)
     slots = sum(free.values())
     for chunk in sorted(running, key=lambda chunk: -chunk.seconds):
         others = [pace[name] for name in free.keys() & pace.keys() if name != chunk.worker.node]
@@ -56,6 +62,12 @@ def speculate(app: Celery, stores: Stores, lease: Lease, requirement: str, limit
                 )  # fmt: skip
                 publish.publish_chunk(app, requirement, lease.run, chunk.chunk, limits)
                 slots -= 1
+
+
+def _may_be_slow(chunk: Running, pace: Mapping[str, float]) -> bool:
+    """Whether a chunk is slow if all other nodes are free."""
+    others = [seconds for name, seconds in pace.items() if name != chunk.worker.node]
+    return bool(others) and is_slow(chunk, pace.get(chunk.worker.node), min(others))
 
 
 def is_slow(chunk: Running, pace_s: float | None, elsewhere_s: float) -> bool:

@@ -22,6 +22,7 @@ from cluster.nodes.registry import Node
 from cluster.stores import Stores
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from celery import Celery
@@ -83,6 +84,8 @@ class Supervisor:
         self._nodes: list[Node] = []
         self._others: list[str] = []  # requirements of the runs that share them
         self._search = Search()
+        self._pace: Mapping[str, float] = {}
+        self._paced_at = -1  # chunks that were settled then
 
     def __enter__(self) -> Supervisor:
         self._thread.start()
@@ -216,7 +219,7 @@ class Supervisor:
             if self.job.rounds:
                 self._drive(lease, progress)
             elif self.job.idempotent and progress.split_ended:
-                stragglers.speculate(self._app, self._stores, lease, self.requirement, self.policy.limits)
+                self._speculate(lease, progress)
         except Busy:
             self.lost(lease)
 
@@ -237,6 +240,15 @@ class Supervisor:
             return False
         self._kept_at = time.monotonic()
         return True
+
+    def _speculate(self, lease: Lease, progress: Progress) -> None:
+        """Begin slow chunks elsewhere as well. The pace of nodes is read again when a chunk has been settled."""
+        if progress.chunks_settled != self._paced_at:
+            self._pace, self._paced_at = self._stores.ledger.chunks.pace(self._run), progress.chunks_settled
+        unsettled = progress.chunks_published - progress.chunks_settled
+        stragglers.speculate(
+            self._app, self._stores, lease, self.requirement, self.policy.limits, unsettled, self._pace
+        )
 
     def _drive(self, lease: Lease, progress: Progress) -> None:
         """See that a run in rounds has a driver with this lease."""

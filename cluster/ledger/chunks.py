@@ -203,11 +203,6 @@ class Chunks:
         done = self._done(run).values()
         return sum(chunks for chunks, _ in done), sum(seconds for _, seconds in done)
 
-    def count_unsettled(self, run: str) -> int:
-        """How many chunks are entered and not settled."""
-        found: Any = self._redis.hlen(keys.run(run, "chunks"))
-        return int(found)
-
     def claimed(self, run: str) -> int:
         """How many chunks and partials nodes work on."""
         found: Any = self._redis.hlen(keys.run(run, "claims"))

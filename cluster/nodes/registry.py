@@ -305,12 +305,7 @@ class Registry:
 
     def lead(self, detector: str) -> bool:
         """Try to become the failure detector that acts for the next ``LEAD_MS``; return whether ``detector`` is."""
-        if self._redis.set(keys.DETECTOR, detector, nx=True, px=LEAD_MS):
-            return True
-        leader: Any = self._redis.get(keys.DETECTOR)
-        if leader != detector.encode():
-            return False
-        return bool(self._redis.pexpire(keys.DETECTOR, LEAD_MS))
+        return bool(self._scripts("lead", {"detector": keys.DETECTOR}, detector=detector, lead_ms=LEAD_MS))
 
     def incarnations(self) -> list[Incarnation]:
         """All incarnations of nodes that are not forgotten."""
@@ -329,10 +324,10 @@ class Registry:
     def connected(self) -> set[str] | None:
         """The incarnations that have a connection to Redis; None where we may not ask."""
         try:
-            clients: Any = self._redis.client_list()
+            clients = redis_client.connected(self._redis)
         except redis.ResponseError:
             return None
-        return {incarnation for client in clients if (incarnation := names.incarnation_of(client["name"]))}
+        return {incarnation for client in clients if (incarnation := names.incarnation_of(client))}
 
     def held(self, incarnation: str) -> list[bytes]:
         """The messages that an incarnation of a node holds."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import redis
 from pydantic import BaseModel, Field, ValidationError
 
-from cluster import keys, names
+from cluster import keys, names, redis_client
 from cluster.scripts import Scripts
 
 LEASE_MS = 4000
@@ -99,10 +99,10 @@ class Replicas:
         if not running:
             return []
         try:
-            clients: Any = self._redis.client_list()
+            clients = redis_client.connected(self._redis)
         except redis.ResponseError:  # we may not ask: the leases run out
             return []
-        there = {names.replica_of(client["name"]) for client in clients}
+        there = {names.replica_of(client) for client in clients}
         gone = [replica for replica in running if replica.id not in there]
         for replica in gone:
             self.release(replica.service, replica.id)

@@ -319,3 +319,13 @@ def test_a_large_value_of_a_hash_is_never_copied(kind: Any) -> None:
     pieces = kind().pack_commands(commands)
     assert any(piece is large for piece in pieces)
     assert b"".join(pieces) == b"".join(plain().pack_commands(commands))
+
+
+@pytest.mark.parametrize("as_told", [bytes, bytes.decode], ids=["RESP2", "RESP3"])
+def test_the_names_of_connections_are_read_from_the_list_of_clients(as_told: Callable[[bytes], Any]) -> None:
+    told = (
+        b"id=3 addr=127.0.0.1:4 laddr=127.0.0.1:5 fd=8 name=cluster-node age=3 cmd=get user=default lib-name=redis-py\n"
+        b"id=4 addr=127.0.0.1:6 laddr=127.0.0.1:5 fd=9 name= age=3 cmd=client|list user=default lib-name= lib-ver=\n"
+    )
+    client: Any = SimpleNamespace(execute_command=lambda *words: as_told(told) if words == ("CLIENT", "LIST") else None)
+    assert redis_client.connected(client) == ["cluster-node"]

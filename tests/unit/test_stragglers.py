@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -45,19 +45,14 @@ def test_a_chunk_is_slow(seconds: float, pace_s: float | None, elsewhere_s: floa
 
 
 def copied(
-    monkeypatch: pytest.MonkeyPatch, running: Sequence[Running], nodes: Sequence[Node], *,
+    monkeypatch: pytest.MonkeyPatch, running: Sequence[Running], nodes: Iterable[Node], *,
     waiting: int = 0, pace: dict[str, float] | None = None, refused: Sequence[int] = (),
 ) -> list[int]:  # fmt: skip
     """The chunks that get a speculative copy; ``refused`` have had one."""
     published: list[int] = []
-    chunks = SimpleNamespace(
-        running=lambda run: running,
-        count_unsettled=lambda run: len(running) + waiting,
-        pace=lambda run: {"fast": 1.0} if pace is None else pace,
-    )
-    stores: Any = SimpleNamespace(
-        ledger=SimpleNamespace(chunks=chunks), nodes=SimpleNamespace(nodes=lambda: list(nodes))
-    )
+    chunks = SimpleNamespace(running=lambda run: running)
+    pace = {"fast": 1.0} if pace is None else pace
+    stores: Any = SimpleNamespace(ledger=SimpleNamespace(chunks=chunks), nodes=SimpleNamespace(nodes=lambda: nodes))
     lease: Any = SimpleNamespace(run="run", speculate=lambda chunk, node, why: chunk not in refused)
 
     def publish(app: Any, requirement: str, run: str, chunk: int, limits: Limits) -> None:
@@ -65,7 +60,7 @@ def copied(
 
     monkeypatch.setattr("cluster.coordinator.stragglers.publish.publish_chunk", publish)
     app: Any = None
-    stragglers.speculate(app, stores, lease, "ocr", LIMITS)
+    stragglers.speculate(app, stores, lease, "ocr", LIMITS, len(running) + waiting, pace)
     return published
 
 
@@ -107,3 +102,14 @@ def test_the_fastest_free_node_is_what_counts(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_chunk_that_has_had_its_copy_takes_no_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     assert copied(monkeypatch, [doing(9, 0), doing(8, 1)], [fast()], refused=[0]) == [1]
+
+
+def test_nodes_are_not_read_where_no_chunk_can_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read() -> Iterator[Node]:
+        raise AssertionError("the nodes were read")
+        yield
+
+    assert copied(monkeypatch, [doing(1.9)], read()) == []
+    assert copied(monkeypatch, [doing(9, node="fast")], read()) == []
+    with pytest.raises(AssertionError, match="the nodes were read"):
+        copied(monkeypatch, [doing(9)], read())
