@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 
 STEP_MS, TEN_MINUTES_MS = 250, 600_000
 PICTURE = "/runs/ocr-1/picture/a.png"
-ADD = f"() => document.body.append(Object.assign(new Image(), {{ src: '{PICTURE}', className: 'thumb', alt: 'a' }}))"
+ADD = f"""place => {{
+  const image = Object.assign(new Image(), {{ src: '{PICTURE}', alt: 'a' }}), box = document.createElement('figure')
+  image.className = place
+  box.toggleAttribute(place, true)
+  box.append(image)
+  document.body.append(box)
+}}"""
+"""A picture of that class in a box of that attribute."""
 
 
 class Turned:
@@ -101,7 +108,7 @@ def test_a_picture_that_could_not_be_made_right_now_is_loaded_again(tab: Tab) ->
     busy = {"status": 503, "headers": {"Retry-After": "7"}}
     picture.answers = [busy, busy, busy, {"status": 200, "body": made.getvalue(), "content_type": "image/webp"}]
     tab.open("/nodes")
-    tab.page.evaluate(ADD)
+    tab.page.evaluate(ADD, "thumb")
     picture.turn_until_asked(5)
     wait_until("it is shown", lambda: tab.page.locator(".thumb").evaluate("image => image.naturalWidth") == 4)
     _, first, second, third, _ = picture.asked
@@ -109,13 +116,17 @@ def test_a_picture_that_could_not_be_made_right_now_is_loaded_again(tab: Tab) ->
     assert third - second > 7000 - STEP_MS
 
 
-@pytest.mark.parametrize(("status", "times"), [(503, 5), (422, 2)])
-def test_a_picture_that_cannot_be_shown_says_so_and_is_asked_for_no_more(tab: Tab, status: int, times: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "times", "place", "told"), [(503, 5, "thumb", "cannot be shown"), (422, 2, "data-picture", "torn")]
+)
+def test_a_picture_that_cannot_be_shown_says_so_and_is_asked_for_no_more(
+    tab: Tab, status: int, times: int, place: str, told: str
+) -> None:
     picture = Turned(tab, f"**{PICTURE}")
     picture.answers = [{"status": status, "json": {"detail": "torn"}}]
     tab.open("/nodes")
-    tab.page.evaluate(ADD)
+    tab.page.evaluate(ADD, place)
     picture.turn_until_asked(times)
-    tab.wait_for("cannot be shown")
+    tab.wait_for(told)
     picture.turn(TEN_MINUTES_MS)
     assert len(picture.asked) == times
