@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers
@@ -54,7 +55,7 @@ class File:
 def every() -> Mapping[str, File]:
     """All files by name."""
     found = sorted((files("cluster.web") / "static").iterdir(), key=lambda file: file.name)
-    return {file.name: File(file.read_bytes(), TYPES[file.name.rpartition(".")[2]]) for file in found}
+    return {file.name: File(file.read_bytes(), TYPES[PurePath(file.name).suffix.removeprefix(".")]) for file in found}
 
 
 @functools.cache
