@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,20 @@ def test_a_fork_that_is_killed_has_ended_by_that_signal(tmp_path: Path) -> None:
         process.kill()
         wait_until("it has ended", lambda: process.poll() is not None)
     assert process.returncode == -signal.SIGKILL
+
+
+def test_what_was_forked_ends_with_the_process_that_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = "import subprocess, time; subprocess.Popen(['sleep', '60']); print('here', flush=True); time.sleep(60)"
+    (tmp_path / "starts.py").write_text(start)
+    connection = forking._server.__wrapped__()
+    monkeypatch.setattr(forking, "_server", lambda: connection)
+    with program(
+        [sys.executable, "-m", "starts"], environment(), cwd=tmp_path, stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "here\n"
+        connection.close()  # as by the end of this process
+        wait_until("it has ended", lambda: process.poll() is not None)
+        with ThreadPoolExecutor(1) as thread:
+            said = thread.submit(process.stdout.read).result(30)
+    assert said == "", "its child, which has the stream, too, has ended"

@@ -23,7 +23,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +132,8 @@ def _end(process: subprocess.Popen[bytes], connection: socket.socket) -> None:
 
 
 def _serve(connection: socket.socket) -> dict[str, Any]:
-    """Fork for each request, in the child give the request; ends with the process that asks."""
+    """Fork for each request, in the child give the request; ends with the process that asks, and all it has forked."""
+    living: set[int] = set()
     selector = selectors.DefaultSelector()
     selector.register(connection, selectors.EVENT_READ)
     while True:
@@ -140,17 +141,28 @@ def _serve(connection: socket.socket) -> dict[str, Any]:
             if key.data is not None:
                 selector.unregister(key.fd)
                 _tell_end(key.fd, *key.data)
+                living.remove(key.data[0])
                 continue
             message, fds, _, _ = socket.recv_fds(connection, MOST_BYTES, 4)
             if not message:
+                _kill(living)
                 os._exit(0)
             pid = os.fork()
             if not pid:
                 return {**json.loads(message), "fds": fds}
+            living.add(pid)
             for fd in fds[:3]:
                 os.close(fd)
             selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, fds[3]))
             connection.send(str(pid).encode())
+
+
+def _kill(pids: Iterable[int]) -> None:
+    """Kill processes and, of those with a session of their own, what they have started."""
+    for pid in pids:
+        for kill in (os.killpg, os.kill):
+            with contextlib.suppress(ProcessLookupError):
+                kill(pid, signal.SIGKILL)
 
 
 def _tell_end(pidfd: int, pid: int, tells: int) -> None:
