@@ -8,12 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from cluster import catalog, settings
-from cluster.client import Client
-from cluster.embedded import LocalCluster
+from cluster import catalog
 from cluster.roles import Role
-from tests.kit import faces
-from tests.kit.pages import Page, Visitor, shown
+from tests.kit import faces, stages
+from tests.kit.pages import Page, Visitor
 from tests.kit.waiting import wait_until
 from tests.page import sending
 
@@ -28,14 +26,11 @@ STRANGER = ("garden.jpg", 2)
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """A page of a cluster with a worker, and a bundle that knows three of the example people."""
-    with LocalCluster() as local:
-        local.start_worker(slots=2)
-        with Client(settings.Settings(broker_url=local.url)) as client:
-            everybody = sending.of_folder(faces.FOLDER / "people")
-            known = {f"{who}/{n}.jpg": everybody[f"{who}/{n}.jpg"] for who in ("ada", "kim", "rosa") for n in (1, 2, 3)}
-            assert client.submit("faces-train", known, model="office").result(MINUTE)["model"] == "office:1"
-            with shown(client, tmp_path_factory.mktemp("web")) as page:
-                yield page
+    with stages.staged(tmp_path_factory.mktemp("people")) as stage:
+        everybody = sending.of_folder(faces.FOLDER / "people")
+        known = {f"{who}/{n}.jpg": everybody[f"{who}/{n}.jpg"] for who in ("ada", "kim", "rosa") for n in (1, 2, 3)}
+        assert stage.client.submit("faces-train", known, model="office").result(MINUTE)["model"] == "office:1"
+        yield stage.page
 
 
 @pytest.fixture(scope="module")

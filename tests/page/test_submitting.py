@@ -15,13 +15,12 @@ import httpx
 import pytest
 from PIL import Image
 
-from cluster import catalog, names, settings
-from cluster.client import Client
+from cluster import catalog, names
 from cluster.client.run import Run
-from cluster.embedded import LocalCluster
 from cluster.roles import Role
 from cluster.web import tending
-from tests.kit.pages import Page, Visitor, shown
+from tests.kit import stages
+from tests.kit.pages import Page, Visitor
 from tests.kit.programs import ROOT, find_program
 from tests.kit.waiting import wait_until
 from tests.page import sending
@@ -34,10 +33,8 @@ MINUTE = 60.0
 @pytest.fixture(scope="module")
 def working(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """A page of a cluster with a worker."""
-    with LocalCluster() as local:
-        local.start_worker(slots=1)
-        with Client(settings.Settings(broker_url=local.url)) as c, shown(c, tmp_path_factory.mktemp("web")) as page:
-            yield page
+    with stages.staged(tmp_path_factory.mktemp("working"), slots=1) as stage:
+        yield stage.page
 
 
 @pytest.fixture(scope="module")
@@ -147,9 +144,13 @@ def test_a_killed_reader_is_replaced(working: Page, maria: Visitor, monkeypatch:
     run = working.web.client.run(sending.run(maria, upload, "wordcount"))
     first = wait_until("a reader", lambda: reader(run), timeout_s=MINUTE)
     os.kill(first, signal.SIGKILL)
-    wait_until("that nobody reads", lambda: not reader(run), timeout_s=MINUTE)
-    tending.Tending(working.web).look()  # once: with no time to start in, each look starts one more
-    wait_until("another reader", lambda: reader(run) not in (0, first), timeout_s=MINUTE)
+    tender = tending.Tending(working.web)
+
+    def is_replaced() -> bool:
+        tender.look()
+        return reader(run) not in (0, first)
+
+    wait_until("another reader", is_replaced, timeout_s=MINUTE)
     maria.ask("POST", f"/api/uploads/{upload}/close")
     assert run.wait(MINUTE).state == "done"
     assert run.result() == {"some": 20, "words": 20}
