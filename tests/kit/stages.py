@@ -114,9 +114,14 @@ def begun(stage: Stage, job: str, folder: Path, **options: Any) -> str:
     return sending.run(maria, upload, job, **options)
 
 
-def played(stage: Stage, *, hostile: bool = False) -> Places:
-    """Have something of each kind done; ``hostile``: with names and texts that would run on a page that lets them."""
-    runs = [read(stage, HOSTILE, SCRIPT) if hostile else read(stage), count(stage, SCRIPT if hostile else "")]
+def read_hostile(stage: Stage) -> str:
+    """``read`` with names and a text that would run on a page that lets them."""
+    return read(stage, HOSTILE, SCRIPT)
+
+
+def played(stage: Stage, hostile: str = "") -> Places:
+    """Have something of each kind done; where ``hostile`` is a run of ``read_hostile``, all with names like those."""
+    runs = [hostile or read(stage), count(stage, SCRIPT if hostile else "")]
     learned = learn(stage, SCRIPT if hostile else "rosa")
     runs.append(recognise(stage))
     uploads = [stage.client.run(run).status(failures=False).upload for run in runs[:1]]

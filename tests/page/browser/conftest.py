@@ -60,15 +60,30 @@ def nothing(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture(scope="session")
-def places(stage: stages.Stage) -> Places:
-    """One run of each kind, with names that somebody chose to break the page by, and a model."""
-    return stages.played(stage, hostile=True)
+def read_run(stage: stages.Stage) -> str:
+    """The run of ``ocr`` over the example pictures and the damaged ones of ``stages.HOSTILE``."""
+    return stages.read_hostile(stage)
 
 
 @pytest.fixture(scope="session")
-def read_run(places: Places) -> str:
-    """The run of ``ocr`` over the example pictures and the damaged ones of ``stages.HOSTILE``."""
-    return places["run"][0]
+def places(stage: stages.Stage, read_run: str) -> Places:
+    """One run of each kind, with names that somebody chose to break the page by, and a model."""
+    return stages.played(stage, read_run)
+
+
+@pytest.fixture(scope="module")
+def kept_tab(chromium: Browser, stage: stages.Stage) -> Iterator[Tab]:
+    with browser.tab(chromium, stage.page.visitor(Role.ADMIN)) as tab:
+        yield tab
+
+
+@pytest.fixture
+def walker(kept_tab: Tab) -> Iterator[Tab]:
+    """An admin's tab that walks from page to page, one for all tests of a file: to open one takes as long as a page."""
+    kept_tab.look(DESK)
+    yield kept_tab
+    problems, kept_tab.problems = kept_tab.problems, []
+    assert problems == []
 
 
 @pytest.fixture

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from tests.kit.addresses import Places, each
-from tests.kit.browser import LOOKS, PHONE
+from tests.kit.browser import DESK, PHONE
 from tests.page.browser.conftest import Enter
 
 
-def test_all_pages_can_be_read_without_scripts(enter: Enter, places: Places) -> None:
+def test_all_pages_can_be_read_in_both_widths_without_scripts(enter: Enter, places: Places) -> None:
     tab = enter(look=PHONE, scripts=False)
     for address in each(places):
         assert tab.open(address).status == 200, address
         assert tab.page.locator("main").inner_text().strip(), address
+        for look in (DESK, PHONE):
+            tab.look(look)
+            assert tab.too_wide_px == 0, (address, look)
 
 
 def test_runs_and_nodes_say_all_without_scripts(enter: Enter, read_run: str) -> None:
@@ -21,11 +24,3 @@ def test_runs_and_nodes_say_all_without_scripts(enter: Enter, read_run: str) -> 
     tab.wait_for("done")
     tab.open("/nodes")
     tab.wait_for("office-1")
-
-
-def test_no_page_scrolls_sideways_without_scripts(enter: Enter, places: Places) -> None:
-    tabs = [enter(look=look, scripts=False) for look in LOOKS if look.theme == "light"]
-    for address in each(places):
-        for tab in tabs:
-            tab.open(address)
-            assert tab.too_wide_px <= 0, address
