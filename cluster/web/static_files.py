@@ -55,7 +55,7 @@ class File:
 def every() -> Mapping[str, File]:
     """All files by name."""
     found = sorted((files("cluster.web") / "static").iterdir(), key=lambda file: file.name)
-    return {file.name: File(file.read_bytes(), TYPES[PurePath(file.name).suffix.removeprefix(".")]) for file in found}
+    return {file.name: File(file.read_bytes(), TYPES[PurePath(file.name).suffix[1:]]) for file in found}
 
 
 @functools.cache
