@@ -7,7 +7,7 @@ const REFUSED = [413, 422]
 
 /** Sends files one after the other. `changed` is called when its figures have; `failed` with what it cannot go on with. */
 export class Sender {
-  files = 0; bytes = 0; sentFiles = 0; sentBytes = 0; received = 0
+  files = 0; bytes = 0; sentFiles = 0; sentBytes = 0; received = 0; expected = 0
   refused = []; unread = []; paused = false; told = ''
   #waiting = []; #known = new Set(); #busy; #rate = []
 
@@ -21,9 +21,14 @@ export class Sender {
     return this.#rate.length < 2 ? 0 : (last[1] - first[1]) / Math.max(.2, last[0] - first[0])
   }
 
-  /** Go on with an upload: what has arrived of it is not sent again. */
-  async resume(upload) {
-    this.upload = upload
+  /** How many files of an upload that is gone on with have not come yet. */
+  get lacking() {
+    return Math.max(0, this.expected - this.received - this.refused.length - this.unread.length)
+  }
+
+  /** Go on with an upload, begun with so many files: what has arrived of it is not sent again. */
+  async resume(upload, expected) {
+    Object.assign(this, { upload, expected })
     const answer = await fetch(`/api/uploads/${upload}/files`)
     if (!answer.ok) throw new Error((await answer.json()).detail)
     for (const line of (await answer.text()).split('\n')) if (line) this.#known.add(line)

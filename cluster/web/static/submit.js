@@ -8,7 +8,8 @@ const find = selector => document.querySelector(selector)
 const form = find('[data-new-run]'), drop = find('[data-drop]'), panel = find('[data-sending]')
 const start = find('[data-start]'), pause = find('[data-pause]'), end = find('[data-end]'), notes = find('[data-notes]')
 const MOST_NOTES = 20
-let leftOut = [], run = '', beginning
+const REST = 'To send the rest, drop the same files or folder again: what is here is not sent twice.'
+let leftOut = [], run = '', looking = 0, beginning
 
 const sender = new Sender(draw, tell)
 drop.hidden = false
@@ -17,17 +18,18 @@ const files = number => `${count(number)} ${number === 1 ? 'file' : 'files'}`
 
 /** Show how far sending is. */
 function draw() {
-  panel.hidden = !sender.files && !sender.received && !leftOut.length
-  show('sent', `${count(Math.max(sender.sentFiles, sender.files ? 0 : sender.received))} of ${files(sender.files || sender.received)}`)
+  const all = sender.files || sender.received + sender.lacking || looking
+  panel.hidden = !all && !leftOut.length
+  show('sent', `${count(Math.max(sender.sentFiles, sender.files ? 0 : sender.received))} of ${files(all)}`)
   const left = sender.rate ? `${duration((sender.bytes - sender.sentBytes) / sender.rate)} left` : ''
   const rate = sender.rate ? `${size(sender.rate)}/s` : ''
-  show('speed', [`${size(sender.sentBytes)} of ${size(sender.bytes)}`, rate, left].filter(Boolean).join(' · '))
-  find('[data-progress]').value = sender.bytes ? sender.sentBytes / sender.bytes : 0
+  show('speed', [sender.files && `${size(sender.sentBytes)} of ${size(sender.bytes)}`, rate, left].filter(Boolean).join(' · '))
+  find('[data-progress]').value = sender.bytes ? sender.sentBytes / sender.bytes : sender.received / (all || 1)
   pause.textContent = sender.paused ? 'Go on' : 'Pause'
   pause.hidden = sender.isDone
   const here = `${files(sender.received)} ${sender.received === 1 ? 'has' : 'have'} arrived.`
   const next = run ? 'Keep this page open until all are sent.' : 'The run may begin now: nodes work while the rest is sent.'
-  show('told', sender.told || (sender.isDone ? here : `${here} ${next}`))
+  show('told', (looking && `Found ${files(looking)} so far.`) || sender.told || (sender.isDone ? `${here} ${sender.lacking ? REST : ''}` : `${here} ${next}`))
   const told = [
     ...sender.refused.map(({ name, why }) => `${name}: ${why}`),
     ...sender.unread.map(name => `${name} could not be read on your disk`),
@@ -67,9 +69,9 @@ async function begin(found) {
 }
 
 /** Close the upload once all is sent and a run reads it; one that was broken off waits for its rest. */
-async function finish(isAll = sender.files || sender.received >= panel.dataset.expected) {
+async function finish(isAll = !sender.lacking && sender.files + sender.received > 0) {
   if (!run || !sender.isDone || sender.paused) return
-  end.hidden = Boolean(isAll)
+  end.hidden = isAll
   if (!isAll) return
   try {
     await ask('POST', `/api/uploads/${sender.upload}/close`)
@@ -110,15 +112,18 @@ for (const input of drop.querySelectorAll('input')) {
 for (const name of ['dragover', 'dragleave', 'drop']) {
   addEventListener(name, event => { event.preventDefault(); drop.classList.toggle('over', name === 'dragover') })
 }
-addEventListener('drop', async event => add(await dropped(event.dataTransfer.items, name => sender.unread.push(name))))
+addEventListener('drop', async event => {
+  const found = await dropped(event.dataTransfer.items, name => sender.unread.push(name), seen => { looking = seen; draw() })
+  looking = 0
+  await add(found)
+})
 addEventListener('paste', event => { if (event.clipboardData.files.length) add(chosen(event.clipboardData.files)) })
 addEventListener('beforeunload', event => { if (!sender.isDone) event.preventDefault() })
 
 if (panel.dataset.upload) {
-  beginning = sender.resume(panel.dataset.upload)
+  beginning = sender.resume(panel.dataset.upload, Number(panel.dataset.expected))
   await beginning.then(draw, error => tell(error.message))
   if (panel.dataset.run) begun(panel.dataset.run)
-  const rest = 'To send the rest, drop the same files or folder again: what is here is not sent twice.'
-  show('told', `${files(sender.received)} ${sender.received === 1 ? 'has' : 'have'} arrived. ${rest}`)
+  draw()
   end.hidden = !run
 }

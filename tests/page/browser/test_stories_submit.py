@@ -98,18 +98,21 @@ def test_sending_goes_on_where_it_was_broken_off(tab: Tab, stage: stages.Stage, 
     assert run.result() == {"some": FILES, "words": FILES}
 
 
-def test_a_run_ends_with_what_has_arrived(tab: Tab, stage: stages.Stage) -> None:
+def test_a_run_ends_with_what_has_arrived(tab: Tab, stage: stages.Stage, tmp_path: Path) -> None:
+    (tmp_path / "b.txt").write_text("some words")
     maria = stage.page.visitor(Role.SUBMITTER, "maria")
-    upload = sending.begin(maria, files=3)
+    upload = sending.begin(maria, files=3, job="wordcount")
     sending.send(maria, upload, sending.bundle([("a.txt", b"some words")]))
     run = sending.run(maria, upload, "wordcount")
     tab.open("/submit")
     row = tab.page.get_by_role("paragraph").filter(has_text=run)
     assert "1 of 3 files have arrived" in row.inner_text()
     row.get_by_role("link", name="Send the rest").click()
+    tab.page.locator("[data-files]").set_input_files(tmp_path / "b.txt")
+    tab.wait_for("2 files have arrived.")  # one of three has not: the upload stays open
     tab.page.get_by_role("button", name="End here").click()
     assert run_of(tab) == run
-    assert stage.client.run(run).wait(60).items_done == 1
+    assert stage.client.run(run).wait(60).items_done == 2
 
 
 def test_a_change_of_the_job_sends_what_was_left_out(tab: Tab, tmp_path: Path) -> None:
