@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from cluster import texts
+from cluster import errors, texts
 from cluster.client.run import Run, Status
 from cluster.texts import worth_texts
 from cluster.web import publishing
@@ -108,12 +108,20 @@ def show(asked: Asked, run: Run, status: Status) -> Report | None:
         return None
     found = run.report
     if found is not None:
-        return of(found, found.get("classes"))
+        return of(found, found.get("classes") or _classes(asked, found.get("model")))
     try:
         publishing.require_may_publish(asked, run, status)
     except Problem as refused:
         return Report(is_published=False, refused=refused.text)
     return Report(is_published=False)
+
+
+def _classes(asked: Asked, model: object) -> object:
+    """The names of the classes as the model has them, as long as it is there: the report of a net counts them."""
+    try:
+        return asked.web.client.models.get(_text(model)).parameters.get("classes") if model else None
+    except errors.ClusterError:
+        return None
 
 
 def of_parameters(parameters: Mapping[str, Any]) -> Report:

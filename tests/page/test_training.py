@@ -7,6 +7,7 @@ import io
 
 import pytest
 
+from cluster.bundles.content import Content
 from cluster.roles import Role
 from tests.integration.test_curve import closed
 from tests.kit.pages import Page, Visitor
@@ -65,6 +66,19 @@ def test_the_report_of_a_run_is_shown_once_its_model_is_published(
     assert '<a href="/models/letters:2">letters:2</a>' in shown
     assert "a taken for b (1 of 10)" in shown
     assert "missing: it fell over" in shown
+
+
+def test_confusions_of_a_net_have_the_names_of_its_model(page: Page, admin: Visitor) -> None:
+    played = PlayedRounds(page.web.client.stores, job="train")
+    closed(played, 0, last=0)
+    unnamed = {key: value for key, value in ENSEMBLE.items() if key != "classes"}
+    page.web.client.stores.ledger.reports.enter(played.run, {**unnamed, "model": "shapes:1"})
+    shown = admin.get(f"/runs/{played.run}/results.json")["found"]
+    assert shown["confusion"]["classes"] == ["0", "1"]  # the model is gone
+    made = Content("predict", {"weights": b"x"}, parameters={"classes": ["round", "square"]})
+    page.web.client.stores.models.bundles.push("shapes", made, "a test")
+    shown = admin.get(f"/runs/{played.run}/results.json")["found"]
+    assert shown["confusion"]["classes"] == ["round", "square"]
 
 
 def test_a_run_that_goes_on_or_a_viewer_publishes_nothing(run: PlayedRounds, visitors: dict[Role, Visitor]) -> None:
