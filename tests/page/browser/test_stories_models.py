@@ -110,6 +110,27 @@ def test_a_service_is_started_scaled_and_stopped(enter: Enter, stage: stages.Sta
     tab.page.locator('[data-service="sizes"]').wait_for(state="detached")
 
 
+def test_a_model_that_nobody_published_is_published_and_used(enter: Enter, stage: stages.Stage, tmp_path: Path) -> None:
+    for person in ("ada", "gus"):
+        (tmp_path / person).mkdir()
+        for number in (1, 2):
+            picture = stages.EXAMPLES / "people" / person / f"{number}.jpg"
+            (tmp_path / person / picture.name).write_bytes(picture.read_bytes())
+    run = stage.client.submit("faces-train", tmp_path, model="two-people")
+    run.wait(60)
+    tab = enter(Role.OPERATOR)
+    tab.open(f"/runs/{run.id}/results")
+    tab.page.get_by_role("button", name="Publish the model").click()
+    tab.wait_for("This run made")
+    tab.page.get_by_role("link", name="two-people:1").first.click()
+    tab.page.wait_for_url("**/models/two-people:1")
+    tab.open("/models")
+    tab.page.get_by_role("link", name="two-people").click()
+    party = stages.EXAMPLES / "people" / "ada" / "3.jpg"
+    found = stage.client.submit("faces", {"a.jpg": party.read_bytes()}, model="two-people").result(60)
+    assert [face["label"] for face in found["a.jpg"]] == ["ada"]
+
+
 def test_the_curve_of_a_training_grows_while_one_looks(enter: Enter, stage: stages.Stage) -> None:
     run = PlayedRounds(stage.client.stores)
     closed(run, 0)
