@@ -128,6 +128,7 @@ FOREIGN = {
     "requirements.py": {"partition '.'"},  # modules
     "__init__.py": {"build 'cluster.cli.'"},
     "access.py": {"partition ';'"},  # media types
+    "compressed.py": {"partition ';'"},  # how a browser takes an answer
     "certificate.py": {"build ':'"},  # alternative names of a certificate
     "flower.py": {"build ':'"},  # as Flower takes a password
     "folder.py": {"partition ';'"},  # URLs
@@ -144,7 +145,8 @@ FOREIGN = {
     "redis_check.py": {"build ':'", "split '.'"},  # what Redis says
     "redis_outage.py": {"partition '.'"},  # redis-py's classes
     "redis_url.py": {"split ';'", "build ':@'"},
-    "spool.py": {"build '~'", "build '.'"},  # names of files
+    "spool.py": {"build '.'", "removeprefix '.'", "startswith '.'"},  # names of files
+    "spool_upload.py": {"build '~'"},
     "settings.py": {"split ';'", "removeprefix 'cluster_'"},  # URLs, and variables
 }
 """File -> another's format in it that looks like ours."""
