@@ -104,15 +104,15 @@ async function refusal(address, heardAt) {
   if ([403, 404].includes(status)) return `${asOf}, as it was removed or is no longer shown to you: ask its owner, or go to another page.`
 }
 
-/** Hear events of an address while the page is shown; `on` maps the name of an event to what is done with its data. */
-export function hear(address, on) {
+/** Hear events of an address while the page is shown, or `stays()`; `on`: the name of an event -> what is done with its data. */
+export function hear(address, on, stays = () => false) {
   let source, timer, refused = 0, isOver = false
   let heardAt = new Date()
   const lost = () => tellConnection(`Not connected, last heard ${heardAt.toLocaleTimeString()}.`)
   const close = () => { clearTimeout(timer); source?.close(); source = null }
   const end = () => { isOver = true; close() }
   const open = () => {
-    if (source || isOver || document.hidden) return
+    if (source || isOver || (document.hidden && !stays())) return
     source = new EventSource(address)
     for (const [name, act] of Object.entries(on)) {
       source.addEventListener(name, event => {
@@ -131,7 +131,7 @@ export function hear(address, on) {
       if (why) { end(); tellConnection(why) } else timer = setTimeout(open, Math.min(AGAIN_MS * 2 ** refused++, MOST_AGAIN_MS))
     }
   }
-  document.addEventListener('visibilitychange', () => document.hidden ? close() : open())
+  document.addEventListener('visibilitychange', () => document.hidden && !stays() ? close() : open())
   open()
 }
 

@@ -53,16 +53,19 @@ function addChanges(changes) {
   }
 }
 
+/** Whether a person wants to be told when the run is over. */
+const isWanted = () => Boolean(localStorage.getItem(`tell ${run}`))
+
 /** Say that the run is over, where a person asked for it. */
 function isOver(status) {
-  if (localStorage.getItem(`tell ${run}`) && Notification.permission === 'granted') {
+  if (isWanted() && Notification.permission === 'granted') {
     new Notification(`${run}: ${status.state}`, { body: `${count(status.items_done)} done, ${count(status.items_failed)} missing` })
   }
   localStorage.removeItem(`tell ${run}`)
 }
 
 if (section.dataset.live) {
-  if ('Notification' in window && isSecureContext) notify.hidden = Boolean(localStorage.getItem(`tell ${run}`))
+  if ('Notification' in window && isSecureContext) notify.hidden = isWanted()
   hear(section.dataset.live, {
     message(news, close) {
       showFigures(news)
@@ -80,7 +83,7 @@ if (section.dataset.live) {
       isOver(status)
       if (state !== status.state) location.reload()
     },
-  })
+  }, isWanted)
 }
 
 notify.addEventListener('click', async () => {

@@ -15,7 +15,10 @@ from PIL import Image
 from cluster.roles import Role
 from tests.kit import browser
 from tests.kit.browser import Tab
+from tests.kit.page_runs import PageRun
 from tests.kit.pages import Page
+from tests.kit.records import record
+from tests.kit.stages import Stage
 from tests.kit.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -31,6 +34,17 @@ ADD = f"""place => {{
   document.body.append(box)
 }}"""
 """A picture of that class in a box of that attribute."""
+
+
+HIDE = """() => {
+  Object.defineProperty(document, 'hidden', { value: true })
+  document.dispatchEvent(new Event('visibilitychange'))
+}"""
+KEEP_WHAT_IS_TOLD = """window.Notification = class {
+  static permission = 'granted'
+  static requestPermission = async () => 'granted'
+  constructor(title) { sessionStorage.told = title }
+}"""
 
 
 class Turned:
@@ -130,3 +144,16 @@ def test_a_picture_that_cannot_be_shown_says_so_and_is_asked_for_no_more(
     tab.wait_for(told)
     picture.turn(TEN_MINUTES_MS)
     assert len(picture.asked) == times
+
+
+def test_a_run_that_is_to_be_told_of_is_heard_by_a_hidden_page(chromium: Browser, stage: Stage) -> None:
+    run = PageRun(stage.page.web.client.stores, "ocr", {"a.png": record("x")})
+    with browser.tab(chromium, stage.page.visitor(Role.ADMIN)) as tab:
+        tab.page.add_init_script(KEEP_WHAT_IS_TOLD)
+        tab.open(f"/runs/{run.id}")
+        tell = tab.page.get_by_role("button", name="Tell me when it is over")
+        tell.click()
+        tell.wait_for(state="hidden")
+        tab.page.evaluate(HIDE)
+        run.end()
+        tab.page.wait_for_function("told => sessionStorage.told === told", arg=f"{run.id}: done")
