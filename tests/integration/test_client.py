@@ -217,7 +217,7 @@ def test_a_run_is_gone_on_with_by_another_client(broker: str, worker: Worker, th
 INTERRUPTED = """
     import cluster, os, signal, threading
     with cluster.connect() as c:
-        run = c.submit("measure", {"slow": b"meet 2", "other": b"x"}, trace=os.environ["TRACE"])
+        run = c.submit("measure", {"slow": b"meet 3", "other": b"x"}, trace=os.environ["TRACE"])
         try:
             print("waiting", flush=True)
             run.result()
