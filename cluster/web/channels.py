@@ -19,8 +19,8 @@ import orjson
 from cluster import errors
 
 TICK_S = 0.25
-SLOW_TICK_S = 1.0
-WATCHERS_A_TICK = 100
+SLOW_TICK_S = 1.5
+WATCHERS_A_TICK = 25
 """So many are told of changes once in ``TICK_S``; more in proportion less often, down to once in ``SLOW_TICK_S``."""
 MOST_PAUSE_S = 10.0
 """Between two looks of a reader that fails, however often it has."""
