@@ -71,7 +71,7 @@ $(AXE): tests/page/package-lock.json
 	@command -v npm >/dev/null || echo "there is no npm: what needs axe-core is left out (apt install npm)" >&2
 	@! command -v npm >/dev/null || npm ci --prefix tests/page --silent
 
-test-page: $(VENV)/.test $(AXE)  ## Run the tests of the page, also in a browser where Chromium is installed (7 minutes).
+test-page: $(VENV)/.test $(AXE)  ## Run the tests of the page, also in a browser where Chromium is installed (5 minutes).
 	$(BIN)/python -m pytest tests/page -m 'not slow' -n 2 --dist loadscope
 
 page-pictures: $(VENV)/.test  ## Make the pictures of docs/howto/page.md, in Chromium.
