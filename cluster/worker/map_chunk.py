@@ -39,6 +39,8 @@ ELSEWHERE_S = 1.0
 """Seconds until a speculative copy comes again that reached the slow node itself and went back, for another node."""
 OTHER_PLACE_S = 0.2
 """Seconds until a chunk comes again that only nodes of another place can do."""
+RECENT_EVENTS = 100
+"""Of a run's history, among which the last failure of a chunk is looked for."""
 LONG_S = 1.0
 """A message has been worked on for long enough: its chunks that are not begun are for others."""
 FULL_SHARE = 10.0
@@ -169,7 +171,7 @@ class _Work:
             if claim.state == "claimed":
                 claimed[chunk] = claim
             elif claim.state == "exhausted":
-                self._give_up(chunk, claim.entry, claim.over, _exhausted(claim.attempts))
+                self._give_up(chunk, claim.entry, claim.over, self._why_exhausted(chunk, claim.attempts))
             elif claim.state == "elsewhere":
                 self._again[chunk] = ELSEWHERE_S, claim.state
             elif claim.state == "other place":
@@ -189,6 +191,14 @@ class _Work:
         self._commit(done)
         self._stores.ledger.chunks.release(self._run, self._worker, *left)
         self._left += left
+
+    def _why_exhausted(self, chunk: int, attempts: Attempts) -> str:
+        """Why a chunk has no attempts left: what the last one failed of, where nobody else could say so yet."""
+        if attempts.killed < MOST_KILLS and not attempts.lost:
+            for event in reversed(self._stores.ledger.listings.last_events(self._run, RECENT_EVENTS)):
+                if (event.event, event.chunk) == ("failed", str(chunk)) and event.why:
+                    return event.why
+        return _exhausted(attempts)
 
     def _prepare(self, claims: Claims, claimed: Mapping[int, Claim]) -> Mapping[str, Any] | None:
         """Find the job; its options as they are on this machine, None where these chunks cannot be done here."""
