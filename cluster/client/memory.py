@@ -155,7 +155,7 @@ class Memory:
             path: Where it lies.
             stamp: How it looked when it was walked.
             output: The file or folder with its results, below the output folder; "" for the output itself, and where it
-            was left alone.
+                was left alone.
         """
         sha256 = sha256_of(path)
         if not sha256 or Stamp.of(path) != stamp:

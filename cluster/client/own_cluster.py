@@ -45,13 +45,20 @@ def beside(host: str) -> Listening:
     """Where its Redis listens if a page beside it does at ``host``: who reaches one reaches the other."""
     address = addresses.ipv4(host)
     if not address:
-        alone = ipaddress.ip_address(host).is_loopback if ":" in host else False
-        return Listening(LOOPBACK, "" if alone else f"its Redis wants an IPv4 address, and {host} has none")
+        problem = "" if _is_loopback(host) else f"its Redis wants an IPv4 address, and {host} has none"
+        return Listening(LOOPBACK, problem)
     try:
         redis_server.check_may_listen(redis_server.find(), address)
     except errors.NoRedisServer as error:
         return Listening(LOOPBACK, str(error))
     return Listening(address)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
 
 
 class OwnCluster:

