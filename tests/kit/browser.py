@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
@@ -101,6 +101,10 @@ class Tab:
         return self
 
     def __exit__(self, *error: object) -> None:
+        from playwright.sync_api import Error
+
+        with suppress(Error):  # Chromium never answers if it is to close a tab that has just begun to load a page
+            self.page.goto("about:blank")
         self.context.close()
 
     def open(self, path: str) -> Response:
