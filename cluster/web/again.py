@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from cluster import catalog, errors
 from cluster.client import missing_items
+from cluster.client.missing_items import Missing
 from cluster.client.run import Run
 from cluster.roles import Role
 from cluster.web import submit
@@ -28,7 +29,7 @@ class Again(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
     """Those that are to be other ones than the run's."""
     items: list[str] | None = None
-    """Only these of the missing items; null: all."""
+    """Only these of the missing items; null: all that no other run has done again since."""
 
 
 def again(asked: Asked) -> RunBegun:
@@ -37,9 +38,7 @@ def again(asked: Asked) -> RunBegun:
     run = run_of(asked, to="change")
     upload = upload_of(asked.web.spool, run)
     missing = missing_items.of_run(asked.web.client, run.id)
-    items = [item for item in missing.items if body.items is None or item in set(body.items)]
-    if not items:
-        raise Problem(409, f"nothing is missing from {run.id}, or none of what was named")
+    items = chosen(asked.web.followers.done_again(run), missing, body.items)
     options = missing.with_options(catalog.get(missing.job), body.options)
     share = run.belongs.share
     fresh = asked.web.spool.begin(asked.who.name, job=missing.job)
@@ -51,6 +50,20 @@ def again(asked: Asked) -> RunBegun:
     finally:
         if not fresh.runs():
             asked.web.spool.drop(fresh.id)
+
+
+def chosen(done: Collection[str], missing: Missing, named: Collection[str] | None) -> list[str]:
+    """The items that are to be done again: those that are named, else all that are not among ``done``.
+
+    Raises:
+        Problem: There are none (409).
+    """
+    wanted = set(missing.items) - set(done) if named is None else set(named)
+    if items := [item for item in missing.items if item in wanted]:
+        return items
+    if named is None and missing.items:
+        raise Problem(409, f"all that was missing from {missing.run} is done again: name items to do them once more")
+    raise Problem(409, f"nothing is missing from {missing.run}, or none of what was named")
 
 
 def upload_of(spool: Spool, run: Run) -> Upload:

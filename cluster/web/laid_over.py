@@ -28,6 +28,7 @@ class Followers:
         self._client = client
         self._lock = threading.Lock()
         self._seen: dict[str, list[str]] = {}
+        self._done_again: kept.Kept[dict[str, str]] = kept.Kept(16)
 
     def of(self, run: str) -> list[Run]:
         """The runs that are done and follow a run, or one of these; the earliest first.
@@ -48,6 +49,19 @@ class Followers:
                 kept.drop(run)
         return [self._client.run(name) for name in found]
 
+    def done_again(self, run: Run) -> Mapping[str, str]:
+        """Item that is missing from a run that is done -> the run that has done it since, whose value is shown.
+
+        Empty where the run's job joins its results otherwise than by name, or is not installed here.
+        """
+        try:
+            followers = self.of(run.id) if run.job.joins_by_name else []
+        except (errors.UnknownJob, errors.JobUnavailable):
+            followers = []
+        if not followers:
+            return {}
+        return self._done_again.get(run.id, lambda: {item: by for item, by, _ in _values(run, followers)})
+
     def _done(self, runs: Iterable[str]) -> Iterator[Status]:
         for run in runs:
             with suppress(errors.UnknownRun, errors.RunFailed):  # it is gone
@@ -58,15 +72,18 @@ class Followers:
 
 def values(run: Run, followers: Iterable[Run]) -> dict[str, Any]:
     """What the runs that follow a run have made of the items that are missing from it. Holds all of that."""
+    return {item: value for item, _, value in _values(run, followers)}
+
+
+def _values(run: Run, followers: Iterable[Run]) -> Iterator[tuple[str, str, Any]]:
+    """Item that is missing from a run, the run that has done it, and its value; of an item twice the last one wins."""
     missing = run.failures
-    found: dict[str, Any] = {}
     for follower in followers:
-        try:
+        with suppress(errors.ClusterError):  # it is forgotten right now
             for part in follower.parts():
-                found |= {name: value for name, value in part.items() if name in missing and value is not None}
-        except errors.ClusterError:  # it is forgotten right now
-            continue
-    return found
+                for item, value in part.items():
+                    if item in missing and value is not None:
+                        yield item, follower.id, value
 
 
 def parts(before: Iterable[Mapping[str, Any]], laid: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -28,7 +28,7 @@ from cluster.web.downloads import Download
 from cluster.web.kept import Kept
 from cluster.web.problems import Problem
 from cluster.web.routes import Asked, Route, View
-from cluster.web.runs import run_of
+from cluster.web.runs import DoneAgain, done_again, run_of
 
 MOST_ROWS = 500
 MOST_QUERY_CHARS = 500
@@ -93,6 +93,8 @@ class Results(BaseModel):
     """That it has made, or that learnt its faces: they stay when it is forgotten. For those who may forget it."""
     formats: list[Download]
     """What can be downloaded."""
+    done_again: list[DoneAgain]
+    """The runs whose values stand in for some of what is missing."""
 
 
 _beginnings: Kept[AnyResult] = Kept(16)
@@ -182,6 +184,7 @@ def show(asked: Asked) -> Results:
     return Results(
         status=status, kind=kind.name, found=found, is_whole=is_whole, problem=problem, may_change=may_change,
         models=learnt.models(asked.web, run.id) if may_change else [], formats=downloads.of(run, status),
+        done_again=done_again(asked, run, status),
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Literal
@@ -71,6 +72,15 @@ class Span(BaseModel):
     events: Literal["", "problems"] = ""
 
 
+class DoneAgain(BaseModel):
+    """A run that has done some of the items that are missing from another one: that one's result shows its values."""
+
+    run: str
+    items: int
+    is_seen: bool
+    """Whether the one who asks may see that run."""
+
+
 class Missing(BaseModel):
     """Items that are missing from a result, by pages."""
 
@@ -84,6 +94,10 @@ class Missing(BaseModel):
     """Where the next page begins; 0 behind the last one."""
     upload: str = ""
     may_change: bool = False
+    done_again: list[DoneAgain] = []
+    """Of ``total``."""
+    items_again: dict[str, str] = {}
+    """Those of ``items`` that were done again -> the run that did."""
 
 
 class MissingQuery(BaseModel):
@@ -104,6 +118,8 @@ class OneRun(BaseModel):
     may_change: bool
     """Whether one may cancel, pause and share it."""
     training: Training | None = None
+    follows_seen: bool = False
+    """Whether one may see the run whose missing items it does again."""
     again: JobForm | None = None
     """The options with which one may do again what is missing; None where its files are not here."""
 
@@ -122,6 +138,12 @@ class OneRun(BaseModel):
     def options(self) -> str:
         """Its options, as they are typed, without those that are the job's defaults."""
         return " ".join(_option(*pair) for pair in _chosen(self.status).items())
+
+    @property
+    def joins(self) -> bool:
+        """Whether the results of a run that does again what it lacks join its own."""
+        known = catalog.jobs().get(self.status.job)
+        return known is not None and known.joins_by_name
 
     @property
     def spans(self) -> dict[int, str]:
@@ -203,6 +225,7 @@ def show(asked: Asked) -> OneRun:
         changes=progress.changes(told[-EVENTS:]),
         may_change=is_own,
         training=asked.web.trainings.of(run, status),
+        follows_seen=bool(seen(asked, [status.follows])),
         again=_again(asked, status) if is_own else None,
     )  # fmt: skip
 
@@ -293,7 +316,7 @@ def run_of(asked: Asked, *, to: Literal["see", "change"] = "see") -> Run:
     belongs = run.belongs
     if who.may(Role.OPERATOR) or belongs.owner == who.name:
         return run
-    if not (belongs.is_seen_by(who.name) or run.id == who.shown_run):
+    if not _sees(asked, run.id, belongs):
         raise errors.UnknownRun.of(run.id)
     if to == "change":
         whose = f"{belongs.owner}'s" if belongs.owner else "nobody's"
@@ -307,10 +330,25 @@ def seen(asked: Asked, runs: Iterable[str]) -> list[str]:
     for run in sorted(set(runs)):
         if names.is_run(run):
             with suppress(errors.UnknownRun):
-                belongs = asked.web.client.run(run).belongs
-                if asked.who.may(Role.OPERATOR) or belongs.is_seen_by(asked.who.name):
+                if _sees(asked, run, asked.web.client.run(run).belongs):
                     found.append(run)
     return found
+
+
+def _sees(asked: Asked, run: str, belongs: Belongs) -> bool:
+    who = asked.who
+    if who.by_link:
+        return run == who.shown_run
+    return who.may(Role.OPERATOR) or belongs.is_seen_by(who.name) or run == who.shown_run
+
+
+def done_again(asked: Asked, run: Run, status: Status) -> list[DoneAgain]:
+    """The runs that have done what is missing from a run, the earliest first, each with the items that it has done."""
+    if status.state != "done" or not status.items_failed:
+        return []
+    items = Counter(asked.web.followers.done_again(run).values())
+    visible = seen(asked, items)
+    return [DoneAgain(run=one, items=times, is_seen=one in visible) for one, times in items.items()]
 
 
 def may_change(asked: Asked, belongs: Belongs) -> bool:
@@ -323,10 +361,13 @@ def _missing(
 ) -> Missing:  # fmt: skip
     nothing = not status.items_failed
     page = None if nothing else run.missing(query.after, most, query.reason)
+    items = page.items if page else []
+    by = asked.web.followers.done_again(run) if items and status.state == "done" else {}
     return Missing(
         run=run.id, total=status.items_failed, reason=query.reason, upload=status.upload, may_change=is_own,
         reasons=[] if nothing else asked.web.reasons.get((run.id, status.state), run.reasons),
-        items=page.items if page else [], after=page.after if page else 0,
+        items=items, after=page.after if page else 0, done_again=done_again(asked, run, status),
+        items_again={one.item: by[one.item] for one in items if one.item in by},
     )  # fmt: skip
 
 

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from cluster.client import Client
+from cluster.client.missing_items import Missing
 from cluster.client.run import Belongs
 from cluster.roles import Role
-from cluster.web import laid_over
+from cluster.web import again, laid_over
+from cluster.web.problems import Problem
 from cluster.web.results_index import Standing
 from tests.kit.page_runs import PageRun, whole
 from tests.kit.pages import Page, Visitor
@@ -35,8 +37,8 @@ def test_what_was_done_again_is_shown_found_and_downloaded(page: Page, maria: Vi
     torn = {"book.pdf#0002": "truncated", "b.png": "truncated"}
     first = ended(page, {"book.pdf#0001": record("page one"), "a.png": record("letter")}, torn)
     assert whole(maria, first)["found"]["items"] == 2
-    again = {"book.pdf#0002": record("page two"), "a.png": record("other words")}
-    second = ended(page, again, {"b.png": "truncated"}, first)
+    done = {"book.pdf#0002": record("page two"), "a.png": record("other words")}
+    second = ended(page, done, {"b.png": "truncated"}, first)
     assert whole(maria, first)["found"]["items"] == 3
     assert whole(maria, first, q="two")["found"]["found"] == 1
     assert whole(maria, first, q="other")["found"]["found"] == 0
@@ -51,13 +53,45 @@ def test_what_was_done_again_is_shown_found_and_downloaded(page: Page, maria: Vi
     assert whole(maria, first)["found"]["items"] == 4
 
 
+def test_pages_agree_on_what_was_done_again_since(page: Page, maria: Visitor) -> None:
+    torn = dict.fromkeys(["a.png", "b.png", "book.pdf#0002"], "truncated")
+    first = ended(page, {"book.pdf#0001": record("one")}, torn)
+    assert maria.get(f"/runs/{first}/results.json")["done_again"] == []
+    second = ended(page, {"a.png": record("a"), "book.pdf#0002": record("two")}, {"b.png": "truncated"}, first)
+    by = {"run": second, "items": 2, "is_seen": True}
+    missing = maria.get(f"/runs/{first}.json")["missing"]
+    assert (missing["total"], missing["done_again"]) == (3, [by])
+    assert missing["items_again"] == {"a.png": second, "book.pdf#0002": second}
+    assert maria.get(f"/runs/{first}/results.json")["done_again"] == [by]
+    told = f'2 of them done again in <a href="/runs/{second}">{second}</a>'
+    for path in ("", "/results", "/missing"):
+        assert told in maria.html(f"/runs/{first}{path}")
+    for follows in (first, second):
+        ended(page, {"b.png": record("b")}, {}, follows)
+    assert sum(one["items"] for one in maria.get(f"/runs/{first}/results.json")["done_again"]) == 3
+    page.web.client.run(first).share("cluster")
+    other = page.visitor(Role.VIEWER)
+    assert not any(one["is_seen"] for one in other.get(f"/runs/{first}.json")["missing"]["done_again"])
+    assert f'href="/runs/{second}"' not in other.html(f"/runs/{first}")
+
+
+def test_only_what_is_still_missing_is_done_once_more() -> None:
+    missing = Missing("ocr-1", "ocr", {}, ["a", "b", "c"], is_kept=True)
+    assert again.chosen({"b"}, missing, None) == ["a", "c"]
+    assert again.chosen({"b"}, missing, ["b", "x"]) == ["b"]
+    with pytest.raises(Problem, match="is done again: name items"):
+        again.chosen({"a", "b", "c"}, missing, None)
+    with pytest.raises(Problem, match="none of what was named"):
+        again.chosen((), missing, ["x"])
+
+
 def test_runs_that_are_laid_over_one_hold_no_other_up(
     page: Page, maria: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow, other = (ended(page, {"a.png": record("x")}, {"b.png": "truncated"}) for _ in range(2))
     whole(maria, slow)
     whole(maria, other)
-    again = ended(page, {"b.png": record("y")}, {}, slow)
+    follower = ended(page, {"b.png": record("y")}, {}, slow)
     begun, go_on = threading.Event(), threading.Event()
 
     def values(*_: Any) -> dict[str, Any]:
@@ -69,7 +103,7 @@ def test_runs_that_are_laid_over_one_hold_no_other_up(
     with ThreadPoolExecutor() as threads:
         laid = threads.submit(whole, maria, slow)
         try:
-            assert begun.wait(20), again
+            assert begun.wait(20), follower
             standing = threads.submit(look, page, other).result(5)
         finally:
             go_on.set()

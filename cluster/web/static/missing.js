@@ -41,8 +41,8 @@ function changed() {
 form.addEventListener('submit', async event => {
   event.preventDefault()
   const boxes = [...form.querySelectorAll('[data-item]')]
-  const chosen = boxes.filter(box => box.checked).map(box => box.value)
-  const items = chosen.length === boxes.length ? null : chosen // null: also those that are not shown
+  const isAsShown = boxes.every(box => box.checked === box.defaultChecked)
+  const items = isAsShown ? null : boxes.filter(box => box.checked).map(box => box.value) // null: also those that are not shown
   const button = form.querySelector('[data-try]')
   button.disabled = true
   try {
