@@ -154,11 +154,15 @@ class Bundle:
         self._drop_unfinished()
         self._sync_written()
         whole, self._whole = self._whole, []
+        if not whole:
+            return []
         try:
-            return self._upload.take(whole) if whole else []
+            taken = self._upload.take(whole)
         except BaseException:
             _drop(whole)
             raise
+        self._refused += [Refused(name=name, why=why) for name, why in taken.refused]
+        return taken.kept
 
     def _drop_unfinished(self) -> None:
         stream, self._stream = self._stream, None
@@ -279,6 +283,7 @@ class Slice:
         """Keep what has come: how many bytes of the file are here, and the name it got, "" until it is whole.
 
         Raises:
+            Problem: The file is whole, and cannot be kept under its name (422).
             OSError: The disk is full; the slice that follows what it has taken is due.
         """
         try:
@@ -289,8 +294,10 @@ class Slice:
             with self._path.open("rb") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
             entry = Entry(self._sending.name, here, digest, self._sending.modified)
-            [kept] = self._upload.take([(str(self._path), entry)])
-            return here, kept.name
+            taken = self._upload.take([(str(self._path), entry)])
+            for name, why in taken.refused:
+                raise Problem(422, f"{name[:200]!r}: {why}")
+            return here, taken.kept[0].name
         finally:
             self._upload.free_partial(self._path)
 

@@ -11,13 +11,14 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from cluster.web import own_files
+from cluster.web import own_files, spool_names
 from cluster.web.problems import Problem
 from splitters import MAX_ITEM_BYTES, files, page_names, pdf_cutter
 from splitters import spool as kept
@@ -45,6 +46,15 @@ class Limits(NamedTuple):
     """Of the disk, which stays free."""
 
 
+class Taken(NamedTuple):
+    """What has come of files that were to be kept."""
+
+    kept: list[Entry]
+    """By the names that they have got."""
+    refused: list[tuple[str, str]]
+    """The name of each other one, and why it cannot be kept."""
+
+
 class Upload:
     """One upload. Any thread may use it; what it knows it reads from its folder."""
 
@@ -54,6 +64,8 @@ class Upload:
         self._limits = limits
         self._lock = threading.RLock()
         self._by_name: dict[str, Entry] = {}
+        self._in_folder: dict[str, str] = {}
+        """Folder of files that have arrived -> one of these."""
         self._is_closed = False
         self._sending: set[Path] = set()
         self._drafts = count(1)
@@ -130,15 +142,18 @@ class Upload:
             raise ValueError(f"{size_bytes:,} bytes is over the limit of {most:,}")
         if len(self._by_name) + others >= self._limits.files:
             raise ValueError(f"an upload takes {self._limits.files:,} files: close this one and begin another")
+        with self._lock:
+            spool_names.require_no_clash(name, self._by_name, self._in_folder)
 
     def draft(self) -> str:
         """A place to write the bytes of a file to that is on its way."""
         return f"{self._root}/{DRAFTS}/{next(self._drafts)}"
 
-    def take(self, drafts: Sequence[tuple[str, Entry]]) -> list[Entry]:
-        """Keep files whose bytes are written, in that order; gives them by the names that they have got.
+    def take(self, drafts: Sequence[tuple[str, Entry]]) -> Taken:
+        """Keep files whose bytes are written, in that order.
 
-        A name that another file has gets a number, ``scan~2.jpg``. The same name and content again counts once.
+        A name that another file has gets a number, ``scan~2.jpg``. The same name and content again counts once. A name
+        that is a folder of another one, or the other way round, is refused: no disk could hold the two.
 
         Raises:
             Problem: The upload is closed (409).
@@ -146,19 +161,25 @@ class Upload:
         """
         with self._lock:
             self._require_open()
-            taken: list[Entry] = []
+            taken = Taken([], [])
             added: dict[str, Entry] = {}
+            names, folders = ChainMap(added, self._by_name), ChainMap({}, self._in_folder)
             for draft, entry in drafts:
-                fresh = self._named(entry, added)
-                if fresh.name in self._by_name or fresh.name in added:
+                try:
+                    fresh = spool_names.named(entry, names, folders)
+                except ValueError as error:
                     os.unlink(draft)  # noqa: PTH108 - as above
-                    taken.append(fresh)
+                    taken.refused.append((entry.name, str(error)))
+                    continue
+                taken.kept.append(fresh)
+                if fresh.name in names:
+                    os.unlink(draft)  # noqa: PTH108 - as above
                     continue
                 place = fresh.place
                 self._make_folder(place[:2])
                 os.replace(draft, f"{self._root}/{place}")  # noqa: PTH105 - as above
                 added[fresh.name] = fresh
-                taken.append(fresh)
+                spool_names.note_folders(fresh.name, folders)
             self._append(b"".join(entry.line() for entry in added.values()))
             for entry in added.values():
                 self._learn(entry)
@@ -174,21 +195,24 @@ class Upload:
         self.require_room(name, len(data))
         draft = self.draft()
         own_files.write(draft, [data])
-        [entry] = self.take([(draft, Entry(name, len(data), hashlib.sha256(data).hexdigest(), modified_ms))])
-        return entry
+        taken = self.take([(draft, Entry(name, len(data), hashlib.sha256(data).hexdigest(), modified_ms))])
+        for _, why in taken.refused:
+            raise ValueError(why)
+        return taken.kept[0]
 
     def take_from(self, other: Upload, entries: Iterable[Entry]) -> None:
         """Add files of another upload, whose bytes are then in both and on the disk once.
 
         Raises:
-            Problem: The upload is closed (409).
+            Problem: The upload is closed, or a file may not have its name (409); the others are added then.
         """
         drafts = []
         for entry in entries:
             draft = self.draft()
             os.link(other.folder / entry.place, draft)
             drafts.append((draft, entry))
-        self.take(drafts)
+        for name, why in self.take(drafts).refused:
+            raise Problem(409, f"{name[:200]!r}: {why}")
 
     def close(self) -> None:
         """No more files come; done again, it changes nothing."""
@@ -265,18 +289,8 @@ class Upload:
 
     def _learn(self, entry: Entry) -> None:
         self._by_name[entry.name] = entry
+        spool_names.note_folders(entry.name, self._in_folder)
         self.size_bytes += entry.size_bytes
-
-    def _named(self, entry: Entry, added: Mapping[str, Entry]) -> Entry:
-        """The file by a name that no other content has; the one that is known where this content has come before."""
-        for number in count(1):
-            name = entry.name if number == 1 else _numbered(entry.name, number)
-            known = self._by_name.get(name) or added.get(name)
-            if known is None:
-                return entry._replace(name=name)
-            if known.sha256 == entry.sha256:
-                return known
-        raise AssertionError  # pragma: no cover
 
     def _require_open(self) -> None:
         if self._is_closed:
@@ -295,9 +309,3 @@ class Upload:
             except BaseException:
                 stream.truncate(end)
                 raise
-
-
-def _numbered(name: str, number: int) -> str:
-    folder, slash, file = name.rpartition("/")
-    stem, suffix = os.path.splitext(file)  # noqa: PTH122 - a Path would change what was sent
-    return f"{folder}{slash}{stem}~{number}{suffix}"

@@ -18,6 +18,7 @@ import pytest
 from cluster.roles import Role
 from cluster.web import receive
 from cluster.web.own_files import write
+from cluster.web.problems import Problem
 from cluster.web.spool import Spool
 from cluster.web.spool_upload import Limits
 from splitters.spool import ORDER, Sent
@@ -91,6 +92,31 @@ def test_another_file_of_a_known_name_gets_a_number(page: Page, maria: Visitor, 
     for content in (b"one", b"two!", b"three", b"two!"):
         sending.send(maria, upload, sending.bundle([("x/a.txt", content)], modified=len(content)))
     assert kept(page, upload) == {"x/a.txt": b"one", "x/a~2.txt": b"two!", "x/a~3.txt": b"three"}
+
+
+def test_a_file_that_is_a_folder_of_another_is_refused(page: Page, maria: Visitor, upload: str) -> None:
+    sent = [("a", b"1"), ("a/b.csv", b"2"), ("c/d/e.csv", b"3"), ("c/d", b"4"), ("c", b"5"), ("f~2/g", b"6")]
+    answer = sending.send(maria, upload, sending.bundle([*sent, ("f", b"7"), ("f", b"8")])).json()
+    assert {one["name"]: one["why"] for one in answer["refused"]} == {
+        "a/b.csv": "'a', which has arrived, is a file and no folder: rename one of the two",
+        "c/d": "it is a folder of 'c/d/e.csv', which has arrived: rename one of the two",
+        "c": "it is a folder of 'c/d/e.csv', which has arrived: rename one of the two",
+    }
+    there = {"a": b"1", "c/d/e.csv": b"3", "f~2/g": b"6", "f": b"7", "f~3": b"8"}
+    assert kept(page, upload) == there
+    found = page.web.spool.upload(upload)
+    again = Spool(page.web.spool.folder).upload(upload)
+    for one in (found, again):
+        with pytest.raises(ValueError, match="a file and no folder"):
+            one.put("a/late.csv", b"9")
+    slow = receive.Slice(found, receive.Sending(name="late/h.csv", size=1), 0)
+    found.put("late", b"")
+    slow.feed(b"9")
+    with pytest.raises(Problem, match="'late', which has arrived"):
+        slow.end()
+    found.close()
+    [laid_out] = Sent(found.folder)
+    assert sending.of_folder(laid_out) == there | {"late": b""}
 
 
 def test_files_without_a_time_of_change_are_told_apart(page: Page, maria: Visitor, upload: str) -> None:
