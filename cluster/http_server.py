@@ -50,13 +50,16 @@ class HttpServer:
                 raise errors.ClusterError(f"the {self.WHAT} did not start in time")
             self.check()
         except BaseException:
-            self._socket.close()
+            self._end()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         if self._server is not None:
             self._server.should_exit = True
         self._thread.join(self.DRAIN_S + END_S)
@@ -75,14 +78,23 @@ class HttpServer:
         """Serve until ``should_exit``, by ``_until_it_ends``."""
         raise NotImplementedError
 
-    async def _until_it_ends(self, server: Any, beside: Awaitable[Any] | None = None) -> None:
-        """Run a uvicorn server on the socket, and ``beside`` as long as that runs."""
+    async def _until_it_ends(self, server: Any, beside: Awaitable[Any]) -> None:
+        """Run a uvicorn server on the socket, and ``beside`` as long as that runs; an error in ``beside`` ends both."""
         self._server = server
-        tasks = [asyncio.ensure_future(self._tell_started(server))]
-        tasks += [] if beside is None else [asyncio.ensure_future(beside)]
+
+        def see(task: asyncio.Future[Any]) -> None:
+            if not task.cancelled() and task.exception() is not None:
+                server.should_exit = True
+
+        tasks = [asyncio.ensure_future(self._tell_started(server)), asyncio.ensure_future(beside)]
+        for task in tasks:
+            task.add_done_callback(see)
         await server.serve([self._socket])
         for task in tasks:
             task.cancel()
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
 
     def _run(self) -> None:
         try:
