@@ -146,7 +146,7 @@ FOREIGN = {
     "redis_outage.py": {"partition '.'"},  # redis-py's classes
     "redis_url.py": {"split ';'", "build ':@'"},
     "spool.py": {"build '.'", "removeprefix '.'", "startswith '.'"},  # names of files
-    "spool_upload.py": {"build '~'"},
+    "spool_names.py": {"build '~'"},
     "settings.py": {"split ';'", "removeprefix 'cluster_'"},  # URLs, and variables
 }
 """File -> another's format in it that looks like ours."""
