@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
+
 import httpx
 import pytest
 
@@ -10,11 +12,14 @@ from cluster.accounts import secrets
 from cluster.client.run import Belongs
 from cluster.roles import Role
 from cluster.web import app
-from cluster.web.routes import Action, Stream, View
-from tests.kit.page_runs import PageRun
+from cluster.web.routes import Action, View
+from tests.integration.test_curve import closed
+from tests.kit.page_runs import PageRun, whole
 from tests.kit.pages import Page, Visitor
+from tests.kit.played_rounds import PlayedRounds
 from tests.kit.records import record
 from tests.page.test_doors import address, status
+from tests.unit.test_page_reports import ENSEMBLE
 
 SEEN = {
     "/runs/{run}", "/runs/{run}/timeline", "/runs/{run}/missing", "/runs/{run}/events", "/runs/{run}/results",
@@ -62,6 +67,8 @@ def test_a_link_shows_its_run_to_whoever_has_it(page: Page, maria: Visitor) -> N
             assert 'href="/nodes"' not in text
             assert "data-post" not in text
             assert "Share by a link" not in text
+        with asker.stream("GET", f"/api/runs/{run}/live") as events:
+            assert events.status_code == 200
 
 
 def test_one_with_a_link_sees_nothing_else(page: Page, maria: Visitor) -> None:
@@ -84,6 +91,60 @@ def test_one_with_a_link_sees_nothing_else(page: Page, maria: Visitor) -> None:
         assert asker.get(path).status_code == 404
     for method in ("POST", "PUT", "PATCH", "DELETE"):
         assert asker.request(method, f"/runs/{run}/results").status_code == 405
+
+
+class Doors(HTMLParser):
+    """The addresses on a page: of links, and where its forms lead."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found |= {value for name, value in attrs if name in ("href", "action") and value}
+
+
+def shut(asker: httpx.Client, run: str) -> list[tuple[str, str, int]]:
+    """From page to page of a run, the doors that are shut: the page, where its door leads, what is answered there."""
+    pages = [route.path.replace("{run}", run) for route in app.ROUTES if isinstance(route, View) and route.by_link]
+    found, known = [], set(pages)
+    left = [("", at) for at in pages]
+    while left:
+        on, at = left.pop()
+        answer = asker.request("HEAD" if "/download/" in at else "GET", at, headers={"Accept": "text/html"})
+        if on and answer.status_code in (403, 404):
+            found.append((on, at, answer.status_code))
+        for to in Doors(answer.text).found if answer.headers["content-type"].startswith("text/html") else ():
+            there = answer.url.join(to)
+            if there.host == answer.url.host and there.path not in known:
+                known.add(there.path)
+                left.append((at, there.raw_path.decode()))
+    return found
+
+
+def test_no_page_that_a_link_shows_leads_to_a_closed_door(page: Page, visitors: dict[Role, Visitor]) -> None:
+    stores, operator = page.web.client.stores, visitors[Role.OPERATOR]
+    upload = page.web.spool.begin("maria")
+    for name in ("a.jpg", "b.jpg"):
+        upload.put(name, b"x")
+    upload.close()
+    faces = {"a.jpg": [{"box": [1, 1, 50, 50], "score": 0.8, "label": "kim", "confidence": 0.9}]}
+    torn, texts = {"b.jpg": "truncated"}, {"a.jpg": record("a text")}
+    first = PageRun(stores, "ocr", texts, torn, belongs=Belongs("maria", upload=upload.id)).end().id
+    follows = Belongs("maria", share="cluster", follows=first)
+    trained = PlayedRounds(stores, job="train")
+    closed(trained, 0, last=0)
+    stores.ledger.reports.enter(trained.run, ENSEMBLE)
+    others = [
+        PageRun(stores, "ocr", {"b.jpg": record("b")}, {"c.jpg": "truncated"}, belongs=follows),
+        PageRun(stores, "faces", faces, options={"describe": True}),
+        PageRun(stores, "faces", faces, options={"describe": True, "model": "kim:1"}),
+        PageRun(stores, "onnx", {"owl.jpg": [{"label": "owl", "confidence": 0.5}]}),
+    ]
+    runs = [first, *(run.end().id for run in others), trained.run]
+    assert [whole(operator, run)["problem"] for run in runs] == [""] * len(runs)
+    assert [shut(opened(page, link(operator, run)), run) for run in runs] == [[]] * len(runs)
 
 
 def test_a_user_with_a_link_stays_who_they_are(page: Page, maria: Visitor) -> None:
@@ -160,10 +221,3 @@ def test_the_cookie_of_a_link_is_of_this_page_alone_and_ends_with_it(page: Page,
     told = answer.headers["set-cookie"]
     assert all(word in told for word in ("cluster-run=", "HttpOnly", "SameSite=strict", "Path=/", "Max-Age=3600"))
     assert page.nobody().post("/shared", json={"secret": secret}, headers={"Sec-Fetch-Site": "none"}).status_code == 403
-
-
-def test_a_stream_of_the_run_is_open_to_a_link(page: Page, maria: Visitor) -> None:
-    run = read(page)
-    with opened(page, link(maria, run)).stream("GET", f"/api/runs/{run}/live") as events:
-        assert events.status_code == 200
-    assert any(isinstance(route, Stream) and route.by_link for route in app.ROUTES)
