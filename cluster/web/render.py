@@ -31,6 +31,12 @@ THEMES = ("light", "dark")
 """What a browser's cookie ``theme`` may say; without one the browser's own setting holds."""
 
 
+def prepare() -> None:
+    """Load what the first page needs, so that nobody waits for it."""
+    for template in ("runs.html", "submit.html"):
+        templates().get_template(template)
+
+
 def page(asked: Asked, template: str, it: BaseModel) -> Response:
     """A page for people."""
     text = _text(template, asked.request, it, who=asked.who, cluster=asked.web.top_line(), query=asked.query)
@@ -53,7 +59,7 @@ def door(request: Request, body: ProblemBody, headers: dict[str, str], template:
 def _text(template: str, request: Request, it: BaseModel, **more: Any) -> str:
     theme = request.cookies.get("theme")
     given = {"who": None, "cluster": None, "query": None, **more}
-    return _templates().get_template(template).render(
+    return templates().get_template(template).render(
         it=it, role=Role, path=request.url.path, theme=theme if theme in THEMES else None, **given
     )  # fmt: skip
 
@@ -164,12 +170,15 @@ def in_path(name: str) -> str:
 
 
 @functools.cache
-def _templates() -> jinja2.Environment:
+def templates() -> jinja2.Environment:
+    """Jinja's environment, made once."""
     import jinja2
+
+    from cluster.web.compiled import Compiled
 
     found = jinja2.Environment(
         loader=jinja2.PackageLoader("cluster.web"), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        trim_blocks=True, lstrip_blocks=True, bytecode_cache=Compiled(),
     )  # fmt: skip
     ours = (browser, told, plain, count, counted, size, duration, short, moment, command, address, in_path)
     filters: dict[str, Any] = {f.__name__: f for f in ours}

@@ -62,6 +62,7 @@ class Running(HttpServer):
         import uvicorn
 
         from cluster.gateway.connection import look_after
+        from cluster.web import render
         from cluster.web.app import build
         from cluster.web.connection import Connection
 
@@ -71,5 +72,6 @@ class Running(HttpServer):
             forwarded_allow_ips=self._proxy, ssl_certfile=self._cert, ssl_keyfile=self._key,
         )  # fmt: skip
         self._loop = asyncio.get_running_loop()
+        self._loop.run_in_executor(None, render.prepare)
         server = uvicorn.Server(config)
         await self._until_it_ends(server, look_after(server.server_state.connections))
