@@ -47,6 +47,7 @@ def shown(options: Options, folder: Path) -> Iterator[Case]:
         yield Case(name="page, nothing", rows=[_nothing(chromium, page)])
         for path in ("/runs", f"/runs/{run.run}", "/nodes", "/submit"):
             yield Case(name=f"page, {path}", rows=_rows(chromium, page, path))
+        yield Case(name="page, the next one", rows=[_next(chromium, page, f"/runs/{run.run}")])
     with ExitStack() as stack:
         chromium = stack.enter_context(browser.opened())
         page = stack.enter_context(ground.prepared(folder / "heap", tick_s=FAST_S))
@@ -78,11 +79,22 @@ def _rows(chromium: Browser, page: Ground, path: str) -> list[Row]:
     ]
 
 
-def _seen(chromium: Browser, page: Ground, path: str) -> list[Mapping[str, Any]]:
-    """Of a page that this browser has never seen."""
+def _next(chromium: Browser, page: Ground, path: str) -> Row:
+    """What somebody waits for who is on another page of ours."""
+    seen = _seen(chromium, page, path, before="/nodes")
+    return Row(
+        work="a run, from another page of ours: first paint", against="", ours=[s["paint"] for s in seen], unit="ms",
+        goal=PAINT,
+    )  # fmt: skip
+
+
+def _seen(chromium: Browser, page: Ground, path: str, before: str = "") -> list[Mapping[str, Any]]:
+    """Of a page that this browser has never seen, in a tab of its own or after the page ``before``."""
     seen: list[Mapping[str, Any]] = []
     for _ in range(GOES):
         with Tab(chromium, page.url, session=page.session) as tab:
+            if before:
+                tab.open(before)
             tab.open(path)
             tab.page.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length")
             seen.append(tab.page.evaluate(SHOWN))
