@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -73,8 +74,13 @@ class RunLinks:
 
     def open(self, secret: str) -> RunLink | None:
         """What a secret lets see; None: it has ended, or never was one. It may be opened again and again."""
-        digest = secrets.digest(secret)
-        return self._read(digest, self._redis.get(keys.run_link(digest)))
+        return self.open_all([secret])[0]
+
+    def open_all(self, given: Sequence[str]) -> list[RunLink | None]:
+        """What each of some secrets lets see."""
+        digests = [secrets.digest(secret) for secret in given]
+        rows: Any = self._redis.mget(map(keys.run_link, digests)) if digests else []
+        return [self._read(digest, row) for digest, row in zip(digests, rows, strict=True)]
 
     def of_run(self, run: str) -> list[RunLink]:
         """The links of a run that have not ended, the latest first."""

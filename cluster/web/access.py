@@ -14,6 +14,7 @@ from cluster.web.routes import Who
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from cluster.client.accounts import RunLink
     from cluster.web.context import Web
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -33,6 +34,8 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 """Of each response, unless the response says otherwise."""
+MOST_LINKS = 8
+"""Run links that a browser has open at a time."""
 LOG_IN = "log in first: open a link that `cluster web` prints, or send the header `Authorization: Bearer TOKEN`"
 
 
@@ -41,9 +44,17 @@ def cookie_name(web: Web) -> str:
     return "__Host-cluster" if web.is_tls else "cluster"
 
 
-def link_cookie_name(web: Web) -> str:
-    """The cookie of a run link, beside that of a session."""
-    return "__Host-cluster-run" if web.is_tls else "cluster-run"
+def link_cookie_name(web: Web, link: str) -> str:
+    """The cookie of the run link with that id, beside that of a session; each ends with its link."""
+    return f"{cookie_name(web)}-run-{link}"
+
+
+def run_links(web: Web, request: Request) -> dict[str, RunLink | None]:
+    """Cookie -> the run link that it opens; None for one that has ended."""
+    begin = link_cookie_name(web, "")
+    found = [(name, secret) for name, secret in request.cookies.items() if name.startswith(begin)]
+    links = web.accounts.run_links.open_all([secret for _, secret in found])
+    return {name: link for (name, _), link in zip(found, links, strict=True)}
 
 
 def require_host(web: Web, request: Request) -> None:
@@ -62,7 +73,7 @@ def require_host(web: Web, request: Request) -> None:
 
 
 async def identify(web: Web, request: Request) -> Who | None:
-    """Who asks: by a bearer token, else by the cookies of a session and of a run link; None for nobody.
+    """Who asks: by a bearer token, else by the cookies of a session and of run links; None for nobody.
 
     A token is named apart from users: one that is called like a user sees no more for it.
 
@@ -81,11 +92,12 @@ async def identify(web: Web, request: Request) -> Who | None:
         return Who(f"token:{found.name}", found.role, by_token=True)
     session = request.cookies.get(cookie_name(web))
     user = await run_in_threadpool(web.accounts.who, session) if session else None
-    secret = request.cookies.get(link_cookie_name(web))
-    link = await run_in_threadpool(web.accounts.run_links.open, secret) if secret else None
-    if user is None:
-        return None if link is None else Who(f"link:{link.id}", Role.VIEWER, shown_run=link.run, by_link=True)
-    return Who(user.name, Role.of(user.role), shown_run=link.run if link else "")
+    opened = await run_in_threadpool(run_links, web, request) if request.cookies else {}
+    links = sorted(filter(None, opened.values()), key=lambda link: -link.began_s)
+    shown = tuple(dict.fromkeys(link.run for link in links))
+    if user is not None:
+        return Who(user.name, Role.of(user.role), shown_runs=shown)
+    return Who(f"link:{links[-1].id}", Role.VIEWER, shown_runs=shown, by_link=True) if links else None
 
 
 def address(request: Request) -> str:

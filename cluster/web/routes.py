@@ -33,10 +33,10 @@ class Who:
     name: str
     role: Role
     by_token: bool = False
-    shown_run: str = ""
-    """The run that a link lets this one see, whoever's it is; "" for none."""
+    shown_runs: tuple[str, ...] = ()
+    """The runs that links let this one see, whoever's they are; that of the latest link first."""
     by_link: bool = False
-    """Whether this is no user of the page, but somebody who has a link to ``shown_run`` and sees that alone."""
+    """Whether this is no user of the page, but somebody who has links to ``shown_runs`` and sees these alone."""
 
     def may(self, role: Role) -> bool:
         """Whether this one has that role, or a higher one."""

@@ -22,6 +22,7 @@ from cluster.web.runs import run_of
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from cluster.client.accounts import RunLink
     from cluster.web.context import Web
 
 DOOR = "/shared"
@@ -92,6 +93,15 @@ def end(asked: Asked) -> None:
     asked.web.accounts.run_links.end(run_of(asked, to="change").id, asked.at["link"])
 
 
+def closed(known: Mapping[str, RunLink | None], opened: str) -> list[str]:
+    """The cookies that are dropped as a further link is opened: of links that have ended, and beyond
+    ``access.MOST_LINKS`` of those that end first.
+    """
+    lasting = {name: link.until_s for name, link in known.items() if link and name != opened}
+    kept = sorted(lasting, key=lambda name: -lasting[name])[: access.MOST_LINKS - 1]
+    return [name for name in known if name != opened and name not in kept]
+
+
 def doors(web: Web) -> Sequence[Path]:
     """Where a link is opened. Its secret stands in the fragment, which no browser sends; a script posts it."""
 
@@ -108,8 +118,11 @@ def doors(web: Web) -> Sequence[Path]:
             web.failures.note(address)
             raise Problem(410, ENDED)
         answer = JSONResponse({"to": f"/runs/{link.run}/results"})
+        name = access.link_cookie_name(web, link.id)
+        for one in closed(await run_in_threadpool(access.run_links, web, request), name):
+            answer.delete_cookie(one, path="/", secure=web.is_tls, httponly=True, samesite="strict")
         answer.set_cookie(
-            access.link_cookie_name(web), secret, max_age=int(link.until_s - link.began_s), path="/",
+            name, secret, max_age=int(link.until_s - link.began_s), path="/",
             secure=web.is_tls, httponly=True, samesite="strict",
         )  # fmt: skip
         return answer

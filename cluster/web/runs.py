@@ -302,15 +302,15 @@ def share(asked: Asked) -> None:
 def run_of(asked: Asked, *, to: Literal["see", "change"] = "see") -> Run:
     """The run of the address, ``{run}``, if the one who asks may see or change it.
 
-    One sees one's own runs, those that are nobody's, those that are shared with the cluster and the one that a link
-    shows, and changes one's own; an operator sees and changes each. Who has nothing but a link sees that run alone.
+    One sees one's own runs, those that are nobody's, those that are shared with the cluster and those that links
+    show, and changes one's own; an operator sees and changes each. Who has nothing but links sees their runs alone.
 
     Raises:
         errors.UnknownRun: There is none, or one may not see it: the answers are the same.
         Problem: One may see it, but not change it (403).
     """
     who, wanted = asked.who, asked.at["run"]
-    if not names.is_run(wanted) or (who.by_link and wanted != who.shown_run):
+    if not names.is_run(wanted) or (who.by_link and wanted not in who.shown_runs):
         raise errors.UnknownRun.of(wanted[:MOST_NAME_CHARS])
     run = asked.web.client.run(wanted)
     belongs = run.belongs
@@ -338,8 +338,8 @@ def seen(asked: Asked, runs: Iterable[str]) -> list[str]:
 def _sees(asked: Asked, run: str, belongs: Belongs) -> bool:
     who = asked.who
     if who.by_link:
-        return run == who.shown_run
-    return who.may(Role.OPERATOR) or belongs.is_seen_by(who.name) or run == who.shown_run
+        return run in who.shown_runs
+    return who.may(Role.OPERATOR) or belongs.is_seen_by(who.name) or run in who.shown_runs
 
 
 def done_again(asked: Asked, run: Run, status: Status) -> list[DoneAgain]:

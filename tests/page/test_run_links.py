@@ -11,7 +11,7 @@ from cluster import keys
 from cluster.accounts import secrets
 from cluster.client.run import Belongs
 from cluster.roles import Role
-from cluster.web import app
+from cluster.web import access, app
 from cluster.web.routes import Action, View
 from tests.integration.test_curve import closed
 from tests.kit.page_runs import PageRun, whole
@@ -91,6 +91,25 @@ def test_one_with_a_link_sees_nothing_else(page: Page, maria: Visitor) -> None:
         assert asker.get(path).status_code == 404
     for method in ("POST", "PUT", "PATCH", "DELETE"):
         assert asker.request(method, f"/runs/{run}/results").status_code == 405
+
+
+def test_a_browser_keeps_the_links_that_it_has_opened(
+    page: Page, maria: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [read(page) for _ in range(3)]
+    asker = opened(page, link(maria, runs[0], valid="1 hour"))
+    for run in runs[1:]:
+        assert asker.post("/shared", json={"secret": link(maria, run)}).status_code == 200
+    for run in runs:
+        text = asker.get(f"/runs/{run}/results", headers={"Accept": "text/html"}).text
+        assert all(f'href="/runs/{one}/results"' in text for one in runs)
+    [first] = maria.get(f"/runs/{runs[1]}/links.json")["links"]
+    maria.ask("DELETE", f"/api/runs/{runs[1]}/links/{first['id']}")
+    assert [asker.get(f"/runs/{run}.json").status_code for run in runs] == [200, 404, 200]
+    monkeypatch.setattr(access, "MOST_LINKS", 2)
+    assert asker.post("/shared", json={"secret": link(maria, runs[1])}).status_code == 200
+    assert [asker.get(f"/runs/{run}.json").status_code for run in runs] == [404, 200, 200]
+    assert len(asker.cookies) == 2
 
 
 class Doors(HTMLParser):
@@ -219,5 +238,5 @@ def test_the_cookie_of_a_link_is_of_this_page_alone_and_ends_with_it(page: Page,
     secret = link(maria, read(page), valid="1 hour")
     answer = page.nobody().post("/shared", json={"secret": secret})
     told = answer.headers["set-cookie"]
-    assert all(word in told for word in ("cluster-run=", "HttpOnly", "SameSite=strict", "Path=/", "Max-Age=3600"))
+    assert all(word in told for word in ("cluster-run-", "HttpOnly", "SameSite=strict", "Path=/", "Max-Age=3600"))
     assert page.nobody().post("/shared", json={"secret": secret}, headers={"Sec-Fetch-Site": "none"}).status_code == 403
