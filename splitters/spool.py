@@ -22,6 +22,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +33,7 @@ from splitters.items import Items
 
 ORDER = "order.jsonl"
 POLL_S = 0.1
+READ_BYTES = 2**16
 MAX_NAME_BYTES = 1024
 MAX_PART_BYTES = 255
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -144,26 +146,37 @@ def follow(folder: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator
         ValueError: The upload cannot be understood.
     """
     try:
-        opened = (folder / ORDER).open("rb")
+        opened = (folder / ORDER).open("rb", buffering=0)
     except FileNotFoundError:
         raise _dropped(folder) from None
     with opened as stream:
         is_head = True
         while True:
-            line = stream.readline()
-            if not line.endswith(b"\n"):  # its end is still to be written
-                stream.seek(-len(line), os.SEEK_CUR)
+            lines = _whole_lines(stream)
+            if not lines:
                 if os.fstat(stream.fileno()).st_nlink == 0:
                     raise _dropped(folder)
                 on_wait()
                 time.sleep(POLL_S)
-            elif is_head:
-                Head.parse(line)
-                is_head = False
-            elif (entry := Entry.parse(line)) is None:
-                return
-            else:
-                yield entry
+            for line in lines:
+                if is_head:
+                    Head.parse(line)
+                    is_head = False
+                elif (entry := Entry.parse(line)) is None:
+                    return
+                else:
+                    yield entry
+
+
+def _whole_lines(stream: FileIO) -> list[bytes]:
+    """The next lines, as far as they end. What is behind them is read anew: a full disk may take back half a line."""
+    at, size = stream.tell(), READ_BYTES
+    while b"\n" not in (data := stream.read(size)) and len(data) == size:
+        size *= 2
+        stream.seek(at)
+    whole = data.rfind(b"\n") + 1
+    stream.seek(at + whole)
+    return data[:whole].splitlines()
 
 
 def _dropped(folder: Path) -> OSError:

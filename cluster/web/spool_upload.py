@@ -67,6 +67,8 @@ class Upload:
         self._in_folder: dict[str, str] = {}
         """Folder of files that have arrived -> one of these."""
         self._is_closed = False
+        self._at_risk = b""
+        """The last lines of ``order.jsonl``, where the disk has failed to keep them."""
         self._sending: set[Path] = set()
         self._drafts = count(1)
         self._folders: set[str] = set()
@@ -123,8 +125,11 @@ class Upload:
         return None if found is None else self.folder / found.place
 
     def known(self, name: str, size_bytes: int, modified_ms: int | None) -> bool:
-        """Whether this very file has arrived; only its bytes tell that of one without a time of change."""
-        if modified_ms is None:
+        """Whether this very file has arrived; only its bytes tell that of one without a time of change.
+
+        Of no file while the disk fails: what is sent again then has the lines that may be lost written again.
+        """
+        if modified_ms is None or self._at_risk:
             return False
         with self._lock:
             found = self._by_name.get(name)
@@ -157,7 +162,8 @@ class Upload:
 
         Raises:
             Problem: The upload is closed (409).
-            OSError: They could not be written down: none is known then, and they are to be sent again.
+            OSError: They could not be written down, and are to be sent again. Those whose lines a reader may have seen
+                are known nevertheless, and count once.
         """
         with self._lock:
             self._require_open()
@@ -181,8 +187,6 @@ class Upload:
                 added[fresh.name] = fresh
                 spool_names.note_folders(fresh.name, folders)
             self._append(b"".join(entry.line() for entry in added.values()))
-            for entry in added.values():
-                self._learn(entry)
             return taken
 
     def put(self, name: str, data: bytes, modified_ms: int | None = None) -> Entry:
@@ -217,9 +221,7 @@ class Upload:
     def close(self) -> None:
         """No more files come; done again, it changes nothing."""
         with self._lock:
-            if not self._is_closed:
-                self._append(kept.CLOSED)
-                self._is_closed = True
+            self._append(b"" if self._is_closed else kept.CLOSED)
             shutil.rmtree(self.folder / PARTIAL, ignore_errors=True)
 
     def runs(self) -> list[str]:
@@ -271,11 +273,7 @@ class Upload:
         if whole < len(lines):
             os.truncate(path, whole)
         head, *rest = lines[:whole].splitlines() or [b""]
-        for line in rest:
-            if (entry := Entry.parse(line)) is None:
-                self._is_closed = True
-            else:
-                self._learn(entry)
+        self._learn(rest)
         shutil.rmtree(self.folder / DRAFTS, ignore_errors=True)
         for name in (DRAFTS, PARTIAL):
             if not self._is_closed:
@@ -287,25 +285,45 @@ class Upload:
             (self.folder / name).mkdir(mode=0o700, exist_ok=True)
             self._folders.add(name)
 
-    def _learn(self, entry: Entry) -> None:
-        self._by_name[entry.name] = entry
-        spool_names.note_folders(entry.name, self._in_folder)
-        self.size_bytes += entry.size_bytes
+    def _learn(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            if (entry := Entry.parse(line)) is None:
+                self._is_closed = True
+            else:
+                self._by_name[entry.name] = entry
+                spool_names.note_folders(entry.name, self._in_folder)
+                self.size_bytes += entry.size_bytes
 
     def _require_open(self) -> None:
         if self._is_closed:
             raise Problem(409, f"the upload {self.id} is closed: begin another one")
 
     def _append(self, lines: bytes) -> None:
-        """Write whole lines down to the disk, or none of them."""
-        path = self.folder / kept.ORDER
-        with path.open("r+b", buffering=0) as stream:
-            end = stream.seek(0, os.SEEK_END)
+        """Write whole lines down to the disk, and know them.
+
+        A run may read a line as soon as it is written, so none that is whole is taken back where the disk fails. It is
+        written again before the next ones: a sync that has failed may have lost it.
+
+        Raises:
+            OSError: The disk fails.
+        """
+        before = len(self._at_risk)
+        lines = self._at_risk + lines
+        if not lines:
+            return
+        with (self.folder / kept.ORDER).open("r+b", buffering=0) as stream:
+            begin = stream.seek(-before, os.SEEK_END)
             try:
                 left = memoryview(lines)
                 while left:
                     left = left[stream.write(left) :]
                 os.fdatasync(stream.fileno())
             except BaseException:
-                stream.truncate(end)
+                whole = lines.rfind(b"\n", 0, stream.tell() - begin) + 1
+                lines = self._at_risk = lines[: max(before, whole)]
+                stream.truncate(begin + len(lines))
                 raise
+            else:
+                self._at_risk = b""
+            finally:
+                self._learn(lines[before:].splitlines())

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,10 +15,12 @@ import psutil
 import pytest
 
 from cluster.web import problems, receive
+from cluster.web.problems import Problem
 from cluster.web.receive import Bundle, Sending, Slice
 from cluster.web.spool import Spool
 from cluster.web.spool_upload import DRAFTS, Upload
-from splitters.spool import ORDER
+from splitters import spool
+from splitters.spool import CLOSED, ORDER, Entry
 
 
 @pytest.fixture
@@ -26,14 +31,16 @@ def upload(tmp_path: Path) -> Upload:
 class Full:
     """A file on a disk that takes so many bytes more, which its other methods pass on to."""
 
-    def __init__(self, stream: BinaryIO, free: int) -> None:
-        self._stream, self._free = stream, free
+    def __init__(self, stream: BinaryIO, free: int, meanwhile: Callable[[], None] = lambda: None) -> None:
+        self._stream, self._free, self._meanwhile = stream, free, meanwhile
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> int:
         self._stream.write(data[: self._free])
         self._free -= len(data)
         if self._free < 0:
+            self._meanwhile()
             raise full()
+        return len(data)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
@@ -49,22 +56,73 @@ def full() -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_a_line_that_cannot_be_written_is_not_known(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
-    upload.put("a.txt", b"one", 1)
-    order = upload.folder / ORDER
+def send(upload: Upload, names: str) -> None:
+    """Send files to an upload, each with its name as its content."""
+    bundle = Bundle(upload)
+    bundle.feed(b"".join(b'{"name": "%c", "size": 1, "modified": 1}\n%c' % (name, name) for name in names.encode()))
+    bundle.end()
+
+
+@contextmanager
+def broken_sync(order: Path, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """A disk that may lose what is added to a file, and says so later."""
     before = order.read_bytes()
 
-    def no_sync(stream: int) -> None:
+    def sync(stream: int) -> None:
         if before != order.read_bytes():
+            meanwhile()
             raise full()
 
-    with monkeypatch.context() as broken:
-        broken.setattr(os, "fdatasync", no_sync)
-        with pytest.raises(OSError, match="No space"):
-            upload.put("b.txt", b"two", 1)
-    assert (upload.known("b.txt", 3, 1), order.read_bytes()) == (False, before)
-    upload.put("b.txt", b"two", 1)
-    assert Spool(upload.folder.parent).upload(upload.id).names() == ["a.txt", "b.txt"]
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(os, "fdatasync", sync)
+        yield
+
+
+@contextmanager
+def broken_write(order: Path, meanwhile: Callable[[], None]) -> Iterator[None]:
+    """A disk that has room for a line and a half."""
+    line = Entry("b", 1, hashlib.sha256(b"b").hexdigest(), 1).line()
+    open_file = Path.open
+
+    def opened(path: Path, mode: str = "r", buffering: int = -1) -> Any:
+        stream: Any = open_file(path, mode, buffering)
+        return Full(stream, len(line) * 3 // 2, meanwhile) if (path, mode) == (order, "r+b") else stream
+
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(Path, "open", opened)
+        yield
+
+
+@pytest.mark.parametrize(("broken", "names"), [(broken_sync, "abcd"), (broken_write, "abdc")])
+def test_a_run_reads_each_file_once_whatever_the_disk_fails_at(upload: Upload, broken: Any, names: str) -> None:
+    send(upload, "a")
+    run = spool.follow(upload.folder)
+    read = [next(run).name]
+
+    with broken(upload.folder / ORDER, lambda: read.append(next(run).name)), pytest.raises(OSError, match="No space"):
+        send(upload, "bc")
+    send(upload, "d")
+    send(upload, "cb")
+    upload.close()
+    assert upload.known("b", 1, 1)
+    assert "".join(read + [entry.name for entry in run]) == names
+    again = Spool(upload.folder.parent).upload(upload.id)
+    assert ("".join(again.names()), again.is_closed, again.size_bytes) == (names, True, 4)
+
+
+def test_lines_that_a_sync_may_have_lost_are_written_again(upload: Upload) -> None:
+    order = upload.folder / ORDER
+    with broken_sync(order), pytest.raises(OSError, match="No space"):
+        send(upload, "bc")
+    whole = order.read_bytes()
+    order.write_bytes(whole[:-20] + bytes(20))  # what a disk that lost the end may give back
+    with broken_sync(order), pytest.raises(OSError, match="No space"):
+        upload.close()
+    assert order.read_bytes() == whole + CLOSED
+    with pytest.raises(Problem, match="is closed"):  # a run may have read the end
+        upload.put("late", b"")
+    upload.close()
+    assert [entry.name for entry in spool.follow(upload.folder)] == ["b", "c"]
 
 
 def bundled(files: int) -> bytes:
