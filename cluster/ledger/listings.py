@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 STEP = 200
 """Runs, or missing items, that are read from Redis at a time."""
+MOST_OWNERS = 20_000
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 MOST_GROUPS = 100
 
@@ -42,13 +43,16 @@ class Which(NamedTuple):
     text: str = ""
     """Stands in their id."""
 
+    def may_hold(self, owner: str | None) -> bool:
+        """Whether it may hold of a run of this user; None: of one whose owner is not known."""
+        return owner is None or (self.owner in (None, owner) and self.without != owner)
+
     def holds(self, run: str, row: RunRow) -> bool:
         """Whether all of it holds of a run."""
         belongs = row.belongs
         return (
             (self.seen_by is None or belongs.is_seen_by(self.seen_by))
-            and (self.owner is None or belongs.owner == self.owner)
-            and (self.without is None or belongs.owner != self.without)
+            and self.may_hold(belongs.owner)
             and (not self.state or self.state == row.state or (self.state == "paused" and bool(row.paused)))
             and (not self.job or self.job == row.job)
             and self.text.lower() in run.lower()
@@ -133,6 +137,8 @@ class Listings:
     def __init__(self, client: redis.Redis, runs: Runs) -> None:
         self._redis = client
         self._runs = runs
+        self._owners: dict[str, str] = {}
+        """Run -> its user, who stays the same: runs of others need not be read again."""
 
     def runs(self, most: int, before: str = "", which: Which = Which()) -> RunsPage:  # noqa: B008 - a tuple
         """Some of the runs, the latest first.
@@ -241,11 +247,23 @@ class Listings:
         known = {before}  # a run that is opened meanwhile moves all others by one
         while listed := self._runs.latest_names(at, STEP):
             at += len(listed)
-            _, rows = self._runs.rows([name.decode(errors="replace") for name in listed], "owner", "shown_to", "paused")
-            for run, row in rows.items():
-                if row is not None and run not in known and which.holds(run, row):
+            wanted = [run for name in listed if which.may_hold(self._owners.get(run := name.decode(errors="replace")))]
+            for run, row in self._read(wanted):
+                if run not in known and which.holds(run, row):
                     known.add(run)
                     yield run
+
+    def _read(self, runs: Sequence[str]) -> Iterator[tuple[str, RunRow]]:
+        """Read these runs, without those that have expired, and learn whose they are."""
+        if not runs:
+            return
+        if len(self._owners) > MOST_OWNERS:
+            self._owners.clear()
+        _, rows = self._runs.rows(runs, "owner", "shown_to", "paused")
+        for run, row in rows.items():
+            if row is not None:
+                self._owners[run] = row.belongs.owner
+                yield run, row
 
 
 def kind_of(reason: str) -> str:

@@ -43,13 +43,16 @@ def test_runs_are_listed_by_pages_each_once(stores: Stores) -> None:
     assert listed(stores, 9, "paged-gone", job="paged") == ([], "")
 
 
-def test_a_user_is_shown_own_runs_shared_ones_and_nobodys(stores: Stores) -> None:
+def test_a_user_is_shown_own_runs_shared_ones_and_nobodys(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     own, hidden, shared = (opened(stores, Belongs(*to), "whose") for to in (("a",), ("b",), ("b", "cluster")))
     nobodys = opened(stores, job="whose")
     assert listed(stores, job="whose", seen_by="a")[0] == [nobodys, shared, own]
     assert listed(stores, job="whose", seen_by="a", without="a")[0] == [nobodys, shared]
     assert listed(stores, job="whose", owner="b")[0] == [shared, hidden]
     assert listed(stores, job="whose", owner="")[0] == [nobodys]
+    monkeypatch.setattr(stores.ledger.runs, "rows", lambda runs, *_: pytest.fail(f"{runs} were read again"))
+    assert listed(stores, job="whose", owner="c")[0] == [], "as it is known whose runs these are"
+    monkeypatch.undo()
     stores.ledger.runs.share(shared, "private")
     assert listed(stores, job="whose", seen_by="a")[0] == [nobodys, own]
     assert not stores.ledger.runs.share(nobodys, "private")
