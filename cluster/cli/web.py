@@ -17,7 +17,7 @@ import click
 import redis
 
 from cluster import addresses, client, errors, settings
-from cluster.cli import print_text, say, shared, stay, web_users
+from cluster.cli import print_text, say, shared, stay, web_run_links, web_users
 from cluster.client import Client, own_cluster
 from cluster.client.own_cluster import Listening, OwnCluster
 from cluster.embedded import LOOPBACK
@@ -138,6 +138,7 @@ def command(
 
 command.add_command(web_users.link)
 command.add_command(web_users.user)
+command.add_command(web_run_links.group)
 
 
 def _serve(

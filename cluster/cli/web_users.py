@@ -53,7 +53,7 @@ def link_to(c: Client, url: str, user: str) -> str:
 @click.pass_obj
 def link(named: Named, user: str | None, broker: str | None, as_json: bool) -> None:
     """Print a link with which USER enters the page, once, within 10 minutes; without USER, yourself."""
-    with _client(named, broker) as c:
+    with client_of(named, broker) as c:
         _tell_link(c, user or first(c), as_json=as_json)
 
 
@@ -70,7 +70,7 @@ def user() -> None:
 @click.pass_obj
 def add(named: Named, name: str, role: str, broker: str | None, as_json: bool) -> None:
     """Enter a user, and print a link for them."""
-    with _client(named, broker) as c:
+    with client_of(named, broker) as c:
         c.accounts.add(name, Role.of(role))
         if c.accounts.page() is None:
             say(f"{name} is entered; once `cluster web` runs, `cluster web link {name}` prints a link")
@@ -84,7 +84,7 @@ def add(named: Named, name: str, role: str, broker: str | None, as_json: bool) -
 @click.pass_obj
 def list_all(named: Named, broker: str | None, as_json: bool) -> None:
     """List the users with their roles."""
-    with _client(named, broker) as c:
+    with client_of(named, broker) as c:
         found = c.accounts.users()
     if as_json:
         shared.print_json([{"name": one.name, "role": one.role, "created_at": one.created_at} for one in found])
@@ -102,7 +102,7 @@ def list_all(named: Named, broker: str | None, as_json: bool) -> None:
 @click.pass_obj
 def role(named: Named, name: str, role: str, broker: str | None) -> None:
     """Give a user another role, from now on."""
-    with _client(named, broker) as c:
+    with client_of(named, broker) as c:
         c.accounts.set_role(name, Role.of(role))
     print_text(f"{name} is {role} from now on")
 
@@ -113,12 +113,12 @@ def role(named: Named, name: str, role: str, broker: str | None) -> None:
 @click.pass_obj
 def remove(named: Named, name: str, broker: str | None) -> None:
     """Remove a user: the browsers in which they entered are refused from now on. Their runs stay."""
-    with _client(named, broker) as c:
+    with client_of(named, broker) as c:
         c.accounts.remove(name)
     print_text(f"removed {name}")
 
 
-def _client(named: Named, broker: str | None) -> Client:
+def client_of(named: Named, broker: str | None) -> Client:
     """The cluster that is named, else the one that a `cluster web` of this machine has started."""
     broker = broker or named.broker
     config = settings.load(broker_url=broker)
@@ -132,11 +132,20 @@ def _client(named: Named, broker: str | None) -> Client:
     return client.existing(broker)
 
 
-def _tell_link(c: Client, user: str, *, as_json: bool) -> None:
+def page_of(c: Client) -> str:
+    """The address of the page of a cluster.
+
+    Raises:
+        errors.UsageError: None runs.
+    """
     url = c.accounts.page()
     if url is None:
         raise errors.UsageError("no page of this cluster runs: start `cluster web`, then ask for a link")
-    found = link_to(c, url, user)
+    return url
+
+
+def _tell_link(c: Client, user: str, *, as_json: bool) -> None:
+    found = link_to(c, page_of(c), user)
     if as_json:
         shared.print_json({"user": user, "link": found, "expires_in_s": c.accounts.link_s})
         return

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from html.parser import HTMLParser
 
 import httpx
 import pytest
+from click.testing import CliRunner, Result
 
-from cluster import keys
+from cluster import errors, keys
 from cluster.accounts import secrets
+from cluster.cli import web
 from cluster.client.run import Belongs
 from cluster.roles import Role
 from cluster.web import access, app
@@ -188,6 +191,37 @@ def test_the_owner_lists_and_ends_links(page: Page, maria: Visitor) -> None:
     assert asker.get(f"/runs/{run}/results.json").status_code == 401
     assert [one["id"] for one in maria.get(f"/runs/{run}/links.json")["links"]] == [later["id"]]
     assert opened(page, secret).get(f"/runs/{run}.json").status_code == 200
+
+
+def test_the_command_line_makes_lists_and_ends_links(page: Page, maria: Visitor, broker: str) -> None:
+    run, accounts = read(page), page.web.accounts
+
+    def told(*words: str) -> Result:
+        return CliRunner().invoke(web.command, ["--broker", broker, "run-link", *words])
+
+    assert "no page of this cluster runs" in str(told("new", run).exception)
+    accounts.tell_page(page.url)
+    made = json.loads(told("new", run, "--hours", "2", "--json").stdout)
+    assert (made["run"], made["expires_in_s"]) == (run, 7200)
+    asker = opened(page, made["link"].removeprefix(f"{page.url}/shared#"))
+    assert asker.get(f"/runs/{run}.json").status_code == 200
+    [listed] = json.loads(told("list", run, "--json").stdout)
+    [shown] = maria.get(f"/runs/{run}/links.json")["links"]
+    assert (listed["id"], listed["by"]) == (shown["id"], shown["by"])
+    assert listed["id"] in told("list", run).stdout
+    commands = [
+        f"cluster web run-link {how}" for how in (f"new {run} --hours 24", f"list {run}", f"end {run} {listed['id']}")
+    ]
+    html = maria.html(f"/runs/{run}/links")
+    assert all(f"<code>{command}</code>" in html for command in commands)
+    assert told("end", run, listed["id"]).exit_code == 0
+    assert asker.get(f"/runs/{run}.json").status_code == 401
+    assert "no link to" in str(told("end", run, listed["id"]).exception)
+    assert told("list", run).stdout == ""
+    for how in (["new"], ["list"], ["end"]):
+        unknown = told(*how, "ocr-00000000", *(["x"] if how == ["end"] else []))
+        assert isinstance(unknown.exception, errors.UnknownRun)
+    assert told("new", run, "--hours", "169").exit_code == 2
 
 
 def test_only_those_who_may_change_a_run_share_it(page: Page, maria: Visitor, visitors: dict[Role, Visitor]) -> None:
