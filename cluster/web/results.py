@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -16,6 +16,7 @@ from cluster.roles import Role
 from cluster.web import (
     downloads,
     forgetting,
+    laid_over,
     learnt,
     reports,
     results_counts,
@@ -113,18 +114,26 @@ def show_any(asked: Asked, run: Run, status: Status) -> AnyResult | None:
     """The result as JSON."""
     if status.state == "running":
         return None
-    return _beginnings.get(run.id, lambda: _beginning(run, status))
+    followers = asked.web.followers.of(run.id)
+    return _beginnings.get(run.id, lambda: _beginning(run, status, followers))
 
 
-def _beginning(run: Run, status: Status) -> AnyResult:
+def _beginning(run: Run, status: Status, followers: Sequence[Run]) -> AnyResult:
     job = run.job
-    if not job.joins_by_name or job.finish or job.rounds:  # what it is shows once all is joined
-        text = _json(run.result())
-        return AnyResult(json_text=text[:MOST_JSON_CHARS], is_whole=len(text) <= MOST_JSON_CHARS)
+    if not job.joins_by_name or job.rounds:
+        return _cut(_json(run.result()))
     _, parts = run.rendered(job.writer("json", status.options), status)
+    if followers:
+        parts = laid_over.parts(parts, laid_over.values(run, followers))
+    if job.finish:  # what it is shows once all is joined
+        return _cut(_json(job.result(parts, status.options)))
     some, is_all = first_of(parts)
     text = _json(some)
     return AnyResult(json_text=text[:MOST_JSON_CHARS], is_whole=is_all and len(text) <= MOST_JSON_CHARS)
+
+
+def _cut(text: str) -> AnyResult:
+    return AnyResult(json_text=text[:MOST_JSON_CHARS], is_whole=len(text) <= MOST_JSON_CHARS)
 
 
 def first_of(parts: Iterable[Mapping[str, Any]]) -> tuple[dict[str, Any], bool]:

@@ -14,7 +14,7 @@ from cluster.client import Client
 from cluster.client.missing_items import Missing
 from cluster.client.run import Belongs
 from cluster.roles import Role
-from cluster.web import again, laid_over
+from cluster.web import again, laid_over, results
 from cluster.web.problems import Problem
 from cluster.web.results_index import Standing
 from tests.kit.page_runs import PageRun, whole
@@ -124,6 +124,19 @@ def test_faces_that_were_found_by_another_try_are_shown_with_the_others(page: Pa
     found = whole(maria, first, item="b.jpg")["found"]
     assert (found["pictures"], found["faces"]) == (2, 3)
     assert {one["run"] for one in found["one"]["faces"]} == {first}
+
+
+@pytest.mark.parametrize("job", ["onnx", "ocr"])
+def test_a_result_shown_as_json_has_what_was_done_again(
+    job: str, page: Page, maria: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "KINDS", {})
+    value = record("owl") if job == "ocr" else [{"label": "owl", "confidence": 0.5}]
+    first = ended(page, {"a.jpg": value}, {"b.jpg": "truncated"}, job=job)
+    before = maria.get(f"/runs/{first}/results.json")["found"]["json_text"]
+    ended(page, {"b.jpg": value}, {}, first, job=job)
+    after = maria.get(f"/runs/{first}/results.json")["found"]["json_text"]
+    assert [text.count("owl") for text in (before, after)] == [1, 2]
 
 
 def test_followers_are_found_however_many_runs_there_are(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
