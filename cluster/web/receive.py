@@ -9,18 +9,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import orjson
 from pydantic import BaseModel, Field, ValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from cluster.web import own_files
 from cluster.web.problems import Problem
+from cluster.web.senders import Turn
 from cluster.web.spool_upload import Upload
 from splitters.spool import Entry
 
@@ -29,7 +32,8 @@ if TYPE_CHECKING:
 
 IDLE_S = 30.0
 """A sender who has sent nothing for this long is given up."""
-PIECE_BYTES = 2**20
+PIECE_BYTES, PIECE_S = 2**18, 0.25
+"""A piece is written once it is so large, or so old: senders of 1 MiB a second go on without a pause."""
 MAX_BUNDLE_BYTES = 64 * 2**20
 MAX_BUNDLE_FILES = 1000
 MAX_LINE_BYTES = 8192
@@ -66,8 +70,26 @@ class Received(BaseModel):
     size_bytes: int
 
 
-async def pieces(request: Request, most_bytes: int) -> AsyncIterator[bytes]:
+async def take(request: Request, most_bytes: int, taker: Bundle | Slice, turn: Turn) -> None:
+    """Give a body to what writes it down, piece by piece; a sender on a slow line has its turn for a piece only.
+
+    Raises:
+        Problem: The body is too long (413), stands still (408), its sender has gone (400), or others write (503).
+    """
+    async with aclosing(pieces(request, most_bytes)) as coming:
+        async for piece in coming:
+            if piece:
+                await turn.take()
+                await run_in_threadpool(taker.feed, piece)
+            if len(piece) < PIECE_BYTES:
+                await run_in_threadpool(taker.settle)
+                turn.leave()
+
+
+async def pieces(request: Request, most_bytes: int) -> AsyncGenerator[bytes]:
     """The body in pieces of about ``PIECE_BYTES``; what has come before a problem is given first.
+
+    A piece that is shorter, or empty, has waited for more for ``PIECE_S``, or is the last.
 
     Raises:
         Problem: It is too long (413), stands still (408), or its sender has gone (400).
@@ -76,25 +98,47 @@ async def pieces(request: Request, most_bytes: int) -> AsyncIterator[bytes]:
     held, total = bytearray(), 0
     problem: Problem | None = None
     is_over = False
+    due_s = time.monotonic() + PIECE_S
     while not is_over:
-        piece = None
+        idle_s = time.monotonic() + IDLE_S
+        coming = asyncio.ensure_future(anext(stream, None))
         try:
-            async with asyncio.timeout(IDLE_S):
-                piece = await anext(stream, None)
-        except TimeoutError:
-            problem = Problem(408, f"nothing came for {IDLE_S:.0f} s: send the rest again")
-        except ClientDisconnect:
-            problem = Problem(400, "the sender has gone")
+            await asyncio.wait({coming}, timeout=max(0.0, due_s - time.monotonic()))
+            if not coming.done():
+                yield bytes(held)
+                held.clear()
+                await asyncio.wait({coming}, timeout=max(0.0, idle_s - time.monotonic()))
+                due_s = time.monotonic() + PIECE_S
+            piece = _came(coming)
+        except Problem as error:
+            problem, piece = error, None
+        finally:
+            coming.cancel()
         total += len(piece or b"")
         if total > most_bytes:
             raise Problem(413, f"the body has more than {most_bytes:,} bytes: send less at a time")
         held += piece or b""
         is_over = piece is None
-        if held and (is_over or len(held) >= PIECE_BYTES):
+        if is_over or len(held) >= PIECE_BYTES:
             yield bytes(held)
             held.clear()
+            due_s = time.monotonic() + PIECE_S
     if problem is not None:
         raise problem
+
+
+def _came(coming: asyncio.Future[bytes | None]) -> bytes | None:
+    """What has come of a body; None at its end.
+
+    Raises:
+        Problem: Nothing has (408), or its sender has gone (400).
+    """
+    if not coming.done():
+        raise Problem(408, f"nothing came for {IDLE_S:.0f} s: send the rest again")
+    try:
+        return coming.result()
+    except ClientDisconnect:
+        raise Problem(400, "the sender has gone") from None
 
 
 class Bundle:
@@ -147,6 +191,10 @@ class Bundle:
             taken=[*self._known, *(entry.name for entry in taken)], refused=self._refused, files=len(self._upload),
             size_bytes=self._upload.size_bytes,
         )  # fmt: skip
+
+    def settle(self) -> None:
+        """Hold no files open but the one that is on its way."""
+        self._sync_written()
 
     def keep(self) -> list[Entry]:
         """Keep the whole files that have come, and drop what has come of another one."""
@@ -278,6 +326,9 @@ class Slice:
             raise Problem(422, f"{self._sending.name!r} has more than the {self._sending.size:,} bytes that were said")
         self._stream.write(data)
         self._at += len(data)
+
+    def settle(self) -> None:
+        """There is one file alone, which is on its way."""
 
     def end(self) -> tuple[int, str]:
         """Keep what has come: how many bytes of the file are here, and the name it got, "" until it is whole.

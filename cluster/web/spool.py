@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from cluster.web import own_files
 from cluster.web.problems import Problem
+from cluster.web.senders import Senders
 from cluster.web.spool_upload import Limits, Upload
 from splitters import spool as kept
 from splitters.spool import Head
@@ -60,8 +61,7 @@ class Spool:
         self._lock = threading.Lock()
         self._uploads: OrderedDict[str, Upload] = OrderedDict()
         self._closed: dict[str, About] = {}
-        self.receiving = 0
-        """Requests that send files now."""
+        self.senders = Senders()
         self._remove_remains()
 
     def begin(self, user: str, files: int | None = None, size_bytes: int | None = None, job: str = "") -> Upload:

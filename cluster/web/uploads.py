@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -17,12 +16,11 @@ from cluster.web import receive
 from cluster.web.problems import Problem
 from cluster.web.receive import Received, Sending
 from cluster.web.routes import Action, Asked, Route, Stream, View
+from cluster.web.senders import Turn
 from cluster.web.spool import Spool, Unreadable
 from cluster.web.spool_upload import Upload
 
 __all__ = ["ROUTES", "Spool", "Upload", "own"]
-MOST_AT_A_TIME = 8
-"""Requests that send files at one time; others are asked to come again."""
 MOST_SHOWN = 200
 
 
@@ -107,12 +105,11 @@ async def take_bundle(asked: Asked) -> Received:
     """Take many files that come in one body: for each a line ``{"name", "size", "modified"}``, then its bytes."""
     upload = await run_in_threadpool(own, asked)
     length = int(asked.request.headers.get("content-length", "0"))
-    with _receiving(asked):
+    with _receiving(asked) as turn:
         await run_in_threadpool(asked.web.spool.require_room, upload.head.user, length)
         bundle = receive.Bundle(upload)
         try:
-            async for piece in receive.pieces(asked.request, receive.MAX_BUNDLE_BYTES):
-                await run_in_threadpool(bundle.feed, piece)
+            await receive.take(asked.request, receive.MAX_BUNDLE_BYTES, bundle, turn)
             return await run_in_threadpool(bundle.end)
         finally:
             await run_in_threadpool(bundle.keep)
@@ -127,14 +124,13 @@ async def take_slice(asked: Asked) -> FileAt:
     except ValueError:
         raise Problem(422, "Upload-Offset must be a number of bytes") from None
     sending: Sending = asked.query
-    with _receiving(asked):
+    with _receiving(asked) as turn:
         await run_in_threadpool(asked.web.spool.require_room, upload.head.user, sending.size - offset)
         if upload.known(sending.name, sending.size, sending.modified):
             return FileAt(offset=sending.size, name=sending.name)
         slice_ = await run_in_threadpool(receive.Slice, upload, sending, offset)
         try:
-            async for piece in receive.pieces(asked.request, sending.size):
-                await run_in_threadpool(slice_.feed, piece)
+            await receive.take(asked.request, sending.size, slice_, turn)
         finally:
             at, name = await run_in_threadpool(slice_.end)
         return FileAt(offset=at, name=name)
@@ -182,20 +178,13 @@ def arrived(upload: Upload) -> UploadArrived:
 
 
 @contextmanager
-def _receiving(asked: Asked) -> Iterator[None]:
-    """Count a request that sends files; runs in the event loop alone."""
-    spool = asked.web.spool
-    if spool.receiving >= MOST_AT_A_TIME:
-        raise Problem(503, "many others are sending files: send it again in a moment", {"Retry-After": "2"})
-    spool.receiving += 1
-    try:
-        yield
-    except OSError as error:
-        if error.errno == errno.ENOENT:
+def _receiving(asked: Asked) -> Iterator[Turn]:
+    """Count a request that sends files, which has its turns by what this gives."""
+    with asked.web.spool.senders.counted(asked.who.name) as turn:
+        try:
+            yield turn
+        except FileNotFoundError:
             raise Problem(404, "this upload was dropped meanwhile: begin another one") from None
-        raise
-    finally:
-        spool.receiving -= 1
 
 
 def _joined(lines: Iterator[bytes]) -> Iterator[bytes]:

@@ -6,11 +6,14 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from cluster.gateway import connection
 from cluster.roles import Role
+from cluster.web import receive
+from cluster.web.senders import MOST_OF_USER, Senders
 from tests.kit.pages import Page, Visitor
 from tests.kit.waiting import wait_until
 from tests.page import sending
@@ -72,6 +75,34 @@ def test_who_goes_on_sending_after_the_answer_is_closed(page: Page) -> None:
             return False
 
         wait_until("that it is closed", is_closed, timeout_s=10)
+
+
+def test_many_slow_senders_hold_up_nobody_else(page: Page, maria: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page.web.spool, "senders", Senders(most_writing=1))
+    files = [("a", b"a"), ("large", bytes(receive.PIECE_BYTES)), ("b", b"b")]
+    slow = page.visitor(Role.SUBMITTER, "slow")
+    upload = sending.begin(slow)
+    body = sending.bundle(files)
+    head = (
+        f"POST /api/uploads/{upload}/bundle HTTP/1.1\r\nhost: 127.0.0.1\r\nsec-fetch-site: same-origin\r\n"
+        f"cookie: cluster={slow.asker.cookies['cluster']}\r\ncontent-type: application/octet-stream\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    ).encode()
+    drafts = page.web.spool.folder / upload / "drafts"
+    with ExitStack() as connections:
+        clients = [connections.enter_context(connected(page)) for _ in range(MOST_OF_USER)]
+        for client in clients:
+            client.sendall(head + body[:-1])
+        wait_until("what was sent slowly", lambda: len(list(drafts.iterdir())) == 3 * MOST_OF_USER, timeout_s=10)
+        answer = sending.send(maria, sending.begin(maria), body)
+        assert (answer.status_code, answer.json()["taken"]) == (200, ["a", "large", "b"])
+        answer = sending.send(slow, upload, body)
+        assert (answer.status_code, "slow has 8 requests" in answer.json()["detail"]) == (503, True)
+        for client in clients:
+            client.sendall(body[-1:])
+        said = [client.recv(65536) for client in clients]
+    assert [one.startswith(b"HTTP/1.1 200") for one in said] == [True] * MOST_OF_USER
+    assert page.web.spool.upload(upload).names() == ["a", "large", "b"]
 
 
 def test_a_body_that_comes_slowly_is_taken(page: Page, maria: Visitor) -> None:
