@@ -43,10 +43,18 @@ export function tellAt({ field, message }) {
 
 const quoted = word => /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`
 
+/** What a field lacks that the browser itself finds wrong, as the page tells it. */
+function lacking(field) {
+  const name = field.labels[0].firstChild.textContent.trim().replace(' (needed)', '')
+  return field.validity.valueMissing ? `Fill in ${name} to see who can do this.` : `${name}: ${field.validationMessage}`
+}
+
 /** Say who could do what is wanted, and the command that does it, now and whenever the form changes. */
 export function foresee(address, wanted) {
   const look = async () => {
     const mine = asked += 1
+    const wrong = job.form.querySelector('input:invalid')
+    if (wrong) return show('able', lacking(wrong))
     try {
       const { told, command } = await ask('POST', address, wanted())
       if (mine !== asked) return

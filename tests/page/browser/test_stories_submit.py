@@ -131,9 +131,12 @@ def test_a_change_of_the_job_sends_what_was_left_out(tab: Tab, tmp_path: Path) -
 def test_an_option_that_cannot_be_is_told_before_the_start(tab: Tab) -> None:
     tab.open("/submit")
     tab.page.get_by_text("More options").locator("visible=true").click()
-    with tab.allowing("422"):
-        tab.page.locator("#ocr-dpi").fill("10")
-        tab.wait_for("--dpi is 10; it must be 70 or more")
+    tab.page.locator("#ocr-dpi").fill("10")
+    tab.wait_for("Dpi: Value must be greater than or equal to 70.")
+    tab.page.locator("#job").select_option("train")
+    tab.wait_for("Fill in Model to see who can do this.")
+    tab.page.locator("#train-model").fill("office")
+    tab.wait_for("cluster submit --job train --model office FILES")
 
 
 def test_files_are_submitted_without_scripts(enter: Enter, stage: stages.Stage, tmp_path: Path) -> None:
