@@ -349,12 +349,12 @@ class Client(Serving, Machines):
 
     def prune(self, runs: Sequence[Status]) -> list[Status]:
         """Remove these runs with their results, but for those that are running; gives those it removed."""
-        from cluster.client.submission import log_folder
+        from cluster.client.submission import drop_log
         from cluster.coordinator import prune
 
         removed = prune.prune(self.stores, runs)
-        for run in removed:  # what `detach` wrote here
-            (log_folder(self.config) / f"{run.run}.log").unlink(missing_ok=True)
+        for run in removed:
+            drop_log(self.config, run.run)
         return removed
 
     # The cluster.

@@ -198,6 +198,11 @@ def log_folder(config: Settings) -> Path:
     return config.cache_folder / "runs"
 
 
+def drop_log(config: Settings, run: str) -> None:
+    """Remove what was written here of a run in the background; without that, it does nothing."""
+    (log_folder(config) / f"{run}.log").unlink(missing_ok=True)
+
+
 def leave_to_background(client: Client, run: str, inputs: Sequence[str]) -> subprocess.Popen[bytes]:
     """Have a process of its own go on with a run whose splitter is gone; its result stays in the cluster."""
     folder = log_folder(client.config)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from cluster.client import submission
 from cluster.web.channels import Channels
 from cluster.web.downloading import Downloading
 from cluster.web.failures import Failures
@@ -64,7 +65,10 @@ class Web:
     @once
     def spool(self) -> Spool:
         """The uploads."""
-        return Spool(self.folder / "uploads", on_drop=lambda contents: self.pictures.forget(contents))
+        return Spool(
+            self.folder / "uploads", on_drop=lambda contents: self.pictures.forget(contents),
+            on_drop_run=lambda run: submission.drop_log(self.client.config, run),
+        )  # fmt: skip
 
     @once
     def nodes_seen(self) -> NodesSeen:

@@ -86,7 +86,7 @@ def sweep(web: Web) -> None:
             continue
         web.results.forget(run)
         kept.drop(run)
-        (submission.log_folder(web.client.config) / f"{run}.log").unlink(missing_ok=True)
+        submission.drop_log(web.client.config, run)
         if run in said and web.decisions.gone_for_s(run) > GONE_S:
             web.decisions.forget_run(run)
 

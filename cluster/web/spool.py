@@ -15,7 +15,7 @@ from typing import NamedTuple
 from cluster.web import own_files
 from cluster.web.problems import Problem
 from cluster.web.senders import Senders
-from cluster.web.spool_upload import Limits, Upload
+from cluster.web.spool_upload import RUNS, Limits, Upload
 from splitters import spool as kept
 from splitters.spool import Head
 
@@ -52,12 +52,14 @@ class Spool:
     MOST_CLOSED = 4
 
     def __init__(
-        self, folder: Path, limits: Limits | None = None, on_drop: Callable[[Collection[str]], None] = lambda _: None
-    ) -> None:
-        """``on_drop`` is given the SHA-256 of each file of an upload that was dropped."""
+        self, folder: Path, limits: Limits | None = None, on_drop: Callable[[Collection[str]], None] = lambda _: None,
+        on_drop_run: Callable[[str], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        """``on_drop`` is given the SHA-256 of each file of an upload that was dropped, ``on_drop_run`` each run that
+        was begun with it."""
         self.folder = folder
         self.limits = limits or Limits()
-        self._on_drop = on_drop
+        self._on_drop, self._on_drop_run = on_drop, on_drop_run
         self._lock = threading.Lock()
         self._uploads: OrderedDict[str, Upload] = OrderedDict()
         self._closed: dict[str, About] = {}
@@ -146,6 +148,7 @@ class Spool:
         except (Problem, OSError):
             contents = set()  # it is gone
         folder, dropped = self.folder / id, self.folder / f".{id}"
+        runs = _runs(folder) if _UPLOAD.fullmatch(id) else []
         with self._lock:
             self._uploads.pop(id, None)
             self._closed.pop(id, None)
@@ -154,16 +157,21 @@ class Spool:
                 folder.rename(dropped)  # else who still sends to it would write files beside those that go
         if _UPLOAD.fullmatch(id):
             shutil.rmtree(dropped, ignore_errors=True)
-        self._on_drop(contents)
+        self._tell_of_drop(contents, runs)
 
     def _remove_remains(self) -> None:
         """Remove what a kill has left of uploads that were begun or dropped: nobody could, as nobody sees them."""
         for folder in self.folder.iterdir() if self.folder.is_dir() else ():
             is_one = _UPLOAD.fullmatch(folder.name.removeprefix("."))
             if is_one and (folder.name.startswith(".") or not (folder / kept.ORDER).exists()):
-                contents = _contents(folder)
+                contents, runs = _contents(folder), _runs(folder)
                 shutil.rmtree(folder, ignore_errors=True)
-                self._on_drop(contents)
+                self._tell_of_drop(contents, runs)
+
+    def _tell_of_drop(self, contents: Collection[str], runs: Collection[str]) -> None:
+        self._on_drop(contents)
+        for run in runs:
+            self._on_drop_run(run)
 
     def require_room(self, user: str, size_bytes: int) -> None:
         """See that so many bytes may be sent.
@@ -188,6 +196,14 @@ class Spool:
 def _contents(folder: Path) -> set[str]:
     """The SHA-256 of each file that lies in an upload, whatever its lines say."""
     return {path.stem for path in folder.glob("??/*")}
+
+
+def _runs(folder: Path) -> list[str]:
+    """The runs that were begun with an upload."""
+    try:
+        return (folder / RUNS).read_text().split()
+    except FileNotFoundError:
+        return []
 
 
 def _unreadable(folder: Path) -> About:

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from cluster import errors
 from cluster.cli import runs
 from cluster.client.run import Belongs, Run
+from cluster.client.submission import log_folder
 from cluster.roles import Role
 from cluster.web import forgetting
 from cluster.web.face_rows import Face
@@ -114,15 +115,19 @@ def test_what_was_said_of_faces_outlasts_a_run_by_a_day(page: Page, monkeypatch:
     assert decisions.all("office") == []
 
 
-def test_pictures_go_with_their_upload_whoever_drops_it(page: Page) -> None:
+def test_pictures_and_logs_go_with_their_upload_whoever_drops_it(page: Page) -> None:
     upload = page.web.spool.begin("maria")
+    upload.add_run("ocr-00000000")
+    log = log_folder(page.web.client.config) / "ocr-00000000.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.touch()
     entry = upload.put("a.jpg", b"private")
     mine, other = (page.web.folder / "pictures" / "ab" / f"{key}-1-96-0.webp" for key in (entry.sha256, "f" * 64))
     for file in (mine, other):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"x")
     page.web.spool.drop(upload.id)
-    assert (mine.exists(), other.exists()) == (False, True)
+    assert (mine.exists(), log.exists(), other.exists()) == (False, False, True)
     page.web.spool.drop(upload.id)
     other.unlink()
 
