@@ -5,7 +5,7 @@ import { pieces, plain, prepare, write } from './text.js'
 const ROW = 54, PAGE = 200, SPARE = 8, TYPING_MS = 120, AGAIN_MS = 3000
 const place = document.querySelector('[data-results]')
 const list = place.querySelector('[data-list]')
-const field = document.querySelector('.searching [type=search]')
+const field = document.querySelector('[type=search]')
 const run = `/runs/${place.dataset.results}`
 let q = field.value, found = Number(place.dataset.found), at = Number(place.dataset.at), item = place.dataset.item
 let rows = new Map(), asking = new Set(), isGrowing = 'growing' in place.dataset, items = Number(place.dataset.items), turn = 0, drawn, typing

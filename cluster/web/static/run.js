@@ -25,7 +25,7 @@ function showFigures({ status, figures }) {
   document.title = `${status.state === 'running' && figures.done != null ? `${percent} % ` : ''}${run} · cluster`
   bar.setAttribute('aria-label', `${percent} percent done`)
   let at = 0
-  for (const [part, share] of [['d', figures.done ?? 0], ['f', figures.missing], ['r', figures.running]]) {
+  for (const [part, share] of [['d', figures.done ?? 0], ['x', figures.missing], ['c2', figures.running]]) {
     const rect = bar.querySelector(`.${part}`)
     rect.setAttribute('x', at)
     rect.setAttribute('width', share * 1000)
