@@ -50,6 +50,15 @@ export function duration(seconds) {
   return minutes < 60 ? `${minutes}:${two(seconds % 60)} min` : `${Math.floor(minutes / 60)}:${two(minutes % 60)} h`
 }
 
+/** "2.6 GB" */
+export function size(bytes) {
+  for (const unit of ['bytes', 'kB', 'MB', 'GB']) {
+    if (bytes < 1000) return `${unit === 'bytes' || bytes >= 100 ? bytes.toFixed(0) : bytes.toFixed(1)} ${unit}`
+    bytes /= 1000
+  }
+  return `${bytes.toFixed(1)} TB`
+}
+
 /** Put a text where the template has `data-show=name`. */
 export function show(name, text) {
   for (const place of document.querySelectorAll(`[data-show="${name}"]`)) {

@@ -1,4 +1,5 @@
-// Sends files to an upload: many small ones in one request, large ones in slices; goes on after a break by itself.
+// Files on their way from a disk to an upload: those that are dropped, pasted or chosen, and how they are sent.
+// Many small ones go in one request, large ones in slices; after a break it goes on by itself.
 
 const BUNDLE_FILES = 200, BUNDLE_BYTES = 8 * 2 ** 20, AGAIN_MS = 2000, RATE_S = 10
 const wait = ms => new Promise(resolve => setTimeout(resolve, ms))
@@ -144,3 +145,41 @@ export class Sender {
     this.changed()
   }
 }
+
+/** The files of what was dropped, as {name, file}, under the names that `cluster submit` gives them; a folder that comes
+ * alone gives its files below its own name. `seen` is told how many it has come to so far, `unread` the names of those
+ * that the browser may not read. */
+export async function dropped(items, unread, seen = () => {}) {
+  const entries = [...items].map(item => item.webkitGetAsEntry?.()).filter(Boolean)
+  const found = []
+  const walk = async (entry, below) => {
+    if (entry.name.startsWith('.')) return
+    try {
+      if (entry.isFile) return { name: below + entry.name, file: await new Promise((ok, no) => entry.file(ok, no)) }
+      const reader = entry.createReader()
+      const inside = []
+      for (let some; (some = await new Promise((ok, no) => reader.readEntries(ok, no))).length;) inside.push(...some)
+      await gather(inside.sort((a, b) => a.name < b.name ? -1 : 1), `${below}${entry.name}/`)
+    } catch { unread(below + entry.name) }
+  }
+  // The files of a folder are asked for at once: one after another takes a browser many times as long.
+  const gather = async (inside, below) => {
+    const files = await Promise.all(inside.map(entry => entry.isFile && walk(entry, below)))
+    for (const [at, entry] of inside.entries()) {
+      if (files[at]) found.push(files[at])
+      else if (!entry.isFile) await walk(entry, below)
+    }
+    seen(found.length)
+  }
+  await gather(entries, '')
+  return entries.length === 1 && entries[0].isDirectory ? withoutTop(found) : found
+}
+
+/** The files that were chosen, as {name, file}; of a folder without its own name. */
+export function chosen(files) {
+  const found = [...files].map(file => ({ name: file.webkitRelativePath || file.name, file }))
+  const plain = found.filter(one => !one.name.split('/').some(part => part.startsWith('.')))
+  return plain.some(one => one.name.includes('/')) ? withoutTop(plain) : plain
+}
+
+const withoutTop = found => found.map(one => ({ ...one, name: one.name.slice(one.name.indexOf('/') + 1) }))

@@ -1,8 +1,7 @@
 // The page of a new run: files are sent while one chooses what is to be done with them.
-import { ask, count, duration, element, show, tell } from './page.js'
-import { chosen, dropped, size } from './dropping.js'
+import { ask, count, duration, element, show, size, tell } from './page.js'
 import { foresee, job, options, tellAt } from './job_form.js'
-import { Sender } from './sending.js'
+import { chosen, dropped, Sender } from './sending.js'
 
 const find = selector => document.querySelector(selector)
 const form = find('[data-new-run]'), drop = find('[data-drop]'), panel = find('[data-sending]')
