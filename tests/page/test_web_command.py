@@ -69,6 +69,9 @@ def test_one_command_gives_a_page_with_a_cluster_that_stays(settings: dict[str, 
             assert maria.get("/account.json").json()["role"] == "operator"
             assert cluster("web", "user", "remove", "maria", settings=settings).returncode == 0
             assert maria.get("/account.json").status_code == 401
+        token = cluster("token", "new", "scans", settings=settings).stdout.strip()
+        by_program = httpx.get(f"{told['url']}/runs.json", headers={"Authorization": f"Bearer {token}"})
+        assert by_program.status_code == 200, by_program.text
         unknown = cluster("web", "link", "maria", settings=settings)
         assert unknown.returncode == 2
         assert "there is no user 'maria'" in unknown.stderr
