@@ -86,7 +86,7 @@ async def take(request: Request, most_bytes: int, taker: Bundle | Slice, turn: T
                 turn.leave()
 
 
-async def pieces(request: Request, most_bytes: int) -> AsyncGenerator[bytes]:
+async def pieces(request: Request, most_bytes: int) -> AsyncGenerator[bytearray]:
     """The body in pieces of about ``PIECE_BYTES``; what has come before a problem is given first.
 
     A piece that is shorter, or empty, has waited for more for ``PIECE_S``, or is the last.
@@ -105,8 +105,8 @@ async def pieces(request: Request, most_bytes: int) -> AsyncGenerator[bytes]:
         try:
             await asyncio.wait({coming}, timeout=max(0.0, due_s - time.monotonic()))
             if not coming.done():
-                yield bytes(held)
-                held.clear()
+                yield held
+                held = bytearray()
                 await asyncio.wait({coming}, timeout=max(0.0, idle_s - time.monotonic()))
                 due_s = time.monotonic() + PIECE_S
             piece = _came(coming)
@@ -120,8 +120,8 @@ async def pieces(request: Request, most_bytes: int) -> AsyncGenerator[bytes]:
         held += piece or b""
         is_over = piece is None
         if is_over or len(held) >= PIECE_BYTES:
-            yield bytes(held)
-            held.clear()
+            yield held
+            held = bytearray()
             due_s = time.monotonic() + PIECE_S
     if problem is not None:
         raise problem
@@ -157,7 +157,7 @@ class Bundle:
         self._refused: list[Refused] = []
         self._written: list[BinaryIO] = []
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | bytearray) -> None:
         """Take the next piece of the body.
 
         Raises:
@@ -314,7 +314,7 @@ class Slice:
             raise
         self._at = here
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | bytearray) -> None:
         """Take the next piece of the slice.
 
         Raises:

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 
 from cluster.web.problems import Problem
 
-MOST, MOST_OF_USER = 64, 8
-"""Requests that send files at one time, of all and of one user; others are asked to come again."""
+MOST, MOST_OF_USER = 32, 4
+"""Requests that send files at one time, of all and of one user; others are asked to come again. At full speed 32 of
+them take 36 MB of memory, 64 took 61."""
 MOST_WRITING = 8
 """Of these write to the disk at one time: each has some dozens of files open."""
 WAIT_S = 30.0
