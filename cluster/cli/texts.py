@@ -19,6 +19,8 @@ from cluster.texts.standing import why_it_stands
 from splitters import tell_passed_over
 
 GIB = 2**30
+MOST_NAMED = 4
+"""So many of the nodes that leave out the same jobs are named."""
 
 
 def status(found: Status, there: Iterable[Node] = ()) -> str:
@@ -140,20 +142,50 @@ def nodes(found: Sequence[Node], width: int | None = None) -> str:
             )
         )
     lines = table(heads, rows, width)
+    lines += _left_out([node for node in found if node.state == "online"])
     for node in found:
         if node.state == "online":
-            lines += [
-                logs.plain(f"{node.name} leaves out {capability}: {why}")
-                for capability, why in sorted(node.missing.items())
-                # A job that is left out altogether is told once, not for each bundle.
-                if (plain := names.plain(capability)) == capability or node.missing.get(plain) != why
-            ]
             lines += [logs.plain(line) for line in _short_of_memory(node)]
             lines += [logs.plain(f"{node.name}: {job}: {why}") for job, why in sorted(node.outdated.items())]
     for node in found:
         if node.rejected and node.state != "gone":
             lines.append(logs.plain(f"{node.name} has rejected {count(node.rejected, 'malformed message')}"))
     return "\n".join(lines)
+
+
+def lacks(abilities: Mapping[str, str]) -> str:
+    """A sentence about the jobs that this machine cannot do, "" if it can do all.
+
+    Args:
+        abilities: Job -> why this machine cannot do it, "" if it can.
+    """
+    found = [job for job, why in abilities.items() if why]
+    if len(found) == 1:
+        return catalog.left_out(found[0], abilities[found[0]])
+    told = f"This machine does not do {', '.join(found)}: `cluster doctor` says why, and what to type if you need them."
+    return told if found else ""
+
+
+def _left_out(found: Sequence[Node]) -> list[str]:
+    """Say which jobs are left out: a line for each reason and the nodes that have it, not for each job of each node."""
+    nodes_of: dict[tuple[str, str], list[str]] = {}
+    for node in found:
+        for capability, why in sorted(node.missing.items()):
+            # A job that is left out altogether is told once, not for each bundle.
+            if (plain := names.plain(capability)) == capability or node.missing.get(plain) != why:
+                nodes_of.setdefault((capability, why), []).append(node.name)
+    jobs_of: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    for (capability, why), without in nodes_of.items():
+        jobs_of.setdefault((tuple(without), why), []).append(capability)
+    return [
+        logs.plain(f"{_first(without)} {'leaves' if len(without) == 1 else 'leave'} out {', '.join(jobs)}: {why}")
+        for (without, why), jobs in jobs_of.items()
+    ]
+
+
+def _first(nodes: Sequence[str]) -> str:
+    more = len(nodes) - MOST_NAMED
+    return ", ".join(nodes[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _short_of_memory(node: Node) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from cluster import addresses, catalog, settings
-from cluster.cli import print_text, say, shared, stay
+from cluster.cli import print_text, say, shared, stay, texts
 from cluster.client import own_cluster
 from cluster.client.own_cluster import OwnCluster
 from cluster.embedded import LOOPBACK
@@ -52,9 +52,8 @@ def command(host: str, port: int, data: Path | None, no_worker: bool) -> None:
             "  cluster worker                       adds a worker\n"
             "Ctrl-C ends it."
         )
-        for job, problem in catalog.abilities().items():
-            if problem and not no_worker:
-                say(catalog.left_out(job, problem))
+        if not no_worker and (told := texts.lacks(catalog.abilities())):
+            say(told)
         if host == LOOPBACK:
             say("For other machines to join, start it with --host 0.0.0.0.")
         try:

@@ -53,6 +53,27 @@ def test_nodes_stand_in_one_column_in_a_narrow_terminal() -> None:
     assert all(any(job in line for line in narrow) for job in jobs)
 
 
+def test_nodes_that_lack_the_same_jobs_are_told_in_one_line() -> None:
+    missing = {"faces": "NumPy is not installed", "onnx": "NumPy is not installed", "train": "no torch"}
+    alike = [node(f"pc{number}@office", missing=missing) for number in range(1, 7)]
+    found = [*alike, node("own@office", missing={"train": "no torch"}), node("away@pc", state="gone", missing=missing)]
+    told = [line for line in texts.nodes(found).splitlines() if "out" in line]
+    four = "pc1@office, pc2@office, pc3@office, pc4@office"
+    assert told == [
+        f"{four} and 2 more leave out faces, onnx: NumPy is not installed",
+        f"{four} and 3 more leave out train: no torch",
+    ]
+    assert texts.nodes(found[6:]).splitlines()[-1] == "own@office leaves out train: no torch"
+
+
+def test_a_machine_tells_the_jobs_it_lacks_in_one_line() -> None:
+    assert texts.lacks({"ocr": "", "wordcount": ""}) == ""
+    assert texts.lacks({"ocr": "", "faces": "no NumPy"}).startswith("this node leaves out the job faces: no NumPy; to")
+    told = texts.lacks({"ocr": "", "faces": "no NumPy", "onnx": "no NumPy"})
+    assert told.startswith("This machine does not do faces, onnx: `cluster doctor` says why")
+    assert "\n" not in told
+
+
 def test_who_has_a_run_whose_input_was_not_read_is_told_how_to_go_on() -> None:
     fields = {"state": "running", "job": "wordcount", "options": "{}", "started_at": "1", "lease_until_ms": "9000"}
     had = {"coordinator": "hub:1", "role": "supervisor"}
