@@ -269,7 +269,7 @@ class Settings(BaseSettings):
         if self.broker_url is None:
             raise errors.BrokerError(
                 "no cluster to talk to: set CLUSTER_BROKER_URL or CLUSTER_BROKER_URL_FILE, or give --broker URL"
-                " (`cluster up` starts one and prints its URL)"
+                " (or start `cluster web` here, or `cluster up`, which prints it)"
             )
         return self.broker_url.get_secret_value()
 

@@ -6,9 +6,8 @@ from datetime import datetime
 
 import click
 
-from cluster import logs
-from cluster.cli import print_text, say, shared, web_users
-from cluster.client import Client
+from cluster import client, logs
+from cluster.cli import print_text, say, shared
 from cluster.roles import Role
 
 
@@ -36,7 +35,7 @@ def command() -> None:
 @shared.as_json
 def new(name: str, role: str, days: int | None, broker: str | None, as_json: bool) -> None:
     """Make a token and print it. NAME says whose it is, to revoke it some day."""
-    with _client(broker) as c:
+    with client.existing(broker) as c:
         secret = c.tokens.new(name, Role.of(role), days)
     if as_json:
         shared.print_json({"name": name, "token": secret, "role": role, "days": days})
@@ -50,7 +49,7 @@ def new(name: str, role: str, days: int | None, broker: str | None, as_json: boo
 @shared.as_json
 def list_all(broker: str | None, as_json: bool) -> None:
     """List all tokens: name, role, when made, used last, and expiring."""
-    with _client(broker) as c:
+    with client.existing(broker) as c:
         found = c.tokens.list()
     if as_json:
         shared.print_json([{**token._asdict(), "role": token.role.word} for token in found])
@@ -72,11 +71,6 @@ def _at(moment: datetime) -> str:
 @shared.broker
 def revoke(name: str, broker: str | None) -> None:
     """End a token. Gateways refuse it within a second."""
-    with _client(broker) as c:
+    with client.existing(broker) as c:
         c.tokens.revoke(name)
     print_text(f"revoked {name}")
-
-
-def _client(broker: str | None) -> Client:
-    """The cluster that is named, else that of a `cluster web` on this machine, whose API asks for tokens."""
-    return web_users.client_of(web_users.Named(None, None), broker)

@@ -122,13 +122,10 @@ def client_of(named: Named, broker: str | None) -> Client:
     """The cluster that is named, else the one that a `cluster web` of this machine has started."""
     broker = broker or named.broker
     config = settings.load(broker_url=broker)
-    if config.broker_url is None:
+    if config.broker_url is None and named.data is not None:
         broker = own_cluster.running(config, named.data)
         if broker is None:
-            raise errors.BrokerError(
-                "no cluster to talk to: set CLUSTER_BROKER_URL, give --broker URL, or start `cluster web`, which has"
-                " one of its own"
-            )
+            raise errors.BrokerError(f"no `cluster web` works on --data {named.data}: start it")
     return client.existing(broker)
 
 

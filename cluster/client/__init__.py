@@ -79,14 +79,21 @@ def local(slots: int | None = None, **settings_: Any) -> Client:
 def existing(broker: str | None = None, *, patient: bool = False) -> Client:
     """A client of the cluster at ``broker``, by default that of ``CLUSTER_BROKER_URL``; never of a private one.
 
+    Where none is named, it is that of the `cluster web`, or `cluster up --data`, that keeps one on this machine now.
+
     Args:
         broker: As for ``connect``.
         patient: Wait for a Redis that is away, also where only a look is asked for.
 
     Raises:
-        errors.BrokerError: None is named, or it does not answer.
+        errors.BrokerError: None is named and none is kept here, or it does not answer.
     """
     config = settings.load(broker_url=broker)
+    if config.broker_url is None:
+        from cluster.client import own_cluster
+
+        if url := own_cluster.running(config):
+            config = settings.load(broker_url=url)
     config.require_broker()
     return Client(config, patient=patient)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cluster import embedded
+from cluster import client, embedded, errors
 from cluster.client import own_cluster
 from cluster.embedded import redis_server
 from cluster.embedded.redis_server import Server
@@ -49,3 +49,13 @@ def test_a_cluster_that_others_cannot_reach_stays_here_and_says_why(
 )
 def test_commands_of_this_machine_find_the_hub_by_loopback(host: str, listens: str) -> None:
     assert embedded._with_loopback(host) == listens
+
+
+def test_without_a_broker_commands_find_the_cluster_kept_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLUSTER_BROKER_URL", raising=False)
+    monkeypatch.setattr(own_cluster, "running", lambda config: None)
+    with pytest.raises(errors.BrokerError, match="no cluster to talk to"):
+        client.existing()
+    monkeypatch.setattr(own_cluster, "running", lambda config: f"redis://{HERE}:1/0")
+    with pytest.raises(errors.BrokerError, match=f"no Redis answers at redis://{HERE}:1"):
+        client.existing().tokens.list()
