@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Self
@@ -27,8 +27,11 @@ AXE = ROOT / "tests" / "page" / "node_modules" / "axe-core" / "axe.min.js"
 AXE_TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 COLOURS = ("color-contrast", "link-in-text-block")
 """The rules that hold of some colours and not of others."""
-RUN_AXE = """async runOnly => {
-  const found = await axe.run(document, { runOnly, resultTypes: ['violations'] })
+ALL_RULES = {"runOnly": {"type": "tag", "values": AXE_TAGS}}
+OF_COLOURS = {"runOnly": {"type": "rule", "values": COLOURS}}
+BUT_COLOURS = {**ALL_RULES, "rules": {rule: {"enabled": False} for rule in COLOURS}}
+RUN_AXE = """async rules => {
+  const found = await axe.run(document, { ...rules, resultTypes: ['violations'] })
   const told = (rule, node) => `${rule.id}: ${node.target.join(' ')}: ${node.failureSummary.replaceAll('\\n', ' ')}`
   return found.violations.flatMap(rule => rule.nodes.map(node => told(rule, node)))
 }"""
@@ -55,6 +58,8 @@ class Look(NamedTuple):
 DESK = Look(1240, "light")
 PHONE = Look(390, "light")
 LOOKS = (DESK, DESK._replace(theme="dark"), PHONE, PHONE._replace(theme="dark"))
+EXAMINED = LOOKS[:3]
+"""Each rule is tried wherever it could tell something else: no width changes a colour, as test_static_files.py sees."""
 
 
 @contextmanager
@@ -85,6 +90,7 @@ class Tab:
         self.problems: list[str] = []
         self.asked: list[str] = []
         """The texts of dialogs that were announced."""
+        self._look = look
         self._accepts: bool | None = None
         self._allowed: list[str] = []
         self.context = browser.new_context(
@@ -121,8 +127,11 @@ class Tab:
 
     def look(self, look: Look) -> None:
         """Give the window another size, and other colours."""
-        self.page.set_viewport_size({"width": look.width_px, "height": look.height_px})
-        self.page.emulate_media(color_scheme=look.theme, reduced_motion="reduce")
+        if look.width_px != self._look.width_px:
+            self.page.set_viewport_size({"width": look.width_px, "height": look.height_px})
+        if look.theme != self._look.theme:
+            self.page.emulate_media(color_scheme=look.theme, reduced_motion="reduce")
+        self._look = look
 
     def drop(self, selector: str, *paths: Path) -> None:
         """Drop files and folders of this machine on an element, as from a file manager."""
@@ -165,19 +174,22 @@ class Tab:
         """By how much the page can be scrolled sideways."""
         return max(0, int(self.page.locator(":root").evaluate("root => root.scrollWidth - root.clientWidth")))
 
-    def axe(self, *, colours_only: bool = False) -> list[str]:
+    def axe(self, rules: Mapping[str, object] = ALL_RULES) -> list[str]:
         """What axe-core finds wrong with the page as it is now, one line each."""
         if not self.page.evaluate("() => 'axe' in window"):
             self.page.evaluate(f"() => {{ {axe_source()} }}")
-        rules = {"type": "rule", "values": COLOURS} if colours_only else {"type": "tag", "values": AXE_TAGS}
         return list(self.page.evaluate(RUN_AXE, rules))
 
-    def axe_in(self, looks: Sequence[Look] = LOOKS) -> list[str]:
-        """The same, for each of these looks, of the dark ones their colours; also where a page is too wide."""
-        found = []
+    def axe_in(self, looks: Sequence[Look] = EXAMINED) -> list[str]:
+        """The same, for each of these looks; also where a page is too wide.
+
+        All rules in the first one, those of colours in other colours, and all but those in other widths.
+        """
+        found, first = [], looks[0]
         for look in looks:
             self.look(look)
-            found += [f"{look.name}: {problem}" for problem in self.axe(colours_only=look.theme == "dark")]
+            rules = ALL_RULES if look == first else BUT_COLOURS if look.theme == first.theme else OF_COLOURS
+            found += [f"{look.name}: {problem}" for problem in self.axe(rules)]
             if wide := self.too_wide_px:
                 found.append(f"{look.name}: the page is {wide} px too wide")
         return found

@@ -41,6 +41,13 @@ def test_the_style_stays_within_its_budget() -> None:
     assert (WEB / "static" / "style.css").stat().st_size <= STYLE_BYTES
 
 
+def test_no_width_of_a_window_changes_a_colour() -> None:
+    """So colours are examined in one width: ``browser.EXAMINED``."""
+    narrow = re.findall(r"@media \([^)]*width.*?(?=^@|\Z)", (WEB / "static" / "style.css").read_text(), re.M | re.S)
+    assert len(narrow) == 2
+    assert [rule for rule in narrow if re.search(r"color|background|fill|stroke|shadow|opacity|--\w", rule)] == []
+
+
 @pytest.mark.parametrize("file", TEMPLATES, ids=lambda file: file.name)
 def test_the_scripts_of_a_page_stay_within_their_budget(file: Path) -> None:
     names = scripts_of(file)
