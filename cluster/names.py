@@ -180,6 +180,13 @@ class Capability:
         """The models among its needs."""
         return [need for need in self.needs if isinstance(need, ModelRef)]
 
+    @property
+    def told(self) -> str:
+        """The job and what it needs, as people see it: ``ocr with deu, tesseract``."""
+        needs = [str(need.without_digest if isinstance(need, ModelRef) else need) for need in self.needs]
+        wanted = ", ".join(filter(None, needs))
+        return f"{self.job} with {wanted}" if wanted else self.job
+
     def __str__(self) -> str:
         version = f".{self.version}" if self.version else ""
         needs = _SEPARATOR.join(map(_written, self.needs))

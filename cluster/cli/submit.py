@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from cluster import catalog, client, errors, logs
+from cluster import catalog, client, errors, logs, names
 from cluster.cli import foreground, live, print_text, say, shared, texts, watch
 from cluster.cli import output as outputs
 from cluster.cli.job_command import JobCommand
@@ -256,15 +256,16 @@ def _look_for_nodes(submission: Submission, *, fail: bool) -> None:
         errors.JobUnavailable: With ``fail``.
     """
     requirement = submission.requirement
+    told = names.Capability.parse(requirement).told
 
     def tell(pending: Sequence[str]) -> None:
-        say(f"waiting for {logs.plain(', '.join(pending))}: what {requirement} needs is being fetched")
+        say(f"waiting for {logs.plain(', '.join(pending))}: what {told} needs is being fetched")
 
     answer = submission.look_for_nodes(tell, to_the_end=fail)
     if answer is None or answer.can:
         return
     count = texts.count(len(answer.online), "node")
-    problem = f"no node of this cluster can do the job {requirement} ({count} online; `cluster nodes` lists their jobs)"
+    problem = f"no node of this cluster can do the job {told} ({count} online; `cluster nodes` lists their jobs)"
     reasons = rejections(requirement, answer.online)
     problem += "".join(f"\n  {logs.plain(name)}: {logs.plain(why)}" for name, why in reasons.items())
     older = submission.client.older_nodes()

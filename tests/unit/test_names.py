@@ -92,6 +92,17 @@ def test_capabilities_look_as_on_the_wire(text: str, capability: Capability) -> 
 
 
 @pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("measure", "measure"), ("ocr.2@deu+eng;tesseract;", "ocr with deu+eng, tesseract"), ("ocr@", "ocr"),
+        ("faces.2@office:3.1a2b3c4d", "faces with office:3"),
+    ],
+)  # fmt: skip
+def test_people_read_a_capability_without_its_signs(text: str, told: str) -> None:
+    assert Capability.parse(text).told == told
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",
