@@ -36,7 +36,8 @@ HEADERS = {
 """Of each response, unless the response says otherwise."""
 MOST_LINKS = 8
 """Run links that a browser has open at a time."""
-LOG_IN = "log in first: open a link that `cluster web` prints, or send the header `Authorization: Bearer TOKEN`"
+BY_PROGRAM = ", or send the header `Authorization: Bearer TOKEN`"
+LOG_IN = f"log in first: open a link that `cluster web` prints{BY_PROGRAM}"
 
 
 def cookie_name(web: Web) -> str:

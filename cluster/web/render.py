@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 from starlette.responses import HTMLResponse, Response
 
 from cluster.roles import Role
-from cluster.web import static_files
+from cluster.web import access, static_files
 
 if TYPE_CHECKING:
     import jinja2
@@ -46,7 +46,8 @@ def page(asked: Asked, template: str, it: BaseModel) -> Response:
 def problem(web: Web, request: Request, body: ProblemBody, headers: dict[str, str]) -> Response:
     """A problem as a page; to somebody who has not entered, the page that says how."""
     if body.status == 401:
-        return door(request, body, headers)
+        people = body.detail.removesuffix(access.BY_PROGRAM)
+        return door(request, body.model_copy(update={"detail": people}), headers)
     who = getattr(request.state, "who", None)
     return HTMLResponse(_text("problem.html", request, body, who=who), body.status, headers)
 

@@ -27,6 +27,8 @@ def test_nobody_sees_runs_without_a_session(page: Page) -> None:
     shown = page.nobody().get("/runs", headers={"Accept": "text/html"})
     assert shown.status_code == 401
     assert "log in first" in shown.text
+    assert "Bearer" not in shown.text, "that is for programs"
+    assert "Bearer" in page.nobody().get("/runs.json").json()["detail"]
 
 
 def test_a_session_ends_with_leaving(page: Page) -> None:
