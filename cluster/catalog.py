@@ -79,7 +79,7 @@ OCR = Job(
         ),
     },
     options=(
-        Option("lang", str, "eng", "languages as Tesseract names them, joined by +"),
+        Option("lang", str, "eng", "languages as Tesseract names them, joined by +, such as deu+eng"),
         Option("clean", bool, False, "even out light, darken faint ink, enlarge small letters before reading"),
         MEGAPIXELS,
         Option("words", bool, False, "keep the place and confidence of each word; formats that need them set it"),

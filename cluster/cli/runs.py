@@ -65,7 +65,6 @@ def command(
             mine = _named(mine, runs, lambda run: run.about.run)
             _private(mine[:most], to_prune=to_prune, older_than=older_than or 0, yes=yes, as_json=as_json)
             return
-        say("no run of this machine was stopped")
     c = client.existing(broker)
     if not to_prune:
         _print(c.runs(most), as_json)

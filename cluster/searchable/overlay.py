@@ -24,7 +24,7 @@ MOST_METADATA_BYTES = 2**20
 CHANGED = "was changed after the run had begun"
 NEEDS_PASSWORD = "needs its password (--password-file)"  # noqa: S105 - a reason
 NO_PASSWORD_FITS = "none of the passwords in --password-file opens it"  # noqa: S105 - a reason
-DECRYPTED = "was encrypted, and what is written of it is not"
+DECRYPTED = "was encrypted; what is written of it opens without a password"
 
 
 class Refused(ValueError):

@@ -257,7 +257,7 @@ def test_an_encrypted_pdf_is_written_without_encryption(
     with pikepdf.open(tmp_path / "out/a.pdf") as pdf:
         assert not pdf.is_encrypted
     assert pdfs.text((tmp_path / "out/a.pdf").read_bytes()) == "Hello world"
-    assert "a.pdf: was encrypted, and what is written of it is not" in caplog.text
+    assert "a.pdf: was encrypted; what is written of it opens without a password" in caplog.text
 
 
 def test_an_input_that_was_changed_is_refused_and_named(tmp_path: Path) -> None:
