@@ -60,11 +60,10 @@ def command(
     """
     if not to_prune and (yes or older_than is not None or runs):
         raise errors.UsageError("RUN, --older-than and --yes go with --prune; `cluster status RUN` shows one")
-    if settings.load(broker_url=broker).broker_url is None:
-        if mine := private_runs.listed():
-            mine = _named(mine, runs, lambda run: run.about.run)
-            _private(mine[:most], to_prune=to_prune, older_than=older_than or 0, yes=yes, as_json=as_json)
-            return
+    if settings.load(broker_url=broker).broker_url is None and (mine := private_runs.listed()):
+        mine = _named(mine, runs, lambda run: run.about.run)
+        _private(mine[:most], to_prune=to_prune, older_than=older_than or 0, yes=yes, as_json=as_json)
+        return
     c = client.existing(broker)
     if not to_prune:
         _print(c.runs(most), as_json)
