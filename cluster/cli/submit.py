@@ -274,7 +274,10 @@ def _look_for_nodes(submission: Submission, *, fail: bool) -> None:
         raise errors.JobUnavailable(f"{problem}\nmend the bundle and push it again")
     if fail:
         raise errors.JobUnavailable(problem)
-    say(f"{problem}; waiting for one. On a machine that should help: {join_line(submission.client.config)}")
+    say(
+        f"{problem}; waiting for one (with --if-no-node fail this ends instead)."
+        f" On a machine that should help: {join_line(submission.client.config)}"
+    )
 
 
 def _submit(

@@ -227,7 +227,7 @@ def test_a_run_that_no_node_can_do_says_so_at_once_and_waits_or_fails_as_told(br
         assert cluster("runs", "--json", "--broker", broker).stdout == "[]\n"
         with start_cluster(*submit) as waiting:
             assert waiting.stderr is not None
-            line_with("no node of this cluster can do the job measure", waiting.stderr)
+            line_with("waiting for one (with --if-no-node fail this ends instead)", waiting.stderr)
             with Worker("late", broker, tmp_path):
                 out, _ = waiting.communicate(timeout=60)
         assert waiting.returncode == 0
