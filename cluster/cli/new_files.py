@@ -40,7 +40,7 @@ def submit(submission: Submission, to: Target, go: Go, *, tried: Collection[str]
         wanted = [one for one in selection.wanted if one.choice.name not in tried]
         if wanted:
             require_free(submission, wanted, memory, to)
-            say(f"{texts.count(len(wanted), 'new file')}, {selection.known} known")
+            say(f"{texts.count(len(wanted), 'file')} to read, {selection.known} known")
             goes_behind = bool(tried)
             return add(selection._replace(wanted=wanted), memory, to._replace(reports_behind=goes_behind), go)
         if not tried:

@@ -89,7 +89,7 @@ def _read_outside(context: click.Context, _: click.Parameter, url: str | None) -
 )
 @click.option("--host", default=LOOPBACK, show_default=True, help="Address to listen on; 0.0.0.0 for all.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8440, show_default=True, help="0: any free one.")
-@click.option("--name", "names", multiple=True, metavar="NAME", help="Browsers may address it by this name, too.")
+@click.option("--name", "names", multiple=True, metavar="NAME", help="Browsers may address the page by this name, too.")
 @click.option("--cert", type=shared.PATH, metavar="FILE", help="Certificate for HTTPS, in PEM form.")
 @click.option("--key", type=shared.PATH, metavar="FILE", help="Its key, where it is in another file.")
 @click.option("--tls", type=click.Choice(["self"]), help="HTTPS with a certificate that this machine signs itself.")
