@@ -26,7 +26,8 @@ MOST_PAUSE_S = 10.0
 """Between two looks of a reader that fails, however often it has."""
 MOST_LOOKING = 16
 """Threads in which readers work at a time. Those that hang keep one another waiting, and no other request."""
-HEARTBEAT_S = 15.0
+HEARTBEAT_S = 30.0
+"""So often each listener is told something, at least, and it is seen whether it may still hear (2.5 ms of a core)."""
 MOST_WAITING = 4
 """Messages that wait for a watcher, at most: the oldest goes."""
 

@@ -37,7 +37,7 @@ class Cost(NamedTuple):
 
 def watched(options: Options, folder: Path) -> Iterator[Case]:
     """One watcher, 50, 500, while a chunk is settled four times a second."""
-    seconds = 2.0 if options.small else 20.0
+    seconds = 2.0 if options.small else channels.HEARTBEAT_S  # in which each watcher is looked at once
     with ground.prepared(folder / "watched") as page:
         run = played_run.Run(page.stores, batches=1, batch_chunks=MOST_CHUNKS)
         chunks = iter(range(MOST_CHUNKS))
