@@ -93,7 +93,8 @@ async def identify(web: Web, request: Request) -> Who | None:
         return Who(f"token:{found.name}", found.role, by_token=True)
     session = request.cookies.get(cookie_name(web))
     user = await run_in_threadpool(web.accounts.who, session) if session else None
-    opened = await run_in_threadpool(run_links, web, request) if request.cookies else {}
+    has_links = any(name.startswith(link_cookie_name(web, "")) for name in request.cookies)
+    opened = await run_in_threadpool(run_links, web, request) if has_links else {}
     links = sorted(filter(None, opened.values()), key=lambda link: -link.began_s)
     shown = tuple(dict.fromkeys(link.run for link in links))
     if user is not None:
