@@ -37,7 +37,7 @@ def test_make_run_sets_itself_up_and_prints_the_text_of_the_example_pictures(clo
     first = run(clone, "make", "run")
     assert first.returncode == 0, first.stdout + first.stderr
     assert "Wednesday morning" in first.stdout
-    assert "8 of 8 done" in first.stderr
+    assert "9 of 9 done" in first.stderr
     again = run(clone, "make", "run", timeout_s=60)
     assert again.returncode == 0
     assert "pip" not in again.stdout
