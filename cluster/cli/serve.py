@@ -12,7 +12,7 @@ import click
 import redis
 
 from cluster import client, errors, logs
-from cluster.cli import foreground, print_text, say, shared
+from cluster.cli import foreground, kept_cluster, print_text, say, shared
 from cluster.cli.job_command import JobCommand
 from cluster.client import Client
 from cluster.client.gateway import require_installed
@@ -128,7 +128,7 @@ def _tell(c: Client, service: Service | None, cert: Path | None, *, as_json: boo
             told = line
 
     if c.is_private and sys.stderr.isatty():
-        say("no broker is set (CLUSTER_BROKER_URL, --broker): on this machine only")
+        kept_cluster.tell_private(c.config)
     token = _first_token(c)  # the gateway knows it by the time that a replica is ready
     try:
         if service:

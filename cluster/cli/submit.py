@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from cluster import catalog, client, errors, logs, names
-from cluster.cli import foreground, live, print_text, say, shared, texts, watch
+from cluster.cli import foreground, kept_cluster, live, print_text, say, shared, texts, watch
 from cluster.cli import output as outputs
 from cluster.cli.job_command import JobCommand
 from cluster.client import Client, begun, machine, origin
@@ -95,7 +95,7 @@ def command(
 ) -> int:  # fmt: skip
     """Run a job on files and folders and print its result.
 
-    Without a broker, a private cluster is started on this machine for the time of the run.
+    Without a broker, a private cluster is started on this machine for the time of the run, also beside a `cluster web`.
 
     Ctrl-C pauses the run. The same command goes on with it, also after a kill or a restart of the machine; what was
     done is not done again.
@@ -287,7 +287,7 @@ def _submit(
     submission.origin = origin.of(submission, inputs, to.output, to.name, kept=to.keeper is not None)
     c = submission.client
     if c.is_private and not quiet and sys.stderr.isatty():
-        say("no broker is set (CLUSTER_BROKER_URL, --broker): on this machine only")
+        kept_cluster.tell_private(c.config)
     with foreground.terminable(), c:
         run = begun.run_of(submission, given, say, _tell_begun, anew=anew)
         return foreground.to_end(c, run, to, quiet=quiet, follow=follow)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from cluster import addresses, client, errors
+from cluster import addresses, client, errors, redis_url
 from cluster.embedded import LOOPBACK, LocalCluster, hub, redis_server
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ def folder(config: Settings) -> Path:
 def running(config: Settings, data: Path | None = None) -> str | None:
     """The broker's URL of the kept cluster of this machine that a `cluster up` or `cluster web` has open, if any."""
     return hub.running(data or folder(config), LOOPBACK)
+
+
+def shown(url: str) -> str:
+    """A broker's URL without its password."""
+    return redis_url.masked(url)
 
 
 class Listening(NamedTuple):

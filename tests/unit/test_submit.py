@@ -18,8 +18,9 @@ from click.testing import CliRunner
 from aggregators import counts
 from cluster import catalog, cli, client, errors, settings
 from cluster.cli import output, result, resume, submit
+from cluster.cli.kept_cluster import KEPT
 from cluster.cli.progress import PlainView, Progress
-from cluster.client import machine, nodes, session, submission
+from cluster.client import machine, nodes, own_cluster, session, submission
 from cluster.format import Format
 from cluster.functions import Lazy
 from cluster.job import Job
@@ -97,20 +98,27 @@ def test_a_mistyped_command_or_job_gets_a_suggestion(
     assert told in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("terminal", "quiet"), [(True, False), (True, True), (False, False)])
+@pytest.mark.parametrize(
+    ("terminal", "quiet", "kept"),
+    [(True, False, None), (True, False, "redis://:secret@127.0.0.1:7/0"), (True, True, None), (False, False, None)],
+)
 def test_who_names_no_broker_is_told_on_a_terminal(
-    terminal: bool, quiet: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    terminal: bool, quiet: bool, kept: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def no_redis(*_: object) -> None:
         raise errors.NoRedisServer
 
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     monkeypatch.setattr(session.Session, "__enter__", no_redis)
+    monkeypatch.setattr(own_cluster, "running", lambda config: kept)
     to, job = output.prepare(catalog.get("wordcount"), "json", {}, None), catalog.get("wordcount")
     with client.connect().prepare(job, {}) as prepared, pytest.raises(errors.NoRedisServer):
         submit._submit(prepared, (__file__,), to, quiet=quiet)
-    told = "no broker is set (CLUSTER_BROKER_URL, --broker): on this machine only\n"
-    assert capsys.readouterr().err == (told if terminal and not quiet else "")
+    told = "no broker is set (CLUSTER_BROKER_URL, --broker): on this machine only"
+    if kept:
+        told += f", not on {KEPT} (redis://:***@127.0.0.1:7/0). To work on that one, type first the line"
+        told += " `export CLUSTER_BROKER_URL=…` that it printed when it was started"
+    assert capsys.readouterr().err == (f"{told}\n" if terminal and not quiet else "")
 
 
 def test_a_result_may_go_where_no_file_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
