@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from cluster import client, settings
-from cluster.cli import say, shared
+from cluster import settings
+from cluster.cli import kept_cluster, say, shared
 from cluster.client import private_runs
 
 
@@ -15,6 +15,6 @@ from cluster.client import private_runs
 def command(run: str, broker: str | None) -> None:
     """Stop RUN and drop its results."""
     if settings.load(broker_url=broker).broker_url is not None or not private_runs.cancel(run):
-        with client.existing(broker) as c:
+        with kept_cluster.acting(broker) as c:
             c.run(run).cancel("cancelled by cluster cancel")
     say(f"{run}: cancelled")

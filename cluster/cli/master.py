@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import click
 
 from cluster import client
-from cluster.cli import foreground, shared
+from cluster.cli import foreground, kept_cluster, shared
 from cluster.cli.shutdown import shut_down
 
 FOREVER_S = 3600.0
@@ -22,7 +22,10 @@ def command(shutdown_nodes: bool, broker: str | None) -> int:
 
     Works until it is stopped. Several may work; each run is coordinated by one of them. A run whose input was not
     read to its end gets as far as it was read, until somebody resumes it (`cluster resume`).
+
+    It wants a broker: a `cluster web` without one, and a `cluster up`, are masters of their own cluster.
     """
+    kept_cluster.require_named(broker)
     c = client.existing(broker)
     with foreground.terminable(), ExitStack() as working:
         try:

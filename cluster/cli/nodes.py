@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from cluster import client, errors, logs
-from cluster.cli import link_texts, print_text, say, shared, texts
+from cluster.cli import kept_cluster, link_texts, print_text, say, shared, texts
 from cluster.cli.shutdown import choose
 from cluster.client import Client
 from cluster.client.nodes import HEARTBEAT_S, Answer, odd_edges
@@ -39,9 +39,9 @@ def command(
     With --pause: the node ends what it works on and takes no work, also after a new start, until --go-on. Exits with
     0 if all confirmed, with 5 if some did not: these hear of it when they are back.
     """
-    c = client.existing(broker)
     if pauses or goes_on:
-        return _ask(c, pauses, goes_on)
+        return _ask(kept_cluster.acting(broker), pauses, goes_on)
+    c = client.existing(broker)
     while True:
         found = c.nodes()
         if as_json:

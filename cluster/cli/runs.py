@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from cluster import client, errors, logs, settings
-from cluster.cli import print_text, say, shared, texts
+from cluster.cli import kept_cluster, print_text, say, shared, texts
 from cluster.client import private_runs
 from cluster.client.private_runs import PrivateRun
 from cluster.client.run import Status
@@ -56,7 +56,8 @@ def command(
     is running stays. Name RUNs to remove these alone. What runs leave in a blob store of your own (CLUSTER_BLOB_URL)
     goes only with --prune.
 
-    Without a broker: the private runs of this machine that were stopped, or go on now, with their age and size on disk.
+    Without a broker: the private runs of this machine that were stopped, or go on now, with their age and size on disk;
+    where there are none, those of the cluster that a `cluster web` keeps on this machine.
     """
     if not to_prune and (yes or older_than is not None or runs):
         raise errors.UsageError("RUN, --older-than and --yes go with --prune; `cluster status RUN` shows one")
@@ -64,12 +65,13 @@ def command(
         mine = _named(mine, runs, lambda run: run.about.run)
         _private(mine[:most], to_prune=to_prune, older_than=older_than or 0, yes=yes, as_json=as_json)
         return
-    c = client.existing(broker)
     if not to_prune:
+        c = client.existing(broker)
         _print(c.runs(most), as_json)
         for run, what in c.older_runs().items():
             say(f"{run}: {what}")
         return
+    c = kept_cluster.acting(broker)
     found = _named(c.ended(older_than or 0), runs, lambda run: run.run)
     if found and not yes:
         _ask([_line(run) for run in found])

@@ -8,7 +8,7 @@ import sys
 import click
 
 from cluster import client, logs
-from cluster.cli import print_text, say, shared
+from cluster.cli import kept_cluster, print_text, say, shared
 from cluster.texts import service_texts
 
 
@@ -46,7 +46,7 @@ def command(ctx: click.Context, broker: str | None, as_json: bool) -> None:
 @click.pass_context
 def scale(ctx: click.Context, name: str, replicas: int, broker: str | None) -> None:
     """Have the nodes run REPLICAS replicas of the service NAME. 0 keeps the service, which then answers nothing."""
-    client.existing(broker or ctx.obj).service(name).scale(replicas)
+    kept_cluster.acting(broker or ctx.obj).service(name).scale(replicas)
     say(f"{logs.plain(name)}: {replicas} replicas wanted; `cluster services` shows those that are ready")
 
 
@@ -56,5 +56,5 @@ def scale(ctx: click.Context, name: str, replicas: int, broker: str | None) -> N
 @click.pass_context
 def stop(ctx: click.Context, name: str, broker: str | None) -> None:
     """End the service NAME: its replicas answer what they have taken, and go. Its model stays."""
-    client.existing(broker or ctx.obj).service(name).stop()
+    kept_cluster.acting(broker or ctx.obj).service(name).stop()
     print_text(f"stopped {name}")

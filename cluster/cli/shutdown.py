@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import click
 
-from cluster import client, errors, logs
-from cluster.cli import say, shared
+from cluster import errors, logs
+from cluster.cli import kept_cluster, say, shared
 from cluster.client import Client
 from cluster.client.nodes import Node
 
@@ -30,9 +30,13 @@ from cluster.client.nodes import Node
 def command(names: tuple[str, ...], now: bool, wait_s: float, broker: str | None) -> int:
     """Ask nodes to stop, by default all. They finish their current work and take no new work.
 
+    Without --node it wants a broker, also beside a `cluster web`: no node stops unasked.
+
     Exits with 0 if all confirmed, with 5 if some did not: these stop when they are back.
     """
-    c = client.existing(broker)
+    if not names:
+        kept_cluster.require_named(broker)
+    c = kept_cluster.acting(broker)
     all_answered = shut_down(c, choose(c.nodes(), names), now=now, wait_s=wait_s)
     return 0 if all_answered else errors.RunError.exit_code
 

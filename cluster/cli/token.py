@@ -7,7 +7,7 @@ from datetime import datetime
 import click
 
 from cluster import client, logs
-from cluster.cli import print_text, say, shared
+from cluster.cli import kept_cluster, print_text, say, shared
 from cluster.roles import Role
 
 
@@ -71,6 +71,6 @@ def _at(moment: datetime) -> str:
 @shared.broker
 def revoke(name: str, broker: str | None) -> None:
     """End a token. Gateways refuse it within a second."""
-    with client.existing(broker) as c:
+    with kept_cluster.acting(broker) as c:
         c.tokens.revoke(name)
     print_text(f"revoked {name}")

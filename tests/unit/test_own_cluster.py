@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from unittest.mock import MagicMock
+
 import pytest
 
-from cluster import client, embedded, errors
+from cluster import client, embedded, errors, settings
 from cluster.client import own_cluster
 from cluster.embedded import redis_server
 from cluster.embedded.redis_server import Server
+from tests.kit.commands import cluster
 
 HERE, HUB = "127.0.0.1", "192.0.2.7"
 
@@ -59,3 +62,28 @@ def test_without_a_broker_commands_find_the_cluster_kept_here(monkeypatch: pytes
     monkeypatch.setattr(own_cluster, "running", lambda config: f"redis://{HERE}:1/0")
     with pytest.raises(errors.BrokerError, match=f"no Redis answers at redis://{HERE}:1"):
         client.existing().tokens.list()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "cancel ocr-1", "runs --prune --yes", "shutdown --node pc1", "nodes --pause pc1", "services stop office",
+        "token revoke scans",
+    ],
+)  # fmt: skip
+def test_what_ends_something_says_on_which_cluster(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = MagicMock(config=settings.load(broker_url=f"redis://:secret@{HERE}:1/0"))
+    monkeypatch.setattr(client, "existing", lambda broker=None, **_: kept)
+    told = f"keeps on this machine (redis://:***@{HERE}:1/0)"
+    assert told in cluster(*asked.split()).stderr
+    assert told not in cluster(*asked.split(), "--broker", f"redis://{HERE}:1/0").stderr
+
+
+@pytest.mark.parametrize("asked", ["shutdown", "shutdown --now", "master"])
+def test_a_whole_cluster_is_stopped_or_coordinated_only_where_it_is_named(
+    asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "existing", None)  # to call it would raise a TypeError
+    done = cluster(*asked.split())
+    assert (done.returncode, done.stdout) == (errors.BrokerError.exit_code, "")
+    assert "no cluster is named: set CLUSTER_BROKER_URL" in done.stderr
