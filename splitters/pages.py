@@ -29,6 +29,8 @@ from splitters import (
 from splitters.documents import Document
 from splitters.items import Items
 
+KINDS = "pictures, PDF, TIFF, HEIC, ZIP"
+"""Where pages are looked for, in words, for messages."""
 MOST_OPEN = 4
 """TIFFs that stay open, as pages are counted some documents before they are cut."""
 MOST_PASSWORDS = 100
@@ -74,7 +76,7 @@ def split(
     with Reader(pages, password_file) as reader:
         walking = reader.walk(source, passed_over)
         what = "pages" if pages is None else f"pages {pages}"
-        yield from pictures.deal(walking, reader.read, source, chunk_size, passed_over, what, suffixes.DOCUMENTS)
+        yield from pictures.deal(walking, reader.read, source, chunk_size, passed_over, what, KINDS)
 
 
 def count(source: Sequence[Path] | Items, *, pages: str | None = None, password_file: str | None = None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -14,6 +14,8 @@ from splitters import Chunk, Item, NothingToSplit, PassedOver, files, tell_passe
 from splitters.items import Chosen, Items
 from splitters.suffixes import HEIF, PICTURES
 
+KINDS = "JPEG, PNG, TIFF, WebP, BMP, Netpbm"
+"""``PICTURES`` in words, for messages."""
 MAX_CHUNK_BYTES = 16 * 2**20
 LOOKAHEAD = 64
 LOOKAHEAD_ITEMS = 16
@@ -58,12 +60,12 @@ def is_kind(head: bytes) -> bool:
 
 def deal(
     walking: Iterator[Found], read: Callable[[Found], Item], source: Sequence[Path] | Items, size: int,
-    passed_over: PassedOver, what: str = "pictures", suffixes: Collection[str] = PICTURES,
+    passed_over: PassedOver, what: str = "pictures", kinds: str = KINDS,
 ) -> Iterator[Chunk]:  # fmt: skip
     """Cut what ``walking`` finds in ``source`` as ``split`` does; ``read`` makes an item of it.
 
     Raises:
-        NothingToSplit: Nothing is found; the message says that ``what`` was looked for, by these ``suffixes``.
+        NothingToSplit: Nothing is found; the message says that ``what`` was looked for, as files of these ``kinds``.
     """
     if size < 1:
         raise ValueError(f"chunk_size is {size}; it must be 1 or more {what}")
@@ -71,10 +73,9 @@ def deal(
     lookahead = LOOKAHEAD_ITEMS if in_memory else LOOKAHEAD
     ahead: deque[Found] = deque(islice(walking, lookahead))
     if not ahead:
-        known = ", ".join(sorted(suffixes))
         others = f"; {told}" if (told := tell_passed_over(passed_over.shown())) else ""
         raise NothingToSplit(
-            f"no {what} in {files.places(source)} (looked for {known}, and into files without a suffix){others}"
+            f"no {what} in {files.places(source)} (looked for {kinds}, and into files without a suffix){others}"
         )
     while ahead:
         wanted = size if len(ahead) == lookahead else min(size, 1 + len(ahead) // 16)
