@@ -483,3 +483,16 @@ def left_out(job: str, problem: str) -> str:
     """The sentence about a job that this machine cannot do."""
     hint = how_to_add(job)
     return f"this node leaves out the job {job}: {problem}{f'; to add it: {hint}' if hint else ''}"
+
+
+def lacks(abilities: Mapping[str, str]) -> str:
+    """A sentence about the jobs that this machine cannot do, "" if it can do all.
+
+    Args:
+        abilities: Job -> why this machine cannot do it, "" if it can.
+    """
+    found = [job for job, why in abilities.items() if why]
+    if len(found) == 1:
+        return left_out(found[0], abilities[found[0]])
+    told = f"this machine does not do {', '.join(found)}: `cluster doctor` says why, and what to type if you need them"
+    return told if found else ""

@@ -153,19 +153,6 @@ def nodes(found: Sequence[Node], width: int | None = None) -> str:
     return "\n".join(lines)
 
 
-def lacks(abilities: Mapping[str, str]) -> str:
-    """A sentence about the jobs that this machine cannot do, "" if it can do all.
-
-    Args:
-        abilities: Job -> why this machine cannot do it, "" if it can.
-    """
-    found = [job for job, why in abilities.items() if why]
-    if len(found) == 1:
-        return catalog.left_out(found[0], abilities[found[0]])
-    told = f"This machine does not do {', '.join(found)}: `cluster doctor` says why, and what to type if you need them."
-    return told if found else ""
-
-
 def _left_out(found: Sequence[Node]) -> list[str]:
     """Say which jobs are left out: a line for each reason and the nodes that have it, not for each job of each node."""
     nodes_of: dict[tuple[str, str], list[str]] = {}

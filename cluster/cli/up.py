@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from cluster import addresses, catalog, settings
-from cluster.cli import print_text, say, shared, stay, texts
+from cluster.cli import print_text, say, shared, stay
 from cluster.client import own_cluster
 from cluster.client.own_cluster import OwnCluster
 from cluster.embedded import LOOPBACK
@@ -52,7 +52,7 @@ def command(host: str, port: int, data: Path | None, no_worker: bool) -> None:
             "  cluster worker                       adds a worker\n"
             "Ctrl-C ends it."
         )
-        if not no_worker and (told := texts.lacks(catalog.abilities())):
+        if not no_worker and (told := catalog.lacks(catalog.abilities())):
             say(told)
         if host == LOOPBACK:
             say("For other machines to join, start it with --host 0.0.0.0.")

@@ -179,11 +179,7 @@ def _provisioner(conf: Any, config: Settings, given: Sequence[str]) -> Provision
         conf.task_queues = [Queue(places.NOWHERE, routing_key=places.NOWHERE)]
         missing = {job.capability: why for job in catalog.jobs().values()}
         return Provisioner(stores, [], missing, [places.NOWHERE], unfit=why)
-    unable = {}
-    for name, problem in catalog.abilities().items():
-        if problem:
-            unable[catalog.get(name).capability] = problem
-            log.warning(catalog.left_out(name, problem), extra={"event": "job-left-out"})
+    unable = _unable()
     jobs = {keys.queue(job.capability): job for job in catalog.jobs().values()}
     conf.task_queues = [Queue(name, routing_key=name) for name, job in jobs.items() if job.capability not in unable]
     for name in given:
@@ -192,6 +188,14 @@ def _provisioner(conf: Any, config: Settings, given: Sequence[str]) -> Provision
     if given:
         jobs = {name: job for name, job in jobs.items() if name in given}
     return Provisioner(stores, list(jobs.values()), unable, given, places.Places.of(config))
+
+
+def _unable() -> dict[str, str]:
+    """Capability -> why this machine cannot do its job, which is logged in one line for all."""
+    abilities = catalog.abilities()
+    if told := catalog.lacks(abilities):
+        log.warning(told, extra={"event": "job-left-out"})
+    return {catalog.get(name).capability: problem for name, problem in abilities.items() if problem}
 
 
 def _disagreement(stores: Stores, config: Settings) -> str:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from cluster import catalog
 from cluster.cli import texts
 from cluster.ledger.row import RunRow
 from cluster.ledger.status import from_ledger
 from cluster.nodes.registry import Node
+from cluster.worker import setup
 
 
 @pytest.mark.parametrize(("finished", "seconds"), [({}, 7.5), ({"finished_at": "1004"}, 4.0)])
@@ -66,11 +68,16 @@ def test_nodes_that_lack_the_same_jobs_are_told_in_one_line() -> None:
     assert texts.nodes(found[6:]).splitlines()[-1] == "own@office leaves out train: no torch"
 
 
-def test_a_machine_tells_the_jobs_it_lacks_in_one_line() -> None:
-    assert texts.lacks({"ocr": "", "wordcount": ""}) == ""
-    assert texts.lacks({"ocr": "", "faces": "no NumPy"}).startswith("this node leaves out the job faces: no NumPy; to")
-    told = texts.lacks({"ocr": "", "faces": "no NumPy", "onnx": "no NumPy"})
-    assert told.startswith("This machine does not do faces, onnx: `cluster doctor` says why")
+def test_a_machine_tells_the_jobs_it_lacks_in_one_line(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert catalog.lacks({"ocr": "", "wordcount": ""}) == ""
+    one = catalog.lacks({"ocr": "", "faces": "no NumPy"})
+    assert one.startswith("this node leaves out the job faces: no NumPy; to add it: ")
+    monkeypatch.setattr(catalog, "abilities", lambda: {"ocr": "", "faces": "no NumPy", "onnx": "no NumPy"})
+    assert setup._unable() == {catalog.get(job).capability: "no NumPy" for job in ("faces", "onnx")}
+    [told] = caplog.messages
+    assert told.startswith("this machine does not do faces, onnx: `cluster doctor` says why")
     assert "\n" not in told
 
 
