@@ -218,6 +218,15 @@ def plain(capability: str) -> str:
     return capability.partition("@")[0]
 
 
+def unversioned(capability: str) -> str:
+    """The capability without the version of its job, also where its needs cannot be read: ``ocr.2@deu`` -> ``ocr@deu``.
+
+    For people, where one version of each job is about.
+    """
+    head, at, needs = capability.partition("@")
+    return f"{head.partition('.')[0]}{at}{needs}"
+
+
 class Partial(NamedTuple):
     """The parts of a batch joined (level 0), or neighbouring partials of the level below: ``partial 0:3``."""
 

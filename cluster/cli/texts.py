@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from cluster import catalog, logs, names
 from cluster.client.nodes import Node
@@ -119,6 +120,7 @@ def nodes(found: Sequence[Node], width: int | None = None) -> str:
     heads = ("NODE", "STATE", "SLOTS", "BUSY", "DONE", "MEMORY FREE", "LOAD", "JOINED", "JOBS")
     rows: list[tuple[str, ...]] = []
     found = sorted(found, key=lambda node: node.state == "gone")
+    shown = _shown(found)
     for node in found:
         memory = f"{node.memory_available_bytes / GIB:.1f} of {node.memory_total_bytes / GIB:.1f} GiB"
         state: str = node.state
@@ -138,11 +140,11 @@ def nodes(found: Sequence[Node], width: int | None = None) -> str:
                 memory,
                 f"{node.load:.1f}",
                 joined,
-                logs.plain(" ".join(node.jobs)),
+                logs.plain(" ".join(map(shown, node.jobs))),
             )
         )
     lines = table(heads, rows, width)
-    lines += _left_out([node for node in found if node.state == "online"])
+    lines += _left_out([node for node in found if node.state == "online"], shown)
     for node in found:
         if node.state == "online":
             lines += [logs.plain(line) for line in _short_of_memory(node)]
@@ -153,7 +155,14 @@ def nodes(found: Sequence[Node], width: int | None = None) -> str:
     return "\n".join(lines)
 
 
-def _left_out(found: Sequence[Node]) -> list[str]:
+def _shown(found: Iterable[Node]) -> Callable[[str], str]:
+    """How a capability is written beside those of these nodes: the version of its job only where they have several."""
+    all_plain = {names.plain(capability) for node in found for capability in (*node.jobs, *node.missing)}
+    versions = Counter(map(names.unversioned, all_plain))
+    return lambda text: text if versions[names.unversioned(names.plain(text))] > 1 else names.unversioned(text)
+
+
+def _left_out(found: Sequence[Node], shown: Callable[[str], str]) -> list[str]:
     """Say which jobs are left out: a line for each reason and the nodes that have it, not for each job of each node."""
     nodes_of: dict[tuple[str, str], list[str]] = {}
     for node in found:
@@ -163,7 +172,7 @@ def _left_out(found: Sequence[Node]) -> list[str]:
                 nodes_of.setdefault((capability, why), []).append(node.name)
     jobs_of: dict[tuple[tuple[str, ...], str], list[str]] = {}
     for (capability, why), without in nodes_of.items():
-        jobs_of.setdefault((tuple(without), why), []).append(capability)
+        jobs_of.setdefault((tuple(without), why), []).append(shown(capability))
     return [
         logs.plain(f"{_first(without)} {'leaves' if len(without) == 1 else 'leave'} out {', '.join(jobs)}: {why}")
         for (without, why), jobs in jobs_of.items()
@@ -184,8 +193,8 @@ def _short_of_memory(node: Node) -> list[str]:
             if each and (fitting := node.fitting(node.slots, each)) < node.slots:
                 room = size(node.chunk_memory_bytes or 0)
                 lines.append(
-                    f"{node.name} does {fitting} of {capability} at a time: a chunk takes {size(each)}, and all of a"
-                    f" node's may take {room}"
+                    f"{node.name} does {fitting} of {names.unversioned(capability)} at a time: a chunk takes"
+                    f" {size(each)}, and all of a node's may take {room}"
                 )
     return lines
 

@@ -81,10 +81,8 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         self.keeper.start(consumer.hostname, consumer.cluster_admission)
         self.send(consumer)
         if self._report is not None and not self.provisioner.unfit:
-            log.info(
-                "this node takes work: slots %s, jobs %s", self._report.slots, " ".join(self._report.jobs),
-                extra={"event": "node-ready"},
-            )  # fmt: skip
+            jobs = " ".join(map(names.unversioned, self._report.jobs))
+            log.info("this node takes work: slots %s, jobs %s", self._report.slots, jobs, extra={"event": "node-ready"})
         self._timer = consumer.timer.call_repeatedly(HEARTBEAT_S, self.send, (consumer,))
 
     def find_site(self) -> None:
@@ -161,7 +159,8 @@ class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         for name in self._served - wanted:
             consumer.cancel_task_queue(name)
         self._served = wanted
-        log.info("this node now serves %s", " ".join(self._look(consumer).jobs), extra={"event": "node-serves"})
+        jobs = " ".join(map(names.unversioned, self._look(consumer).jobs))
+        log.info("this node now serves %s", jobs, extra={"event": "node-serves"})
 
     def _tell(self, consumer: Any, phase: Literal["here", "leaving", "left"]) -> str:
         if phase != "left":  # at the end the pool is gone

@@ -92,14 +92,16 @@ def test_capabilities_look_as_on_the_wire(text: str, capability: Capability) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "told", "unversioned"),
     [
-        ("measure", "measure"), ("ocr.2@deu+eng;tesseract;", "ocr with deu+eng, tesseract"), ("ocr@", "ocr"),
-        ("faces.2@office:3.1a2b3c4d", "faces with office:3"),
+        ("measure", "measure", "measure"), ("ocr@", "ocr", "ocr@"),
+        ("ocr.2@deu+eng;tesseract;", "ocr with deu+eng, tesseract", "ocr@deu+eng;tesseract;"),
+        ("faces.2@office:3.1a2b3c4d", "faces with office:3", "faces@office:3.1a2b3c4d"),
     ],
 )  # fmt: skip
-def test_people_read_a_capability_without_its_signs(text: str, told: str) -> None:
+def test_people_read_a_capability_without_its_signs(text: str, told: str, unversioned: str) -> None:
     assert Capability.parse(text).told == told
+    assert names.unversioned(text) == unversioned
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,17 @@ def test_nodes_stand_in_one_column_in_a_narrow_terminal() -> None:
     assert all(any(job in line for line in narrow) for job in jobs)
 
 
+def test_a_job_has_its_version_in_the_table_where_nodes_have_several() -> None:
+    found = [node("a@pc", jobs=["ocr.2", "faces.2@office:3.1a2b3c4d"]), node("b@pc", missing={"ocr.2": "no tesseract"})]
+    alike = texts.nodes(found).splitlines()
+    assert alike[1].endswith("  ocr faces@office:3.1a2b3c4d")
+    assert alike[-1] == "b@pc leaves out ocr: no tesseract"
+    unlike = texts.nodes([*found, node("old@pc", jobs=["ocr.1"])]).splitlines()
+    assert unlike[1].endswith("  ocr.2 faces@office:3.1a2b3c4d")
+    assert unlike[3].endswith("  ocr.1")
+    assert unlike[-1] == "b@pc leaves out ocr.2: no tesseract"
+
+
 def test_nodes_that_lack_the_same_jobs_are_told_in_one_line() -> None:
     missing = {"faces": "NumPy is not installed", "onnx": "NumPy is not installed", "train": "no torch"}
     alike = [node(f"pc{number}@office", missing=missing) for number in range(1, 7)]
