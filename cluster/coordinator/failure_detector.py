@@ -132,8 +132,9 @@ class FailureDetector:
             self._lost.add(incarnation.id)
             if incarnation.phase != "left":
                 self._registry.count_loss()
+                rest = f"; what it held ({len(messages)}) goes to others" if messages else ""
                 log.warning(
-                    "node %s is lost: %s; what it held (%d) goes to others", incarnation.node, why, len(messages),
+                    "node %s is lost: %s%s", incarnation.node, why, rest,
                     extra={"event": "node-lost", "node": incarnation.node},
                 )  # fmt: skip
         elif not messages and time.monotonic() - self._heard[incarnation.id][1] > FORGET_S:

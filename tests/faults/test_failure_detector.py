@@ -44,11 +44,13 @@ def loss_s(detector: FailureDetector, incarnation: str) -> float:
 
 
 def test_a_new_detector_misses_a_connection_at_once(
-    app: Celery, stores: Stores, client: redis.Redis, incarnation: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    app: Celery, stores: Stores, client: redis.Redis, incarnation: str, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
     heard(client, incarnation, 0)
     monkeypatch.setattr(stores.nodes, "uptime_s", lambda: STEADY_S + 1)
     assert loss_s(FailureDetector(app, stores), incarnation) < CALM_S
+    assert "node pc1 is lost: its connections are gone" in caplog.messages  # it held nothing
 
 
 def test_a_new_detector_waits_for_nodes_of_a_new_redis(
