@@ -28,8 +28,13 @@ def show(submission: Submission, source: Source, *, known: int | None, as_json: 
         source: What it would read.
         known: How many more files the output has the results of already; None where that was not asked.
         as_json: For scripts.
+
+    Raises:
+        errors.NothingToDo: The input holds nothing for the job, as the run would say.
     """
     found = forecast.of(submission, source)
+    if known is None and not (found.contents.kinds or found.contents.unreadable):
+        next(submission.job.chunks(source, submission.options), None)
     if as_json:
         shared.print_json(_as_json(found, known))
     else:

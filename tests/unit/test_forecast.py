@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from cluster import catalog
+from cluster import catalog, errors
 from cluster.client import forecast, history
 from cluster.client.forecast import Done, Pace
 from cluster.client.run import Failure, Status
@@ -103,6 +103,15 @@ def test_a_dry_run_begins_nothing(scans: Path, tmp_path: Path, monkeypatch: pyte
     found = json.loads(cluster(*asked, "--json", settings=here).stdout)
     assert (found["files"], found["items"], found["unreadable"], found["seconds"]) == (2, 3, 1, 6.0)
     assert found["nodes"] == [{"name": "this machine", "slots": 2}]
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_a_dry_run_of_nothing_to_read_ends_as_the_run_would(more: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "notes.docx").touch()
+    with pytest.raises(errors.NothingToDo) as refused:
+        next(OCR.chunks(tmp_path, OCR.options_of_run({})))
+    done = cluster("submit", "--job", "ocr", tmp_path, "--dry-run", *more)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"cluster: {refused.value}\n")
 
 
 def test_a_dry_run_of_what_is_new_makes_no_memory(scans: Path, tmp_path: Path) -> None:
