@@ -1,4 +1,4 @@
-// Users and tokens: what was made is shown once; a role counts as soon as it is chosen.
+// Users, tokens and links to runs: what was made is shown once; a role counts as soon as it is chosen.
 import './page.js'
 
 const made = document.querySelector('[data-made]')
@@ -10,6 +10,7 @@ document.addEventListener('done', event => {
   made.querySelector('[data-made-for]').textContent = user ?? name
   made.querySelector('[data-made-secret]').textContent = link ?? token
   made.hidden = false
+  document.querySelector('[data-none]')?.remove()
   made.scrollIntoView({ block: 'nearest' })
   made.querySelector('button').focus()
 })

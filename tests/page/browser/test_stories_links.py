@@ -20,6 +20,7 @@ def test_a_run_is_read_by_a_link_until_that_is_ended(
     tab.page.get_by_role("link", name="Share by a link").click()
     tab.page.get_by_role("button", name="Make a link").click()
     tab.wait_for("It is not shown again")
+    assert tab.page.get_by_text("No link shows this run now").count() == 0
     address = tab.page.locator("[data-made-secret]").inner_text()
     assert tab.axe_in() == []
     with Tab(chromium, stage.page.url, PHONE) as other:
