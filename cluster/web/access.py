@@ -38,6 +38,7 @@ MOST_LINKS = 8
 """Run links that a browser has open at a time."""
 BY_PROGRAM = ", or send the header `Authorization: Bearer TOKEN`"
 LOG_IN = f"log in first: open a link that `cluster web` prints{BY_PROGRAM}"
+ENDED = "this link has ended: ask the one who has sent it for another one"
 
 
 def cookie_name(web: Web) -> str:
@@ -56,6 +57,13 @@ def run_links(web: Web, request: Request) -> dict[str, RunLink | None]:
     found = [(name, secret) for name, secret in request.cookies.items() if name.startswith(begin)]
     links = web.accounts.run_links.open_all([secret for _, secret in found])
     return {name: link for (name, _), link in zip(found, links, strict=True)}
+
+
+def nobody(web: Web, request: Request) -> Problem:
+    """Why one whom ``identify`` does not know is refused: the links of a guest have ended, or a user is to log in."""
+    begin = link_cookie_name(web, "")
+    is_guest = cookie_name(web) not in request.cookies and any(name.startswith(begin) for name in request.cookies)
+    return Problem(401, ENDED if is_guest else LOG_IN, {"WWW-Authenticate": "Bearer"})
 
 
 def require_host(web: Web, request: Request) -> None:

@@ -151,7 +151,7 @@ class _Guard:
             return
         who = await access.identify(self._web, request)
         if who is None:
-            raise Problem(401, access.LOG_IN, {"WWW-Authenticate": "Bearer"})
+            raise access.nobody(self._web, request)
         access.require_own_page(self._web, request, who)
         request.state.who = who
 

@@ -44,10 +44,11 @@ def page(asked: Asked, template: str, it: BaseModel) -> Response:
 
 
 def problem(web: Web, request: Request, body: ProblemBody, headers: dict[str, str]) -> Response:
-    """A problem as a page; to somebody who has not entered, the page that says how."""
+    """A problem as a page; to somebody who has not entered, the page that says how, to a guest the one of links."""
     if body.status == 401:
         people = body.detail.removesuffix(access.BY_PROGRAM)
-        return door(request, body.model_copy(update={"detail": people}), headers)
+        template = "shared.html" if body.detail == access.ENDED else "enter.html"
+        return door(request, body.model_copy(update={"detail": people}), headers, template)
     who = getattr(request.state, "who", None)
     return HTMLResponse(_text("problem.html", request, body, who=who), body.status, headers)
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 DOOR = "/shared"
 Valid = Literal["1 hour", "1 day", "7 days"]
 VALID_S: Mapping[Valid, int] = {"1 hour": 3600, "1 day": 24 * 3600, "7 days": 7 * 24 * 3600}
-ENDED = "this link has ended: ask the one who has sent it for another one"
 log = logging.getLogger(__name__)
 
 
@@ -116,7 +115,7 @@ def doors(web: Web) -> Sequence[Path]:
         link = await run_in_threadpool(web.accounts.run_links.open, secret)
         if link is None:
             web.failures.note(address)
-            raise Problem(410, ENDED)
+            raise Problem(410, access.ENDED)
         answer = JSONResponse({"to": f"/runs/{link.run}/results"})
         name = access.link_cookie_name(web, link.id)
         for one in closed(await run_in_threadpool(access.run_links, web, request), name):

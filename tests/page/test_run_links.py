@@ -188,7 +188,11 @@ def test_the_owner_lists_and_ends_links(page: Page, maria: Visitor) -> None:
     assert (sooner["by"], sooner["until"] < later["until"]) == ("maria", True)
     assert secret not in maria.html(f"/runs/{run}/links")
     assert maria.ask("DELETE", f"/api/runs/{run}/links/{sooner['id']}").status_code == 204
-    assert asker.get(f"/runs/{run}/results.json").status_code == 401
+    refused = asker.get(f"/runs/{run}/results", headers={"Accept": "text/html"})
+    assert refused.status_code == 401
+    assert "this link has ended: ask the one who has sent it" in refused.text
+    assert "cluster web" not in refused.text
+    assert 'class="home" href="/shared"' in refused.text
     assert [one["id"] for one in maria.get(f"/runs/{run}/links.json")["links"]] == [later["id"]]
     assert opened(page, secret).get(f"/runs/{run}.json").status_code == 200
 

@@ -22,7 +22,7 @@ export async function ask(method, address, body) {
   } catch {
     throw new Error('the page does not answer: is `cluster web` still running?')
   }
-  if (answer.status === 401) location.assign('/enter')
+  if (answer.status === 401) location.reload() // the door at this address says what to do
   if (!answer.ok) throw await problem(answer)
   return answer.status === 204 ? undefined : answer.json()
 }
@@ -109,7 +109,7 @@ async function refusal(address, heardAt) {
   const { status } = await fetch(address, { signal: asking.signal }).catch(() => ({}))
   asking.abort()
   const asOf = `This is as of ${heardAt.toLocaleTimeString()}`
-  if (status === 401) return `${asOf}, as you are logged out: open a new link (\`cluster web link\` prints one), then load this page again.`
+  if (status === 401) return `${asOf}, as you are no longer let in: load this page again, it says what to do.`
   if ([403, 404].includes(status)) return `${asOf}, as it was removed or is no longer shown to you: ask its owner, or go to another page.`
 }
 

@@ -91,7 +91,10 @@ def tab(chromium: Browser, nothing: Page) -> Iterator[Tab]:
 
 @pytest.mark.parametrize(
     ("status", "told"),
-    [(401, "as you are logged out: open a new link"), (404, "as it was removed or is no longer shown to you")],
+    [
+        (401, "as you are no longer let in: load this page again"),
+        (404, "as it was removed or is no longer shown to you"),
+    ],
 )
 def test_what_is_refused_for_good_is_told_and_asked_for_no_more(tab: Tab, status: int, told: str) -> None:
     live = Turned(tab, "**/api/nodes/live")
