@@ -40,7 +40,7 @@ class Unreadable(Problem):
     """An upload that cannot be understood; it can be dropped."""
 
     def __init__(self, id: str, why: Exception) -> None:
-        super().__init__(409, f"the upload {id} cannot be read: {why}; drop it and send its files again")
+        super().__init__(409, f"the upload {id} cannot be read: {why}; delete it and send its files again")
 
 
 class Spool:

@@ -152,14 +152,15 @@ def test_files_are_submitted_without_scripts(enter: Enter, stage: stages.Stage, 
     assert (status.items_done, status.options["top"], status.owner) == (3, 1, "maria")
 
 
-def test_a_dropped_upload_of_before_can_be_thrown_away(tab: Tab, tmp_path: Path) -> None:
+def test_an_upload_of_before_can_be_gone_on_with_or_deleted(tab: Tab, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("some words")
     tab.open("/submit?job=wordcount")
     tab.page.locator("[data-files]").set_input_files(tmp_path / "a.txt")
     tab.wait_for("1 file has arrived")
     tab.open("/submit")
-    offers = tab.page.get_by_role("button", name="Drop", exact=True)
+    offers = tab.page.get_by_role("button", name="Delete", exact=True)
+    expect(tab.page.get_by_role("link", name="Go on with these").first).to_be_visible()
     number = offers.count()
     offers.first.click()
-    tab.page.get_by_role("button", name="Drop them").click()
+    tab.page.get_by_role("button", name="Delete them").click()
     expect(offers).to_have_count(number - 1)
