@@ -13,6 +13,7 @@ from cluster.client.nodes import Node
 from cluster.job import Job
 from cluster.option import Option
 from cluster.web.problems import Problem
+from splitters import suffixes
 
 MOST_MAIN = 5
 """Options that stand in the form at first; the others are behind "More"."""
@@ -50,6 +51,8 @@ class JobForm(BaseModel):
     about: str
     suffixes: list[str]
     """The kinds of files that it reads; none: any."""
+    reads: str
+    """The same in words: "pictures, TIFF and HEIC"."""
     fields: list[JobField]
 
 
@@ -88,7 +91,10 @@ def _form(job: Job, fields: Iterable[JobField]) -> JobForm:
     others = [field for field in fields if field not in wanted and field.name != job.chunk_size.name]
     for field in (*wanted, *others[: max(0, MOST_MAIN - len(wanted))]):
         field.is_main = True
-    return JobForm(job=job.name, about=job.about, suffixes=sorted(job.suffixes), fields=fields)
+    return JobForm(
+        job=job.name, about=job.about, suffixes=sorted(job.suffixes), reads=suffixes.in_words(job.suffixes),
+        fields=fields,
+    )  # fmt: skip
 
 
 def check(job: str, options: Mapping[str, Any]) -> None:

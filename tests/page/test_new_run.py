@@ -25,6 +25,8 @@ def test_each_job_is_a_form_of_its_options(admin: Visitor) -> None:
     assert fields["text"]["choices"] == ["skip", "redo", "force"]
     assert fields["lang"]["is_main"]
     assert ".pdf" in found["ocr"]["suffixes"]
+    assert found["ocr"]["reads"] == "pictures, PDF, TIFF, HEIC and ZIP"
+    assert found["wordcount"]["reads"] == ""
 
 
 def test_the_languages_have_a_label_of_their_own(admin: Visitor) -> None:

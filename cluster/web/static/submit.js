@@ -18,8 +18,10 @@ const files = number => `${count(number)} ${number === 1 ? 'file' : 'files'}`
 /** Show how far sending is. */
 function draw() {
   const all = sender.files || sender.received + sender.lacking || looking
-  panel.hidden = !all && !leftOut.length
-  show('sent', `${count(Math.max(sender.sentFiles, sender.files ? 0 : sender.received))} of ${files(all)}`)
+  const isNone = !all && leftOut.length > 0
+  panel.hidden = !all && !isNone
+  find('[data-progress]').hidden = isNone
+  show('sent', isNone ? '' : `${count(Math.max(sender.sentFiles, sender.files ? 0 : sender.received))} of ${files(all)}`)
   const left = sender.rate ? `${duration((sender.bytes - sender.sentBytes) / sender.rate)} left` : ''
   const rate = sender.rate ? `${size(sender.rate)}/s` : ''
   show('speed', [sender.files && `${size(sender.sentBytes)} of ${size(sender.bytes)}`, rate, left].filter(Boolean).join(' · '))
@@ -28,18 +30,19 @@ function draw() {
   pause.hidden = sender.isDone
   const here = `${files(sender.received)} ${sender.received === 1 ? 'has' : 'have'} arrived.`
   const next = run ? 'Keep this page open until all are sent.' : 'The run may begin now: nodes work while the rest is sent.'
-  show('told', (looking && `Found ${files(looking)} so far.`) || sender.told || (sender.isDone ? `${here} ${sender.lacking ? REST : ''}` : `${here} ${next}`))
+  show('told', (looking && `Found ${files(looking)} so far.`) || sender.told || (isNone && readsNone()) || (sender.isDone ? `${here} ${sender.lacking ? REST : ''}` : `${here} ${next}`))
   const told = [
     ...sender.refused.map(({ name, why }) => `${name}: ${why}`),
     ...sender.unread.map(name => `${name} could not be read on your disk`),
   ]
-  if (leftOut.length) told.unshift(`${count(leftOut.length)} left out: ${job.value} does not read their kind (${kinds()})`)
+  if (leftOut.length && !isNone) told.unshift(`${count(leftOut.length)} left out: ${job.value} does not read their kind (${kinds()})`)
   notes.replaceChildren(...told.slice(0, MOST_NOTES).map(text => element('p', { class: 'sub' }, text)))
   if (told.length > MOST_NOTES) notes.append(element('p', { class: 'sub' }, `and ${told.length - MOST_NOTES} more`))
 }
 
 const suffix = name => /[^/](\.[a-z]\w{0,9})$/i.exec(name)?.[1].toLowerCase() ?? ''
 const kinds = () => [...new Set(leftOut.map(one => suffix(one.name)))].slice(0, 5).join(' ')
+const readsNone = () => `${job.value} reads none of these files (${kinds()}): it reads ${job.selectedOptions[0].dataset.reads}.`
 
 /** Whether the job that is chosen reads a file of this name; those without a suffix are looked into when they are there. */
 function takes(name) {
@@ -89,7 +92,7 @@ function begun(id) {
 
 form.addEventListener('submit', async event => {
   event.preventDefault()
-  if (!sender.upload) return tell('Drop or choose some files first.')
+  if (!sender.upload) return tell(leftOut.length ? readsNone() : 'Drop or choose some files first.')
   start.disabled = true
   try {
     const share = form.elements.share.checked ? 'cluster' : 'private'

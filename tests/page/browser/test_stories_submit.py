@@ -120,7 +120,11 @@ def test_a_change_of_the_job_sends_what_was_left_out(tab: Tab, tmp_path: Path) -
         (tmp_path / name).write_text("some words")
     tab.open("/submit")
     tab.page.locator("[data-files]").set_input_files([tmp_path / "a.txt", tmp_path / "b.md"])
-    tab.wait_for("2 left out: ocr does not read their kind")
+    none = "ocr reads none of these files (.txt .md): it reads pictures, PDF, TIFF, HEIC and ZIP."
+    tab.wait_for(none)
+    tab.page.get_by_role("button", name="Start the run").click()
+    expect(tab.page.locator("[data-toast]")).to_have_text(none)
+    assert tab.page.get_by_text("0 of 0").count() == 0
     tab.page.locator("#job").select_option("wordcount")
     tab.wait_for("2 of 2 files")
     expect(tab.page.locator("[data-notes]")).to_be_empty()
