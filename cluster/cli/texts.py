@@ -28,7 +28,7 @@ def status(found: Status, there: Iterable[Node] = ()) -> str:
     """Several lines about a run; with the nodes that are ``there`` also whether any of them may do it."""
     nodes = ", ".join(f"{node} ({chunks})" for node, chunks in found.nodes.items())
     lines = [
-        f"{found.run}: {state(found)}{f' ({logs.plain(why)})' if (why := found.error or found.paused) else ''}",
+        f"{found.run}: {state(found)}{f' ({logs.plain(why)})' if (why := found.why or found.paused) else ''}",
         f"  {'items' if found.rounds is None else 'rounds':12} {items(found)}",
         f"  chunks       {found.chunks_settled} of {_total(found.chunks_total)} done",
         f"  time         {duration(found.seconds)}, since {found.started_at.astimezone():%Y-%m-%d %H:%M:%S}",

@@ -34,7 +34,7 @@ def require_done(status: Status) -> None:
         errors.RunCancelled, errors.RunFailed: It was given up.
         errors.RunNotFinished: It goes on.
     """
-    why = logs.plain(status.error or "")
+    why = logs.plain(status.why)
     if status.state == "cancelled":
         raise errors.RunCancelled(f"the run {status.run} was cancelled: {why}")
     if status.state == "failed":

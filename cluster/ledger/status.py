@@ -132,6 +132,11 @@ class Status(BaseModel):
         """Done or failed."""
         return self.items_done + self.items_failed
 
+    @property
+    def why(self) -> str:
+        """The error for a text that tells the state: "by maria" of "cancelled by maria"; "" for none."""
+        return (self.error or "").removeprefix("cancelled ")
+
 
 def from_ledger(
     run: str, row: RunRow, failures: Mapping[str, str], nodes: Mapping[str, int],

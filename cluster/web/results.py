@@ -174,7 +174,8 @@ def show(asked: Asked) -> Results:
     kind = _kind(status.job)
     found, problem = None, ""
     if status.state in ("failed", "cancelled"):
-        problem = f"The run was {status.state}, so it has no result: {status.error or 'nobody has said why'}"
+        how = "failed" if status.state == "failed" else "was cancelled"
+        problem = f"The run {how}, so it has no result ({status.why or 'nobody has said why'})"
     else:
         try:
             found = kind.show(asked, run, status)

@@ -177,13 +177,12 @@ def test_texts_of_a_run_that_goes_on_are_shown_as_they_come(page: Page, maria: V
     assert maria.get(path)["found"]["items"] == 250
 
 
-@pytest.mark.parametrize("state", ["cancelled"])
-def test_a_run_without_a_result_says_why(page: Page, maria: Visitor, state: str) -> None:
+def test_a_run_without_a_result_says_why(page: Page, maria: Visitor) -> None:
     run = PageRun(page.web.client.stores, "ocr", {"a.png": record("x")}, belongs=Belongs("maria"))
     maria.ask("POST", f"/api/runs/{run.id}/cancel")
     told = maria.get(f"/runs/{run.id}/results.json")
     assert (told["found"], told["formats"]) == (None, [])
-    assert told["problem"].startswith(f"The run was {state}, so it has no result")
+    assert told["problem"] == "The run was cancelled, so it has no result (by maria)"
     assert "so it has no result" in maria.html(f"/runs/{run.id}/results")
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from cluster import catalog
+from cluster import catalog, errors
 from cluster.cli import texts
+from cluster.client import result
 from cluster.ledger.row import RunRow
 from cluster.ledger.status import from_ledger
 from cluster.nodes.registry import Node
@@ -21,6 +22,15 @@ def test_how_long_a_run_takes_is_by_redis_clock_whatever_ours_says(finished: dic
     found = from_ledger("run-1", row(fields), {}, {}, {}, failed=0, running=0, now_s=1007.5)
     assert found.seconds == seconds
     assert found.model_dump(mode="json")["seconds"] == seconds
+
+
+def test_a_cancelled_run_is_called_so_once() -> None:
+    fields = {"state": "cancelled", "job": "wordcount", "options": "{}", "started_at": "1"}
+    for error, why in (("cancelled by cluster cancel", "by cluster cancel"), ("too slow", "too slow")):
+        found = from_ledger("run-1", row({**fields, "error": error}), {}, {}, {}, failed=0, running=0, now_s=1)
+        assert texts.status(found).startswith(f"run-1: cancelled ({why})\n")
+        with pytest.raises(errors.RunCancelled, match=f"^the run run-1 was cancelled: {why}$"):
+            result.require_done(found)
 
 
 def test_one_chunk_is_no_chunks() -> None:
