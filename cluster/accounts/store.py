@@ -193,7 +193,7 @@ class Accounts:
             if row is None:
                 over.append(digest)
                 continue
-            used_s = now[0] - (IDLE_S - left_ms / 1000)
+            used_s = max(row.began_s, now[0] + now[1] / 1e6 - (IDLE_S - left_ms / 1000))
             seen.append(Seen(
                 id=digest[:ID_CHARS], browser=row.browser, address=row.address,
                 began_at=datetime.fromtimestamp(row.began_s, UTC), used_at=datetime.fromtimestamp(used_s, UTC),

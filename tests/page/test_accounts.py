@@ -95,6 +95,7 @@ def test_a_user_sees_and_ends_sessions_of_other_browsers(page: Page) -> None:
     here, there = page.visitor(Role.VIEWER, "twice"), page.visitor(Role.VIEWER, "twice")
     found = here.get("/account.json")
     assert len(found["sessions"]) == 2
+    assert all(one["used_at"] >= one["began_at"] for one in found["sessions"])
     [other] = [one["id"] for one in found["sessions"] if one["id"] != found["this"]]
     assert here.ask("DELETE", f"/api/account/sessions/{other}").status_code == 204
     assert there.ask("GET", "/runs.json").status_code == 401
