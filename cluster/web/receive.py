@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, BinaryIO
 import orjson
 from pydantic import BaseModel, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
 
 from cluster.web import own_files
 from cluster.web.problems import Problem
@@ -29,6 +28,7 @@ from splitters.spool import Entry
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.types import Message
 
 IDLE_S = 30.0
 """A sender who has sent nothing for this long is given up."""
@@ -94,31 +94,25 @@ async def pieces(request: Request, most_bytes: int) -> AsyncGenerator[bytearray]
     Raises:
         Problem: It is too long (413), stands still (408), or its sender has gone (400).
     """
-    stream = request.stream()
     held, total = bytearray(), 0
     problem: Problem | None = None
     is_over = False
     due_s = time.monotonic() + PIECE_S
     while not is_over:
-        idle_s = time.monotonic() + IDLE_S
-        coming = asyncio.ensure_future(anext(stream, None))
         try:
-            await asyncio.wait({coming}, timeout=max(0.0, due_s - time.monotonic()))
-            if not coming.done():
+            message = await _received(request, due_s - time.monotonic())
+            if message is None:
                 yield held
                 held = bytearray()
-                await asyncio.wait({coming}, timeout=max(0.0, idle_s - time.monotonic()))
+                message = await _received(request, IDLE_S)
                 due_s = time.monotonic() + PIECE_S
-            piece = _came(coming)
+            body, is_over = _came(message)
         except Problem as error:
-            problem, piece = error, None
-        finally:
-            coming.cancel()
-        total += len(piece or b"")
+            problem, body, is_over = error, b"", True
+        total += len(body)
         if total > most_bytes:
             raise Problem(413, f"the body has more than {most_bytes:,} bytes: send less at a time")
-        held += piece or b""
-        is_over = piece is None
+        held += body
         if is_over or len(held) >= PIECE_BYTES:
             yield held
             held = bytearray()
@@ -127,18 +121,26 @@ async def pieces(request: Request, most_bytes: int) -> AsyncGenerator[bytearray]
         raise problem
 
 
-def _came(coming: asyncio.Future[bytes | None]) -> bytes | None:
-    """What has come of a body; None at its end.
+async def _received(request: Request, most_s: float) -> Message | None:
+    """The next message of a body; None if none came in time. It is still there for the next call then."""
+    try:
+        async with asyncio.timeout(most_s):
+            return await request.receive()
+    except TimeoutError:
+        return None
+
+
+def _came(message: Message | None) -> tuple[bytes, bool]:
+    """What has come of a body, and whether it is the end.
 
     Raises:
         Problem: Nothing has (408), or its sender has gone (400).
     """
-    if not coming.done():
+    if message is None:
         raise Problem(408, f"nothing came for {IDLE_S:.0f} s: send the rest again")
-    try:
-        return coming.result()
-    except ClientDisconnect:
-        raise Problem(400, "the sender has gone") from None
+    if message["type"] == "http.disconnect":
+        raise Problem(400, "the sender has gone")
+    return message.get("body", b""), not message.get("more_body", False)
 
 
 class Bundle:
