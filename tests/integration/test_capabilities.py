@@ -67,7 +67,7 @@ def test_a_run_that_no_node_can_serve_says_what_each_lacks_and_goes_on_when_one_
     with node("bare", redis_url, tmp_path, "axe"):
         failed = submit(redis_url, source, "--tool", "drill", "--if-no-node", "fail")
         assert failed.returncode == errors.JobUnavailable.exit_code
-        assert "picky@drill;firm" in failed.stderr
+        assert "the job picky with drill, firm" in failed.stderr
         assert "bare@test: it has no drill" in failed.stderr
         with start_cluster("submit", "--job", "picky", "--tool", "drill", source, "--broker", redis_url) as waiting:
             assert waiting.stderr is not None
