@@ -80,7 +80,7 @@ page-pictures: $(VENV)/.test  ## Make the pictures of docs/howto/page.md, in Chr
 test-train: $(VENV)/.train  ## Run the tests that need PyTorch, which this installs (800 MB).
 	$(BIN)/python -m pytest tests/train
 
-chaos: $(VENV)/.test  ## Run every job while nodes, connections, submitters and Redis fail (over 20 minutes).
+chaos: $(VENV)/.test  ## Run every job while nodes, connections, submitters and Redis fail (an hour).
 	$(BIN)/python -m pytest tests/chaos
 	$(BIN)/python -m pytest -m slow tests/unit tests/integration tests/faults tests/serving tests/scans
 

@@ -29,8 +29,6 @@ from splitters import (
 from splitters.documents import Document
 from splitters.items import Items
 
-KINDS = "pictures, PDF, TIFF, HEIC, ZIP"
-"""Where pages are looked for, in words, for messages."""
 MOST_OPEN = 4
 """TIFFs that stay open, as pages are counted some documents before they are cut."""
 MOST_PASSWORDS = 100
@@ -76,7 +74,9 @@ def split(
     with Reader(pages, password_file) as reader:
         walking = reader.walk(source, passed_over)
         what = "pages" if pages is None else f"pages {pages}"
-        yield from pictures.deal(walking, reader.read, source, chunk_size, passed_over, what, KINDS)
+        yield from pictures.deal(
+            walking, reader.read, source, chunk_size, passed_over, what, suffixes.in_words(suffixes.DOCUMENTS)
+        )
 
 
 def count(source: Sequence[Path] | Items, *, pages: str | None = None, password_file: str | None = None) -> int:

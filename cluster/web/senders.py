@@ -15,7 +15,7 @@ from cluster.web.problems import Problem
 
 MOST, MOST_OF_USER = 32, 4
 """Requests that send files at one time, of all and of one user; others are asked to come again. At full speed 32 of
-them take 36 MB of memory, 64 took 61."""
+them take 46 MB of memory."""
 MOST_WRITING = 8
 """Of these write to the disk at one time: each has some dozens of files open."""
 WAIT_S = 30.0

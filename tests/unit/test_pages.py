@@ -86,7 +86,7 @@ def test_only_the_pages_that_are_wanted_are_cut(mixed: Path) -> None:
 
 
 def test_pages_that_no_document_has_are_named(mixed: Path) -> None:
-    looked_for = r"\(looked for pictures, PDF, TIFF, HEIC, ZIP, and into files without a suffix\)"
+    looked_for = r"\(looked for pictures, PDF, TIFF, HEIC and ZIP, and into files without a suffix\)"
     with pytest.raises(NothingToSplit, match=f"no pages 40- in .* {looked_for}"):
         items(mixed / "a.PDF", pages="40-")
 
